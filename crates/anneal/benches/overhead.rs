@@ -1,0 +1,122 @@
+//! The trainer's overhead: training steps per second of `Trainer::fit` against a bare burn loop of the same model,
+//! optimizer, batches and order (no trainer, no logging), as a ratio, in one run.
+//!
+//! `cargo bench -p anneal --bench overhead` prints, per model, the median and the quartiles of the ratio over
+//! interleaved pairs of runs. The hard case is the small MLP, whose step takes about a millisecond.
+
+use std::time::Instant;
+
+use anneal::{
+    prelude::*,
+    vision::{
+        Augment,
+        models::{Classifier, ModelOptions},
+    },
+};
+use burn::{optim::GradientsParams, tensor::Device};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const PAIRS: usize = 15;
+const STEPS: u64 = 300;
+
+struct Setup {
+    device: Device,
+    model: Classifier,
+    optimizer: OptimizerConfig,
+}
+
+fn set() -> ImageSet {
+    // 28x28 images with content: what the loop costs does not depend on what they show.
+    let pixels = (0..2_048 * 784_usize).map(|i| (i.wrapping_mul(2_654_435_761) >> 7) as u8).collect();
+    let labels = (0..2_048_usize).map(|i| (i % 10) as u8).collect();
+    let shape = anneal::vision::ImageShape { channels: 1, height: 28, width: 28 };
+    ImageSet::new(pixels, labels, shape, 10).expect("a set")
+}
+
+fn loader(setup: &Setup, batch_size: usize) -> Loader<ImageBatch> {
+    let set = set();
+    let items = set.len();
+    let batcher = anneal::vision::Batcher::new(set, &[0.5], &[0.5], Augment::default()).expect("a batcher");
+    let device = setup.device.clone();
+    Loader::new(items, batch_size, move |indices, epoch| batcher.batch(indices, epoch, 0, &device)).shuffled(1)
+}
+
+/// Batches without end.
+fn endless(loader: &Loader<ImageBatch>) -> impl Iterator<Item = ImageBatch> + '_ {
+    (0..).flat_map(|epoch| loader.epoch(epoch, 0)).map(|batch| batch.expect("a batch").input)
+}
+
+fn bare(setup: &Setup, batch_size: usize) -> f64 {
+    let loader = loader(setup, batch_size);
+    let (mut model, mut optimizer) = (setup.model.clone(), setup.optimizer.init());
+    let began = Instant::now();
+    for batch in endless(&loader).take(STEPS as usize) {
+        let output = TrainStep::step(&model, batch);
+        let grads: GradientsParams = output.grads;
+        drop(output.item);
+        model = optimizer.step(1e-3, model, grads);
+    }
+    began.elapsed().as_secs_f64()
+}
+
+fn trained(setup: &Setup, batch_size: usize) -> f64 {
+    let loader = loader(setup, batch_size);
+    let batches = Source::<ImageBatch>::batches(&loader) as u64;
+    let folder = std::env::temp_dir().join(format!("anneal-overhead-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let log = anneal::trainer::callbacks::JsonLines::create(&folder.join("metrics.jsonl")).expect("a log");
+    let schedule =
+        ScheduleConfig::from_toml_str("type = 'one_cycle'\nmax_lr = 1e-3\ncycle_momentum = false").expect("a schedule");
+    let scheduler = Scheduler::from_config(&schedule, &Horizon::run(batches, STEPS), vec![1e-3]).expect("a scheduler");
+    let (model, optimizer) = (setup.model.clone(), setup.optimizer.init());
+    let began = Instant::now();
+    Trainer::new(TrainConfig::steps(STEPS))
+        .metric(AccuracyMetric::new())
+        .callback(Progress::new())
+        .callback(log)
+        .fit(model, optimizer, Rates::new(scheduler), &loader, None)
+        .expect("trains");
+    began.elapsed().as_secs_f64()
+}
+
+fn main() {
+    // `cargo test --benches` runs benches with `--test`: nothing to do then.
+    if std::env::args().any(|arg| arg == "--test") {
+        return;
+    }
+    for (name, batch_size) in [("mlp", 64), ("mlp", 128), ("lenet", 64)] {
+        let device = Device::flex().autodiff();
+        device.seed(1);
+        let shape = set().shape();
+        let model = Classifier::new(name, &ModelOptions::default(), shape, 10, &device).expect("a model");
+        let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3").expect("an optimizer");
+        let setup = Setup { device, model, optimizer };
+        bare(&setup, batch_size);
+        let mut pairs: Vec<(f64, f64)> = Vec::new();
+        for pair in 0..PAIRS {
+            // Alternating which goes first cancels a drift of the machine.
+            let (bare, trained) = if pair % 2 == 0 {
+                let bare = bare(&setup, batch_size);
+                (bare, trained(&setup, batch_size))
+            } else {
+                let trained = trained(&setup, batch_size);
+                (bare(&setup, batch_size), trained)
+            };
+            pairs.push((bare, trained));
+        }
+        let mut ratios: Vec<f64> = pairs.iter().map(|(bare, trained)| trained / bare).collect();
+        ratios.sort_by(f64::total_cmp);
+        let mut bare_seconds: Vec<f64> = pairs.iter().map(|(bare, _)| *bare).collect();
+        bare_seconds.sort_by(f64::total_cmp);
+        let at = |sorted: &[f64], part: f64| sorted[((sorted.len() - 1) as f64 * part).round() as usize];
+        println!(
+            "{name} batch {batch_size}: trainer / bare = {:.4} (quartiles {:.4} to {:.4}, {PAIRS} pairs of {STEPS} steps); bare {:.0} samples/s",
+            at(&ratios, 0.5),
+            at(&ratios, 0.25),
+            at(&ratios, 0.75),
+            (batch_size as u64 * STEPS) as f64 / at(&bare_seconds, 0.5),
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! The arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Choose, combine and trust a learning rate: train, look at schedules, find rates.
+#[derive(Debug, Parser)]
+#[command(name = "anneal", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; without it, `train`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model; with no CONFIG the embedded digits example
+    Train(TrainArgs),
+    /// Go on with a run from its newest valid checkpoint
+    Resume(ResumeArgs),
+    /// Measure a run's newest checkpoint on the test set
+    Evaluate(EvaluateArgs),
+    /// Find a learning rate: a sweep of rising rates on a copy of the model
+    FindLr(FindLrArgs),
+    /// Show what the rate will be, without training
+    Schedule(ScheduleArgs),
+    /// List what there is
+    List(ListArgs),
+    /// Print a commented starter config
+    New,
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::Train(TrainArgs::default())
+    }
+}
+
+/// Which config, and what to change in it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArgs {
+    /// A TOML file; without it, the embedded digits example
+    pub config: Option<PathBuf>,
+    /// Change a setting, as in schedule.gamma=0.5; may be repeated. A changed `type` starts its table anew
+    #[arg(long = "set", value_name = "key.path=value")]
+    pub set: Vec<String>,
+    /// Where to run: cpu, gpu, flex, ndarray, wgpu, vulkan, metal, cuda, with :N for the N-th
+    #[arg(long, value_name = "D")]
+    pub device: Option<String>,
+    /// Where data sets are looked for first
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `anneal train`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
+    pub config: ConfigArgs,
+    /// The run folder itself; default runs/NAME, then runs/NAME-2, ...
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Train for this many epochs
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// Go on with the run in the run folder
+    #[arg(long, conflicts_with = "overwrite")]
+    pub resume: bool,
+    /// Start over where the run folder holds a run
+    #[arg(long)]
+    pub overwrite: bool,
+    /// No progress and no summary
+    #[arg(long)]
+    pub quiet: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `anneal resume`.
+#[derive(Debug, Clone, Args)]
+pub struct ResumeArgs {
+    /// The run folder
+    pub run_dir: PathBuf,
+    /// Train until this many epochs in all
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// No progress and no summary
+    #[arg(long)]
+    pub quiet: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `anneal evaluate`.
+#[derive(Debug, Clone, Args)]
+pub struct EvaluateArgs {
+    /// The run folder
+    pub run_dir: PathBuf,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `anneal find-lr`.
+#[derive(Debug, Clone, Args)]
+pub struct FindLrArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
+    pub config: ConfigArgs,
+    /// Draw the curve, on a log axis, into this file; may be repeated
+    #[arg(long, value_name = "FILE.svg|.png")]
+    pub plot: Vec<PathBuf>,
+    /// Write curve and suggestion into this file; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Print the suggestion alone
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// `anneal schedule`.
+#[derive(Debug, Clone, Args)]
+pub struct ScheduleArgs {
+    /// A whole config, or a bare schedule table (`type = ...` at top level); several are overlaid in the plot
+    #[arg(required = true, value_name = "FILE.toml")]
+    pub files: Vec<PathBuf>,
+    /// Base rate; several are several parameter groups. Default: the config's optimizer rate, or 1 for a bare table
+    #[arg(long, value_name = "X")]
+    pub base_lr: Vec<f64>,
+    /// Optimizer steps of the run
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Epochs of the run
+    #[arg(long, value_name = "E")]
+    pub epochs: Option<u64>,
+    /// Optimizer steps in an epoch
+    #[arg(long, value_name = "K")]
+    pub steps_per_epoch: Option<u64>,
+    /// For a reactive schedule: one number per line, fed after each tick
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+    /// How the rows are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Draw the schedule into this file; may be repeated
+    #[arg(long, value_name = "FILE.svg|.png")]
+    pub plot: Vec<PathBuf>,
+    /// Change a setting, as in schedule.gamma=0.5 (gamma=0.5 for a bare table); may be repeated
+    #[arg(long = "set", value_name = "key.path=value")]
+    pub set: Vec<String>,
+}
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// A plot drawn in the terminal, and aligned columns
+    #[default]
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON object per row
+    Jsonl,
+}
+
+/// `anneal list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// What to list
+    #[arg(value_enum)]
+    pub what: Listed,
+    /// As a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// Strategies for `[schedule] type`
+    Schedules,
+    /// Optimizers for `[optimizer] type`
+    Optimizers,
+    /// Models for `[model] type`
+    Models,
+    /// Data sets for `[data] dataset`
+    Datasets,
+    /// Devices for `[run] device`
+    Devices,
+}

@@ -1,0 +1,93 @@
+//! `anneal list`.
+
+use std::fmt::Write;
+
+use lr_core::Registry;
+use optim_adaptive::OptimizerConfig;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Ended,
+    args::{ListArgs, Listed},
+    print,
+};
+use crate::{device, error::Error};
+
+pub(super) fn list(args: &ListArgs) -> Result<Ended, Error> {
+    let rows = rows(args.what);
+    let text = if args.json { format!("{}\n", Value::Array(rows)) } else { table(&rows) };
+    print(&text)?;
+    Ok(Ended::Well)
+}
+
+/// One object per thing; the first field is its name, the second a summary.
+fn rows(what: Listed) -> Vec<Value> {
+    match what {
+        Listed::Schedules => Registry::standard()
+            .iter()
+            .map(|entry| {
+                json!({
+                    "name": entry.name(),
+                    "summary": entry.summary(),
+                    "interval": entry.interval().name(),
+                    "fields": entry.fields(),
+                })
+            })
+            .collect(),
+        Listed::Optimizers => {
+            OptimizerConfig::known().map(|(name, summary)| json!({ "name": name, "summary": summary })).collect()
+        }
+        Listed::Models => vision::models::known()
+            .map(|info| {
+                json!({ "name": info.name, "summary": info.summary, "source": info.source, "fields": info.options })
+            })
+            .collect(),
+        Listed::Datasets => vision::known()
+            .map(|info| {
+                json!({
+                    "name": info.name,
+                    "summary": info.summary,
+                    "shape": info.shape.to_string(),
+                    "train": info.train,
+                    "test": info.test,
+                    "origin": info.origin,
+                })
+            })
+            .collect(),
+        Listed::Devices => device::KINDS
+            .iter()
+            .map(|kind| {
+                json!({
+                    "name": kind.name,
+                    "summary": kind.summary,
+                    "compiled_in": kind.compiled_in,
+                    "feature": kind.feature,
+                })
+            })
+            .collect(),
+    }
+}
+
+fn table(rows: &[Value]) -> String {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    };
+    let objects: Vec<&Map<String, Value>> = rows.iter().filter_map(Value::as_object).collect();
+    let width = objects.iter().map(|row| row.get("name").map_or(0, |name| text(name).len())).max().unwrap_or(0);
+    let mut out = String::new();
+    for row in objects {
+        let field = |name: &str| row.get(name).map(&text).unwrap_or_default();
+        let _ = writeln!(out, "{:<width$}  {}", field("name"), field("summary"));
+        let rest: Vec<String> = row
+            .iter()
+            .filter(|(name, value)| !matches!(name.as_str(), "name" | "summary") && !text(value).is_empty())
+            .map(|(name, value)| format!("{}: {}", name.replace('_', " "), text(value)))
+            .collect();
+        if !rest.is_empty() {
+            let _ = writeln!(out, "{:<width$}  {}", "", rest.join(" · "));
+        }
+    }
+    out
+}

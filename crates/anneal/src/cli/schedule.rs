@@ -1,0 +1,176 @@
+//! `anneal schedule`.
+
+use std::{fmt::Write, path::Path};
+
+use lr_core::{Registry, ScheduleConfig};
+
+use super::{
+    Ended,
+    args::{Format, ScheduleArgs},
+    metrics_file, print,
+};
+use crate::{
+    config::{Config, Document},
+    error::Error,
+    experiment::{Preview, PreviewLength, horizon},
+};
+
+/// Size of the plot in the terminal, in characters.
+const TERMINAL: (usize, usize) = (80, 16);
+
+/// A schedule out of a file: a whole config's, or a bare table.
+struct Read {
+    document: Document,
+    config: ScheduleConfig,
+    /// Where the schedule's fields stand in the file.
+    path: &'static str,
+    base_lrs: Vec<f64>,
+    length: PreviewLength,
+}
+
+pub(super) fn schedule(args: &ScheduleArgs) -> Result<Ended, Error> {
+    let metrics = args.metrics.as_deref().map(metrics_file::read).transpose()?;
+    let previews = args
+        .files
+        .iter()
+        .map(|file| {
+            let read = read(file, args)?;
+            let label = label(file, &args.files);
+            Preview::new(&label, &read.config, read.path, read.base_lrs, read.length, metrics.as_deref()).map_err(
+                |error| match error {
+                    Error::Setting(error) => read.document.locate(error).into(),
+                    other => other,
+                },
+            )
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    let chart = Preview::chart(&previews);
+    for path in &args.plot {
+        chart.save(path)?;
+    }
+    let text = match args.format {
+        Format::Table => format!("{}\n{}", chart.terminal(TERMINAL.0, TERMINAL.1), table(&previews)),
+        Format::Csv => csv(&previews)?,
+        Format::Jsonl => jsonl(&previews)?,
+    };
+    print(&text)?;
+    Ok(Ended::Well)
+}
+
+fn read(file: &Path, args: &ScheduleArgs) -> Result<Read, Error> {
+    let registry = Registry::standard();
+    let mut document = Document::read(file)?;
+    document.set(&args.set)?;
+    let given = PreviewLength { steps: args.steps, epochs: args.epochs, steps_per_epoch: args.steps_per_epoch };
+    let bare = document.table.contains_key("type");
+    let (config, path, base_lrs, length) = if bare {
+        let config =
+            ScheduleConfig::from_table_with(&document.table, "", &registry).map_err(|error| document.locate(error))?;
+        (config, "", vec![1.0], given)
+    } else {
+        let whole = Config::from_document(&document, &registry)?;
+        let length = if given == PreviewLength::default() { of_run(&whole)? } else { given };
+        let base_lrs = base_lrs(&whole);
+        (whole.schedule, "schedule", base_lrs, length)
+    };
+    let base_lrs = if args.base_lr.is_empty() { base_lrs } else { args.base_lr.clone() };
+    Ok(Read { document, config, path, base_lrs, length })
+}
+
+/// The optimizer's rate, and that of each group under the same schedule.
+fn base_lrs(config: &Config) -> Vec<f64> {
+    let lr = config.optimizer.lr();
+    let scaled = config.groups.iter().filter(|(group, schedule)| schedule.is_none() && group.lr_scale != 1.0);
+    let scaled = scaled.map(|(group, _)| lr * group.lr_scale);
+    std::iter::once(lr).chain(scaled).collect()
+}
+
+/// The length of the run that a whole config describes.
+fn of_run(config: &Config) -> Result<PreviewLength, Error> {
+    let dataset = vision::load(&config.data.dataset, config.data.data_dir.as_deref())?;
+    let horizon = horizon(config, dataset.train.len());
+    Ok(PreviewLength {
+        steps: horizon.total_ticks(lr_core::Interval::Step),
+        epochs: None,
+        steps_per_epoch: horizon.steps_per_epoch(),
+    })
+}
+
+fn label(file: &Path, files: &[std::path::PathBuf]) -> String {
+    let stem = |path: &Path| path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let mine = stem(file);
+    if files.iter().filter(|other| stem(other) == mine).count() > 1 { file.display().to_string() } else { mine }
+}
+
+fn table(previews: &[Preview]) -> String {
+    let mut text = String::new();
+    for preview in previews {
+        if previews.len() > 1 {
+            let _ = writeln!(text, "# {}", preview.label);
+        }
+        let _ = write!(text, "{:>8}", preview.interval.name());
+        let groups = preview.rows.first().map_or(0, |row| row.lr.len());
+        for group in 0..groups {
+            let _ = write!(text, "  {:>14}", if groups == 1 { "lr".to_owned() } else { format!("lr[{group}]") });
+        }
+        let momentum = preview.rows.iter().any(|row| row.momentum.is_some());
+        let _ = writeln!(text, "{}", if momentum { format!("  {:>10}", "momentum") } else { String::new() });
+        for row in &preview.rows {
+            let _ = write!(text, "{:>8}", row.tick);
+            for lr in &row.lr {
+                let _ = write!(text, "  {lr:>14.8e}");
+            }
+            if let Some(momentum) = row.momentum.as_ref().and_then(|momenta| momenta.first()) {
+                let _ = write!(text, "  {momentum:>10.6}");
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn csv(previews: &[Preview]) -> Result<String, Error> {
+    let failed = |error: csv::Error| Error::File { path: "csv".to_owned(), source: error.into() };
+    let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
+    let several = previews.len() > 1;
+    let groups = previews.iter().flat_map(|preview| preview.rows.first()).map(|row| row.lr.len()).max().unwrap_or(1);
+    let mut header: Vec<String> = if several { vec!["file".to_owned()] } else { Vec::new() };
+    header.push("tick".to_owned());
+    header.extend((0..groups).map(|group| if groups == 1 { "lr".to_owned() } else { format!("lr_{group}") }));
+    header.push("momentum".to_owned());
+    writer.write_record(&header).map_err(failed)?;
+    for preview in previews {
+        for row in &preview.rows {
+            let mut record: Vec<String> = if several { vec![preview.label.clone()] } else { Vec::new() };
+            record.push(row.tick.to_string());
+            record.extend((0..groups).map(|group| row.lr.get(group).map_or_else(String::new, |lr| number(*lr))));
+            let momentum = row.momentum.as_ref().and_then(|momenta| momenta.first());
+            record.push(momentum.map_or_else(String::new, |momentum| number(*momentum)));
+            writer.write_record(&record).map_err(failed)?;
+        }
+    }
+    let bytes =
+        writer.into_inner().map_err(|error| Error::File { path: "csv".to_owned(), source: error.into_error() })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The shortest text that reads back as the same f64.
+fn number(value: f64) -> String {
+    format!("{value:?}")
+}
+
+fn jsonl(previews: &[Preview]) -> Result<String, Error> {
+    let failed = |error: serde_json::Error| Error::File { path: "jsonl".to_owned(), source: error.into() };
+    let mut text = String::new();
+    for preview in previews {
+        for row in &preview.rows {
+            let mut object = serde_json::to_value(row).map_err(failed)?;
+            if previews.len() > 1 {
+                object["file"] = preview.label.clone().into();
+            }
+            text.push_str(&object.to_string());
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}

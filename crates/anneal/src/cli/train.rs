@@ -1,0 +1,96 @@
+//! `anneal train`, `resume`, `evaluate`.
+
+use std::path::Path;
+
+use lr_core::Registry;
+use toml::Value;
+use trainer::StopReason;
+
+use super::{
+    Ended,
+    args::{ConfigArgs, EvaluateArgs, ResumeArgs, TrainArgs},
+    interrupt, print,
+};
+use crate::{
+    config::{self, Config, ConfigFileError, Document, Origin},
+    error::Error,
+    experiment::{self, Outcome, TrainOptions},
+    run_dir::{CONFIG, Existing, RunDir},
+};
+
+/// The config that the arguments name, with their changes.
+pub(super) fn configured(args: &ConfigArgs, epochs: Option<u64>) -> Result<Config, ConfigFileError> {
+    let mut document = match &args.config {
+        Some(path) => Document::read(path)?,
+        None => Document::parse(Origin::BuiltIn("the embedded example"), config::DEFAULT)?,
+    };
+    document.set(&args.set)?;
+    let text = |path: &Path| Value::String(path.display().to_string());
+    let flags =
+        [("run.device", args.device.clone().map(Value::String)), ("data.data_dir", args.data_dir.as_deref().map(text))];
+    for (key, value) in flags {
+        if let Some(value) = value {
+            document.set(&[format!("{key}={value}")])?;
+        }
+    }
+    if let Some(epochs) = epochs {
+        if let Some(Value::Table(train)) = document.table.get_mut("train") {
+            train.remove("steps");
+        }
+        document.set(&[format!("train.epochs={epochs}")])?;
+    }
+    Config::from_document(&document, &Registry::standard())
+}
+
+pub(super) fn train(args: TrainArgs) -> Result<Ended, Error> {
+    let config = configured(&args.config, args.epochs)?;
+    let existing = match (args.resume, args.overwrite) {
+        (true, _) => Existing::Resume,
+        (_, true) => Existing::Overwrite,
+        _ => Existing::Refuse,
+    };
+    let quiet = args.quiet || args.json;
+    let options = TrainOptions { out: args.out, existing, quiet, interrupt: interrupt::flag() };
+    finish(&experiment::train(&config, &options)?, args.quiet, args.json)
+}
+
+pub(super) fn resume(args: &ResumeArgs) -> Result<Ended, Error> {
+    let config = of_run(&args.run_dir, args.epochs)?;
+    let options = TrainOptions {
+        out: Some(args.run_dir.clone()),
+        existing: Existing::Resume,
+        quiet: args.quiet || args.json,
+        interrupt: interrupt::flag(),
+    };
+    finish(&experiment::train(&config, &options)?, args.quiet, args.json)
+}
+
+pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Ended, Error> {
+    let config = of_run(&args.run_dir, None)?;
+    let dir = RunDir::at(&args.run_dir, Existing::Resume)?;
+    let values = experiment::evaluate(&config, &dir)?;
+    if args.json {
+        print(&format!("{}\n", serde_json::json!(values)))?;
+    } else {
+        for (name, value) in &values {
+            print(&format!("test {name} {value:.4}\n"))?;
+        }
+    }
+    Ok(Ended::Well)
+}
+
+/// The config that a run was started with.
+fn of_run(run_dir: &Path, epochs: Option<u64>) -> Result<Config, Error> {
+    let dir = RunDir::at(run_dir, Existing::Resume)?;
+    let args = ConfigArgs { config: Some(dir.path(CONFIG)), ..ConfigArgs::default() };
+    Ok(configured(&args, epochs)?)
+}
+
+fn finish(outcome: &Outcome, quiet: bool, json: bool) -> Result<Ended, Error> {
+    if json {
+        print(&outcome.summary.to_json())?;
+    } else if !quiet {
+        print(&format!("{}run folder: {}\n", outcome.summary, outcome.dir.root().display()))?;
+    }
+    Ok(if outcome.report.stopped == StopReason::Interrupted { Ended::Interrupted } else { Ended::Well })
+}

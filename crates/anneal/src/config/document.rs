@@ -1,0 +1,255 @@
+//! The text of a configuration: reading it, overriding it from the command line, and finding a field's line again.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use strict_config::{ConfigError, Problem};
+use toml::{Spanned, Table, Value, de::DeTable, de::DeValue};
+
+/// A configuration as written: its tables, and where they came from.
+#[derive(Debug, Clone)]
+pub struct Document {
+    origin: Origin,
+    text: String,
+    /// The tables, overrides applied.
+    pub table: Table,
+    overrides: Vec<String>,
+}
+
+/// Where a configuration came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// Text of the program, with a name for messages.
+    BuiltIn(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::BuiltIn(name) => write!(f, "{name}"),
+        }
+    }
+}
+
+/// A refused setting, with its file and line.
+#[derive(Debug, Clone, thiserror::Error)]
+pub struct ConfigFileError {
+    /// The file, or what stands for it.
+    pub origin: Origin,
+    /// Line, from 1, of the field or of the table it is missing from; `None` for the file as a whole and for fields set
+    /// on the command line.
+    pub line: Option<usize>,
+    /// The field was set by `--set`.
+    pub from_command_line: bool,
+    /// What is wrong.
+    pub error: ConfigError,
+}
+
+impl fmt::Display for ConfigFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.from_command_line, self.line) {
+            (true, _) => write!(f, "--set {}", self.error),
+            (false, Some(line)) => write!(f, "{}:{line}: {}", self.origin, self.error),
+            (false, None) => write!(f, "{}: {}", self.origin, self.error),
+        }
+    }
+}
+
+impl Document {
+    /// Reads and parses a file.
+    pub fn read(path: &Path) -> Result<Self, ConfigFileError> {
+        let origin = Origin::File(path.to_owned());
+        let text = fs::read_to_string(path).map_err(|error| ConfigFileError {
+            origin: origin.clone(),
+            line: None,
+            from_command_line: false,
+            error: ConfigError::conflict("", format!("cannot be read: {error}")),
+        })?;
+        Self::parse(origin, text)
+    }
+
+    /// Parses text.
+    pub fn parse(origin: Origin, text: impl Into<String>) -> Result<Self, ConfigFileError> {
+        let text = text.into();
+        match text.parse::<Table>() {
+            Ok(table) => Ok(Self { origin, text, table, overrides: Vec::new() }),
+            Err(error) => {
+                let error = ConfigError::syntax(&text, &error);
+                // The message itself tells line and column.
+                Err(ConfigFileError { origin, line: None, from_command_line: false, error })
+            }
+        }
+    }
+
+    /// Applies `key.path=value` settings, in order.
+    ///
+    /// The value is read as TOML, and as a plain string where it is none. A changed `type` starts its table anew: of the
+    /// old fields only those that every type of that table knows stay (`lr` of the optimizer; `interval` and `warmup` of
+    /// a schedule), so that one word swaps a strategy.
+    pub fn set(&mut self, settings: &[String]) -> Result<(), ConfigFileError> {
+        // Types first: `--set schedule.step_size=3 --set schedule.type=step` means the same in either order.
+        let is_type = |setting: &&String| setting.split('=').next().is_some_and(|key| key.trim().ends_with("type"));
+        let ordered = settings.iter().filter(is_type).chain(settings.iter().filter(|setting| !is_type(setting)));
+        for setting in ordered {
+            self.set_one(setting).map_err(|error| ConfigFileError {
+                origin: self.origin.clone(),
+                line: None,
+                from_command_line: true,
+                error,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn set_one(&mut self, setting: &str) -> Result<(), ConfigError> {
+        let Some((key, value)) = setting.split_once('=') else {
+            return Err(ConfigError::conflict(setting, "expected key.path=value, as in schedule.gamma=0.5"));
+        };
+        let key = key.trim();
+        let value = parse_value(value.trim());
+        let mut keys: Vec<&str> = key.split('.').map(str::trim).collect();
+        let Some(last) = keys.pop().filter(|last| !last.is_empty() && keys.iter().all(|key| !key.is_empty())) else {
+            return Err(ConfigError::conflict(key, "a part of the key is empty"));
+        };
+        let mut table = &mut self.table;
+        for (depth, part) in keys.iter().enumerate() {
+            let entry = table.entry((*part).to_owned()).or_insert_with(|| Value::Table(Table::new()));
+            table = match entry {
+                Value::Table(table) => table,
+                other => {
+                    let found = strict_config::show(other);
+                    let path = keys[..=depth].join(".");
+                    return Err(ConfigError::new(path, Problem::WrongType { expected: "a table".to_owned(), found }));
+                }
+            };
+        }
+        if last == "type" && table.get("type").is_some_and(|old| *old != value) {
+            table.retain(|field, _| matches!(field, "lr" | "interval" | "warmup"));
+        }
+        table.insert(last.to_owned(), value);
+        self.overrides.push(key.to_owned());
+        Ok(())
+    }
+
+    /// Gives an error its file and line.
+    pub fn locate(&self, error: ConfigError) -> ConfigFileError {
+        let from_command_line = self.overrides.iter().any(|key| {
+            error.path == *key || error.path.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with(['.', '[']))
+        });
+        let line = if from_command_line { None } else { self.line_of(&error.path) };
+        ConfigFileError { origin: self.origin.clone(), line, from_command_line, error }
+    }
+
+    /// Where the configuration came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The line of a field, or of the innermost table on the way to it.
+    fn line_of(&self, path: &str) -> Option<usize> {
+        let root = DeTable::parse(&self.text).ok()?;
+        let mut at: Option<usize> = None;
+        let mut table = Some(root.get_ref());
+        let mut array = None;
+        for part in path.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|part| !part.is_empty()) {
+            let (start, value): (usize, &Spanned<DeValue<'_>>) = match (table, array.take()) {
+                (_, Some(items)) => {
+                    let items: &toml::de::DeArray<'_> = items;
+                    let Some(item) = part.parse::<usize>().ok().and_then(|i| items.get(i)) else { break };
+                    (item.span().start, item)
+                }
+                (Some(fields), None) => {
+                    let Some((key, value)) = fields.iter().find(|(key, _)| key.get_ref() == part) else { break };
+                    (key.span().start, value)
+                }
+                (None, None) => break,
+            };
+            at = Some(start);
+            table = value.get_ref().as_table();
+            array = value.get_ref().as_array();
+        }
+        at.map(|start| self.text[..start.min(self.text.len())].matches('\n').count() + 1)
+    }
+}
+
+fn parse_value(text: &str) -> Value {
+    let parsed: Result<Table, _> = format!("value = {text}").parse();
+    match parsed.map(|mut table| table.remove("value")) {
+        Ok(Some(value)) => value,
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "[run]\nseed = 1\n\n[schedule]\ntype = 'cosine_annealing'\nt_max = 10\nwarmup = { duration = 2 }\n\
+        [[groups]]\nparams = 'a'\n[[groups]]\nparams = 'b'\n";
+
+    fn document() -> Document {
+        Document::parse(Origin::BuiltIn("test"), TEXT).expect("good text")
+    }
+
+    #[test]
+    fn fields_are_found_again() {
+        let cases = [
+            ("run.seed", Some(2)),
+            ("schedule.t_max", Some(6)),
+            ("schedule.warmup.duration", Some(7)),
+            ("groups[1].params", Some(11)),
+            ("groups[1].lr_scale", Some(10)),
+            ("schedule.gamma", Some(4)),
+            ("train.epochs", None),
+        ];
+        for (path, line) in cases {
+            assert_eq!(document().line_of(path), line, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_changed_type_starts_the_table_anew() {
+        let mut document = document();
+        document
+            .set(&["schedule.step_size=3".into(), "schedule.type=step".into(), "run.name=my run".into()])
+            .expect("good settings");
+        let schedule = document.table["schedule"].as_table().expect("a table");
+        let fields: Vec<&str> = schedule.keys().map(String::as_str).collect();
+        assert_eq!(fields, ["warmup", "type", "step_size"]);
+        assert_eq!(schedule["step_size"], Value::Integer(3));
+        assert_eq!(document.table["run"]["name"].as_str(), Some("my run"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_setting_is_said() {
+        let cases = [
+            ("seed", "--set seed: expected key.path=value, as in schedule.gamma=0.5"),
+            ("run..seed=1", "--set run..seed: a part of the key is empty"),
+            ("run.seed.x=1", "--set run.seed: expected a table, found 1"),
+        ];
+        for (setting, message) in cases {
+            let error = document().set(&[setting.to_owned()]).expect_err("a refusal");
+            assert_eq!(error.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn values_are_toml_or_plain_words() {
+        let cases = [
+            ("3", Value::Integer(3)),
+            ("1e-3", Value::Float(1e-3)),
+            ("true", Value::Boolean(true)),
+            ("step", Value::String("step".to_owned())),
+            ("'step'", Value::String("step".to_owned())),
+            ("[1, 2]", Value::Array(vec![Value::Integer(1), Value::Integer(2)])),
+        ];
+        for (text, value) in cases {
+            assert_eq!(parse_value(text), value, "{text}");
+        }
+    }
+}

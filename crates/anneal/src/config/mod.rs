@@ -1,0 +1,137 @@
+//! The configuration of a run: a TOML file read whole, validated whole, and then a type that cannot be wrong.
+//!
+//! | section | holds |
+//! |---|---|
+//! | `[run]` | [`RunSection`]: name, seed, device, out_dir |
+//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers |
+//! | `[model]` | [`ModelSection`]: type, and the type's own fields |
+//! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
+//! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |
+//! | `[[groups]]` | [`GroupsSection`]: params, lr_scale, schedule, weight_decay, frozen, optimizer |
+//! | `[train]` | [`TrainSection`]: epochs or steps, accumulate, clipping, logging, early stopping, checkpoints |
+//! | `[lr_finder]` | [`FinderSection`] |
+
+mod data;
+mod document;
+mod finder;
+mod groups;
+mod model;
+mod run;
+mod train;
+
+use lr_core::{Registry, ScheduleConfig};
+use optim_adaptive::OptimizerConfig;
+use strict_config::{ConfigError, Fields};
+use toml::{Table, Value};
+
+pub use data::DataSection;
+pub use document::{ConfigFileError, Document, Origin};
+pub use finder::FinderSection;
+pub use groups::GroupsSection;
+pub use model::ModelSection;
+pub use run::RunSection;
+pub use train::{CheckpointSection, EarlyStoppingSection, TrainSection};
+
+/// The sections a configuration may have.
+const SECTIONS: [&str; 8] = ["run", "data", "model", "optimizer", "schedule", "groups", "train", "lr_finder"];
+
+/// The configuration of the embedded example: what a bare `anneal train` runs.
+pub const DEFAULT: &str = include_str!("../default.toml");
+
+/// A whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[run]`.
+    pub run: RunSection,
+    /// `[data]`.
+    pub data: DataSection,
+    /// `[model]`.
+    pub model: ModelSection,
+    /// `[optimizer]`.
+    pub optimizer: OptimizerConfig,
+    /// `[schedule]`; the rate stays as it is where it is absent.
+    pub schedule: ScheduleConfig,
+    /// `[[groups]]`.
+    pub groups: GroupsSection,
+    /// `[train]`.
+    pub train: TrainSection,
+    /// `[lr_finder]`.
+    pub lr_finder: FinderSection,
+}
+
+impl Config {
+    /// Reads a whole configuration from its tables.
+    pub fn from_table(table: &Table, registry: &Registry) -> Result<Self, ConfigError> {
+        let fields = Fields::open(table, "", &SECTIONS)?;
+        let empty = Table::new();
+        let section = |name| Ok::<_, ConfigError>(fields.table(name)?.unwrap_or(&empty));
+        let optimizer = fields
+            .table("optimizer")?
+            .ok_or_else(|| fields.missing("optimizer", "a table such as { type = \"adam\", lr = 1e-3 }"))?;
+        let schedule = match fields.table("schedule")? {
+            Some(table) => ScheduleConfig::from_table_with(table, "schedule", registry)?,
+            None => ScheduleConfig::from_toml_str("type = 'fixed'")?,
+        };
+        let optimizer = OptimizerConfig::from_table(optimizer, "optimizer")?;
+        let tables = fields.tables("groups")?.unwrap_or_default();
+        let groups = GroupsSection::from_tables(&tables, &optimizer, registry)?;
+        Ok(Self {
+            run: RunSection::from_table(section("run")?)?,
+            data: DataSection::from_table(section("data")?)?,
+            model: ModelSection::from_table(section("model")?)?,
+            optimizer,
+            schedule,
+            groups,
+            train: TrainSection::from_table(section("train")?)?,
+            lr_finder: FinderSection::from_table(section("lr_finder")?)?,
+        })
+    }
+
+    /// Reads a whole configuration from a document; errors name its file and line.
+    pub fn from_document(document: &Document, registry: &Registry) -> Result<Self, ConfigFileError> {
+        Self::from_table(&document.table, registry).map_err(|error| document.locate(error))
+    }
+
+    /// Every setting explicit; reads back as an equal configuration.
+    pub fn to_table(&self) -> Table {
+        let mut table = Table::new();
+        table.insert("run".to_owned(), Value::Table(self.run.to_table()));
+        table.insert("data".to_owned(), Value::Table(self.data.to_table()));
+        table.insert("model".to_owned(), Value::Table(self.model.to_table()));
+        table.insert("optimizer".to_owned(), Value::Table(self.optimizer.to_table()));
+        table.insert("schedule".to_owned(), Value::Table(self.schedule.to_table()));
+        table.insert("train".to_owned(), Value::Table(self.train.to_table()));
+        table.insert("lr_finder".to_owned(), Value::Table(self.lr_finder.to_table()));
+        let groups: Vec<Value> = self.groups.to_tables().into_iter().map(Value::Table).collect();
+        if !groups.is_empty() {
+            table.insert("groups".to_owned(), Value::Array(groups));
+        }
+        table
+    }
+
+    /// What a checkpoint must have been written with to be resumed: everything that shapes the numbers. Where things
+    /// are put, how long the run is and what is logged may change.
+    pub fn fingerprint(&self) -> String {
+        let mut table = self.to_table();
+        table.remove("run");
+        table.remove("lr_finder");
+        table.remove("train");
+        table.remove("data");
+        table.insert("seed".to_owned(), Value::Integer(self.run.seed as i64));
+        table.insert("accumulate".to_owned(), Value::Integer(self.train.accumulate as i64));
+        table.insert("augment".to_owned(), Value::String(self.data.augment.clone()));
+        for (name, limit) in [("norm", self.train.clip_grad_norm), ("value", self.train.clip_grad_value)] {
+            if let Some(limit) = limit {
+                table.insert(format!("clip_{name}"), Value::Float(limit));
+            }
+        }
+        Value::Table(table).to_string()
+    }
+}
+
+/// Inserts a field where there is a value.
+fn put(table: &mut Table, field: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        table.insert(field.to_owned(), value.into());
+    }
+}

@@ -1,0 +1,178 @@
+//! Devices by name: what a configuration may say, and what this build can do about it.
+
+use std::fmt;
+
+use burn::tensor::Device;
+use strict_config::ConfigError;
+
+/// A kind of device and which of its kind, as written in a config: `cpu`, `flex`, `wgpu:1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceName {
+    kind: &'static Kind,
+    index: Option<usize>,
+}
+
+/// A kind of device.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Its name in a config.
+    pub name: &'static str,
+    /// What it is.
+    pub summary: &'static str,
+    /// The cargo feature of `anneal` that compiles it in; for `cpu` and `gpu`, any that does.
+    pub feature: &'static str,
+    /// Whether this build has it.
+    pub compiled_in: bool,
+}
+
+const CPU: bool = cfg!(any(feature = "flex", feature = "ndarray"));
+const GPU: bool = cfg!(any(feature = "cuda", feature = "vulkan", feature = "metal", feature = "wgpu"));
+
+/// Every kind of device there is, compiled in or not.
+pub const KINDS: [Kind; 8] = [
+    Kind { name: "cpu", summary: "the best CPU backend of this build", feature: "flex", compiled_in: CPU },
+    Kind { name: "gpu", summary: "the best GPU backend of this build", feature: "wgpu", compiled_in: GPU },
+    Kind { name: "flex", summary: "CPU, burn's current backend", feature: "flex", compiled_in: cfg!(feature = "flex") },
+    Kind {
+        name: "ndarray",
+        summary: "CPU, burn's older backend (deprecated upstream, slow convolutions)",
+        feature: "ndarray",
+        compiled_in: cfg!(feature = "ndarray"),
+    },
+    Kind { name: "wgpu", summary: "any GPU, through WGSL", feature: "wgpu", compiled_in: cfg!(feature = "wgpu") },
+    Kind {
+        name: "vulkan",
+        summary: "any GPU with Vulkan, through SPIR-V",
+        feature: "vulkan",
+        compiled_in: cfg!(feature = "vulkan"),
+    },
+    Kind { name: "metal", summary: "Apple GPUs", feature: "metal", compiled_in: cfg!(feature = "metal") },
+    Kind { name: "cuda", summary: "NVIDIA GPUs", feature: "cuda", compiled_in: cfg!(feature = "cuda") },
+];
+
+impl DeviceName {
+    /// Reads a name; `path` is where it stands, for errors.
+    ///
+    /// # Errors
+    /// An unknown name, an index that is none, or a device that this build was compiled without: the message says which
+    /// there are and which cargo feature brings the one asked for.
+    pub fn parse(text: &str, path: &str) -> Result<Self, ConfigError> {
+        let (name, index) = match text.split_once(':') {
+            None => (text, None),
+            Some((name, index)) => match index.parse() {
+                Ok(index) => (name, Some(index)),
+                Err(_) => {
+                    return Err(ConfigError::not_allowed(path, format!("{text:?}"), "name:N with a whole number N"));
+                }
+            },
+        };
+        let Some(kind) = KINDS.iter().find(|kind| kind.name == name) else {
+            return Err(ConfigError::unknown_name(path, "device", name, KINDS.iter().map(|kind| kind.name)));
+        };
+        if !kind.compiled_in {
+            let here: Vec<&str> = KINDS.iter().filter(|kind| kind.compiled_in).map(|kind| kind.name).collect();
+            return Err(ConfigError::conflict(
+                path,
+                format!(
+                    "the device `{name}` is not compiled in; this build has {}; for {name}, build with \
+                     `cargo build --release --features {}`",
+                    here.join(", "),
+                    kind.feature
+                ),
+            ));
+        }
+        if index.is_some_and(|index| index > 0) && matches!(name, "cpu" | "flex" | "ndarray") {
+            return Err(ConfigError::not_allowed(
+                path,
+                format!("{text:?}"),
+                format!("{name} or {name}:0: there is one"),
+            ));
+        }
+        Ok(Self { kind, index })
+    }
+
+    /// burn's device, with autodiff.
+    pub fn device(self) -> Device {
+        self.plain().autodiff()
+    }
+
+    /// Whether reading a value back waits for the device's queue, so that it is worth doing rarely.
+    pub fn is_gpu(self) -> bool {
+        !matches!(self.kind.name, "cpu" | "flex" | "ndarray")
+    }
+
+    #[allow(unreachable_code, clippy::needless_return, reason = "which lines are reached depends on the features")]
+    fn plain(self) -> Device {
+        let name = match self.kind.name {
+            "cpu" => best(&["flex", "ndarray"]),
+            "gpu" => best(&["cuda", "metal", "vulkan", "wgpu"]),
+            name => name,
+        };
+        #[cfg(feature = "ndarray")]
+        if name == "ndarray" {
+            #[allow(
+                deprecated,
+                reason = "kept because users ask for it; the design says why it is never the default"
+            )]
+            return Device::ndarray();
+        }
+        #[cfg(feature = "cuda")]
+        if name == "cuda" {
+            return Device::cuda(self.index.unwrap_or(0));
+        }
+        #[cfg(feature = "vulkan")]
+        if name == "vulkan" {
+            return Device::vulkan(self.kind_of_gpu());
+        }
+        #[cfg(feature = "metal")]
+        if name == "metal" {
+            return Device::metal(self.kind_of_gpu());
+        }
+        #[cfg(feature = "wgpu")]
+        if name == "wgpu" {
+            return Device::wgpu(self.kind_of_gpu());
+        }
+        let _ = name;
+        Device::flex()
+    }
+
+    #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
+    fn kind_of_gpu(self) -> burn::tensor::DeviceKind {
+        use burn::tensor::DeviceKind;
+        self.index.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu)
+    }
+}
+
+/// The first of these that is compiled in; the caller has made sure that one is.
+fn best(names: &[&'static str]) -> &'static str {
+    let has = |name: &&&str| KINDS.iter().any(|kind| kind.name == **name && kind.compiled_in);
+    names.iter().find(has).copied().unwrap_or("flex")
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            None => write!(f, "{}", self.kind.name),
+            Some(index) => write!(f, "{}:{index}", self.kind.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_what_is_wrong_with_them() {
+        assert_eq!(DeviceName::parse("flex", "d").map(|name| name.to_string()), Ok("flex".to_owned()));
+        assert_eq!(DeviceName::parse("cpu:0", "d").map(|name| name.to_string()), Ok("cpu:0".to_owned()));
+        let refusal = |text| DeviceName::parse(text, "run.device").expect_err("a refusal").to_string();
+        assert!(refusal("gpuu").starts_with("run.device: there is no device `gpuu`; did you mean `gpu`?"));
+        assert!(refusal("flex:2").contains("there is one"));
+        assert!(refusal("flex:x").contains("name:N"));
+        if !cfg!(feature = "cuda") {
+            let message = refusal("cuda");
+            assert!(message.contains("this build has cpu, flex") && message.contains("--features cuda"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! From a configuration to the things it names: data, model, optimizer, schedules.
+
+use burn::tensor::Device;
+use lr_core::{Horizon, Scheduler};
+use optim_adaptive::{AdaptiveOptimizer, ConfigError};
+use trainer::{
+    CheckpointPolicy, EarlyStopping, Rates, TrainConfig,
+    data::{Loader, split},
+};
+use vision::{
+    Augment, Dataset, ImageBatch, ImageSet,
+    models::{Classifier, ModelOptions},
+};
+
+use crate::{
+    config::Config,
+    error::Error,
+    run_dir::{CHECKPOINTS, RunDir},
+};
+
+/// A configuration with its data loaded, ready to be trained or swept.
+pub struct Assembly<'c> {
+    config: &'c Config,
+    dataset: Dataset,
+    device: Device,
+    train: ImageSet,
+    valid: ImageSet,
+}
+
+/// The run that a configuration describes, for a training set of `items` items.
+pub fn horizon(config: &Config, items: usize) -> Horizon {
+    let held_out = (items as f64 * config.data.validation).round() as usize;
+    let batches = items.saturating_sub(held_out).div_ceil(config.data.batch_size.max(1));
+    let train = train_config(config);
+    Horizon::run(train.steps_per_epoch(batches), train.total_steps(batches))
+}
+
+impl<'c> Assembly<'c> {
+    /// Loads the data set and checks everything that can be checked without training: monitors, schedules, the model.
+    pub fn new(config: &'c Config) -> Result<Self, Error> {
+        let dataset = vision::load(&config.data.dataset, config.data.data_dir.as_deref())?;
+        let (train, valid) = split(dataset.train.len(), config.data.validation, config.run.seed);
+        let assembly = Self {
+            config,
+            device: config.run.device.device(),
+            train: dataset.train.subset(&train),
+            valid: dataset.train.subset(&valid),
+            dataset,
+        };
+        if assembly.train.is_empty() {
+            return Err(ConfigError::not_allowed(
+                "data.validation",
+                config.data.validation,
+                format!("a fraction that leaves some of the {} training items", assembly.dataset.train.len()),
+            )
+            .into());
+        }
+        assembly.check_monitors()?;
+        assembly.rates()?;
+        assembly.batches_of(&assembly.train, Augment::parse(&config.data.augment).unwrap_or_default())?;
+        Ok(assembly)
+    }
+
+    /// The data set.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// The device, with autodiff.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Training images, after the validation set was held out.
+    pub fn train_items(&self) -> usize {
+        self.train.len()
+    }
+
+    /// The run in steps and epochs.
+    pub fn horizon(&self) -> Horizon {
+        horizon(self.config, self.dataset.train.len())
+    }
+
+    /// A freshly initialised model: a function of the seed.
+    pub fn model(&self) -> Result<Classifier, Error> {
+        self.device.seed(self.config.run.seed);
+        let model = &self.config.model;
+        let options = ModelOptions {
+            hidden: model.hidden.clone().unwrap_or_default(),
+            label_smoothing: model.label_smoothing as f32,
+        };
+        let classes = self.dataset.classes.len();
+        let model = Classifier::new(&model.name, &options, self.dataset.shape(), classes, &self.device)?;
+        Ok(trainer::stable_ids(model))
+    }
+
+    /// A fresh optimizer, with the groups.
+    pub fn optimizer(&self) -> AdaptiveOptimizer {
+        self.config.optimizer.init_with_groups(self.config.groups.groups().clone())
+    }
+
+    /// The schedules, at the optimizer's rate.
+    pub fn rates(&self) -> Result<Rates, Error> {
+        self.rates_at(self.config.optimizer.lr())
+    }
+
+    /// The schedules, at another base rate.
+    pub fn rates_at(&self, lr: f64) -> Result<Rates, Error> {
+        let horizon = self.horizon();
+        let scheduler = |schedule: &lr_core::ScheduleConfig, path: &str| {
+            let built = schedule.build(&horizon, path)?;
+            Scheduler::new(
+                built,
+                schedule.type_name(),
+                &schedule.fingerprint(),
+                schedule.interval(),
+                horizon.steps_per_epoch().unwrap_or(1),
+                vec![lr],
+            )
+        };
+        let mut rates = Rates::new(scheduler(&self.config.schedule, "schedule")?);
+        if let Some(monitor) = self.config.schedule.monitor() {
+            rates = rates.monitor(monitor);
+        }
+        if self.config.groups.has_schedules() {
+            // All groups are listed, so that the last match wins here as it does in the optimizer, which applies the
+            // groups' `lr_scale`.
+            for (i, (group, schedule)) in self.config.groups.iter().enumerate() {
+                let params = group.params.param_group().clone();
+                rates = match schedule {
+                    None => rates.with_scaled_group(params, 1.0),
+                    Some(schedule) => {
+                        let monitor = schedule.monitor().map(str::to_owned);
+                        let schedule = scheduler(schedule, &format!("groups[{i}].schedule"))?;
+                        rates.with_scheduled_group(params, schedule, monitor)
+                    }
+                };
+            }
+        }
+        Ok(rates)
+    }
+
+    /// Training batches: shuffled by (seed, epoch), augmented by (seed, epoch, index).
+    pub fn train_loader(&self) -> Result<Loader<ImageBatch>, Error> {
+        let augment = Augment::parse(&self.config.data.augment).unwrap_or_default();
+        let loader = self.batches_of(&self.train, augment)?;
+        Ok(loader.shuffled(self.config.run.seed).workers(self.config.data.workers))
+    }
+
+    /// Validation batches; `None` where nothing is held out.
+    pub fn valid_loader(&self) -> Result<Option<Loader<ImageBatch>>, Error> {
+        if self.valid.is_empty() { Ok(None) } else { self.still(&self.valid).map(Some) }
+    }
+
+    /// Test batches.
+    pub fn test_loader(&self) -> Result<Loader<ImageBatch>, Error> {
+        self.still(&self.dataset.test)
+    }
+
+    /// Batches as they are, in order, for a model in inference mode.
+    fn still(&self, set: &ImageSet) -> Result<Loader<ImageBatch>, Error> {
+        let batcher = self.dataset.batcher(set.clone(), Augment::default())?;
+        let device = self.device.clone().inner();
+        // Inference holds no graph, so larger batches cost little memory.
+        let batch_size = self.config.data.batch_size.max(256);
+        Ok(Loader::new(set.len(), batch_size, move |indices, epoch| batcher.batch(indices, epoch, 0, &device)))
+    }
+
+    fn batches_of(&self, set: &ImageSet, augment: Augment) -> Result<Loader<ImageBatch>, Error> {
+        let batcher = self.dataset.batcher(set.clone(), augment)?;
+        let (device, seed) = (self.device.clone(), self.config.run.seed);
+        let loader = Loader::new(set.len(), self.config.data.batch_size, move |indices, epoch| {
+            batcher.batch(indices, epoch, seed, &device)
+        });
+        Ok(loader.content(self.dataset.fingerprint.clone()))
+    }
+
+    /// The trainer's settings for a run in `dir`.
+    pub fn train_config(&self, dir: Option<&RunDir>) -> TrainConfig {
+        let section = &self.config.train;
+        let validates = !self.valid.is_empty();
+        TrainConfig {
+            check_every: if self.config.run.device.is_gpu() { section.log_every } else { 1 },
+            early_stopping: section.early_stopping.as_ref().map(|early| EarlyStopping {
+                monitor: early.monitor.clone(),
+                patience: early.patience,
+                min_delta: early.min_delta,
+                mode: early.mode,
+            }),
+            checkpoint: dir.zip(section.checkpoint.as_ref()).map(|(dir, policy)| CheckpointPolicy {
+                directory: dir.path(CHECKPOINTS),
+                every_epochs: policy.every,
+                keep_last: policy.keep_last,
+                keep_best: (validates && !policy.keep_best.is_empty()).then(|| (policy.keep_best.clone(), policy.mode)),
+            }),
+            fingerprint: self.config.fingerprint(),
+            ..train_config(self.config)
+        }
+    }
+
+    /// Refuses to wait for a value that no validation of this run gives, with the field that asks for it.
+    fn check_monitors(&self) -> Result<(), ConfigError> {
+        let mut known = vec!["train.loss"];
+        if !self.valid.is_empty() {
+            known.extend(["valid.loss", "valid.accuracy"]);
+        }
+        let train = &self.config.train;
+        let early = train
+            .early_stopping
+            .iter()
+            .map(|early| ("train.early_stopping.monitor".to_owned(), early.monitor.as_str()));
+        let best = train
+            .checkpoint
+            .iter()
+            .filter(|policy| !self.valid.is_empty() && !policy.keep_best.is_empty())
+            .map(|policy| ("train.checkpoint.keep_best".to_owned(), policy.keep_best.as_str()));
+        let base = self.config.schedule.monitor().map(|monitor| ("schedule.monitor".to_owned(), monitor));
+        let groups = self
+            .config
+            .groups
+            .iter()
+            .enumerate()
+            .filter_map(|(i, (_, schedule))| Some((format!("groups[{i}].schedule.monitor"), schedule?.monitor()?)));
+        for (path, monitor) in early.chain(best).chain(base).chain(groups) {
+            if !known.contains(&monitor) {
+                let mut error = ConfigError::unknown_name(path, "monitored value", monitor, known.iter().copied());
+                if self.valid.is_empty() && monitor.starts_with("valid.") {
+                    error = ConfigError::conflict(
+                        error.path,
+                        format!("`{monitor}` needs a validation set, and data.validation is 0"),
+                    );
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What of the trainer's settings the configuration alone gives.
+fn train_config(config: &Config) -> TrainConfig {
+    let section = &config.train;
+    TrainConfig {
+        accumulate: section.accumulate,
+        clip_grad_norm: section.clip_grad_norm,
+        clip_grad_value: section.clip_grad_value,
+        log_every: section.log_every,
+        validate_every: section.validate_every,
+        on_nonfinite: section.on_nonfinite,
+        seed: config.run.seed,
+        ..TrainConfig::new(section.limit)
+    }
+}

@@ -1,0 +1,14 @@
+//! Experiments: a configuration put together from the rooms and run. No loop and no mathematics of its own.
+
+mod assemble;
+mod find_lr;
+mod plots;
+mod preview;
+mod summary;
+mod train;
+
+pub use assemble::{Assembly, horizon};
+pub use find_lr::{Found, find_lr};
+pub use preview::{Preview, PreviewLength, Row};
+pub use summary::Summary;
+pub use train::{Outcome, TrainOptions, evaluate, train};

@@ -1,0 +1,169 @@
+//! What a schedule will do, without training: one row per tick.
+
+use lr_core::{Horizon, Interval, Phase, ScheduleConfig, Scheduler};
+use report::{Chart, ScheduleCurve, schedule_chart};
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// How far to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PreviewLength {
+    /// Optimizer steps of the run.
+    pub steps: Option<u64>,
+    /// Epochs of the run.
+    pub epochs: Option<u64>,
+    /// Optimizer steps in an epoch.
+    pub steps_per_epoch: Option<u64>,
+}
+
+impl PreviewLength {
+    /// What is known of the run, and how many rows a schedule of this interval has.
+    ///
+    /// # Errors
+    /// Too little, or too much, to know the number of rows; the message says what is missing.
+    pub fn resolve(self, interval: Interval) -> Result<(Horizon, u64), Error> {
+        let usage = |message: &str| Err(Error::Usage(message.to_owned()));
+        if [self.steps, self.epochs, self.steps_per_epoch].contains(&Some(0)) {
+            return usage("--steps, --epochs and --steps-per-epoch are at least 1");
+        }
+        let total = match (self.steps, self.epochs) {
+            (Some(_), Some(_)) => return usage("either --steps or --epochs, not both"),
+            (Some(steps), None) => Some(steps),
+            (None, epochs) => epochs.zip(self.steps_per_epoch).map(|(epochs, steps)| epochs.saturating_mul(steps)),
+        };
+        let horizon = match (total, self.steps_per_epoch, self.epochs) {
+            (Some(total), Some(steps), _) => Horizon::run(steps, total),
+            (Some(total), None, _) => Horizon::steps(total),
+            (None, _, Some(epochs)) => Horizon::epochs(epochs),
+            (None, ..) => Horizon::unknown(),
+        };
+        match (horizon.total_ticks(interval), interval) {
+            (Some(rows), _) => Ok((horizon, rows)),
+            (None, Interval::Epoch) if self.steps.is_some() => usage(
+                "this schedule changes once per epoch, so --steps alone does not say how many rows there are: add \
+                 --steps-per-epoch K, or say --epochs E --steps-per-epoch K instead",
+            ),
+            (None, Interval::Epoch) => {
+                usage("how far? This schedule changes once per epoch: say --epochs E (and --steps-per-epoch K)")
+            }
+            (None, Interval::Step) if self.epochs.is_some() => {
+                usage("this schedule changes at each step: --epochs needs --steps-per-epoch K as well")
+            }
+            (None, Interval::Step) => usage("how far? Say --steps N, or --epochs E --steps-per-epoch K"),
+        }
+    }
+}
+
+/// One tick: the rate (and momentum, where the strategy cycles it) of each group.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Tick, from 0.
+    pub tick: u64,
+    /// One rate per group.
+    pub lr: Vec<f64>,
+    /// One momentum per group.
+    pub momentum: Option<Vec<f64>>,
+}
+
+/// A schedule looked at.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// What it is called in a legend.
+    pub label: String,
+    /// What a tick is.
+    pub interval: Interval,
+    /// Row by row.
+    pub rows: Vec<Row>,
+    /// Where something begins.
+    pub phases: Vec<Phase>,
+}
+
+impl Preview {
+    /// Looks at a schedule for groups with these base rates. `metrics` feed a reactive schedule: metric `i` after tick
+    /// `i`.
+    ///
+    /// # Errors
+    /// A schedule that cannot be built for this length; metrics that are missing or too few.
+    pub fn new(
+        label: &str,
+        config: &ScheduleConfig,
+        path: &str,
+        base_lrs: Vec<f64>,
+        length: PreviewLength,
+        metrics: Option<&[f64]>,
+    ) -> Result<Self, Error> {
+        let (horizon, rows) = length.resolve(config.interval())?;
+        let schedule = config.build(&horizon, path)?;
+        let steps_per_epoch = horizon.steps_per_epoch().unwrap_or(1);
+        let groups = base_lrs.len();
+        let (name, fingerprint) = (config.type_name(), config.fingerprint());
+        let mut scheduler = Scheduler::new(schedule, name, &fingerprint, config.interval(), steps_per_epoch, base_lrs)?;
+        let metrics = match (scheduler.is_reactive(), metrics) {
+            (false, _) => &[],
+            (true, None) => {
+                return Err(Error::Usage(format!(
+                    "`{name}` reacts to a metric: give one number per line and tick with --metrics FILE"
+                )));
+            }
+            // The last row shows what the metrics before it did, so the last metric is not needed.
+            (true, Some(metrics)) if (metrics.len() as u64) + 1 < rows => {
+                return Err(Error::Usage(format!(
+                    "--metrics has {} numbers, and {rows} rows of `{name}` need at least {}",
+                    metrics.len(),
+                    rows - 1
+                )));
+            }
+            (true, Some(metrics)) => metrics,
+        };
+        let rows = (0..rows)
+            .map(|tick| {
+                let row = Row {
+                    tick,
+                    lr: (0..groups).map(|group| scheduler.lr_at_tick(group, tick)).collect(),
+                    momentum: scheduler.momentum_at_tick(tick).map(|momentum| vec![momentum; groups]),
+                };
+                if let Some(metric) = metrics.get(tick as usize) {
+                    scheduler.observe_tick(tick, *metric);
+                }
+                row
+            })
+            .collect::<Vec<_>>();
+        let phases = scheduler.phases().into_iter().filter(|phase| phase.tick < rows.len() as u64).collect();
+        Ok(Self { label: label.to_owned(), interval: config.interval(), rows, phases })
+    }
+
+    /// One curve per group.
+    fn curves(&self) -> Vec<ScheduleCurve> {
+        let ticks: Vec<f64> = self.rows.iter().map(|row| row.tick as f64).collect();
+        let groups = self.rows.first().map_or(0, |row| row.lr.len());
+        (0..groups)
+            .map(|group| {
+                let label = if groups == 1 { self.label.clone() } else { format!("{} [{group}]", self.label) };
+                let lrs: Vec<f64> = self.rows.iter().filter_map(|row| row.lr.get(group).copied()).collect();
+                let curve = ScheduleCurve::new(label, &ticks, lrs);
+                let momenta: Option<Vec<f64>> =
+                    self.rows.iter().map(|row| row.momentum.as_ref()?.get(group).copied()).collect();
+                // Groups share their momentum: one curve tells it.
+                match momenta.filter(|momenta| group == 0 && !momenta.is_empty()) {
+                    Some(momenta) => curve.with_momenta(momenta),
+                    None => curve,
+                }
+            })
+            .collect()
+    }
+
+    /// A chart of one or more schedules; phases are marked where there is one schedule.
+    pub fn chart(previews: &[Self]) -> Chart {
+        let curves: Vec<ScheduleCurve> = previews.iter().flat_map(Self::curves).collect();
+        let (title, phases) = match previews {
+            [one] => {
+                (one.label.clone(), one.phases.iter().map(|phase| (phase.tick as f64, phase.label.clone())).collect())
+            }
+            _ => ("schedules".to_owned(), Vec::new()),
+        };
+        let unit = previews.first().map_or("tick", |preview| preview.interval.name());
+        let x = if previews.iter().all(|preview| preview.interval.name() == unit) { unit } else { "tick" };
+        schedule_chart(title, &curves, &phases).x(x)
+    }
+}

@@ -1,0 +1,130 @@
+//! What came out of a run, for people (printed) and for programs (`summary.json`).
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+use trainer::{FitReport, PhaseTimes, StopReason};
+
+use super::Assembly;
+use crate::config::Config;
+
+/// What came out of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The run's name.
+    pub name: String,
+    /// The data set; a part is called a part.
+    pub dataset: String,
+    /// The model.
+    pub model: String,
+    /// Its trainable numbers.
+    pub parameters: usize,
+    /// The optimizer.
+    pub optimizer: String,
+    /// The schedule.
+    pub schedule: String,
+    /// The device.
+    pub device: String,
+    /// The seed.
+    pub seed: u64,
+    /// Epochs done.
+    pub epochs: u64,
+    /// Optimizer steps done.
+    pub steps: u64,
+    /// Why it ended.
+    pub stopped: StopReason,
+    /// Updates left out because the loss was not finite.
+    pub skipped_steps: u64,
+    /// The last epoch's figures: `train.loss`, `valid.loss`, `valid.accuracy` (in percent).
+    pub last: BTreeMap<String, Option<f64>>,
+    /// Figures on the test set, measured once, at the end: `loss`, `accuracy` (in percent).
+    pub test: Option<BTreeMap<String, Option<f64>>>,
+    /// Seconds of this process's part of the run.
+    pub seconds: f64,
+    /// Training items per second, validation and checkpoints left out.
+    pub items_per_second: f64,
+    /// Where the seconds went.
+    pub times: PhaseTimes,
+    /// The step it was resumed from, if it was.
+    pub resumed_from: Option<u64>,
+}
+
+impl Summary {
+    pub(super) fn new(
+        config: &Config,
+        assembly: &Assembly<'_>,
+        report: &FitReport,
+        test: Option<BTreeMap<String, f64>>,
+    ) -> Self {
+        let dataset = assembly.dataset();
+        let last = report.epochs.last().map(|epoch| epoch.values.clone()).unwrap_or_default();
+        Self {
+            name: config.run.name.clone(),
+            dataset: dataset.part.map_or_else(|| dataset.name.clone(), |part| format!("{} ({part})", dataset.name)),
+            model: config.model.name.clone(),
+            parameters: report.parameters,
+            optimizer: config.optimizer.type_name().to_owned(),
+            schedule: config.schedule.type_name().to_owned(),
+            device: config.run.device.to_string(),
+            seed: config.run.seed,
+            epochs: report.epochs.len() as u64,
+            steps: report.steps,
+            stopped: report.stopped.clone(),
+            skipped_steps: report.skipped_steps,
+            last: finite(last),
+            test: test.map(finite),
+            seconds: report.seconds,
+            items_per_second: report.items_per_second,
+            times: report.times,
+            resumed_from: report.resumed_from,
+        }
+    }
+
+    /// As pretty-printed JSON.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and maps with string keys always have a JSON form.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+/// JSON holds no NaN: such a value is `null`.
+fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
+    values.into_iter().map(|(name, value)| (name, value.is_finite().then_some(value))).collect()
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = match &self.stopped {
+            StopReason::Finished => "finished".to_owned(),
+            StopReason::EarlyStopping => "stopped early".to_owned(),
+            StopReason::Interrupted => "interrupted; everything is saved, `anneal resume` goes on".to_owned(),
+            StopReason::Callback(reason) => format!("stopped: {reason}"),
+        };
+        writeln!(
+            f,
+            "{} on {}: {} parameters, {}, {} schedule",
+            self.model, self.dataset, self.parameters, self.optimizer, self.schedule
+        )?;
+        writeln!(
+            f,
+            "{how} after {} epochs ({} steps) in {:.1} s, {:.0} items/s",
+            self.epochs, self.steps, self.seconds, self.items_per_second
+        )?;
+        let print = |f: &mut fmt::Formatter<'_>, name: &str, values: &BTreeMap<String, Option<f64>>| {
+            write!(f, "{name:<6}")?;
+            for (key, value) in values {
+                let unit = if key.ends_with("accuracy") { " %" } else { "" };
+                match value {
+                    Some(value) => write!(f, "  {key} {value:.4}{unit}")?,
+                    None => write!(f, "  {key} not finite")?,
+                }
+            }
+            writeln!(f)
+        };
+        print(f, "last", &self.last)?;
+        if let Some(test) = &self.test {
+            print(f, "test", test)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! Training a configuration into a run folder.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use burn::train::metric::AccuracyMetric;
+use trainer::{
+    FitReport, StopReason, Trainer,
+    callbacks::{JsonLines, Progress},
+    checkpoint,
+};
+
+use super::{Assembly, plots, summary::Summary};
+use crate::{
+    config::Config,
+    error::Error,
+    run_dir::{CHECKPOINTS, CONFIG, Existing, METRICS, RunDir, SUMMARY, io_error},
+};
+
+/// How a run is started.
+#[derive(Debug, Clone, Default)]
+pub struct TrainOptions {
+    /// The run folder; by default the next free one below `[run] out_dir`.
+    pub out: Option<PathBuf>,
+    /// What to do where it holds a run.
+    pub existing: Existing,
+    /// No progress.
+    pub quiet: bool,
+    /// Set by whoever wants the run to end in order.
+    pub interrupt: Arc<AtomicBool>,
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Where it is.
+    pub dir: RunDir,
+    /// What came out.
+    pub summary: Summary,
+    /// The trainer's figures.
+    pub report: FitReport,
+}
+
+/// Trains, evaluates on the test set, draws the plots and writes the summary.
+pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> {
+    let assembly = Assembly::new(config)?;
+    let (model, optimizer, rates) = (assembly.model()?, assembly.optimizer(), assembly.rates()?);
+    let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
+
+    let dir = match &options.out {
+        Some(path) => RunDir::at(path, options.existing)?,
+        None => RunDir::numbered(&config.run.out_dir, &config.run.name, options.existing)?,
+    };
+    let resumed = match options.existing {
+        Existing::Resume => {
+            let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
+            for passed_over in &found.passed_over {
+                tracing::warn!("passed over a checkpoint: {passed_over}");
+            }
+            Some(found.checkpoint)
+        }
+        _ => None,
+    };
+    let mut trainer = Trainer::new(assembly.train_config(Some(&dir)))
+        .metric(AccuracyMetric::new())
+        .interrupt(Arc::clone(&options.interrupt));
+    let metrics = dir.path(METRICS);
+    let log = match &resumed {
+        Some(checkpoint) => JsonLines::resume(&metrics, checkpoint.state().step),
+        None => {
+            dir.prepare()?;
+            JsonLines::create(&metrics)
+        }
+    };
+    let log = log.map_err(|source| io_error(&metrics, "write it", source))?;
+    dir.write(CONFIG, &resolved(config))?;
+    if !options.quiet {
+        trainer = trainer.callback(Progress::new());
+    }
+    trainer = trainer.callback(log);
+    if let Some(checkpoint) = resumed {
+        trainer = trainer.resume(checkpoint);
+    }
+
+    let valid = valid.as_ref().map(|loader| loader as &dyn trainer::data::Source<_>);
+    let fitted = trainer.fit(model, optimizer, rates, &train, valid)?;
+    let test = match fitted.report.stopped {
+        StopReason::Interrupted => None,
+        _ => Some(trainer::evaluate(&fitted.eval_model(), &assembly.test_loader()?, AccuracyMetric::new())?),
+    };
+    let summary = Summary::new(config, &assembly, &fitted.report, test);
+    dir.write(SUMMARY, &summary.to_json())?;
+    plots::draw(&dir)?;
+    Ok(Outcome { dir, summary, report: fitted.report })
+}
+
+/// The mean loss and accuracy of a run's newest checkpoint on the test set.
+pub fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTreeMap<String, f64>, Error> {
+    let assembly = Assembly::new(config)?;
+    let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
+    let model = found.checkpoint.model(assembly.model()?)?;
+    let mut optimizer = assembly.optimizer();
+    found.checkpoint.optimizer(&mut optimizer)?;
+    Ok(trainer::evaluate(&optimizer.eval_params(model), &assembly.test_loader()?, AccuracyMetric::new())?)
+}
+
+/// The configuration with every setting explicit, as it ran.
+fn resolved(config: &Config) -> String {
+    let header = "# Everything that ran, every default made explicit. `anneal train` takes this file as it is.\n\n";
+    // A table of plain values always has a TOML form.
+    format!("{header}{}", toml::to_string(&config.to_table()).unwrap_or_default())
+}

@@ -1,0 +1,24 @@
+//! What a program needs that trains with Anneal.
+//!
+//! ```
+//! use anneal::prelude::*;
+//! ```
+
+pub use lr_core::{Horizon, Interval, Schedule, ScheduleConfig, Scheduler};
+pub use optim_adaptive::{AdaptiveOptimizer, OptimizerConfig};
+pub use report::{Chart, Series};
+pub use trainer::{
+    Callback, FitReport, Fitted, Flow, Rates, StepEvent, TrainConfig, TrainError, Trainer,
+    callbacks::Progress,
+    data::{Batch, Loader, Source},
+    evaluate,
+    lr_finder::{LrCurve, LrFinder, LrFinderConfig, NoSuggestion, Rule, suggest},
+};
+pub use vision::{Dataset, ImageBatch, ImageSet};
+
+pub use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep, metric::AccuracyMetric};
+
+pub use crate::{
+    config::Config,
+    experiment::{TrainOptions, find_lr, train},
+};

@@ -1,0 +1,181 @@
+//! The run folder: where it is, who may write into it, what it holds.
+//!
+//! ```text
+//! config.toml      resolved: everything that ran
+//! metrics.jsonl    one object per logged step and per epoch
+//! checkpoints/     see trainer::checkpoint
+//! plots/           loss, accuracy, lr (and momentum): .svg and .png
+//! summary.json     what came out
+//! ```
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The name of the resolved configuration; a folder that has one holds a run.
+pub const CONFIG: &str = "config.toml";
+/// The log.
+pub const METRICS: &str = "metrics.jsonl";
+/// The checkpoints.
+pub const CHECKPOINTS: &str = "checkpoints";
+/// The pictures.
+pub const PLOTS: &str = "plots";
+/// The result.
+pub const SUMMARY: &str = "summary.json";
+
+/// Why a folder cannot take the run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunDirError {
+    /// It holds a run, and neither going on nor starting over was asked for.
+    #[error("{}: holds a run already; use --resume to go on with it, --overwrite to start over, or another --out", .0.display())]
+    HoldsRun(PathBuf),
+    /// It holds something that is no run of ours, so nothing in it is touched.
+    #[error("{}: is not empty and holds no run (no {CONFIG}); choose another folder", .0.display())]
+    NotEmpty(PathBuf),
+    /// Going on was asked for, and there is nothing to go on with.
+    #[error("{}: holds no run to resume (no {CONFIG})", .0.display())]
+    NoRun(PathBuf),
+    /// The file system refused.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What to do where the folder holds a run already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Existing {
+    /// Refuse (a named folder), or take the next free number (the default folder).
+    #[default]
+    Refuse,
+    /// Start over: what a run writes is removed, other files stay.
+    Overwrite,
+    /// Go on.
+    Resume,
+}
+
+/// The folder of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDir(PathBuf);
+
+impl RunDir {
+    /// The folder `--out` names.
+    pub fn at(path: &Path, existing: Existing) -> Result<Self, RunDirError> {
+        let dir = Self(path.to_owned());
+        match (dir.holds_run(), existing) {
+            (true, Existing::Refuse) => Err(RunDirError::HoldsRun(dir.0)),
+            (false, Existing::Resume) => Err(RunDirError::NoRun(dir.0)),
+            (true, Existing::Overwrite | Existing::Resume) => Ok(dir),
+            (false, _) => {
+                let is_empty = match fs::read_dir(path) {
+                    Ok(mut entries) => entries.next().is_none(),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+                    Err(source) => return Err(io_error(path, "read it", source)),
+                };
+                if is_empty { Ok(dir) } else { Err(RunDirError::NotEmpty(dir.0)) }
+            }
+        }
+    }
+
+    /// `out_dir/name`, or `out_dir/name-2`, `-3`, ... whichever does not exist yet. To resume, the last that holds a
+    /// run; to overwrite, the first.
+    pub fn numbered(out_dir: &Path, name: &str, existing: Existing) -> Result<Self, RunDirError> {
+        let numbered =
+            |number: u64| out_dir.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
+        match existing {
+            Existing::Overwrite => Self::at(&numbered(1), existing),
+            Existing::Refuse => {
+                let free = (1..).map(numbered).find(|path| !path.exists());
+                Ok(Self(free.unwrap_or_else(|| out_dir.join(name))))
+            }
+            Existing::Resume => {
+                let last = (1..)
+                    .map(numbered)
+                    .take_while(|path| path.exists())
+                    .filter(|path| path.join(CONFIG).exists())
+                    .last();
+                Self::at(&last.unwrap_or_else(|| numbered(1)), existing)
+            }
+        }
+    }
+
+    /// Makes the folder ready for a fresh run: created, and what an earlier run left removed.
+    pub fn prepare(&self) -> Result<(), RunDirError> {
+        fs::create_dir_all(&self.0).map_err(|source| io_error(&self.0, "create it", source))?;
+        for name in [CONFIG, METRICS, SUMMARY] {
+            remove(&self.path(name), |path| fs::remove_file(path))?;
+        }
+        for name in [CHECKPOINTS, PLOTS] {
+            remove(&self.path(name), |path| fs::remove_dir_all(path))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a file of the run, whole or not at all.
+    pub fn write(&self, name: &str, contents: &str) -> Result<(), RunDirError> {
+        let path = self.path(name);
+        let unfinished = self.path(&format!(".{name}.tmp"));
+        fs::write(&unfinished, contents).map_err(|source| io_error(&unfinished, "write it", source))?;
+        fs::rename(&unfinished, &path).map_err(|source| io_error(&path, "write it", source))
+    }
+
+    /// A path inside.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
+    fn holds_run(&self) -> bool {
+        self.path(CONFIG).exists()
+    }
+}
+
+fn remove(path: &Path, how: impl Fn(&Path) -> io::Result<()>) -> Result<(), RunDirError> {
+    match how(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, "remove it", error)),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn io_error(path: &Path, action: &'static str, source: io::Error) -> RunDirError {
+    RunDirError::Io { path: path.to_owned(), action, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_count_up_and_runs_are_not_overwritten_by_accident() {
+        let out = tempfile::tempdir().expect("a folder");
+        let first = RunDir::numbered(out.path(), "a", Existing::Refuse).expect("free");
+        assert_eq!(first.root(), out.path().join("a"));
+        first.prepare().expect("prepared");
+        first.write(CONFIG, "").expect("written");
+        let second = RunDir::numbered(out.path(), "a", Existing::Refuse).expect("free");
+        assert_eq!(second.root(), out.path().join("a-2"));
+        assert!(matches!(RunDir::at(first.root(), Existing::Refuse), Err(RunDirError::HoldsRun(_))));
+        assert!(RunDir::at(first.root(), Existing::Overwrite).is_ok());
+        assert_eq!(RunDir::numbered(out.path(), "a", Existing::Resume).expect("found"), first);
+    }
+
+    #[test]
+    fn a_folder_of_other_things_is_left_alone() {
+        let out = tempfile::tempdir().expect("a folder");
+        fs::write(out.path().join("thesis.tex"), "").expect("written");
+        for existing in [Existing::Refuse, Existing::Overwrite] {
+            assert!(matches!(RunDir::at(out.path(), existing), Err(RunDirError::NotEmpty(_))));
+        }
+        assert!(matches!(RunDir::at(out.path(), Existing::Resume), Err(RunDirError::NoRun(_))));
+    }
+}

@@ -1,0 +1,176 @@
+//! Bad input: a message that names file, field, value and what is allowed; the right exit code; nothing left behind.
+
+mod common;
+
+use std::fs;
+
+use common::{SMALL, anneal, folder};
+
+/// A config like `SMALL` with one thing changed.
+fn with(from: &str, to: &str) -> String {
+    assert!(SMALL.contains(from), "{from}");
+    SMALL.replace(from, to)
+}
+
+#[test]
+fn a_bad_config_is_refused_whole_before_any_work() {
+    let cases: [(&str, String, &[&str]); 19] = [
+        ("unknown field", with("gamma", "gama"), &["bad.toml:12: schedule.gama: unknown field; did you mean `gamma`?"]),
+        ("unknown section", SMALL.to_owned() + "[trian]\n", &["trian: unknown field; did you mean `train`?"]),
+        ("unknown strategy", with("'step'", "'setp'"), &["schedule.type", "`setp`; did you mean `step`?"]),
+        ("unknown optimizer", with("'adam'", "'adm'"), &["optimizer.type", "`adm`; did you mean `adam`?"]),
+        ("unknown model", with("'mlp'", "'mpl'"), &["model.type: there is no model `mpl`; did you mean `mlp`?"]),
+        (
+            "unknown data set",
+            SMALL.to_owned() + "[data]\ndataset = 'minst'\n",
+            &["data.dataset", "did you mean `mnist`?"],
+        ),
+        (
+            "wrong type",
+            with("epochs = 3", "epochs = 'three'"),
+            &["bad.toml:14: train.epochs: expected a whole number, found \"three\""],
+        ),
+        ("negative rate", with("lr = 1e-3", "lr = -1e-3"), &["bad.toml:5: optimizer.lr: -0.001 is not allowed here"]),
+        ("a rate that is no number", with("lr = 1e-3", "lr = nan"), &["optimizer.lr: NaN is not allowed here"]),
+        (
+            "zero epochs",
+            with("epochs = 3", "epochs = 0"),
+            &["train.epochs: 0 is not allowed here; allowed: a whole number of at least 1"],
+        ),
+        (
+            "zero t_max",
+            with("type = 'step'\nstep_size = 1\ngamma = 0.5", "type = 'cosine_annealing'\nt_max = 0"),
+            &["schedule.t_max", "0"],
+        ),
+        ("a duration that makes no tick", with("step_size = 1", "step_size = '1%'"), &["schedule.step_size", "1%"]),
+        ("a duration that is none", with("step_size = 1", "step_size = '3 weeks'"), &["schedule.step_size", "3 weeks"]),
+        ("a field of another type", with("gamma = 0.5", "t_max = 5"), &["schedule.t_max: unknown field"]),
+        (
+            "nested",
+            with(
+                "type = 'step'\nstep_size = 1\ngamma = 0.5",
+                "type = 'sequential'\nmilestones = [1]\nschedules = [{ type = 'fixed' }, { type = 'exponential', gama = 0.9 }]",
+            ),
+            &["schedule.schedules[1].gama"],
+        ),
+        (
+            "an unknown device",
+            SMALL.replace("name = 'small'", "device = 'gpux'"),
+            &["run.device: there is no device `gpux`"],
+        ),
+        (
+            "a device that is not compiled in",
+            SMALL.replace("name = 'small'", "device = 'cuda'"),
+            &["`cuda` is not compiled in", "cpu, flex, ndarray", "--features cuda"],
+        ),
+        (
+            "a value nobody measures",
+            SMALL.to_owned() + "early_stopping = { monitor = 'valid.acuracy' }\n",
+            &["train.early_stopping.monitor", "did you mean `valid.accuracy`?"],
+        ),
+        ("no TOML", with("[train]", "[train"), &["bad.toml", "line 13"]),
+    ];
+    for (name, text, messages) in cases {
+        if name.contains("not compiled in") && cfg!(feature = "cuda") {
+            continue;
+        }
+        let dir = folder(&[("bad.toml", &text)]);
+        let ran = anneal(dir.path(), &["train", "bad.toml"]);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{name}: {}", ran.err);
+        for message in messages {
+            assert!(ran.err.contains(message), "{name}: expected {message:?} in {}", ran.err);
+        }
+        assert!(!ran.err.contains("panicked"), "{name}: {}", ran.err);
+        assert!(!dir.path().join("runs").exists(), "{name}: a run folder was left");
+    }
+}
+
+#[test]
+fn a_missing_config_is_named() {
+    let dir = folder(&[]);
+    let ran = anneal(dir.path(), &["train", "nowhere.toml"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("nowhere.toml: cannot be read"), "{}", ran.err);
+}
+
+#[test]
+fn settings_of_the_command_line_are_named_as_such() {
+    let dir = folder(&[]);
+    let ran = anneal(dir.path(), &["train", "--set", "optimizer.lr=fast"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("--set optimizer.lr: expected a number, found \"fast\""), "{}", ran.err);
+}
+
+#[test]
+fn missing_and_corrupt_data_are_named() {
+    let dir = folder(&[]);
+    let train = |more: &[&str]| {
+        anneal(
+            dir.path(),
+            &[&["train", "--set", "data.dataset=mnist", "--set", "data.augment=none", "--data-dir", "data"], more]
+                .concat(),
+        )
+    };
+    let ran = train(&[]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("train-images-idx3-ubyte") && ran.err.contains("data"), "{}", ran.err);
+
+    let mnist = dir.path().join("data/mnist");
+    fs::create_dir_all(&mnist).expect("a folder");
+    let digits = common::root().join("datasets/digits");
+    for entry in fs::read_dir(digits).expect("the digits") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "gz") {
+            fs::copy(&path, mnist.join(path.file_name().expect("a name"))).expect("copied");
+        }
+    }
+    let file = mnist.join("train-labels-idx1-ubyte.gz");
+    fs::write(&file, b"not a gzip file").expect("written");
+    let ran = train(&[]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(
+        ran.err.contains("train-labels-idx1-ubyte.gz") || ran.err.contains("train-images-idx3-ubyte.gz"),
+        "{}",
+        ran.err
+    );
+    assert!(!ran.err.contains("panicked"), "{}", ran.err);
+    assert!(!dir.path().join("runs").exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let dir = folder(&[("file", "")]);
+    let ran = anneal(dir.path(), &["train", "--epochs", "1", "--out", "file/run"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("file/run: cannot"), "{}", ran.err);
+    let ran = anneal(dir.path(), &["train", "--epochs", "1", "--out", ".", "--overwrite"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("is not empty and holds no run"), "{}", ran.err);
+    assert!(dir.path().join("file").exists());
+}
+
+#[test]
+fn a_diverging_run_says_so_and_is_not_called_finished() {
+    let dir = folder(&[("small.toml", SMALL)]);
+    let set = ["--set", "optimizer.type=sgd", "--set", "optimizer.lr=1e30", "--set", "schedule.type=fixed"];
+    let ran = anneal(dir.path(), &[&["train", "small.toml", "--out", "run", "--quiet"], &set[..]].concat());
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("the loss became") && ran.err.contains("optimizer step"), "{}", ran.err);
+    assert!(!dir.path().join("run/summary.json").exists());
+}
+
+#[test]
+fn nothing_to_resume() {
+    let dir = folder(&[]);
+    let ran = anneal(dir.path(), &["resume", "nowhere"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("nowhere: holds no run to resume"), "{}", ran.err);
+}
+
+#[test]
+fn unknown_arguments_are_usage() {
+    let dir = folder(&[]);
+    for args in [&["train", "--epoch", "3"][..], &["trian"], &["list", "schedulers"], &["schedule"]] {
+        assert_eq!(anneal(dir.path(), args).code, 2, "{args:?}");
+    }
+}

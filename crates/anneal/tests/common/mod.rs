@@ -1,0 +1,65 @@
+//! Running the `anneal` command as a user does.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// What a command printed and how it ended.
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+/// Runs `anneal` in `folder`.
+pub fn anneal(folder: &Path, args: &[&str]) -> Ran {
+    let output = command(folder).args(args).output().expect("the command starts");
+    ran(&output)
+}
+
+pub fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anneal"));
+    command.current_dir(folder).env_remove("ANNEAL_DATA_DIR").env("XDG_CACHE_HOME", folder).env("HOME", folder);
+    command
+}
+
+pub fn ran(output: &Output) -> Ran {
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// An empty folder with files in it.
+pub fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).expect("written");
+    }
+    folder
+}
+
+/// The examples' strategies.
+pub fn strategies() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/strategies");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("the examples")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The checkout's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A run that takes a fraction of a second.
+pub const SMALL: &str = "[run]\nname = 'small'\n[optimizer]\ntype = 'adam'\nlr = 1e-3\n[model]\ntype = 'mlp'\nhidden = [16]\n\
+    [schedule]\ntype = 'step'\nstep_size = 1\ngamma = 0.5\n[train]\nepochs = 3\n";

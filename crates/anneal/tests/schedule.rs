@@ -1,0 +1,127 @@
+//! `anneal schedule`: rows, formats, lengths.
+
+mod common;
+
+use common::{anneal, folder};
+use serde_json::{Value, json};
+
+fn rows(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a row of JSON")).collect()
+}
+
+#[test]
+fn jsonl_rows() {
+    let dir = folder(&[
+        ("step.toml", "type = 'step'\nstep_size = 2\n"),
+        ("cyclic.toml", "type = 'cyclic'\nbase_lr = 0.001\nmax_lr = 0.005\nstep_size_up = 2\n"),
+        ("plateau.toml", "type = 'reduce_on_plateau'\npatience = 0\nfactor = 0.5\n"),
+        ("metrics.txt", "1.0\n2.0\nNaN\n"),
+    ]);
+    let cases: [(&[&str], Vec<Value>); 4] = [
+        (
+            &["schedule", "step.toml", "--base-lr", "0.1", "--epochs", "3", "--steps-per-epoch", "7"],
+            vec![
+                json!({"tick": 0, "lr": [0.1], "momentum": null}),
+                json!({"tick": 1, "lr": [0.1], "momentum": null}),
+                json!({"tick": 2, "lr": [0.1 * 0.1], "momentum": null}),
+            ],
+        ),
+        (
+            &["schedule", "step.toml", "--base-lr", "2", "--base-lr", "4", "--epochs", "1"],
+            vec![json!({"tick": 0, "lr": [2.0, 4.0], "momentum": null})],
+        ),
+        (
+            &["schedule", "cyclic.toml", "--steps", "2"],
+            vec![
+                json!({"tick": 0, "lr": [0.001], "momentum": [0.9]}),
+                json!({"tick": 1, "lr": [0.003], "momentum": [0.85]}),
+            ],
+        ),
+        (
+            &["schedule", "plateau.toml", "--epochs", "4", "--metrics", "metrics.txt"],
+            vec![
+                json!({"tick": 0, "lr": [1.0], "momentum": null}),
+                json!({"tick": 1, "lr": [1.0], "momentum": null}),
+                json!({"tick": 2, "lr": [0.5], "momentum": null}),
+                json!({"tick": 3, "lr": [0.25], "momentum": null}),
+            ],
+        ),
+    ];
+    for (args, expected) in cases {
+        let ran = anneal(dir.path(), &[args, &["--format", "jsonl"]].concat());
+        assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
+        let found = rows(&ran.out);
+        assert_eq!(found.len(), expected.len(), "{args:?}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found["tick"], expected["tick"], "{args:?}");
+            for field in ["lr", "momentum"] {
+                match (found[field].as_array(), expected[field].as_array()) {
+                    (Some(found), Some(expected)) => {
+                        assert_eq!(found.len(), expected.len(), "{args:?}");
+                        for (a, b) in found.iter().zip(expected) {
+                            let (a, b) = (a.as_f64().expect("a number"), b.as_f64().expect("a number"));
+                            assert!((a - b).abs() <= 1e-15, "{args:?} {field}: {a}, expected {b}");
+                        }
+                    }
+                    (None, None) => {}
+                    _ => panic!("{args:?} {field}: {found}, expected {expected}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn lengths_that_do_not_say_enough() {
+    let dir = folder(&[
+        ("epoch.toml", "type = 'exponential'\ngamma = 0.9\n"),
+        ("step.toml", "type = 'one_cycle'\nmax_lr = 0.1\n"),
+        ("plateau.toml", "type = 'reduce_on_plateau'\n"),
+        ("metrics.txt", "1.0\n"),
+    ]);
+    let cases: [(&[&str], &str); 7] = [
+        (&["epoch.toml", "--steps", "5"], "add --steps-per-epoch K"),
+        (&["epoch.toml"], "say --epochs E"),
+        (&["step.toml"], "Say --steps N"),
+        (&["step.toml", "--epochs", "5"], "--epochs needs --steps-per-epoch K"),
+        (&["epoch.toml", "--epochs", "0"], "at least 1"),
+        (&["plateau.toml", "--epochs", "3"], "--metrics FILE"),
+        (&["plateau.toml", "--epochs", "3", "--metrics", "metrics.txt"], "need at least 2"),
+    ];
+    for (args, message) in cases {
+        let ran = anneal(dir.path(), &[&["schedule"], args].concat());
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{args:?}");
+        assert!(ran.err.contains(message), "{args:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn tables_csv_and_pictures() {
+    let dir = folder(&[
+        ("e.toml", "type = 'exponential'\ngamma = 0.5\n"),
+        ("c.toml", "type = 'cosine_annealing'\nt_max = 4\n"),
+    ]);
+    let ran = anneal(
+        dir.path(),
+        &["schedule", "e.toml", "c.toml", "--epochs", "5", "--plot", "both.svg", "--plot", "both.png"],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("# e\n") && ran.out.contains("# c\n"), "{}", ran.out);
+    let svg = std::fs::read_to_string(dir.path().join("both.svg")).expect("a picture");
+    assert!(svg.starts_with("<svg") && svg.contains("learning rate"), "{svg}");
+    assert!(std::fs::read(dir.path().join("both.png")).expect("a picture").starts_with(b"\x89PNG"));
+
+    let ran = anneal(dir.path(), &["schedule", "e.toml", "--epochs", "3", "--format", "csv"]);
+    assert_eq!(ran.out, "tick,lr,momentum\n0,1.0,\n1,0.5,\n2,0.25,\n");
+}
+
+#[test]
+fn a_whole_config_knows_its_own_length_and_rate() {
+    let dir = folder(&[]);
+    let config = common::root().join("examples/strategies/04-cosine.toml");
+    let ran = anneal(dir.path(), &["schedule", config.to_str().expect("a path"), "--format", "jsonl"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let rows = rows(&ran.out);
+    assert_eq!((rows.len(), &rows[0]["lr"]), (30, &json!([0.1])));
+    assert!((rows[15]["lr"][0].as_f64().expect("a rate") - 0.05).abs() < 1e-15);
+}

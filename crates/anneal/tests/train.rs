@@ -1,0 +1,196 @@
+//! `anneal train`, `resume`, `evaluate`: what a run leaves behind.
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::{SMALL, anneal, folder, strategies};
+use serde_json::Value;
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("JSON")
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).expect("a file");
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+#[test]
+fn a_run_folder_holds_everything() {
+    let dir = folder(&[("small.toml", SMALL)]);
+    let ran = anneal(dir.path(), &["train", "small.toml"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("run folder: runs/small\n"), "{}", ran.out);
+    let run = dir.path().join("runs/small");
+    for file in ["config.toml", "metrics.jsonl", "summary.json", "checkpoints"] {
+        assert!(run.join(file).exists(), "{file}");
+    }
+    for plot in ["loss", "accuracy", "lr"] {
+        for extension in ["svg", "png"] {
+            let size = fs::metadata(run.join(format!("plots/{plot}.{extension}"))).expect("a plot").len();
+            assert!(size > 1_000, "{plot}.{extension}: {size} bytes");
+        }
+    }
+    let summary = json(&run.join("summary.json"));
+    assert_eq!(summary["stopped"]["kind"], "finished");
+    assert_eq!(summary["epochs"], 3);
+    assert!(summary["test"]["accuracy"].as_f64().expect("measured") > 30.0, "{summary}");
+    let log = lines(&run.join("metrics.jsonl"));
+    let epochs: Vec<&Value> = log.iter().filter(|line| line["every"] == "epoch" && line["split"] == "valid").collect();
+    let lrs: Vec<f64> = epochs.iter().map(|line| line["lr"].as_f64().expect("a rate")).collect();
+    assert_eq!(lrs, [1e-3, 5e-4, 2.5e-4], "the schedule of the config ran");
+
+    // A second run takes the next folder; the resolved config runs as it is and gives the same numbers.
+    let resolved = run.join("config.toml");
+    let ran = anneal(dir.path(), &["train", resolved.to_str().expect("a path"), "--quiet"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{}", ran.err);
+    let again = json(&dir.path().join("runs/small-2/summary.json"));
+    assert_eq!(again["test"], summary["test"]);
+    let read = |run: &str| fs::read_to_string(dir.path().join(run).join("config.toml")).expect("a config");
+    assert_eq!(read("runs/small-2"), read("runs/small"));
+}
+
+#[test]
+fn a_run_is_not_overwritten_by_accident() {
+    let dir = folder(&[("small.toml", SMALL)]);
+    let train = |more: &[&str]| {
+        let args = [&["train", "small.toml", "--epochs", "1", "--out", "here"], more].concat();
+        anneal(dir.path(), &args)
+    };
+    assert_eq!(train(&[]).code, 0);
+    let refused = train(&[]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("here: holds a run already; use --resume"), "{}", refused.err);
+    assert_eq!(train(&["--overwrite"]).code, 0);
+}
+
+#[test]
+fn a_resumed_run_is_the_uninterrupted_one() {
+    let dir = folder(&[("small.toml", SMALL)]);
+    let train = |args: &[&str]| {
+        let ran = anneal(dir.path(), args);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    };
+    // The schedule does not depend on the length of the run, so training on is the same as training longer.
+    train(&["train", "small.toml", "--epochs", "4", "--out", "whole", "--quiet"]);
+    train(&["train", "small.toml", "--epochs", "2", "--out", "parts", "--quiet"]);
+    train(&["resume", "parts", "--epochs", "4", "--quiet"]);
+    let (whole, parts) = (json(&dir.path().join("whole/summary.json")), json(&dir.path().join("parts/summary.json")));
+    assert_eq!(parts["test"], whole["test"]);
+    assert_eq!(parts["resumed_from"], 42);
+    let steps = |run: &str| -> Vec<u64> {
+        let log = lines(&dir.path().join(run).join("metrics.jsonl"));
+        log.iter().filter(|line| line["split"] == "valid").map(|line| line["step"].as_u64().expect("a step")).collect()
+    };
+    assert_eq!(steps("parts"), steps("whole"), "the log holds every epoch once");
+    let file = |run: &str| fs::read(dir.path().join(run).join("checkpoints/step-00000084/model.bpk")).expect("a file");
+    assert!(file("whole") == file("parts"), "the parameters differ");
+    let evaluated = anneal(dir.path(), &["evaluate", "parts", "--json"]);
+    let values: Value = serde_json::from_str(&evaluated.out).expect("JSON");
+    assert_eq!(values["accuracy"], whole["test"]["accuracy"]);
+}
+
+#[test]
+fn every_strategy_of_the_examples_trains_as_it_stands() {
+    let files = strategies();
+    assert_eq!(files.len(), 8);
+    let dir = folder(&[]);
+    for file in files {
+        let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
+        let ran = anneal(dir.path(), &["train", file.to_str().expect("a path"), "--out", &name, "--quiet"]);
+        assert_eq!(ran.code, 0, "{name}: {}", ran.err);
+        let accuracy = json(&dir.path().join(&name).join("summary.json"))["test"]["accuracy"].as_f64();
+        assert!(accuracy.expect("measured") > 90.0, "{name}: {accuracy:?}");
+    }
+}
+
+#[test]
+fn one_word_swaps_the_strategy() {
+    let dir = folder(&[]);
+    let cosine = &strategies()[3];
+    let ran = anneal(
+        dir.path(),
+        &[
+            "train",
+            cosine.to_str().expect("a path"),
+            "--set",
+            "schedule.type=step",
+            "--set",
+            "schedule.step_size=3",
+            "--epochs",
+            "4",
+            "--out",
+            "swapped",
+            "--quiet",
+        ],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let log = lines(&dir.path().join("swapped/metrics.jsonl"));
+    let lrs: Vec<f64> =
+        log.iter().filter(|line| line["split"] == "valid").map(|line| line["lr"].as_f64().expect("a rate")).collect();
+    assert_eq!(lrs.len(), 4);
+    for (lr, expected) in lrs.iter().zip([0.1, 0.1, 0.1, 0.01]) {
+        assert!((lr - expected).abs() < 1e-12, "{lrs:?}");
+    }
+}
+
+#[test]
+fn warm_up_as_a_formula() {
+    let dir = folder(&[]);
+    let warmup = &strategies()[6];
+    let formula = "schedule.expression=if(t < 5, (t + 1) / 5, 0.1 ^ ((t - 5) / (total - 5)))";
+    let ran = anneal(
+        dir.path(),
+        &[
+            "schedule",
+            warmup.to_str().expect("a path"),
+            "--set",
+            "schedule.type=expression",
+            "--set",
+            formula,
+            "--set",
+            "schedule.warmup.duration=0",
+            "--format",
+            "jsonl",
+        ],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let rows: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
+    assert_eq!(rows.len(), 30);
+    for (tick, factor) in [(0, 0.2), (4, 1.0), (5, 1.0), (29, 0.1_f64.powf(24.0 / 25.0))] {
+        let lr = rows[tick]["lr"][0].as_f64().expect("a rate");
+        assert!((lr - 3e-3 * factor).abs() < 1e-15, "tick {tick}: {lr}");
+    }
+}
+
+#[test]
+fn groups_have_rates_and_decay_of_their_own() {
+    let text = SMALL.to_owned().replace("'adam'", "'adamw'")
+        + "[[groups]]\nparams = '*.weight'\nlr_scale = 0.0\n[[groups]]\nparams = '*.bias'\nweight_decay = 0.1\n";
+    let dir = folder(&[("small.toml", SMALL), ("frozen.toml", &text)]);
+    for (config, out) in [("small.toml", "free"), ("frozen.toml", "frozen")] {
+        let ran = anneal(dir.path(), &["train", config, "--out", out, "--quiet"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+    let loss =
+        |run: &str| json(&dir.path().join(run).join("summary.json"))["last"]["train.loss"].as_f64().expect("a loss");
+    // With the weights at a rate of 0 only the biases learn, which is worth little.
+    assert!(loss("frozen") > loss("free") + 0.2, "{} and {}", loss("frozen"), loss("free"));
+}
+
+#[test]
+fn mnist_is_read_where_it_is() {
+    let Some(data) = std::env::var_os("ANNEAL_DATA_DIR").filter(|dir| Path::new(dir).join("mnist").exists()) else {
+        println!("skipped: ANNEAL_DATA_DIR holds no mnist folder");
+        return;
+    };
+    let config = "[data]\ndataset = 'mnist'\n[optimizer]\ntype = 'adam'\nlr = 1e-3\n[train]\nsteps = 20\n";
+    let dir = folder(&[("mnist.toml", config)]);
+    let data = data.to_str().expect("a path");
+    let ran = anneal(dir.path(), &["train", "mnist.toml", "--out", "run", "--data-dir", data, "--quiet"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let summary = json(&dir.path().join("run/summary.json"));
+    assert_eq!((&summary["dataset"], &summary["steps"]), (&Value::from("mnist"), &Value::from(20)));
+    assert!(summary["test"]["accuracy"].as_f64().expect("measured") > 40.0);
+}

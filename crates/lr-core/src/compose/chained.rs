@@ -1,0 +1,211 @@
+//! The product of several schedules.
+
+use strict_config::{ConfigError, Fields};
+use toml::Table;
+
+use super::{check_monitors, monitor, place, tables};
+use crate::math::{capped, scaled};
+use crate::strategy::table;
+use crate::{
+    Clock, Entry, Interval, Phase, Schedule, ScheduleConfig, Scope, StateError, StateReader, StateWriter, Strategy,
+};
+
+/// The product of the parts' factors: `lr(t) = base * prod_i (schedule_i(t) / base)`.
+///
+/// The order of the parts does not matter, bit for bit. torch's `ChainedScheduler` multiplies recurrences instead;
+/// where a cosine with `eta_min` or past its `t_max` takes part, that is another schedule, which depends on the
+/// order. With a base rate of 0 the rate is 0.
+///
+/// ```
+/// use lr_core::{Chained, Clock, Constant, Exponential, ScheduleConfig, Strategy};
+/// let parts = vec![
+///     ScheduleConfig::new(Constant { factor: 0.5, ..Constant::new(2) }),
+///     ScheduleConfig::new(Exponential::new(0.5)),
+/// ];
+/// let s = Chained::new(parts).build(&Clock::unknown())?;
+/// assert_eq!([0, 1, 2, 3].map(|t| s.lr(0.8, t)), [0.4, 0.2, 0.2, 0.1]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chained {
+    /// The parts: at least one, of which at most one sets the momentum.
+    pub schedules: Vec<ScheduleConfig>,
+}
+
+impl Chained {
+    /// The product of `schedules`.
+    pub fn new(schedules: Vec<ScheduleConfig>) -> Self {
+        Self { schedules }
+    }
+
+    pub(crate) fn entry() -> Entry {
+        Entry::new(
+            "chained",
+            "the product of several schedules' factors",
+            Interval::Epoch,
+            &["schedules"],
+            "type = 'chained'\nschedules = [\n  { type = 'constant', factor = 0.1, total_iters = 5 },\n  { type = 'exponential', gamma = 0.95 },\n]",
+            Self::read,
+        )
+    }
+
+    fn read(fields: &Fields<'_>, scope: &Scope<'_>) -> Result<Self, ConfigError> {
+        Ok(Self { schedules: scope.schedules(fields, "schedules")? })
+    }
+}
+
+impl Strategy for Chained {
+    fn type_name(&self) -> &'static str {
+        "chained"
+    }
+
+    fn fields(&self) -> Table {
+        table([("schedules", tables(&self.schedules))])
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        check_count(self.schedules.len())?;
+        let momenta = self.schedules.iter().filter(|part| part.sets_momentum()).count();
+        if momenta > 1 {
+            let message = format!("{momenta} parts cycle the momentum; set `cycle_momentum = false` on all but one");
+            return Err(ConfigError::conflict("schedules", message));
+        }
+        check_monitors(&self.schedules)
+    }
+
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let mut parts = Vec::with_capacity(self.schedules.len());
+        for (i, part) in self.schedules.iter().enumerate() {
+            let schedule = part.build_part(clock).map_err(|error| error.within(&place(i)))?;
+            parts.push((part.canonical(), schedule));
+        }
+        Ok(Box::new(ChainedSchedule::in_order(parts)))
+    }
+
+    fn sets_momentum(&self) -> bool {
+        self.schedules.iter().any(ScheduleConfig::sets_momentum)
+    }
+
+    fn monitor(&self) -> Option<&str> {
+        monitor(&self.schedules)
+    }
+}
+
+fn check_count(count: usize) -> Result<(), ConfigError> {
+    if count > 0 {
+        return Ok(());
+    }
+    Err(ConfigError::not_allowed("schedules", "an empty array", "at least one schedule"))
+}
+
+/// The schedule of [`Chained`], for parts written in Rust. Where several parts give a momentum, the first one's
+/// counts.
+///
+/// The parts are multiplied in an order of their own (by their settings; here, by their `Debug` text), so that rounding
+/// cannot depend on the order in which they are given.
+#[derive(Debug, Clone)]
+pub struct ChainedSchedule {
+    parts: Vec<Box<dyn Schedule>>,
+}
+
+impl ChainedSchedule {
+    /// The product of `parts`.
+    ///
+    /// # Errors
+    /// No parts.
+    pub fn new(parts: Vec<Box<dyn Schedule>>) -> Result<Self, ConfigError> {
+        check_count(parts.len())?;
+        Ok(Self::in_order(parts.into_iter().map(|part| (format!("{part:?}"), part)).collect()))
+    }
+
+    /// The parts in the order of their keys.
+    fn in_order(mut parts: Vec<(String, Box<dyn Schedule>)>) -> Self {
+        parts.sort_by(|a, b| a.0.cmp(&b.0));
+        Self { parts: parts.into_iter().map(|(_, part)| part).collect() }
+    }
+}
+
+/// Groups that are worked out together, so that what a part has to do per tick is done once for them.
+const TOGETHER: usize = 32;
+
+/// `product` times the factor that `rate` is of `base_lr`. Capped, since `inf` times a later 0 would be no number.
+#[inline]
+fn times(product: f64, rate: f64, base_lr: f64) -> f64 {
+    capped(product * capped(rate / base_lr))
+}
+
+/// The rate for a product of factors.
+#[inline]
+fn rate(base_lr: f64, product: f64) -> f64 {
+    if base_lr == 0.0 { 0.0 } else { scaled(base_lr, product) }
+}
+
+impl Schedule for ChainedSchedule {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        let product = self.parts.iter().fold(1.0, |product, part| times(product, part.lr(base_lr, tick), base_lr));
+        rate(base_lr, product)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        for (base_lrs, products) in base_lrs.chunks(TOGETHER).zip(rates.chunks_mut(TOGETHER)) {
+            products.fill(1.0);
+            let mut of_part = [0.0; TOGETHER];
+            for part in &self.parts {
+                part.lrs(base_lrs, tick, &mut of_part[..base_lrs.len()]);
+                for ((product, own), base_lr) in products.iter_mut().zip(&of_part).zip(base_lrs) {
+                    *product = times(*product, *own, *base_lr);
+                }
+            }
+            for (product, base_lr) in products.iter_mut().zip(base_lrs) {
+                *product = rate(*base_lr, *product);
+            }
+        }
+    }
+
+    fn momentum(&self, tick: u64) -> Option<f64> {
+        self.parts.iter().find_map(|part| part.momentum(tick))
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        let mut phases: Vec<Phase> = self.parts.iter().flat_map(|part| part.phases()).collect();
+        phases.sort_by(|a, b| (a.tick, &a.label).cmp(&(b.tick, &b.label)));
+        phases.dedup();
+        phases
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        if base_lr == 0.0 {
+            return Some((0.0, 0.0));
+        }
+        let mut product = (1.0, 1.0);
+        for part in &self.parts {
+            let (low, high) = part.bounds(base_lr)?;
+            product = (product.0 * (low / base_lr), product.1 * (high / base_lr));
+        }
+        Some((scaled(base_lr, product.0), scaled(base_lr, product.1)))
+    }
+
+    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
+        self.parts.iter_mut().try_for_each(|part| part.bind(base_lrs))
+    }
+
+    fn is_reactive(&self) -> bool {
+        self.parts.iter().any(|part| part.is_reactive())
+    }
+
+    fn observe(&mut self, tick: u64, metric: f64) {
+        for part in &mut self.parts {
+            part.observe(tick, metric);
+        }
+    }
+
+    fn save(&self, state: &mut StateWriter<'_>) {
+        for (i, part) in self.parts.iter().enumerate() {
+            part.save(&mut state.part(i));
+        }
+    }
+
+    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
+        self.parts.iter_mut().enumerate().try_for_each(|(i, part)| part.load(&state.part(i)))
+    }
+}

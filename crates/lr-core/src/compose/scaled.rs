@@ -1,0 +1,145 @@
+//! A schedule times a number.
+
+use strict_config::{ConfigError, Fields};
+use toml::{Table, Value};
+
+use crate::math::scaled;
+use crate::strategy::{check, table};
+use crate::{
+    Clock, Entry, Interval, Phase, Schedule, ScheduleConfig, Scope, StateError, StateReader, StateWriter, Strategy,
+};
+
+/// `factor` times another schedule's rate: `lr(t) = factor * schedule(t)`. Momentum is left as it is.
+///
+/// Its interval is that of the schedule inside, unless it says so itself.
+///
+/// ```
+/// use lr_core::{Clock, Exponential, Scaled, ScheduleConfig, Strategy};
+/// let s = Scaled::new(0.5, ScheduleConfig::new(Exponential::new(0.5))).build(&Clock::unknown())?;
+/// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 1), s.lr(0.4, 2)], [0.2, 0.1, 0.05]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaled {
+    /// The number; at least 0.
+    pub factor: f64,
+    /// The schedule.
+    pub schedule: ScheduleConfig,
+}
+
+impl Scaled {
+    /// `factor` times `schedule`.
+    pub fn new(factor: f64, schedule: ScheduleConfig) -> Self {
+        Self { factor, schedule }
+    }
+
+    pub(crate) fn entry() -> Entry {
+        Entry::new(
+            "scaled",
+            "another schedule times a factor",
+            Interval::Epoch,
+            &["factor", "schedule"],
+            "type = 'scaled'\nfactor = 0.5\nschedule = { type = 'exponential', gamma = 0.95 }",
+            Self::read,
+        )
+    }
+
+    fn read(fields: &Fields<'_>, scope: &Scope<'_>) -> Result<Self, ConfigError> {
+        let schedule = fields.table("schedule")?.ok_or_else(|| fields.missing("schedule", "a schedule table"))?;
+        Ok(Self {
+            factor: fields.need_f64("factor", "a number of at least 0")?,
+            schedule: scope.schedule(schedule, &fields.path_of("schedule"))?,
+        })
+    }
+}
+
+impl Strategy for Scaled {
+    fn type_name(&self) -> &'static str {
+        "scaled"
+    }
+
+    fn fields(&self) -> Table {
+        table([("factor", self.factor.into()), ("schedule", Value::Table(self.schedule.part_table()))])
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        check::non_negative("factor", self.factor)
+    }
+
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let inner = self.schedule.build_part(clock).map_err(|error| error.within("schedule"))?;
+        Ok(Box::new(ScaledSchedule::new(self.factor, inner)))
+    }
+
+    fn default_interval(&self) -> Interval {
+        self.schedule.interval()
+    }
+
+    fn sets_momentum(&self) -> bool {
+        self.schedule.sets_momentum()
+    }
+
+    fn monitor(&self) -> Option<&str> {
+        self.schedule.monitor()
+    }
+}
+
+/// The schedule of [`Scaled`], for schedules written in Rust.
+#[derive(Debug, Clone)]
+pub struct ScaledSchedule {
+    factor: f64,
+    inner: Box<dyn Schedule>,
+}
+
+impl ScaledSchedule {
+    /// `factor` times `inner`.
+    pub fn new(factor: f64, inner: Box<dyn Schedule>) -> Self {
+        Self { factor, inner }
+    }
+}
+
+impl Schedule for ScaledSchedule {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        scaled(self.factor, self.inner.lr(base_lr, tick))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        self.inner.lrs(base_lrs, tick, rates);
+        for rate in rates {
+            *rate = scaled(self.factor, *rate);
+        }
+    }
+
+    fn momentum(&self, tick: u64) -> Option<f64> {
+        self.inner.momentum(tick)
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        self.inner.phases()
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        let (low, high) = self.inner.bounds(base_lr)?;
+        Some((scaled(self.factor, low), scaled(self.factor, high)))
+    }
+
+    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
+        self.inner.bind(base_lrs)
+    }
+
+    fn is_reactive(&self) -> bool {
+        self.inner.is_reactive()
+    }
+
+    fn observe(&mut self, tick: u64, metric: f64) {
+        self.inner.observe(tick, metric);
+    }
+
+    fn save(&self, state: &mut StateWriter<'_>) {
+        self.inner.save(state);
+    }
+
+    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
+        self.inner.load(state)
+    }
+}

@@ -1,0 +1,278 @@
+//! `LinearCyclicalScheduler` and `CosineAnnealingScheduler`.
+
+use std::f64::consts::PI;
+
+use strict_config::ConfigError;
+
+use crate::math::scaled;
+use crate::port::settings::{Port, settings};
+use crate::port::{Absolute, Curve, hull};
+use crate::strategy::check;
+use crate::{Clock, Duration, Interval, Phase, Schedule};
+
+settings! {
+    /// ignite's `LinearCyclicalScheduler`: lines from `start_value` to `end_value` in the middle of each cycle and back;
+    /// with `monotonic`, to `end_value` at the end of the cycle.
+    ///
+    /// With `u = t / cycle_size` in a cycle: `end + (start - end) |2 u - 1|`, or `start + (end - start) u` with
+    /// `monotonic`. From cycle to cycle the length is multiplied by `cycle_mult` and rounded down, the values by
+    /// `start_value_mult` and `end_value_mult`. With `warmup_duration` (which needs `monotonic`), a line from the end value
+    /// to the next start value lies between cycles; its length is multiplied likewise.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Strategy, port::ignite::LinearCyclicalScheduler};
+    /// let s = LinearCyclicalScheduler::new(0.0, 0.8, 4).build(&Clock::unknown())?;
+    /// assert_eq!([0, 1, 2, 3, 4, 6].map(|t| s.lr(1.0, t)), [0.0, 0.4, 0.8, 0.4, 0.0, 0.8]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    LinearCyclicalScheduler = "ignite/LinearCyclicalScheduler", "ignite: lines up and down in cycles", Interval::Step;
+    required {
+        /// The rate at the start of the first cycle, at least 0.
+        start_value: f64,
+        /// The rate in the middle of the first cycle (at its end with `monotonic`), at least 0.
+        end_value: f64,
+        /// The length of the first cycle, at least 2.
+        cycle_size: Duration,
+    }
+    optional {
+        /// The factor of the cycles' length, above 0; default 1.
+        cycle_mult: f64 = 1.0,
+        /// The factor of the start value, at least 0; default 1.
+        start_value_mult: f64 = 1.0,
+        /// The factor of the end value, at least 0; default 1.
+        end_value_mult: f64 = 1.0,
+        /// The length of the line between cycles; default 0. Needs `monotonic`.
+        warmup_duration: Duration = Duration::Ticks(0),
+        /// Whether a cycle goes one way only; default no.
+        monotonic: bool = false,
+    }
+    example "type = 'ignite/LinearCyclicalScheduler'\nstart_value = 0.001\nend_value = 0.1\ncycle_size = 1000"
+}
+
+impl LinearCyclicalScheduler {
+    fn settings(&self) -> Settings {
+        Settings {
+            start: (self.start_value, self.start_value_mult),
+            end: (self.end_value, self.end_value_mult),
+            cycle_size: self.cycle_size,
+            cycle_mult: self.cycle_mult,
+            warmup_duration: self.warmup_duration,
+        }
+    }
+}
+
+impl Port for LinearCyclicalScheduler {
+    fn verify(&self) -> Result<(), ConfigError> {
+        if !self.monotonic && self.warmup_duration != Duration::Ticks(0) {
+            let message = "a line between cycles needs cycles that go one way: `monotonic = true`";
+            return Err(ConfigError::conflict("warmup_duration", message));
+        }
+        self.settings().check()
+    }
+
+    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let shape = if self.monotonic { Shape::Line } else { Shape::Triangle };
+        Ok(Box::new(Absolute(Cycles::new(&self.settings(), shape, clock)?)))
+    }
+}
+
+settings! {
+    /// ignite's `CosineAnnealingScheduler`: half a cosine from `start_value` to `end_value` in each cycle (Loshchilov and
+    /// Hutter, "SGDR", 2017).
+    ///
+    /// With `u = t / cycle_size` in a cycle: `start + (end - start) (1 - cos(pi u)) / 2`. Cycles change as in
+    /// [`LinearCyclicalScheduler`], and `warmup_duration` is as there.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Strategy, port::ignite::CosineAnnealingScheduler};
+    /// let s = CosineAnnealingScheduler::new(0.8, 0.0, 4).build(&Clock::unknown())?;
+    /// for (tick, expected) in [(0, 0.8), (2, 0.4), (3, 0.117_157_287_525_381), (4, 0.8)] {
+    ///     assert!((s.lr(1.0, tick) - expected).abs() < 1e-15);
+    /// }
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    CosineAnnealingScheduler = "ignite/CosineAnnealingScheduler", "ignite: half cosines in cycles", Interval::Step;
+    required {
+        /// The rate at the start of the first cycle, at least 0.
+        start_value: f64,
+        /// The rate at the end of the first cycle, at least 0.
+        end_value: f64,
+        /// The length of the first cycle, at least 2.
+        cycle_size: Duration,
+    }
+    optional {
+        /// The factor of the cycles' length, above 0; default 1.
+        cycle_mult: f64 = 1.0,
+        /// The factor of the start value, at least 0; default 1.
+        start_value_mult: f64 = 1.0,
+        /// The factor of the end value, at least 0; default 1.
+        end_value_mult: f64 = 1.0,
+        /// The length of the line between cycles; default 0.
+        warmup_duration: Duration = Duration::Ticks(0),
+    }
+    example "type = 'ignite/CosineAnnealingScheduler'\nstart_value = 0.1\nend_value = 0.001\ncycle_size = 1000\nend_value_mult = 0.5"
+}
+
+impl CosineAnnealingScheduler {
+    fn settings(&self) -> Settings {
+        Settings {
+            start: (self.start_value, self.start_value_mult),
+            end: (self.end_value, self.end_value_mult),
+            cycle_size: self.cycle_size,
+            cycle_mult: self.cycle_mult,
+            warmup_duration: self.warmup_duration,
+        }
+    }
+}
+
+impl Port for CosineAnnealingScheduler {
+    fn verify(&self) -> Result<(), ConfigError> {
+        self.settings().check()
+    }
+
+    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        Ok(Box::new(Absolute(Cycles::new(&self.settings(), Shape::Cosine, clock)?)))
+    }
+}
+
+/// What the two have in common: a value and its factor from cycle to cycle, twice, and lengths.
+struct Settings {
+    start: (f64, f64),
+    end: (f64, f64),
+    cycle_size: Duration,
+    cycle_mult: f64,
+    warmup_duration: Duration,
+}
+
+impl Settings {
+    fn check(&self) -> Result<(), ConfigError> {
+        check::non_negative("start_value", self.start.0)?;
+        check::non_negative("end_value", self.end.0)?;
+        self.cycle_size.check("cycle_size", 2)?;
+        check::positive("cycle_mult", self.cycle_mult)?;
+        check::non_negative("start_value_mult", self.start.1)?;
+        check::non_negative("end_value_mult", self.end.1)?;
+        self.warmup_duration.check("warmup_duration", 0)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Triangle,
+    Line,
+    Cosine,
+}
+
+/// A cycle: where it starts, how long it is, and how long the line to the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cycle {
+    at: u64,
+    size: u64,
+    warmup: u64,
+}
+
+impl Cycle {
+    fn whole(&self) -> u64 {
+        self.size + self.warmup
+    }
+
+    /// The next one, rounded down as the reference rounds it. Cycles that shrink to nothing, where the reference divides
+    /// by zero, keep their last length.
+    fn next(&self, mult: f64) -> Option<Self> {
+        let times = |ticks: u64| (ticks as f64 * mult) as u64;
+        let size = if times(self.size) == 0 { self.size } else { times(self.size) };
+        Some(Self { at: self.at.checked_add(self.whole())?, size, warmup: times(self.warmup) })
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Cycles {
+    start: (f64, f64),
+    end: (f64, f64),
+    shape: Shape,
+    /// The cycles until their length no longer changes: the last one repeats.
+    list: Vec<Cycle>,
+}
+
+impl Cycles {
+    /// Cycles that change by less than a thousandth each would make a long list, far behind the end of any training.
+    const MOST: usize = 1 << 16;
+
+    fn new(settings: &Settings, shape: Shape, clock: &Clock) -> Result<Self, ConfigError> {
+        let first = Cycle {
+            at: 0,
+            size: settings.cycle_size.ticks("cycle_size", 2, clock)?,
+            warmup: settings.warmup_duration.ticks("warmup_duration", 0, clock)?,
+        };
+        let mut cycles = vec![first];
+        let mut last = first;
+        while let Some(next) = last.next(settings.cycle_mult) {
+            let same = next.size == last.size && next.warmup == last.warmup;
+            if same || next.at > 1 << 53 || cycles.len() == Self::MOST {
+                break;
+            }
+            cycles.push(next);
+            last = next;
+        }
+        Ok(Self { start: settings.start, end: settings.end, shape, list: cycles })
+    }
+
+    /// The number of the cycle, the cycle, and how far into it.
+    fn at(&self, tick: u64) -> (u64, Cycle, u64) {
+        let index = self.list.partition_point(|cycle| cycle.at <= tick).saturating_sub(1);
+        let cycle = self.list[index];
+        let passed = tick - cycle.at;
+        if index + 1 == self.list.len() {
+            let whole = cycle.whole();
+            return (index as u64 + passed / whole, cycle, passed % whole);
+        }
+        (index as u64, cycle, passed)
+    }
+}
+
+impl Curve for Cycles {
+    fn rate(&self, tick: u64) -> f64 {
+        let (index, cycle, passed) = self.at(tick);
+        let value = |(first, mult): (f64, f64), index: u64| scaled(first, mult.powf(index as f64));
+        let end = value(self.end, index);
+        if passed >= cycle.size && cycle.warmup > 0 {
+            // The start value changes where the line begins, the end value where it ends.
+            let start = value(self.start, index + 1);
+            return end + (start - end) * ((passed - cycle.size) as f64 / cycle.warmup as f64);
+        }
+        let start = value(self.start, index);
+        let u = passed as f64 / cycle.size as f64;
+        match self.shape {
+            Shape::Triangle => end + (start - end) * (u - 0.5).abs() * 2.0,
+            Shape::Line => start + (end - start) * u,
+            Shape::Cosine => start + ((end - start) / 2.0) * (1.0 - (PI * u).cos()),
+        }
+        .max(0.0)
+    }
+
+    fn range(&self) -> Option<(f64, f64)> {
+        if self.start.1 > 1.0 || self.end.1 > 1.0 {
+            return None;
+        }
+        let range = |(first, mult): (f64, f64)| if mult < 1.0 { (0.0, first) } else { (first, first) };
+        Some(hull(range(self.start), range(self.end)))
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        // Cycles that are too many to tell apart are no use in a picture.
+        const MOST: usize = 1000;
+        let last = self.list[self.list.len() - 1];
+        let repeated = (1..MOST as u64).map(|i| Cycle { at: last.at.saturating_add(i * last.whole()), ..last });
+        let all = self.list.iter().copied().chain(repeated).take(MOST);
+        let mut phases = Vec::new();
+        for (i, cycle) in all.enumerate() {
+            if i > 0 {
+                phases.push(Phase::new(cycle.at, format!("cycle {}", i + 1)));
+            }
+            if cycle.warmup > 0 {
+                phases.push(Phase::new(cycle.at.saturating_add(cycle.size), "warm-up"));
+            }
+        }
+        phases
+    }
+}

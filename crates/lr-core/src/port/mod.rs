@@ -1,0 +1,82 @@
+//! The porting layer: the schedules of transformers, timm, optax and pytorch-ignite under their own names, with their
+//! own arguments, defaults and clocks.
+//!
+//! `type = "transformers/cosine"`, `"timm/CosineLRScheduler"`, `"optax/warmup_cosine_decay_schedule"`,
+//! `"ignite/PiecewiseLinear"`: one module per framework, one file per schedule or family. Where a strategy of this
+//! crate or a composition does the same it is used; where a formula differs, the formula is here.
+//!
+//! It may know this crate's strategies, compositions and configs. It must not change what they mean: a difference
+//! between a framework and torch stays in this room. `docs/schedules/porting.md` lists every name, and every place
+//! where we deliberately do something else than the framework, with the reason.
+//!
+//! Semantics are those of transformers 5.23.0, timm 1.0.31, optax 0.2.8 and pytorch-ignite 0.5.5.
+
+pub mod ignite;
+pub mod optax;
+mod settings;
+#[cfg(test)]
+mod tests;
+pub mod timm;
+pub mod transformers;
+
+use strict_config::ConfigError;
+
+use crate::{Phase, Registry, Schedule};
+
+/// Registers all of them.
+pub(crate) fn register(registry: &mut Registry) {
+    transformers::register(registry);
+    timm::register(registry);
+    optax::register(registry);
+    ignite::register(registry);
+}
+
+/// Refuses a value that is negative or not finite, if it is there.
+fn non_negative(field: &str, value: Option<f64>) -> Result<(), ConfigError> {
+    value.map_or(Ok(()), |value| crate::strategy::check::non_negative(field, value))
+}
+
+/// Refuses a time that lies before the one ahead of it in its list.
+fn in_order(field: &str, before: u64, after: u64) -> Result<(), ConfigError> {
+    if before <= after {
+        return Ok(());
+    }
+    Err(ConfigError::not_allowed(field, after, format!("at least the one before, {before}")))
+}
+
+/// The hull of two ranges.
+fn hull(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
+    (a.0.min(b.0), a.1.max(b.1))
+}
+
+/// A rate that does not depend on a base rate: optax's functions, ignite's schedulers.
+trait Curve: std::fmt::Debug + Clone + Send + Sync + 'static {
+    /// The rate at a tick: finite and at least 0.
+    fn rate(&self, tick: u64) -> f64;
+
+    /// The lowest and highest rate there can be, if that is known.
+    fn range(&self) -> Option<(f64, f64)>;
+
+    /// Where something begins.
+    fn phases(&self) -> Vec<Phase> {
+        Vec::new()
+    }
+}
+
+/// A [`Curve`] as a schedule.
+#[derive(Debug, Clone)]
+struct Absolute<C>(C);
+
+impl<C: Curve> Schedule for Absolute<C> {
+    fn lr(&self, _base_lr: f64, tick: u64) -> f64 {
+        self.0.rate(tick)
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        self.0.phases()
+    }
+
+    fn bounds(&self, _base_lr: f64) -> Option<(f64, f64)> {
+        self.0.range()
+    }
+}

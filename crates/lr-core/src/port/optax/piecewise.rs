@@ -1,0 +1,238 @@
+//! `piecewise_constant_schedule` and `piecewise_interpolate_schedule`.
+
+use std::collections::BTreeMap;
+use std::f64::consts::PI;
+
+use strict_config::{ConfigError, Fields};
+use toml::{Table, Value};
+
+use crate::port::settings::{Port, Setting, choice, settings};
+use crate::port::{Absolute, Curve, hull};
+use crate::strategy::check;
+use crate::{Clock, Duration, Interval, Phase, Schedule, Scope};
+
+/// When, and the factor from there on: `{ "100" = 0.1, "200" = 0.5 }`, or with units `{ "50%" = 0.1 }`.
+///
+/// TOML writes keys as strings, so a bare number of ticks is a string here.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BoundariesAndScales(pub Vec<(Duration, f64)>);
+
+impl<D: Into<Duration>, const N: usize> From<[(D, f64); N]> for BoundariesAndScales {
+    fn from(pairs: [(D, f64); N]) -> Self {
+        Self(pairs.into_iter().map(|(when, scale)| (when.into(), scale)).collect())
+    }
+}
+
+impl Setting for BoundariesAndScales {
+    const EXPECTED: &'static str = "a table of factors by the tick they act from: { \"100\" = 0.1, \"200\" = 0.5 }";
+
+    fn read(fields: &Fields<'_>, field: &str, _: &Scope<'_>) -> Result<Option<Self>, ConfigError> {
+        let Some(table) = fields.table(field)? else { return Ok(None) };
+        let path = fields.path_of(field);
+        let inner = Fields::open_any(table, &path);
+        let mut pairs = Vec::with_capacity(table.len());
+        for key in table.keys() {
+            let written = key.parse::<i64>().map_or_else(|_| Value::String(key.clone()), Value::Integer);
+            let when = Duration::parse(&written, &inner.path_of(key))?;
+            pairs.push((when, inner.need_f64(key, "a factor")?));
+        }
+        Ok(Some(Self(pairs)))
+    }
+
+    fn write(&self) -> Option<Value> {
+        let pairs = self.0.iter().map(|(when, scale)| (when.to_string(), Value::Float(*scale)));
+        Some(Value::Table(pairs.collect::<Table>()))
+    }
+}
+
+impl BoundariesAndScales {
+    fn check(&self) -> Result<(), ConfigError> {
+        self.0.iter().try_for_each(|(when, scale)| {
+            let field = Self::place(when);
+            when.check(&field, 0)?;
+            check::non_negative(&field, *scale)
+        })
+    }
+
+    fn place(when: &Duration) -> String {
+        format!("boundaries_and_scales.{when}")
+    }
+
+    fn on(&self, clock: &Clock) -> Result<BTreeMap<u64, f64>, ConfigError> {
+        let mut scales = BTreeMap::new();
+        for (when, scale) in &self.0 {
+            let field = Self::place(when);
+            let tick = when.ticks(&field, 0, clock)?;
+            if scales.insert(tick, *scale).is_some() {
+                return Err(ConfigError::conflict(field, format!("another boundary lies at tick {tick} too")));
+            }
+        }
+        Ok(scales)
+    }
+}
+
+/// The rates that the factors lead to, from `init_value` on: when, and the rate from there.
+fn rates(init_value: f64, scales: &BTreeMap<u64, f64>) -> Result<Vec<(u64, f64)>, ConfigError> {
+    let mut rate = init_value;
+    let mut rates = Vec::with_capacity(scales.len());
+    for (&tick, &scale) in scales {
+        rate *= scale;
+        if !rate.is_finite() {
+            let message = format!("the rate at tick {tick} is too large for a number");
+            return Err(ConfigError::conflict("boundaries_and_scales", message));
+        }
+        rates.push((tick, rate));
+    }
+    Ok(rates)
+}
+
+settings! {
+    /// optax's `piecewise_constant_schedule`: `init_value` times all factors whose boundary has been reached (`t >= b`).
+    ///
+    /// ```
+    /// use lr_core::{Clock, Strategy, port::optax::PiecewiseConstantSchedule};
+    /// let config = PiecewiseConstantSchedule {
+    ///     boundaries_and_scales: [(2, 0.5), (4, 0.5)].into(),
+    ///     ..PiecewiseConstantSchedule::new(0.8)
+    /// };
+    /// let s = config.build(&Clock::unknown())?;
+    /// assert_eq!([0, 1, 2, 3, 4, 100].map(|t| s.lr(1.0, t)), [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    PiecewiseConstantSchedule = "optax/piecewise_constant_schedule",
+        "optax: multiplied by given factors at given ticks", Interval::Step;
+    required {
+        /// The first rate, at least 0.
+        init_value: f64,
+    }
+    optional {
+        /// When, and the factor from there on, at least 0; default none.
+        boundaries_and_scales: BoundariesAndScales = BoundariesAndScales::default(),
+    }
+    example "type = 'optax/piecewise_constant_schedule'\ninit_value = 0.1\nboundaries_and_scales = { '1000' = 0.5, '3000' = 0.1 }"
+}
+
+impl Port for PiecewiseConstantSchedule {
+    fn verify(&self) -> Result<(), ConfigError> {
+        check::non_negative("init_value", self.init_value)?;
+        self.boundaries_and_scales.check()
+    }
+
+    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let rates = rates(self.init_value, &self.boundaries_and_scales.on(clock)?)?;
+        Ok(Box::new(Absolute(Levels { init: self.init_value, rates })))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Levels {
+    init: f64,
+    rates: Vec<(u64, f64)>,
+}
+
+impl Curve for Levels {
+    fn rate(&self, tick: u64) -> f64 {
+        let reached = self.rates.partition_point(|(when, _)| *when <= tick);
+        reached.checked_sub(1).map_or(self.init, |i| self.rates[i].1)
+    }
+
+    fn range(&self) -> Option<(f64, f64)> {
+        Some(range(self.init, &self.rates))
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        self.rates.iter().map(|(when, rate)| Phase::new(*when, format!("{rate}"))).collect()
+    }
+}
+
+fn range(init: f64, rates: &[(u64, f64)]) -> (f64, f64) {
+    rates.iter().fold((init, init), |all, (_, rate)| hull(all, (*rate, *rate)))
+}
+
+choice! {
+    /// What lies between two boundaries.
+    Interpolate, "\"linear\" or \"cosine\"" {
+        /// A line.
+        Linear = "linear",
+        /// Half a cosine.
+        Cosine = "cosine",
+    }
+}
+
+settings! {
+    /// optax's `piecewise_interpolate_schedule`: lines or half cosines through the rates that `init_value` and the
+    /// accumulated factors give at the boundaries; after the last one that rate.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Strategy, port::optax::{Interpolate, PiecewiseInterpolateSchedule}};
+    /// let config = PiecewiseInterpolateSchedule {
+    ///     boundaries_and_scales: [(2, 0.5), (4, 0.5)].into(),
+    ///     ..PiecewiseInterpolateSchedule::new(Interpolate::Linear, 0.8)
+    /// };
+    /// let s = config.build(&Clock::unknown())?;
+    /// for (tick, expected) in [(0, 0.8), (1, 0.6), (2, 0.4), (3, 0.3), (4, 0.2), (100, 0.2)] {
+    ///     assert!((s.lr(1.0, tick) - expected).abs() < 1e-15);
+    /// }
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    PiecewiseInterpolateSchedule = "optax/piecewise_interpolate_schedule",
+        "optax: lines or cosines between rates at given ticks", Interval::Step;
+    required {
+        /// What lies between the boundaries.
+        interpolate_type: Interpolate,
+        /// The first rate, at least 0.
+        init_value: f64,
+    }
+    optional {
+        /// When, and the factor on the rate of the boundary before, at least 0; default none.
+        boundaries_and_scales: BoundariesAndScales = BoundariesAndScales::default(),
+    }
+    example "type = 'optax/piecewise_interpolate_schedule'\ninterpolate_type = 'linear'\ninit_value = 0.1\nboundaries_and_scales = { '1000' = 0.5, '3000' = 0.1 }"
+}
+
+impl Port for PiecewiseInterpolateSchedule {
+    fn verify(&self) -> Result<(), ConfigError> {
+        check::non_negative("init_value", self.init_value)?;
+        self.boundaries_and_scales.check()
+    }
+
+    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let scales = self.boundaries_and_scales.on(clock)?;
+        Ok(Box::new(Absolute(Path::new(self.interpolate_type, self.init_value, &scales)?)))
+    }
+}
+
+/// Lines or half cosines from rate to rate.
+#[derive(Debug, Clone)]
+pub(super) struct Path {
+    interpolate: Interpolate,
+    init: f64,
+    rates: Vec<(u64, f64)>,
+}
+
+impl Path {
+    pub(super) fn new(interpolate: Interpolate, init: f64, scales: &BTreeMap<u64, f64>) -> Result<Self, ConfigError> {
+        Ok(Self { interpolate, init, rates: rates(init, scales)? })
+    }
+}
+
+impl Curve for Path {
+    fn rate(&self, tick: u64) -> f64 {
+        let reached = self.rates.partition_point(|(when, _)| *when <= tick);
+        let (from, start) = reached.checked_sub(1).map_or((0, self.init), |i| self.rates[i]);
+        let Some(&(to, end)) = self.rates.get(reached) else { return start };
+        let u = (tick - from) as f64 / (to - from) as f64;
+        match self.interpolate {
+            Interpolate::Linear => (end - start) * u + start,
+            Interpolate::Cosine => end + (start - end) / 2.0 * ((PI * u).cos() + 1.0),
+        }
+    }
+
+    fn range(&self) -> Option<(f64, f64)> {
+        Some(range(self.init, &self.rates))
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        self.rates.iter().map(|(when, rate)| Phase::new(*when, format!("{rate}"))).collect()
+    }
+}

@@ -1,0 +1,138 @@
+//! timm's schedulers, by the names of their classes (timm 1.0.31, `timm.scheduler`).
+//!
+//! A tick is an epoch (`step(epoch + 1)` after each), or an optimizer step with `t_in_epochs = false`
+//! (`step_update(updates + 1)`). timm computes a rate when it is stepped, so before the first step the rate is the one
+//! its constructor set: `warmup_lr_init` with a warm-up, else the base rate. Tick 0 is that rate here too.
+//!
+//! All of them may add noise: [`Noise`].
+
+mod cosine;
+mod cycles;
+mod multi_step;
+mod noise;
+mod plateau;
+mod poly;
+mod step;
+mod tanh;
+mod wsd;
+
+pub use cosine::CosineLRScheduler;
+pub use multi_step::MultiStepLRScheduler;
+pub use noise::{Noise, NoiseRange, NoiseType};
+pub use plateau::PlateauLRScheduler;
+pub use poly::PolyLRScheduler;
+pub use step::{Period, StepLRScheduler};
+pub use tanh::TanhLRScheduler;
+pub use wsd::{DecayFn, StableFn, WSDLRScheduler};
+
+use strict_config::ConfigError;
+
+use crate::port::hull;
+use crate::strategy::check;
+use crate::{Clock, Duration, Interval, Phase, Registry, Schedule};
+use noise::Noisy;
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.register(CosineLRScheduler::entry());
+    registry.register(TanhLRScheduler::entry());
+    registry.register(StepLRScheduler::entry());
+    registry.register(MultiStepLRScheduler::entry());
+    registry.register(PolyLRScheduler::entry());
+    registry.register(WSDLRScheduler::entry());
+    registry.register(PlateauLRScheduler::entry());
+}
+
+/// The interval that `t_in_epochs` stands for.
+fn interval(t_in_epochs: Option<bool>) -> Option<Interval> {
+    t_in_epochs.map(|in_epochs| if in_epochs { Interval::Epoch } else { Interval::Step })
+}
+
+/// The warm-up, clock and noise that timm's schedulers share.
+struct Common<'a> {
+    warmup_t: &'a Duration,
+    warmup_lr_init: f64,
+    warmup_prefix: bool,
+    t_in_epochs: Option<bool>,
+    noise: Noise,
+}
+
+impl Common<'_> {
+    fn check(&self) -> Result<(), ConfigError> {
+        self.warmup_t.check("warmup_t", 0)?;
+        check::non_negative("warmup_lr_init", self.warmup_lr_init)?;
+        self.noise.check()
+    }
+
+    /// Puts warm-up and noise around what `main` builds on the clock it is given.
+    fn around<S: Schedule + Clone + 'static>(
+        &self,
+        clock: &Clock,
+        target: Target,
+        main: impl FnOnce(&Clock) -> Result<S, ConfigError>,
+    ) -> Result<Box<dyn Schedule>, ConfigError> {
+        let counted = interval(self.t_in_epochs).filter(|interval| *interval != clock.interval());
+        if let Some(counted) = counted {
+            let message = format!(
+                "this counts {counted}s, but here a tick is one {}; leave it out or set `interval = \"{counted}\"`",
+                clock.interval()
+            );
+            return Err(ConfigError::conflict("t_in_epochs", message));
+        }
+        let warmup = self.warmup_t.ticks("warmup_t", 0, clock)?;
+        let prefix = if self.warmup_prefix { warmup } else { 0 };
+        let main = main(&clock.later(prefix))?;
+        let warmed = WarmedUp { warmup, init: self.warmup_lr_init, prefix, target, main };
+        Ok(match self.noise.on(clock)? {
+            None => Box::new(warmed),
+            Some(noise) => Box::new(Noisy { noise, inner: warmed, from: 1 }),
+        })
+    }
+}
+
+/// Where a warm-up leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    /// To the base rate.
+    Base,
+    /// To the rate that the schedule has when the warm-up ends.
+    Main,
+}
+
+/// timm's warm-up: a line from `init`, then `main`, whose clock has run all along or starts after it.
+#[derive(Debug, Clone)]
+struct WarmedUp<S> {
+    warmup: u64,
+    init: f64,
+    prefix: u64,
+    target: Target,
+    main: S,
+}
+
+impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        if tick < self.warmup {
+            let target = match self.target {
+                Target::Base => base_lr,
+                Target::Main => self.main.lr(base_lr, self.warmup - self.prefix),
+            };
+            return self.init + tick as f64 * ((target - self.init) / self.warmup as f64);
+        }
+        if tick == 0 { base_lr } else { self.main.lr(base_lr, tick - self.prefix) }
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        let mut phases = Vec::new();
+        if self.warmup > 0 {
+            phases.push(Phase::new(0, "warm-up"));
+            phases.push(Phase::new(self.warmup, "decay"));
+        }
+        let later = |phase: &Phase| phase.tick > self.warmup;
+        phases.extend(Phase::shifted(self.main.phases(), self.prefix).into_iter().filter(later));
+        phases
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        let main = hull(self.main.bounds(base_lr)?, (base_lr, base_lr));
+        Some(if self.warmup > 0 { hull(main, (self.init, self.init)) } else { main })
+    }
+}

@@ -1,0 +1,199 @@
+//! `WSDLRScheduler`.
+
+use std::f64::consts::PI;
+
+use strict_config::ConfigError;
+
+use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
+use crate::port::settings::{Port, choice, settings};
+use crate::strategy::check;
+use crate::{Clock, Duration, Interval, Phase, Schedule};
+
+choice! {
+    /// What the rate does between warm-up and decay, `t` ticks after the warm-up.
+    StableFn, "\"constant\", \"rsqrt\" or \"power\"" {
+        /// It stays.
+        Constant = "constant",
+        /// `(1 + t / stable_timescale)^-0.5`: big_vision's.
+        Rsqrt = "rsqrt",
+        /// `(1 + t / stable_timescale)^-stable_power`: the power scheduler (arXiv 2408.13359).
+        Power = "power",
+    }
+}
+
+choice! {
+    /// How much is left when the part `u` of the decay has passed.
+    DecayFn, "\"linear\", \"1-sqrt\", \"cosine\", \"power\" or \"exp\"" {
+        /// `1 - u`
+        Linear = "linear",
+        /// `1 - sqrt(u)` (arXiv 2405.18392)
+        OneMinusSqrt = "1-sqrt",
+        /// `(1 + cos(pi u)) / 2`
+        Cosine = "cosine",
+        /// `1 - u^decay_power`
+        Power = "power",
+        /// `(r^u - r) / (1 - r)`, with `r = decay_ratio`
+        Exp = "exp",
+    }
+}
+
+settings! {
+    /// timm's `WSDLRScheduler`: warm-up, stable phase, decay (WSD; Hu et al., "MiniCPM", 2024).
+    ///
+    /// Over the first `warmup_t` ticks a line from `warmup_lr_init` to the base rate. Then, `t` ticks after it,
+    /// `s = max(base * stable_fn(t), lr_min)` until `decay_t` ticks before the end, and from there
+    /// `lr_min + (s - lr_min) decay_fn(u)`, with the part `u` of the decay gone. The end comes `t_initial` ticks after
+    /// the warm-up; then `lr_min`.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Strategy, port::timm::{DecayFn, WSDLRScheduler}};
+    /// let config = WSDLRScheduler { decay_fn: DecayFn::Linear, ..WSDLRScheduler::new(10, 4) };
+    /// let s = config.build(&Clock::unknown())?;
+    /// assert_eq!([0, 6, 8, 10, 11].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.0, 0.0]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    WSDLRScheduler = "timm/WSDLRScheduler", "timm: a warm-up, a stable phase, a decay (WSD)", Interval::Epoch;
+    required {
+        /// The length of stable phase and decay together, at least 1; the warm-up comes before it.
+        t_initial: Duration,
+        /// The length of the decay, 1 to `t_initial`.
+        decay_t: Duration,
+    }
+    optional {
+        /// The last rate, at least 0; default 0.
+        lr_min: f64 = 0.0,
+        /// The stable phase; default constant.
+        stable_fn: StableFn = StableFn::Constant,
+        /// The time scale of `rsqrt` and `power` in ticks, above 0; default `warmup_t`.
+        stable_timescale: Option<f64> = None,
+        /// The exponent of `power`, above 0; default 0.5.
+        stable_power: f64 = 0.5,
+        /// The decay; default `1-sqrt`.
+        decay_fn: DecayFn = DecayFn::OneMinusSqrt,
+        /// The exponent of a `power` decay, above 0; default 0.5.
+        decay_power: f64 = 0.5,
+        /// What an `exp` decay would leave before it is stretched to 0, between 0 and 1; default 0.1.
+        decay_ratio: f64 = 0.1,
+        /// The length of the warm-up; default 0.
+        warmup_t: Duration = Duration::Ticks(0),
+        /// The first rate of the warm-up, at least 0; default 0.
+        warmup_lr_init: f64 = 0.0,
+        /// Whether a tick is an epoch (else an optimizer step); default as `interval`, which is per epoch.
+        t_in_epochs: Option<bool> = None,
+        /// When noise is added; default never. See [`Noise`].
+        noise_range_t: Option<NoiseRange> = None,
+        /// The largest noise, as a part of the rate; default 0.67.
+        noise_pct: f64 = 0.67,
+        /// The noise's standard deviation; default 1.
+        noise_std: f64 = 1.0,
+        /// The noise's seed; default 42.
+        noise_seed: u64 = 42,
+    }
+    example "type = 'timm/WSDLRScheduler'\nt_initial = 90\ndecay_t = 18\nwarmup_t = 5"
+}
+
+impl WSDLRScheduler {
+    fn common(&self) -> Common<'_> {
+        Common {
+            warmup_t: &self.warmup_t,
+            warmup_lr_init: self.warmup_lr_init,
+            warmup_prefix: true,
+            t_in_epochs: self.t_in_epochs,
+            noise: Noise {
+                range_t: self.noise_range_t.clone(),
+                kind: NoiseType::Normal,
+                pct: self.noise_pct,
+                std: self.noise_std,
+                seed: self.noise_seed,
+            },
+        }
+    }
+}
+
+impl Port for WSDLRScheduler {
+    fn verify(&self) -> Result<(), ConfigError> {
+        self.t_initial.check("t_initial", 1)?;
+        self.decay_t.check("decay_t", 1)?;
+        check::non_negative("lr_min", self.lr_min)?;
+        self.stable_timescale.map_or(Ok(()), |scale| check::positive("stable_timescale", scale))?;
+        check::positive("stable_power", self.stable_power)?;
+        check::positive("decay_power", self.decay_power)?;
+        check::number("decay_ratio", self.decay_ratio, "between 0 and 1", |r| r > 0.0 && r < 1.0)?;
+        self.common().check()
+    }
+
+    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let timescale = match self.stable_timescale {
+            Some(scale) => scale,
+            None => self.warmup_t.ticks("warmup_t", 0, clock)? as f64,
+        };
+        if self.stable_fn != StableFn::Constant && timescale <= 0.0 {
+            let message = format!("`stable_fn = \"{}\"` without a warm-up needs a time scale", self.stable_fn.name());
+            return Err(ConfigError::conflict("stable_timescale", message));
+        }
+        self.common().around(clock, Target::Base, |clock| {
+            let end = self.t_initial.ticks("t_initial", 1, clock)?;
+            let decay = self.decay_t.ticks("decay_t", 1, clock)?;
+            let decay_at = end
+                .checked_sub(decay)
+                .ok_or_else(|| ConfigError::not_allowed("decay_t", decay, format!("1 to `t_initial`, {end}")))?;
+            Ok(Wsd { decay_at, decay: decay as f64, timescale, config: self.clone() })
+        })
+    }
+
+    fn clock(&self) -> Option<Interval> {
+        interval(self.t_in_epochs)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Wsd {
+    decay_at: u64,
+    decay: f64,
+    timescale: f64,
+    config: WSDLRScheduler,
+}
+
+impl Wsd {
+    fn stable(&self, t: f64) -> f64 {
+        let power = match self.config.stable_fn {
+            StableFn::Constant => return 1.0,
+            StableFn::Rsqrt => 0.5,
+            StableFn::Power => self.config.stable_power,
+        };
+        (1.0 + t / self.timescale).powf(-power)
+    }
+
+    fn left(&self, u: f64) -> f64 {
+        match self.config.decay_fn {
+            DecayFn::Linear => 1.0 - u,
+            DecayFn::OneMinusSqrt => 1.0 - u.sqrt(),
+            DecayFn::Cosine => 0.5 * (1.0 + (PI * u).cos()),
+            DecayFn::Power => 1.0 - u.powf(self.config.decay_power),
+            DecayFn::Exp => {
+                let r = self.config.decay_ratio;
+                ((r.powf(u) - r) / (1.0 - r)).max(0.0)
+            }
+        }
+    }
+}
+
+impl Schedule for Wsd {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        let lr_min = self.config.lr_min;
+        let stable = (base_lr * self.stable(tick as f64)).max(lr_min);
+        if tick <= self.decay_at {
+            return stable;
+        }
+        let u = ((tick - self.decay_at) as f64 / self.decay).min(1.0);
+        lr_min + (stable - lr_min) * self.left(u)
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        vec![Phase::new(self.decay_at, "decay"), Phase::new(self.decay_at + self.decay as u64, "end")]
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        Some((self.config.lr_min, base_lr.max(self.config.lr_min)))
+    }
+}

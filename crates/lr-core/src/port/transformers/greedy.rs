@@ -1,0 +1,366 @@
+//! `greedy`.
+
+use std::collections::VecDeque;
+
+use strict_config::{ConfigError, Fields};
+use toml::Value;
+
+use super::check_steps;
+use crate::port::settings::{Port, Setting, settings};
+use crate::strategy::check;
+use crate::{
+    Clock, Duration, Interval, PlateauMode, Schedule, Scope, StateError, StateReader, StateWriter, ThresholdMode,
+};
+
+/// The longest smoothing window: all of it is part of a checkpoint.
+const LONGEST_WINDOW: u64 = 4096;
+
+/// A number of observations under a name that a warm-up table may have as well: `warmup`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observations(pub u64);
+
+impl Setting for Observations {
+    const EXPECTED: &'static str = "a number of observations, or a warm-up table";
+
+    fn read(fields: &Fields<'_>, field: &str, _: &Scope<'_>) -> Result<Option<Self>, ConfigError> {
+        match fields.value(field) {
+            Some(Value::Table(_)) => Ok(None),
+            _ => Ok(fields.u64(field)?.map(Self)),
+        }
+    }
+
+    fn write(&self) -> Option<Value> {
+        if self.0 == 0 { None } else { self.0.write() }
+    }
+}
+
+settings! {
+    /// transformers' `greedy`: the rate rises while a metric improves and falls while it does not ("GreedyLR",
+    /// arXiv 2512.14527).
+    ///
+    /// After each observation (smoothed over the last `window_size` ones with `smooth`) that is better than the best so
+    /// far by the threshold, the good ones in a row count one more, otherwise the bad ones. More than `patience` good
+    /// ones divide every rate by `factor`, not above `max_lr`; more than `patience` bad ones multiply it, not below
+    /// `min_lr`; changes of no more than `eps` are left out, and a rate already outside is left where it is. After a
+    /// rise, `warmup` observations are not counted, after a fall `cooldown`. `reset_start` falls with all groups at the
+    /// bottom reset everything to the start.
+    ///
+    /// It is reactive, and looks at all parameter groups together, so it must be told of them
+    /// ([`Schedule::bind`](crate::Schedule::bind), which a [`Scheduler`](crate::Scheduler) does); a base rate that it has
+    /// not been told of stays as it is.
+    ///
+    /// ```
+    /// use lr_core::{Interval, Clock, Scheduler, Strategy, port::transformers::Greedy};
+    /// let greedy = Greedy { patience: 1, factor: 0.5, ..Greedy::default() }.build(&Clock::unknown())?;
+    /// let mut s = Scheduler::new(greedy, "greedy", "", Interval::Step, 1, vec![0.1])?;
+    /// let mut seen = Vec::new();
+    /// for (step, loss) in [3.0, 2.0, 1.0, 1.0, 1.0, 1.0].into_iter().enumerate() {
+    ///     seen.push(s.lr(0, step as u64));
+    ///     s.observe(step as u64, loss);
+    /// }
+    /// assert_eq!(seen, [0.1, 0.1, 0.2, 0.2, 0.2, 0.1]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    Greedy = "transformers/greedy", "transformers: up while a metric improves, down while it does not", Interval::Step;
+    optional {
+        /// Ignored, as by `get_scheduler`; default 0.
+        num_warmup_steps: Duration = Duration::Ticks(0),
+        /// Ignored, as by `get_scheduler`; default the run.
+        num_training_steps: Duration = Duration::Rest,
+        /// Which metrics are better; default lower ones.
+        mode: PlateauMode = PlateauMode::Min,
+        /// The factor of a fall, and one over that of a rise: above 0 and below 1; default 0.95.
+        factor: f64 = 0.95,
+        /// How many observations in a row change nothing yet; default 10.
+        patience: u64 = 10,
+        /// How much better is better, at least 0; default 1e-6.
+        threshold: f64 = 1e-6,
+        /// What the threshold means; default a difference.
+        threshold_mode: ThresholdMode = ThresholdMode::Abs,
+        /// Observations after a fall that are not counted; default 0.
+        cooldown: u64 = 0,
+        /// Observations after a rise that are not counted; default 0. A number here is this argument; a table is the
+        /// warm-up that every schedule may have.
+        warmup: Observations = Observations(0),
+        /// The lowest rate that a fall leads to, at least 0; default 1e-3.
+        min_lr: f64 = 1e-3,
+        /// The highest rate that a rise leads to, at least `min_lr`; default 1.
+        max_lr: f64 = 1.0,
+        /// Changes by no more than this are left out, at least 0; default 1e-8.
+        eps: f64 = 1e-8,
+        /// Whether metrics are averaged over a window first; default no.
+        smooth: bool = false,
+        /// Observations in that window, 1 to 4096; default 50.
+        window_size: u64 = 50,
+        /// Falls at the bottom before everything starts again; default 500.
+        reset_start: u64 = 500,
+        /// The metric to watch; default `valid.loss`.
+        monitor: String = "valid.loss".to_owned(),
+    }
+    example "type = 'transformers/greedy'\npatience = 5\nfactor = 0.9\nmin_lr = 1e-4"
+}
+
+impl Port for Greedy {
+    fn verify(&self) -> Result<(), ConfigError> {
+        check_steps(&self.num_warmup_steps, &self.num_training_steps)?;
+        check::number("factor", self.factor, "above 0 and below 1", |f| f > 0.0 && f < 1.0)?;
+        check::non_negative("threshold", self.threshold)?;
+        check::non_negative("min_lr", self.min_lr)?;
+        let allowed = format!("a finite rate of at least `min_lr`, {}", self.min_lr);
+        check::number("max_lr", self.max_lr, &allowed, |max| max >= self.min_lr)?;
+        check::non_negative("eps", self.eps)?;
+        if !(1..=LONGEST_WINDOW).contains(&self.window_size) {
+            let allowed = format!("1 to {LONGEST_WINDOW} observations");
+            return Err(ConfigError::not_allowed("window_size", self.window_size, allowed));
+        }
+        if self.monitor.is_empty() {
+            return Err(ConfigError::not_allowed("monitor", "an empty name", "a metric, such as \"valid.loss\""));
+        }
+        Ok(())
+    }
+
+    fn schedule(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        Ok(Box::new(GreedySchedule {
+            groups: Vec::new(),
+            since: 0,
+            best: self.worst(),
+            good: 0,
+            bad: 0,
+            cooldown: 0,
+            warmup: 0,
+            reset_left: self.reset_start,
+            window: Window::default(),
+            config: self.clone(),
+        }))
+    }
+
+    fn watches(&self) -> Option<&str> {
+        Some(&self.monitor)
+    }
+}
+
+impl Greedy {
+    /// The best metric before there is any.
+    fn worst(&self) -> f64 {
+        match self.mode {
+            PlateauMode::Min => f64::INFINITY,
+            PlateauMode::Max => f64::NEG_INFINITY,
+        }
+    }
+
+    fn is_better(&self, metric: f64, best: f64) -> bool {
+        match (self.mode, self.threshold_mode) {
+            (PlateauMode::Min, ThresholdMode::Rel) => metric < best * (1.0 - self.threshold),
+            (PlateauMode::Min, ThresholdMode::Abs) => metric < best - self.threshold,
+            (PlateauMode::Max, ThresholdMode::Rel) => metric > best * (1.0 + self.threshold),
+            (PlateauMode::Max, ThresholdMode::Abs) => metric > best + self.threshold,
+        }
+    }
+}
+
+/// The last observations and their sum, added up in the reference's order.
+#[derive(Debug, Clone, Default)]
+struct Window {
+    values: VecDeque<f64>,
+    sum: f64,
+}
+
+impl Window {
+    fn average(&mut self, value: f64, size: usize) -> f64 {
+        self.values.push_back(value);
+        self.sum += value;
+        if self.values.len() > size
+            && let Some(oldest) = self.values.pop_front()
+        {
+            self.sum -= oldest;
+            // A NaN or infinity would stay in a running sum for ever; it leaves with its observation instead.
+            if !self.sum.is_finite() {
+                self.sum = self.values.iter().sum();
+            }
+        }
+        self.sum / self.values.len() as f64
+    }
+}
+
+/// A parameter group: its base rate, its rate now, and the one before the last change.
+#[derive(Debug, Clone)]
+struct Group {
+    base_lr: f64,
+    rate: f64,
+    before: f64,
+}
+
+#[derive(Debug, Clone)]
+struct GreedySchedule {
+    config: Greedy,
+    groups: Vec<Group>,
+    /// From which tick on `rate` holds; before it, `before`.
+    since: u64,
+    best: f64,
+    good: u64,
+    bad: u64,
+    cooldown: u64,
+    warmup: u64,
+    reset_left: u64,
+    window: Window,
+}
+
+impl GreedySchedule {
+    fn change(&mut self, tick: u64, rate: impl Fn(&Group) -> f64) {
+        for group in &mut self.groups {
+            group.before = group.rate;
+            group.rate = rate(group);
+        }
+        self.since = tick.saturating_add(1);
+    }
+
+    fn rise(&mut self, tick: u64) {
+        let Greedy { factor, max_lr, eps, reset_start, .. } = self.config;
+        self.change(tick, |group| {
+            let next = (group.rate / factor).min(max_lr);
+            if next - group.rate > eps { next } else { group.rate }
+        });
+        self.reset_left = reset_start;
+    }
+
+    fn fall(&mut self, tick: u64) {
+        let Greedy { factor, min_lr, eps, .. } = self.config;
+        self.change(tick, |group| {
+            let next = (group.rate * factor).max(min_lr);
+            if group.rate - next > eps { next } else { group.rate }
+        });
+        if !self.groups.is_empty() && self.groups.iter().all(|group| group.rate <= min_lr) {
+            self.reset_left = self.reset_left.saturating_sub(1);
+            if self.reset_left == 0 {
+                self.reset();
+            }
+        }
+    }
+
+    fn reset(&mut self) {
+        for group in &mut self.groups {
+            group.rate = group.base_lr;
+        }
+        self.best = self.config.worst();
+        self.good = 0;
+        self.bad = 0;
+        self.cooldown = 0;
+        self.warmup = 0;
+        self.reset_left = self.config.reset_start;
+        self.window = Window::default();
+    }
+}
+
+impl Schedule for GreedySchedule {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        match self.groups.iter().find(|group| group.base_lr == base_lr) {
+            Some(group) if tick < self.since => group.before,
+            Some(group) => group.rate,
+            None => base_lr,
+        }
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        Some((base_lr.min(self.config.min_lr), base_lr.max(self.config.max_lr)))
+    }
+
+    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
+        // Groups of the same base rate go the same way.
+        let mut distinct = base_lrs.to_vec();
+        distinct.sort_by(f64::total_cmp);
+        distinct.dedup();
+        let group = |&base_lr: &f64| Group { base_lr, rate: base_lr, before: base_lr };
+        self.groups = distinct.iter().map(group).collect();
+        Ok(())
+    }
+
+    fn is_reactive(&self) -> bool {
+        true
+    }
+
+    fn observe(&mut self, tick: u64, metric: f64) {
+        let size = self.config.window_size as usize;
+        let metric = if self.config.smooth { self.window.average(metric, size) } else { metric };
+        if self.cooldown > 0 || self.warmup > 0 {
+            if self.cooldown > 0 {
+                self.cooldown -= 1;
+            } else {
+                self.warmup -= 1;
+            }
+            self.good = 0;
+            self.bad = 0;
+            return;
+        }
+        if self.config.is_better(metric, self.best) {
+            self.best = metric;
+            self.bad = 0;
+            self.good += 1;
+        } else {
+            self.bad += 1;
+            self.good = 0;
+        }
+        if self.good > self.config.patience {
+            self.rise(tick);
+            self.warmup = self.config.warmup.0;
+            self.good = 0;
+        } else if self.bad > self.config.patience {
+            self.fall(tick);
+            self.cooldown = self.config.cooldown;
+            self.bad = 0;
+        }
+    }
+
+    fn save(&self, state: &mut StateWriter<'_>) {
+        for (i, group) in self.groups.iter().enumerate() {
+            let mut state = state.part(format!("group{i}"));
+            state.put("rate", group.rate);
+            state.put("before", group.before);
+        }
+        state.put("since", self.since);
+        state.put("best", self.best);
+        state.put("num_good_epochs", self.good);
+        state.put("num_bad_epochs", self.bad);
+        state.put("cooldown_counter", self.cooldown);
+        state.put("warmup_counter", self.warmup);
+        state.put("reset_start", self.reset_left);
+        if self.config.smooth {
+            // Every slot is written, so that the names do not depend on how much has been observed.
+            let mut state = state.part("window");
+            state.put("filled", self.window.values.len() as u64);
+            state.put("sum", self.window.sum);
+            for i in 0..self.config.window_size {
+                state.put(&i.to_string(), self.window.values.get(i as usize).copied().unwrap_or(0.0));
+            }
+        }
+    }
+
+    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
+        for (i, group) in self.groups.iter_mut().enumerate() {
+            let state = state.part(format!("group{i}"));
+            for (key, value) in [("rate", &mut group.rate), ("before", &mut group.before)] {
+                let rate = state.float(key)?;
+                if !(rate.is_finite() && rate >= 0.0) {
+                    return Err(state.invalid(key, rate, "a finite rate of at least 0"));
+                }
+                *value = rate;
+            }
+        }
+        self.since = state.count("since")?;
+        self.best = state.float("best")?;
+        self.good = state.count("num_good_epochs")?;
+        self.bad = state.count("num_bad_epochs")?;
+        self.cooldown = state.count("cooldown_counter")?;
+        self.warmup = state.count("warmup_counter")?;
+        self.reset_left = state.count("reset_start")?;
+        if self.config.smooth {
+            let state = state.part("window");
+            let filled = state.count("filled")?;
+            if filled > self.config.window_size {
+                return Err(state.invalid("filled", filled, "at most the size of the window"));
+            }
+            self.window.sum = state.float("sum")?;
+            self.window.values = (0..filled).map(|i| state.float(&i.to_string())).collect::<Result<_, _>>()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! `linear`.
+
+use strict_config::ConfigError;
+
+use super::{WarmUpThen, check_steps, divisor, steps};
+use crate::port::settings::{Port, settings};
+use crate::{Clock, Duration, Interval, Schedule};
+
+settings! {
+    /// transformers' `linear`: a warm-up of `W` steps to the base rate, then a line to 0 at step `T`.
+    ///
+    /// `lr(t) = base * t / W` for `t < W`, then `base * max(0, (T - t) / max(1, T - W))`.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Duration, Strategy, port::transformers::Linear};
+    /// let config = Linear { num_warmup_steps: Duration::Ticks(2), num_training_steps: Duration::Ticks(10) };
+    /// let s = config.build(&Clock::unknown())?;
+    /// assert_eq!([0, 1, 2, 6, 10, 11].map(|t| s.lr(0.4, t)), [0.0, 0.2, 0.4, 0.2, 0.0, 0.0]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    Linear = "transformers/linear", "transformers: a linear warm-up, then a line to 0", Interval::Step;
+    optional {
+        /// `W`, the length of the warm-up; default 0.
+        num_warmup_steps: Duration = Duration::Ticks(0),
+        /// `T`, the length of the whole, warm-up included; default the run.
+        num_training_steps: Duration = Duration::Rest,
+    }
+    example "type = 'transformers/linear'\nnum_warmup_steps = 100\nnum_training_steps = 1000"
+}
+
+impl Port for Linear {
+    fn verify(&self) -> Result<(), ConfigError> {
+        check_steps(&self.num_warmup_steps, &self.num_training_steps)
+    }
+
+    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let (warmup, steps) = steps(&self.num_warmup_steps, &self.num_training_steps, clock)?;
+        Ok(Box::new(WarmUpThen { warmup, then: Line { steps } }))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Line {
+    steps: i64,
+}
+
+impl Schedule for Line {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        base_lr * ((self.steps as f64 - tick as f64) / divisor(self.steps)).max(0.0)
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        Some((0.0, base_lr))
+    }
+}

@@ -1,0 +1,103 @@
+//! The schedules of transformers' `get_scheduler`, by the names it takes (transformers 5.23.0, `optimization.py`).
+//!
+//! Every table takes `num_warmup_steps` (0 unless given, as in `TrainingArguments`) and `num_training_steps` (the run
+//! unless given), also where the schedule ignores them, as `get_scheduler` does; what it calls
+//! `scheduler_specific_kwargs` stands flat beside them. A tick is an optimizer step.
+//!
+//! Where transformers reads the optimizer's default rate (`polynomial`, `min_lr`), the base rate of the first parameter
+//! group stands for it.
+
+mod constant;
+mod cosine;
+mod cosine_with_min_lr;
+mod greedy;
+mod inverse_sqrt;
+mod linear;
+mod polynomial;
+mod reduce_lr_on_plateau;
+mod warmup_stable_decay;
+
+pub use constant::{Constant, ConstantWithWarmup};
+pub use cosine::{Cosine, CosineWithRestarts};
+pub use cosine_with_min_lr::{CosineWarmupWithMinLr, CosineWithMinLr};
+pub use greedy::{Greedy, Observations};
+pub use inverse_sqrt::InverseSqrt;
+pub use linear::Linear;
+pub use polynomial::Polynomial;
+pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
+pub use warmup_stable_decay::{Shape, WarmupStableDecay};
+
+use strict_config::ConfigError;
+
+use crate::port::hull;
+use crate::{Clock, Duration, Phase, Registry, Schedule};
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.register(Linear::entry());
+    registry.register(Cosine::entry());
+    registry.register(CosineWithRestarts::entry());
+    registry.register(Polynomial::entry());
+    registry.register(Constant::entry());
+    registry.register(ConstantWithWarmup::entry());
+    registry.register(InverseSqrt::entry());
+    registry.register(ReduceLrOnPlateau::entry());
+    registry.register(CosineWithMinLr::entry());
+    registry.register(CosineWarmupWithMinLr::entry());
+    registry.register(WarmupStableDecay::entry());
+    registry.register(Greedy::entry());
+}
+
+/// Refuses lengths that are wrong whatever the run is.
+fn check_steps(num_warmup_steps: &Duration, num_training_steps: &Duration) -> Result<(), ConfigError> {
+    num_warmup_steps.check("num_warmup_steps", 0)?;
+    num_training_steps.check("num_training_steps", 1)
+}
+
+/// The length of the warm-up, and of what follows it: `num_training_steps - num_warmup_steps`, which is negative where
+/// the warm-up is longer than the run.
+fn steps(num_warmup_steps: &Duration, num_training_steps: &Duration, clock: &Clock) -> Result<(u64, i64), ConfigError> {
+    let warmup = num_warmup_steps.ticks("num_warmup_steps", 0, clock)?;
+    let training = num_training_steps.ticks("num_training_steps", 1, clock)?;
+    Ok((warmup, training as i64 - warmup as i64))
+}
+
+/// The length of what follows the warm-up as transformers divides by it: at least 1.
+fn divisor(steps: i64) -> f64 {
+    steps.max(1) as f64
+}
+
+/// A line from 0 to the base rate over `warmup` ticks, then another schedule from its own tick 0.
+#[derive(Debug, Clone)]
+struct WarmUpThen<S> {
+    warmup: u64,
+    then: S,
+}
+
+impl<S: Schedule + Clone + 'static> Schedule for WarmUpThen<S> {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        if tick < self.warmup {
+            base_lr * (tick as f64 / self.warmup as f64)
+        } else {
+            self.then.lr(base_lr, tick - self.warmup)
+        }
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        let mut phases = Vec::new();
+        if self.warmup > 0 {
+            phases.push(Phase::new(0, "warm-up"));
+            phases.push(Phase::new(self.warmup, "decay"));
+        }
+        phases.extend(Phase::shifted(self.then.phases(), self.warmup));
+        phases
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        let then = self.then.bounds(base_lr)?;
+        Some(if self.warmup > 0 { hull((0.0, base_lr), then) } else { then })
+    }
+
+    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
+        self.then.bind(base_lrs)
+    }
+}

@@ -1,0 +1,100 @@
+//! `polynomial`.
+
+use strict_config::ConfigError;
+
+use super::{WarmUpThen, check_steps, steps};
+use crate::math::ordered;
+use crate::port::settings::{Port, settings};
+use crate::strategy::check;
+use crate::{Clock, Duration, Interval, Schedule};
+
+settings! {
+    /// transformers' `polynomial`: a warm-up of `W` steps to the base rate, then a polynomial to `lr_end` at step `T`.
+    ///
+    /// With `I` the base rate of the first parameter group (transformers takes the optimizer's default rate) and
+    /// `r = 1 - (t - W) / (T - W)`: `lr(t) = base * t / W` for `t < W`, then
+    /// `base / I * ((I - lr_end) r^power + lr_end)` up to `T`, then `base / I * lr_end`. So `lr_end` is the last rate of
+    /// the first group, and other groups end in proportion.
+    ///
+    /// # Errors
+    /// A first group's rate that is not above `lr_end`, when the base rates are bound.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Duration, Strategy, port::transformers::Polynomial};
+    /// let config = Polynomial { num_training_steps: Duration::Ticks(10), lr_end: 0.1, ..Polynomial::default() };
+    /// let s = config.build(&Clock::unknown())?;
+    /// for (tick, expected) in [(0, 0.5), (5, 0.3), (10, 0.1), (20, 0.1)] {
+    ///     assert!((s.lr(0.5, tick) - expected).abs() < 1e-15);
+    /// }
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    Polynomial = "transformers/polynomial", "transformers: a linear warm-up, then a polynomial to lr_end", Interval::Step;
+    optional {
+        /// `W`, the length of the warm-up; default 0.
+        num_warmup_steps: Duration = Duration::Ticks(0),
+        /// `T`, the length of the whole, warm-up included; default the run.
+        num_training_steps: Duration = Duration::Rest,
+        /// The last rate of the first group, at least 0 and below its base rate; default 1e-7.
+        lr_end: f64 = 1e-7,
+        /// The exponent, at least 0; default 1, a line.
+        power: f64 = 1.0,
+    }
+    example "type = 'transformers/polynomial'\nnum_warmup_steps = 100\nnum_training_steps = 1000\npower = 2.0"
+}
+
+impl Port for Polynomial {
+    fn verify(&self) -> Result<(), ConfigError> {
+        check_steps(&self.num_warmup_steps, &self.num_training_steps)?;
+        check::non_negative("lr_end", self.lr_end)?;
+        check::non_negative("power", self.power)
+    }
+
+    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let (warmup, steps) = steps(&self.num_warmup_steps, &self.num_training_steps, clock)?;
+        Ok(Box::new(WarmUpThen { warmup, then: Fall { steps, lr_end: self.lr_end, power: self.power, lr_init: None } }))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Fall {
+    steps: i64,
+    lr_end: f64,
+    power: f64,
+    /// The first group's base rate; until it is bound, each rate stands for itself.
+    lr_init: Option<f64>,
+}
+
+impl Fall {
+    /// `lr_end` for a group, in proportion to its base rate.
+    fn end(&self, base_lr: f64) -> f64 {
+        let lr_init = self.lr_init.unwrap_or(base_lr);
+        if lr_init == base_lr { self.lr_end } else { self.lr_end / lr_init * base_lr }
+    }
+}
+
+impl Schedule for Fall {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        // A warm-up as long as the run leaves no tick between: the reference divides by zero there.
+        if self.steps <= 0 || tick >= self.steps as u64 {
+            return self.end(base_lr);
+        }
+        let remaining = 1.0 - tick as f64 / self.steps as f64;
+        let lr_init = self.lr_init.unwrap_or(base_lr);
+        let rate = (lr_init - self.lr_end) * remaining.powf(self.power) + self.lr_end;
+        if lr_init == base_lr { rate.max(0.0) } else { rate / lr_init * base_lr }
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        Some(ordered(self.end(base_lr), base_lr))
+    }
+
+    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
+        let Some(&lr_init) = base_lrs.first() else { return Ok(()) };
+        if self.lr_end >= lr_init {
+            let allowed = format!("a rate below the first group's base rate, {lr_init}");
+            return Err(ConfigError::not_allowed("lr_end", self.lr_end, allowed));
+        }
+        self.lr_init = Some(lr_init);
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! `warmup_stable_decay`.
+
+use std::f64::consts::PI;
+
+use strict_config::ConfigError;
+
+use crate::math::ordered;
+use crate::port::settings::{Port, choice, settings};
+use crate::strategy::check;
+use crate::{Clock, Duration, Interval, Phase, Schedule};
+
+choice! {
+    /// The shape of a rise or fall.
+    Shape, "\"linear\", \"cosine\" or \"1-sqrt\"" {
+        /// A line.
+        Linear = "linear",
+        /// A cosine.
+        Cosine = "cosine",
+        /// One less a square root: steep at its low end for a rise, at its high end for a fall.
+        OneMinusSqrt = "1-sqrt",
+    }
+}
+
+settings! {
+    /// transformers' `warmup_stable_decay` (WSD; Hu et al., "MiniCPM", 2024): a warm-up of `W` steps, the base rate for
+    /// `S` steps, a decay over `D` steps, then the least rate.
+    ///
+    /// With `m = min_lr_ratio`, `lr(t) = base * (m + (1 - m) f)`, where over the warm-up, with `p = t / W`, `f` is `p`,
+    /// `(1 - cos(pi p)) / 2` or `1 - sqrt(1 - p)`, and over the decay, with `p` the part of it that has passed, `1 - p`,
+    /// `(1 + cos(2 pi num_cycles p)) / 2` or `1 - sqrt(p)`; afterwards 0. Between them the rate is the base rate.
+    ///
+    /// `S` is `num_stable_steps`, else `num_training_steps - W - D`.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Duration, Strategy, port::transformers::WarmupStableDecay};
+    /// let config = WarmupStableDecay {
+    ///     num_warmup_steps: Duration::Ticks(2),
+    ///     num_training_steps: Duration::Ticks(10),
+    ///     ..WarmupStableDecay::new(4)
+    /// };
+    /// let s = config.build(&Clock::unknown())?;
+    /// assert_eq!([0, 1, 2, 6, 8, 10, 11].map(|t| s.lr(0.4, t)), [0.0, 0.2, 0.4, 0.4, 0.2, 0.0, 0.0]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    WarmupStableDecay = "transformers/warmup_stable_decay",
+        "transformers: a warm-up, a plateau at the base rate, a decay (WSD)", Interval::Step;
+    required {
+        /// `D`, the length of the decay.
+        num_decay_steps: Duration,
+    }
+    optional {
+        /// `W`, the length of the warm-up; default 0.
+        num_warmup_steps: Duration = Duration::Ticks(0),
+        /// The length of the whole; default the run. Not looked at where `num_stable_steps` is given.
+        num_training_steps: Duration = Duration::Rest,
+        /// `S`, the length of the plateau; default what `num_training_steps` leaves.
+        num_stable_steps: Option<Duration> = None,
+        /// The shape of the warm-up; default linear.
+        warmup_type: Shape = Shape::Linear,
+        /// The shape of the decay; default cosine.
+        decay_type: Shape = Shape::Cosine,
+        /// The least rate as a part of the base rate, at least 0; default 0. The warm-up starts from it too.
+        min_lr_ratio: f64 = 0.0,
+        /// Waves of a cosine decay, at least 0; default 0.5.
+        num_cycles: f64 = 0.5,
+    }
+    example "type = 'transformers/warmup_stable_decay'\nnum_warmup_steps = 100\nnum_decay_steps = 200\nnum_training_steps = 1000\ndecay_type = '1-sqrt'"
+}
+
+impl Port for WarmupStableDecay {
+    fn verify(&self) -> Result<(), ConfigError> {
+        self.num_warmup_steps.check("num_warmup_steps", 0)?;
+        self.num_training_steps.check("num_training_steps", 1)?;
+        self.num_decay_steps.check("num_decay_steps", 0)?;
+        self.num_stable_steps.map_or(Ok(()), |steps| steps.check("num_stable_steps", 0))?;
+        check::non_negative("min_lr_ratio", self.min_lr_ratio)?;
+        check::non_negative("num_cycles", self.num_cycles)
+    }
+
+    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let warmup = self.num_warmup_steps.ticks("num_warmup_steps", 0, clock)?;
+        let decay = self.num_decay_steps.ticks("num_decay_steps", 0, clock)?;
+        let stable = if let Some(stable) = self.num_stable_steps {
+            stable.ticks("num_stable_steps", 0, clock)?
+        } else {
+            let training = self.num_training_steps.ticks("num_training_steps", 1, clock)?;
+            training.checked_sub(warmup + decay).ok_or_else(|| {
+                let message =
+                    format!("{training} steps cannot hold a warm-up of {warmup} and a decay of {decay}; shorten these");
+                ConfigError::conflict("num_training_steps", message)
+            })?
+        };
+        Ok(Box::new(Wsd {
+            warmup,
+            decay_at: warmup + stable,
+            decay,
+            warmup_type: self.warmup_type,
+            decay_type: self.decay_type,
+            least: self.min_lr_ratio,
+            num_cycles: self.num_cycles,
+        }))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Wsd {
+    warmup: u64,
+    decay_at: u64,
+    decay: u64,
+    warmup_type: Shape,
+    decay_type: Shape,
+    least: f64,
+    num_cycles: f64,
+}
+
+impl Wsd {
+    fn rise(&self, p: f64) -> f64 {
+        match self.warmup_type {
+            Shape::Linear => p,
+            Shape::Cosine => 0.5 * (1.0 - (PI * p).cos()),
+            Shape::OneMinusSqrt => 1.0 - (1.0 - p).sqrt(),
+        }
+    }
+
+    fn fall(&self, p: f64) -> f64 {
+        match self.decay_type {
+            Shape::Linear => 1.0 - p,
+            Shape::Cosine => 0.5 * (1.0 + (PI * self.num_cycles * 2.0 * p).cos()),
+            Shape::OneMinusSqrt => 1.0 - p.sqrt(),
+        }
+    }
+}
+
+impl Schedule for Wsd {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        let factor = if tick < self.warmup {
+            self.rise(tick as f64 / self.warmup as f64)
+        } else if tick < self.decay_at {
+            return base_lr;
+        } else if tick - self.decay_at < self.decay {
+            self.fall((tick - self.decay_at) as f64 / self.decay as f64)
+        } else {
+            return base_lr * self.least;
+        };
+        base_lr * (factor * (1.0 - self.least) + self.least).max(0.0)
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        let mut phases = Vec::new();
+        if self.warmup > 0 {
+            phases.push(Phase::new(0, "warm-up"));
+        }
+        if self.decay_at > self.warmup {
+            phases.push(Phase::new(self.warmup, "stable"));
+        }
+        if self.decay > 0 {
+            phases.push(Phase::new(self.decay_at, "decay"));
+        }
+        phases.push(Phase::new(self.decay_at + self.decay, "end"));
+        phases
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        Some(ordered(base_lr * self.least, base_lr))
+    }
+}

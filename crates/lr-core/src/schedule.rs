@@ -1,0 +1,130 @@
+//! The open set of schedules: a trait that says what the rate is at a tick.
+//!
+//! Everything that is built, composed and run in this crate is a [`Schedule`]. Implement it for a type of your own
+//! and it composes with the strategies that come with the crate.
+
+use std::fmt;
+
+use strict_config::ConfigError;
+
+use crate::state::{StateError, StateReader, StateWriter};
+
+/// What the learning rate (and momentum) is at a tick.
+///
+/// Only [`lr`](Self::lr) is required. Unless [`is_reactive`](Self::is_reactive), it must be a pure function of its
+/// arguments: no memory of earlier calls, so that a schedule can be looked at and resumed at any tick.
+///
+/// ```
+/// use lr_core::{Interval, Schedule, Scheduler};
+///
+/// /// Falls with the logarithm of time.
+/// #[derive(Debug, Clone)]
+/// struct LogDecay {
+///     scale: f64,
+/// }
+///
+/// impl Schedule for LogDecay {
+///     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+///         base_lr / (1.0 + self.scale * (1.0 + tick as f64).ln())
+///     }
+/// }
+///
+/// let scheduler = Scheduler::custom(LogDecay { scale: 0.5 }, Interval::Step, 1, vec![0.1])?;
+/// assert_eq!(scheduler.lr(0, 0), 0.1);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+pub trait Schedule: fmt::Debug + Send + Sync + ScheduleClone {
+    /// The rate at `tick` for a parameter group whose base rate is `base_lr`: finite and at least 0.
+    fn lr(&self, base_lr: f64, tick: u64) -> f64;
+
+    /// The rates at `tick` of several groups, into `rates`: the same numbers as [`lr`](Self::lr) gives one by one. Worth
+    /// writing where most of the work does not depend on the base rate.
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
+            *rate = self.lr(*base_lr, tick);
+        }
+    }
+
+    /// The momentum (SGD's, or the first of Adam's betas) at `tick`, where the strategy cycles it.
+    fn momentum(&self, _tick: u64) -> Option<f64> {
+        None
+    }
+
+    /// Where something begins that a plot should mark; empty where nothing does.
+    fn phases(&self) -> Vec<Phase> {
+        Vec::new()
+    }
+
+    /// The lowest and highest rate this schedule can ever give for `base_lr`; `None` where it is unbounded or
+    /// not known.
+    fn bounds(&self, _base_lr: f64) -> Option<(f64, f64)> {
+        None
+    }
+
+    /// Is told the base rates of the parameter groups that share this schedule, before any rate is asked for. Only a
+    /// schedule that needs more than the one base rate in hand takes note: where the reference derives its factor from
+    /// the optimizer's default rate (the first of `base_lrs`), or reacts to all groups together. A composition passes
+    /// it on to its parts.
+    ///
+    /// # Errors
+    /// Base rates that the schedule cannot work with.
+    fn bind(&mut self, _base_lrs: &[f64]) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    /// Whether the rate depends on metrics fed through [`observe`](Self::observe), not on time alone.
+    fn is_reactive(&self) -> bool {
+        false
+    }
+
+    /// Takes note of a metric measured at the end of `tick`; it acts from `tick + 1` on.
+    fn observe(&mut self, _tick: u64, _metric: f64) {}
+
+    /// Writes what [`observe`](Self::observe) has changed: a few named scalars.
+    fn save(&self, _state: &mut StateWriter<'_>) {}
+
+    /// Restores what [`save`](Self::save) wrote. On an error the schedule may be half restored; the
+    /// [`Scheduler`](crate::Scheduler) loads into a copy for that reason.
+    fn load(&mut self, _state: &StateReader<'_>) -> Result<(), StateError> {
+        Ok(())
+    }
+}
+
+/// Clones a boxed [`Schedule`]; implemented for every schedule that is `Clone`.
+pub trait ScheduleClone {
+    /// A boxed copy.
+    fn clone_box(&self) -> Box<dyn Schedule>;
+}
+
+impl<T: Schedule + Clone + 'static> ScheduleClone for T {
+    fn clone_box(&self) -> Box<dyn Schedule> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Schedule> {
+    fn clone(&self) -> Self {
+        self.as_ref().clone_box()
+    }
+}
+
+/// A tick at which something begins, with a word for it: `warm-up`, `cycle 2`, `decay`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phase {
+    /// The tick.
+    pub tick: u64,
+    /// The word.
+    pub label: String,
+}
+
+impl Phase {
+    /// A phase that begins at `tick`.
+    pub fn new(tick: u64, label: impl Into<String>) -> Self {
+        Self { tick, label: label.into() }
+    }
+
+    /// The same phases on a clock that starts `ticks` earlier.
+    pub(crate) fn shifted(phases: Vec<Self>, ticks: u64) -> Vec<Self> {
+        phases.into_iter().map(|phase| Self { tick: phase.tick.saturating_add(ticks), ..phase }).collect()
+    }
+}

@@ -1,0 +1,213 @@
+//! The runtime: one schedule over the parameter groups that share it, asked by optimizer step.
+
+use std::collections::BTreeMap;
+
+use strict_config::ConfigError;
+
+use crate::state::{ScheduleState, StateError, StateReader, StateWriter};
+use crate::time::{Horizon, Interval};
+use crate::{Phase, Schedule, ScheduleConfig, config};
+
+/// A schedule at work: it knows the base rates of its parameter groups and how steps become ticks.
+///
+/// Asking changes nothing and needs no memory; only [`observe`](Self::observe) and
+/// [`try_load`](Self::try_load) do.
+///
+/// ```
+/// use lr_core::{Horizon, ScheduleConfig, Scheduler};
+/// let config = ScheduleConfig::from_toml_str("type = 'exponential'\ngamma = 0.5")?;
+/// let scheduler = Scheduler::from_config(&config, &Horizon::run(100, 1_000), vec![0.1, 0.2])?;
+/// assert_eq!(scheduler.lr(0, 99), 0.1); // the last step of the first epoch
+/// assert_eq!(scheduler.lr(1, 100), 0.1); // the second group, one epoch later
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Scheduler {
+    schedule: Box<dyn Schedule>,
+    name: String,
+    fingerprint: String,
+    interval: Interval,
+    /// Steps in a tick: 1, or those of an epoch.
+    steps_per_tick: u64,
+    base_lrs: Vec<f64>,
+}
+
+impl Scheduler {
+    /// A schedule for groups with these base rates; `name` and `fingerprint` mark its state.
+    ///
+    /// # Errors
+    /// Base rates that are negative or not finite, none at all, or that the schedule cannot work with; 0 steps per
+    /// epoch.
+    pub fn new(
+        mut schedule: Box<dyn Schedule>,
+        name: &str,
+        fingerprint: &str,
+        interval: Interval,
+        steps_per_epoch: u64,
+        base_lrs: Vec<f64>,
+    ) -> Result<Self, ConfigError> {
+        if base_lrs.is_empty() {
+            return Err(ConfigError::missing("lr", "the base rate of at least one parameter group"));
+        }
+        if let Some(wrong) = base_lrs.iter().find(|lr| !lr.is_finite() || **lr < 0.0) {
+            return Err(ConfigError::not_allowed("lr", wrong, "a finite base rate of at least 0"));
+        }
+        if steps_per_epoch == 0 {
+            return Err(ConfigError::not_allowed("steps_per_epoch", 0, "at least one step per epoch"));
+        }
+        schedule.bind(&base_lrs)?;
+        let steps_per_tick = match interval {
+            Interval::Step => 1,
+            Interval::Epoch => steps_per_epoch,
+        };
+        Ok(Self {
+            schedule,
+            name: name.to_owned(),
+            fingerprint: fingerprint.to_owned(),
+            interval,
+            steps_per_tick,
+            base_lrs,
+        })
+    }
+
+    /// The schedule of a config. Where the horizon does not know the steps per epoch, a per-epoch schedule takes
+    /// each step for an epoch; ask it [by tick](Self::lr_at_tick) then.
+    pub fn from_config(config: &ScheduleConfig, horizon: &Horizon, base_lrs: Vec<f64>) -> Result<Self, ConfigError> {
+        let steps_per_epoch = horizon.steps_per_epoch().unwrap_or(1);
+        let schedule = config.build(horizon, "")?;
+        Self::new(schedule, config.type_name(), &config.fingerprint(), config.interval(), steps_per_epoch, base_lrs)
+    }
+
+    /// A schedule written in Rust. Its state is marked `custom`, with a fingerprint of its `Debug` text.
+    pub fn custom(
+        schedule: impl Schedule + 'static,
+        interval: Interval,
+        steps_per_epoch: u64,
+        base_lrs: Vec<f64>,
+    ) -> Result<Self, ConfigError> {
+        let fingerprint = config::fingerprint(&format!("{schedule:?}"));
+        Self::new(Box::new(schedule), "custom", &fingerprint, interval, steps_per_epoch, base_lrs)
+    }
+
+    /// The rate of a group for optimizer step `step` (from 0): finite and at least 0, whatever the schedule says.
+    /// A group that does not exist has rate 0.
+    pub fn lr(&self, group: usize, step: u64) -> f64 {
+        self.lr_at_tick(group, self.tick_of(step))
+    }
+
+    /// The rate of a group at a tick.
+    pub fn lr_at_tick(&self, group: usize, tick: u64) -> f64 {
+        self.base_lrs.get(group).map_or(0.0, |base_lr| sane(self.schedule.lr(*base_lr, tick)))
+    }
+
+    /// The rates of all groups for a step, into `rates`, without allocation. What does not depend on the base rate is
+    /// worked out once. Places in `rates` beyond the groups are left alone.
+    pub fn lrs_into(&self, step: u64, rates: &mut [f64]) {
+        let count = rates.len().min(self.base_lrs.len());
+        let rates = &mut rates[..count];
+        self.schedule.lrs(&self.base_lrs[..count], self.tick_of(step), rates);
+        for rate in rates {
+            *rate = sane(*rate);
+        }
+    }
+
+    /// The momentum for a step, where the schedule cycles it.
+    pub fn momentum(&self, step: u64) -> Option<f64> {
+        self.momentum_at_tick(self.tick_of(step))
+    }
+
+    /// The momentum at a tick.
+    pub fn momentum_at_tick(&self, tick: u64) -> Option<f64> {
+        self.schedule.momentum(tick)
+    }
+
+    /// The tick that a step belongs to.
+    pub fn tick_of(&self, step: u64) -> u64 {
+        if self.steps_per_tick == 1 { step } else { step / self.steps_per_tick }
+    }
+
+    /// What a tick is.
+    pub fn interval(&self) -> Interval {
+        self.interval
+    }
+
+    /// The name of the strategy.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The fingerprint of the config.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The base rates of the groups.
+    pub fn base_lrs(&self) -> &[f64] {
+        &self.base_lrs
+    }
+
+    /// The schedule itself.
+    pub fn schedule(&self) -> &dyn Schedule {
+        self.schedule.as_ref()
+    }
+
+    /// Where something begins, in ticks.
+    pub fn phases(&self) -> Vec<Phase> {
+        self.schedule.phases()
+    }
+
+    /// Whether the rate depends on metrics.
+    pub fn is_reactive(&self) -> bool {
+        self.schedule.is_reactive()
+    }
+
+    /// Takes note of a metric measured after `step`; it acts from the next tick on.
+    pub fn observe(&mut self, step: u64, metric: f64) {
+        self.observe_tick(self.tick_of(step), metric);
+    }
+
+    /// Takes note of a metric measured at the end of `tick`; it acts from the next tick on.
+    pub fn observe_tick(&mut self, tick: u64, metric: f64) {
+        self.schedule.observe(tick, metric);
+    }
+
+    /// What the schedule remembers.
+    pub fn state(&self) -> ScheduleState {
+        let mut scalars = BTreeMap::new();
+        self.schedule.save(&mut StateWriter::new(&mut scalars));
+        ScheduleState { strategy: self.name.clone(), fingerprint: self.fingerprint.clone(), scalars }
+    }
+
+    /// Restores what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// A state of another strategy or config, or one with missing, unknown or impossible values. The scheduler is
+    /// then as it was.
+    pub fn try_load(&mut self, state: &ScheduleState) -> Result<(), StateError> {
+        if state.strategy != self.name {
+            return Err(StateError::OtherStrategy { expected: self.name.clone(), found: state.strategy.clone() });
+        }
+        if state.fingerprint != self.fingerprint {
+            return Err(StateError::OtherConfig {
+                strategy: self.name.clone(),
+                expected: self.fingerprint.clone(),
+                found: state.fingerprint.clone(),
+            });
+        }
+        let known = self.state().scalars;
+        if let Some(key) = state.scalars.keys().find(|key| !known.contains_key(*key)) {
+            return Err(StateError::Unknown { key: key.clone() });
+        }
+        let mut restored = self.schedule.clone();
+        restored.load(&StateReader::new(&state.scalars))?;
+        self.schedule = restored;
+        Ok(())
+    }
+}
+
+/// A rate that an optimizer can use, whatever a schedule of someone's own gives: NaN and negative become 0,
+/// infinite the largest number.
+#[expect(clippy::manual_clamp, reason = "`clamp` would keep a NaN, which `max` passes over")]
+fn sane(rate: f64) -> f64 {
+    rate.max(0.0).min(f64::MAX)
+}

@@ -1,0 +1,112 @@
+//! Half a cosine down (and up again): torch's `CosineAnnealingLR`.
+
+use strict_config::{ConfigError, Fields};
+use toml::Table;
+
+use crate::math::{cosine_weight, ordered, weighted};
+use crate::strategy::{ScheduleFields, check, table};
+use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+
+/// Half a cosine from the base rate to `eta_min`:
+/// `lr(t) = eta_min + (base - eta_min) * (1 + cos(pi t / t_max)) / 2`.
+///
+/// torch's `CosineAnnealingLR`; Loshchilov and Hutter, "SGDR" (2016). **Past `t_max` it rises again**, with period
+/// `2 t_max`, as in torch; put it in a `sequential` with a `fixed` behind it to stay down.
+///
+/// ```
+/// use lr_core::{Clock, CosineAnnealing, Strategy};
+/// let s = CosineAnnealing::new(10).build(&Clock::unknown())?;
+/// assert_eq!([s.lr(0.1, 0), s.lr(0.1, 10), s.lr(0.1, 20)], [0.1, 0.0, 0.1]);
+/// assert!((s.lr(0.1, 5) - 0.05).abs() < 1e-17);
+/// assert!((s.lr(0.1, 9) - 0.002447).abs() < 1e-6);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct CosineAnnealing {
+    /// When the lowest rate is reached, at least 1.
+    pub t_max: Duration,
+    /// The lowest rate (not a factor), at least 0; default 0.
+    pub eta_min: f64,
+}
+
+impl CosineAnnealing {
+    /// To zero in `t_max` ticks.
+    pub fn new(t_max: impl Into<Duration>) -> Self {
+        Self { t_max: t_max.into(), eta_min: 0.0 }
+    }
+
+    pub(crate) fn entry() -> Entry {
+        Entry::new(
+            "cosine_annealing",
+            "half a cosine from the base rate to eta_min (torch CosineAnnealingLR)",
+            Interval::Epoch,
+            &["t_max", "eta_min"],
+            "type = 'cosine_annealing'\nt_max = 'rest'\neta_min = 0.0",
+            Self::read,
+        )
+    }
+
+    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
+        Ok(Self { t_max: fields.need_duration("t_max")?, eta_min: fields.f64("eta_min")?.unwrap_or(0.0) })
+    }
+}
+
+impl Strategy for CosineAnnealing {
+    fn type_name(&self) -> &'static str {
+        "cosine_annealing"
+    }
+
+    fn fields(&self) -> Table {
+        table([("t_max", self.t_max.to_value()), ("eta_min", self.eta_min.into())])
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.t_max.check("t_max", 1)?;
+        check::non_negative("eta_min", self.eta_min)
+    }
+
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        Ok(Box::new(Cosine { t_max: self.t_max.ticks("t_max", 1, clock)?, eta_min: self.eta_min }))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Cosine {
+    t_max: u64,
+    eta_min: f64,
+}
+
+impl Cosine {
+    /// The weight of the base rate.
+    fn weight(&self, tick: u64) -> f64 {
+        // Reduced to one half period in whole numbers first, so that late ticks are as exact as early ones.
+        let tick = if tick > self.t_max {
+            let folded = tick % (2 * self.t_max);
+            folded.min(2 * self.t_max - folded)
+        } else {
+            tick
+        };
+        cosine_weight(tick as f64 / self.t_max as f64)
+    }
+}
+
+impl Schedule for Cosine {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        weighted(base_lr, self.eta_min, self.weight(tick))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        let weight = self.weight(tick);
+        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
+            *rate = weighted(*base_lr, self.eta_min, weight);
+        }
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        vec![Phase::new(self.t_max, "eta_min")]
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        Some(ordered(self.eta_min, base_lr))
+    }
+}

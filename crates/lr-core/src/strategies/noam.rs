@@ -1,0 +1,124 @@
+//! The schedule of "Attention Is All You Need".
+
+use strict_config::{ConfigError, Fields};
+use toml::Table;
+
+use crate::math::{scale_all, scaled};
+use crate::strategy::{ScheduleFields, check, table};
+use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+
+/// A linear warm-up, then the inverse square root of time:
+/// `lr(t) = base * factor * model_size^-0.5 * min((t + 1)^-0.5, (t + 1) * warmup_steps^-1.5)`.
+///
+/// Vaswani et al., "Attention Is All You Need" (2017), equation 3, whose steps count from 1. Use a base rate of 1 (or
+/// a small multiple of it): the model size gives the scale. The highest rate, `(model_size * warmup_steps)^-0.5`, is
+/// that of the paper's step `warmup_steps`, our tick `warmup_steps - 1`.
+///
+/// ```
+/// use lr_core::{Clock, Noam, Strategy};
+/// let s = Noam { model_size: 4, ..Noam::new(100) }.build(&Clock::unknown())?;
+/// assert!((s.lr(1.0, 0) - 0.0005).abs() < 1e-18);
+/// assert!((s.lr(1.0, 99) - 0.05).abs() < 1e-15);
+/// assert!((s.lr(1.0, 399) - 0.025).abs() < 1e-15);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Noam {
+    /// The width of the model, at least 1; default 512.
+    pub model_size: u64,
+    /// The length of the warm-up, at least 1; default 4000.
+    pub warmup_steps: Duration,
+    /// A factor on everything, at least 0; default 1.
+    pub factor: f64,
+}
+
+impl Noam {
+    /// The paper's schedule for a width of 512.
+    pub fn new(warmup_steps: impl Into<Duration>) -> Self {
+        Self { model_size: 512, warmup_steps: warmup_steps.into(), factor: 1.0 }
+    }
+
+    pub(crate) fn entry() -> Entry {
+        Entry::new(
+            "noam",
+            "linear warm-up, then the inverse square root of time (the Transformer paper)",
+            Interval::Step,
+            &["model_size", "warmup_steps", "factor"],
+            "type = 'noam'\nmodel_size = 512\nwarmup_steps = 4000",
+            Self::read,
+        )
+    }
+
+    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            model_size: fields.u64_from("model_size", 1)?.unwrap_or(512),
+            warmup_steps: fields.duration("warmup_steps")?.unwrap_or(Duration::Ticks(4000)),
+            factor: fields.f64("factor")?.unwrap_or(1.0),
+        })
+    }
+}
+
+impl Strategy for Noam {
+    fn type_name(&self) -> &'static str {
+        "noam"
+    }
+
+    fn fields(&self) -> Table {
+        let model_size = i64::try_from(self.model_size).unwrap_or(i64::MAX);
+        table([
+            ("model_size", model_size.into()),
+            ("warmup_steps", self.warmup_steps.to_value()),
+            ("factor", self.factor.into()),
+        ])
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.model_size == 0 {
+            return Err(ConfigError::not_allowed("model_size", 0, "a whole number of at least 1"));
+        }
+        self.warmup_steps.check("warmup_steps", 1)?;
+        check::non_negative("factor", self.factor)
+    }
+
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let warmup = self.warmup_steps.ticks("warmup_steps", 1, clock)?;
+        let scale = self.factor / (self.model_size as f64).sqrt();
+        Ok(Box::new(InverseSqrt { scale, warmup, slope: (warmup as f64).powf(-1.5) }))
+    }
+
+    fn default_interval(&self) -> Interval {
+        Interval::Step
+    }
+}
+
+#[derive(Debug, Clone)]
+struct InverseSqrt {
+    scale: f64,
+    warmup: u64,
+    slope: f64,
+}
+
+impl InverseSqrt {
+    fn factor(&self, tick: u64) -> f64 {
+        let step = tick as f64 + 1.0;
+        self.scale * if tick < self.warmup { step * self.slope } else { 1.0 / step.sqrt() }
+    }
+}
+
+impl Schedule for InverseSqrt {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        scaled(base_lr, self.factor(tick))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        scale_all(base_lrs, self.factor(tick), rates);
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        vec![Phase::new(0, "warm-up"), Phase::new(self.warmup - 1, "decay")]
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        Some((0.0, scaled(base_lr, self.scale / (self.warmup as f64).sqrt())))
+    }
+}

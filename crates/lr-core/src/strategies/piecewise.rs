@@ -1,0 +1,178 @@
+//! Given points, stepped or joined.
+
+use strict_config::{ConfigError, Fields, Problem, show};
+use toml::{Table, Value};
+
+use crate::math::{cosine_between, linear_between, scale_all, scaled};
+use crate::strategy::{array, check, table};
+use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+
+/// What lies between two points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interpolation {
+    /// The value of the point before.
+    Step,
+    /// A line.
+    Linear,
+    /// Half a cosine.
+    Cosine,
+}
+
+impl Interpolation {
+    const NAMES: [(&'static str, Self); 3] = [("step", Self::Step), ("linear", Self::Linear), ("cosine", Self::Cosine)];
+
+    /// The name in a config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Linear => "linear",
+            Self::Cosine => "cosine",
+        }
+    }
+}
+
+/// A factor on the base rate through given points: `lr(t) = base * f(t)`, where `f` goes through `(when, factor)`,
+/// stepped, by lines or by half cosines. Before the first point it has the first factor, after the last the last.
+///
+/// Two points may share a time, which makes a jump: the later one counts from that tick on.
+///
+/// ```
+/// use lr_core::{Clock, Piecewise, Strategy};
+/// let s = Piecewise::new([(0, 0.0), (4, 1.0), (8, 0.5)]).build(&Clock::unknown())?;
+/// assert_eq!([0, 1, 4, 6, 8, 100].map(|t| s.lr(0.5, t)), [0.0, 0.125, 0.5, 0.375, 0.25, 0.25]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Piecewise {
+    /// When, and the factor there: at least one point, in the order of time, factors at least 0.
+    pub points: Vec<(Duration, f64)>,
+    /// What lies between; default lines.
+    pub interpolation: Interpolation,
+}
+
+impl Piecewise {
+    /// Lines through `points`.
+    pub fn new<D: Into<Duration>>(points: impl IntoIterator<Item = (D, f64)>) -> Self {
+        let points = points.into_iter().map(|(when, factor)| (when.into(), factor)).collect();
+        Self { points, interpolation: Interpolation::Linear }
+    }
+
+    pub(crate) fn entry() -> Entry {
+        Entry::new(
+            "piecewise",
+            "factors at given points, stepped or joined by lines or cosines",
+            Interval::Epoch,
+            &["points", "interpolation"],
+            "type = 'piecewise'\npoints = [[0, 0.0], [5, 1.0], [20, 0.1]]\ninterpolation = 'linear'",
+            Self::read,
+        )
+    }
+
+    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
+        const EXPECTED: &str = "pairs of a duration and a factor, as in [[0, 0.0], [5, 1.0], [\"rest\", 0.1]]";
+        let items = fields.array("points")?.ok_or_else(|| fields.missing("points", EXPECTED))?;
+        let read = |(i, item): (usize, &Value)| {
+            let path = format!("{}[{i}]", fields.path_of("points"));
+            let factor = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
+            match item.as_array().map(Vec::as_slice) {
+                Some([when, value]) => match factor(value) {
+                    Some(factor) => Ok((Duration::parse(when, &format!("{path}[0]"))?, factor)),
+                    None => Err(wrong_type(&format!("{path}[1]"), "a number", value)),
+                },
+                _ => Err(wrong_type(&path, EXPECTED, item)),
+            }
+        };
+        Ok(Self {
+            points: items.iter().enumerate().map(read).collect::<Result<_, _>>()?,
+            interpolation: fields.choice("interpolation", &Interpolation::NAMES)?.unwrap_or(Interpolation::Linear),
+        })
+    }
+}
+
+fn wrong_type(path: &str, expected: &str, found: &Value) -> ConfigError {
+    ConfigError::new(path, Problem::WrongType { expected: expected.to_owned(), found: show(found) })
+}
+
+impl Strategy for Piecewise {
+    fn type_name(&self) -> &'static str {
+        "piecewise"
+    }
+
+    fn fields(&self) -> Table {
+        let point = |(when, factor): &(Duration, f64)| Value::Array(vec![when.to_value(), (*factor).into()]);
+        table([
+            ("points", array(&self.points, point)),
+            ("interpolation", Value::String(self.interpolation.name().to_owned())),
+        ])
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.points.is_empty() {
+            return Err(ConfigError::not_allowed("points", "an empty array", "at least one point"));
+        }
+        for (i, (when, factor)) in self.points.iter().enumerate() {
+            when.check(&format!("points[{i}][0]"), 0)?;
+            check::non_negative(&format!("points[{i}][1]"), *factor)?;
+        }
+        Ok(())
+    }
+
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let mut points: Vec<(u64, f64)> = Vec::with_capacity(self.points.len());
+        for (i, (when, factor)) in self.points.iter().enumerate() {
+            let field = format!("points[{i}][0]");
+            let tick = when.ticks(&field, 0, clock)?;
+            if let Some((before, _)) = points.last().filter(|(before, _)| *before > tick) {
+                return Err(ConfigError::not_allowed(field, tick, format!("at least the time before, {before}")));
+            }
+            points.push((tick, *factor));
+        }
+        Ok(Box::new(Points { points, interpolation: self.interpolation }))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Points {
+    points: Vec<(u64, f64)>,
+    interpolation: Interpolation,
+}
+
+impl Points {
+    fn factor(&self, tick: u64) -> f64 {
+        let after = self.points.partition_point(|(when, _)| *when <= tick);
+        match (after.checked_sub(1).map(|i| self.points[i]), self.points.get(after)) {
+            (Some((_, before)), None) => before,
+            (None, Some((_, first))) => *first,
+            (Some((start, a)), Some(&(end, b))) => {
+                let u = (tick - start) as f64 / (end - start) as f64;
+                match self.interpolation {
+                    Interpolation::Step => a,
+                    Interpolation::Linear => linear_between(a, b, u),
+                    Interpolation::Cosine => cosine_between(a, b, u),
+                }
+            }
+            // No points at all: refused before.
+            (None, None) => 1.0,
+        }
+    }
+}
+
+impl Schedule for Points {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        scaled(base_lr, self.factor(tick))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        scale_all(base_lrs, self.factor(tick), rates);
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        self.points.iter().map(|(tick, factor)| Phase::new(*tick, format!("{factor}"))).collect()
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        let factors = || self.points.iter().map(|(_, factor)| *factor);
+        let (low, high) = (factors().fold(f64::INFINITY, f64::min), factors().fold(0.0, f64::max));
+        Some((scaled(base_lr, low), scaled(base_lr, high)))
+    }
+}

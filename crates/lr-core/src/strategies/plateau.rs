@@ -1,0 +1,318 @@
+//! A drop when a metric stops improving: torch's `ReduceLROnPlateau`.
+
+use strict_config::{ConfigError, Fields};
+use toml::{Table, Value};
+
+use crate::strategy::{check, table};
+use crate::{Clock, Entry, Interval, Schedule, Scope, StateError, StateReader, StateWriter, Strategy};
+
+/// Which metrics are better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlateauMode {
+    /// Lower ones: a loss.
+    Min,
+    /// Higher ones: an accuracy.
+    Max,
+}
+
+impl PlateauMode {
+    const NAMES: [(&'static str, Self); 2] = [("min", Self::Min), ("max", Self::Max)];
+
+    /// The name in a config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Min => "min",
+            Self::Max => "max",
+        }
+    }
+}
+
+/// How much better is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThresholdMode {
+    /// By the part `threshold` of the best.
+    Rel,
+    /// By `threshold` itself.
+    Abs,
+}
+
+impl ThresholdMode {
+    const NAMES: [(&'static str, Self); 2] = [("rel", Self::Rel), ("abs", Self::Abs)];
+
+    /// The name in a config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rel => "rel",
+            Self::Abs => "abs",
+        }
+    }
+}
+
+/// Multiplies by `factor` when the monitored metric has not improved for more than `patience` observations.
+///
+/// torch's `ReduceLROnPlateau`, in its order: a metric that is better than the best by the threshold resets the
+/// count, any other (NaN too) adds to it; during `cooldown` the count stays 0; a count above `patience` reduces every
+/// group's rate, not below `min_lr`, and only where that changes it by more than `eps`. *Better* is, for the best so
+/// far `b`: `min` `m < b (1 - threshold)` or `m < b - threshold`; `max` `m > b (1 + threshold)` or `m > b + threshold`.
+///
+/// It is reactive: the rate at a tick is known only once the metrics before it have been fed. A metric observed at the
+/// end of tick `t` acts from `t + 1` on.
+///
+/// ```
+/// use lr_core::{Clock, ReduceOnPlateau, Strategy};
+/// let mut s = ReduceOnPlateau { patience: 1, ..ReduceOnPlateau::new() }.build(&Clock::unknown())?;
+/// for (tick, loss) in [(0, 1.0), (1, 1.0), (2, 1.0)] {
+///     assert_eq!(s.lr(0.1, tick), 0.1);
+///     s.observe(tick, loss);
+/// }
+/// assert_eq!(s.lr(0.1, 2), 0.1);
+/// assert!((s.lr(0.1, 3) - 0.01).abs() < 1e-17);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReduceOnPlateau {
+    /// Which metrics are better; default lower ones.
+    pub mode: PlateauMode,
+    /// The factor of a reduction, at least 0 and below 1; default 0.1.
+    pub factor: f64,
+    /// How many observations without improvement are borne; default 10.
+    pub patience: u64,
+    /// How much better is better, at least 0; default 1e-4.
+    pub threshold: f64,
+    /// What the threshold means; default a part of the best.
+    pub threshold_mode: ThresholdMode,
+    /// Observations after a reduction that are not counted; default 0.
+    pub cooldown: u64,
+    /// The lowest rate (not a factor), at least 0; default 0.
+    pub min_lr: f64,
+    /// Reductions by no more than this are left out, at least 0; default 1e-8.
+    pub eps: f64,
+    /// The metric to watch, default `valid.loss`. The schedule only names it; whoever trains feeds it.
+    pub monitor: String,
+}
+
+impl Default for ReduceOnPlateau {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ReduceOnPlateau {
+    /// torch's defaults, watching `valid.loss`.
+    pub fn new() -> Self {
+        Self {
+            mode: PlateauMode::Min,
+            factor: 0.1,
+            patience: 10,
+            threshold: 1e-4,
+            threshold_mode: ThresholdMode::Rel,
+            cooldown: 0,
+            min_lr: 0.0,
+            eps: 1e-8,
+            monitor: "valid.loss".to_owned(),
+        }
+    }
+
+    pub(crate) fn entry() -> Entry {
+        Entry::new(
+            "reduce_on_plateau",
+            "multiplied by factor when a metric stops improving (torch ReduceLROnPlateau)",
+            Interval::Epoch,
+            &["mode", "factor", "patience", "threshold", "threshold_mode", "cooldown", "min_lr", "eps", "monitor"],
+            "type = 'reduce_on_plateau'\nfactor = 0.5\npatience = 3\nmonitor = 'valid.loss'",
+            Self::read,
+        )
+    }
+
+    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
+        let defaults = Self::new();
+        Ok(Self {
+            mode: fields.choice("mode", &PlateauMode::NAMES)?.unwrap_or(defaults.mode),
+            factor: fields.f64("factor")?.unwrap_or(defaults.factor),
+            patience: fields.u64("patience")?.unwrap_or(defaults.patience),
+            threshold: fields.f64("threshold")?.unwrap_or(defaults.threshold),
+            threshold_mode: fields.choice("threshold_mode", &ThresholdMode::NAMES)?.unwrap_or(defaults.threshold_mode),
+            cooldown: fields.u64("cooldown")?.unwrap_or(defaults.cooldown),
+            min_lr: fields.f64("min_lr")?.unwrap_or(defaults.min_lr),
+            eps: fields.f64("eps")?.unwrap_or(defaults.eps),
+            monitor: fields.str("monitor")?.map_or(defaults.monitor, str::to_owned),
+        })
+    }
+}
+
+impl Strategy for ReduceOnPlateau {
+    fn type_name(&self) -> &'static str {
+        "reduce_on_plateau"
+    }
+
+    fn fields(&self) -> Table {
+        let count = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
+        table([
+            ("mode", Value::String(self.mode.name().to_owned())),
+            ("factor", self.factor.into()),
+            ("patience", count(self.patience)),
+            ("threshold", self.threshold.into()),
+            ("threshold_mode", Value::String(self.threshold_mode.name().to_owned())),
+            ("cooldown", count(self.cooldown)),
+            ("min_lr", self.min_lr.into()),
+            ("eps", self.eps.into()),
+            ("monitor", Value::String(self.monitor.clone())),
+        ])
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        check::number("factor", self.factor, "at least 0 and below 1", |f| (0.0..1.0).contains(&f))?;
+        check::non_negative("threshold", self.threshold)?;
+        check::non_negative("min_lr", self.min_lr)?;
+        check::non_negative("eps", self.eps)?;
+        if self.monitor.is_empty() {
+            return Err(ConfigError::not_allowed("monitor", "an empty name", "a metric, such as \"valid.loss\""));
+        }
+        Ok(())
+    }
+
+    fn assemble(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        Ok(Box::new(Plateau::new(self.clone())))
+    }
+
+    fn monitor(&self) -> Option<&str> {
+        Some(&self.monitor)
+    }
+}
+
+/// Some reductions, as the factor they come to.
+#[derive(Debug, Clone, Copy)]
+struct Reductions {
+    count: u64,
+    /// `factor^count` and `factor^(count - 1)`, formed by multiplication as torch forms them.
+    product: f64,
+    before: f64,
+}
+
+impl Reductions {
+    const NONE: Self = Self { count: 0, product: 1.0, before: 1.0 };
+
+    fn one_more(self, factor: f64) -> Self {
+        Self { count: self.count + 1, product: self.product * factor, before: self.product }
+    }
+
+    fn of(count: u64, factor: f64) -> Self {
+        let mut reductions = Self::NONE;
+        while reductions.count < count && (reductions.product > 0.0 || reductions.before > 0.0) {
+            reductions = reductions.one_more(factor);
+        }
+        // Once both products have underflowed, further reductions change nothing but the count.
+        Self { count, ..reductions }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Plateau {
+    config: ReduceOnPlateau,
+    best: f64,
+    num_bad_epochs: u64,
+    cooldown_counter: u64,
+    reductions: Reductions,
+    /// From which tick on the last reduction holds; before it, one less.
+    since: u64,
+}
+
+impl Plateau {
+    fn new(config: ReduceOnPlateau) -> Self {
+        let best = match config.mode {
+            PlateauMode::Min => f64::INFINITY,
+            PlateauMode::Max => f64::NEG_INFINITY,
+        };
+        Self { config, best, num_bad_epochs: 0, cooldown_counter: 0, reductions: Reductions::NONE, since: 0 }
+    }
+
+    fn is_better(&self, metric: f64) -> bool {
+        let (best, threshold) = (self.best, self.config.threshold);
+        match (self.config.mode, self.config.threshold_mode) {
+            (PlateauMode::Min, ThresholdMode::Rel) => metric < best * (1.0 - threshold),
+            (PlateauMode::Min, ThresholdMode::Abs) => metric < best - threshold,
+            (PlateauMode::Max, ThresholdMode::Rel) => metric > best * (threshold + 1.0),
+            (PlateauMode::Max, ThresholdMode::Abs) => metric > best + threshold,
+        }
+    }
+
+    /// The rate after `reductions`, each of which counts only where it lowers the rate by more than `eps`.
+    fn reduced(&self, base_lr: f64, count: u64) -> f64 {
+        let ReduceOnPlateau { factor, min_lr, eps, .. } = self.config;
+        let mut lr = base_lr;
+        for _ in 0..count {
+            let next = (lr * factor).max(min_lr);
+            if lr - next > eps {
+                lr = next;
+            } else {
+                break;
+            }
+        }
+        lr
+    }
+}
+
+impl Schedule for Plateau {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        let ReduceOnPlateau { factor, min_lr, eps, .. } = self.config;
+        let Reductions { count, product, before } = self.reductions;
+        if count == 0 {
+            return base_lr;
+        }
+        if tick < self.since {
+            return self.reduced(base_lr, count - 1);
+        }
+        // Each reduction lowers the rate by less than the one before, so if the last one counted, all did.
+        let last = base_lr * before;
+        let now = base_lr * product;
+        if now >= min_lr && last - last * factor > eps { now } else { self.reduced(base_lr, count) }
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        Some((self.config.min_lr.min(base_lr), base_lr))
+    }
+
+    fn is_reactive(&self) -> bool {
+        true
+    }
+
+    fn observe(&mut self, tick: u64, metric: f64) {
+        if self.is_better(metric) {
+            self.best = metric;
+            self.num_bad_epochs = 0;
+        } else {
+            self.num_bad_epochs += 1;
+        }
+        if self.cooldown_counter > 0 {
+            self.cooldown_counter -= 1;
+            self.num_bad_epochs = 0;
+        }
+        if self.num_bad_epochs > self.config.patience {
+            self.reductions = self.reductions.one_more(self.config.factor);
+            self.since = tick.saturating_add(1);
+            self.cooldown_counter = self.config.cooldown;
+            self.num_bad_epochs = 0;
+        }
+    }
+
+    fn save(&self, state: &mut StateWriter<'_>) {
+        state.put("best", self.best);
+        state.put("num_bad_epochs", self.num_bad_epochs);
+        state.put("cooldown_counter", self.cooldown_counter);
+        state.put("reductions", self.reductions.count);
+        state.put("since", self.since);
+    }
+
+    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
+        let best = state.float("best")?;
+        if best.is_nan() {
+            return Err(state.invalid("best", best, "a metric, which is never NaN"));
+        }
+        self.best = best;
+        self.num_bad_epochs = state.count("num_bad_epochs")?;
+        self.cooldown_counter = state.count("cooldown_counter")?;
+        self.reductions = Reductions::of(state.count("reductions")?, self.config.factor);
+        self.since = state.count("since")?;
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Polynomial decay to zero: torch's `PolynomialLR`.
+
+use strict_config::{ConfigError, Fields};
+use toml::Table;
+
+use crate::math::{scale_all, scaled};
+use crate::strategy::{ScheduleFields, check, table};
+use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+
+/// A power of the time that is left: `lr(t) = base * (1 - min(t / total_iters, 1))^power`. torch's `PolynomialLR`.
+///
+/// With `total_iters = 0` or `power = 0` it is the base rate, always.
+///
+/// ```
+/// use lr_core::{Clock, Polynomial, Strategy};
+/// let s = Polynomial { power: 2.0, ..Polynomial::new(4) }.build(&Clock::unknown())?;
+/// assert_eq!([0, 1, 2, 3, 4, 9].map(|t| s.lr(16.0, t)), [16.0, 9.0, 4.0, 1.0, 0.0, 0.0]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Polynomial {
+    /// When it reaches zero; default 5.
+    pub total_iters: Duration,
+    /// The power, at least 0; default 1.
+    pub power: f64,
+}
+
+impl Polynomial {
+    /// A line to zero in `total_iters` ticks.
+    pub fn new(total_iters: impl Into<Duration>) -> Self {
+        Self { total_iters: total_iters.into(), power: 1.0 }
+    }
+
+    pub(crate) fn entry() -> Entry {
+        Entry::new(
+            "polynomial",
+            "a power of the time that is left, to zero (torch PolynomialLR)",
+            Interval::Epoch,
+            &["total_iters", "power"],
+            "type = 'polynomial'\ntotal_iters = 'rest'\npower = 2.0",
+            Self::read,
+        )
+    }
+
+    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            total_iters: fields.duration("total_iters")?.unwrap_or(Duration::Ticks(5)),
+            power: fields.f64("power")?.unwrap_or(1.0),
+        })
+    }
+}
+
+impl Strategy for Polynomial {
+    fn type_name(&self) -> &'static str {
+        "polynomial"
+    }
+
+    fn fields(&self) -> Table {
+        table([("total_iters", self.total_iters.to_value()), ("power", self.power.into())])
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.total_iters.check("total_iters", 0)?;
+        check::non_negative("power", self.power)
+    }
+
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let ticks = self.total_iters.ticks("total_iters", 0, clock)?;
+        Ok(Box::new(Power { ticks, power: self.power }))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Power {
+    ticks: u64,
+    power: f64,
+}
+
+impl Power {
+    fn factor(&self, tick: u64) -> f64 {
+        if self.ticks == 0 || self.power == 0.0 {
+            return 1.0;
+        }
+        let left = (self.ticks - tick.min(self.ticks)) as f64 / self.ticks as f64;
+        if self.power == 1.0 {
+            left
+        } else if self.power == 2.0 {
+            left * left
+        } else {
+            // Twice as fast as `powf`. `left` is at most 1, so the rounding of the exponent shrinks with the result.
+            (self.power * left.ln()).exp()
+        }
+    }
+}
+
+impl Schedule for Power {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        scaled(base_lr, self.factor(tick))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        scale_all(base_lrs, self.factor(tick), rates);
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        if self.ticks == 0 { Vec::new() } else { vec![Phase::new(self.ticks, "zero")] }
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        Some((if self.ticks == 0 || self.power == 0.0 { base_lr } else { 0.0 }, base_lr))
+    }
+}

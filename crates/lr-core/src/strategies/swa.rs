@@ -1,0 +1,126 @@
+//! Towards the constant rate of weight averaging: torch's `SWALR`.
+
+use strict_config::{ConfigError, Fields};
+use toml::{Table, Value};
+
+use super::one_cycle::AnnealStrategy;
+use crate::math::{cosine_weight, ordered, weighted};
+use crate::strategy::{ScheduleFields, check, table};
+use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+
+/// From the base rate to `swa_lr` over `anneal_epochs` ticks, then constant:
+/// `lr(t) = (1 - a) base + a swa_lr`, with `a = u` (linear) or `(1 - cos(pi u)) / 2`, `u = min(t / anneal_epochs, 1)`.
+///
+/// torch's `SWALR`; Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization" (2018). With
+/// `anneal_epochs = 0` it is `swa_lr` from the start.
+///
+/// ```
+/// use lr_core::{AnnealStrategy, Clock, Strategy, Swa};
+/// let s = Swa { anneal_strategy: AnnealStrategy::Linear, ..Swa::new(0.25) }.build(&Clock::unknown())?;
+/// assert_eq!([0, 5, 10, 50].map(|t| s.lr(0.75, t)), [0.75, 0.5, 0.25, 0.25]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Swa {
+    /// The rate (not a factor) at the end, at least 0.
+    pub swa_lr: f64,
+    /// How long it takes; default 10.
+    pub anneal_epochs: Duration,
+    /// The shape; default a cosine.
+    pub anneal_strategy: AnnealStrategy,
+}
+
+impl Swa {
+    /// To `swa_lr` in 10 ticks.
+    pub fn new(swa_lr: f64) -> Self {
+        Self { swa_lr, anneal_epochs: Duration::Ticks(10), anneal_strategy: AnnealStrategy::Cos }
+    }
+
+    pub(crate) fn entry() -> Entry {
+        Entry::new(
+            "swa",
+            "from the base rate to swa_lr, then constant, for weight averaging (torch SWALR)",
+            Interval::Epoch,
+            &["swa_lr", "anneal_epochs", "anneal_strategy"],
+            "type = 'swa'\nswa_lr = 0.05\nanneal_epochs = 10\nanneal_strategy = 'cos'",
+            Self::read,
+        )
+    }
+
+    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
+        let defaults = Self::new(fields.need_f64("swa_lr", "the rate at the end")?);
+        Ok(Self {
+            anneal_epochs: fields.duration("anneal_epochs")?.unwrap_or(defaults.anneal_epochs),
+            anneal_strategy: fields
+                .choice("anneal_strategy", &AnnealStrategy::NAMES)?
+                .unwrap_or(defaults.anneal_strategy),
+            ..defaults
+        })
+    }
+}
+
+impl Strategy for Swa {
+    fn type_name(&self) -> &'static str {
+        "swa"
+    }
+
+    fn fields(&self) -> Table {
+        table([
+            ("swa_lr", self.swa_lr.into()),
+            ("anneal_epochs", self.anneal_epochs.to_value()),
+            ("anneal_strategy", Value::String(self.anneal_strategy.name().to_owned())),
+        ])
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        check::non_negative("swa_lr", self.swa_lr)?;
+        self.anneal_epochs.check("anneal_epochs", 0)
+    }
+
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let ticks = self.anneal_epochs.ticks("anneal_epochs", 0, clock)?;
+        Ok(Box::new(Approach { swa_lr: self.swa_lr, ticks, strategy: self.anneal_strategy }))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Approach {
+    swa_lr: f64,
+    ticks: u64,
+    strategy: AnnealStrategy,
+}
+
+impl Approach {
+    /// The weight of the base rate.
+    fn weight(&self, tick: u64) -> f64 {
+        if tick >= self.ticks {
+            return 0.0;
+        }
+        let u = tick as f64 / self.ticks as f64;
+        match self.strategy {
+            AnnealStrategy::Cos => cosine_weight(u),
+            AnnealStrategy::Linear => 1.0 - u,
+        }
+    }
+}
+
+impl Schedule for Approach {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        weighted(base_lr, self.swa_lr, self.weight(tick))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        let weight = self.weight(tick);
+        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
+            *rate = weighted(*base_lr, self.swa_lr, weight);
+        }
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        vec![Phase::new(self.ticks, "swa_lr")]
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        if self.ticks == 0 { Some((self.swa_lr, self.swa_lr)) } else { Some(ordered(base_lr, self.swa_lr)) }
+    }
+}

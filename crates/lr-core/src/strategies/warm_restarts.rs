@@ -1,0 +1,170 @@
+//! Cosine annealing that starts over: torch's `CosineAnnealingWarmRestarts`.
+
+use strict_config::{ConfigError, Fields};
+use toml::Table;
+
+use crate::math::{cosine_between, cosine_weight, ordered, weighted};
+use crate::strategy::{ScheduleFields, check, table};
+use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+
+/// How many restarts a plot marks.
+const MARKED_RESTARTS: usize = 16;
+
+/// Half a cosine from the base rate to `eta_min`, again and again, each `t_mult` times as long as the one before:
+/// `lr = eta_min + (base - eta_min) * (1 + cos(pi t_cur / t_i)) / 2`, `t_cur` ticks into a cycle of `t_i`.
+///
+/// torch's `CosineAnnealingWarmRestarts`; Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm
+/// Restarts" (2016). For restarts at fractions of an epoch see [`lr_at`](Self::lr_at).
+///
+/// ```
+/// use lr_core::{Clock, CosineAnnealingWarmRestarts, Strategy};
+/// let s = CosineAnnealingWarmRestarts { t_mult: 2, ..CosineAnnealingWarmRestarts::new(2) }.build(&Clock::unknown())?;
+/// // cycles of 2, 4, 8, ... ticks, beginning at 0, 2, 6, 14
+/// assert_eq!([0, 2, 6, 14].map(|t| s.lr(0.1, t)), [0.1; 4]);
+/// assert!((s.lr(0.1, 1) - 0.05).abs() < 1e-16 && (s.lr(0.1, 4) - 0.05).abs() < 1e-16);
+/// assert!(s.lr(0.1, 13) < 0.004);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct CosineAnnealingWarmRestarts {
+    /// The length of the first cycle, at least 1.
+    pub t_0: Duration,
+    /// How much longer each cycle is than the one before, at least 1; default 1.
+    pub t_mult: u64,
+    /// The rate (not a factor) at the end of a cycle, at least 0; default 0.
+    pub eta_min: f64,
+}
+
+impl CosineAnnealingWarmRestarts {
+    /// Cycles of `t_0` ticks, down to 0.
+    pub fn new(t_0: impl Into<Duration>) -> Self {
+        Self { t_0: t_0.into(), t_mult: 1, eta_min: 0.0 }
+    }
+
+    /// The rate at a fractional time, as torch's `step(epoch)` with a fractional epoch gives it.
+    ///
+    /// # Errors
+    /// Settings that are not allowed, a `t_0` that `clock` cannot resolve, or a time that is negative or not finite.
+    ///
+    /// ```
+    /// use lr_core::{Clock, CosineAnnealingWarmRestarts};
+    /// let restarts = CosineAnnealingWarmRestarts { t_mult: 2, ..CosineAnnealingWarmRestarts::new(2) };
+    /// assert!((restarts.lr_at(0.1, 3.5, &Clock::unknown())? - 0.0691342).abs() < 1e-6);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub fn lr_at(&self, base_lr: f64, time: f64, clock: &Clock) -> Result<f64, ConfigError> {
+        self.check()?;
+        check::non_negative("time", time)?;
+        Ok(self.resolve(clock)?.lr_at(base_lr, time))
+    }
+
+    fn resolve(&self, clock: &Clock) -> Result<Restarts, ConfigError> {
+        Ok(Restarts { t_0: self.t_0.ticks("t_0", 1, clock)?, t_mult: self.t_mult, eta_min: self.eta_min })
+    }
+
+    pub(crate) fn entry() -> Entry {
+        Entry::new(
+            "cosine_annealing_warm_restarts",
+            "cosine annealing that starts over, in ever longer cycles (torch CosineAnnealingWarmRestarts)",
+            Interval::Epoch,
+            &["t_0", "t_mult", "eta_min"],
+            "type = 'cosine_annealing_warm_restarts'\nt_0 = 10\nt_mult = 2\neta_min = 0.0",
+            Self::read,
+        )
+    }
+
+    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            t_0: fields.need_duration("t_0")?,
+            t_mult: fields.u64_from("t_mult", 1)?.unwrap_or(1),
+            eta_min: fields.f64("eta_min")?.unwrap_or(0.0),
+        })
+    }
+}
+
+impl Strategy for CosineAnnealingWarmRestarts {
+    fn type_name(&self) -> &'static str {
+        "cosine_annealing_warm_restarts"
+    }
+
+    fn fields(&self) -> Table {
+        let t_mult = i64::try_from(self.t_mult).unwrap_or(i64::MAX);
+        table([("t_0", self.t_0.to_value()), ("t_mult", t_mult.into()), ("eta_min", self.eta_min.into())])
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.t_0.check("t_0", 1)?;
+        if self.t_mult == 0 {
+            return Err(ConfigError::not_allowed("t_mult", 0, "a whole number of at least 1"));
+        }
+        check::non_negative("eta_min", self.eta_min)
+    }
+
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        Ok(Box::new(self.resolve(clock)?))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Restarts {
+    t_0: u64,
+    t_mult: u64,
+    eta_min: f64,
+}
+
+impl Restarts {
+    /// Start and length of the cycle that `tick` lies in.
+    fn cycle(&self, tick: u64) -> (u64, u64) {
+        if self.t_mult == 1 {
+            return (tick - tick % self.t_0, self.t_0);
+        }
+        if self.t_mult == 2 && tick < 1 << 62 {
+            // The usual case, without a loop: cycle n begins at t_0 (2^n - 1).
+            let n = (tick / self.t_0 + 1).ilog2();
+            return (self.t_0 * ((1 << n) - 1), self.t_0 << n);
+        }
+        // The lengths grow geometrically, so this loop runs at most 41 times, and rarely more than six.
+        let (mut start, mut length) = (0_u64, self.t_0);
+        while tick - start >= length {
+            start += length;
+            length = length.saturating_mul(self.t_mult);
+        }
+        (start, length)
+    }
+
+    /// The weight of the base rate.
+    fn weight(&self, tick: u64) -> f64 {
+        let (start, length) = self.cycle(tick);
+        cosine_weight((tick - start) as f64 / length as f64)
+    }
+
+    /// The rate at a fractional time: a cycle begins at a whole tick, so its whole part says which cycle it is.
+    fn lr_at(&self, base_lr: f64, time: f64) -> f64 {
+        let (start, length) = self.cycle(time as u64);
+        cosine_between(base_lr, self.eta_min, (time - start as f64) / length as f64)
+    }
+}
+
+impl Schedule for Restarts {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        weighted(base_lr, self.eta_min, self.weight(tick))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        let weight = self.weight(tick);
+        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
+            *rate = weighted(*base_lr, self.eta_min, weight);
+        }
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        let starts = std::iter::successors(Some((0_u64, self.t_0)), |(start, length)| {
+            Some((start.checked_add(*length)?, length.checked_mul(self.t_mult)?))
+        });
+        starts.skip(1).take(MARKED_RESTARTS).map(|(start, _)| Phase::new(start, "restart")).collect()
+    }
+
+    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
+        Some(ordered(self.eta_min, base_lr))
+    }
+}

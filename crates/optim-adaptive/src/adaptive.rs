@@ -1,0 +1,574 @@
+//! The engine: an optimizer for a whole module, with its state, groups, momentum and strict records.
+//!
+//! It steps as burn's `ModuleOptimizer` does and takes the same arguments. What it adds: what must happen once per
+//! step before any parameter moves (Prodigy's estimate, Schedule-Free's clock), parameter groups, momentum per step,
+//! records that refuse another optimizer's state, and independent copies.
+
+use std::collections::{BTreeMap, HashMap};
+
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamGroup, ParamId};
+use burn::optim::{DynState, GradientsParams, ModuleOptimizer, OptimizerRecord};
+use burn::store::RecordError;
+use burn::tensor::{Bytes, DType, Device, Tensor};
+
+use crate::optimizers::{ProdigyState, ScheduleFreeState};
+use crate::record::ParamRecord;
+use crate::spec::{Built, Frozen, Piece, Shared};
+use crate::{AdaptiveRecord, Groups, MomentumHandle, OptimizerConfig, RecordMismatch, StateSink, StateSource};
+
+/// An optimizer for a whole module.
+///
+/// ```
+/// # use burn::{module::Param, nn::LinearConfig, optim::GradientsParams, tensor::{Device, Tensor}};
+/// use optim_adaptive::OptimizerConfig;
+///
+/// let device = Device::flex().autodiff();
+/// let mut model = LinearConfig::new(3, 1).init(&device);
+/// let config = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 0.05")?;
+/// let mut optimizer = config.init();
+/// let x = Tensor::<2>::from_floats([[1.0, 2.0, 3.0]], &device);
+/// let loss = |model: &burn::nn::Linear| (model.forward(x.clone()) - 1.0).powf_scalar(2.0).mean();
+/// for _ in 0..200 {
+///     let grads = GradientsParams::from_grads(loss(&model).backward(), &model);
+///     model = optimizer.step(config.lr(), model, grads);
+/// }
+/// assert!(loss(&model).into_scalar::<f32>() < 1e-4);
+/// # Ok::<(), optim_adaptive::ConfigError>(())
+/// ```
+///
+/// It is not `Clone`: a clone of burn's `ModuleOptimizer` shares the optimizer object, and with it the momentum.
+/// [`rebuild`](Self::rebuild) makes an independent copy.
+pub struct AdaptiveOptimizer {
+    config: OptimizerConfig,
+    groups: Groups,
+    momentum: MomentumHandle,
+    /// The base, then one per group.
+    members: Vec<Member>,
+    entries: HashMap<ParamId, Entry>,
+}
+
+/// What steps the parameters of one group.
+struct Member {
+    built: Built,
+    fingerprint: String,
+    /// Whether its shared state is its own, not the base's.
+    owner: bool,
+    lr_scale: f64,
+    frozen: bool,
+}
+
+/// One parameter.
+struct Entry {
+    path: String,
+    member: usize,
+    /// Where the state is; unknown after loading.
+    device: Option<Device>,
+    state: Option<DynState>,
+}
+
+impl std::fmt::Debug for AdaptiveOptimizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdaptiveOptimizer")
+            .field("config", &self.config)
+            .field("groups", &self.groups)
+            .field("momentum", &self.momentum.get())
+            .field("parameters", &self.entries.len())
+            .finish()
+    }
+}
+
+impl AdaptiveOptimizer {
+    pub(crate) fn new(config: OptimizerConfig, groups: Groups) -> Self {
+        let momentum = MomentumHandle::new(config.momentum());
+        let mut optimizer = Self { config, groups, momentum, members: Vec::new(), entries: HashMap::new() };
+        optimizer.members = optimizer.build_members();
+        optimizer
+    }
+
+    /// The base and the groups, built anew around the momentum handle.
+    fn build_members(&self) -> Vec<Member> {
+        let base = self.config.built(self.momentum.clone());
+        let fingerprint = self.config.fingerprint();
+        let mut members = vec![Member { built: base.clone(), fingerprint, owner: true, lr_scale: 1.0, frozen: false }];
+        for group in self.groups.iter() {
+            let own = group.optimizer.as_ref().unwrap_or(&self.config);
+            let decayed = group.weight_decay.and_then(|decay| own.clone().with_weight_decay(decay));
+            let effective = decayed.as_ref().unwrap_or(own);
+            let (built, owner) = match &base.shared {
+                // Prodigy's estimate is one for all parameters.
+                Shared::Prodigy(prodigy) if group.optimizer.is_none() => {
+                    let decay = group.weight_decay;
+                    (decay.map_or_else(|| base.clone(), |decay| prodigy.with_weight_decay(decay)), false)
+                }
+                _ if group.optimizer.is_none() && decayed.is_none() => (base.clone(), false),
+                _ => (effective.built(self.momentum.shared_with(effective.momentum())), true),
+            };
+            members.push(Member {
+                built,
+                fingerprint: own.fingerprint(),
+                owner,
+                lr_scale: group.lr_scale,
+                frozen: group.frozen,
+            });
+        }
+        members
+    }
+
+    /// Updates the parameters of `module` with their gradients, at this learning rate.
+    ///
+    /// `lr` is a number or burn's rate per parameter group; a group's `lr_scale` multiplies it. Parameters without a
+    /// gradient are left alone, and so is their state.
+    pub fn step<M: Module>(&mut self, lr: impl Into<ModuleLearningRate>, module: M, mut grads: GradientsParams) -> M {
+        let rates = lr.into();
+        let base_lr = rates.base();
+        let mut estimating = None;
+        for member in self.members.iter().filter(|member| member.owner) {
+            match &member.built.shared {
+                Shared::None => {}
+                Shared::ScheduleFree(averaging) => averaging.begin_step(base_lr),
+                Shared::Prodigy(prodigy) => {
+                    prodigy.begin_step(base_lr);
+                    estimating = Some(prodigy.clone());
+                }
+            }
+        }
+        if let Some(prodigy) = estimating {
+            module.visit(&mut PrePass { optimizer: self, grads: &mut grads, path: PathBuffer::default() });
+            prodigy.conclude(base_lr);
+        }
+        module.map(&mut StepPass { optimizer: self, grads: &mut grads, rates: &rates, path: PathBuffer::default() })
+    }
+
+    /// The handle on `betas[0]` or `momentum`, read at every step.
+    pub fn momentum(&self) -> MomentumHandle {
+        self.momentum.clone()
+    }
+
+    /// Whether there is a momentum that schedules may drive.
+    pub fn supports_momentum(&self) -> bool {
+        self.config.supports_momentum()
+    }
+
+    /// The settings it was built from.
+    pub fn config(&self) -> &OptimizerConfig {
+        &self.config
+    }
+
+    /// Its parameter groups.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// Prodigy's estimate of the step size; `None` for other optimizers.
+    pub fn step_size_estimate(&self) -> Option<f64> {
+        match &self.members.first()?.built.shared {
+            Shared::Prodigy(prodigy) => Some(prodigy.d()),
+            _ => None,
+        }
+    }
+
+    /// Whether the parameters to evaluate, export and keep are others than those trained: Schedule-Free.
+    pub fn has_eval_params(&self) -> bool {
+        self.members.iter().any(|member| matches!(member.built.shared, Shared::ScheduleFree(_)))
+    }
+
+    /// The model with the parameters to evaluate: Schedule-Free's averages; for other optimizers the model as it is.
+    ///
+    /// Training goes on from the model given to it, not from this one. Running statistics (batch norm) are those of
+    /// the trained parameters: re-estimate them by a pass over training data where they matter.
+    pub fn eval_params<M: Module>(&self, module: M) -> M {
+        if self.has_eval_params() { module.map(&mut EvalPass { optimizer: self }) } else { module }
+    }
+
+    /// The state, to be saved.
+    pub fn to_record(&self) -> AdaptiveRecord {
+        let mut params = BTreeMap::new();
+        for (id, entry) in &self.entries {
+            let Some(state) = &entry.state else { continue };
+            let member = &self.members[entry.member];
+            let mut sink = StateSink::default();
+            member.built.of_rank(state.rank()).state_flatten(&id.val().to_string(), state, &mut sink);
+            let param = ParamRecord {
+                path: entry.path.clone(),
+                rank: state.rank(),
+                fingerprint: member.fingerprint.clone(),
+                tensors: sink.tensors,
+                scalars: sink.scalars.into_iter().collect(),
+            };
+            params.insert(id.val(), param);
+        }
+        let mut shared = BTreeMap::new();
+        for (index, member) in self.owners() {
+            let saved = match &member.built.shared {
+                Shared::None => Vec::new(),
+                Shared::ScheduleFree(averaging) => averaging.save(),
+                Shared::Prodigy(prodigy) => prodigy.save(),
+            };
+            shared.extend(saved.into_iter().map(|(name, value)| (format!("{index}.{name}"), value)));
+        }
+        AdaptiveRecord {
+            fingerprint: self.config.fingerprint(),
+            config: toml::to_string(&self.config.to_table()).unwrap_or_default(),
+            params,
+            shared,
+            momentum: self.momentum.overridden(),
+        }
+    }
+
+    /// Takes over a saved state. On an error this optimizer is as it was.
+    ///
+    /// Settings that do not decide which state there is (rates, betas, decay, ...) may differ from those the record
+    /// was made under; those in force here apply.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordMismatch`]: another optimizer's record, the same one's with other state (`amsgrad`, `centered`), a
+    /// parameter whose group now has another optimizer, an incomplete state.
+    pub fn try_load(&mut self, record: AdaptiveRecord) -> Result<(), RecordMismatch> {
+        let expected = self.config.fingerprint();
+        if record.fingerprint != expected {
+            return Err(RecordMismatch::Optimizer { expected, found: record.fingerprint });
+        }
+        let device = host();
+        let mut entries = HashMap::new();
+        for (id, param) in record.params {
+            let index = self.groups.index_of(&param.path, param.rank).map_or(0, |group| group + 1);
+            let member = &self.members[index];
+            if param.fingerprint != member.fingerprint {
+                return Err(RecordMismatch::Param {
+                    path: param.path,
+                    expected: member.fingerprint.clone(),
+                    found: param.fingerprint,
+                });
+            }
+            let optim = member.built.of_rank(param.rank);
+            if member.built.burns && param.tensors.iter().any(|(_, data)| data.dtype() != DType::F32) {
+                return Err(RecordMismatch::Precision { path: param.path, optimizer: member.fingerprint.clone() });
+            }
+            let mut source = StateSource::new(param.scalars);
+            for (name, data) in param.tensors {
+                source.insert_tensor(name, data);
+            }
+            // Ranks above 8 do not exist in burn; a record that says so is damaged.
+            let state = (param.rank <= 8)
+                .then(|| optim.state_unflatten(param.rank, &id.to_string(), &mut source, &device))
+                .flatten();
+            let Some(state) = state else { return Err(RecordMismatch::Incomplete { path: param.path }) };
+            let entry = Entry { path: param.path, member: index, device: None, state: Some(state) };
+            entries.insert(ParamId::from(id), entry);
+        }
+        self.entries = entries;
+        for (index, member) in self.owners() {
+            let prefix = format!("{index}.");
+            let saved = record
+                .shared
+                .iter()
+                .filter_map(|(name, value)| Some((name.strip_prefix(&prefix)?.to_owned(), *value)))
+                .collect();
+            match &member.built.shared {
+                Shared::None => {}
+                Shared::ScheduleFree(averaging) => averaging.load(&saved),
+                Shared::Prodigy(prodigy) => prodigy.load(&saved),
+            }
+        }
+        match record.momentum {
+            Some(momentum) => self.momentum.set(momentum),
+            None => self.momentum.reset(),
+        }
+        Ok(())
+    }
+
+    /// The state as burnpack bytes.
+    ///
+    /// # Errors
+    ///
+    /// What the burnpack writer refuses.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, RecordError> {
+        self.to_record().into_bytes()
+    }
+
+    /// Takes over a state saved with [`to_bytes`](Self::to_bytes).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_load`](Self::try_load), and bytes that are no record.
+    pub fn try_load_bytes(&mut self, bytes: &[u8]) -> Result<(), RecordMismatch> {
+        self.try_load(AdaptiveRecord::from_bytes(bytes)?)
+    }
+
+    /// An independent copy, from settings and record: it shares neither state nor momentum with this one.
+    ///
+    /// # Errors
+    ///
+    /// None that a record just made could give.
+    pub fn rebuild(&self) -> Result<Self, RecordMismatch> {
+        let mut copy = Self::new(self.config.clone(), self.groups.clone());
+        copy.try_load(self.to_record())?;
+        Ok(copy)
+    }
+
+    /// burn's optimizer for a whole module with this one's settings, groups, state and momentum handle, for burn's own
+    /// Learner.
+    ///
+    /// What is lost there: burn's `load_record` cannot fail, so another optimizer's record silently leaves fresh state;
+    /// Schedule-Free counts steps per parameter, and the Learner evaluates the training parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`NoModuleOptimizer`]: what burn's loop cannot run.
+    pub fn into_module_optimizer(self) -> Result<ModuleOptimizer, NoModuleOptimizer> {
+        let members = self.build_members();
+        let refuse = |reason: &str| NoModuleOptimizer { optimizer: self.config.type_name(), reason: reason.to_owned() };
+        let mut module: Option<ModuleOptimizer> = None;
+        let groups = std::iter::once(None).chain(self.groups.iter().map(Some));
+        for (member, group) in members.iter().zip(groups) {
+            let Some(optim) = member.built.standalone() else {
+                return Err(refuse(match member.built.shared {
+                    Shared::Prodigy(_) => "its estimate needs all gradients before any parameter moves",
+                    _ => "it takes matrices only, and burn's groups cannot tell ranks apart",
+                }));
+            };
+            if group.is_some_and(|group| group.max_rank.is_some()) {
+                return Err(refuse("a group has `max_rank`, and burn's groups cannot tell ranks apart"));
+            }
+            let paths = group.map_or_else(ParamGroup::all, |group| group.params.param_group().clone());
+            module = Some(match module {
+                None => optim.to_module(member.lr_scale),
+                Some(module) if member.frozen => module.with_group(paths, Frozen, None),
+                Some(module) => optim.add_to(module, paths, member.lr_scale),
+            });
+        }
+        let module = module.ok_or_else(|| refuse("it has no parts"))?;
+        let bytes = self.to_bytes().map_err(|error| refuse(&error.to_string()))?;
+        let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(bytes));
+        Ok(module.load_record(record.map_err(|error| refuse(&error.to_string()))?))
+    }
+
+    /// The members with shared state of their own, with their indices.
+    fn owners(&self) -> impl Iterator<Item = (usize, &Member)> {
+        self.members.iter().enumerate().filter(|(_, member)| member.owner)
+    }
+}
+
+/// Why an optimizer cannot run in burn's own loop.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("`{optimizer}` cannot become a burn ModuleOptimizer: {reason}")]
+pub struct NoModuleOptimizer {
+    /// The optimizer.
+    pub optimizer: &'static str,
+    /// What burn's loop lacks.
+    pub reason: String,
+}
+
+/// Where records are read to; each state moves to its parameter's device with the first step.
+fn host() -> Device {
+    #[cfg(feature = "flex")]
+    return Device::flex();
+    #[cfg(all(feature = "ndarray", not(feature = "flex")))]
+    #[expect(deprecated, reason = "offered as long as burn has it")]
+    return Device::ndarray();
+    #[cfg(not(any(feature = "flex", feature = "ndarray")))]
+    Device::default()
+}
+
+/// The dotted path of the module being visited, without an allocation per module.
+#[derive(Default)]
+struct PathBuffer {
+    text: String,
+    lengths: Vec<usize>,
+}
+
+impl PathBuffer {
+    fn enter(&mut self, name: &str) {
+        self.lengths.push(self.text.len());
+        if !self.text.is_empty() {
+            self.text.push('.');
+        }
+        self.text.push_str(name);
+    }
+
+    fn exit(&mut self) {
+        self.text.truncate(self.lengths.pop().unwrap_or(0));
+    }
+}
+
+/// The entry of a parameter, made when it is first seen; and its member.
+fn entry<'a>(
+    entries: &'a mut HashMap<ParamId, Entry>,
+    members: &'a [Member],
+    groups: &Groups,
+    id: ParamId,
+    path: &str,
+    rank: usize,
+) -> (&'a mut Entry, &'a Member) {
+    let entry = entries.entry(id).or_insert_with(|| {
+        let member = groups.index_of(path, rank).map_or(0, |group| group + 1);
+        Entry { path: path.to_owned(), member, device: None, state: None }
+    });
+    // A state of another rank was saved from another model: it cannot be gone on with.
+    if entry.state.as_ref().is_some_and(|state| state.rank() != rank) {
+        tracing::warn!("parameter `{path}` has rank {rank}, its optimizer state another: starting afresh");
+        entry.state = None;
+    }
+    let member = &members[entry.member];
+    (entry, member)
+}
+
+impl Entry {
+    /// The state, on `device`.
+    fn take_state(&mut self, optim: &dyn Piece, device: &Device) -> Option<DynState> {
+        let state = self.state.take()?;
+        if self.device.as_ref() == Some(device) { Some(state) } else { Some(optim.to_device_dyn(state, device)) }
+    }
+
+    fn put_state(&mut self, state: Option<DynState>, device: Device) {
+        self.state = state;
+        self.device = Some(device);
+    }
+}
+
+/// What an autodiff parameter carries besides its value, taken off before the update and put back after it.
+struct Context {
+    autodiff: bool,
+    require_grad: bool,
+    distributed: bool,
+    checkpointing: Option<burn::tensor::GradientCheckpointingStrategy>,
+}
+
+impl Context {
+    fn of<const D: usize>(param: &Tensor<D>) -> Self {
+        let autodiff = param.is_autodiff();
+        Self {
+            autodiff,
+            require_grad: autodiff && param.is_require_grad(),
+            distributed: autodiff && param.is_distributed(),
+            checkpointing: param.gradient_checkpointing_strategy(),
+        }
+    }
+
+    fn restore<const D: usize>(self, updated: Tensor<D>, id: ParamId) -> Tensor<D> {
+        let mut param = if self.autodiff { Tensor::from_inner(updated) } else { updated };
+        if let Some(strategy) = self.checkpointing {
+            param = param.with_gradient_checkpointing_strategy(strategy);
+        }
+        if self.require_grad {
+            param = param.require_grad();
+        }
+        if self.distributed {
+            param = param.set_distributed(id);
+        }
+        param
+    }
+}
+
+/// The update.
+struct StepPass<'a> {
+    optimizer: &'a mut AdaptiveOptimizer,
+    grads: &'a mut GradientsParams,
+    rates: &'a ModuleLearningRate,
+    path: PathBuffer,
+}
+
+impl StepPass<'_> {
+    fn update<const D: usize>(&mut self, id: ParamId, param: Tensor<D>, grad: Tensor<D>) -> Tensor<D> {
+        let AdaptiveOptimizer { entries, members, groups, .. } = &mut *self.optimizer;
+        let (entry, member) = entry(entries, members, groups, id, &self.path.text, D);
+        if member.frozen {
+            return param;
+        }
+        let context = Context::of(&param);
+        let device = grad.device();
+        let param = if param.device() == device { param } else { param.to_device(&device) };
+        let lr = self.rates.lr_from_param(id, Some(&entry.path)) * member.lr_scale;
+        let optim = member.built.of_rank(D);
+        let state = entry.take_state(optim.as_ref(), &device);
+        let (param, state) = optim.step_dyn(D, lr, param.inner().into_bridge(), grad.into_bridge(), state);
+        entry.put_state(state, device);
+        context.restore(Tensor::from_bridge(param), id)
+    }
+}
+
+impl ModuleMapper for StepPass<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let tensor = match self.grads.remove::<D>(id) {
+            Some(grad) => self.update(id, tensor, grad),
+            None => tensor,
+        };
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+/// Prodigy's look at all gradients before any parameter moves.
+struct PrePass<'a> {
+    optimizer: &'a mut AdaptiveOptimizer,
+    grads: &'a mut GradientsParams,
+    path: PathBuffer,
+}
+
+impl ModuleVisitor for PrePass<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let id = param.id;
+        let Some(grad) = self.grads.remove::<D>(id) else { return };
+        let AdaptiveOptimizer { entries, members, groups, .. } = &mut *self.optimizer;
+        let (entry, member) = entry(entries, members, groups, id, &self.path.text, D);
+        let grad = match &member.built.shared {
+            Shared::Prodigy(prodigy) if !member.frozen && member.lr_scale > 0.0 => {
+                let device = grad.device();
+                let state = entry
+                    .take_state(member.built.of_rank(D).as_ref(), &device)
+                    .map(|state| state.downcast::<ProdigyState<D>>());
+                let (grad, state) = prodigy.observe(&param.base().inner().to_device(&device), grad, state);
+                entry.put_state(Some(DynState::create(state, D)), device);
+                grad
+            }
+            _ => grad,
+        };
+        self.grads.register(id, grad);
+    }
+}
+
+/// Schedule-Free's averaged parameters.
+struct EvalPass<'a> {
+    optimizer: &'a AdaptiveOptimizer,
+}
+
+impl ModuleMapper for EvalPass<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let averaging = self.optimizer.entries.get(&id).and_then(|entry| {
+            let state = entry.state.as_ref().filter(|state| state.rank() == D)?;
+            match &self.optimizer.members[entry.member].built.shared {
+                Shared::ScheduleFree(averaging) => Some((averaging, state)),
+                _ => None,
+            }
+        });
+        let tensor = match averaging {
+            Some((averaging, state)) => {
+                let context = Context::of(&tensor);
+                let mut state = state.downcast_ref::<ScheduleFreeState<D>>().clone();
+                state.z = state.z.to_device(&tensor.device());
+                context.restore(averaging.averaged(tensor.inner(), &state), id)
+            }
+            None => tensor,
+        };
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}

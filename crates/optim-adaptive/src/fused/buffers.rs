@@ -1,0 +1,351 @@
+//! From burn's tensors to plain slices and back: who may be written in place, and what must be copied first.
+//!
+//! A buffer is written in place when no other tensor shares it. A shared parameter (burn-train's Learner keeps a
+//! second handle on the model while it steps) is not copied: the new values go into the gradient's buffer, which
+//! nobody needs afterwards. Shared states are copied once (copy-on-write). Buffers in another layout than plain
+//! row-major are made contiguous first: gradients of convolutions arrive transposed on NdArray.
+
+#![cfg_attr(feature = "ndarray", expect(deprecated, reason = "burn-ndarray is offered as long as burn has it"))]
+
+use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind};
+use burn::tensor::{DType, Tensor};
+
+use super::sweep::{in_place, into_gradient};
+use super::{Rule, Sweep, SweepOver};
+
+/// Where the fused loops exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Home {
+    #[cfg(feature = "flex")]
+    Flex(DType),
+    #[cfg(feature = "ndarray")]
+    NdArray(DType),
+    Elsewhere,
+}
+
+fn home(tensor: &DispatchTensor) -> Home {
+    if tensor.autodiff != DispatchAutodiffContext::Disabled {
+        return Home::Elsewhere;
+    }
+    match &tensor.kind {
+        #[cfg(feature = "flex")]
+        DispatchTensorKind::Flex(BackendTensor::Float(tensor)) => match tensor.dtype() {
+            dtype @ (DType::F32 | DType::F64) => Home::Flex(dtype),
+            _ => Home::Elsewhere,
+        },
+        #[cfg(feature = "ndarray")]
+        DispatchTensorKind::NdArray(BackendTensor::Float(tensor)) => match tensor {
+            burn_ndarray::NdArrayTensor::F32(_) => Home::NdArray(DType::F32),
+            burn_ndarray::NdArrayTensor::F64(_) => Home::NdArray(DType::F64),
+            _ => Home::Elsewhere,
+        },
+        _ => Home::Elsewhere,
+    }
+}
+
+/// Applies `rule`: fused where all tensors live on the same CPU backend in the same precision and shape, composed of
+/// tensor operations otherwise.
+pub(crate) fn apply<R: Rule<N>, const N: usize, const D: usize>(
+    rule: R,
+    param: Tensor<D>,
+    grad: Tensor<D>,
+    states: [Tensor<D>; N],
+) -> (Tensor<D>, [Tensor<D>; N])
+where
+    SweepOver: Sweep<N>,
+{
+    let same_shape = param.shape() == grad.shape() && states.iter().all(|state| state.shape() == param.shape());
+    let param = param.into_dispatch();
+    let grad = grad.into_dispatch();
+    let states = states.map(Tensor::into_dispatch);
+
+    let place = home(&param);
+    #[cfg(test)]
+    let place = if tests::COMPOSED.get() { Home::Elsewhere } else { place };
+    let together = same_shape && home(&grad) == place && states.iter().all(|state| home(state) == place);
+    let (param, states) = match place {
+        #[cfg(feature = "flex")]
+        Home::Flex(dtype) if together => flex::apply(rule, dtype, param, grad, states),
+        #[cfg(feature = "ndarray")]
+        Home::NdArray(dtype) if together => ndarray::apply(rule, dtype, param, grad, states),
+        _ => {
+            return rule.update(
+                Tensor::from_dispatch(param),
+                Tensor::from_dispatch(grad),
+                states.map(Tensor::from_dispatch),
+            );
+        }
+    };
+    (Tensor::from_dispatch(param), states.map(Tensor::from_dispatch))
+}
+
+/// Calls `read32` or `read64` on the elements of `tensors`; `None` where they are not all on the same CPU backend in
+/// the same precision.
+pub(super) fn read<const K: usize, const D: usize, Out>(
+    tensors: [&Tensor<D>; K],
+    read32: impl FnOnce([&[f32]; K]) -> Out,
+    read64: impl FnOnce([&[f64]; K]) -> Out,
+) -> Option<Out> {
+    let tensors = tensors.map(|tensor| tensor.clone().into_dispatch());
+    let place = tensors.first().map_or(Home::Elsewhere, home);
+    if !tensors.iter().all(|tensor| home(tensor) == place) {
+        return None;
+    }
+    match place {
+        #[cfg(feature = "flex")]
+        Home::Flex(dtype) => {
+            let tensors = tensors.map(flex::open);
+            Some(if dtype == DType::F64 {
+                read64(tensors.each_ref().map(|tensor| tensor.storage::<f64>()))
+            } else {
+                read32(tensors.each_ref().map(|tensor| tensor.storage::<f32>()))
+            })
+        }
+        #[cfg(feature = "ndarray")]
+        Home::NdArray(dtype) => {
+            let mut tensors = tensors.map(ndarray::open);
+            Some(if dtype == DType::F64 {
+                read64(tensors.each_mut().map(|tensor| match tensor {
+                    burn_ndarray::NdArrayTensor::F64(storage) => storage.ensure_owned().as_slice().unwrap_or_default(),
+                    _ => &[],
+                }))
+            } else {
+                read32(tensors.each_mut().map(|tensor| match tensor {
+                    burn_ndarray::NdArrayTensor::F32(storage) => storage.ensure_owned().as_slice().unwrap_or_default(),
+                    _ => &[],
+                }))
+            })
+        }
+        Home::Elsewhere => None,
+    }
+}
+
+#[cfg(feature = "flex")]
+mod flex {
+    use burn_flex::FlexTensor;
+
+    use super::{
+        BackendTensor, DType, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, Rule, Sweep, SweepOver,
+        in_place, into_gradient,
+    };
+
+    pub(super) fn apply<R: Rule<N>, const N: usize>(
+        rule: R,
+        dtype: DType,
+        param: DispatchTensor,
+        grad: DispatchTensor,
+        states: [DispatchTensor; N],
+    ) -> (DispatchTensor, [DispatchTensor; N])
+    where
+        SweepOver: Sweep<N>,
+    {
+        let mut param = open(param);
+        let mut grad = open(grad);
+        let mut states = states.map(open);
+        macro_rules! run {
+            ($t:ty) => {{
+                let slices = states.each_mut().map(FlexTensor::storage_mut::<$t>);
+                if param.is_unique() || !grad.is_unique() {
+                    in_place(rule, param.storage_mut::<$t>(), grad.storage::<$t>(), slices);
+                    param
+                } else {
+                    into_gradient(rule, param.storage::<$t>(), grad.storage_mut::<$t>(), slices);
+                    grad
+                }
+            }};
+        }
+        let param = if dtype == DType::F64 { run!(f64) } else { run!(f32) };
+        (close(param), states.map(close))
+    }
+
+    /// The tensor, row-major and covering its whole buffer.
+    pub(super) fn open(tensor: DispatchTensor) -> FlexTensor {
+        let DispatchTensorKind::Flex(BackendTensor::Float(tensor)) = tensor.kind else {
+            unreachable!("the caller has looked at the kind")
+        };
+        let layout = tensor.layout();
+        let whole = layout.num_elements() * if tensor.dtype() == DType::F64 { 8 } else { 4 };
+        if tensor.is_contiguous() && layout.start_offset() == 0 && tensor.bytes().len() == whole {
+            tensor
+        } else {
+            tensor.to_contiguous()
+        }
+    }
+
+    fn close(tensor: FlexTensor) -> DispatchTensor {
+        DispatchTensor {
+            kind: DispatchTensorKind::Flex(BackendTensor::Float(tensor)),
+            autodiff: DispatchAutodiffContext::Disabled,
+        }
+    }
+}
+
+#[cfg(feature = "ndarray")]
+mod ndarray {
+    use burn_ndarray::NdArrayTensor;
+
+    use super::{
+        BackendTensor, DType, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, Rule, Sweep, SweepOver,
+        in_place, into_gradient,
+    };
+
+    pub(super) fn apply<R: Rule<N>, const N: usize>(
+        rule: R,
+        dtype: DType,
+        param: DispatchTensor,
+        grad: DispatchTensor,
+        states: [DispatchTensor; N],
+    ) -> (DispatchTensor, [DispatchTensor; N])
+    where
+        SweepOver: Sweep<N>,
+    {
+        let param = open(param);
+        let grad = open(grad);
+        let states = states.map(open);
+        macro_rules! run {
+            ($variant:ident) => {{
+                let inner = |tensor| {
+                    let NdArrayTensor::$variant(storage) = tensor else {
+                        unreachable!("the caller has looked at the precision")
+                    };
+                    storage
+                };
+                let mut param = inner(param);
+                let mut grad = inner(grad);
+                let mut states = states.map(inner);
+                let param_in_place = param.is_unique() || !grad.is_unique();
+                let slices = states.each_mut().map(|state| state.ensure_owned().as_slice_mut().unwrap_or_default());
+                let updated = if param_in_place {
+                    let target = param.ensure_owned().as_slice_mut().unwrap_or_default();
+                    in_place(rule, target, grad.ensure_owned().as_slice().unwrap_or_default(), slices);
+                    param
+                } else {
+                    let target = grad.ensure_owned().as_slice_mut().unwrap_or_default();
+                    into_gradient(rule, param.ensure_owned().as_slice().unwrap_or_default(), target, slices);
+                    grad
+                };
+                (NdArrayTensor::$variant(updated), states.map(NdArrayTensor::$variant))
+            }};
+        }
+        let (param, states) = if dtype == DType::F64 { run!(F64) } else { run!(F32) };
+        (close(param), states.map(close))
+    }
+
+    /// The tensor as a plain owned array: borrowed storage (zero-copy loads) and odd layouts are copied here.
+    pub(super) fn open(tensor: DispatchTensor) -> NdArrayTensor {
+        let DispatchTensorKind::NdArray(BackendTensor::Float(mut tensor)) = tensor.kind else {
+            unreachable!("the caller has looked at the kind")
+        };
+        macro_rules! plain {
+            ($storage:expr) => {{
+                let array = $storage.ensure_owned();
+                if !array.is_standard_layout() {
+                    *array = array.as_standard_layout().into_owned().into_shared();
+                }
+            }};
+        }
+        match &mut tensor {
+            NdArrayTensor::F32(storage) => plain!(storage),
+            NdArrayTensor::F64(storage) => plain!(storage),
+            _ => {}
+        }
+        tensor
+    }
+
+    fn close(tensor: NdArrayTensor) -> DispatchTensor {
+        DispatchTensor {
+            kind: DispatchTensorKind::NdArray(BackendTensor::Float(tensor)),
+            autodiff: DispatchAutodiffContext::Disabled,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use burn::module::{Param, ParamId};
+    use burn::optim::GradientsParams;
+    use burn::tensor::{DType, Device, Tensor, TensorData};
+
+    use crate::OptimizerConfig;
+
+    thread_local! {
+        /// Makes this thread's updates composed of tensor operations, as they are on a GPU.
+        pub(super) static COMPOSED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    const OPTIONS: &[&str] = &[
+        "type = 'adam'\nweight_decay = 0.1\nmaximize = true",
+        "type = 'adam'\namsgrad = true",
+        "type = 'adamw'",
+        "type = 'nadam'\nweight_decay = 0.1",
+        "type = 'radam'\nbetas = [0.8, 0.9]",
+        "type = 'adamax'",
+        "type = 'adagrad'\ninitial_accumulator_value = 0.1",
+        "type = 'rmsprop'",
+        "type = 'rmsprop'\ncentered = true",
+        "type = 'rmsprop'\nmomentum = 0.9",
+        "type = 'rmsprop'\ncentered = true\nmomentum = 0.9",
+        "type = 'adadelta'",
+        "type = 'sgd'",
+        "type = 'sgd'\nmomentum = 0.9\nnesterov = true",
+        "type = 'schedule_free_adamw'\nweight_decay = 0.1",
+        "type = 'schedule_free_sgd'",
+        "type = 'prodigy'\nd0 = 1e-2",
+    ];
+
+    fn run(text: &str, device: &Device, dtype: DType) -> Vec<f64> {
+        let wave = |phase: f64| {
+            let values: Vec<f64> = (0..1000).map(|i| (f64::from(i) * 0.7 + phase).sin()).collect();
+            Tensor::<1>::from_data(TensorData::new(values, [1000]), (device, dtype))
+        };
+        let mut optimizer = OptimizerConfig::from_toml_str(text).expect(text).init();
+        let mut model = Param::initialized(ParamId::new(), wave(0.0));
+        for step in 0..6 {
+            let mut grads = GradientsParams::new();
+            grads.register(model.id, wave(f64::from(step)));
+            model = optimizer.step(0.01, model, grads);
+        }
+        assert_eq!(model.val().dtype(), dtype);
+        model.val().into_data().iter::<f64>().collect()
+    }
+
+    /// What a GPU computes is the same formula: composed, it agrees with the fused loops to rounding.
+    #[test]
+    fn composed_and_fused_agree() {
+        let devices = [
+            #[cfg(feature = "flex")]
+            Device::flex(),
+            #[cfg(feature = "ndarray")]
+            Device::ndarray(),
+        ];
+        for device in devices {
+            for text in OPTIONS {
+                for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F64, 1e-12)] {
+                    let fused = run(text, &device, dtype);
+                    COMPOSED.set(true);
+                    let composed = run(text, &device, dtype);
+                    COMPOSED.set(false);
+                    for (fused, composed) in fused.into_iter().zip(composed) {
+                        let close = (fused - composed).abs() <= tolerance * (1.0 + fused.abs());
+                        assert!(close, "{text} in {dtype:?}: fused {fused:e}, composed {composed:e}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Half precision has no fused loop and takes the same composed path.
+    #[cfg(feature = "flex")]
+    #[test]
+    fn half_precision_follows_single_precision() {
+        for text in OPTIONS.iter().filter(|text| !text.contains("prodigy")) {
+            let single = run(text, &Device::flex(), DType::F32);
+            let half = run(text, &Device::flex(), DType::BF16);
+            for (single, half) in single.into_iter().zip(half) {
+                assert!((single - half).abs() < 0.05, "{text}: f32 {single}, bf16 {half}");
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Charts as files.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::{Chart, ReportError};
+
+impl Chart {
+    /// Saves the chart; the extension, in any case, says as what: `.svg` or `.png`. The file appears whole or not at
+    /// all: it is written under a temporary name beside its place, then renamed.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Extension`] for any other extension, [`ReportError::Write`] naming the path if it cannot be
+    /// written, and what [`Chart::to_svg`] and [`Chart::to_png`] say.
+    pub fn save(&self, path: &Path) -> Result<(), ReportError> {
+        let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+        let bytes = match extension.as_deref() {
+            Some("svg") => self.to_svg()?.into_bytes(),
+            Some("png") => self.to_png()?,
+            other => {
+                let found = other.map_or_else(|| "a file without extension".to_owned(), |e| format!(".{e}"));
+                return Err(ReportError::Extension { path: path.to_owned(), found });
+            }
+        };
+        write_whole(path, &bytes).map_err(|source| ReportError::Write { path: path.to_owned(), source })
+    }
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    let done = written.and_then(|()| fs::rename(&temporary, path));
+    if done.is_err() {
+        // Nothing half-written stays behind; the first error is the one worth reporting.
+        let _ = fs::remove_file(&temporary);
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Series;
+
+    fn chart() -> Chart {
+        Chart::new("t").series(Series::line("a", [0.0, 1.0], [1.0, 2.0]))
+    }
+
+    #[test]
+    fn the_extension_says_the_format() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, start) in [("a.svg", b"<svg".as_slice()), ("b.PNG", b"\x89PNG".as_slice())] {
+            let path = folder.path().join(name);
+            chart().save(&path).unwrap();
+            assert!(fs::read(&path).unwrap().starts_with(start), "{name}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "temporary files stayed behind");
+    }
+
+    #[test]
+    fn other_extensions_are_refused_with_those_that_exist() {
+        for (name, found) in [("plot.pdf", ".pdf"), ("plot", "a file without extension")] {
+            let message = chart().save(Path::new(name)).unwrap_err().to_string();
+            assert_eq!(message, format!("{name}: a chart is saved as .svg or .png, not as {found}"));
+            assert!(!Path::new(name).exists());
+        }
+    }
+
+    #[test]
+    fn an_unwritable_path_is_named_and_the_old_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing").join("plot.svg");
+        let error = chart().save(&path).unwrap_err();
+        assert!(matches!(error, ReportError::Write { .. }));
+        assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
+
+        // A folder of that name cannot be replaced by a file.
+        let taken = folder.path().join("taken.svg");
+        fs::create_dir(&taken).unwrap();
+        assert!(matches!(chart().save(&taken), Err(ReportError::Write { .. })));
+        assert!(taken.is_dir());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "temporary files stayed behind");
+    }
+
+    #[test]
+    fn sizes_without_room_for_a_plot_are_refused() {
+        for (width, height) in [(0, 0), (100, 500), (500, 100), (9000, 500)] {
+            let error = chart().size(width, height).to_png().unwrap_err();
+            assert!(matches!(error, ReportError::Size { .. }), "{error}");
+            assert!(chart().size(width, height).to_svg().is_err());
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Where batches come from: the [`Source`] trait, our own [`Loader`], an adapter for burn's loaders, and the order of
+//! the items.
+
+mod burn_loader;
+mod loader;
+mod order;
+
+pub use burn_loader::BurnSource;
+pub use loader::Loader;
+pub use order::{Order, split};
+
+/// One batch and how many items it holds; the count weighs it in means over an epoch.
+#[derive(Debug, Clone)]
+pub struct Batch<B> {
+    /// What the model's step takes.
+    pub input: B,
+    /// The number of items in it.
+    pub items: usize,
+}
+
+/// A batch could not be produced.
+#[derive(Debug, thiserror::Error)]
+#[error("batch {batch} of epoch {epoch} could not be produced: {message}")]
+pub struct SourceError {
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Batch within the epoch, from 0.
+    pub batch: usize,
+    /// What the source said.
+    pub message: String,
+}
+
+/// The batches of one epoch, in order.
+pub type Batches<'a, B> = Box<dyn Iterator<Item = Result<Batch<B>, SourceError>> + 'a>;
+
+/// A supply of batches, epoch by epoch.
+///
+/// A source that keeps the trainer's promise of exact resume delivers, for a given `epoch`, the same batches in the
+/// same order every time, and starts at batch `first` without producing those before it. [`Loader`] does.
+pub trait Source<B> {
+    /// Items in an epoch.
+    fn items(&self) -> usize;
+
+    /// Batches in an epoch.
+    fn batches(&self) -> usize;
+
+    /// The batches of epoch `epoch`, from batch `first` on.
+    fn epoch(&self, epoch: u64, first: usize) -> Batches<'_, B>;
+
+    /// What identifies the data and its order, so that a resume on something else is refused: number of items, batch
+    /// size, seed, a checksum of the content where there is one.
+    fn fingerprint(&self) -> String {
+        format!("{} items in {} batches", self.items(), self.batches())
+    }
+}

@@ -1,0 +1,54 @@
+//! The training loop, its checkpoints and the learning-rate finder.
+//!
+//! What lives here: [`Trainer`], the epoch and batch loop over any model that implements burn-train's `TrainStep` and
+//! `InferenceStep`; [`data`], where batches come from; [`Callback`], how others listen; [`checkpoint`], what survives a
+//! crash; [`lr_finder`]. It knows schedules (`lr-core`) and optimizers (`optim-adaptive`), and no data set, no model, no
+//! config file.
+//!
+//! ```no_run
+//! # use burn::train::{InferenceStep, TrainStep, metric::{Adaptor, LossInput}};
+//! # use trainer::{LearnerModel, data::Source};
+//! use lr_core::{CosineAnnealing, Interval, Scheduler};
+//! use optim_adaptive::OptimizerConfig;
+//! use trainer::{Rates, TrainConfig, Trainer};
+//!
+//! # fn example<M: LearnerModel>(
+//! #     model: M,
+//! #     train: &dyn Source<<M as TrainStep>::Input>,
+//! #     valid: &dyn Source<<M as InferenceStep>::Input>,
+//! # ) -> Result<(), Box<dyn std::error::Error>>
+//! # where
+//! #     <M as TrainStep>::Output: Adaptor<LossInput>,
+//! #     <M as InferenceStep>::Output: Adaptor<LossInput>,
+//! # {
+//! let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3")?.init();
+//! let schedule = Scheduler::custom(CosineAnnealing::new(10), Interval::Epoch, train.batches() as u64, vec![1e-3])?;
+//! let fitted = Trainer::new(TrainConfig::epochs(10)).fit(model, optimizer, Rates::new(schedule), train, Some(valid))?;
+//! println!("{}", fitted.report);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod callbacks;
+pub mod checkpoint;
+mod config;
+pub mod data;
+mod error;
+mod events;
+mod fit;
+mod ids;
+pub mod lr_finder;
+mod metrics;
+mod rates;
+mod report;
+mod step;
+
+pub use config::{CheckpointPolicy, EarlyStopping, Limit, Mode, OnNonFinite, TrainConfig};
+pub use error::TrainError;
+pub use events::{Callback, CallbackError, EpochEvent, Flow, Phase, RunInfo, StepEvent};
+pub use fit::{Fitted, Trainer};
+pub use ids::stable_ids;
+pub use metrics::evaluate;
+pub use rates::Rates;
+pub use report::{EpochSummary, FitReport, PhaseTimes, StopReason};
+pub use step::LearnerModel;

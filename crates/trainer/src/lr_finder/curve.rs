@@ -1,0 +1,452 @@
+//! The curve that a sweep leaves, and the judgement whether it suggests a rate at all.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{NoSuggestion, Rule, suggest};
+
+/// Why a sweep ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The ramp reached `end_lr`.
+    Completed,
+    /// The loss rose too far above the best one.
+    Diverged,
+    /// The loss was no finite number.
+    NonFinite,
+    /// The data ended first, and was not to be recycled.
+    OutOfData,
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Completed => "completed",
+            Self::Diverged => "diverged",
+            Self::NonFinite => "non_finite",
+            Self::OutOfData => "out_of_data",
+        })
+    }
+}
+
+/// A rate, and the rule that it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Suggestion {
+    /// The rule.
+    pub rule: Rule,
+    /// The rate.
+    pub lr: f64,
+}
+
+/// Losses over rates, as a sweep recorded them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LrCurve {
+    /// The rate of each point, rising.
+    pub lrs: Vec<f64>,
+    /// The training loss at each point, as it was.
+    pub losses: Vec<f64>,
+    /// The same, smoothed; equal to `losses` where the sweep does not smooth.
+    pub smoothed: Vec<f64>,
+    /// The validation loss at each point, if it was measured. Suggestions are then read off these.
+    pub valid: Option<Vec<f64>>,
+    /// Why the sweep ended.
+    pub stopped: StopReason,
+    /// Points left out at the start of the curve when a suggestion is read: the first losses of an untrained model say
+    /// little. Default: a tenth of `num_it`, as fastai.
+    pub skip_start: usize,
+    /// Points left out at the end: there the loss shoots up. Default 5, as fastai.
+    pub skip_end: usize,
+}
+
+/// The curve is judged only with at least this many points.
+const LEAST_POINTS: usize = 10;
+/// A change stands out from the noise if it exceeds this many standard errors of a window's mean. The largest fall of
+/// pure Gaussian noise over 86 points does so in about 2 of 100 curves (a test below counts).
+const STANDARD_ERRORS: f64 = 6.0;
+/// A change below this share of the loss's level at the start is none, even without noise.
+const LEAST_CHANGE: f64 = 0.01;
+
+impl LrCurve {
+    /// A curve with the default trimming for a ramp of `num_it` steps: a tenth of `num_it` at the start, 5 points at
+    /// the end.
+    pub fn new(lrs: Vec<f64>, losses: Vec<f64>, smoothed: Vec<f64>, stopped: StopReason, num_it: usize) -> Self {
+        Self { lrs, losses, smoothed, valid: None, stopped, skip_start: num_it / 10, skip_end: 5 }
+    }
+
+    /// Adds the validation losses, off which suggestions are then read.
+    #[must_use]
+    pub fn with_valid(mut self, losses: Vec<f64>) -> Self {
+        self.valid = Some(losses);
+        self
+    }
+
+    /// Sets how many points are left out at the start and at the end.
+    #[must_use]
+    pub fn skip(mut self, start: usize, end: usize) -> Self {
+        (self.skip_start, self.skip_end) = (start, end);
+        self
+    }
+
+    /// The rate that this curve suggests by `rule`, or why it suggests none.
+    ///
+    /// The curve is trimmed (`skip_start`, `skip_end`) and cut at the first loss that is not finite. What is left is
+    /// judged by its unsmoothed losses, since a smoothed curve looks orderly whatever it is made of. With `w` an eighth
+    /// of the points (at least 3), changes are differences between the means of `w` neighbouring losses, and count if
+    /// they exceed both a hundredth of the level at the start and 6 standard errors `noise / sqrt(w)`; `noise` is the
+    /// standard deviation of single losses, estimated from the median second difference, which neither a trend nor a
+    /// few spikes disturb. Then the bare rule ([`suggest`]) reads the smoothed losses (or the validation losses, where
+    /// there are any).
+    ///
+    /// # Errors
+    ///
+    /// - [`NoSuggestion::TooShort`], [`NoSuggestion::NonFinite`]: fewer than 10 points are left, or fewer than the rule
+    ///   needs.
+    /// - [`NoSuggestion::Flat`]: the loss neither falls nor rises by an amount that counts.
+    /// - [`NoSuggestion::OnlyRises`]: it rises, but never falls.
+    /// - [`NoSuggestion::OnlyFalls`]: it falls and never rises again, and the sweep ended neither by divergence nor at a
+    ///   loss that is not finite: the rate that is too high, against which the rules measure, was not reached. The points trimmed
+    ///   off the end count here.
+    /// - [`NoSuggestion::Unequal`], [`NoSuggestion::Rate`]: the fields do not make a curve.
+    pub fn suggestion(&self, rule: Rule) -> Result<Suggestion, NoSuggestion> {
+        let (raw, read) = match &self.valid {
+            Some(valid) => (valid, valid),
+            None => (&self.losses, &self.smoothed),
+        };
+        let recorded = self.lrs.len();
+        for losses in [raw, read] {
+            if losses.len() != recorded {
+                return Err(NoSuggestion::Unequal { lrs: recorded, losses: losses.len() });
+            }
+        }
+        let start = self.skip_start.min(recorded);
+        let finite = raw.iter().zip(read).skip(start).take_while(|(a, b)| a.is_finite() && b.is_finite()).count();
+        let whole = start..start + finite;
+        let end = whole.end.min(recorded.saturating_sub(self.skip_end)).max(start);
+        let points = end - start;
+        if points < LEAST_POINTS {
+            let enough_but_for_the_cut = recorded.saturating_sub(start + self.skip_end) >= LEAST_POINTS;
+            return Err(match raw.get(whole.end).filter(|_| enough_but_for_the_cut) {
+                Some(loss) => {
+                    let (index, lr) = (whole.end, self.lrs[whole.end]);
+                    NoSuggestion::NonFinite { index, lr, loss: *loss, points, least: LEAST_POINTS }
+                }
+                None => NoSuggestion::TooShort { points, recorded, least: LEAST_POINTS },
+            });
+        }
+        let cut = whole.end < recorded;
+        self.judge(&raw[start..end], &raw[whole], cut)?;
+        let lr = suggest(rule, &self.lrs[start..end], &read[start..end])?;
+        Ok(Suggestion { rule, lr })
+    }
+
+    /// Refuses what has no valley: `trimmed` as it will be read, `whole` with the points trimmed off the end, `cut` if
+    /// that ends at a loss that is not finite.
+    fn judge(&self, trimmed: &[f64], whole: &[f64], cut: bool) -> Result<(), NoSuggestion> {
+        let width = (trimmed.len() / 8).max(3);
+        let means = window_means(trimmed, width);
+        let noise = noise(trimmed);
+        let level = means.first().map_or(0.0, |mean| mean.abs());
+        let threshold = (LEAST_CHANGE * level).max(STANDARD_ERRORS * noise / (width as f64).sqrt());
+        let fall = largest_fall(&means, width);
+        if fall <= threshold {
+            let rise = largest_fall(&window_means(whole, width).iter().map(|mean| -mean).collect::<Vec<_>>(), width);
+            return Err(if rise > threshold {
+                NoSuggestion::OnlyRises { rise, start_lr: self.lrs.get(self.skip_start).copied().unwrap_or(f64::NAN) }
+            } else {
+                NoSuggestion::Flat { fall, threshold, noise }
+            });
+        }
+        let bounded = cut || matches!(self.stopped, StopReason::Diverged | StopReason::NonFinite);
+        if !bounded && rise_after_the_lowest(&window_means(whole, width)) <= threshold {
+            let end_lr = self.lrs.last().copied().unwrap_or(f64::NAN);
+            return Err(NoSuggestion::OnlyFalls { fall, end_lr, stopped: self.stopped });
+        }
+        Ok(())
+    }
+
+    /// The curve and what it suggests, as `anneal find-lr --json` writes it: `lrs`, `losses`, `smoothed` (`valid` where
+    /// measured), `stopped`, `suggestion` (`{"rule", "lr"}` or null) and `reason` (null or why there is none). A loss
+    /// that is not finite is null, since JSON has no such numbers.
+    pub fn to_json(&self, rule: Rule) -> serde_json::Value {
+        let suggestion = self.suggestion(rule);
+        let mut json = serde_json::json!({
+            "lrs": self.lrs,
+            "losses": self.losses,
+            "smoothed": self.smoothed,
+            "stopped": self.stopped,
+            "suggestion": suggestion.as_ref().ok(),
+            "reason": suggestion.as_ref().err().map(ToString::to_string),
+        });
+        if let Some(valid) = &self.valid {
+            json["valid"] = serde_json::json!(valid);
+        }
+        json
+    }
+}
+
+/// Means over `width` neighbouring values, one per place.
+fn window_means(values: &[f64], width: usize) -> Vec<f64> {
+    // Dividing first keeps sums of huge losses finite.
+    values.windows(width).map(|window| window.iter().map(|value| value / width as f64).sum()).collect()
+}
+
+/// The largest fall from one window to a later one that does not overlap it; negative if all rise.
+fn largest_fall(means: &[f64], width: usize) -> f64 {
+    let mut highest = f64::NEG_INFINITY;
+    let mut fall = f64::NEG_INFINITY;
+    for (before, later) in means.iter().zip(means.iter().skip(width)) {
+        highest = highest.max(*before);
+        fall = fall.max(highest - later);
+    }
+    fall
+}
+
+/// How far the means rise again after the lowest of them.
+fn rise_after_the_lowest(means: &[f64]) -> f64 {
+    let lowest = means.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
+    lowest.map_or(0.0, |(i, low)| means[i..].iter().fold(0.0, |rise: f64, mean| rise.max(mean - low)))
+}
+
+/// Standard deviation of single values around a smooth curve: the median absolute second difference, divided by what
+/// it is for unit Gaussian noise (0.6745 times the standard deviation sqrt(6) of a second difference).
+fn noise(values: &[f64]) -> f64 {
+    let mut second: Vec<f64> = values.windows(3).map(|w| ((w[2] - w[1]) - (w[1] - w[0])).abs()).collect();
+    second.sort_by(f64::total_cmp);
+    let middle = second.len() / 2;
+    let median = match second.len() {
+        0 => return 0.0,
+        n if n % 2 == 1 => second[middle],
+        _ => f64::midpoint(second[middle - 1], second[middle]),
+    };
+    median / (0.6745 * 6.0_f64.sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 101 points of the default ramp.
+    fn ramp(n: usize) -> Vec<f64> {
+        (0..n).map(|i| 1e-7 * 10_f64.powf(0.08 * i as f64)).collect()
+    }
+
+    fn raw(losses: Vec<f64>, stopped: StopReason) -> LrCurve {
+        LrCurve::new(ramp(losses.len()), losses.clone(), losses, stopped, 100)
+    }
+
+    /// A valley: 2.3 at low rates, 0.4 around 0.1, shooting up above 1.
+    fn valley_at(lr: f64) -> f64 {
+        0.4 + 1.9 / (1.0 + (lr / 1e-3).powf(1.2)) + 0.2 * lr * lr
+    }
+
+    fn valley(n: usize) -> Vec<f64> {
+        ramp(n).into_iter().map(valley_at).collect()
+    }
+
+    /// Nearly Gaussian noise of unit standard deviation (from S. Vigna's splitmix64).
+    fn noisy(n: usize, seed: u64) -> Vec<f64> {
+        let mut state = (seed + 1).wrapping_mul(0xd134_2543_de82_ef95);
+        let mut uniform = || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (z ^ (z >> 31)) as f64 / u64::MAX as f64
+        };
+        // Twelve uniform numbers add up to a nearly Gaussian one of variance 1.
+        (0..n).map(|_| (0..12).map(|_| uniform()).sum::<f64>() - 6.0).collect()
+    }
+
+    #[test]
+    fn a_valley_gets_a_suggestion_by_every_rule_from_the_trimmed_points() {
+        let curve = raw(valley(101), StopReason::Completed);
+        for rule in Rule::ALL {
+            let found = curve.suggestion(rule).unwrap();
+            assert_eq!(found.rule, rule);
+            assert_eq!(found.lr, suggest(rule, &curve.lrs[10..96], &curve.losses[10..96]).unwrap());
+            // Slide's absolute threshold takes it past the valley on this curve: the rule's own weakness, kept.
+            assert!(rule == Rule::Slide || (1e-4..1.0).contains(&found.lr), "{rule}: {}", found.lr);
+        }
+        let untrimmed = curve.clone().skip(0, 0).suggestion(Rule::Slide).unwrap();
+        assert_eq!(untrimmed.lr, suggest(Rule::Slide, &curve.lrs, &curve.losses).unwrap());
+    }
+
+    #[test]
+    fn rules_read_the_smoothed_losses_and_the_judgement_the_raw_ones() {
+        let mut curve = raw(valley(101), StopReason::Completed);
+        curve.smoothed.rotate_right(4);
+        let expected = suggest(Rule::Minimum, &curve.lrs[10..96], &curve.smoothed[10..96]).unwrap();
+        assert_eq!(curve.suggestion(Rule::Minimum).unwrap().lr, expected);
+        // Orderly once smoothed, flat as measured.
+        curve.losses = vec![2.3; 101];
+        assert!(matches!(curve.suggestion(Rule::Minimum), Err(NoSuggestion::Flat { .. })));
+    }
+
+    /// The first table of docs/lr-finder.md.
+    #[test]
+    fn smoothing_shifts_suggestions_to_higher_rates() {
+        use crate::lr_finder::{LrFinderConfig, Sweep};
+        for (smoothing, expected, stopped) in [
+            (0.0, [2.3e-4, 1.0e-3, 1.2e-2], StopReason::Diverged),
+            (0.5, [2.3e-4, 1.2e-3, 1.4e-2], StopReason::Diverged),
+            (0.9, [4.8e-4, 2.5e-3, 6.3e-2], StopReason::Diverged),
+            (0.98, [8.3e-4, 4.4e-3, 1.6e-1], StopReason::Completed),
+        ] {
+            let mut sweep = Sweep::new(LrFinderConfig { smoothing, ..LrFinderConfig::default() }).unwrap();
+            while let Some(lr) = sweep.next_lr() {
+                sweep.record(valley_at(lr));
+            }
+            let curve = sweep.into_curve();
+            assert_eq!(curve.stopped, stopped, "smoothing {smoothing}");
+            for (rule, expected) in [Rule::Valley, Rule::Steepest, Rule::Minimum].into_iter().zip(expected) {
+                let lr = curve.suggestion(rule).unwrap().lr;
+                assert!((lr / expected - 1.0).abs() < 0.05, "smoothing {smoothing}, {rule}: {lr:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn validation_losses_are_what_counts_where_they_were_measured() {
+        let flat = vec![2.3; 101];
+        let curve = LrCurve::new(ramp(101), flat.clone(), flat, StopReason::Completed, 100).with_valid(valley(101));
+        let expected = suggest(Rule::Valley, &curve.lrs[10..96], &valley(101)[10..96]).unwrap();
+        assert_eq!(curve.suggestion(Rule::Valley).unwrap().lr, expected);
+    }
+
+    #[test]
+    fn noise_does_not_hide_a_valley() {
+        for seed in 0..200 {
+            let losses = valley(101).iter().zip(noisy(101, seed)).map(|(l, n)| l + 0.15 * n).collect();
+            let found = raw(losses, StopReason::Completed).suggestion(Rule::Valley);
+            assert!(found.is_ok(), "seed {seed}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn flat_curves_have_no_suggestion() {
+        // The loss of guessing among ten classes.
+        let guessing = std::f64::consts::LN_10;
+        let constant = raw(vec![guessing; 101], StopReason::Completed).suggestion(Rule::Valley);
+        let reason = constant.unwrap_err();
+        let NoSuggestion::Flat { fall, threshold, noise } = reason else { panic!("{reason}") };
+        assert!(fall.abs() < 1e-12 && noise == 0.0 && (threshold - 0.01 * guessing).abs() < 1e-12, "{reason}");
+        // Half a percent in all is nothing, however smooth.
+        let hardly = (0..101).map(|i| 2.3 - 0.0001 * f64::from(i)).collect();
+        assert!(matches!(raw(hardly, StopReason::Completed).suggestion(Rule::Valley), Err(NoSuggestion::Flat { .. })));
+    }
+
+    #[test]
+    fn pure_noise_is_called_flat_all_but_always() {
+        // Neither the level nor the size of the noise matters.
+        for (level, size) in [(2.3, 0.3), (0.0, 1.0), (-5.0, 10.0)] {
+            let suggested = (0..2000)
+                .filter(|seed| {
+                    let losses = noisy(101, *seed).iter().map(|n| level + size * n).collect();
+                    raw(losses, StopReason::Diverged).suggestion(Rule::Valley).is_ok()
+                })
+                .count();
+            assert!(suggested <= 60, "{suggested} of 2000 curves of noise around {level} got a suggestion");
+        }
+    }
+
+    #[test]
+    fn monotone_curves_have_no_suggestion_and_say_which_end_to_move() {
+        let rising = raw((0..101).map(|i| 0.5 + 0.01 * f64::from(i)).collect(), StopReason::Completed);
+        let reason = rising.suggestion(Rule::Valley).unwrap_err();
+        assert!(matches!(reason, NoSuggestion::OnlyRises { rise, .. } if rise > 0.5), "{reason:?}");
+        assert!(reason.to_string().contains("lower rate"), "{reason}");
+
+        let falling = (0..101).map(|i| 3.0 - 0.02 * f64::from(i)).collect::<Vec<_>>();
+        let reason = raw(falling.clone(), StopReason::Completed).suggestion(Rule::Valley).unwrap_err();
+        assert!(matches!(reason, NoSuggestion::OnlyFalls { .. }), "{reason:?}");
+        assert!(reason.to_string().contains("raise end_lr"), "{reason}");
+        // Where the sweep ended by divergence, the bound was reached, although the trimmed curve only falls.
+        assert!(raw(falling.clone(), StopReason::Diverged).suggestion(Rule::Valley).is_ok());
+        let mut ended = falling;
+        ended.push(f64::NAN);
+        assert!(raw(ended.clone(), StopReason::NonFinite).suggestion(Rule::Valley).is_ok());
+        // A NaN is a bound even where whoever swept did not stop at it.
+        assert!(raw(ended, StopReason::Completed).suggestion(Rule::Valley).is_ok());
+    }
+
+    #[test]
+    fn a_rise_within_the_points_trimmed_off_the_end_counts() {
+        let mut losses: Vec<f64> = (0..101).map(|i| 3.0 - 0.02 * f64::from(i)).collect();
+        losses[97..].copy_from_slice(&[2.0, 3.0, 5.0, 9.0]);
+        assert!(raw(losses, StopReason::Completed).suggestion(Rule::Valley).is_ok());
+    }
+
+    #[test]
+    fn short_and_non_finite_curves_say_how_many_points_are_left() {
+        let reason = raw(valley(24), StopReason::Diverged).suggestion(Rule::Valley).unwrap_err();
+        assert_eq!(reason, NoSuggestion::TooShort { points: 9, recorded: 24, least: 10 });
+        let reason = raw(Vec::new(), StopReason::OutOfData).suggestion(Rule::Valley).unwrap_err();
+        assert_eq!(reason, NoSuggestion::TooShort { points: 0, recorded: 0, least: 10 });
+
+        let mut losses = valley(101);
+        losses[15] = f64::NAN;
+        let curve = raw(losses, StopReason::NonFinite);
+        let reason = curve.suggestion(Rule::Valley).unwrap_err();
+        assert!(matches!(reason, NoSuggestion::NonFinite { index: 15, points: 5, least: 10, .. }), "{reason:?}");
+        assert!(reason.to_string().starts_with("the loss is NaN at point 15 (rate 1.58e-6)"), "{reason}");
+        // Enough for the judgement, not for the rule.
+        let steep: Vec<f64> = (0..27).map(|i| 3.0 - 0.1 * f64::from(i)).collect();
+        let reason = raw(steep, StopReason::Diverged).suggestion(Rule::Slide).unwrap_err();
+        assert_eq!(reason, NoSuggestion::TooShort { points: 12, recorded: 12, least: 16 });
+    }
+
+    #[test]
+    fn fields_that_make_no_curve_are_refused() {
+        let mut curve = raw(valley(101), StopReason::Completed);
+        curve.smoothed.pop();
+        assert_eq!(curve.suggestion(Rule::Valley), Err(NoSuggestion::Unequal { lrs: 101, losses: 100 }));
+    }
+
+    #[test]
+    fn negative_losses_are_judged_like_others() {
+        let losses: Vec<f64> = valley(101).iter().map(|loss| loss - 5.0).collect();
+        let (shifted, plain) = (raw(losses, StopReason::Completed), raw(valley(101), StopReason::Completed));
+        for rule in [Rule::Valley, Rule::Minimum] {
+            assert_eq!(shifted.suggestion(rule), plain.suggestion(rule));
+        }
+    }
+
+    #[test]
+    fn no_curve_makes_it_panic() {
+        let numbers = [0.0, -1.0, 1.0, 2.5, f64::NAN, f64::INFINITY, f64::MAX, f64::MIN, 5e-324];
+        for seed in 0..5000_u64 {
+            let n = seed as usize % 60;
+            let pick =
+                |i: usize, k: u64| numbers[((seed * 31 + i as u64 * k + (i as u64 * i as u64) % 7) % 9) as usize];
+            let losses: Vec<f64> =
+                (0..n).map(|i| if seed % 3 == 0 { pick(i, 5) } else { (i as f64 * 0.3).sin() }).collect();
+            let lrs = if seed % 5 == 0 { (0..n).map(|i| pick(i, 3)).collect() } else { ramp(n) };
+            let curve =
+                LrCurve::new(lrs, losses.clone(), losses, StopReason::Completed, 20).skip(n / 3, seed as usize % 70);
+            for rule in Rule::ALL {
+                if let Ok(found) = curve.suggestion(rule) {
+                    assert!(curve.lrs.iter().any(|lr| *lr == found.lr || lr / 10.0 == found.lr));
+                }
+                assert!(curve.to_json(rule).is_object());
+            }
+        }
+    }
+
+    #[test]
+    fn json_has_the_documented_shape() {
+        let json = raw(valley(101), StopReason::Completed).to_json(Rule::Valley);
+        assert_eq!(json["lrs"].as_array().unwrap().len(), 101);
+        assert_eq!(json["smoothed"], json["losses"]);
+        assert_eq!((&json["stopped"], &json["reason"]), (&"completed".into(), &serde_json::Value::Null));
+        assert_eq!(json["suggestion"]["rule"], "valley");
+        assert!(json["suggestion"]["lr"].is_f64() && json.get("valid").is_none());
+
+        let mut losses = vec![1.0; 20];
+        losses[19] = f64::NAN;
+        let json = raw(losses, StopReason::NonFinite).to_json(Rule::Steepest);
+        assert_eq!((&json["stopped"], &json["suggestion"]), (&"non_finite".into(), &serde_json::Value::Null));
+        assert_eq!(json["losses"][19], serde_json::Value::Null);
+        assert!(json["reason"].as_str().unwrap().contains("points"));
+    }
+}

@@ -1,0 +1,151 @@
+//! burn-train's metrics, plugged into the loop, and the pass over a validation or test set.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use burn::{
+    data::dataloader::Progress,
+    train::{
+        InferenceStep,
+        metric::{Adaptor, LossInput, LossMetric, Metric, MetricMetadata, Numeric},
+    },
+};
+
+use crate::{TrainError, data::Source, step::LearnerModel};
+
+/// A burn-train metric that reads outputs of type `O`.
+pub(crate) trait Meter<O>: Send {
+    /// Its key in logs: burn's name in lower snake case (`accuracy`).
+    fn key(&self) -> &str;
+    /// The value on this output alone.
+    fn once(&mut self, output: &O) -> Result<f64, TrainError>;
+    /// Adds this output to the running value.
+    fn add(&mut self, output: &O) -> Result<(), TrainError>;
+    /// The value over all that was added; empty again afterwards.
+    fn finish(&mut self) -> Result<f64, TrainError>;
+}
+
+/// A metric under its key.
+#[derive(Clone)]
+pub(crate) struct Plugged<Me> {
+    metric: Me,
+    key: Arc<str>,
+}
+
+impl<Me: Metric + Numeric> Plugged<Me> {
+    pub(crate) fn new(metric: Me) -> Self {
+        let key = metric.name().to_lowercase().replace([' ', '-', '@'], "_").into();
+        Self { metric, key }
+    }
+
+    fn failed(&self, error: &impl ToString) -> TrainError {
+        TrainError::Metric { metric: self.key.to_string(), message: error.to_string() }
+    }
+}
+
+impl<O, Me> Meter<O> for Plugged<Me>
+where
+    O: Adaptor<Me::Input>,
+    Me: Metric + Numeric + 'static,
+{
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn once(&mut self, output: &O) -> Result<f64, TrainError> {
+        self.metric.clear();
+        self.metric.update(&output.adapt(), &metadata()).map_err(|error| self.failed(&error))?;
+        let value = self.metric.value().map_or(f64::NAN, |entry| entry.current());
+        self.metric.clear();
+        Ok(value)
+    }
+
+    fn add(&mut self, output: &O) -> Result<(), TrainError> {
+        self.metric.update(&output.adapt(), &metadata()).map(drop).map_err(|error| self.failed(&error))
+    }
+
+    fn finish(&mut self) -> Result<f64, TrainError> {
+        self.metric.compute().map_err(|error| self.failed(&error))?;
+        let value = self.metric.final_value().current();
+        self.metric.clear();
+        Ok(value)
+    }
+}
+
+fn metadata() -> MetricMetadata {
+    MetricMetadata { progress: Progress { items_processed: 0, items_total: 0, unit: None }, iteration: None, lr: None }
+}
+
+/// The mean loss of one batch. burn's `LossInput` can only be read through its `LossMetric`.
+pub(crate) fn loss_of<O: Adaptor<LossInput>>(output: &O) -> Result<f64, TrainError> {
+    let mut metric = LossMetric::new();
+    metric
+        .update(&output.adapt(), &metadata())
+        .map_err(|error| TrainError::Metric { metric: "loss".to_owned(), message: error.to_string() })?;
+    Ok(metric.value().map_or(f64::NAN, |entry| entry.current()))
+}
+
+/// A mean weighted by items.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Mean {
+    sum: f64,
+    items: u64,
+}
+
+impl Mean {
+    pub(crate) fn add(&mut self, value: f64, items: usize) {
+        self.sum += value * items as f64;
+        self.items += items as u64;
+    }
+
+    pub(crate) fn value(&self) -> Option<f64> {
+        (self.items > 0).then(|| self.sum / self.items as f64)
+    }
+}
+
+/// The metrics of a validation or test pass.
+pub(crate) type Meters<O> = Vec<Box<dyn Meter<O>>>;
+
+/// Runs `model` in inference mode over all of `source`: the item-weighted mean loss, and every metric.
+pub(crate) fn measure<M>(
+    model: &M,
+    source: &dyn Source<<M as InferenceStep>::Input>,
+    meters: &mut Meters<<M as InferenceStep>::Output>,
+) -> Result<BTreeMap<String, f64>, TrainError>
+where
+    M: LearnerModel,
+    <M as InferenceStep>::Output: Adaptor<LossInput>,
+{
+    let model = model.valid();
+    let mut loss = Mean::default();
+    for batch in source.epoch(0, 0) {
+        let batch = batch?;
+        let output = InferenceStep::step(&model, batch.input);
+        loss.add(loss_of(&output)?, batch.items);
+        for meter in meters.iter_mut() {
+            meter.add(&output)?;
+        }
+    }
+    let mut values = BTreeMap::new();
+    if let Some(loss) = loss.value() {
+        values.insert("loss".to_owned(), loss);
+        for meter in meters.iter_mut() {
+            values.insert(meter.key().to_owned(), meter.finish()?);
+        }
+    }
+    Ok(values)
+}
+
+/// The mean loss (`loss`) and one metric of `model` in inference mode over all of `source`: for a test set, once, at
+/// the end.
+pub fn evaluate<M, Me>(
+    model: &M,
+    source: &dyn Source<<M as InferenceStep>::Input>,
+    metric: Me,
+) -> Result<BTreeMap<String, f64>, TrainError>
+where
+    M: LearnerModel,
+    Me: Metric + Numeric + 'static,
+    <M as InferenceStep>::Output: Adaptor<LossInput> + Adaptor<Me::Input>,
+{
+    measure(model, source, &mut vec![Box::new(Plugged::new(metric))])
+}

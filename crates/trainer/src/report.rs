@@ -1,0 +1,144 @@
+//! What a run comes to: figures per epoch and for the whole.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+/// The figures of one epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochSummary {
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Optimizer steps done at its end.
+    pub step: u64,
+    /// The base rate of its last step.
+    pub lr: f64,
+    /// The momentum of its last step, where the schedule sets it.
+    pub momentum: Option<f64>,
+    /// `train.loss` (mean over the epoch's items, each at the weights of its step), `valid.loss`, `valid.accuracy`, ...
+    #[serde(with = "any_float")]
+    pub values: BTreeMap<String, f64>,
+    /// Seconds the epoch took, validation included.
+    pub seconds: f64,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "detail")]
+pub enum StopReason {
+    /// All epochs or steps are done.
+    Finished,
+    /// The monitored value no longer improved.
+    EarlyStopping,
+    /// Asked to stop (Ctrl-C); everything is saved.
+    Interrupted,
+    /// A callback ended the run.
+    Callback(String),
+}
+
+/// Seconds spent in each part of the loop.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct PhaseTimes {
+    /// Waiting for batches.
+    pub data: f64,
+    /// Forward and backward, the loss read included.
+    pub model: f64,
+    /// Clipping, schedule and update.
+    pub optimizer: f64,
+    /// Validation.
+    pub validation: f64,
+    /// Writing checkpoints.
+    pub checkpoint: f64,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FitReport {
+    /// Trainable numbers in the model.
+    pub parameters: usize,
+    /// Optimizer steps done.
+    pub steps: u64,
+    /// One entry per finished epoch, those before a resumption included.
+    pub epochs: Vec<EpochSummary>,
+    /// Why it ended.
+    pub stopped: StopReason,
+    /// Updates left out because the loss was not finite.
+    pub skipped_steps: u64,
+    /// Seconds of this process's part of the run.
+    pub seconds: f64,
+    /// Training items per second of this process's part, validation and checkpoints left out.
+    pub items_per_second: f64,
+    /// Where the time went.
+    pub times: PhaseTimes,
+    /// The step this process resumed from, if it did.
+    pub resumed_from: Option<u64>,
+}
+
+impl FitReport {
+    /// The last value of this name (`valid.loss`), if any epoch gave it.
+    pub fn last(&self, name: &str) -> Option<f64> {
+        self.epochs.iter().rev().find_map(|epoch| epoch.values.get(name).copied())
+    }
+
+    /// The lowest value of this name and the epoch that gave it.
+    pub fn lowest(&self, name: &str) -> Option<(u64, f64)> {
+        let of_epoch = |epoch: &EpochSummary| epoch.values.get(name).map(|value| (epoch.epoch, *value));
+        self.epochs.iter().filter_map(of_epoch).min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// The highest value of this name and the epoch that gave it.
+    pub fn highest(&self, name: &str) -> Option<(u64, f64)> {
+        let of_epoch = |epoch: &EpochSummary| epoch.values.get(name).map(|value| (epoch.epoch, *value));
+        self.epochs.iter().filter_map(of_epoch).max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+}
+
+impl fmt::Display for FitReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = match &self.stopped {
+            StopReason::Finished => "finished".to_owned(),
+            StopReason::EarlyStopping => "stopped early".to_owned(),
+            StopReason::Interrupted => "interrupted".to_owned(),
+            StopReason::Callback(reason) => format!("stopped: {reason}"),
+        };
+        write!(f, "{how} after {} epochs, {} steps, {:.1} s", self.epochs.len(), self.steps, self.seconds)?;
+        write!(f, " ({:.0} items/s)", self.items_per_second)?;
+        if let Some(last) = self.epochs.last() {
+            for (name, value) in &last.values {
+                write!(f, ", {name} {value:.4}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// JSON has no NaN and no infinity, and a diverged run has both: they are written as strings.
+mod any_float {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Float {
+        Finite(f64),
+        Other(String),
+    }
+
+    pub(super) fn serialize<S: Serializer>(values: &BTreeMap<String, f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        let written = values.iter().map(|(name, value)| {
+            (name, if value.is_finite() { Float::Finite(*value) } else { Float::Other(value.to_string()) })
+        });
+        serializer.collect_map(written)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
+        let read = BTreeMap::<String, Float>::deserialize(deserializer)?;
+        read.into_iter()
+            .map(|(name, value)| match value {
+                Float::Finite(value) => Ok((name, value)),
+                Float::Other(text) => text.parse().map(|value| (name, value)).map_err(D::Error::custom),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! One optimizer step: forward and backward over a window of batches, the mean of their gradients, clipping, the update.
+
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    optim::{GradientsAccumulator, GradientsParams},
+    tensor::{Device, Tensor},
+    train::{InferenceStep, TrainStep},
+};
+
+/// A model that the trainer can train: a burn module that implements burn-train's two step traits.
+///
+/// The outputs of both steps must adapt to burn-train's `LossInput`, which is how the loss is read; the bounds on
+/// [`Trainer`](crate::Trainer) ask for it.
+pub trait LearnerModel: Module + TrainStep + InferenceStep + 'static {}
+
+impl<M: Module + TrainStep + InferenceStep + 'static> LearnerModel for M {}
+
+/// The gradients of the batches of one optimizer step.
+pub(crate) struct Window<M> {
+    sum: GradientsAccumulator<M>,
+    only: Option<GradientsParams>,
+    batches: usize,
+}
+
+impl<M: Module> Window<M> {
+    pub(crate) fn new() -> Self {
+        Self { sum: GradientsAccumulator::new(), only: None, batches: 0 }
+    }
+
+    pub(crate) fn batches(&self) -> usize {
+        self.batches
+    }
+
+    /// Adds the gradients of one batch.
+    pub(crate) fn add(&mut self, model: &M, grads: GradientsParams) {
+        self.batches += 1;
+        // The usual window holds one batch: its gradients pass through untouched.
+        if self.batches == 1 {
+            self.only = Some(grads);
+            return;
+        }
+        if let Some(first) = self.only.take() {
+            self.sum.accumulate(model, first);
+        }
+        self.sum.accumulate(model, grads);
+    }
+
+    /// The mean of the gradients; the window is empty afterwards.
+    pub(crate) fn take_mean(&mut self, model: &M) -> GradientsParams {
+        let batches = std::mem::take(&mut self.batches);
+        match self.only.take() {
+            Some(grads) => grads,
+            None => {
+                let mut scale = Scale { grads: self.sum.grads(), factor: 1.0 / batches.max(1) as f64 };
+                model.visit(&mut scale);
+                scale.grads
+            }
+        }
+    }
+
+    /// Drops what was added.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new();
+    }
+}
+
+/// Multiplies every gradient of a module by a factor.
+struct Scale {
+    grads: GradientsParams,
+    factor: f64,
+}
+
+impl ModuleVisitor for Scale {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = self.grads.remove::<D>(param.id) {
+            self.grads.register(param.id, grad.mul_scalar(self.factor));
+        }
+    }
+}
+
+/// Seeds what a step draws on the device (dropout, noise) as a function of (seed, step, batch of the window), so that
+/// a resumed run draws what the uninterrupted one would have drawn.
+pub(crate) fn seed_step(device: &Device, seed: u64, step: u64, batch: usize) {
+    device.seed(mix(mix(seed) ^ mix(step.wrapping_mul(0x9E37_79B9).wrapping_add(batch as u64))));
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): neighbouring seeds come out unrelated.
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

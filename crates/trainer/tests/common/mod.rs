@@ -1,0 +1,156 @@
+//! A small problem that every test of the loop can train in milliseconds: a two-layer network with dropout that learns
+//! to tell which half of the input is larger.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use burn::{
+    module::Module,
+    nn::{Dropout, DropoutConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
+    tensor::{Device, Int, Tensor, TensorData, activation::relu},
+    train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep},
+};
+use lr_core::{ScheduleConfig, Scheduler};
+use optim_adaptive::{AdaptiveOptimizer, OptimizerConfig};
+use trainer::{
+    Rates, TrainConfig,
+    data::{Loader, Source},
+};
+
+pub const ITEMS: usize = 90;
+pub const BATCH: usize = 16;
+const WIDTH: usize = 8;
+
+#[derive(Clone, Debug)]
+pub struct Points {
+    pub x: Tensor<2>,
+    pub y: Tensor<1, Int>,
+    /// Multiplies the loss: infinity on purpose.
+    pub scale: f32,
+}
+
+#[derive(Module, Debug)]
+pub struct Net {
+    first: Linear,
+    dropout: Dropout,
+    second: Linear,
+}
+
+impl Net {
+    pub fn new(width: usize, device: &Device) -> Self {
+        device.seed(7);
+        trainer::stable_ids(Self {
+            first: LinearConfig::new(WIDTH, width).init(device),
+            dropout: DropoutConfig::new(0.2).init(),
+            second: LinearConfig::new(width, 2).init(device),
+        })
+    }
+
+    /// The same network without dropout.
+    pub fn freeze_dropout(mut self) -> Self {
+        self.dropout = DropoutConfig::new(0.0).init();
+        self
+    }
+
+    fn forward(&self, batch: Points) -> ClassificationOutput {
+        let hidden = self.dropout.forward(relu(self.first.forward(batch.x)));
+        let logits = self.second.forward(hidden);
+        let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), batch.y.clone());
+        ClassificationOutput::new(loss.mul_scalar(batch.scale), logits, batch.y)
+    }
+}
+
+impl TrainStep for Net {
+    type Input = Points;
+    type Output = ClassificationOutput;
+    fn step(&self, batch: Points) -> TrainOutput<ClassificationOutput> {
+        let output = self.forward(batch);
+        TrainOutput::new(self, output.loss.backward(), output)
+    }
+}
+
+impl InferenceStep for Net {
+    type Input = Points;
+    type Output = ClassificationOutput;
+    fn step(&self, batch: Points) -> ClassificationOutput {
+        self.forward(batch)
+    }
+}
+
+/// flex's random generator is one for the whole process: a test whose numbers matter holds this while it runs.
+pub fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+pub fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+pub fn net() -> Net {
+    Net::new(12, &device())
+}
+
+fn value(item: usize, feature: usize) -> f32 {
+    let mixed = (item as u64 * 2_654_435_761 + feature as u64 * 40_503) % 1_000;
+    mixed as f32 / 500.0 - 1.0
+}
+
+fn points(indices: &[usize], scale: f32, device: &Device) -> Points {
+    let x: Vec<f32> = indices.iter().flat_map(|i| (0..WIDTH).map(|f| value(*i, f))).collect();
+    let half = |i: usize, features: std::ops::Range<usize>| features.map(|f| value(i, f)).sum::<f32>();
+    let y: Vec<i64> = indices.iter().map(|i| i64::from(half(*i, 0..4) > half(*i, 4..8))).collect();
+    Points {
+        x: Tensor::from_data(TensorData::new(x, [indices.len(), WIDTH]), device),
+        y: Tensor::from_data(TensorData::new(y, [indices.len()]), device),
+        scale,
+    }
+}
+
+pub fn points_of(indices: &[usize], device: &Device) -> Points {
+    points(indices, 1.0, device)
+}
+
+pub fn train_data() -> Loader<Points> {
+    let device = device();
+    Loader::new(ITEMS, BATCH, move |indices, _| points(indices, 1.0, &device)).shuffled(3).workers(1)
+}
+
+/// As `train_data`, but the loss of the batch with item 5 is infinite.
+pub fn poisoned_data() -> Loader<Points> {
+    let device = device();
+    Loader::new(ITEMS, BATCH, move |indices, _| {
+        points(indices, if indices.contains(&5) { f32::INFINITY } else { 1.0 }, &device)
+    })
+    .shuffled(3)
+}
+
+pub fn valid_data() -> Loader<Points> {
+    let device = device().inner();
+    Loader::new(40, 16, move |indices, _| {
+        let indices: Vec<usize> = indices.iter().map(|i| i + ITEMS).collect();
+        points(&indices, 1.0, &device)
+    })
+}
+
+pub fn optimizer(toml: &str) -> AdaptiveOptimizer {
+    OptimizerConfig::from_toml_str(toml).expect("a good optimizer").init()
+}
+
+pub fn rates(toml: &str, config: &TrainConfig, lr: f64) -> Rates {
+    let schedule = ScheduleConfig::from_toml_str(toml).expect("a good schedule");
+    let batches = Source::<Points>::batches(&train_data());
+    let horizon = lr_core::Horizon::run(config.steps_per_epoch(batches), config.total_steps(batches));
+    Rates::new(Scheduler::from_config(&schedule, &horizon, vec![lr]).expect("a schedule that can be built"))
+}
+
+/// All parameters, bit for bit.
+pub fn bits(model: &Net) -> Vec<u8> {
+    let mut bits = Vec::new();
+    for tensor in [model.first.weight.val(), model.second.weight.val()] {
+        bits.extend_from_slice(tensor.inner().into_data().as_bytes());
+    }
+    for tensor in [&model.first.bias, &model.second.bias].into_iter().flatten() {
+        bits.extend_from_slice(tensor.val().inner().into_data().as_bytes());
+    }
+    bits
+}

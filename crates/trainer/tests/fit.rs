@@ -1,0 +1,235 @@
+//! The loop: what it computes, when it stops, what it tells.
+
+mod common;
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use burn::train::metric::AccuracyMetric;
+use common::{alone, BATCH, ITEMS, bits, net, optimizer, points_of, poisoned_data, rates, train_data, valid_data};
+use trainer::{
+    Callback, CallbackError, EarlyStopping, EpochEvent, Flow, Mode, OnNonFinite, StepEvent, StopReason, TrainConfig,
+    TrainError, Trainer,
+    callbacks::{JsonLines, LogLine},
+    data::{Loader, Source},
+};
+
+const ADAM: &str = "type = 'adam'\nlr = 0.02";
+
+/// Keeps every event.
+#[derive(Clone, Default)]
+struct Recorder {
+    steps: Arc<Mutex<Vec<StepEvent>>>,
+    epochs: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Callback for Recorder {
+    fn name(&self) -> &'static str {
+        "recorder"
+    }
+    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
+        self.steps.lock().expect("the lock").push(event.clone());
+        Ok(Flow::Continue)
+    }
+    fn on_epoch(&mut self, event: &EpochEvent<'_>) -> Result<Flow, CallbackError> {
+        self.epochs.lock().expect("the lock").push(event.summary.epoch);
+        Ok(Flow::Continue)
+    }
+}
+
+#[test]
+fn it_learns_and_reports() {
+    let _alone = alone();
+    let config = TrainConfig::epochs(40);
+    let rates = rates("type = 'cosine_annealing'\nt_max = 40", &config, 0.02);
+    let recorder = Recorder::default();
+    let fitted = Trainer::new(config)
+        .metric(AccuracyMetric::new())
+        .callback(recorder.clone())
+        .fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data()))
+        .expect("trains");
+    let report = fitted.report;
+    assert_eq!((report.steps, report.epochs.len(), report.stopped.clone()), (240, 40, StopReason::Finished));
+    assert!(report.last("valid.accuracy").expect("measured") > 85.0, "{report}");
+    assert!(report.last("train.loss") < Some(report.epochs[0].values["train.loss"] / 2.0), "{report}");
+    let steps = recorder.steps.lock().expect("the lock");
+    assert_eq!(steps.iter().map(|event| event.step).collect::<Vec<_>>(), (1..=240).collect::<Vec<_>>());
+    assert_eq!(steps[0].lr, 0.02, "the first step has the base rate");
+    assert!(steps[6].lr < 0.02, "the second epoch has the next");
+    assert!(steps.iter().all(|event| event.loss.is_some_and(f64::is_finite)));
+    assert_eq!(recorder.epochs.lock().expect("the lock").len(), 40);
+}
+
+#[test]
+fn steps_end_a_run_in_the_middle_of_an_epoch() {
+    let _alone = alone();
+    let config = TrainConfig::steps(8);
+    let rates = rates("type = 'fixed'", &config, 0.01);
+    let fitted =
+        Trainer::new(config).fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data())).expect("trains");
+    assert_eq!(fitted.report.steps, 8);
+    assert_eq!(fitted.report.epochs.len(), 2, "the partial epoch is validated");
+    assert!(fitted.report.epochs[1].values.contains_key("valid.loss"));
+}
+
+/// Accumulation over k batches of equal size is the gradient of their union: the mean, not the sum.
+#[test]
+fn accumulation_is_a_mean() {
+    let _alone = alone();
+    let train = |batch_size: usize, accumulate: usize| {
+        let config = TrainConfig { accumulate, ..TrainConfig::epochs(1) };
+        let rates = rates("type = 'fixed'", &config, 0.1);
+        let device = common::device();
+        let data = Loader::new(64, batch_size, move |indices, _| points_of(indices, &device));
+        let without_dropout = net().freeze_dropout();
+        Trainer::new(config)
+            .fit(without_dropout, optimizer("type = 'sgd'\nlr = 0.1"), rates, &data, None)
+            .expect("trains")
+    };
+    let (whole, parts) = (train(32, 1), train(8, 4));
+    assert_eq!(whole.report.steps, parts.report.steps);
+    let floats = |bits: Vec<u8>| -> Vec<f32> {
+        bits.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    };
+    for (a, b) in floats(bits(&whole.model)).into_iter().zip(floats(bits(&parts.model))) {
+        assert!((a - b).abs() < 1e-5, "{a} and {b}");
+    }
+}
+
+#[test]
+fn a_last_partial_window_makes_a_step() {
+    let _alone = alone();
+    // 6 batches in windows of 4: one full, one of 2.
+    let config = TrainConfig { accumulate: 4, ..TrainConfig::epochs(3) };
+    assert_eq!(config.total_steps(ITEMS.div_ceil(BATCH)), 6);
+    let rates = rates("type = 'fixed'", &config, 0.01);
+    let fitted = Trainer::new(config).fit(net(), optimizer(ADAM), rates, &train_data(), None).expect("trains");
+    assert_eq!(fitted.report.steps, 6);
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_or_is_skipped() {
+    let _alone = alone();
+    let fit = |on_nonfinite| {
+        let config = TrainConfig { on_nonfinite, ..TrainConfig::epochs(2) };
+        let rates = rates("type = 'fixed'", &config, 0.01);
+        Trainer::new(config).fit(net(), optimizer(ADAM), rates, &poisoned_data(), Some(&valid_data()))
+    };
+    match fit(OnNonFinite::Stop) {
+        Err(TrainError::NonFinite { step, epoch: 0, loss, .. }) => {
+            assert!(loss.is_infinite());
+            // The step of the batch that holds item 5.
+            let position =
+                poisoned_data().epoch(0, 0).position(|batch| batch.expect("a batch").input.scale.is_infinite());
+            assert_eq!(Some(step as usize), position.map(|at| at + 1));
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("went on"),
+    }
+    let skipped = fit(OnNonFinite::Skip).expect("goes on");
+    assert_eq!(skipped.report.skipped_steps, 2, "one per epoch");
+    assert_eq!(skipped.report.steps, 12);
+    assert!(bits(&skipped.model).chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite()));
+    assert!(skipped.report.last("train.loss").is_some_and(f64::is_finite));
+}
+
+#[test]
+fn it_stops_early_when_asked() {
+    let _alone = alone();
+    let early = |patience| TrainConfig {
+        early_stopping: Some(EarlyStopping {
+            monitor: "valid.loss".to_owned(),
+            patience,
+            min_delta: 1e9,
+            mode: Mode::Min,
+        }),
+        ..TrainConfig::epochs(20)
+    };
+    for patience in [1, 3] {
+        let rates = rates("type = 'fixed'", &early(patience), 0.01);
+        let fitted = Trainer::new(early(patience))
+            .fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data()))
+            .expect("trains");
+        assert_eq!(fitted.report.stopped, StopReason::EarlyStopping);
+        assert_eq!(fitted.report.epochs.len() as u64, patience + 1);
+    }
+}
+
+#[test]
+fn an_interrupt_ends_it_after_the_step() {
+    let _alone = alone();
+    struct Interrupt(Arc<AtomicBool>);
+    impl Callback for Interrupt {
+        fn name(&self) -> &'static str {
+            "interrupt"
+        }
+        fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
+            self.0.store(event.step == 4, Ordering::Relaxed);
+            Ok(Flow::Continue)
+        }
+    }
+    let flag = Arc::new(AtomicBool::new(false));
+    let config = TrainConfig::epochs(5);
+    let rates = rates("type = 'fixed'", &config, 0.01);
+    let fitted = Trainer::new(config)
+        .interrupt(Arc::clone(&flag))
+        .callback(Interrupt(flag))
+        .fit(net(), optimizer(ADAM), rates, &train_data(), None)
+        .expect("ends in order");
+    assert_eq!((fitted.report.stopped, fitted.report.steps), (StopReason::Interrupted, 4));
+}
+
+#[test]
+fn what_nobody_measures_cannot_be_waited_for() {
+    let _alone = alone();
+    let config = TrainConfig::epochs(1);
+    let plateau = rates("type = 'reduce_on_plateau'", &config, 0.01);
+    match Trainer::new(config).fit(net(), optimizer(ADAM), plateau, &train_data(), None) {
+        Err(TrainError::UnknownMonitor { monitor, known }) => {
+            assert_eq!((monitor.as_str(), known), ("valid.loss", vec!["train.loss".to_owned()]));
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("waited for nothing"),
+    }
+}
+
+#[test]
+fn the_plateau_is_fed_and_acts() {
+    let _alone = alone();
+    let config = TrainConfig::epochs(6);
+    // No improvement is ever large enough, so the rate halves after every epoch but the first.
+    let plateau = rates("type = 'reduce_on_plateau'\npatience = 0\nfactor = 0.5\nthreshold = 0.999", &config, 0.01);
+    let fitted =
+        Trainer::new(config).fit(net(), optimizer(ADAM), plateau, &train_data(), Some(&valid_data())).expect("trains");
+    let lrs: Vec<f64> = fitted.report.epochs.iter().map(|epoch| epoch.lr).collect();
+    assert_eq!(lrs, [0.01, 0.01, 0.005, 0.0025, 0.00125, 0.000_625]);
+}
+
+#[test]
+fn the_log_tells_it_all_and_resumes() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("metrics.jsonl");
+    let config = TrainConfig { log_every: 4, ..TrainConfig::epochs(2) };
+    let rates = rates("type = 'one_cycle'\nmax_lr = 0.1", &config, 0.01);
+    Trainer::new(config)
+        .metric(AccuracyMetric::new())
+        .callback(JsonLines::create(&path).expect("a log"))
+        .fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data()))
+        .expect("trains");
+    let lines = || -> Vec<LogLine> {
+        let text = std::fs::read_to_string(&path).expect("a log");
+        text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
+    };
+    let steps: Vec<u64> = lines().iter().filter(|line| line.every == "step").map(|line| line.step).collect();
+    assert_eq!(steps, [1, 4, 8, 12]);
+    assert!(lines().iter().all(|line| line.momentum.is_some() && line.loss.is_some()));
+    assert!(lines().iter().filter(|line| line.every == "step").all(|line| line.metrics.contains_key("accuracy")));
+    assert_eq!(lines().iter().filter(|line| line.every == "epoch").count(), 4);
+    let before = lines().len();
+    std::fs::write(&path, std::fs::read_to_string(&path).expect("a log") + "{\"step\": 13, \"ep").expect("torn");
+    drop(JsonLines::resume(&path, 6).expect("resumes"));
+    assert!(lines().len() < before && lines().iter().all(|line| line.step <= 6));
+}

@@ -1,0 +1,37 @@
+//! Image data sets, batches and reference models: what the examples train.
+//!
+//! What lives here: strict readers of image files ([`read`]), the data sets known by name ([`load`], [`known`]),
+//! images held as one block of bytes ([`ImageSet`]), their assembly into normalised and augmented tensors
+//! ([`Batcher`], [`Augment`]), and the networks of the field ([`models`]). What it may know: burn, and files of
+//! images. What it must not know: a training loop, an optimizer, a learning rate, a config file.
+//!
+//! Nothing here chooses a device: every function that makes a tensor is given one. Parameters of a new model are
+//! drawn at once, in order, from the device's generator, so `device.seed(s)` before the constructor fixes them.
+//!
+//! ```no_run
+//! use vision::{Augment, Batcher, load};
+//!
+//! let digits = load("digits", None)?;
+//! let batcher = Batcher::new(digits.train.clone(), &digits.mean, &digits.std, Augment::parse("shift_rotate")?)?;
+//! let pixels = batcher.assemble(&[0, 1, 2], 0, 42); // 3 images, f32, one block
+//! assert_eq!(pixels.len(), 3 * 64);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod augment;
+mod batch;
+mod dataset;
+mod error;
+mod image_set;
+pub mod models;
+mod nearest;
+mod random;
+pub mod read;
+mod sets;
+
+pub use augment::{Amount, Augment, AugmentError};
+pub use batch::{Batcher, BatcherError, ImageBatch};
+pub use dataset::Dataset;
+pub use error::{DataError, FileProblem, LookedIn, Missing};
+pub use image_set::{ImageSet, ImageSetError, ImageShape};
+pub use sets::{DataFile, DatasetInfo, Download, info, known, load, search_dirs};

@@ -1,0 +1,82 @@
+//! Numbers that depend on nothing but a key: the generator behind augmentation.
+
+/// SplitMix64 (Steele, Lea, Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014), started from a
+/// key of several words. Each sample of each epoch has a generator of its own, so the numbers do not depend on
+/// which thread asks, or in which order.
+#[derive(Clone, Debug)]
+pub(crate) struct SplitMix64(u64);
+
+/// The finalizer of SplitMix64: a bijection on 64 bits in which every input bit reaches every output bit.
+fn mix(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+impl SplitMix64 {
+    /// A generator for this key. Words are folded in one after the other, so their order matters.
+    pub(crate) fn keyed(key: [u64; 3]) -> Self {
+        Self(key.into_iter().fold(0, |state, word| mix(state ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    /// The next 64 bits.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+
+    /// A whole number in `0..n`, by the high half of a product (biased by less than `n / 2^64`). 0 for `n = 0`.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.next()) * n as u128) >> 64) as usize
+    }
+
+    /// A whole number in `-n..=n`.
+    pub(crate) fn within(&mut self, n: usize) -> isize {
+        self.below(2 * n + 1) as isize - n as isize
+    }
+
+    /// A real number in `[-1, 1)`.
+    pub(crate) fn symmetric(&mut self) -> f32 {
+        // 24 bits are what an f32 holds.
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    /// A fair coin.
+    pub(crate) fn coin(&mut self) -> bool {
+        self.next() >> 63 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_differ_in_any_word_give_other_numbers() {
+        let first = |key| SplitMix64::keyed(key).next();
+        let base = first([1, 2, 3]);
+        assert_eq!(base, first([1, 2, 3]));
+        for other in [[2, 2, 3], [1, 3, 3], [1, 2, 4], [2, 1, 3], [3, 2, 1]] {
+            assert_ne!(base, first(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_fill_their_range_evenly() {
+        let mut counts = [0_usize; 9];
+        let mut heads = 0;
+        let mut sum = 0.0;
+        for index in 0..90_000 {
+            let mut random = SplitMix64::keyed([7, 1, index]);
+            counts[(random.within(4) + 4) as usize] += 1;
+            heads += usize::from(random.coin());
+            let real = random.symmetric();
+            assert!((-1.0..1.0).contains(&real));
+            sum += f64::from(real);
+        }
+        // Five standard deviations around the expected count.
+        assert!(counts.iter().all(|&count| count.abs_diff(10_000) < 500), "{counts:?}");
+        assert!(heads.abs_diff(45_000) < 750, "{heads}");
+        assert!((sum / 90_000.0).abs() < 0.01, "{sum}");
+    }
+}

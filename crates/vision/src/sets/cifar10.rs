@@ -1,0 +1,90 @@
+//! CIFAR-10, whole, and a part of it under a name of its own.
+
+use super::folder::Folder;
+use super::{DataFile, DatasetInfo, Download, class_names};
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::image_set::ImageSet;
+use crate::read::cifar;
+
+const CLASSES: &[&str] = &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
+const ORIGIN: &str = "A. Krizhevsky, V. Nair, G. Hinton, CIFAR-10, 2009; no licence stated, citation asked for";
+
+const fn batch(name: &'static str, records: usize, sha256: Option<&'static str>) -> DataFile {
+    DataFile { name, bytes: (records * cifar::RECORD) as u64, sha256 }
+}
+
+const BATCH_1: DataFile =
+    batch("data_batch_1.bin", 10_000, Some("cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"));
+const BATCH_2: DataFile =
+    batch("data_batch_2.bin", 10_000, Some("a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"));
+
+static ARCHIVE: [Download; 1] = [Download {
+    url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    bytes: 170_052_171,
+    md5: "c32a1d4ab5d03f1284b67883e8d87530",
+}];
+
+/// The publishers give a sum of the archive, not of its files; the two known here are those of the reference data.
+pub(super) static WHOLE: DatasetInfo = DatasetInfo {
+    name: "cifar10",
+    summary: "small photographs of ten kinds of things, 32x32 RGB",
+    shape: cifar::SHAPE,
+    classes: CLASSES,
+    train: 50_000,
+    test: 10_000,
+    origin: ORIGIN,
+    part: None,
+    folder: "cifar10",
+    files: &[
+        BATCH_1,
+        BATCH_2,
+        batch("data_batch_3.bin", 10_000, None),
+        batch("data_batch_4.bin", 10_000, None),
+        batch("data_batch_5.bin", 10_000, None),
+        batch("test_batch.bin", 10_000, None),
+    ],
+    downloads: &ARCHIVE,
+};
+
+pub(super) static PART: DatasetInfo = DatasetInfo {
+    name: "cifar10-part",
+    summary: "a part of CIFAR-10: 20,000 of 50,000 training images, the first 1,000 of 10,000 test images",
+    shape: cifar::SHAPE,
+    classes: CLASSES,
+    train: 20_000,
+    test: 1_000,
+    origin: ORIGIN,
+    part: Some("20,000 of 50,000 training images, the first 1,000 of 10,000 test images"),
+    folder: "cifar10",
+    files: &[
+        BATCH_1,
+        BATCH_2,
+        batch(
+            "test_batch-first1000.bin",
+            1_000,
+            Some("8314c96d7cd65618193bab23acdd5d4c4af15bf6dd00a1781d55beedf3be1ef5"),
+        ),
+    ],
+    downloads: &ARCHIVE,
+};
+
+pub(super) fn read(info: &'static DatasetInfo, folder: &Folder) -> Result<Dataset, DataError> {
+    let train = set(info, folder, "data_batch")?;
+    let test = set(info, folder, "test_batch")?;
+    Dataset::new(info.name, train, test, class_names(info))
+}
+
+/// The images of all files whose name starts so, in their order.
+fn set(info: &DatasetInfo, folder: &Folder, prefix: &str) -> Result<ImageSet, DataError> {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for file in info.files.iter().filter(|file| file.name.starts_with(prefix)) {
+        let content = folder.read(file)?;
+        cifar::records(&content.bytes, info.classes.len(), &mut pixels, &mut labels)
+            .map_err(|problem| problem.in_file(&content.path))?;
+        content.verify(file)?;
+    }
+    ImageSet::new(pixels, labels, info.shape, info.classes.len())
+        .map_err(|problem| DataError::Set { name: info.name.to_owned(), problem })
+}

@@ -1,0 +1,216 @@
+//! The data sets known by name: what they are, where their files are sought, how they are read.
+//!
+//! Adding one: a file here with its [`DatasetInfo`] and a function that reads it, and a line in [`SOURCES`].
+
+mod cifar10;
+mod digits;
+mod folder;
+mod mnist;
+
+use std::path::{Path, PathBuf};
+
+use folder::Folder;
+
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::image_set::ImageShape;
+use crate::nearest::nearest;
+
+/// A file that belongs to a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataFile {
+    /// Its name, without `.gz`.
+    pub name: &'static str,
+    /// Bytes of its content, uncompressed.
+    pub bytes: u64,
+    /// SHA-256 of its content, uncompressed, where it is known here; then another content is refused.
+    pub sha256: Option<&'static str>,
+}
+
+/// A file to download by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// Where it is.
+    pub url: &'static str,
+    /// Its size.
+    pub bytes: u64,
+    /// Its MD5, as its publishers give it.
+    pub md5: &'static str,
+}
+
+/// What is known about a data set without loading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatasetInfo {
+    /// The name to ask for.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub summary: &'static str,
+    /// The shape of its images.
+    pub shape: ImageShape,
+    /// The names of its classes, label 0 first.
+    pub classes: &'static [&'static str],
+    /// Training images.
+    pub train: usize,
+    /// Test images.
+    pub test: usize,
+    /// Who made it, and under what terms.
+    pub origin: &'static str,
+    /// What part of a data set it is, where it is not the whole.
+    pub part: Option<&'static str>,
+    /// Its folder inside a data folder; empty where it is embedded.
+    pub folder: &'static str,
+    /// Its files; none where it is embedded.
+    pub files: &'static [DataFile],
+    /// Where to download it by hand.
+    pub downloads: &'static [Download],
+}
+
+struct Source {
+    info: &'static DatasetInfo,
+    read: Reader,
+    /// A data set that may be meant where this one is missing.
+    part: Option<&'static DatasetInfo>,
+}
+
+enum Reader {
+    Embedded(fn() -> Result<Dataset, DataError>),
+    Folder(fn(&'static DatasetInfo, &Folder) -> Result<Dataset, DataError>),
+}
+
+const TEN_DIGITS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+
+static SOURCES: [Source; 5] = [
+    Source { info: &digits::INFO, read: Reader::Embedded(digits::read), part: None },
+    Source { info: &mnist::MNIST, read: Reader::Folder(mnist::read), part: None },
+    Source { info: &mnist::FASHION, read: Reader::Folder(mnist::read), part: None },
+    Source { info: &cifar10::WHOLE, read: Reader::Folder(cifar10::read), part: Some(&cifar10::PART) },
+    Source { info: &cifar10::PART, read: Reader::Folder(cifar10::read), part: None },
+];
+
+/// The data sets that [`load`] knows.
+///
+/// ```
+/// let names: Vec<&str> = vision::known().map(|info| info.name).collect();
+/// assert_eq!(names, ["digits", "mnist", "fashion-mnist", "cifar10", "cifar10-part"]);
+/// ```
+pub fn known() -> impl Iterator<Item = &'static DatasetInfo> {
+    SOURCES.iter().map(|source| source.info)
+}
+
+fn source(name: &str) -> Result<&'static Source, DataError> {
+    SOURCES.iter().find(|source| source.info.name == name).ok_or_else(|| DataError::Unknown {
+        name: name.to_owned(),
+        nearest: nearest(name, known().map(|info| info.name)),
+        known: known().map(|info| info.name).collect(),
+    })
+}
+
+/// What is known about the data set of this name, without reading a file.
+///
+/// # Errors
+/// [`DataError::Unknown`], with the nearest known name.
+///
+/// ```
+/// assert_eq!(vision::info("cifar10")?.shape.to_string(), "3x32x32");
+/// assert!(vision::info("minst").unwrap_err().to_string().contains("did you mean `mnist`?"));
+/// # Ok::<(), vision::DataError>(())
+/// ```
+pub fn info(name: &str) -> Result<&'static DatasetInfo, DataError> {
+    source(name).map(|source| source.info)
+}
+
+/// Loads the data set of this name: `digits` from the program itself, the others from the first of the
+/// [`search_dirs`] that holds all their files.
+///
+/// # Errors
+/// An unknown name; files that are missing, unreadable, damaged or not this data set's. See [`DataError`].
+///
+/// ```
+/// let digits = vision::load("digits", None)?;
+/// assert_eq!((digits.train.len(), digits.test.len()), (1437, 360));
+/// # Ok::<(), vision::DataError>(())
+/// ```
+pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset, DataError> {
+    load_from(name, &search_dirs(data_dir))
+}
+
+/// [`load`], from these data folders alone.
+fn load_from(name: &str, data_folders: &[PathBuf]) -> Result<Dataset, DataError> {
+    let source = source(name)?;
+    let mut dataset = match source.read {
+        Reader::Embedded(read) => read()?,
+        Reader::Folder(read) => read(source.info, &folder::find(source.info, source.part, data_folders)?)?,
+    };
+    dataset.part = source.info.part;
+    Ok(dataset)
+}
+
+/// The data folders that are searched, first to last: `data_dir` (the command line's `--data-dir`), the environment
+/// variable `ANNEAL_DATA_DIR`, and `anneal/datasets` in the user's cache folder.
+pub fn search_dirs(data_dir: Option<&Path>) -> Vec<PathBuf> {
+    let from_environment = std::env::var_os("ANNEAL_DATA_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = dirs::cache_dir().map(|cache| cache.join("anneal").join("datasets"));
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for folder in data_dir.map(Path::to_owned).into_iter().chain(from_environment).chain(cache) {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    folders
+}
+
+fn class_names(info: &DatasetInfo) -> Vec<String> {
+    info.classes.iter().map(|&name| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_nearest() {
+        let error = load("minst", None).unwrap_err().to_string();
+        let expected = "no data set is called `minst`; did you mean `mnist`? \
+                        (known: digits, mnist, fashion-mnist, cifar10, cifar10-part)";
+        assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn the_folder_that_was_given_is_searched_first() {
+        let given = Path::new("/given");
+        assert_eq!(search_dirs(Some(given))[0], given);
+    }
+
+    #[test]
+    fn a_missing_data_set_says_which_files_to_put_where() {
+        let empty = tempfile::tempdir().unwrap();
+        let partly = tempfile::tempdir().unwrap();
+        std::fs::create_dir(partly.path().join("mnist")).unwrap();
+        for name in ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte"] {
+            std::fs::write(partly.path().join("mnist").join(name), "").unwrap();
+        }
+        let folders = [empty.path().to_owned(), partly.path().to_owned()];
+        let message = load_from("mnist", &folders).unwrap_err().to_string();
+        for expected in [
+            "data set `mnist`: its files were not found.".to_owned(),
+            "in <data folder>/mnist/ :\n  train-images-idx3-ubyte (47040016 bytes uncompressed)".to_owned(),
+            "train-images-idx3-ubyte.gz (9912422 bytes, MD5 f68b3c2dcbeaaa9fbdd348bbdeb94873)".to_owned(),
+            format!("{}: no such folder", empty.path().join("mnist").display()),
+            format!("{}: lacks t10k-labels-idx1-ubyte", partly.path().join("mnist").display()),
+        ] {
+            assert!(message.contains(&expected), "{message}\nlacks: {expected}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_not_taken_for_the_whole_but_named() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::create_dir(data.path().join("cifar10")).unwrap();
+        for file in cifar10::PART.files {
+            std::fs::write(data.path().join("cifar10").join(file.name), "").unwrap();
+        }
+        let message = load_from("cifar10", &[data.path().to_owned()]).unwrap_err().to_string();
+        assert!(message.contains("`cifar10-part` is there"), "{message}");
+        assert!(message.contains("lacks data_batch_3.bin, data_batch_4.bin"), "{message}");
+    }
+}

@@ -1,0 +1,257 @@
+//! The models: shapes, parameter counts, the loss they start from, gradients, and that they learn.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::{AdamConfig, GradientsParams};
+use burn::tensor::{Device, Tensor};
+use burn::train::{InferenceStep, TrainStep};
+use vision::models::{self, Classifier, ModelError, ModelOptions};
+use vision::{Augment, ImageBatch, ImageShape, load};
+
+const SHAPES: [ImageShape; 3] = [ImageShape::new(1, 8, 8), ImageShape::new(1, 28, 28), ImageShape::new(3, 32, 32)];
+
+fn model(name: &str, shape: ImageShape, device: &Device) -> Classifier {
+    Classifier::new(name, &ModelOptions::default(), shape, 10, device).unwrap()
+}
+
+fn digits_batch(n: usize, device: &Device) -> ImageBatch {
+    let digits = load("digits", None).unwrap();
+    let batcher = digits.batcher(digits.train.clone(), Augment::NONE).unwrap();
+    batcher.batch(&(0..n).collect::<Vec<_>>(), 0, 0, device)
+}
+
+/// Path, number of elements and (given gradients) whether there is a non-zero gradient, for each parameter.
+struct Parameters<'a> {
+    path: Vec<String>,
+    found: Vec<(String, usize, bool)>,
+    gradients: Option<&'a GradientsParams>,
+}
+
+impl ModuleVisitor for Parameters<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let moved = self
+            .gradients
+            .and_then(|gradients| gradients.get::<D>(param.id))
+            .is_some_and(|gradient| gradient.abs().max().into_scalar::<f32>() > 0.0);
+        self.found.push((self.path.join("."), param.val().shape().num_elements(), moved));
+    }
+}
+
+fn parameters(model: &Classifier, gradients: Option<&GradientsParams>) -> Vec<(String, usize, bool)> {
+    let mut visitor = Parameters { path: vec![], found: vec![], gradients };
+    model.visit(&mut visitor);
+    visitor.found
+}
+
+#[test]
+fn every_model_gives_a_logit_per_class_for_every_kind_of_image() {
+    let device = Device::flex();
+    for info in models::known() {
+        for shape in SHAPES {
+            let classifier = model(info.name, shape, &device);
+            let images = Tensor::<4>::zeros([2, shape.channels, shape.height, shape.width], &device);
+            assert_eq!(classifier.forward(images).dims(), [2, 10], "{} {shape}", info.name);
+        }
+    }
+}
+
+#[test]
+fn parameter_counts_are_those_of_the_papers_forms() {
+    let device = Device::flex();
+    for (name, shape, count) in [
+        // 784*256+256 + 256*128+128 + 128*10+10
+        ("mlp", SHAPES[1], 235_146),
+        // 8*25+8 + 16*8*25+16 + 784*120+120 + 120*84+84 + 84*10+10
+        ("lenet", SHAPES[1], 108_638),
+        ("lenet", SHAPES[0], 22_238),
+        ("resnet8", SHAPES[2], 78_042),
+        // The count that is quoted for ResNet-18 in its CIFAR form.
+        ("resnet18", SHAPES[2], 11_173_962),
+    ] {
+        assert_eq!(model(name, shape, &device).parameters(), count, "{name} {shape}");
+    }
+}
+
+#[test]
+fn the_table_of_layers_tells_the_truth() {
+    let device = Device::flex();
+    for info in models::known() {
+        for shape in SHAPES {
+            let layers = models::layers(info.name, &ModelOptions::default(), shape, 10).unwrap();
+            let classifier = model(info.name, shape, &device);
+            for layer in layers.iter().filter(|layer| layer.parameters > 0) {
+                let prefix = format!("{}.", layer.name);
+                let count: usize = parameters(&classifier, None)
+                    .iter()
+                    // Running statistics of a batch norm are state, not parameters.
+                    .filter(|(path, ..)| path.starts_with(&prefix) && !path.contains("running"))
+                    .map(|(_, count, _)| count)
+                    .sum();
+                assert_eq!(count, layer.parameters, "{} {}", info.name, layer.name);
+            }
+            let learned: usize = parameters(&classifier, None)
+                .iter()
+                .filter(|(path, ..)| !path.contains("running"))
+                .map(|(_, count, _)| count)
+                .sum();
+            assert_eq!(classifier.parameters(), learned, "{}", info.name);
+            assert_eq!(classifier.layers(), layers);
+            assert_eq!(layers.last().unwrap().output, [10]);
+        }
+    }
+}
+
+#[test]
+fn parameters_bear_the_names_of_the_model_not_of_the_wrapper() {
+    let device = Device::flex();
+    let paths = |name: &str| -> Vec<String> {
+        parameters(&model(name, SHAPES[2], &device), None).into_iter().map(|(path, ..)| path).collect()
+    };
+    assert_eq!(paths("mlp")[..2], ["layers.0.weight", "layers.0.bias"]);
+    assert!(paths("lenet").contains(&"fc3.bias".to_owned()));
+    assert!(paths("resnet18").contains(&"layer2.0.downsample.0.weight".to_owned()));
+}
+
+#[test]
+fn a_new_model_knows_nothing_yet() {
+    let device = Device::flex();
+    let batch = digits_batch(256, &device);
+    for info in models::known() {
+        let output = InferenceStep::step(&model(info.name, SHAPES[0], &device), batch.clone());
+        let loss: f32 = output.loss.into_scalar();
+        // ln 10 = 2.303, the loss of a guess.
+        assert!((loss - 10_f32.ln()).abs() < 0.7, "{}: {loss}", info.name);
+    }
+}
+
+#[test]
+fn gradients_reach_every_parameter() {
+    let device = Device::flex().autodiff();
+    let batch = digits_batch(64, &device);
+    for info in models::known() {
+        let classifier = model(info.name, SHAPES[0], &device);
+        let output = TrainStep::step(&classifier, batch.clone());
+        for (path, _, moved) in parameters(&classifier, Some(&output.grads)) {
+            // Running statistics of a batch norm follow the data, not a gradient.
+            assert!(moved || path.contains("running"), "{}: no gradient for {path}", info.name);
+        }
+    }
+}
+
+#[test]
+fn label_smoothing_changes_the_training_loss_and_not_the_other() {
+    let device = Device::flex().autodiff();
+    let batch = digits_batch(32, &device);
+    device.seed(1);
+    let options = ModelOptions { label_smoothing: 0.2, ..ModelOptions::default() };
+    let smoothed = Classifier::new("mlp", &options, SHAPES[0], 10, &device).unwrap();
+    let logits = smoothed.forward(batch.images.clone());
+    let log_softmax = burn::tensor::activation::log_softmax(logits, 1).to_data().try_to_vec::<f32>().unwrap();
+    let targets = batch.targets.to_data_as::<i64>().try_to_vec::<i64>().unwrap();
+    // 0.8 of the plain loss and 0.2 of the mean over all classes (Szegedy et al., 2016, section 7).
+    let plain = -targets.iter().enumerate().map(|(i, &t)| log_softmax[i * 10 + t as usize]).sum::<f32>() / 32.0;
+    let uniform = -log_softmax.iter().sum::<f32>() / 320.0;
+    let training: f32 = TrainStep::step(&smoothed, batch.clone()).item.loss.into_scalar();
+    let inference: f32 = InferenceStep::step(&smoothed, batch).loss.into_scalar();
+    assert!((training - (0.8 * plain + 0.2 * uniform)).abs() < 1e-5, "{training}");
+    assert!((inference - plain).abs() < 1e-5, "{inference} {plain}");
+}
+
+#[test]
+fn a_record_restores_the_model_and_its_running_statistics() {
+    let device = Device::flex().autodiff();
+    let batch = digits_batch(32, &device);
+    let logits = |classifier: &Classifier| {
+        let images = batch.images.clone().without_autodiff();
+        classifier.valid().forward(images).to_data().try_to_vec::<f32>().unwrap()
+    };
+    for info in models::known() {
+        let trained = model(info.name, SHAPES[0], &device);
+        // A forward pass in training mode moves the running statistics, which a record must hold.
+        let before = logits(&trained);
+        let _ = TrainStep::step(&trained, batch.clone());
+        let moved = logits(&trained);
+        assert_eq!(before != moved, info.name.starts_with("resnet"), "{}", info.name);
+        let fresh = model(info.name, SHAPES[0], &device);
+        assert_ne!(logits(&fresh), moved, "{}", info.name);
+        let restored = fresh.try_load_record(trained.into_record()).unwrap();
+        assert_eq!(logits(&restored), moved, "{}", info.name);
+    }
+}
+
+#[test]
+fn a_record_of_another_model_is_refused() {
+    let device = Device::flex();
+    let record = model("lenet", SHAPES[0], &device).into_record();
+    assert!(model("resnet8", SHAPES[0], &device).try_load_record(record).is_err());
+    let record = model("lenet", SHAPES[0], &device).into_record();
+    assert!(model("lenet", SHAPES[1], &device).try_load_record(record).is_err());
+}
+
+#[test]
+fn what_cannot_be_built_is_refused() {
+    let device = Device::flex();
+    let build = |name: &str, options: &ModelOptions, shape, classes| {
+        let error = Classifier::new(name, options, shape, classes, &device).unwrap_err();
+        // The table of layers refuses the same, but for the loss, which is no layer.
+        if !matches!(error, ModelError::LabelSmoothing { .. }) {
+            assert_eq!(models::layers(name, options, shape, classes).unwrap_err(), error);
+        }
+        error.to_string()
+    };
+    let usual = ModelOptions::default();
+    let hidden = ModelOptions { hidden: vec![64, 0], ..usual.clone() };
+    let smoothing = ModelOptions { label_smoothing: 1.0, ..usual.clone() };
+    for (found, expected) in [
+        (
+            build("lenett", &usual, SHAPES[0], 10),
+            "no model is called `lenett`; did you mean `lenet`? (known: mlp, lenet, resnet8, resnet18)",
+        ),
+        (
+            build("lenet", &usual, ImageShape::new(1, 3, 8), 10),
+            "`lenet` needs images of at least 4x4 pixels with at least one channel, found 1x3x8",
+        ),
+        (build("resnet8", &usual, SHAPES[0], 1), "1 classes: a classifier needs at least 2"),
+        (build("mlp", &hidden, SHAPES[0], 10), "`hidden` is [64, 0]: every layer needs a width of at least 1"),
+        (build("mlp", &smoothing, SHAPES[0], 10), "`label_smoothing` is 1: allowed are 0 to less than 1"),
+    ] {
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_plain_loop_of_burn_learns_the_digits() {
+    let device = Device::flex().autodiff();
+    let digits = load("digits", None).unwrap();
+    let train = digits.batcher(digits.train.clone(), Augment::NONE).unwrap();
+    let test = digits.batcher(digits.test.clone(), Augment::NONE).unwrap();
+    let test_indices: Vec<usize> = (0..digits.test.len()).collect();
+    for (name, epochs) in [("mlp", 8), ("lenet", 8)] {
+        let mut classifier = model(name, SHAPES[0], &device);
+        let mut optimizer = AdamConfig::new().init();
+        for epoch in 0..epochs {
+            for start in (0..digits.train.len()).step_by(64) {
+                let indices: Vec<usize> = (start..(start + 64).min(digits.train.len())).collect();
+                let output = TrainStep::step(&classifier, train.batch(&indices, epoch, 1, &device));
+                classifier = optimizer.step(3e-3, classifier, output.grads);
+            }
+        }
+        let valid = classifier.valid();
+        let plain = Device::flex();
+        let output = InferenceStep::step(&valid, test.batch(&test_indices, 0, 0, &plain));
+        let correct: i64 = output.output.argmax(1).squeeze_dim::<1>(1).equal(output.targets).int().sum().into_scalar();
+        let accuracy = correct as f64 / test_indices.len() as f64;
+        println!("{name}: {:.1} % after {epochs} epochs", 100.0 * accuracy);
+        // A guess is right in a tenth; a gradient that misses a layer stays far below this.
+        assert!(accuracy > 0.8, "{name}: {accuracy}");
+    }
+}

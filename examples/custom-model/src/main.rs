@@ -1,0 +1,82 @@
+//! Anneal as a framework: a model of your own, under a schedule of your own, on one page.
+//!
+//! `cargo run --release -p example-custom-model -- [epochs]`
+
+use anneal::prelude::*;
+use burn::{
+    module::Module,
+    nn,
+    tensor::{Device, Tensor, activation::relu},
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A model is any burn module ...
+#[derive(Module, Debug)]
+struct Net {
+    hidden: nn::Linear,
+    out: nn::Linear,
+}
+
+impl Net {
+    fn forward(&self, batch: ImageBatch) -> ClassificationOutput {
+        let hidden = relu(self.hidden.forward(batch.images.flatten::<2>(1, 3)));
+        let logits: Tensor<2> = self.out.forward(hidden);
+        let loss = nn::loss::CrossEntropyLossConfig::new().init(&logits.device());
+        ClassificationOutput::new(loss.forward(logits.clone(), batch.targets.clone()), logits, batch.targets)
+    }
+}
+
+/// ... that implements burn-train's two steps.
+impl TrainStep for Net {
+    type Input = ImageBatch;
+    type Output = ClassificationOutput;
+    fn step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput> {
+        let output = self.forward(batch);
+        TrainOutput::new(self, output.loss.backward(), output)
+    }
+}
+
+impl InferenceStep for Net {
+    type Input = ImageBatch;
+    type Output = ClassificationOutput;
+    fn step(&self, batch: ImageBatch) -> ClassificationOutput {
+        self.forward(batch)
+    }
+}
+
+/// A schedule is a pure function of time: here the rate falls with the square root of the epoch.
+#[derive(Debug, Clone)]
+struct InverseSquareRoot;
+
+impl Schedule for InverseSquareRoot {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        base_lr / (1.0 + tick as f64).sqrt()
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let epochs = std::env::args().nth(1).map_or(Ok(15), |epochs| epochs.parse())?;
+    let device = Device::flex().autodiff();
+    device.seed(1);
+    let digits = anneal::vision::load("digits", None)?;
+    let loader = |set: &ImageSet, batch_size, device: Device| -> Result<_, Box<dyn std::error::Error>> {
+        let batcher = digits.batcher(set.clone(), Default::default())?;
+        Ok(Loader::new(set.len(), batch_size, move |indices, epoch| batcher.batch(indices, epoch, 0, &device)))
+    };
+    let train = loader(&digits.train, 32, device.clone())?.shuffled(1).workers(1);
+    let test = loader(&digits.test, 360, device.clone().inner())?;
+
+    let model =
+        Net { hidden: nn::LinearConfig::new(64, 64).init(&device), out: nn::LinearConfig::new(64, 10).init(&device) };
+    let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 3e-3")?;
+    let schedule = Scheduler::custom(InverseSquareRoot, Interval::Epoch, train.batches() as u64, vec![optimizer.lr()])?;
+    let fitted = Trainer::new(TrainConfig::epochs(epochs))
+        .metric(AccuracyMetric::new())
+        .callback(Progress::new())
+        .fit(model, optimizer.init(), Rates::new(schedule), &train, None)?;
+    println!("{}", fitted.report);
+    println!("test {:?}", evaluate(&fitted.eval_model(), &test, AccuracyMetric::new())?);
+    Ok(())
+}

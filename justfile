@@ -1,0 +1,50 @@
+# Every chore. CARGO_TARGET_DIR is kept if it is set.
+
+# list the chores
+default:
+    @just --list
+
+# train the embedded example
+run *ARGS:
+    cargo run --release -- {{ARGS}}
+
+# everything that CI tests
+test:
+    cargo test --release --workspace
+
+# format and lints, as CI checks them
+lint:
+    cargo fmt --all --check
+    cargo clippy --release --workspace --all-targets -- -D warnings
+
+# licences, bans, sources (and advisories, where the database can be reached)
+deny:
+    cargo deny check bans licenses sources
+    cargo deny check advisories
+
+# benchmarks: cost of a schedule step, of the trainer's loop, of optimizer steps
+bench *ARGS:
+    cargo bench --workspace {{ARGS}}
+
+# the trainer's overhead over a bare burn loop, as a ratio
+bench-overhead:
+    cargo bench -p anneal --bench overhead
+
+# API docs and the book
+docs:
+    cargo doc --release --workspace --no-deps
+    mdbook build docs
+
+# the pictures of docs/schedules, drawn by `anneal schedule`
+docs-pictures:
+    bash docs/pictures.sh
+
+# the golden traces that the tests read, copied anew
+golden:
+    cp ../shared/golden/schedulers.jsonl crates/lr-core/tests/golden/
+    cp ../shared/golden/optimizers.jsonl crates/optim-adaptive/tests/golden/
+    cp ../shared/golden/lr_finder.jsonl crates/trainer/tests/golden/
+
+# all that CI does
+ci:
+    bash .ci/run
