@@ -4,6 +4,8 @@
 //! `cargo bench -p anneal --bench overhead` prints, per model, the median and the quartiles of the ratio over
 //! interleaved pairs of runs. The hard case is the small MLP, whose step takes about a millisecond.
 
+#![allow(clippy::expect_used, reason = "a benchmark may fail loudly")]
+
 use std::time::Instant;
 
 use anneal::{
@@ -66,7 +68,7 @@ fn trained(setup: &Setup, batch_size: usize) -> f64 {
     let batches = Source::<ImageBatch>::batches(&loader) as u64;
     let folder = std::env::temp_dir().join(format!("anneal-overhead-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    let log = anneal::trainer::callbacks::JsonLines::create(&folder.join("metrics.jsonl")).expect("a log");
+    let log = anneal::trainer::callbacks::JsonLines::new(&folder.join("metrics.jsonl"));
     let schedule =
         ScheduleConfig::from_toml_str("type = 'one_cycle'\nmax_lr = 1e-3\ncycle_momentum = false").expect("a schedule");
     let scheduler = Scheduler::from_config(&schedule, &Horizon::run(batches, STEPS), vec![1e-3]).expect("a scheduler");

@@ -13,7 +13,7 @@ pub enum Error {
     Config(#[from] ConfigFileError),
     /// A setting given on the command line or in code was refused.
     #[error(transparent)]
-    Setting(#[from] ConfigError),
+    Setting(Box<ConfigError>),
     /// The command line asks for something that makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -55,9 +55,14 @@ impl Error {
     /// 2 for bad usage or config, 1 for what fails while running.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Setting(_) | Self::Usage(_) => 2,
-            Self::Finder(FinderError::Config(_)) => 2,
+            Self::Config(_) | Self::Setting(_) | Self::Usage(_) | Self::Finder(FinderError::Config(_)) => 2,
             _ => 1,
         }
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Setting(Box::new(error))
     }
 }

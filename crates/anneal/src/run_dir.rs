@@ -91,16 +91,22 @@ impl RunDir {
         match existing {
             Existing::Overwrite => Self::at(&numbered(1), existing),
             Existing::Refuse => {
-                let free = (1..).map(numbered).find(|path| !path.exists());
-                Ok(Self(free.unwrap_or_else(|| out_dir.join(name))))
+                let mut number = 1;
+                while numbered(number).exists() {
+                    number += 1;
+                }
+                Ok(Self(numbered(number)))
             }
             Existing::Resume => {
-                let last = (1..)
-                    .map(numbered)
-                    .take_while(|path| path.exists())
-                    .filter(|path| path.join(CONFIG).exists())
-                    .last();
-                Self::at(&last.unwrap_or_else(|| numbered(1)), existing)
+                let mut last = numbered(1);
+                let mut number = 2;
+                while numbered(number).exists() {
+                    if numbered(number).join(CONFIG).exists() {
+                        last = numbered(number);
+                    }
+                    number += 1;
+                }
+                Self::at(&last, existing)
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Bad input: a message that names file, field, value and what is allowed; the right exit code; nothing left behind.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+
 mod common;
 
 use std::fs;
@@ -14,7 +16,7 @@ fn with(from: &str, to: &str) -> String {
 
 #[test]
 fn a_bad_config_is_refused_whole_before_any_work() {
-    let cases: [(&str, String, &[&str]); 19] = [
+    let cases: [(&str, String, &[&str]); 20] = [
         ("unknown field", with("gamma", "gama"), &["bad.toml:12: schedule.gama: unknown field; did you mean `gamma`?"]),
         ("unknown section", SMALL.to_owned() + "[trian]\n", &["trian: unknown field; did you mean `train`?"]),
         ("unknown strategy", with("'step'", "'setp'"), &["schedule.type", "`setp`; did you mean `step`?"]),
@@ -67,6 +69,12 @@ fn a_bad_config_is_refused_whole_before_any_work() {
             "a value nobody measures",
             SMALL.to_owned() + "early_stopping = { monitor = 'valid.acuracy' }\n",
             &["train.early_stopping.monitor", "did you mean `valid.accuracy`?"],
+        ),
+        (
+            "a momentum that is not there",
+            with("'adam'", "'adagrad'")
+                .replace("type = 'step'\nstep_size = 1\ngamma = 0.5", "type = 'one_cycle'\nmax_lr = 0.1"),
+            &["schedule.cycle_momentum", "`adagrad` has none", "cycle_momentum = false"],
         ),
         ("no TOML", with("[train]", "[train"), &["bad.toml", "line 13"]),
     ];

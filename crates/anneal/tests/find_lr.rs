@@ -1,5 +1,7 @@
 //! `anneal find-lr`.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+
 mod common;
 
 use common::{SMALL, anneal, folder};

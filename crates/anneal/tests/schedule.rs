@@ -1,5 +1,7 @@
 //! `anneal schedule`: rows, formats, lengths.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+
 mod common;
 
 use common::{anneal, folder};

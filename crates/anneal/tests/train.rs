@@ -1,5 +1,7 @@
 //! `anneal train`, `resume`, `evaluate`: what a run leaves behind.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+
 mod common;
 
 use std::{fs, path::Path};
@@ -89,6 +91,26 @@ fn a_resumed_run_is_the_uninterrupted_one() {
     let evaluated = anneal(dir.path(), &["evaluate", "parts", "--json"]);
     let values: Value = serde_json::from_str(&evaluated.out).expect("JSON");
     assert_eq!(values["accuracy"], whole["test"]["accuracy"]);
+}
+
+#[test]
+fn a_refused_resume_leaves_the_run_as_it_was() {
+    let dir = folder(&[("small.toml", SMALL)]);
+    assert_eq!(anneal(dir.path(), &["train", "small.toml", "--out", "run", "--quiet"]).code, 0);
+    let read = |file: &str| fs::read(dir.path().join("run").join(file)).expect("a file");
+    let before = (read("config.toml"), read("metrics.jsonl"), read("summary.json"));
+    for (setting, what) in [
+        ("optimizer.type=sgd", "configuration"),
+        ("schedule.gamma=0.9", "configuration"),
+        ("model.hidden=[17]", "configuration"),
+        ("data.batch_size=50", "training data"),
+    ] {
+        let ran =
+            anneal(dir.path(), &["train", "small.toml", "--out", "run", "--resume", "--epochs", "5", "--set", setting]);
+        assert_eq!(ran.code, 1, "{setting}");
+        assert!(ran.err.contains(&format!("belongs to another {what}")), "{setting}: {}", ran.err);
+        assert!((read("config.toml"), read("metrics.jsonl"), read("summary.json")) == before, "{setting}");
+    }
 }
 
 #[test]

@@ -110,6 +110,13 @@ pub(crate) fn linear_between(start: f64, end: f64, u: f64) -> f64 {
     if u >= 1.0 { end } else { start + (end - start) * u }
 }
 
+/// `part / whole` of two counts below 2^63, as every tick within a duration is: converting signed numbers is one
+/// instruction, unsigned ones take several.
+#[inline]
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
+    part as i64 as f64 / whole as i64 as f64
+}
+
 /// The smaller and the larger of two.
 #[inline]
 pub(crate) fn ordered(a: f64, b: f64) -> (f64, f64) {

@@ -84,7 +84,9 @@ fn a_metric_not_yet_acted_on_is_in_the_record() {
     let mut scheduler = adapter(text);
     let handle = scheduler.handle();
     for _ in 0..2 {
-        (0..4).for_each(|_| drop(scheduler.step()));
+        for _ in 0..4 {
+            scheduler.step();
+        }
         handle.observe(1.0);
     }
     let mut restored = adapter(text);

@@ -1,8 +1,10 @@
 //! Time of one optimizer step, per element: this crate's, burn's own, and the machine's bandwidth (a triad).
 //!
-//! `cargo bench -p optim-adaptive --bench optimizers [-- FILTER]`. Rounds of all contenders are interleaved and medians
-//! reported, so that a noisy neighbour slows all of them alike; `benches/torch_optimizers.py` prints the same table for
-//! torch. Every step gets a fresh gradient that nobody else holds, as after a backward pass, and frees it.
+//! `cargo bench -p optim-adaptive --bench optimizers [-- NAME... --size=1x1000000]`. Medians are what a step takes on
+//! this machine as it is; the least of all rounds is what it takes when nobody else works on it. Triads are measured
+//! between the rounds, under the same load. `benches/torch_optimizers.py` prints the same table for torch. Every step
+//! gets a fresh gradient that nobody else holds, as after a backward pass, and frees it.
+#![allow(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot be set up has failed")]
 
 use std::time::Instant;
 
@@ -89,11 +91,13 @@ fn summary(mut times: Vec<f64>) -> (f64, f64) {
 
 fn main() {
     let filter: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let only: Vec<String> = std::env::args().filter_map(|arg| arg.strip_prefix("--size=").map(str::to_owned)).collect();
     let device = Device::flex();
     println!("{} threads; ns per element (median, and least) and us per step (median)", rayon::current_num_threads());
-    for &(tensors, length) in
-        SIZES.iter().filter(|(t, n)| std::env::var("ONLY").map_or(true, |only| only == format!("{t}x{n}")))
-    {
+    for &(tensors, length) in SIZES {
+        if !only.is_empty() && !only.contains(&format!("{tensors}x{length}")) {
+            continue;
+        }
         let elements = tensors * length;
         let rounds = (200_000_000 / elements.max(1)).clamp(7, 301);
         let mut states: Vec<_> = contenders()

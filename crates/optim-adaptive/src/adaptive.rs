@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamGroup, ParamId};
-use burn::optim::{DynState, GradientsParams, ModuleOptimizer, OptimizerRecord};
+use burn::module::{Module, ParamGroup, ParamId};
+use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::store::RecordError;
-use burn::tensor::{Bytes, DType, Device, Tensor};
+use burn::tensor::{Bytes, DType, Device};
 
-use crate::optimizers::{ProdigyState, ScheduleFreeState};
+use crate::passes::{Entry, EvalPass, Parts, PathBuffer, PrePass, StepPass};
 use crate::record::ParamRecord;
-use crate::spec::{Built, Frozen, Piece, Shared};
+use crate::spec::{Built, Frozen, Shared};
 use crate::{AdaptiveRecord, Groups, MomentumHandle, OptimizerConfig, RecordMismatch, StateSink, StateSource};
 
 /// An optimizer for a whole module.
@@ -49,22 +49,13 @@ pub struct AdaptiveOptimizer {
 }
 
 /// What steps the parameters of one group.
-struct Member {
-    built: Built,
+pub(crate) struct Member {
+    pub(crate) built: Built,
     fingerprint: String,
     /// Whether its shared state is its own, not the base's.
     owner: bool,
-    lr_scale: f64,
-    frozen: bool,
-}
-
-/// One parameter.
-struct Entry {
-    path: String,
-    member: usize,
-    /// Where the state is; unknown after loading.
-    device: Option<Device>,
-    state: Option<DynState>,
+    pub(crate) lr_scale: f64,
+    pub(crate) frozen: bool,
 }
 
 impl std::fmt::Debug for AdaptiveOptimizer {
@@ -74,7 +65,7 @@ impl std::fmt::Debug for AdaptiveOptimizer {
             .field("groups", &self.groups)
             .field("momentum", &self.momentum.get())
             .field("parameters", &self.entries.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,10 +125,11 @@ impl AdaptiveOptimizer {
             }
         }
         if let Some(prodigy) = estimating {
-            module.visit(&mut PrePass { optimizer: self, grads: &mut grads, path: PathBuffer::default() });
+            module.visit(&mut PrePass { parts: self.parts(), grads: &mut grads, path: PathBuffer::default() });
             prodigy.conclude(base_lr);
         }
-        module.map(&mut StepPass { optimizer: self, grads: &mut grads, rates: &rates, path: PathBuffer::default() })
+        let path = PathBuffer::default();
+        module.map(&mut StepPass { parts: self.parts(), grads: &mut grads, rates: &rates, path })
     }
 
     /// The handle on `betas[0]` or `momentum`, read at every step.
@@ -178,7 +170,10 @@ impl AdaptiveOptimizer {
     /// Training goes on from the model given to it, not from this one. Running statistics (batch norm) are those of
     /// the trained parameters: re-estimate them by a pass over training data where they matter.
     pub fn eval_params<M: Module>(&self, module: M) -> M {
-        if self.has_eval_params() { module.map(&mut EvalPass { optimizer: self }) } else { module }
+        if !self.has_eval_params() {
+            return module;
+        }
+        module.map(&mut EvalPass { members: &self.members, entries: &self.entries })
     }
 
     /// The state, to be saved.
@@ -345,6 +340,10 @@ impl AdaptiveOptimizer {
         Ok(module.load_record(record.map_err(|error| refuse(&error.to_string()))?))
     }
 
+    fn parts(&mut self) -> Parts<'_> {
+        Parts { groups: &self.groups, members: &self.members, entries: &mut self.entries }
+    }
+
     /// The members with shared state of their own, with their indices.
     fn owners(&self) -> impl Iterator<Item = (usize, &Member)> {
         self.members.iter().enumerate().filter(|(_, member)| member.owner)
@@ -370,205 +369,4 @@ fn host() -> Device {
     return Device::ndarray();
     #[cfg(not(any(feature = "flex", feature = "ndarray")))]
     Device::default()
-}
-
-/// The dotted path of the module being visited, without an allocation per module.
-#[derive(Default)]
-struct PathBuffer {
-    text: String,
-    lengths: Vec<usize>,
-}
-
-impl PathBuffer {
-    fn enter(&mut self, name: &str) {
-        self.lengths.push(self.text.len());
-        if !self.text.is_empty() {
-            self.text.push('.');
-        }
-        self.text.push_str(name);
-    }
-
-    fn exit(&mut self) {
-        self.text.truncate(self.lengths.pop().unwrap_or(0));
-    }
-}
-
-/// The entry of a parameter, made when it is first seen; and its member.
-fn entry<'a>(
-    entries: &'a mut HashMap<ParamId, Entry>,
-    members: &'a [Member],
-    groups: &Groups,
-    id: ParamId,
-    path: &str,
-    rank: usize,
-) -> (&'a mut Entry, &'a Member) {
-    let entry = entries.entry(id).or_insert_with(|| {
-        let member = groups.index_of(path, rank).map_or(0, |group| group + 1);
-        Entry { path: path.to_owned(), member, device: None, state: None }
-    });
-    // A state of another rank was saved from another model: it cannot be gone on with.
-    if entry.state.as_ref().is_some_and(|state| state.rank() != rank) {
-        tracing::warn!("parameter `{path}` has rank {rank}, its optimizer state another: starting afresh");
-        entry.state = None;
-    }
-    let member = &members[entry.member];
-    (entry, member)
-}
-
-impl Entry {
-    /// The state, on `device`.
-    fn take_state(&mut self, optim: &dyn Piece, device: &Device) -> Option<DynState> {
-        let state = self.state.take()?;
-        if self.device.as_ref() == Some(device) { Some(state) } else { Some(optim.to_device_dyn(state, device)) }
-    }
-
-    fn put_state(&mut self, state: Option<DynState>, device: Device) {
-        self.state = state;
-        self.device = Some(device);
-    }
-}
-
-/// What an autodiff parameter carries besides its value, taken off before the update and put back after it.
-struct Context {
-    autodiff: bool,
-    require_grad: bool,
-    distributed: bool,
-    checkpointing: Option<burn::tensor::GradientCheckpointingStrategy>,
-}
-
-impl Context {
-    fn of<const D: usize>(param: &Tensor<D>) -> Self {
-        let autodiff = param.is_autodiff();
-        Self {
-            autodiff,
-            require_grad: autodiff && param.is_require_grad(),
-            distributed: autodiff && param.is_distributed(),
-            checkpointing: param.gradient_checkpointing_strategy(),
-        }
-    }
-
-    fn restore<const D: usize>(self, updated: Tensor<D>, id: ParamId) -> Tensor<D> {
-        let mut param = if self.autodiff { Tensor::from_inner(updated) } else { updated };
-        if let Some(strategy) = self.checkpointing {
-            param = param.with_gradient_checkpointing_strategy(strategy);
-        }
-        if self.require_grad {
-            param = param.require_grad();
-        }
-        if self.distributed {
-            param = param.set_distributed(id);
-        }
-        param
-    }
-}
-
-/// The update.
-struct StepPass<'a> {
-    optimizer: &'a mut AdaptiveOptimizer,
-    grads: &'a mut GradientsParams,
-    rates: &'a ModuleLearningRate,
-    path: PathBuffer,
-}
-
-impl StepPass<'_> {
-    fn update<const D: usize>(&mut self, id: ParamId, param: Tensor<D>, grad: Tensor<D>) -> Tensor<D> {
-        let AdaptiveOptimizer { entries, members, groups, .. } = &mut *self.optimizer;
-        let (entry, member) = entry(entries, members, groups, id, &self.path.text, D);
-        if member.frozen {
-            return param;
-        }
-        let context = Context::of(&param);
-        let device = grad.device();
-        let param = if param.device() == device { param } else { param.to_device(&device) };
-        let lr = self.rates.lr_from_param(id, Some(&entry.path)) * member.lr_scale;
-        let optim = member.built.of_rank(D);
-        let state = entry.take_state(optim.as_ref(), &device);
-        let (param, state) = optim.step_dyn(D, lr, param.inner().into_bridge(), grad.into_bridge(), state);
-        entry.put_state(state, device);
-        context.restore(Tensor::from_bridge(param), id)
-    }
-}
-
-impl ModuleMapper for StepPass<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, tensor, mapper) = param.consume();
-        let tensor = match self.grads.remove::<D>(id) {
-            Some(grad) => self.update(id, tensor, grad),
-            None => tensor,
-        };
-        Param::from_mapped_value(id, tensor, mapper)
-    }
-}
-
-/// Prodigy's look at all gradients before any parameter moves.
-struct PrePass<'a> {
-    optimizer: &'a mut AdaptiveOptimizer,
-    grads: &'a mut GradientsParams,
-    path: PathBuffer,
-}
-
-impl ModuleVisitor for PrePass<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let id = param.id;
-        let Some(grad) = self.grads.remove::<D>(id) else { return };
-        let AdaptiveOptimizer { entries, members, groups, .. } = &mut *self.optimizer;
-        let (entry, member) = entry(entries, members, groups, id, &self.path.text, D);
-        let grad = match &member.built.shared {
-            Shared::Prodigy(prodigy) if !member.frozen && member.lr_scale > 0.0 => {
-                let device = grad.device();
-                let state = entry
-                    .take_state(member.built.of_rank(D).as_ref(), &device)
-                    .map(|state| state.downcast::<ProdigyState<D>>());
-                let (grad, state) = prodigy.observe(&param.base().inner().to_device(&device), grad, state);
-                entry.put_state(Some(DynState::create(state, D)), device);
-                grad
-            }
-            _ => grad,
-        };
-        self.grads.register(id, grad);
-    }
-}
-
-/// Schedule-Free's averaged parameters.
-struct EvalPass<'a> {
-    optimizer: &'a AdaptiveOptimizer,
-}
-
-impl ModuleMapper for EvalPass<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, tensor, mapper) = param.consume();
-        let averaging = self.optimizer.entries.get(&id).and_then(|entry| {
-            let state = entry.state.as_ref().filter(|state| state.rank() == D)?;
-            match &self.optimizer.members[entry.member].built.shared {
-                Shared::ScheduleFree(averaging) => Some((averaging, state)),
-                _ => None,
-            }
-        });
-        let tensor = match averaging {
-            Some((averaging, state)) => {
-                let context = Context::of(&tensor);
-                let mut state = state.downcast_ref::<ScheduleFreeState<D>>().clone();
-                state.z = state.z.to_device(&tensor.device());
-                context.restore(averaging.averaged(tensor.inner(), &state), id)
-            }
-            None => tensor,
-        };
-        Param::from_mapped_value(id, tensor, mapper)
-    }
 }

@@ -31,6 +31,7 @@ mod fused;
 mod groups;
 mod momentum;
 mod optimizers;
+mod passes;
 mod record;
 mod settings;
 mod spec;

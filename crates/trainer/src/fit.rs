@@ -296,7 +296,7 @@ where
         self.state.batch += 1;
         self.state.items += batch.items;
         self.items_here += batch.items as u64;
-        let looked_at = (step + 1) % self.trainer.config.check_every.max(1) == 0 || self.is_logged(step + 1);
+        let looked_at = (step + 1).is_multiple_of(self.trainer.config.check_every.max(1)) || self.is_logged(step + 1);
         if looked_at {
             let loss = metrics::loss_of(&output.item)?;
             self.window_loss.add(loss, batch.items);
@@ -324,7 +324,7 @@ where
     }
 
     fn is_logged(&self, step: u64) -> bool {
-        step % self.trainer.config.log_every.max(1) == 0 || step == self.total_steps || step == 1
+        step.is_multiple_of(self.trainer.config.log_every.max(1)) || step == self.total_steps || step == 1
     }
 
     fn update(&mut self) -> Result<(), TrainError> {
@@ -406,7 +406,7 @@ where
         if let Some(loss) = self.state.epoch_loss.value() {
             values.insert("train.loss".to_owned(), loss);
         }
-        let due = (self.state.epoch + 1) % self.trainer.config.validate_every.max(1) == 0;
+        let due = (self.state.epoch + 1).is_multiple_of(self.trainer.config.validate_every.max(1));
         let last = self.state.step >= self.total_steps;
         if let Some(valid) = valid.filter(|_| due || last) {
             let model = self.model.as_ref().ok_or(TrainError::NoData)?;
@@ -482,7 +482,7 @@ where
     fn checkpoint_if_due(&mut self, best: bool) -> Result<(), TrainError> {
         let due = match &self.trainer.config.checkpoint {
             None => false,
-            Some(policy) => best || self.state.epoch % policy.every_epochs.max(1) == 0,
+            Some(policy) => best || self.state.epoch.is_multiple_of(policy.every_epochs.max(1)),
         };
         if due { self.save(best) } else { Ok(()) }
     }

@@ -8,7 +8,7 @@
 //! ```no_run
 //! # use burn::train::{InferenceStep, TrainStep, metric::{Adaptor, LossInput}};
 //! # use trainer::{LearnerModel, data::Source};
-//! use lr_core::{CosineAnnealing, Interval, Scheduler};
+//! use lr_core::{Horizon, ScheduleConfig, Scheduler};
 //! use optim_adaptive::OptimizerConfig;
 //! use trainer::{Rates, TrainConfig, Trainer};
 //!
@@ -22,8 +22,11 @@
 //! #     <M as InferenceStep>::Output: Adaptor<LossInput>,
 //! # {
 //! let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3")?.init();
-//! let schedule = Scheduler::custom(CosineAnnealing::new(10), Interval::Epoch, train.batches() as u64, vec![1e-3])?;
-//! let fitted = Trainer::new(TrainConfig::epochs(10)).fit(model, optimizer, Rates::new(schedule), train, Some(valid))?;
+//! let config = TrainConfig::epochs(10);
+//! let horizon = Horizon::run(config.steps_per_epoch(train.batches()), config.total_steps(train.batches()));
+//! let schedule = ScheduleConfig::from_toml_str("type = 'cosine_annealing'\nt_max = 10")?;
+//! let schedule = Scheduler::from_config(&schedule, &horizon, vec![1e-3])?;
+//! let fitted = Trainer::new(config).fit(model, optimizer, Rates::new(schedule), train, Some(valid))?;
 //! println!("{}", fitted.report);
 //! # Ok(())
 //! # }

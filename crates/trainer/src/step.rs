@@ -48,14 +48,12 @@ impl<M: Module> Window<M> {
     /// The mean of the gradients; the window is empty afterwards.
     pub(crate) fn take_mean(&mut self, model: &M) -> GradientsParams {
         let batches = std::mem::take(&mut self.batches);
-        match self.only.take() {
-            Some(grads) => grads,
-            None => {
-                let mut scale = Scale { grads: self.sum.grads(), factor: 1.0 / batches.max(1) as f64 };
-                model.visit(&mut scale);
-                scale.grads
-            }
+        if let Some(grads) = self.only.take() {
+            return grads;
         }
+        let mut scale = Scale { grads: self.sum.grads(), factor: 1.0 / batches.max(1) as f64 };
+        model.visit(&mut scale);
+        scale.grads
     }
 
     /// Drops what was added.

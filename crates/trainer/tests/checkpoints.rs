@@ -1,5 +1,7 @@
 //! What is on disk is whole or refused by name.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+
 mod common;
 
 use std::{

@@ -1,5 +1,7 @@
 //! The loop: what it computes, when it stops, what it tells.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+
 mod common;
 
 use std::sync::{
@@ -8,10 +10,10 @@ use std::sync::{
 };
 
 use burn::train::metric::AccuracyMetric;
-use common::{alone, BATCH, ITEMS, bits, net, optimizer, points_of, poisoned_data, rates, train_data, valid_data};
+use common::{BATCH, ITEMS, alone, bits, net, optimizer, points_of, poisoned_data, rates, train_data, valid_data};
 use trainer::{
-    Callback, CallbackError, EarlyStopping, EpochEvent, Flow, Mode, OnNonFinite, StepEvent, StopReason, TrainConfig,
-    TrainError, Trainer,
+    Callback, CallbackError, EarlyStopping, EpochEvent, Flow, Mode, OnNonFinite, RunInfo, StepEvent, StopReason,
+    TrainConfig, TrainError, Trainer,
     callbacks::{JsonLines, LogLine},
     data::{Loader, Source},
 };
@@ -157,19 +159,21 @@ fn it_stops_early_when_asked() {
     }
 }
 
+/// Asks for the end during a step.
+struct Interrupt(Arc<AtomicBool>);
+impl Callback for Interrupt {
+    fn name(&self) -> &'static str {
+        "interrupt"
+    }
+    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
+        self.0.store(event.step == 4, Ordering::Relaxed);
+        Ok(Flow::Continue)
+    }
+}
+
 #[test]
 fn an_interrupt_ends_it_after_the_step() {
     let _alone = alone();
-    struct Interrupt(Arc<AtomicBool>);
-    impl Callback for Interrupt {
-        fn name(&self) -> &'static str {
-            "interrupt"
-        }
-        fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
-            self.0.store(event.step == 4, Ordering::Relaxed);
-            Ok(Flow::Continue)
-        }
-    }
     let flag = Arc::new(AtomicBool::new(false));
     let config = TrainConfig::epochs(5);
     let rates = rates("type = 'fixed'", &config, 0.01);
@@ -216,7 +220,7 @@ fn the_log_tells_it_all_and_resumes() {
     let rates = rates("type = 'one_cycle'\nmax_lr = 0.1", &config, 0.01);
     Trainer::new(config)
         .metric(AccuracyMetric::new())
-        .callback(JsonLines::create(&path).expect("a log"))
+        .callback(JsonLines::new(&path))
         .fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data()))
         .expect("trains");
     let lines = || -> Vec<LogLine> {
@@ -230,6 +234,8 @@ fn the_log_tells_it_all_and_resumes() {
     assert_eq!(lines().iter().filter(|line| line.every == "epoch").count(), 4);
     let before = lines().len();
     std::fs::write(&path, std::fs::read_to_string(&path).expect("a log") + "{\"step\": 13, \"ep").expect("torn");
-    drop(JsonLines::resume(&path, 6).expect("resumes"));
+    let resumed =
+        RunInfo { epochs: 2, total_steps: 12, steps_per_epoch: 6, items: ITEMS, steps_done: 6, parameters: 1 };
+    JsonLines::new(&path).on_start(&resumed).expect("resumes");
     assert!(lines().len() < before && lines().iter().all(|line| line.step <= 6));
 }

@@ -1,6 +1,7 @@
 //! The bare rules against what fastai, torch-lr-finder and their peers do on the same curves
 //! (`golden/lr_finder.jsonl`; rates are grid points, so the tolerance is relative 1e-9).
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
 #![expect(clippy::panic, reason = "a golden file that cannot be read fails the test")]
 
 use serde_json::Value;

@@ -1,11 +1,13 @@
 //! A run resumed from a saved step is bit-identical to one never interrupted.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+
 mod common;
 
 use std::path::Path;
 
 use burn::train::metric::AccuracyMetric;
-use common::{alone, Net, bits, net, optimizer, rates, train_data, valid_data};
+use common::{Net, alone, bits, net, optimizer, rates, train_data, valid_data};
 use trainer::{
     Callback, CallbackError, CheckpointPolicy, EarlyStopping, Fitted, Flow, Mode, StepEvent, TrainConfig, TrainError,
     Trainer, checkpoint,

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use anneal::{
-    lr_core::{BurnScheduler, ScheduleConfig},
+    lr_core::{ScheduleConfig, burn::BurnScheduler},
     optim_adaptive::OptimizerConfig,
     vision::{
-        self, Batcher as Images, ImageBatch,
+        self, Augment, Batcher as Images, ImageBatch,
         models::{Classifier, ModelOptions},
     },
 };
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let digits = vision::load("digits", None)?;
     let loader = |set: &vision::ImageSet, device: Device| -> Result<Arc<dyn DataLoader<ImageBatch>>, _> {
-        let batcher = ByIndex(digits.batcher(set.clone(), Default::default())?);
+        let batcher = ByIndex(digits.batcher(set.clone(), Augment::default())?);
         let items = InMemDataset::new((0..set.len()).collect());
         Ok::<_, vision::BatcherError>(
             DataLoaderBuilder::new(batcher).batch_size(64).shuffle(1).set_device(device).build(items),

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p example-custom-model -- [epochs]`
 
-use anneal::prelude::*;
+use anneal::{prelude::*, vision::Augment};
 use burn::{
     module::Module,
     nn,
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     device.seed(1);
     let digits = anneal::vision::load("digits", None)?;
     let loader = |set: &ImageSet, batch_size, device: Device| -> Result<_, Box<dyn std::error::Error>> {
-        let batcher = digits.batcher(set.clone(), Default::default())?;
+        let batcher = digits.batcher(set.clone(), Augment::default())?;
         Ok(Loader::new(set.len(), batch_size, move |indices, epoch| batcher.batch(indices, epoch, 0, &device)))
     };
     let train = loader(&digits.train, 32, device.clone())?.shuffled(1).workers(1);

@@ -55,6 +55,7 @@ pub struct ConfigArgs {
 }
 
 /// `anneal train`.
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, Clone, Default, Args)]
 pub struct TrainArgs {
     #[command(flatten)]

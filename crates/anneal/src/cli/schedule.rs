@@ -38,7 +38,7 @@ pub(super) fn schedule(args: &ScheduleArgs) -> Result<Ended, Error> {
             let label = label(file, &args.files);
             Preview::new(&label, &read.config, read.path, read.base_lrs, read.length, metrics.as_deref()).map_err(
                 |error| match error {
-                    Error::Setting(error) => read.document.locate(error).into(),
+                    Error::Setting(error) => read.document.locate(*error).into(),
                     other => other,
                 },
             )
@@ -133,7 +133,7 @@ fn csv(previews: &[Preview]) -> Result<String, Error> {
     let failed = |error: csv::Error| Error::File { path: "csv".to_owned(), source: error.into() };
     let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
     let several = previews.len() > 1;
-    let groups = previews.iter().flat_map(|preview| preview.rows.first()).map(|row| row.lr.len()).max().unwrap_or(1);
+    let groups = previews.iter().filter_map(|preview| preview.rows.first()).map(|row| row.lr.len()).max().unwrap_or(1);
     let mut header: Vec<String> = if several { vec!["file".to_owned()] } else { Vec::new() };
     header.push("tick".to_owned());
     header.extend((0..groups).map(|group| if groups == 1 { "lr".to_owned() } else { format!("lr_{group}") }));

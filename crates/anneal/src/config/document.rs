@@ -47,7 +47,7 @@ pub struct ConfigFileError {
     /// The field was set by `--set`.
     pub from_command_line: bool,
     /// What is wrong.
-    pub error: ConfigError,
+    pub error: Box<ConfigError>,
 }
 
 impl fmt::Display for ConfigFileError {
@@ -68,7 +68,7 @@ impl Document {
             origin: origin.clone(),
             line: None,
             from_command_line: false,
-            error: ConfigError::conflict("", format!("cannot be read: {error}")),
+            error: ConfigError::conflict("", format!("cannot be read: {error}")).into(),
         })?;
         Self::parse(origin, text)
     }
@@ -81,7 +81,7 @@ impl Document {
             Err(error) => {
                 let error = ConfigError::syntax(&text, &error);
                 // The message itself tells line and column.
-                Err(ConfigFileError { origin, line: None, from_command_line: false, error })
+                Err(ConfigFileError { origin, line: None, from_command_line: false, error: error.into() })
             }
         }
     }
@@ -100,7 +100,7 @@ impl Document {
                 origin: self.origin.clone(),
                 line: None,
                 from_command_line: true,
-                error,
+                error: error.into(),
             })?;
         }
         Ok(())
@@ -142,7 +142,7 @@ impl Document {
             error.path == *key || error.path.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with(['.', '[']))
         });
         let line = if from_command_line { None } else { self.line_of(&error.path) };
-        ConfigFileError { origin: self.origin.clone(), line, from_command_line, error }
+        ConfigFileError { origin: self.origin.clone(), line, from_command_line, error: error.into() }
     }
 
     /// Where the configuration came from.

@@ -59,6 +59,6 @@ impl FinderSection {
     }
 }
 
-fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: T) -> Option<&'static str> {
+fn name_of<T: PartialEq + Copy>(names: &[(&'static str, T)], value: T) -> Option<&'static str> {
     names.iter().find(|(_, known)| *known == value).map(|(name, _)| *name)
 }

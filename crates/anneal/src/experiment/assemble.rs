@@ -56,6 +56,7 @@ impl<'c> Assembly<'c> {
             .into());
         }
         assembly.check_monitors()?;
+        assembly.check_momentum()?;
         assembly.rates()?;
         assembly.batches_of(&assembly.train, Augment::parse(&config.data.augment).unwrap_or_default())?;
         Ok(assembly)
@@ -196,6 +197,22 @@ impl<'c> Assembly<'c> {
             fingerprint: self.config.fingerprint(),
             ..train_config(self.config)
         }
+    }
+
+    /// Refuses to cycle a momentum that the optimizer does not have, as torch does.
+    fn check_momentum(&self) -> Result<(), ConfigError> {
+        let (schedule, optimizer) = (&self.config.schedule, &self.config.optimizer);
+        if schedule.sets_momentum() && !optimizer.supports_momentum() {
+            return Err(ConfigError::conflict(
+                "schedule.cycle_momentum",
+                format!(
+                    "`{}` cycles the momentum, and the optimizer `{}` has none; set cycle_momentum = false",
+                    schedule.type_name(),
+                    optimizer.type_name()
+                ),
+            ));
+        }
+        Ok(())
     }
 
     /// Refuses to wait for a value that no validation of this run gives, with the field that asks for it.

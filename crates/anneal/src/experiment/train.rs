@@ -7,7 +7,7 @@ use std::{
 
 use burn::train::metric::AccuracyMetric;
 use trainer::{
-    FitReport, StopReason, Trainer,
+    Callback, CallbackError, FitReport, RunInfo, StopReason, Trainer,
     callbacks::{JsonLines, Progress},
     checkpoint,
 };
@@ -16,7 +16,7 @@ use super::{Assembly, plots, summary::Summary};
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{CHECKPOINTS, CONFIG, Existing, METRICS, RunDir, SUMMARY, io_error},
+    run_dir::{CHECKPOINTS, CONFIG, Existing, METRICS, RunDir, SUMMARY},
 };
 
 /// How a run is started.
@@ -53,33 +53,27 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
         Some(path) => RunDir::at(path, options.existing)?,
         None => RunDir::numbered(&config.run.out_dir, &config.run.name, options.existing)?,
     };
-    let resumed = match options.existing {
-        Existing::Resume => {
-            let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
-            for passed_over in &found.passed_over {
-                tracing::warn!("passed over a checkpoint: {passed_over}");
-            }
-            Some(found.checkpoint)
+    let resumed = if options.existing == Existing::Resume {
+        let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
+        for passed_over in &found.passed_over {
+            tracing::warn!("passed over a checkpoint: {passed_over}");
         }
-        _ => None,
+        Some(found.checkpoint)
+    } else {
+        None
     };
     let mut trainer = Trainer::new(assembly.train_config(Some(&dir)))
         .metric(AccuracyMetric::new())
         .interrupt(Arc::clone(&options.interrupt));
-    let metrics = dir.path(METRICS);
-    let log = match &resumed {
-        Some(checkpoint) => JsonLines::resume(&metrics, checkpoint.state().step),
-        None => {
-            dir.prepare()?;
-            JsonLines::create(&metrics)
-        }
-    };
-    let log = log.map_err(|source| io_error(&metrics, "write it", source))?;
-    dir.write(CONFIG, &resolved(config))?;
+    if resumed.is_none() {
+        dir.prepare()?;
+    }
     if !options.quiet {
         trainer = trainer.callback(Progress::new());
     }
-    trainer = trainer.callback(log);
+    trainer = trainer
+        .callback(ResolvedConfig { dir: dir.clone(), text: resolved(config) })
+        .callback(JsonLines::new(&dir.path(METRICS)));
     if let Some(checkpoint) = resumed {
         trainer = trainer.resume(checkpoint);
     }
@@ -104,6 +98,24 @@ pub fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTree
     let mut optimizer = assembly.optimizer();
     found.checkpoint.optimizer(&mut optimizer)?;
     Ok(trainer::evaluate(&optimizer.eval_params(model), &assembly.test_loader()?, AccuracyMetric::new())?)
+}
+
+/// Writes `config.toml` once the run has started, so that a resume that is refused leaves the run's own.
+struct ResolvedConfig {
+    dir: RunDir,
+    text: String,
+}
+
+impl Callback for ResolvedConfig {
+    fn name(&self) -> &'static str {
+        CONFIG
+    }
+
+    fn on_start(&mut self, _run: &RunInfo) -> Result<(), CallbackError> {
+        self.dir
+            .write(CONFIG, &self.text)
+            .map_err(|error| CallbackError { callback: CONFIG.to_owned(), source: error.into() })
+    }
 }
 
 /// The configuration with every setting explicit, as it ran.

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
-use crate::math::{cos_pi, scaled};
+use crate::math::{cos_pi, ratio, scaled};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Phase, Schedule, StateError, StateReader, StateWriter};
 
@@ -140,12 +140,13 @@ pub struct WarmedUp {
 impl WarmedUp {
     /// `inner` behind a warm-up of `ticks`.
     pub fn new(inner: Box<dyn Schedule>, ticks: u64, kind: WarmUpKind, start_factor: f64, prefix: bool) -> Self {
-        Self { inner, ticks, kind, start_factor, prefix }
+        // As far as `ratio` counts: longer than any run.
+        Self { inner, ticks: ticks.min(1 << 62), kind, start_factor, prefix }
     }
 
     /// The factor at a tick of the warm-up.
     fn factor(&self, tick: u64) -> f64 {
-        self.kind.factor(self.start_factor, tick as f64 / self.ticks as f64)
+        self.kind.factor(self.start_factor, ratio(tick, self.ticks))
     }
 
     /// The inner schedule's tick.

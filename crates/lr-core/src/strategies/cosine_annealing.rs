@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::Table;
 
-use crate::math::{cosine_weight, ordered, weighted};
+use crate::math::{cosine_weight, ordered, ratio, weighted};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -86,7 +86,7 @@ impl Cosine {
         } else {
             tick
         };
-        cosine_weight(tick as f64 / self.t_max as f64)
+        cosine_weight(ratio(tick, self.t_max))
     }
 }
 

@@ -4,7 +4,7 @@ use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
 use super::one_cycle::AnnealStrategy;
-use crate::math::{cosine_weight, ordered, weighted};
+use crate::math::{cosine_weight, ordered, ratio, weighted};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -96,7 +96,7 @@ impl Approach {
         if tick >= self.ticks {
             return 0.0;
         }
-        let u = tick as f64 / self.ticks as f64;
+        let u = ratio(tick, self.ticks);
         match self.strategy {
             AnnealStrategy::Cos => cosine_weight(u),
             AnnealStrategy::Linear => 1.0 - u,

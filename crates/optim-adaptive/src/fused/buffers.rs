@@ -96,9 +96,9 @@ pub(super) fn read<const K: usize, const D: usize, Out>(
         Home::Flex(dtype) => {
             let tensors = tensors.map(flex::open);
             Some(if dtype == DType::F64 {
-                read64(tensors.each_ref().map(|tensor| tensor.storage::<f64>()))
+                read64(tensors.each_ref().map(burn_flex::FlexTensor::storage::<f64>))
             } else {
-                read32(tensors.each_ref().map(|tensor| tensor.storage::<f32>()))
+                read32(tensors.each_ref().map(burn_flex::FlexTensor::storage::<f32>))
             })
         }
         #[cfg(feature = "ndarray")]

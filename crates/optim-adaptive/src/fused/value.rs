@@ -135,6 +135,8 @@ impl<const D: usize> Value for Tensor<D> {
 mod tests {
     use super::*;
 
+    type Op<V> = fn(V, V) -> V;
+
     #[test]
     fn maximum_propagates_nan_from_either_side() {
         for (a, b, expected) in [(1.0, 2.0, 2.0), (2.0, 1.0, 2.0), (-0.5, -0.25, -0.25)] {
@@ -162,7 +164,6 @@ mod tests {
         let others = [1.0f32, f32::NAN, 0.25, 5.0, 1.0];
         let a = Tensor::<1>::from_floats(inputs, &device);
         let b = Tensor::<1>::from_floats(others, &device);
-        type Op<V> = fn(V, V) -> V;
         let ops: [(Op<f32>, Op<Tensor<1>>); 7] = [
             (|a, _| a.scale(0.3), |a, _| a.scale(0.3)),
             (|a, _| a.over(0.3), |a, _| a.over(0.3)),

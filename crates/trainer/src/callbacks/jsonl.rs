@@ -44,27 +44,30 @@ pub struct LogLine {
 /// of a resumed run holds each step once.
 pub struct JsonLines {
     path: PathBuf,
-    out: BufWriter<File>,
+    out: Option<BufWriter<File>>,
 }
 
 impl JsonLines {
-    /// A new log; an existing file is emptied.
-    pub fn create(path: &Path) -> std::io::Result<Self> {
-        Ok(Self { path: path.to_owned(), out: BufWriter::new(File::create(path)?) })
+    /// A log in this file. Nothing is touched before the run starts: then a fresh run empties the file, and a resumed
+    /// one goes on with it.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), out: None }
     }
 
-    /// Goes on with an existing log after `step`: later lines are dropped, and so is a line torn by a crash.
-    pub fn resume(path: &Path, step: u64) -> std::io::Result<Self> {
-        let kept: Vec<String> = match File::open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-            Ok(file) => BufReader::new(file)
-                .lines()
-                .collect::<Result<Vec<_>, _>>()?
-                .into_iter()
-                .filter(|line| serde_json::from_str::<LogLine>(line).is_ok_and(|line| line.step <= step))
-                .collect(),
+    /// The lines up to `step` of an existing log; a line torn by a crash is none.
+    fn kept(path: &Path, step: u64) -> std::io::Result<Vec<String>> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
         };
+        let lines = BufReader::new(file).lines().collect::<Result<Vec<_>, _>>()?;
+        let is_kept = |line: &String| serde_json::from_str::<LogLine>(line).is_ok_and(|line| line.step <= step);
+        Ok(lines.into_iter().filter(is_kept).collect())
+    }
+
+    /// Opens the file with the lines that are kept, whole or not at all.
+    fn open(path: &Path, step: u64) -> std::io::Result<BufWriter<File>> {
+        let kept = if step > 0 { Self::kept(path, step)? } else { Vec::new() };
         let unfinished = path.with_extension("jsonl.tmp");
         let mut out = BufWriter::new(File::create(&unfinished)?);
         for line in kept {
@@ -72,23 +75,22 @@ impl JsonLines {
         }
         out.flush()?;
         fs::rename(&unfinished, path)?;
-        Ok(Self { path: path.to_owned(), out })
+        Ok(out)
     }
 
-    /// Adds a line.
-    pub fn write(&mut self, line: &LogLine) -> Result<(), CallbackError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| CallbackError {
-            callback: format!("log {}", self.path.display()),
-            source,
-        };
-        let text = serde_json::to_string(line).map_err(|error| failed(error.into()))?;
-        writeln!(self.out, "{text}").map_err(|error| failed(error.into()))
+    fn write(&mut self, line: &LogLine) -> Result<(), CallbackError> {
+        let text = serde_json::to_string(line).map_err(|error| self.failed(error))?;
+        let Some(out) = &mut self.out else { return Ok(()) };
+        writeln!(out, "{text}").map_err(|error| self.failed(error))
     }
 
     fn flush(&mut self) -> Result<(), CallbackError> {
-        self.out
-            .flush()
-            .map_err(|error| CallbackError { callback: format!("log {}", self.path.display()), source: error.into() })
+        let flushed = self.out.as_mut().map_or(Ok(()), Write::flush);
+        flushed.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CallbackError {
+        CallbackError { callback: format!("log {}", self.path.display()), source: error.into() }
     }
 }
 
@@ -101,7 +103,8 @@ impl Callback for JsonLines {
         "metrics.jsonl"
     }
 
-    fn on_start(&mut self, _run: &RunInfo) -> Result<(), CallbackError> {
+    fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
+        self.out = Some(Self::open(&self.path, run.steps_done).map_err(|error| self.failed(error))?);
         Ok(())
     }
 

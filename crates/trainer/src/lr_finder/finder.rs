@@ -110,7 +110,8 @@ impl LrFinder {
             return Err(TrainError::NoData.into());
         }
         let mut optimizer = optimizer.rebuild().map_err(|error| FinderError::Optimizer(error.to_string()))?;
-        let mut model = model.clone();
+        // A clone shares batch norm's running statistics with its original; this way round they are copied.
+        let mut model = model.valid().train();
         let mut window = Window::new();
         let mut loss = Mean::default();
         let mut step = 0;

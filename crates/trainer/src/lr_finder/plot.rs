@@ -31,7 +31,7 @@ impl LrCurve {
     fn interesting_losses(&self) -> Option<(f64, f64)> {
         let finite = |loss: &&f64| loss.is_finite();
         let before_the_end = &self.smoothed[..self.smoothed.len().saturating_sub(1)];
-        let low = before_the_end.iter().filter(finite).copied().reduce(f64::min)?;
+        let low = before_the_end.iter().chain(&self.losses).filter(finite).copied().reduce(f64::min)?;
         let high = before_the_end.iter().filter(finite).copied().reduce(f64::max)?;
         let margin = 0.08 * (high - low);
         (margin > 0.0).then_some((low - margin, high + margin))

@@ -224,7 +224,8 @@ mod tests {
     #[test]
     fn what_ends_a_sweep() {
         let raw = |factor| LrFinderConfig { diverge_factor: factor, ..LrFinderConfig::simple(1e-3, 1.0, 4) };
-        let cases: [(&str, LrFinderConfig, &[f64], usize, Option<StopReason>); 7] = [
+        type Case = (&'static str, LrFinderConfig, &'static [f64], usize, Option<StopReason>);
+        let cases: [Case; 7] = [
             ("the end of the ramp", raw(4.0), &[3., 2., 1., 2., 3., 9.], 5, Some(StopReason::Completed)),
             ("above four times the best", raw(4.0), &[1., 4., 4.1, 1.], 3, Some(StopReason::Diverged)),
             ("exactly four times the best is borne", raw(4.0), &[1., 4., 4.], 3, None),

@@ -1,12 +1,10 @@
 //! `LinearCyclicalScheduler` and `CosineAnnealingScheduler`.
 
-use std::f64::consts::PI;
-
 use strict_config::ConfigError;
 
 use crate::math::scaled;
 use crate::port::settings::{Port, settings};
-use crate::port::{Absolute, Curve, hull};
+use crate::port::{Absolute, Curve, hull, power, wave};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -233,7 +231,7 @@ impl Cycles {
 impl Curve for Cycles {
     fn rate(&self, tick: u64) -> f64 {
         let (index, cycle, passed) = self.at(tick);
-        let value = |(first, mult): (f64, f64), index: u64| scaled(first, mult.powf(index as f64));
+        let value = |(first, mult): (f64, f64), index: u64| scaled(first, power(mult, index as f64));
         let end = value(self.end, index);
         if passed >= cycle.size && cycle.warmup > 0 {
             // The start value changes where the line begins, the end value where it ends.
@@ -245,7 +243,7 @@ impl Curve for Cycles {
         match self.shape {
             Shape::Triangle => end + (start - end) * (u - 0.5).abs() * 2.0,
             Shape::Line => start + (end - start) * u,
-            Shape::Cosine => start + ((end - start) / 2.0) * (1.0 - (PI * u).cos()),
+            Shape::Cosine => end + (start - end) * wave(u),
         }
         .max(0.0)
     }

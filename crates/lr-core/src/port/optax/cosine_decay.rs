@@ -1,12 +1,10 @@
 //! `cosine_decay_schedule`.
 
-use std::f64::consts::PI;
-
 use strict_config::ConfigError;
 
 use crate::math::ordered;
 use crate::port::settings::{Port, settings};
-use crate::port::{Absolute, Curve};
+use crate::port::{Absolute, Curve, power, wave};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -67,10 +65,8 @@ pub(super) struct CosineDecay {
 
 impl Curve for CosineDecay {
     fn rate(&self, tick: u64) -> f64 {
-        let passed = tick.min(self.steps) as f64;
-        let cosine = 0.5 * (1.0 + (PI * passed / self.steps as f64).cos());
-        let cosine = if self.exponent == 1.0 { cosine } else { cosine.powf(self.exponent) };
-        self.init * ((1.0 - self.alpha) * cosine + self.alpha)
+        let cosine = wave(tick.min(self.steps) as f64 / self.steps as f64);
+        self.init * ((1.0 - self.alpha) * power(cosine, self.exponent) + self.alpha)
     }
 
     fn range(&self) -> Option<(f64, f64)> {

@@ -4,7 +4,7 @@ use strict_config::ConfigError;
 
 use crate::math::{ordered, scaled};
 use crate::port::settings::{Port, settings};
-use crate::port::{Absolute, Curve, non_negative};
+use crate::port::{Absolute, Curve, non_negative, power};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -101,7 +101,7 @@ impl Curve for Decay {
         }
         let exponent = tick.saturating_sub(self.begin) as f64 / self.steps as f64;
         let exponent = if self.staircase { exponent.floor() } else { exponent };
-        self.bounded(scaled(self.init, self.rate.powf(exponent)))
+        self.bounded(scaled(self.init, power(self.rate, exponent)))
     }
 
     fn range(&self) -> Option<(f64, f64)> {

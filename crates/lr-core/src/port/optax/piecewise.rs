@@ -1,13 +1,12 @@
 //! `piecewise_constant_schedule` and `piecewise_interpolate_schedule`.
 
 use std::collections::BTreeMap;
-use std::f64::consts::PI;
 
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
 use crate::port::settings::{Port, Setting, choice, settings};
-use crate::port::{Absolute, Curve, hull};
+use crate::port::{Absolute, Curve, hull, wave};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule, Scope};
 
@@ -224,7 +223,7 @@ impl Curve for Path {
         let u = (tick - from) as f64 / (to - from) as f64;
         match self.interpolate {
             Interpolate::Linear => (end - start) * u + start,
-            Interpolate::Cosine => end + (start - end) / 2.0 * ((PI * u).cos() + 1.0),
+            Interpolate::Cosine => end + (start - end) * wave(u),
         }
     }
 

@@ -4,7 +4,7 @@ use strict_config::ConfigError;
 
 use crate::math::ordered;
 use crate::port::settings::{Port, settings};
-use crate::port::{Absolute, Curve};
+use crate::port::{Absolute, Curve, power};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -152,8 +152,7 @@ impl Curve for Transition {
         }
         let passed = tick.saturating_sub(self.begin).min(self.steps);
         let left = 1.0 - passed as f64 / self.steps as f64;
-        let left = if self.power == 1.0 { left } else { left.powf(self.power) };
-        (self.init - self.end) * left + self.end
+        (self.init - self.end) * power(left, self.power) + self.end
     }
 
     fn range(&self) -> Option<(f64, f64)> {

@@ -1,12 +1,11 @@
 //! `CosineLRScheduler`.
 
-use std::f64::consts::PI;
-
 use strict_config::ConfigError;
 
 use super::cycles::{Settings, Shape};
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
 use crate::port::settings::{Port, settings};
+use crate::port::{power, wave};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Schedule};
 
@@ -113,7 +112,7 @@ struct Cosine {
 
 impl Shape for Cosine {
     fn left(&self, t: f64, of: f64) -> f64 {
-        let u = if self.k == 1.0 { t / of } else { t.powf(self.k) / of.powf(self.k) };
-        0.5 * (1.0 + (PI * u).cos())
+        let u = power(t, self.k) / power(of, self.k);
+        wave(u)
     }
 }

@@ -3,6 +3,7 @@
 use strict_config::ConfigError;
 
 use crate::math::{ordered, scaled};
+use crate::port::power;
 use crate::strategy::check;
 use crate::{Clock, Duration, Phase, Schedule};
 
@@ -72,7 +73,7 @@ impl<F> Cycles<F> {
         if index >= self.cycle_limit as f64 {
             return None;
         }
-        let growth = mul.powf(index);
+        let growth = power(mul, index);
         let length = growth * first;
         let passed = t - (1.0 - growth) / (1.0 - mul) * first;
         Some((index, passed.clamp(0.0, length), length))
@@ -88,8 +89,17 @@ impl<F> Cycles<F> {
 impl<F: Shape> Schedule for Cycles<F> {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         let Some((index, passed, length)) = self.at(tick) else { return self.lr_min };
-        let highest = scaled(base_lr, self.cycle_decay.powf(index));
+        let highest = scaled(base_lr, power(self.cycle_decay, index));
         self.lr_min + (highest - self.lr_min) * self.shape.left(passed, length)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        let (decay, left) = self.at(tick).map_or((0.0, 0.0), |(index, passed, length)| {
+            (power(self.cycle_decay, index), self.shape.left(passed, length))
+        });
+        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
+            *rate = self.lr_min + (scaled(*base_lr, decay) - self.lr_min) * left;
+        }
     }
 
     fn phases(&self) -> Vec<Phase> {

@@ -120,6 +120,15 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
         if tick == 0 { base_lr } else { self.main.lr(base_lr, tick - self.prefix) }
     }
 
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        if tick >= self.warmup.max(1) {
+            return self.main.lrs(base_lrs, tick - self.prefix, rates);
+        }
+        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
+            *rate = self.lr(*base_lr, tick);
+        }
+    }
+
     fn phases(&self) -> Vec<Phase> {
         let mut phases = Vec::new();
         if self.warmup > 0 {

@@ -3,9 +3,9 @@
 use strict_config::ConfigError;
 
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::math::scaled;
-use crate::port::in_order;
+use crate::math::{ordered, scale_all, scaled};
 use crate::port::settings::{Port, settings};
+use crate::port::{in_order, power};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -88,7 +88,8 @@ impl Port for MultiStepLRScheduler {
                 in_order(&field, times.last().copied().unwrap_or(0), time)?;
                 times.push(time);
             }
-            Ok(Drops { times, decay_rate: self.decay_rate })
+            let decayed = (0..=times.len()).map(|drops| power(self.decay_rate, drops as f64)).collect();
+            Ok(Drops { times, decayed })
         })
     }
 
@@ -100,13 +101,23 @@ impl Port for MultiStepLRScheduler {
 #[derive(Debug, Clone)]
 struct Drops {
     times: Vec<u64>,
-    decay_rate: f64,
+    /// The factor after so many drops.
+    decayed: Vec<f64>,
+}
+
+impl Drops {
+    fn factor(&self, tick: u64) -> f64 {
+        self.decayed[self.times.partition_point(|time| *time <= tick.saturating_add(1))]
+    }
 }
 
 impl Schedule for Drops {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        let drops = self.times.partition_point(|time| *time <= tick.saturating_add(1));
-        scaled(base_lr, self.decay_rate.powf(drops as f64))
+        scaled(base_lr, self.factor(tick))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn phases(&self) -> Vec<Phase> {
@@ -115,7 +126,6 @@ impl Schedule for Drops {
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
-        let last = scaled(base_lr, self.decay_rate.powf(self.times.len() as f64));
-        Some(crate::math::ordered(base_lr, last))
+        Some(ordered(base_lr, scaled(base_lr, self.decayed[self.times.len()])))
     }
 }

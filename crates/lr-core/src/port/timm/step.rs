@@ -4,7 +4,7 @@ use strict_config::{ConfigError, Fields};
 use toml::Value;
 
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::math::scaled;
+use crate::math::{Powers, scale_all, scaled};
 use crate::port::settings::{Port, Setting, settings};
 use crate::strategy::{ScheduleFields, check};
 use crate::{Clock, Duration, Interval, Schedule, Scope};
@@ -116,7 +116,7 @@ impl Port for StepLRScheduler {
                 Period::Ticks(ticks) => *ticks,
                 Period::Duration(duration) => duration.ticks("decay_t", 1, clock)? as f64,
             };
-            Ok(Steps { decay_t, decay_rate: self.decay_rate })
+            Ok(Steps { decay_t, decay_rate: self.decay_rate, powers: Powers::new(self.decay_rate) })
         })
     }
 
@@ -129,11 +129,22 @@ impl Port for StepLRScheduler {
 struct Steps {
     decay_t: f64,
     decay_rate: f64,
+    powers: Powers,
+}
+
+impl Steps {
+    fn factor(&self, tick: u64) -> f64 {
+        self.powers.of(floor_div(tick as f64, self.decay_t) as u64)
+    }
 }
 
 impl Schedule for Steps {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        scaled(base_lr, self.decay_rate.powf(floor_div(tick as f64, self.decay_t)))
+        scaled(base_lr, self.factor(tick))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
@@ -144,5 +155,9 @@ impl Schedule for Steps {
 /// Python's `a // b` of floats, which goes by the exact remainder: `floor(a / b)` may be one more where the quotient
 /// rounds up to a whole number.
 fn floor_div(a: f64, b: f64) -> f64 {
+    // What fits into whole numbers exactly needs no remainder.
+    if a < 4_503_599_627_370_496.0 && b.fract() == 0.0 {
+        return (a as u64 / b as u64) as f64;
+    }
     ((a - a % b) / b).round()
 }

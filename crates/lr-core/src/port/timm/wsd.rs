@@ -1,11 +1,10 @@
 //! `WSDLRScheduler`.
 
-use std::f64::consts::PI;
-
 use strict_config::ConfigError;
 
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
 use crate::port::settings::{Port, choice, settings};
+use crate::port::wave;
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -168,7 +167,7 @@ impl Wsd {
         match self.config.decay_fn {
             DecayFn::Linear => 1.0 - u,
             DecayFn::OneMinusSqrt => 1.0 - u.sqrt(),
-            DecayFn::Cosine => 0.5 * (1.0 + (PI * u).cos()),
+            DecayFn::Cosine => wave(u),
             DecayFn::Power => 1.0 - u.powf(self.config.decay_power),
             DecayFn::Exp => {
                 let r = self.config.decay_ratio;

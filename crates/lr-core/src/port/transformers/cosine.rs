@@ -1,11 +1,11 @@
 //! `cosine` and `cosine_with_restarts`.
 
-use std::f64::consts::PI;
-
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, divisor, steps};
+use crate::math::scale_all;
 use crate::port::settings::{Port, settings};
+use crate::port::wave;
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -53,10 +53,19 @@ struct Wave {
     num_cycles: f64,
 }
 
+impl Wave {
+    fn factor(&self, tick: u64) -> f64 {
+        wave(self.num_cycles * 2.0 * (tick as f64 / self.divisor))
+    }
+}
+
 impl Schedule for Wave {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        let progress = tick as f64 / self.divisor;
-        base_lr * (0.5 * (1.0 + (PI * self.num_cycles * 2.0 * progress).cos())).max(0.0)
+        base_lr * self.factor(tick)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
@@ -110,13 +119,20 @@ struct Restarts {
     num_cycles: f64,
 }
 
+impl Restarts {
+    fn factor(&self, tick: u64) -> f64 {
+        let progress = tick as f64 / self.divisor;
+        if progress >= 1.0 { 0.0 } else { wave((self.num_cycles * progress).fract()) }
+    }
+}
+
 impl Schedule for Restarts {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        let progress = tick as f64 / self.divisor;
-        if progress >= 1.0 {
-            return 0.0;
-        }
-        base_lr * (0.5 * (1.0 + (PI * ((self.num_cycles * progress) % 1.0)).cos())).max(0.0)
+        base_lr * self.factor(tick)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn phases(&self) -> Vec<Phase> {

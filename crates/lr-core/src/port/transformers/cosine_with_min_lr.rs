@@ -1,13 +1,11 @@
 //! `cosine_with_min_lr` and `cosine_warmup_with_min_lr`.
 
-use std::f64::consts::PI;
-
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, divisor, steps};
-use crate::math::ordered;
-use crate::port::non_negative;
+use crate::math::{ordered, scale_all};
 use crate::port::settings::{Port, settings};
+use crate::port::{non_negative, wave};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -151,12 +149,27 @@ struct Wave {
     least: Least,
 }
 
+impl Wave {
+    fn factor(&self, least: f64, tick: u64) -> f64 {
+        let progress = (tick as f64 + self.offset) / self.divisor;
+        (wave(self.num_cycles * 2.0 * progress) * (1.0 - least) + least).max(0.0)
+    }
+}
+
 impl Schedule for Wave {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        let least = self.least.factor(base_lr);
-        let progress = (tick as f64 + self.offset) / self.divisor;
-        let factor = 0.5 * (1.0 + (PI * self.num_cycles * 2.0 * progress).cos());
-        base_lr * (factor * (1.0 - least) + least).max(0.0)
+        base_lr * self.factor(self.least.factor(base_lr), tick)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        match self.least {
+            Least::Factor(least) => scale_all(base_lrs, self.factor(least, tick), rates),
+            Least::Rate(_) => {
+                for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
+                    *rate = self.lr(*base_lr, tick);
+                }
+            }
+        }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
@@ -183,17 +196,31 @@ struct Ahead {
     wave: Wave,
 }
 
+impl Ahead {
+    /// The factor during the warm-up.
+    fn rise(&self, tick: u64) -> f64 {
+        let warmup = self.warmup as f64;
+        match self.start {
+            None => (tick as f64 + 1.0) / warmup,
+            Some(start) => start + (1.0 - start) * tick as f64 / (warmup - 1.0).max(1.0),
+        }
+    }
+}
+
 impl Schedule for Ahead {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         if tick >= self.warmup {
             return self.wave.lr(base_lr, tick - self.warmup);
         }
-        let warmup = self.warmup as f64;
-        base_lr
-            * match self.start {
-                None => (tick as f64 + 1.0) / warmup,
-                Some(start) => start + (1.0 - start) * tick as f64 / (warmup - 1.0).max(1.0),
-            }
+        base_lr * self.rise(tick)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        if tick >= self.warmup {
+            self.wave.lrs(base_lrs, tick - self.warmup, rates);
+        } else {
+            scale_all(base_lrs, self.rise(tick), rates);
+        }
     }
 
     fn phases(&self) -> Vec<Phase> {

@@ -3,6 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps};
+use crate::math::scale_all;
 use crate::port::settings::{Port, settings};
 use crate::{Clock, Duration, Interval, Schedule};
 
@@ -55,9 +56,19 @@ struct InverseRoot {
     timescale: f64,
 }
 
+impl InverseRoot {
+    fn factor(&self, tick: u64) -> f64 {
+        1.0 / ((tick as f64 + self.timescale) / self.timescale).sqrt()
+    }
+}
+
 impl Schedule for InverseRoot {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        base_lr * (1.0 / ((tick as f64 + self.timescale) / self.timescale).sqrt())
+        base_lr * self.factor(tick)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

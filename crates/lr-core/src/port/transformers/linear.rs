@@ -3,6 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, divisor, steps};
+use crate::math::scale_all;
 use crate::port::settings::{Port, settings};
 use crate::{Clock, Duration, Interval, Schedule};
 
@@ -44,9 +45,19 @@ struct Line {
     steps: i64,
 }
 
+impl Line {
+    fn factor(&self, tick: u64) -> f64 {
+        ((self.steps as f64 - tick as f64) / divisor(self.steps)).max(0.0)
+    }
+}
+
 impl Schedule for Line {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        base_lr * ((self.steps as f64 - tick as f64) / divisor(self.steps)).max(0.0)
+        base_lr * self.factor(tick)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

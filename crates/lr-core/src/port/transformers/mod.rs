@@ -29,6 +29,7 @@ pub use warmup_stable_decay::{Shape, WarmupStableDecay};
 
 use strict_config::ConfigError;
 
+use crate::math::scale_all;
 use crate::port::hull;
 use crate::{Clock, Duration, Phase, Registry, Schedule};
 
@@ -79,6 +80,14 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmUpThen<S> {
             base_lr * (tick as f64 / self.warmup as f64)
         } else {
             self.then.lr(base_lr, tick - self.warmup)
+        }
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        if tick < self.warmup {
+            scale_all(base_lrs, tick as f64 / self.warmup as f64, rates);
+        } else {
+            self.then.lrs(base_lrs, tick - self.warmup, rates);
         }
     }
 

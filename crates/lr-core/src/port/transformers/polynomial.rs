@@ -4,6 +4,7 @@ use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, steps};
 use crate::math::ordered;
+use crate::port::power;
 use crate::port::settings::{Port, settings};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Schedule};
@@ -80,7 +81,7 @@ impl Schedule for Fall {
         }
         let remaining = 1.0 - tick as f64 / self.steps as f64;
         let lr_init = self.lr_init.unwrap_or(base_lr);
-        let rate = (lr_init - self.lr_end) * remaining.powf(self.power) + self.lr_end;
+        let rate = (lr_init - self.lr_end) * power(remaining, self.power) + self.lr_end;
         if lr_init == base_lr { rate.max(0.0) } else { rate / lr_init * base_lr }
     }
 

@@ -1,11 +1,10 @@
 //! `warmup_stable_decay`.
 
-use std::f64::consts::PI;
-
 use strict_config::ConfigError;
 
-use crate::math::ordered;
+use crate::math::{ordered, scale_all};
 use crate::port::settings::{Port, choice, settings};
+use crate::port::wave;
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -117,7 +116,7 @@ impl Wsd {
     fn rise(&self, p: f64) -> f64 {
         match self.warmup_type {
             Shape::Linear => p,
-            Shape::Cosine => 0.5 * (1.0 - (PI * p).cos()),
+            Shape::Cosine => 1.0 - wave(p),
             Shape::OneMinusSqrt => 1.0 - (1.0 - p).sqrt(),
         }
     }
@@ -125,24 +124,34 @@ impl Wsd {
     fn fall(&self, p: f64) -> f64 {
         match self.decay_type {
             Shape::Linear => 1.0 - p,
-            Shape::Cosine => 0.5 * (1.0 + (PI * self.num_cycles * 2.0 * p).cos()),
+            Shape::Cosine => wave(self.num_cycles * 2.0 * p),
             Shape::OneMinusSqrt => 1.0 - p.sqrt(),
         }
     }
 }
 
-impl Schedule for Wsd {
-    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        let factor = if tick < self.warmup {
+impl Wsd {
+    fn factor(&self, tick: u64) -> f64 {
+        let part = if tick < self.warmup {
             self.rise(tick as f64 / self.warmup as f64)
         } else if tick < self.decay_at {
-            return base_lr;
+            return 1.0;
         } else if tick - self.decay_at < self.decay {
             self.fall((tick - self.decay_at) as f64 / self.decay as f64)
         } else {
-            return base_lr * self.least;
+            return self.least;
         };
-        base_lr * (factor * (1.0 - self.least) + self.least).max(0.0)
+        (part * (1.0 - self.least) + self.least).max(0.0)
+    }
+}
+
+impl Schedule for Wsd {
+    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
+        base_lr * self.factor(tick)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn phases(&self) -> Vec<Phase> {
