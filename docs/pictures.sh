@@ -16,7 +16,6 @@ for page in docs/schedules/*.md; do
     if [ -z "$args" ]; then
         args="--base-lr 0.1 --epochs 100 --steps-per-epoch 10"
     fi
-    grep -q '^\[schedule\]' "$scratch/$name.toml" && sed -i '1,/^\[schedule\]/d; /^\[[a-z_]*\]/,$d' "$scratch/$name.toml"
     if [ "$name" = reduce_on_plateau ]; then
         # A loss that falls in steps and rests between them.
         awk 'BEGIN { for (i = 0; i < 100; i++) print 2 - 0.3 * int(i / 25) - 0.03 * (i % 25 < 10 ? i % 25 : 10) }' > "$scratch/metrics"

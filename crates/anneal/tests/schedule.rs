@@ -102,6 +102,7 @@ fn tables_csv_and_pictures() {
     let dir = folder(&[
         ("e.toml", "type = 'exponential'\ngamma = 0.5\n"),
         ("c.toml", "type = 'cosine_annealing'\nt_max = 4\n"),
+        ("section.toml", "[schedule]\ntype = 'exponential'\ngamma = 0.5\n"),
     ]);
     let ran = anneal(
         dir.path(),
@@ -113,6 +114,10 @@ fn tables_csv_and_pictures() {
     assert!(svg.starts_with("<svg") && svg.contains("learning rate"), "{svg}");
     assert!(std::fs::read(dir.path().join("both.png")).expect("a picture").starts_with(b"\x89PNG"));
 
+    for file in ["e.toml", "section.toml"] {
+        let ran = anneal(dir.path(), &["schedule", file, "--epochs", "3", "--format", "csv"]);
+        assert_eq!(ran.out, "tick,lr,momentum\n0,1.0,\n1,0.5,\n2,0.25,\n", "{file}: {}", ran.err);
+    }
     let ran = anneal(dir.path(), &["schedule", "e.toml", "--epochs", "3", "--format", "csv"]);
     assert_eq!(ran.out, "tick,lr,momentum\n0,1.0,\n1,0.5,\n2,0.25,\n");
 }

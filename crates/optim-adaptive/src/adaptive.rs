@@ -113,19 +113,21 @@ impl AdaptiveOptimizer {
     pub fn step<M: Module>(&mut self, lr: impl Into<ModuleLearningRate>, module: M, mut grads: GradientsParams) -> M {
         let rates = lr.into();
         let base_lr = rates.base();
-        let mut estimating = None;
+        let mut estimating = Vec::new();
         for member in self.members.iter().filter(|member| member.owner) {
             match &member.built.shared {
                 Shared::None => {}
                 Shared::ScheduleFree(averaging) => averaging.begin_step(base_lr),
                 Shared::Prodigy(prodigy) => {
                     prodigy.begin_step(base_lr);
-                    estimating = Some(prodigy.clone());
+                    estimating.push(prodigy.clone());
                 }
             }
         }
-        if let Some(prodigy) = estimating {
+        if !estimating.is_empty() {
             module.visit(&mut PrePass { parts: self.parts(), grads: &mut grads, path: PathBuffer::default() });
+        }
+        for prodigy in estimating {
             prodigy.conclude(base_lr);
         }
         let path = PathBuffer::default();

@@ -62,11 +62,16 @@ fn read(file: &Path, args: &ScheduleArgs) -> Result<Read, Error> {
     let mut document = Document::read(file)?;
     document.set(&args.set)?;
     let given = PreviewLength { steps: args.steps, epochs: args.epochs, steps_per_epoch: args.steps_per_epoch };
-    let bare = document.table.contains_key("type");
-    let (config, path, base_lrs, length) = if bare {
-        let config =
-            ScheduleConfig::from_table_with(&document.table, "", &registry).map_err(|error| document.locate(error))?;
-        (config, "", vec![1.0], given)
+    let sections = &document.table;
+    // A bare table, or a file of a `[schedule]` alone: neither says what is trained, so the base rate is 1.
+    let alone = match sections.get("schedule") {
+        Some(toml::Value::Table(table)) if !sections.contains_key("optimizer") => Some((table, "schedule")),
+        _ if sections.contains_key("type") => Some((sections, "")),
+        _ => None,
+    };
+    let (config, path, base_lrs, length) = if let Some((table, path)) = alone {
+        let config = ScheduleConfig::from_table_with(table, path, &registry).map_err(|error| document.locate(error))?;
+        (config, path, vec![1.0], given)
     } else {
         let whole = Config::from_document(&document, &registry)?;
         let length = if given == PreviewLength::default() { of_run(&whole)? } else { given };

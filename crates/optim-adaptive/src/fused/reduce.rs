@@ -133,18 +133,19 @@ fn chunked<T: Real, R: Reduction<K>, const K: usize>(reduction: R, slices: [&[T]
 fn one_chunk<T: Real, R: Reduction<K>, const K: usize>(reduction: R, slices: [&[T]; K]) -> f64 {
     #[inline(always)]
     fn body<T: Real, R: Reduction<K>, const K: usize>(reduction: R, slices: [&[T]; K]) -> f64 {
-        let n = slices.iter().map(|slice| slice.len()).min().unwrap_or(0);
         let mut lanes = [0.0; LANES];
-        let mut start = 0;
-        while start + LANES <= n {
+        // Whole blocks are arrays, so that no index needs a check and the lanes become vectors.
+        let split = slices.map(<[T]>::as_chunks::<LANES>);
+        let blocks = split.iter().map(|(blocks, _)| blocks.len()).min().unwrap_or(0);
+        for i in 0..blocks {
+            let block = split.map(|(blocks, _)| &blocks[i]);
             for (lane, sum) in lanes.iter_mut().enumerate() {
-                let term = reduction.term(slices.map(|slice| slice[start + lane].wide()));
-                *sum = reduction.join(*sum, term);
+                *sum = reduction.join(*sum, reduction.term(block.map(|block| block[lane].wide())));
             }
-            start += LANES;
         }
-        for (lane, i) in (start..n).enumerate() {
-            lanes[lane] = reduction.join(lanes[lane], reduction.term(slices.map(|slice| slice[i].wide())));
+        let rest = split.iter().map(|(_, rest)| rest.len()).min().unwrap_or(0);
+        for (i, sum) in lanes.iter_mut().enumerate().take(rest) {
+            *sum = reduction.join(*sum, reduction.term(split.map(|(_, rest)| rest[i].wide())));
         }
         lanes.into_iter().fold(0.0, |sum, lane| reduction.join(sum, lane))
     }
