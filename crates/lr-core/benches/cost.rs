@@ -18,7 +18,9 @@ const WINDOWS: [u64; 16] = [0, 4, 16, 32, 60, 84, 100, 150, 300, 500, 700, 850, 
 const WINDOW: u64 = 32;
 /// Times through a window in a sample.
 const ROUNDS: u64 = 24;
-const SAMPLES: usize = 120;
+/// In each pass over all schedules, so that what else the machine does is over in one of them.
+const SAMPLES: usize = 16;
+const PASSES: usize = 12;
 const MILLION: u64 = 1_000_000;
 
 /// Settings that the examples do not show: other shapes, exponents, cycles that change, a plateau at its floor.
@@ -88,10 +90,8 @@ fn clock() -> f64 {
     const CALLS: u64 = 4_096;
     let mut product = black_box(3_u64);
     let nanoseconds = least(CALLS, || {
-        for _ in 0..CALLS / 8 {
-            for _ in 0..8 {
-                product = product.wrapping_mul(black_box(product | 1));
-            }
+        for _ in 0..CALLS {
+            product = product.wrapping_mul(product);
         }
     });
     black_box(product);
@@ -110,58 +110,59 @@ fn scheduler(text: &str, groups: usize) -> Scheduler {
     scheduler
 }
 
-/// The steps of the windows.
-fn windows(scheduler: &Scheduler) -> impl Iterator<Item = u64> {
-    let steps_per_tick = if scheduler.interval() == Interval::Step { 1 } else { STEPS_PER_EPOCH };
-    WINDOWS.iter().map(move |tick| tick * steps_per_tick)
+/// The least nanoseconds that were seen: for one group and for a hundred, window by window, and for a million ticks.
+struct Cost {
+    one: Scheduler,
+    hundred: Scheduler,
+    one_group: Vec<f64>,
+    hundred_groups: Vec<f64>,
+    thousands: Vec<f64>,
 }
 
-/// The dearest window for one group, and where it begins.
-fn one_group(scheduler: &Scheduler) -> (f64, u64) {
-    let of = |start: u64| {
-        let mut sum = 0.0;
-        let cost = least(ROUNDS * WINDOW, || {
-            for _ in 0..ROUNDS {
-                for step in start..start + WINDOW {
-                    sum += scheduler.lr(0, black_box(step));
-                }
-            }
-        });
-        black_box(sum);
-        (cost, start)
-    };
-    windows(scheduler).map(of).fold((0.0, 0), |most, cost| if cost.0 > most.0 { cost } else { most })
-}
-
-fn a_hundred_groups(scheduler: &Scheduler) -> f64 {
-    let mut rates = [0.0; 100];
-    let mut of = |start: u64| {
-        least(WINDOW, || {
-            for step in start..start + WINDOW {
-                scheduler.lrs_into(black_box(step), black_box(&mut rates));
-            }
-        })
-    };
-    windows(scheduler).map(&mut of).fold(0.0, f64::max)
-}
-
-/// A million ticks one after the other, in milliseconds: the sum of thousands, each the least of a few samples.
-fn a_million(scheduler: &Scheduler) -> f64 {
-    let mut sum = 0.0;
-    let mut total = 0.0;
-    for thousand in 0..MILLION / 1_000 {
-        let mut best = f64::INFINITY;
-        for _ in 0..3 {
-            let start = Instant::now();
-            for tick in thousand * 1_000..(thousand + 1) * 1_000 {
-                sum += scheduler.lr_at_tick(0, black_box(tick));
-            }
-            best = best.min(start.elapsed().as_nanos() as f64);
+impl Cost {
+    fn new(text: &str) -> Self {
+        let unknown = |count| vec![f64::INFINITY; count];
+        Self {
+            one: scheduler(text, 1),
+            hundred: scheduler(text, 100),
+            one_group: unknown(WINDOWS.len()),
+            hundred_groups: unknown(WINDOWS.len()),
+            thousands: unknown((MILLION / 1_000) as usize),
         }
-        total += best;
     }
-    black_box(sum);
-    total / 1e6
+
+    fn measure(&mut self) {
+        let steps_per_tick = if self.one.interval() == Interval::Step { 1 } else { STEPS_PER_EPOCH };
+        let mut rates = [0.0; 100];
+        for (i, window) in WINDOWS.iter().enumerate() {
+            let start = window * steps_per_tick;
+            let one = least(ROUNDS * WINDOW, || {
+                for _ in 0..ROUNDS {
+                    for step in start..start + WINDOW {
+                        black_box(self.one.lr(0, black_box(step)));
+                    }
+                }
+            });
+            let hundred = least(WINDOW, || {
+                for step in start..start + WINDOW {
+                    self.hundred.lrs_into(black_box(step), black_box(&mut rates));
+                }
+            });
+            self.one_group[i] = self.one_group[i].min(one);
+            self.hundred_groups[i] = self.hundred_groups[i].min(hundred);
+        }
+        for (thousand, best) in self.thousands.iter_mut().enumerate() {
+            let start = Instant::now();
+            for tick in (0..1_000).map(|tick| 1_000 * thousand as u64 + tick) {
+                black_box(self.one.lr_at_tick(0, black_box(tick)));
+            }
+            *best = best.min(start.elapsed().as_nanos() as f64);
+        }
+    }
+}
+
+fn dearest(windows: &[f64]) -> f64 {
+    windows.iter().copied().fold(0.0, f64::max)
 }
 
 fn main() {
@@ -173,18 +174,20 @@ fn main() {
     let mut all: Vec<(String, String)> = examples.chain(more).collect();
     all.retain(|(name, _)| !FORMULAS.contains(&name.as_str()));
     all.retain(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())));
-    let gigahertz = clock();
-    println!("{gigahertz:.2} GHz; the dearest phase; least of {SAMPLES} samples\n");
-    println!("| schedule | cycles | ns, 1 group | at step | ns, 100 groups | ms, 1e6 ticks | settings |");
-    println!("|---|---|---|---|---|---|---|");
-    for (name, text) in all {
-        let (nanoseconds, step) = one_group(&scheduler(&text, 1));
-        let hundred = a_hundred_groups(&scheduler(&text, 100));
-        let million = a_million(&scheduler(&text, 1));
+    let mut costs: Vec<Cost> = all.iter().map(|(_, text)| Cost::new(text)).collect();
+    let mut gigahertz: f64 = 0.0;
+    for _ in 0..PASSES {
+        gigahertz = gigahertz.max(clock());
+        costs.iter_mut().for_each(Cost::measure);
+    }
+    println!("{gigahertz:.2} GHz; the dearest phase; least of {} samples\n", PASSES * SAMPLES);
+    println!("| schedule | cycles | ns, 1 group | ns, 100 groups | ms, 1e6 ticks | settings |");
+    println!("|---|---|---|---|---|---|");
+    for ((name, text), cost) in all.iter().zip(&costs) {
+        let (one, hundred) = (dearest(&cost.one_group), dearest(&cost.hundred_groups));
+        let million = cost.thousands.iter().sum::<f64>() / 1e6;
         let settings = text.split_once('\n').map_or("", |(_, fields)| fields).replace('\n', ", ");
-        let cycles = nanoseconds * gigahertz;
-        println!(
-            "| `{name}` | {cycles:.0} | {nanoseconds:.1} | {step} | {hundred:.0} | {million:.1} | `{settings}` |"
-        );
+        let cycles = one * gigahertz;
+        println!("| `{name}` | {cycles:.0} | {one:.1} | {hundred:.0} | {million:.1} | `{settings}` |");
     }
 }

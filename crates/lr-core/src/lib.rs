@@ -38,6 +38,7 @@ pub mod burn;
 mod compose;
 mod config;
 mod formula;
+mod groups;
 mod math;
 pub mod port;
 mod registry;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use strict_config::ConfigError;
 
+use crate::math::Divisor;
 use crate::state::{ScheduleState, StateError, StateReader, StateWriter};
 use crate::time::{Horizon, Interval};
 use crate::{Phase, Schedule, ScheduleConfig, config};
@@ -28,7 +29,7 @@ pub struct Scheduler {
     fingerprint: String,
     interval: Interval,
     /// Steps in a tick: 1, or those of an epoch.
-    steps_per_tick: u64,
+    steps_per_tick: Divisor,
     base_lrs: Vec<f64>,
 }
 
@@ -65,7 +66,7 @@ impl Scheduler {
             name: name.to_owned(),
             fingerprint: fingerprint.to_owned(),
             interval,
-            steps_per_tick,
+            steps_per_tick: Divisor::new(steps_per_tick),
             base_lrs,
         })
     }
@@ -91,17 +92,20 @@ impl Scheduler {
 
     /// The rate of a group for optimizer step `step` (from 0): finite and at least 0, whatever the schedule says.
     /// A group that does not exist has rate 0.
+    #[inline]
     pub fn lr(&self, group: usize, step: u64) -> f64 {
         self.lr_at_tick(group, self.tick_of(step))
     }
 
     /// The rate of a group at a tick.
+    #[inline]
     pub fn lr_at_tick(&self, group: usize, tick: u64) -> f64 {
         self.base_lrs.get(group).map_or(0.0, |base_lr| sane(self.schedule.lr(*base_lr, tick)))
     }
 
     /// The rates of all groups for a step, into `rates`, without allocation. What does not depend on the base rate is
     /// worked out once. Places in `rates` beyond the groups are left alone.
+    #[inline]
     pub fn lrs_into(&self, step: u64, rates: &mut [f64]) {
         let count = rates.len().min(self.base_lrs.len());
         let rates = &mut rates[..count];
@@ -112,18 +116,21 @@ impl Scheduler {
     }
 
     /// The momentum for a step, where the schedule cycles it.
+    #[inline]
     pub fn momentum(&self, step: u64) -> Option<f64> {
         self.momentum_at_tick(self.tick_of(step))
     }
 
     /// The momentum at a tick.
+    #[inline]
     pub fn momentum_at_tick(&self, tick: u64) -> Option<f64> {
         self.schedule.momentum(tick)
     }
 
     /// The tick that a step belongs to.
+    #[inline]
     pub fn tick_of(&self, step: u64) -> u64 {
-        if self.steps_per_tick == 1 { step } else { step / self.steps_per_tick }
+        if self.steps_per_tick.get() == 1 { step } else { self.steps_per_tick.of(step) }
     }
 
     /// What a tick is.

@@ -23,6 +23,7 @@ use crate::{
     StopReason, TrainConfig, TrainError,
     checkpoint::{self, Checkpoint, RunState},
     data::{Batch, Source},
+    eval_model::eval_model,
     metrics::{self, Mean, Meters, Plugged},
     report::PhaseTimes,
     step::{LearnerModel, Window, seed_step},
@@ -48,8 +49,9 @@ pub struct Trainer<M: LearnerModel> {
 /// What a run leaves.
 #[derive(Debug)]
 pub struct Fitted<M> {
-    /// The model at the end of the run, ready to train on; `model.valid()` is its inference form.
+    /// The model at the end of the run, ready to train on; [`eval_model`](Self::eval_model) is the one to evaluate.
     pub model: M,
+    averaged: Option<M>,
     /// The optimizer, with its state.
     pub optimizer: AdaptiveOptimizer,
     /// The schedules, with their state.
@@ -59,10 +61,10 @@ pub struct Fitted<M> {
 }
 
 impl<M: Module> Fitted<M> {
-    /// The model with the parameters to evaluate and keep: Schedule-Free's averages, and the trained ones for every
-    /// other optimizer.
-    pub fn eval_model(&self) -> M {
-        self.optimizer.eval_params(self.model.clone())
+    /// The model with the parameters to evaluate and keep: Schedule-Free's averages, with batch norm's statistics
+    /// re-estimated; the trained ones for every other optimizer.
+    pub fn eval_model(&self) -> &M {
+        self.averaged.as_ref().unwrap_or(&self.model)
     }
 }
 
@@ -148,11 +150,11 @@ where
             }
             drop(batches);
             if run.epoch_is_done() {
-                let values = run.validate(valid)?;
+                let values = run.validate(train, valid)?;
                 run.end_epoch(values)?;
             }
         }
-        run.finish()
+        run.finish(train)
     }
 }
 
@@ -399,6 +401,7 @@ where
 
     fn validate(
         &mut self,
+        train: &dyn Source<<M as TrainStep>::Input>,
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
     ) -> Result<BTreeMap<String, f64>, TrainError> {
         let began = Instant::now();
@@ -410,12 +413,8 @@ where
         let last = self.state.step >= self.total_steps;
         if let Some(valid) = valid.filter(|_| due || last) {
             let model = self.model.as_ref().ok_or(TrainError::NoData)?;
-            let measured = if self.optimizer.has_eval_params() {
-                let averaged = self.optimizer.eval_params(model.clone());
-                metrics::measure(&averaged, valid, &mut self.trainer.valid_meters)?
-            } else {
-                metrics::measure(model, valid, &mut self.trainer.valid_meters)?
-            };
+            let evaluated = eval_model(model, &self.optimizer, train)?;
+            let measured = metrics::measure(&evaluated, valid, &mut self.trainer.valid_meters)?;
             values.extend(measured.into_iter().map(|(name, value)| (format!("valid.{name}"), value)));
         }
         self.times.validation += began.elapsed().as_secs_f64();
@@ -499,7 +498,7 @@ where
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Fitted<M>, TrainError> {
+    fn finish(mut self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Fitted<M>, TrainError> {
         if self.saved_at != Some(self.state.step) {
             self.save(false)?;
         }
@@ -519,6 +518,10 @@ where
             callback.on_end(&report)?;
         }
         let model = self.model.ok_or(TrainError::NoData)?;
-        Ok(Fitted { model, optimizer: self.optimizer, rates: self.rates, report })
+        let averaged = match self.optimizer.has_eval_params() {
+            true => Some(eval_model(&model, &self.optimizer, train)?),
+            false => None,
+        };
+        Ok(Fitted { model, averaged, optimizer: self.optimizer, rates: self.rates, report })
     }
 }

@@ -37,6 +37,7 @@ pub mod checkpoint;
 mod config;
 pub mod data;
 mod error;
+mod eval_model;
 mod events;
 mod fit;
 mod ids;
@@ -48,6 +49,7 @@ mod step;
 
 pub use config::{CheckpointPolicy, EarlyStopping, Limit, Mode, OnNonFinite, TrainConfig};
 pub use error::TrainError;
+pub use eval_model::eval_model;
 pub use events::{Callback, CallbackError, EpochEvent, Flow, Phase, RunInfo, StepEvent};
 pub use fit::{Fitted, Trainer};
 pub use ids::stable_ids;

@@ -23,7 +23,7 @@ struct Case {
     early_stopping: bool,
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 6] = [
     Case {
         name: "adam under a cosine with warm-up",
         optimizer: "type = 'adam'\nlr = 0.01",
@@ -50,6 +50,20 @@ const CASES: [Case; 4] = [
         optimizer: "type = 'adagrad'\nlr = 0.1",
         schedule: "type = 'multiplicative'\nexpression = '0.9'\ninterval = 'step'",
         accumulate: 2,
+        early_stopping: false,
+    },
+    Case {
+        name: "schedule-free adamw",
+        optimizer: "type = 'schedule_free_adamw'\nlr = 0.02",
+        schedule: "type = 'fixed'\nwarmup = { duration = 5, start_factor = 0.1 }\ninterval = 'step'",
+        accumulate: 1,
+        early_stopping: true,
+    },
+    Case {
+        name: "prodigy",
+        optimizer: "type = 'prodigy'\nlr = 1.0",
+        schedule: "type = 'cosine_annealing'\nt_max = 'rest'",
+        accumulate: 1,
         early_stopping: false,
     },
 ];

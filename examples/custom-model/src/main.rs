@@ -77,6 +77,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .callback(Progress::new())
         .fit(model, optimizer.init(), Rates::new(schedule), &train, None)?;
     println!("{}", fitted.report);
-    println!("test {:?}", evaluate(&fitted.eval_model(), &test, AccuracyMetric::new())?);
+    println!("test {:?}", evaluate(fitted.eval_model(), &test, AccuracyMetric::new())?);
     Ok(())
 }

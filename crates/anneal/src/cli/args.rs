@@ -174,6 +174,9 @@ pub struct ListArgs {
     /// What to list
     #[arg(value_enum)]
     pub what: Listed,
+    /// For `parameters`: whose model and groups
+    #[command(flatten)]
+    pub config: ConfigArgs,
     /// As a JSON array
     #[arg(long)]
     pub json: bool,
@@ -192,4 +195,6 @@ pub enum Listed {
     Datasets,
     /// Devices for `[run] device`
     Devices,
+    /// The parameters of a config's model, and the group of each
+    Parameters,
 }

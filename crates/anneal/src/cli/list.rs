@@ -10,11 +10,15 @@ use super::{
     Ended,
     args::{ListArgs, Listed},
     print,
+    train::configured,
 };
-use crate::{device, error::Error};
+use crate::{config::Config, device, error::Error, experiment::Assembly};
 
 pub(super) fn list(args: &ListArgs) -> Result<Ended, Error> {
-    let rows = rows(args.what);
+    let rows = match args.what {
+        Listed::Parameters => parameters(&configured(&args.config, None)?)?,
+        what => rows(what),
+    };
     let text = if args.json { format!("{}\n", Value::Array(rows)) } else { table(&rows) };
     print(&text)?;
     Ok(Ended::Well)
@@ -54,6 +58,8 @@ fn rows(what: Listed) -> Vec<Value> {
                 })
             })
             .collect(),
+        // Listed with their config, by `parameters`.
+        Listed::Parameters => Vec::new(),
         Listed::Devices => device::KINDS
             .iter()
             .map(|kind| {
@@ -66,6 +72,27 @@ fn rows(what: Listed) -> Vec<Value> {
             })
             .collect(),
     }
+}
+
+/// Each parameter of the configured model: its path, shape, group and what the group changes.
+fn parameters(config: &Config) -> Result<Vec<Value>, Error> {
+    let model = Assembly::new(config)?.model()?;
+    let groups: Vec<_> = config.groups.iter().collect();
+    let assigned = config.groups.groups().assign(&model);
+    let row = |(path, shape, group): (String, Vec<usize>, Option<usize>)| {
+        let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();
+        let mut row = json!({ "name": path, "summary": shape.join("x") });
+        if let Some((at, (group, schedule))) = group.and_then(|at| Some((at, groups.get(at)?))) {
+            row["group"] = json!(format!("groups[{at}] {}", group.params.as_str()));
+            row["lr_scale"] = json!(group.lr_scale);
+            row["frozen"] = json!(group.frozen);
+            row["weight_decay"] = json!(group.weight_decay);
+            row["schedule"] = json!(schedule.map(lr_core::ScheduleConfig::type_name));
+            row["optimizer"] = json!(group.optimizer.as_ref().map(optim_adaptive::OptimizerConfig::type_name));
+        }
+        row
+    };
+    Ok(assigned.into_iter().map(row).collect())
 }
 
 fn table(rows: &[Value]) -> String {
@@ -82,7 +109,9 @@ fn table(rows: &[Value]) -> String {
         let _ = writeln!(out, "{:<width$}  {}", field("name"), field("summary"));
         let rest: Vec<String> = row
             .iter()
-            .filter(|(name, value)| !matches!(name.as_str(), "name" | "summary") && !text(value).is_empty())
+            .filter(|(name, value)| {
+                !matches!(name.as_str(), "name" | "summary") && !value.is_null() && !text(value).is_empty()
+            })
             .map(|(name, value)| format!("{}: {}", name.replace('_', " "), text(value)))
             .collect();
         if !rest.is_empty() {

@@ -82,7 +82,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let fitted = trainer.fit(model, optimizer, rates, &train, valid)?;
     let test = match fitted.report.stopped {
         StopReason::Interrupted => None,
-        _ => Some(trainer::evaluate(&fitted.eval_model(), &assembly.test_loader()?, AccuracyMetric::new())?),
+        _ => Some(trainer::evaluate(fitted.eval_model(), &assembly.test_loader()?, AccuracyMetric::new())?),
     };
     let summary = Summary::new(config, &assembly, &fitted.report, test);
     dir.write(SUMMARY, &summary.to_json())?;
@@ -97,7 +97,8 @@ pub fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTree
     let model = found.checkpoint.model(assembly.model()?)?;
     let mut optimizer = assembly.optimizer();
     found.checkpoint.optimizer(&mut optimizer)?;
-    Ok(trainer::evaluate(&optimizer.eval_params(model), &assembly.test_loader()?, AccuracyMetric::new())?)
+    let model = trainer::eval_model(&model, &optimizer, &assembly.train_loader()?)?;
+    Ok(trainer::evaluate(&model, &assembly.test_loader()?, AccuracyMetric::new())?)
 }
 
 /// Writes `config.toml` once the run has started, so that a resume that is refused leaves the run's own.

@@ -105,6 +105,7 @@ fn check_count(count: usize) -> Result<(), ConfigError> {
 /// cannot depend on the order in which they are given.
 #[derive(Debug, Clone)]
 pub struct ChainedSchedule {
+    /// At least one.
     parts: Vec<Box<dyn Schedule>>,
 }
 
@@ -128,36 +129,35 @@ impl ChainedSchedule {
 /// Groups that are worked out together, so that what a part has to do per tick is done once for them.
 const TOGETHER: usize = 32;
 
-/// `product` times the factor that `rate` is of `base_lr`. Capped, since `inf` times a later 0 would be no number.
+/// `rate` times the factor that `other` is of `base_lr`. Capped, since `inf` times a later 0 would be no number.
 #[inline]
-fn times(product: f64, rate: f64, base_lr: f64) -> f64 {
-    capped(product * capped(rate / base_lr))
-}
-
-/// The rate for a product of factors.
-#[inline]
-fn rate(base_lr: f64, product: f64) -> f64 {
-    if base_lr == 0.0 { 0.0 } else { scaled(base_lr, product) }
+fn times(rate: f64, other: f64, base_lr: f64) -> f64 {
+    capped(rate * capped(other / base_lr))
 }
 
 impl Schedule for ChainedSchedule {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        let product = self.parts.iter().fold(1.0, |product, part| times(product, part.lr(base_lr, tick), base_lr));
-        rate(base_lr, product)
+        let Some((first, others)) = self.parts.split_first() else { return base_lr };
+        if base_lr == 0.0 {
+            return 0.0;
+        }
+        let times = |rate, part: &Box<dyn Schedule>| times(rate, part.lr(base_lr, tick), base_lr);
+        others.iter().fold(capped(first.lr(base_lr, tick)), times)
     }
 
     fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        for (base_lrs, products) in base_lrs.chunks(TOGETHER).zip(rates.chunks_mut(TOGETHER)) {
-            products.fill(1.0);
+        let Some((first, others)) = self.parts.split_first() else { return rates.copy_from_slice(base_lrs) };
+        for (base_lrs, rates) in base_lrs.chunks(TOGETHER).zip(rates.chunks_mut(TOGETHER)) {
+            first.lrs(base_lrs, tick, rates);
             let mut of_part = [0.0; TOGETHER];
-            for part in &self.parts {
+            for part in others {
                 part.lrs(base_lrs, tick, &mut of_part[..base_lrs.len()]);
-                for ((product, own), base_lr) in products.iter_mut().zip(&of_part).zip(base_lrs) {
-                    *product = times(*product, *own, *base_lr);
+                for ((rate, own), base_lr) in rates.iter_mut().zip(&of_part).zip(base_lrs) {
+                    *rate = times(*rate, *own, *base_lr);
                 }
             }
-            for (product, base_lr) in products.iter_mut().zip(base_lrs) {
-                *product = rate(*base_lr, *product);
+            for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
+                *rate = if *base_lr == 0.0 { 0.0 } else { capped(*rate) };
             }
         }
     }

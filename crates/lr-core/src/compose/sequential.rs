@@ -4,6 +4,7 @@ use strict_config::{ConfigError, Fields};
 use toml::Table;
 
 use super::{check_monitors, monitor, place, tables};
+use crate::math::reached;
 use crate::strategy::{ScheduleFields, array, table};
 use crate::{
     Clock, Duration, Entry, Interval, Phase, Schedule, ScheduleConfig, Scope, StateError, StateReader, StateWriter,
@@ -155,7 +156,7 @@ impl SequentialSchedule {
 
     /// The part that gives `tick`, and that part's own tick.
     fn at(&self, tick: u64) -> (usize, u64) {
-        let index = self.milestones.partition_point(|milestone| *milestone <= tick);
+        let index = reached(&self.milestones, tick);
         let start = index.checked_sub(1).map_or(0, |i| self.milestones[i]);
         (index, tick - start)
     }

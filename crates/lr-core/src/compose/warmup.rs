@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
-use crate::math::{cos_pi, ratio, scaled};
+use crate::math::{cos_pi, exp2, log2, ratio, scaled};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Phase, Schedule, StateError, StateReader, StateWriter};
 
@@ -38,12 +38,12 @@ impl WarmUpKind {
         }
     }
 
-    /// The factor at the part `u` of the warm-up, from 0 to 1, starting at `s`.
-    fn factor(self, s: f64, u: f64) -> f64 {
+    /// The factor at the part `u` of the warm-up, from 0 to 1, starting at `s`, whose logarithm to the base 2 is `log_s`.
+    fn factor(self, s: f64, log_s: f64, u: f64) -> f64 {
         match self {
             Self::Linear => s + (1.0 - s) * u,
             Self::Cosine => s + (1.0 - s) * (1.0 - cos_pi(u)) * 0.5,
-            Self::Exponential => s.powf(1.0 - u),
+            Self::Exponential => exp2(log_s * (1.0 - u)),
             Self::Constant => s,
         }
     }
@@ -134,6 +134,7 @@ pub struct WarmedUp {
     ticks: u64,
     kind: WarmUpKind,
     start_factor: f64,
+    log_start: f64,
     prefix: bool,
 }
 
@@ -141,12 +142,12 @@ impl WarmedUp {
     /// `inner` behind a warm-up of `ticks`.
     pub fn new(inner: Box<dyn Schedule>, ticks: u64, kind: WarmUpKind, start_factor: f64, prefix: bool) -> Self {
         // As far as `ratio` counts: longer than any run.
-        Self { inner, ticks: ticks.min(1 << 62), kind, start_factor, prefix }
+        Self { inner, ticks: ticks.min(1 << 62), kind, start_factor, log_start: log2(start_factor), prefix }
     }
 
     /// The factor at a tick of the warm-up.
     fn factor(&self, tick: u64) -> f64 {
-        self.kind.factor(self.start_factor, ratio(tick, self.ticks))
+        self.kind.factor(self.start_factor, self.log_start, ratio(tick, self.ticks))
     }
 
     /// The inner schedule's tick.

@@ -21,7 +21,7 @@ pub mod transformers;
 
 use strict_config::ConfigError;
 
-use crate::math::cos_pi;
+use crate::math::{cosine_weight, folded};
 use crate::{Phase, Registry, Schedule};
 
 /// Registers all of them.
@@ -45,25 +45,10 @@ fn in_order(field: &str, before: u64, after: u64) -> Result<(), ConfigError> {
     Err(ConfigError::not_allowed(field, after, format!("at least the one before, {before}")))
 }
 
-/// `base^exponent`, without the cost of a power where there is none: most schedules run with a factor or exponent of 1.
-#[inline]
-fn power(base: f64, exponent: f64) -> f64 {
-    if exponent == 1.0 {
-        base
-    } else if exponent == 0.0 || base == 1.0 {
-        1.0
-    } else if exponent == 2.0 {
-        base * base
-    } else {
-        base.powf(exponent)
-    }
-}
-
 /// `(1 + cos(pi x)) / 2` for any `x >= 0`: 1, 0, 1, ... at 0, 1, 2, ...
 #[inline]
 fn wave(x: f64) -> f64 {
-    let u = x - 2.0 * (x * 0.5).floor();
-    0.5 * (1.0 + cos_pi(if u > 1.0 { 2.0 - u } else { u }))
+    cosine_weight(folded(x))
 }
 
 /// The hull of two ranges.

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::Table;
 
-use crate::math::{cosine_weight, ordered, ratio, weighted};
+use crate::math::{Divisor, cosine_weight, ordered, ratio, weighted};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -66,13 +66,15 @@ impl Strategy for CosineAnnealing {
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        Ok(Box::new(Cosine { t_max: self.t_max.ticks("t_max", 1, clock)?, eta_min: self.eta_min }))
+        let t_max = self.t_max.ticks("t_max", 1, clock)?;
+        Ok(Box::new(Cosine { t_max, period: Divisor::new(2 * t_max), eta_min: self.eta_min }))
     }
 }
 
 #[derive(Debug, Clone)]
 struct Cosine {
     t_max: u64,
+    period: Divisor,
     eta_min: f64,
 }
 
@@ -81,8 +83,8 @@ impl Cosine {
     fn weight(&self, tick: u64) -> f64 {
         // Reduced to one half period in whole numbers first, so that late ticks are as exact as early ones.
         let tick = if tick > self.t_max {
-            let folded = tick % (2 * self.t_max);
-            folded.min(2 * self.t_max - folded)
+            let (_, rest) = self.period.with_rest(tick);
+            rest.min(self.period.get() - rest)
         } else {
             tick
         };

@@ -4,7 +4,7 @@ use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
 use crate::formula::{Formula, Variables};
-use crate::math::{Powers, capped, ordered};
+use crate::math::{Divisor, Powers, capped, halved, ordered, ratio};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -200,7 +200,7 @@ impl Strategy for Cyclic {
             lr: (self.base_lr, self.max_lr),
             momentum: self.cycle_momentum.then_some((self.base_momentum, self.max_momentum)),
             up,
-            size: up.saturating_add(down),
+            size: Divisor::new(up.saturating_add(down)),
             height: match &self.scale_fn {
                 Some(formula) => Height::Formula(formula.clone(), self.scale_mode),
                 None if self.mode == CyclicMode::ExpRange => Height::Powers(self.gamma, Powers::new(self.gamma)),
@@ -230,21 +230,18 @@ struct Cycles {
     lr: (f64, f64),
     momentum: Option<(f64, f64)>,
     up: u64,
-    size: u64,
+    size: Divisor,
     height: Height,
 }
 
 impl Cycles {
     /// How far up the current cycle, times its height.
     fn reach(&self, tick: u64) -> f64 {
-        let (cycle, into) = (tick / self.size, tick % self.size);
-        let part = if into <= self.up {
-            into as f64 / self.up as f64
-        } else {
-            (self.size - into) as f64 / (self.size - self.up) as f64
-        };
+        let (cycle, into) = self.size.with_rest(tick);
+        let size = self.size.get();
+        let part = if into <= self.up { ratio(into, self.up) } else { ratio(size - into, size - self.up) };
         let height = match &self.height {
-            Height::Mode(CyclicMode::Triangular2) => (-(cycle as f64)).exp2(),
+            Height::Mode(CyclicMode::Triangular2) => halved(cycle),
             Height::Mode(_) => 1.0,
             Height::Powers(_, powers) => powers.of(tick),
             Height::Formula(formula, mode) => {
@@ -279,7 +276,7 @@ impl Schedule for Cycles {
     }
 
     fn phases(&self) -> Vec<Phase> {
-        let start = |cycle: u64| Some(Phase::new(cycle.checked_mul(self.size)?, format!("cycle {}", cycle + 1)));
+        let start = |cycle: u64| Some(Phase::new(cycle.checked_mul(self.size.get())?, format!("cycle {}", cycle + 1)));
         (1..MARKED_CYCLES).map_while(start).collect()
     }
 

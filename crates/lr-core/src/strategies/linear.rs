@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::Table;
 
-use crate::math::{linear_between, ordered, scaled};
+use crate::math::{linear_between, ordered, ratio, scale_all, scaled};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -87,14 +87,25 @@ struct Line {
     ticks: u64,
 }
 
+impl Line {
+    fn factor(&self, tick: u64) -> f64 {
+        if self.ticks == 0 {
+            self.start
+        } else if tick >= self.ticks {
+            self.end
+        } else {
+            linear_between(self.start, self.end, ratio(tick, self.ticks))
+        }
+    }
+}
+
 impl Schedule for Line {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        let factor = if self.ticks == 0 {
-            self.start
-        } else {
-            linear_between(self.start, self.end, tick as f64 / self.ticks as f64)
-        };
-        scaled(base_lr, factor)
+        scaled(base_lr, self.factor(tick))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn phases(&self) -> Vec<Phase> {

@@ -4,7 +4,7 @@ use strict_config::{ConfigError, Fields};
 use toml::Table;
 
 use super::step::decay_bounds;
-use crate::math::scaled;
+use crate::math::{reached, scale_all, scaled};
 use crate::strategy::{ScheduleFields, array, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -68,20 +68,32 @@ impl Strategy for MultiStep {
         let resolve = |(i, milestone): (usize, &Duration)| milestone.ticks(&format!("milestones[{i}]"), 0, clock);
         let mut milestones = self.milestones.iter().enumerate().map(resolve).collect::<Result<Vec<_>, _>>()?;
         milestones.sort_unstable();
-        Ok(Box::new(Drops { milestones, gamma: self.gamma }))
+        let factors = (0..=milestones.len()).map(|passed| self.gamma.powi(passed as i32)).collect();
+        Ok(Box::new(Drops { milestones, factors, gamma: self.gamma }))
     }
 }
 
 #[derive(Debug, Clone)]
 struct Drops {
     milestones: Vec<u64>,
+    /// The factor after so many milestones.
+    factors: Vec<f64>,
     gamma: f64,
+}
+
+impl Drops {
+    fn factor(&self, tick: u64) -> f64 {
+        self.factors[reached(&self.milestones, tick)]
+    }
 }
 
 impl Schedule for Drops {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        let passed = self.milestones.partition_point(|milestone| *milestone <= tick);
-        scaled(base_lr, self.gamma.powi(passed as i32))
+        scaled(base_lr, self.factor(tick))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn phases(&self) -> Vec<Phase> {
@@ -94,6 +106,6 @@ impl Schedule for Drops {
         if self.gamma <= 1.0 {
             return decay_bounds(base_lr, self.gamma);
         }
-        Some((base_lr, scaled(base_lr, self.gamma.powi(self.milestones.len() as i32))))
+        Some((base_lr, scaled(base_lr, self.factors[self.milestones.len()])))
     }
 }

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::Table;
 
-use crate::math::{scale_all, scaled};
+use crate::math::{count, scale_all, scaled};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -100,8 +100,8 @@ struct InverseSqrt {
 
 impl InverseSqrt {
     fn factor(&self, tick: u64) -> f64 {
-        let step = tick as f64 + 1.0;
-        self.scale * if tick < self.warmup { step * self.slope } else { 1.0 / step.sqrt() }
+        let step = count(tick) + 1.0;
+        if tick < self.warmup { self.scale * (step * self.slope) } else { self.scale / step.sqrt() }
     }
 }
 

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
-use crate::math::cosine_between;
+use crate::math::{cosine_between, count};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -201,9 +201,10 @@ impl Strategy for OneCycle {
     }
 }
 
-/// From one rate and momentum to the next, ending at tick `end` (which torch places between whole ticks).
-#[derive(Debug, Clone)]
+/// From one rate and momentum to the next, from tick `start` to tick `end` (which torch places between whole ticks).
+#[derive(Debug, Clone, Copy)]
 struct Leg {
+    start: f64,
     end: f64,
     lr: (f64, f64),
     momentum: (f64, f64),
@@ -211,7 +212,9 @@ struct Leg {
 
 #[derive(Debug, Clone)]
 struct Cycle {
-    legs: Vec<Leg>,
+    /// The last one twice where there are two.
+    legs: [Leg; 3],
+    count: usize,
     last: u64,
     strategy: AnnealStrategy,
     moves_momentum: bool,
@@ -223,27 +226,33 @@ impl Cycle {
         let (low, high) = (config.base_momentum, config.max_momentum);
         let first = config.max_lr / config.div_factor;
         let last = first / config.final_div_factor;
-        let up = Leg { end: config.pct_start * steps - 1.0, lr: (first, config.max_lr), momentum: (high, low) };
-        let legs = if config.three_phase {
-            vec![
-                up,
-                Leg { end: 2.0 * config.pct_start * steps - 2.0, lr: (config.max_lr, first), momentum: (low, high) },
-                Leg { end: steps - 1.0, lr: (first, last), momentum: (high, high) },
-            ]
+        let top = config.pct_start * steps - 1.0;
+        let up = Leg { start: 0.0, end: top, lr: (first, config.max_lr), momentum: (high, low) };
+        let (legs, count) = if config.three_phase {
+            let back = 2.0 * config.pct_start * steps - 2.0;
+            let down = Leg { start: top, end: back, lr: (config.max_lr, first), momentum: (low, high) };
+            ([up, down, Leg { start: back, end: steps - 1.0, lr: (first, last), momentum: (high, high) }], 3)
         } else {
-            vec![up, Leg { end: steps - 1.0, lr: (config.max_lr, last), momentum: (low, high) }]
+            let down = Leg { start: top, end: steps - 1.0, lr: (config.max_lr, last), momentum: (low, high) };
+            ([up, down, down], 2)
         };
-        Self { legs, last: total - 1, strategy: config.anneal_strategy, moves_momentum: config.cycle_momentum }
+        Self { legs, count, last: total - 1, strategy: config.anneal_strategy, moves_momentum: config.cycle_momentum }
     }
 
     /// The leg that `tick` lies in, and how far into it (0 to 1).
+    #[inline]
     fn at(&self, tick: u64) -> (&Leg, f64) {
-        let tick = tick.min(self.last) as f64;
-        let index = self.legs.iter().position(|leg| tick <= leg.end).unwrap_or(self.legs.len() - 1);
-        let start = index.checked_sub(1).map_or(0.0, |before| self.legs[before].end);
-        let leg = &self.legs[index];
-        let length = leg.end - start;
-        (leg, if length > 0.0 { ((tick - start) / length).min(1.0) } else { 1.0 })
+        let tick = count(tick.min(self.last));
+        let [first, second, third] = &self.legs;
+        let leg = if tick <= first.end {
+            first
+        } else if tick <= second.end {
+            second
+        } else {
+            third
+        };
+        let length = leg.end - leg.start;
+        (leg, if length > 0.0 { ((tick - leg.start) / length).min(1.0) } else { 1.0 })
     }
 }
 
@@ -263,7 +272,7 @@ impl Schedule for Cycle {
     }
 
     fn phases(&self) -> Vec<Phase> {
-        let labels = if self.legs.len() == 3 { vec!["max_lr", "final phase", "end"] } else { vec!["max_lr", "end"] };
+        let labels = if self.count == 3 { vec!["max_lr", "final phase", "end"] } else { vec!["max_lr", "end"] };
         let ends = self.legs.iter().zip(labels).filter(|(leg, _)| leg.end >= 0.0);
         ends.map(|(leg, label)| Phase::new(leg.end.ceil() as u64, label)).collect()
     }

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields, Problem, show};
 use toml::{Table, Value};
 
-use crate::math::{cosine_between, linear_between, scale_all, scaled};
+use crate::math::{cosine_between, linear_between, ratio, reached, scale_all, scaled};
 use crate::strategy::{array, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -118,41 +118,43 @@ impl Strategy for Piecewise {
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        let mut points: Vec<(u64, f64)> = Vec::with_capacity(self.points.len());
-        for (i, (when, factor)) in self.points.iter().enumerate() {
+        let mut times: Vec<u64> = Vec::with_capacity(self.points.len());
+        for (i, (when, _)) in self.points.iter().enumerate() {
             let field = format!("points[{i}][0]");
             let tick = when.ticks(&field, 0, clock)?;
-            if let Some((before, _)) = points.last().filter(|(before, _)| *before > tick) {
+            if let Some(before) = times.last().filter(|before| **before > tick) {
                 return Err(ConfigError::not_allowed(field, tick, format!("at least the time before, {before}")));
             }
-            points.push((tick, *factor));
+            times.push(tick);
         }
-        Ok(Box::new(Points { points, interpolation: self.interpolation }))
+        let factors = self.points.iter().map(|(_, factor)| *factor).collect();
+        Ok(Box::new(Points { times, factors, interpolation: self.interpolation }))
     }
 }
 
 #[derive(Debug, Clone)]
 struct Points {
-    points: Vec<(u64, f64)>,
+    /// At least one.
+    times: Vec<u64>,
+    /// As many.
+    factors: Vec<f64>,
     interpolation: Interpolation,
 }
 
 impl Points {
     fn factor(&self, tick: u64) -> f64 {
-        let after = self.points.partition_point(|(when, _)| *when <= tick);
-        match (after.checked_sub(1).map(|i| self.points[i]), self.points.get(after)) {
-            (Some((_, before)), None) => before,
-            (None, Some((_, first))) => *first,
-            (Some((start, a)), Some(&(end, b))) => {
-                let u = (tick - start) as f64 / (end - start) as f64;
-                match self.interpolation {
-                    Interpolation::Step => a,
-                    Interpolation::Linear => linear_between(a, b, u),
-                    Interpolation::Cosine => cosine_between(a, b, u),
-                }
-            }
-            // No points at all: refused before.
-            (None, None) => 1.0,
+        let after = reached(&self.times, tick);
+        let before = after.saturating_sub(1);
+        let a = self.factors[before];
+        if after == 0 || after == self.times.len() {
+            return a;
+        }
+        let (start, end, b) = (self.times[before], self.times[after], self.factors[after]);
+        let u = ratio(tick - start, end - start);
+        match self.interpolation {
+            Interpolation::Step => a,
+            Interpolation::Linear => linear_between(a, b, u),
+            Interpolation::Cosine => cosine_between(a, b, u),
         }
     }
 }
@@ -167,11 +169,11 @@ impl Schedule for Points {
     }
 
     fn phases(&self) -> Vec<Phase> {
-        self.points.iter().map(|(tick, factor)| Phase::new(*tick, format!("{factor}"))).collect()
+        self.times.iter().zip(&self.factors).map(|(tick, factor)| Phase::new(*tick, format!("{factor}"))).collect()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
-        let factors = || self.points.iter().map(|(_, factor)| *factor);
+        let factors = || self.factors.iter().copied();
         let (low, high) = (factors().fold(f64::INFINITY, f64::min), factors().fold(0.0, f64::max));
         Some((scaled(base_lr, low), scaled(base_lr, high)))
     }

@@ -3,6 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
+use crate::groups::BaseRates;
 use crate::strategy::{check, table};
 use crate::{Clock, Entry, Interval, Schedule, Scope, StateError, StateReader, StateWriter, Strategy};
 
@@ -180,30 +181,11 @@ impl Strategy for ReduceOnPlateau {
     }
 }
 
-/// Some reductions, as the factor they come to.
+/// The rate of a base rate now, and before the last reduction.
 #[derive(Debug, Clone, Copy)]
-struct Reductions {
-    count: u64,
-    /// `factor^count` and `factor^(count - 1)`, formed by multiplication as torch forms them.
-    product: f64,
+struct Rates {
+    now: f64,
     before: f64,
-}
-
-impl Reductions {
-    const NONE: Self = Self { count: 0, product: 1.0, before: 1.0 };
-
-    fn one_more(self, factor: f64) -> Self {
-        Self { count: self.count + 1, product: self.product * factor, before: self.product }
-    }
-
-    fn of(count: u64, factor: f64) -> Self {
-        let mut reductions = Self::NONE;
-        while reductions.count < count && (reductions.product > 0.0 || reductions.before > 0.0) {
-            reductions = reductions.one_more(factor);
-        }
-        // Once both products have underflowed, further reductions change nothing but the count.
-        Self { count, ..reductions }
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -212,9 +194,13 @@ struct Plateau {
     best: f64,
     num_bad_epochs: u64,
     cooldown_counter: u64,
-    reductions: Reductions,
+    reductions: u64,
     /// From which tick on the last reduction holds; before it, one less.
     since: u64,
+    /// The base rates that are known, and the rates that the reductions have made of them: what would otherwise have
+    /// to be worked out, reduction by reduction, at every step.
+    base_rates: BaseRates,
+    rates: Vec<Rates>,
 }
 
 impl Plateau {
@@ -223,7 +209,16 @@ impl Plateau {
             PlateauMode::Min => f64::INFINITY,
             PlateauMode::Max => f64::NEG_INFINITY,
         };
-        Self { config, best, num_bad_epochs: 0, cooldown_counter: 0, reductions: Reductions::NONE, since: 0 }
+        Self {
+            config,
+            best,
+            num_bad_epochs: 0,
+            cooldown_counter: 0,
+            reductions: 0,
+            since: 0,
+            base_rates: BaseRates::default(),
+            rates: Vec::new(),
+        }
     }
 
     fn is_better(&self, metric: f64) -> bool {
@@ -236,36 +231,63 @@ impl Plateau {
         }
     }
 
-    /// The rate after `reductions`, each of which counts only where it lowers the rate by more than `eps`.
+    /// The rate after one more reduction, which counts only where it lowers the rate by more than `eps`.
+    fn once_reduced(&self, lr: f64) -> f64 {
+        let next = (lr * self.config.factor).max(self.config.min_lr);
+        if lr - next > self.config.eps { next } else { lr }
+    }
+
+    /// The rate after `count` reductions.
     fn reduced(&self, base_lr: f64, count: u64) -> f64 {
-        let ReduceOnPlateau { factor, min_lr, eps, .. } = self.config;
         let mut lr = base_lr;
         for _ in 0..count {
-            let next = (lr * factor).max(min_lr);
-            if lr - next > eps {
-                lr = next;
-            } else {
+            let next = self.once_reduced(lr);
+            // Where one does not count, none after it does.
+            if next == lr {
                 break;
             }
+            lr = next;
         }
         lr
+    }
+
+    /// Works out the rates of the base rates that are known.
+    fn catch_up(&mut self) {
+        let rates = |base_lr| Rates {
+            now: self.reduced(base_lr, self.reductions),
+            before: self.reduced(base_lr, self.reductions.saturating_sub(1)),
+        };
+        self.rates = self.base_rates.iter().map(rates).collect();
+    }
+
+    /// The rate for a base rate at a place among the known ones, if it has one.
+    fn rate(&self, place: Option<usize>, base_lr: f64, tick: u64) -> f64 {
+        match place {
+            Some(i) => {
+                let Rates { now, before } = self.rates[i];
+                if tick < self.since { before } else { now }
+            }
+            None if tick < self.since => self.reduced(base_lr, self.reductions.saturating_sub(1)),
+            None => self.reduced(base_lr, self.reductions),
+        }
     }
 }
 
 impl Schedule for Plateau {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        let ReduceOnPlateau { factor, min_lr, eps, .. } = self.config;
-        let Reductions { count, product, before } = self.reductions;
-        if count == 0 {
-            return base_lr;
+        self.rate(self.base_rates.find(base_lr), base_lr, tick)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        for (group, (rate, base_lr)) in rates.iter_mut().zip(base_lrs).enumerate() {
+            *rate = self.rate(self.base_rates.find_as(group, *base_lr), *base_lr, tick);
         }
-        if tick < self.since {
-            return self.reduced(base_lr, count - 1);
-        }
-        // Each reduction lowers the rate by less than the one before, so if the last one counted, all did.
-        let last = base_lr * before;
-        let now = base_lr * product;
-        if now >= min_lr && last - last * factor > eps { now } else { self.reduced(base_lr, count) }
+    }
+
+    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
+        self.base_rates = BaseRates::new(base_lrs);
+        self.catch_up();
+        Ok(())
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
@@ -288,7 +310,11 @@ impl Schedule for Plateau {
             self.num_bad_epochs = 0;
         }
         if self.num_bad_epochs > self.config.patience {
-            self.reductions = self.reductions.one_more(self.config.factor);
+            self.reductions += 1;
+            for i in 0..self.rates.len() {
+                let Rates { now, .. } = self.rates[i];
+                self.rates[i] = Rates { now: self.once_reduced(now), before: now };
+            }
             self.since = tick.saturating_add(1);
             self.cooldown_counter = self.config.cooldown;
             self.num_bad_epochs = 0;
@@ -299,7 +325,7 @@ impl Schedule for Plateau {
         state.put("best", self.best);
         state.put("num_bad_epochs", self.num_bad_epochs);
         state.put("cooldown_counter", self.cooldown_counter);
-        state.put("reductions", self.reductions.count);
+        state.put("reductions", self.reductions);
         state.put("since", self.since);
     }
 
@@ -311,8 +337,9 @@ impl Schedule for Plateau {
         self.best = best;
         self.num_bad_epochs = state.count("num_bad_epochs")?;
         self.cooldown_counter = state.count("cooldown_counter")?;
-        self.reductions = Reductions::of(state.count("reductions")?, self.config.factor);
+        self.reductions = state.count("reductions")?;
         self.since = state.count("since")?;
+        self.catch_up();
         Ok(())
     }
 }

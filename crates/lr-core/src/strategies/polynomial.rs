@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::Table;
 
-use crate::math::{scale_all, scaled};
+use crate::math::{power, ratio, scale_all, scaled};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -81,15 +81,7 @@ impl Power {
         if self.ticks == 0 || self.power == 0.0 {
             return 1.0;
         }
-        let left = (self.ticks - tick.min(self.ticks)) as f64 / self.ticks as f64;
-        if self.power == 1.0 {
-            left
-        } else if self.power == 2.0 {
-            left * left
-        } else {
-            // Twice as fast as `powf`. `left` is at most 1, so the rounding of the exponent shrinks with the result.
-            (self.power * left.ln()).exp()
-        }
+        power(ratio(self.ticks - tick.min(self.ticks), self.ticks), self.power)
     }
 }
 

@@ -1,9 +1,12 @@
 //! Cosine annealing that starts over: torch's `CosineAnnealingWarmRestarts`.
 
+use std::fmt;
+use std::sync::Arc;
+
 use strict_config::{ConfigError, Fields};
 use toml::Table;
 
-use crate::math::{cosine_between, cosine_weight, ordered, weighted};
+use crate::math::{Divisor, cosine_between, cosine_weight, ordered, ratio, weighted};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -59,7 +62,7 @@ impl CosineAnnealingWarmRestarts {
     }
 
     fn resolve(&self, clock: &Clock) -> Result<Restarts, ConfigError> {
-        Ok(Restarts { t_0: self.t_0.ticks("t_0", 1, clock)?, t_mult: self.t_mult, eta_min: self.eta_min })
+        Ok(Restarts::new(self.t_0.ticks("t_0", 1, clock)?, self.t_mult, self.eta_min))
     }
 
     pub(crate) fn entry() -> Entry {
@@ -105,43 +108,88 @@ impl Strategy for CosineAnnealingWarmRestarts {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cycle {
+    start: u64,
+    length: u64,
+}
+
+/// Cycles that grow at least twofold: between a power of 2 and the next, at most one of them begins. So the number of
+/// bits of a tick leaves two to choose from.
+#[derive(Clone)]
+struct Growing {
+    by_bits: Arc<[[Cycle; 2]]>,
+}
+
+impl fmt::Debug for Growing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Growing")
+    }
+}
+
+impl Growing {
+    fn new(t_0: u64, t_mult: u64) -> Self {
+        let next = |cycle: Cycle| {
+            let start = cycle.start.checked_add(cycle.length)?;
+            Some(Cycle { start, length: cycle.length.saturating_mul(t_mult) })
+        };
+        let mut cycle = Cycle { start: 0, length: t_0 };
+        let by_bits = (0..=u64::BITS).map(|bits| {
+            // The least tick of so many bits, and the cycle it lies in.
+            let least = if bits == 0 { 0 } else { 1_u64 << (bits - 1) };
+            while let Some(next) = next(cycle).filter(|next| next.start <= least) {
+                cycle = next;
+            }
+            [cycle, next(cycle).unwrap_or(cycle)]
+        });
+        Self { by_bits: by_bits.collect() }
+    }
+
+    #[inline]
+    fn at(&self, tick: u64) -> Cycle {
+        let [first, second] = self.by_bits[(u64::BITS - tick.leading_zeros()) as usize];
+        if tick >= second.start { second } else { first }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Restarts {
-    t_0: u64,
+    t_0: Divisor,
     t_mult: u64,
     eta_min: f64,
+    /// None where all cycles are alike.
+    growing: Option<Growing>,
 }
 
 impl Restarts {
-    /// Start and length of the cycle that `tick` lies in.
-    fn cycle(&self, tick: u64) -> (u64, u64) {
-        if self.t_mult == 1 {
-            return (tick - tick % self.t_0, self.t_0);
+    fn new(t_0: u64, t_mult: u64, eta_min: f64) -> Self {
+        let growing = (t_mult > 1).then(|| Growing::new(t_0, t_mult));
+        Self { t_0: Divisor::new(t_0), t_mult, eta_min, growing }
+    }
+
+    /// How far `tick` is into its cycle, and the length of that.
+    #[inline]
+    fn place(&self, tick: u64) -> (u64, u64) {
+        match &self.growing {
+            None => (self.t_0.with_rest(tick).1, self.t_0.get()),
+            Some(growing) => {
+                let Cycle { start, length } = growing.at(tick);
+                (tick - start, length)
+            }
         }
-        if self.t_mult == 2 && tick < 1 << 62 {
-            // The usual case, without a loop: cycle n begins at t_0 (2^n - 1).
-            let n = (tick / self.t_0 + 1).ilog2();
-            return (self.t_0 * ((1 << n) - 1), self.t_0 << n);
-        }
-        // The lengths grow geometrically, so this loop runs at most 41 times, and rarely more than six.
-        let (mut start, mut length) = (0_u64, self.t_0);
-        while tick - start >= length {
-            start += length;
-            length = length.saturating_mul(self.t_mult);
-        }
-        (start, length)
     }
 
     /// The weight of the base rate.
     fn weight(&self, tick: u64) -> f64 {
-        let (start, length) = self.cycle(tick);
-        cosine_weight((tick - start) as f64 / length as f64)
+        let (passed, length) = self.place(tick);
+        cosine_weight(ratio(passed, length))
     }
 
     /// The rate at a fractional time: a cycle begins at a whole tick, so its whole part says which cycle it is.
     fn lr_at(&self, base_lr: f64, time: f64) -> f64 {
-        let (start, length) = self.cycle(time as u64);
-        cosine_between(base_lr, self.eta_min, (time - start as f64) / length as f64)
+        let tick = time as u64;
+        let (passed, length) = self.place(tick);
+        cosine_between(base_lr, self.eta_min, (time - (tick - passed) as f64) / length as f64)
     }
 }
 
@@ -158,7 +206,7 @@ impl Schedule for Restarts {
     }
 
     fn phases(&self) -> Vec<Phase> {
-        let starts = std::iter::successors(Some((0_u64, self.t_0)), |(start, length)| {
+        let starts = std::iter::successors(Some((0_u64, self.t_0.get())), |(start, length)| {
             Some((start.checked_add(*length)?, length.checked_mul(self.t_mult)?))
         });
         starts.skip(1).take(MARKED_RESTARTS).map(|(start, _)| Phase::new(start, "restart")).collect()

@@ -32,12 +32,12 @@ use burn::{
     },
 };
 
-pub const STEPS_PER_EPOCH: u64 = 3;
+pub(crate) const STEPS_PER_EPOCH: u64 = 3;
 const BATCH: usize = 4;
 
 /// What happened, in order.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Event {
+pub(crate) enum Event {
     /// The optimizer updated a parameter: its rank tells which (2 the weight, 1 the bias).
     Update { rank: usize, lr: f64, momentum: Option<f64> },
     /// The schedules were told a validation loss.
@@ -45,19 +45,19 @@ pub enum Event {
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<Event>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<Event>>>);
 
 impl Log {
-    pub fn push(&self, event: Event) {
+    pub(crate) fn push(&self, event: Event) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 
-    pub fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The rates that the parameter of that rank was updated with.
-    pub fn rates(&self, rank: usize) -> Vec<f64> {
+    pub(crate) fn rates(&self, rank: usize) -> Vec<f64> {
         let rate = |event| match event {
             Event::Update { rank: of, lr, .. } if of == rank => Some(lr),
             _ => None,
@@ -68,10 +68,10 @@ impl Log {
 
 /// An optimizer that writes down the rate and the momentum of each update it makes.
 #[derive(Clone)]
-pub struct Recorded<O> {
-    pub optimizer: O,
-    pub momentum: MomentumHandle,
-    pub log: Log,
+pub(crate) struct Recorded<O> {
+    pub(crate) optimizer: O,
+    pub(crate) momentum: MomentumHandle,
+    pub(crate) log: Log,
 }
 
 impl<O: Optimizer> Optimizer for Recorded<O> {
@@ -110,21 +110,21 @@ impl CheckpointingStrategy for KeepAll {
 }
 
 /// One training by burn's Learner.
-pub struct Training<'a> {
-    pub dir: &'a Path,
+pub(crate) struct Training<'a> {
+    pub(crate) dir: &'a Path,
     /// The epoch it ends with.
-    pub epochs: usize,
+    pub(crate) epochs: usize,
     /// The epoch after whose checkpoint, in `dir`, it goes on.
-    pub resume: Option<usize>,
-    pub accumulate: Option<usize>,
+    pub(crate) resume: Option<usize>,
+    pub(crate) accumulate: Option<usize>,
     /// Schedules that hear the validation loss.
-    pub schedules: Vec<BurnHandle>,
-    pub log: Log,
+    pub(crate) schedules: Vec<BurnHandle>,
+    pub(crate) log: Log,
 }
 
 impl Training<'_> {
     /// The bits of the weight and the bias that come out.
-    pub fn run(self, optimizer: ModuleOptimizer, schedule: impl Into<ModuleLrScheduler>) -> Vec<TensorData> {
+    pub(crate) fn run(self, optimizer: ModuleOptimizer, schedule: impl Into<ModuleLrScheduler>) -> Vec<TensorData> {
         let device = Device::flex().autodiff();
         let mut training = SupervisedTraining::new(self.dir, loader(&device), loader(&device.clone().inner()))
             .metrics((LossMetric::new(),))
@@ -147,7 +147,7 @@ impl Training<'_> {
 }
 
 /// The three files of a checkpoint, alone in another directory: all that a resumed training sees.
-pub fn carry(from: &Path, epoch: usize, to: &Path) {
+pub(crate) fn carry(from: &Path, epoch: usize, to: &Path) {
     std::fs::create_dir_all(to.join("checkpoint")).expect("a directory");
     for part in ["model", "optim", "scheduler"] {
         let file = Path::new("checkpoint").join(format!("{part}-{epoch}.bpk"));

@@ -2,9 +2,9 @@
 
 use strict_config::ConfigError;
 
-use crate::math::scaled;
+use crate::math::{Divisor, Powers, cosine_weight, ratio, reached, scaled};
 use crate::port::settings::{Port, settings};
-use crate::port::{Absolute, Curve, hull, power, wave};
+use crate::port::{Absolute, Curve, hull};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -185,11 +185,35 @@ impl Cycle {
 
 #[derive(Debug, Clone)]
 struct Cycles {
-    start: (f64, f64),
-    end: (f64, f64),
+    start: Value,
+    end: Value,
     shape: Shape,
+    /// When each cycle starts.
+    starts: Vec<u64>,
     /// The cycles until their length no longer changes: the last one repeats.
     list: Vec<Cycle>,
+    /// The length of the last one, with the line behind it.
+    repeated: Divisor,
+}
+
+/// A value and its factor from cycle to cycle.
+#[derive(Debug, Clone)]
+struct Value {
+    first: f64,
+    mult: f64,
+    powers: Powers,
+}
+
+impl Value {
+    fn new((first, mult): (f64, f64)) -> Self {
+        Self { first, mult, powers: Powers::new(mult) }
+    }
+
+    /// In a cycle.
+    #[inline]
+    fn at(&self, cycle: u64) -> f64 {
+        if self.mult == 1.0 { self.first } else { scaled(self.first, self.powers.of(cycle)) }
+    }
 }
 
 impl Cycles {
@@ -212,17 +236,25 @@ impl Cycles {
             cycles.push(next);
             last = next;
         }
-        Ok(Self { start: settings.start, end: settings.end, shape, list: cycles })
+        Ok(Self {
+            start: Value::new(settings.start),
+            end: Value::new(settings.end),
+            shape,
+            starts: cycles.iter().map(|cycle| cycle.at).collect(),
+            repeated: Divisor::new(last.whole()),
+            list: cycles,
+        })
     }
 
     /// The number of the cycle, the cycle, and how far into it.
+    #[inline]
     fn at(&self, tick: u64) -> (u64, Cycle, u64) {
-        let index = self.list.partition_point(|cycle| cycle.at <= tick).saturating_sub(1);
+        let index = reached(&self.starts, tick).saturating_sub(1);
         let cycle = self.list[index];
         let passed = tick - cycle.at;
         if index + 1 == self.list.len() {
-            let whole = cycle.whole();
-            return (index as u64 + passed / whole, cycle, passed % whole);
+            let (repeats, passed) = self.repeated.with_rest(passed);
+            return (index as u64 + repeats, cycle, passed);
         }
         (index as u64, cycle, passed)
     }
@@ -231,29 +263,28 @@ impl Cycles {
 impl Curve for Cycles {
     fn rate(&self, tick: u64) -> f64 {
         let (index, cycle, passed) = self.at(tick);
-        let value = |(first, mult): (f64, f64), index: u64| scaled(first, power(mult, index as f64));
-        let end = value(self.end, index);
+        let end = self.end.at(index);
         if passed >= cycle.size && cycle.warmup > 0 {
             // The start value changes where the line begins, the end value where it ends.
-            let start = value(self.start, index + 1);
-            return end + (start - end) * ((passed - cycle.size) as f64 / cycle.warmup as f64);
+            let start = self.start.at(index + 1);
+            return end + (start - end) * ratio(passed - cycle.size, cycle.warmup);
         }
-        let start = value(self.start, index);
-        let u = passed as f64 / cycle.size as f64;
+        let start = self.start.at(index);
+        let u = ratio(passed, cycle.size);
         match self.shape {
             Shape::Triangle => end + (start - end) * (u - 0.5).abs() * 2.0,
             Shape::Line => start + (end - start) * u,
-            Shape::Cosine => end + (start - end) * wave(u),
+            Shape::Cosine => end + (start - end) * cosine_weight(u),
         }
         .max(0.0)
     }
 
     fn range(&self) -> Option<(f64, f64)> {
-        if self.start.1 > 1.0 || self.end.1 > 1.0 {
+        if self.start.mult > 1.0 || self.end.mult > 1.0 {
             return None;
         }
-        let range = |(first, mult): (f64, f64)| if mult < 1.0 { (0.0, first) } else { (first, first) };
-        Some(hull(range(self.start), range(self.end)))
+        let range = |value: &Value| if value.mult < 1.0 { (0.0, value.first) } else { (value.first, value.first) };
+        Some(hull(range(&self.start), range(&self.end)))
     }
 
     fn phases(&self) -> Vec<Phase> {

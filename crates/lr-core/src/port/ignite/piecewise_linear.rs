@@ -3,6 +3,7 @@
 use strict_config::{ConfigError, Fields, Problem, show};
 use toml::Value;
 
+use crate::math::{count, reached};
 use crate::port::settings::{Port, Setting, settings};
 use crate::port::{Absolute, Curve, hull, in_order};
 use crate::strategy::{array, check};
@@ -77,40 +78,44 @@ impl Port for PiecewiseLinear {
     }
 
     fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        let mut points: Vec<(u64, f64)> = Vec::with_capacity(self.milestones_values.0.len());
-        for (i, (when, value)) in self.milestones_values.0.iter().enumerate() {
+        let mut times: Vec<u64> = Vec::with_capacity(self.milestones_values.0.len());
+        for (i, (when, _)) in self.milestones_values.0.iter().enumerate() {
             let field = format!("milestones_values[{i}][0]");
             let tick = when.ticks(&field, 0, clock)?;
-            in_order(&field, points.last().map_or(0, |(before, _)| *before), tick)?;
-            points.push((tick, *value));
+            in_order(&field, times.last().copied().unwrap_or(0), tick)?;
+            times.push(tick);
         }
-        Ok(Box::new(Absolute(Lines { points })))
+        let values = self.milestones_values.0.iter().map(|(_, value)| *value).collect();
+        Ok(Box::new(Absolute(Lines { times, values })))
     }
 }
 
 /// Lines through at least one point.
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
-    points: Vec<(u64, f64)>,
+    /// At least one.
+    times: Vec<u64>,
+    /// As many.
+    values: Vec<f64>,
 }
 
 impl Curve for Lines {
     fn rate(&self, tick: u64) -> f64 {
-        let passed = self.points.partition_point(|(when, _)| *when <= tick);
-        match (passed.checked_sub(1).map(|i| self.points[i]), self.points.get(passed)) {
-            (Some((from, start)), Some(&(to, end))) => {
-                start + (end - start) * (tick - from) as f64 / (to - from) as f64
-            }
-            (Some((_, value)), None) => value,
-            (None, first) => first.map_or(0.0, |(_, value)| *value),
+        let passed = reached(&self.times, tick);
+        let before = passed.saturating_sub(1);
+        let start = self.values[before];
+        if passed == 0 || passed == self.times.len() {
+            return start;
         }
+        let (from, to) = (self.times[before], self.times[passed]);
+        start + (self.values[passed] - start) * count(tick - from) / count(to - from)
     }
 
     fn range(&self) -> Option<(f64, f64)> {
-        self.points.iter().map(|(_, value)| (*value, *value)).reduce(hull)
+        self.values.iter().map(|value| (*value, *value)).reduce(hull)
     }
 
     fn phases(&self) -> Vec<Phase> {
-        self.points.iter().map(|(when, value)| Phase::new(*when, format!("{value}"))).collect()
+        self.times.iter().zip(&self.values).map(|(when, value)| Phase::new(*when, format!("{value}"))).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use strict_config::ConfigError;
 
+use crate::math::count;
 use crate::port::settings::{Port, settings};
 use crate::port::{hull, non_negative};
 use crate::strategy::check;
@@ -110,7 +111,24 @@ impl Schedule for Warmed {
         if tick >= starts {
             return self.then.lr(base_lr, tick - starts);
         }
-        self.start + (end - self.start) * tick as f64 / self.last as f64
+        self.start + (end - self.start) * count(tick) / count(self.last)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        // Groups for which the schedule has started at the same tick go on together.
+        let mut from = 0;
+        while let Some(base_lr) = base_lrs.get(from) {
+            let (_, starts) = self.end(*base_lr);
+            if tick < starts {
+                rates[from] = self.lr(*base_lr, tick);
+                from += 1;
+                continue;
+            }
+            let others = base_lrs[from..].iter().take_while(|base_lr| self.end(**base_lr).1 == starts);
+            let to = from + others.count();
+            self.then.lrs(&base_lrs[from..to], tick - starts, &mut rates[from..to]);
+            from = to;
+        }
     }
 
     fn momentum(&self, tick: u64) -> Option<f64> {

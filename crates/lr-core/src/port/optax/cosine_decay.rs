@@ -2,9 +2,9 @@
 
 use strict_config::ConfigError;
 
-use crate::math::ordered;
+use crate::math::{cosine_weight, ordered, power, ratio};
 use crate::port::settings::{Port, settings};
-use crate::port::{Absolute, Curve, power, wave};
+use crate::port::{Absolute, Curve};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -65,7 +65,7 @@ pub(super) struct CosineDecay {
 
 impl Curve for CosineDecay {
     fn rate(&self, tick: u64) -> f64 {
-        let cosine = wave(tick.min(self.steps) as f64 / self.steps as f64);
+        let cosine = cosine_weight(ratio(tick.min(self.steps), self.steps));
         self.init * ((1.0 - self.alpha) * power(cosine, self.exponent) + self.alpha)
     }
 

@@ -2,9 +2,9 @@
 
 use strict_config::ConfigError;
 
-use crate::math::{ordered, scaled};
+use crate::math::{Divisor, Powers, count, exp2, log2, ordered, scaled};
 use crate::port::settings::{Port, settings};
-use crate::port::{Absolute, Curve, non_negative, power};
+use crate::port::{Absolute, Curve, non_negative};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -45,12 +45,14 @@ settings! {
 
 impl ExponentialDecay {
     pub(super) fn curve(&self, clock: &Clock) -> Result<Decay, ConfigError> {
+        let steps = self.transition_steps.ticks("transition_steps", 0, clock)?;
         Ok(Decay {
             init: self.init_value,
-            steps: self.transition_steps.ticks("transition_steps", 0, clock)?,
+            steps,
+            stairs: self.staircase.then(|| Stairs { steps: Divisor::new(steps), powers: Powers::new(self.decay_rate) }),
             rate: self.decay_rate,
+            log_rate: log2(self.decay_rate),
             begin: self.transition_begin.ticks("transition_begin", 0, clock)?,
-            staircase: self.staircase,
             end: self.end_value,
         })
     }
@@ -70,13 +72,23 @@ impl Port for ExponentialDecay {
     }
 }
 
+/// How many whole transitions have passed, and what they come to.
+#[derive(Debug, Clone)]
+struct Stairs {
+    steps: Divisor,
+    powers: Powers,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Decay {
     init: f64,
     steps: u64,
+    /// In place of the smooth decay.
+    stairs: Option<Stairs>,
     rate: f64,
+    /// Its logarithm to the base 2.
+    log_rate: f64,
     begin: u64,
-    staircase: bool,
     end: Option<f64>,
 }
 
@@ -99,9 +111,12 @@ impl Curve for Decay {
         if self.is_off() {
             return self.init;
         }
-        let exponent = tick.saturating_sub(self.begin) as f64 / self.steps as f64;
-        let exponent = if self.staircase { exponent.floor() } else { exponent };
-        self.bounded(scaled(self.init, power(self.rate, exponent)))
+        let passed = tick.saturating_sub(self.begin);
+        let factor = match &self.stairs {
+            Some(stairs) => stairs.powers.of(stairs.steps.of(passed)),
+            None => exp2(count(passed) / count(self.steps) * self.log_rate),
+        };
+        self.bounded(scaled(self.init, factor))
     }
 
     fn range(&self) -> Option<(f64, f64)> {

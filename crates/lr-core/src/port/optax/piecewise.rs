@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
+use crate::math::{cosine_between, ratio, reached};
 use crate::port::settings::{Port, Setting, choice, settings};
-use crate::port::{Absolute, Curve, hull, wave};
+use crate::port::{Absolute, Curve, hull};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule, Scope};
 
@@ -70,19 +71,19 @@ impl BoundariesAndScales {
     }
 }
 
-/// The rates that the factors lead to, from `init_value` on: when, and the rate from there.
-fn rates(init_value: f64, scales: &BTreeMap<u64, f64>) -> Result<Vec<(u64, f64)>, ConfigError> {
+/// The rates that the factors lead to, from `init_value` on.
+fn levels(init_value: f64, scales: &BTreeMap<u64, f64>) -> Result<Levels, ConfigError> {
     let mut rate = init_value;
-    let mut rates = Vec::with_capacity(scales.len());
+    let mut rates = vec![rate];
     for (&tick, &scale) in scales {
         rate *= scale;
         if !rate.is_finite() {
             let message = format!("the rate at tick {tick} is too large for a number");
             return Err(ConfigError::conflict("boundaries_and_scales", message));
         }
-        rates.push((tick, rate));
+        rates.push(rate);
     }
-    Ok(rates)
+    Ok(Levels { times: scales.keys().copied().collect(), rates })
 }
 
 settings! {
@@ -118,34 +119,29 @@ impl Port for PiecewiseConstantSchedule {
     }
 
     fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        let rates = rates(self.init_value, &self.boundaries_and_scales.on(clock)?)?;
-        Ok(Box::new(Absolute(Levels { init: self.init_value, rates })))
+        Ok(Box::new(Absolute(levels(self.init_value, &self.boundaries_and_scales.on(clock)?)?)))
     }
 }
 
 #[derive(Debug, Clone)]
 struct Levels {
-    init: f64,
-    rates: Vec<(u64, f64)>,
+    times: Vec<u64>,
+    /// The rate before the first of the times, and from each of them on.
+    rates: Vec<f64>,
 }
 
 impl Curve for Levels {
     fn rate(&self, tick: u64) -> f64 {
-        let reached = self.rates.partition_point(|(when, _)| *when <= tick);
-        reached.checked_sub(1).map_or(self.init, |i| self.rates[i].1)
+        self.rates[reached(&self.times, tick)]
     }
 
     fn range(&self) -> Option<(f64, f64)> {
-        Some(range(self.init, &self.rates))
+        self.rates.iter().map(|rate| (*rate, *rate)).reduce(hull)
     }
 
     fn phases(&self) -> Vec<Phase> {
-        self.rates.iter().map(|(when, rate)| Phase::new(*when, format!("{rate}"))).collect()
+        self.times.iter().zip(&self.rates[1..]).map(|(when, rate)| Phase::new(*when, format!("{rate}"))).collect()
     }
-}
-
-fn range(init: f64, rates: &[(u64, f64)]) -> (f64, f64) {
-    rates.iter().fold((init, init), |all, (_, rate)| hull(all, (*rate, *rate)))
 }
 
 choice! {
@@ -205,33 +201,34 @@ impl Port for PiecewiseInterpolateSchedule {
 #[derive(Debug, Clone)]
 pub(super) struct Path {
     interpolate: Interpolate,
-    init: f64,
-    rates: Vec<(u64, f64)>,
+    levels: Levels,
 }
 
 impl Path {
     pub(super) fn new(interpolate: Interpolate, init: f64, scales: &BTreeMap<u64, f64>) -> Result<Self, ConfigError> {
-        Ok(Self { interpolate, init, rates: rates(init, scales)? })
+        Ok(Self { interpolate, levels: levels(init, scales)? })
     }
 }
 
 impl Curve for Path {
     fn rate(&self, tick: u64) -> f64 {
-        let reached = self.rates.partition_point(|(when, _)| *when <= tick);
-        let (from, start) = reached.checked_sub(1).map_or((0, self.init), |i| self.rates[i]);
-        let Some(&(to, end)) = self.rates.get(reached) else { return start };
-        let u = (tick - from) as f64 / (to - from) as f64;
+        let Levels { times, rates } = &self.levels;
+        let next = reached(times, tick);
+        let start = rates[next];
+        let Some(&to) = times.get(next) else { return start };
+        let from = if next == 0 { 0 } else { times[next - 1] };
+        let (end, u) = (rates[next + 1], ratio(tick - from, to - from));
         match self.interpolate {
             Interpolate::Linear => (end - start) * u + start,
-            Interpolate::Cosine => end + (start - end) * wave(u),
+            Interpolate::Cosine => cosine_between(start, end, u),
         }
     }
 
     fn range(&self) -> Option<(f64, f64)> {
-        Some(range(self.init, &self.rates))
+        self.levels.range()
     }
 
     fn phases(&self) -> Vec<Phase> {
-        self.rates.iter().map(|(when, rate)| Phase::new(*when, format!("{rate}"))).collect()
+        self.levels.phases()
     }
 }

@@ -2,9 +2,9 @@
 
 use strict_config::ConfigError;
 
-use crate::math::ordered;
+use crate::math::{ordered, power, ratio};
 use crate::port::settings::{Port, settings};
-use crate::port::{Absolute, Curve, power};
+use crate::port::{Absolute, Curve};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -151,7 +151,7 @@ impl Curve for Transition {
             return self.init;
         }
         let passed = tick.saturating_sub(self.begin).min(self.steps);
-        let left = 1.0 - passed as f64 / self.steps as f64;
+        let left = 1.0 - ratio(passed, self.steps);
         (self.init - self.end) * power(left, self.power) + self.end
     }
 

@@ -4,8 +4,8 @@ use strict_config::ConfigError;
 
 use super::cycles::{Settings, Shape};
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
+use crate::math::{cosine_weight, power};
 use crate::port::settings::{Port, settings};
-use crate::port::{power, wave};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Schedule};
 
@@ -111,8 +111,7 @@ struct Cosine {
 }
 
 impl Shape for Cosine {
-    fn left(&self, t: f64, of: f64) -> f64 {
-        let u = power(t, self.k) / power(of, self.k);
-        wave(u)
+    fn left(&self, u: f64) -> f64 {
+        cosine_weight(power(u, self.k))
     }
 }

@@ -2,8 +2,7 @@
 
 use strict_config::ConfigError;
 
-use crate::math::{ordered, scaled};
-use crate::port::power;
+use crate::math::{Divisor, Powers, count, ordered, reached, scaled};
 use crate::strategy::check;
 use crate::{Clock, Duration, Phase, Schedule};
 
@@ -25,78 +24,148 @@ impl Settings<'_> {
     }
 
     pub(super) fn with<F>(&self, clock: &Clock, shape: F) -> Result<Cycles<F>, ConfigError> {
-        Ok(Cycles {
-            t_initial: self.t_initial.ticks("t_initial", 1, clock)?,
-            lr_min: self.lr_min,
-            cycle_mul: self.cycle_mul,
-            cycle_decay: self.cycle_decay,
-            cycle_limit: self.cycle_limit,
-            shape,
-        })
+        Ok(Cycles::new(self, self.t_initial.ticks("t_initial", 1, clock)?, shape))
     }
 }
 
-/// What a cycle looks like: how much is left, from 1 to 0, when `t` of its length `of` have passed.
+/// What a cycle looks like: how much is left, from 1 to 0, when the part `u` of it has passed, from 0 to 1.
 pub(super) trait Shape: std::fmt::Debug + Clone + Send + Sync + 'static {
-    fn left(&self, t: f64, of: f64) -> f64;
+    fn left(&self, u: f64) -> f64;
+}
+
+/// A cycle: when it starts, how long it is, the factor of its first rate.
+#[derive(Debug, Clone, Copy)]
+struct Cycle {
+    start: f64,
+    length: f64,
+    decay: f64,
+}
+
+impl Cycle {
+    /// The part of it that has passed at a tick.
+    #[inline]
+    fn part(&self, tick: u64) -> f64 {
+        ((count(tick) - self.start) / self.length).clamp(0.0, 1.0)
+    }
+}
+
+/// The first cycles: for each the tick from which on it counts, and where the last of them ends.
+#[derive(Debug, Clone)]
+struct Table {
+    from: Vec<u64>,
+    cycles: Vec<Cycle>,
+    until: u64,
 }
 
 /// Cycle `i` is `cycle_mul^i` times as long as the first and starts at `cycle_decay^i` times the base rate; after
 /// `cycle_limit` of them the rate is `lr_min`.
 #[derive(Debug, Clone)]
 pub(super) struct Cycles<F> {
-    t_initial: u64,
+    t_initial: Divisor,
     lr_min: f64,
     cycle_mul: f64,
     cycle_decay: f64,
+    decays: Powers,
     cycle_limit: u64,
+    /// Where cycles change length.
+    table: Option<Table>,
     shape: F,
 }
 
 impl<F> Cycles<F> {
-    /// The cycle that `tick` lies in, how far into it, and its length; `None` behind the last one.
-    ///
-    /// Where cycles change length their number is a logarithm, rounded as the reference rounds it: at a boundary that
-    /// is not a whole tick's, both may see the cycle end a tick late.
-    fn at(&self, tick: u64) -> Option<(f64, f64, f64)> {
-        let (t, first, mul) = (tick as f64, self.t_initial as f64, self.cycle_mul);
-        if mul == 1.0 {
-            let index = tick / self.t_initial;
-            return (index < self.cycle_limit).then(|| (index as f64, (tick % self.t_initial) as f64, first));
+    /// So many cycles are tabled. If each is twice as long as the one before, these last for ever.
+    const TABLED: usize = 64;
+
+    fn new(settings: &Settings<'_>, t_initial: u64, shape: F) -> Self {
+        let mut cycles = Self {
+            t_initial: Divisor::new(t_initial),
+            lr_min: settings.lr_min,
+            cycle_mul: settings.cycle_mul,
+            cycle_decay: settings.cycle_decay,
+            decays: Powers::new(settings.cycle_decay),
+            cycle_limit: settings.cycle_limit,
+            table: None,
+            shape,
+        };
+        if cycles.cycle_mul != 1.0 {
+            cycles.table = Some(cycles.tabled());
         }
+        cycles
+    }
+
+    /// The number of the cycle that `tick` lies in, where cycles change length; `None` behind the last one.
+    ///
+    /// It is a logarithm, rounded as the reference rounds it: at a boundary that is not a whole tick's, both may see
+    /// the cycle end a tick late.
+    fn number(&self, tick: u64) -> Option<f64> {
+        let (t, first, mul) = (tick as f64, self.t_initial.get() as f64, self.cycle_mul);
         let argument = 1.0 - t / first * (1.0 - mul);
         // Shrinking cycles come to an end together; behind it the reference fails.
         if argument <= 0.0 {
             return None;
         }
-        let index = (argument.ln() / mul.ln()).floor();
-        if index >= self.cycle_limit as f64 {
-            return None;
+        let number = (argument.ln() / mul.ln()).floor();
+        (number < self.cycle_limit as f64).then_some(number)
+    }
+
+    fn numbered(&self, number: f64) -> Cycle {
+        let (first, mul) = (self.t_initial.get() as f64, self.cycle_mul);
+        let growth = mul.powf(number);
+        Cycle {
+            start: (1.0 - growth) / (1.0 - mul) * first,
+            length: growth * first,
+            decay: self.cycle_decay.powf(number),
         }
-        let growth = power(mul, index);
-        let length = growth * first;
-        let passed = t - (1.0 - growth) / (1.0 - mul) * first;
-        Some((index, passed.clamp(0.0, length), length))
+    }
+
+    /// The first cycles, so that a step needs no logarithm.
+    fn tabled(&self) -> Table {
+        let mut table = Table { from: Vec::new(), cycles: Vec::new(), until: 0 };
+        while let Some(number) = self.number(table.until).filter(|_| table.cycles.len() < Self::TABLED) {
+            // The first tick of another number lies within a tick or two of where the cycle ends.
+            let end = self.start(number as u64 + 1);
+            let ticks = (end - 2.0).max(0.0) as u64..=(end + 2.0).min(u64::MAX as f64) as u64;
+            let next = ticks.into_iter().find(|tick| *tick > table.until && self.number(*tick) != Some(number));
+            let Some(next) = next.filter(|next| *next < 1 << 53) else { break };
+            table.from.push(table.until);
+            table.cycles.push(self.numbered(number));
+            table.until = next;
+        }
+        table
+    }
+
+    /// The cycle that `tick` lies in; `None` behind the last one.
+    #[inline]
+    fn at(&self, tick: u64) -> Option<Cycle> {
+        match &self.table {
+            None => {
+                let (number, passed) = self.t_initial.with_rest(tick);
+                (number < self.cycle_limit).then(|| Cycle {
+                    start: count(tick - passed),
+                    length: count(self.t_initial.get()),
+                    decay: self.decays.of(number),
+                })
+            }
+            Some(table) if tick < table.until => Some(table.cycles[reached(&table.from, tick) - 1]),
+            Some(_) => self.number(tick).map(|number| self.numbered(number)),
+        }
     }
 
     /// The tick at which cycle `i` starts.
     fn start(&self, i: u64) -> f64 {
-        let (first, mul) = (self.t_initial as f64, self.cycle_mul);
+        let (first, mul) = (self.t_initial.get() as f64, self.cycle_mul);
         if mul == 1.0 { first * i as f64 } else { first * (1.0 - mul.powf(i as f64)) / (1.0 - mul) }
     }
 }
 
 impl<F: Shape> Schedule for Cycles<F> {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        let Some((index, passed, length)) = self.at(tick) else { return self.lr_min };
-        let highest = scaled(base_lr, power(self.cycle_decay, index));
-        self.lr_min + (highest - self.lr_min) * self.shape.left(passed, length)
+        let Some(cycle) = self.at(tick) else { return self.lr_min };
+        self.lr_min + (scaled(base_lr, cycle.decay) - self.lr_min) * self.shape.left(cycle.part(tick))
     }
 
     fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        let (decay, left) = self.at(tick).map_or((0.0, 0.0), |(index, passed, length)| {
-            (power(self.cycle_decay, index), self.shape.left(passed, length))
-        });
+        let (decay, left) = self.at(tick).map_or((0.0, 0.0), |cycle| (cycle.decay, self.shape.left(cycle.part(tick))));
         for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
             *rate = self.lr_min + (scaled(*base_lr, decay) - self.lr_min) * left;
         }

@@ -27,6 +27,7 @@ pub use wsd::{DecayFn, StableFn, WSDLRScheduler};
 
 use strict_config::ConfigError;
 
+use crate::math::count;
 use crate::port::hull;
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Registry, Schedule};
@@ -108,6 +109,14 @@ struct WarmedUp<S> {
     main: S,
 }
 
+impl<S> WarmedUp<S> {
+    /// The line to a rate.
+    #[inline]
+    fn rise(&self, target: f64, tick: u64) -> f64 {
+        self.init + count(tick) * ((target - self.init) / count(self.warmup))
+    }
+}
+
 impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         if tick < self.warmup {
@@ -115,7 +124,7 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
                 Target::Base => base_lr,
                 Target::Main => self.main.lr(base_lr, self.warmup - self.prefix),
             };
-            return self.init + tick as f64 * ((target - self.init) / self.warmup as f64);
+            return self.rise(target, tick);
         }
         if tick == 0 { base_lr } else { self.main.lr(base_lr, tick - self.prefix) }
     }
@@ -124,8 +133,15 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
         if tick >= self.warmup.max(1) {
             return self.main.lrs(base_lrs, tick - self.prefix, rates);
         }
-        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-            *rate = self.lr(*base_lr, tick);
+        // Only the first tick without a warm-up is left, or the warm-up itself.
+        match self.target {
+            Target::Main if self.warmup > 0 => self.main.lrs(base_lrs, self.warmup - self.prefix, rates),
+            _ => rates.copy_from_slice(base_lrs),
+        }
+        if self.warmup > 0 {
+            for rate in rates {
+                *rate = self.rise(*rate, tick);
+            }
         }
     }
 

@@ -3,9 +3,9 @@
 use strict_config::ConfigError;
 
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::math::{ordered, scale_all, scaled};
+use crate::math::{ordered, reached, scale_all, scaled};
+use crate::port::in_order;
 use crate::port::settings::{Port, settings};
-use crate::port::{in_order, power};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -88,7 +88,7 @@ impl Port for MultiStepLRScheduler {
                 in_order(&field, times.last().copied().unwrap_or(0), time)?;
                 times.push(time);
             }
-            let decayed = (0..=times.len()).map(|drops| power(self.decay_rate, drops as f64)).collect();
+            let decayed = (0..=times.len()).map(|drops| self.decay_rate.powf(drops as f64)).collect();
             Ok(Drops { times, decayed })
         })
     }
@@ -107,7 +107,7 @@ struct Drops {
 
 impl Drops {
     fn factor(&self, tick: u64) -> f64 {
-        self.decayed[self.times.partition_point(|time| *time <= tick.saturating_add(1))]
+        self.decayed[reached(&self.times, tick.saturating_add(1))]
     }
 }
 

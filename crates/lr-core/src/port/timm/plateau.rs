@@ -4,6 +4,7 @@ use strict_config::ConfigError;
 
 use super::noise::Noisy;
 use super::{Noise, NoiseRange, NoiseType};
+use crate::math::count;
 use crate::port::hull;
 use crate::port::settings::{Port, settings};
 use crate::strategy::check;
@@ -114,9 +115,18 @@ struct Warmed {
 impl Schedule for Warmed {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         if tick < self.warmup {
-            return self.init + tick as f64 * ((base_lr - self.init) / self.warmup as f64);
+            return self.init + count(tick) * ((base_lr - self.init) / count(self.warmup));
         }
         self.plateau.lr(base_lr, tick)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        if tick >= self.warmup {
+            return self.plateau.lrs(base_lrs, tick, rates);
+        }
+        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
+            *rate = self.lr(*base_lr, tick);
+        }
     }
 
     fn phases(&self) -> Vec<Phase> {

@@ -4,7 +4,7 @@ use strict_config::ConfigError;
 
 use super::cycles::{Settings, Shape};
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::port::power;
+use crate::math::power;
 use crate::port::settings::{Port, settings};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Schedule};
@@ -113,8 +113,7 @@ struct Polynomial {
 }
 
 impl Shape for Polynomial {
-    fn left(&self, t: f64, of: f64) -> f64 {
-        let u = power(t, self.k) / power(of, self.k);
-        power((1.0 - u).max(0.0), self.power)
+    fn left(&self, u: f64) -> f64 {
+        power((1.0 - power(u, self.k)).max(0.0), self.power)
     }
 }

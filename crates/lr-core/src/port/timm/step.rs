@@ -4,7 +4,7 @@ use strict_config::{ConfigError, Fields};
 use toml::Value;
 
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::math::{Powers, scale_all, scaled};
+use crate::math::{Divisor, Powers, count, scale_all, scaled};
 use crate::port::settings::{Port, Setting, settings};
 use crate::strategy::{ScheduleFields, check};
 use crate::{Clock, Duration, Interval, Schedule, Scope};
@@ -116,7 +116,7 @@ impl Port for StepLRScheduler {
                 Period::Ticks(ticks) => *ticks,
                 Period::Duration(duration) => duration.ticks("decay_t", 1, clock)? as f64,
             };
-            Ok(Steps { decay_t, decay_rate: self.decay_rate, powers: Powers::new(self.decay_rate) })
+            Ok(Steps { period: Ticks::new(decay_t), decay_rate: self.decay_rate, powers: Powers::new(self.decay_rate) })
         })
     }
 
@@ -127,14 +127,37 @@ impl Port for StepLRScheduler {
 
 #[derive(Debug, Clone)]
 struct Steps {
-    decay_t: f64,
+    period: Ticks,
     decay_rate: f64,
     powers: Powers,
 }
 
 impl Steps {
     fn factor(&self, tick: u64) -> f64 {
-        self.powers.of(floor_div(tick as f64, self.decay_t) as u64)
+        self.powers.of(self.period.passed(tick))
+    }
+}
+
+/// The ticks between two drops.
+#[derive(Debug, Clone, Copy)]
+enum Ticks {
+    Whole(Divisor),
+    Parts(f64),
+}
+
+impl Ticks {
+    fn new(ticks: f64) -> Self {
+        let whole = ticks as u64;
+        if whole < 1 << 53 && whole as f64 == ticks { Self::Whole(Divisor::new(whole)) } else { Self::Parts(ticks) }
+    }
+
+    /// How many have passed.
+    #[inline]
+    fn passed(self, tick: u64) -> u64 {
+        match self {
+            Self::Whole(ticks) => ticks.of(tick),
+            Self::Parts(ticks) => floor_div(count(tick), ticks),
+        }
     }
 }
 
@@ -154,10 +177,56 @@ impl Schedule for Steps {
 
 /// Python's `a // b` of floats, which goes by the exact remainder: `floor(a / b)` may be one more where the quotient
 /// rounds up to a whole number.
-fn floor_div(a: f64, b: f64) -> f64 {
-    // What fits into whole numbers exactly needs no remainder.
-    if a < 4_503_599_627_370_496.0 && b.fract() == 0.0 {
-        return (a as u64 / b as u64) as f64;
+#[inline]
+fn floor_div(a: f64, b: f64) -> u64 {
+    /// Up to here a product of two numbers is exact as a sum of two, and the quotient as a whole number.
+    const EXACT: f64 = (1_u64 << 52) as f64;
+    let quotient = a / b;
+    if !(quotient < EXACT && b < EXACT) {
+        return ((a - a % b) / b).round() as u64;
     }
-    ((a - a % b) / b).round()
+    let passed = quotient as i64 as u64;
+    let whole = count(passed);
+    // A quotient that was rounded, but not to a whole number, lies between the same whole numbers as the exact one.
+    let rounded_up = quotient == whole && whole > 0.0 && {
+        let (product, error) = exact_product(whole, b);
+        // `a - product` is exact, the two being so near to each other (Sterbenz).
+        a - product < error
+    };
+    passed - u64::from(rounded_up)
+}
+
+/// `a b` as a number and what it lacks (Dekker, "A floating-point technique for extending the available precision",
+/// 1971).
+#[inline]
+fn exact_product(a: f64, b: f64) -> (f64, f64) {
+    const SPLIT: f64 = ((1_u64 << 27) + 1) as f64;
+    let halves = |x: f64| {
+        let high = x * SPLIT - (x * SPLIT - x);
+        (high, x - high)
+    };
+    let product = a * b;
+    let ((a_high, a_low), (b_high, b_low)) = (halves(a), halves(b));
+    (product, a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_counted_as_python_counts_them() {
+        let exact = |a: f64, b: f64| ((a - a % b) / b).round() as u64;
+        let periods = [0.1, 0.3, 0.5, 0.7, 1.0, 1.1, 2.4, 2.5, 3.0, 1.0 / 3.0, 1e-3, 7.7, 123.456, 1e9, 1e300, 1e-300];
+        for period in periods {
+            let ticks = Ticks::new(period);
+            for tick in (0..20_000).chain([999_999, 1 << 32, 1 << 52, (1 << 53) - 1]) {
+                let expected = exact(tick as f64, period);
+                assert_eq!(ticks.passed(tick), expected, "{tick} // {period}");
+                assert_eq!(floor_div(tick as f64, period), expected, "{tick} // {period}");
+            }
+        }
+        // Both quotients round to a whole number; the first one is less.
+        assert_eq!([floor_div(1.0, 0.1), floor_div(6.0, 0.3)], [9, 20]);
+    }
 }

@@ -4,6 +4,7 @@ use strict_config::ConfigError;
 
 use super::cycles::{Settings, Shape};
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
+use crate::math::exp2;
 use crate::port::settings::{Port, settings};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Schedule};
@@ -107,8 +108,9 @@ struct Tanh {
 }
 
 impl Shape for Tanh {
-    fn left(&self, t: f64, of: f64) -> f64 {
-        let u = t / of;
-        0.5 * (1.0 - (self.lb * (1.0 - u) + self.ub * u).tanh())
+    fn left(&self, u: f64) -> f64 {
+        // (1 - tanh z) / 2, without the loss of digits where tanh is near 1.
+        let z = self.lb * (1.0 - u) + self.ub * u;
+        1.0 / (exp2(2.0 * std::f64::consts::LOG2_E * z) + 1.0)
     }
 }

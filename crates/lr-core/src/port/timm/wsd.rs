@@ -3,8 +3,8 @@
 use strict_config::ConfigError;
 
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
+use crate::math::{cosine_weight, count, exp2, log2, power};
 use crate::port::settings::{Port, choice, settings};
-use crate::port::wave;
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
 
@@ -136,7 +136,8 @@ impl Port for WSDLRScheduler {
             let decay_at = end
                 .checked_sub(decay)
                 .ok_or_else(|| ConfigError::not_allowed("decay_t", decay, format!("1 to `t_initial`, {end}")))?;
-            Ok(Wsd { decay_at, decay: decay as f64, timescale, config: self.clone() })
+            let log_ratio = log2(self.decay_ratio);
+            Ok(Wsd { decay_at, decay: decay as f64, timescale, config: self.clone(), log_ratio })
         })
     }
 
@@ -151,41 +152,56 @@ struct Wsd {
     decay: f64,
     timescale: f64,
     config: WSDLRScheduler,
+    /// The logarithm of `decay_ratio` to the base 2.
+    log_ratio: f64,
 }
 
 impl Wsd {
-    fn stable(&self, t: f64) -> f64 {
-        let power = match self.config.stable_fn {
-            StableFn::Constant => return 1.0,
-            StableFn::Rsqrt => 0.5,
-            StableFn::Power => self.config.stable_power,
-        };
-        (1.0 + t / self.timescale).powf(-power)
+    fn stable(&self, tick: u64) -> f64 {
+        let past = || 1.0 + count(tick) / self.timescale;
+        match self.config.stable_fn {
+            StableFn::Constant => 1.0,
+            StableFn::Rsqrt => 1.0 / past().sqrt(),
+            StableFn::Power => power(past(), -self.config.stable_power),
+        }
     }
 
-    fn left(&self, u: f64) -> f64 {
+    /// What is left of the way from the stable rate to the least one.
+    fn left(&self, tick: u64) -> f64 {
+        if tick <= self.decay_at {
+            return 1.0;
+        }
+        let u = (count(tick - self.decay_at) / self.decay).min(1.0);
         match self.config.decay_fn {
             DecayFn::Linear => 1.0 - u,
             DecayFn::OneMinusSqrt => 1.0 - u.sqrt(),
-            DecayFn::Cosine => wave(u),
-            DecayFn::Power => 1.0 - u.powf(self.config.decay_power),
+            DecayFn::Cosine => cosine_weight(u),
+            DecayFn::Power => 1.0 - power(u, self.config.decay_power),
             DecayFn::Exp => {
                 let r = self.config.decay_ratio;
-                ((r.powf(u) - r) / (1.0 - r)).max(0.0)
+                ((exp2(u * self.log_ratio) - r) / (1.0 - r)).max(0.0)
             }
         }
+    }
+
+    #[inline]
+    fn rate(&self, base_lr: f64, stable: f64, left: f64) -> f64 {
+        let lr_min = self.config.lr_min;
+        let stable = (base_lr * stable).max(lr_min);
+        if left == 1.0 { stable } else { lr_min + (stable - lr_min) * left }
     }
 }
 
 impl Schedule for Wsd {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        let lr_min = self.config.lr_min;
-        let stable = (base_lr * self.stable(tick as f64)).max(lr_min);
-        if tick <= self.decay_at {
-            return stable;
+        self.rate(base_lr, self.stable(tick), self.left(tick))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        let (stable, left) = (self.stable(tick), self.left(tick));
+        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
+            *rate = self.rate(*base_lr, stable, left);
         }
-        let u = ((tick - self.decay_at) as f64 / self.decay).min(1.0);
-        lr_min + (stable - lr_min) * self.left(u)
     }
 
     fn phases(&self) -> Vec<Phase> {

@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, divisor, steps};
-use crate::math::scale_all;
+use crate::math::{cosine_weight, count, fraction, scale_all};
 use crate::port::settings::{Port, settings};
 use crate::port::wave;
 use crate::strategy::check;
@@ -55,7 +55,7 @@ struct Wave {
 
 impl Wave {
     fn factor(&self, tick: u64) -> f64 {
-        wave(self.num_cycles * 2.0 * (tick as f64 / self.divisor))
+        wave(self.num_cycles * 2.0 * (count(tick) / self.divisor))
     }
 }
 
@@ -121,8 +121,8 @@ struct Restarts {
 
 impl Restarts {
     fn factor(&self, tick: u64) -> f64 {
-        let progress = tick as f64 / self.divisor;
-        if progress >= 1.0 { 0.0 } else { wave((self.num_cycles * progress).fract()) }
+        let progress = count(tick) / self.divisor;
+        if progress >= 1.0 { 0.0 } else { cosine_weight(fraction(self.num_cycles * progress)) }
     }
 }
 

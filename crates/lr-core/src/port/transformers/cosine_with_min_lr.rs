@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, divisor, steps};
-use crate::math::{ordered, scale_all};
+use crate::math::{count, ordered, scale_all};
 use crate::port::settings::{Port, settings};
 use crate::port::{non_negative, wave};
 use crate::strategy::check;
@@ -151,7 +151,7 @@ struct Wave {
 
 impl Wave {
     fn factor(&self, least: f64, tick: u64) -> f64 {
-        let progress = (tick as f64 + self.offset) / self.divisor;
+        let progress = (count(tick) + self.offset) / self.divisor;
         (wave(self.num_cycles * 2.0 * progress) * (1.0 - least) + least).max(0.0)
     }
 }
@@ -199,10 +199,10 @@ struct Ahead {
 impl Ahead {
     /// The factor during the warm-up.
     fn rise(&self, tick: u64) -> f64 {
-        let warmup = self.warmup as f64;
+        let (tick, warmup) = (count(tick), count(self.warmup));
         match self.start {
-            None => (tick as f64 + 1.0) / warmup,
-            Some(start) => start + (1.0 - start) * tick as f64 / (warmup - 1.0).max(1.0),
+            None => (tick + 1.0) / warmup,
+            Some(start) => start + (1.0 - start) * tick / (warmup - 1.0).max(1.0),
         }
     }
 }

@@ -6,6 +6,7 @@ use strict_config::{ConfigError, Fields};
 use toml::Value;
 
 use super::check_steps;
+use crate::groups::BaseRates;
 use crate::port::settings::{Port, Setting, settings};
 use crate::strategy::check;
 use crate::{
@@ -121,6 +122,7 @@ impl Port for Greedy {
 
     fn schedule(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         Ok(Box::new(GreedySchedule {
+            base_rates: BaseRates::default(),
             groups: Vec::new(),
             since: 0,
             best: self.worst(),
@@ -193,6 +195,8 @@ struct Group {
 #[derive(Debug, Clone)]
 struct GreedySchedule {
     config: Greedy,
+    base_rates: BaseRates,
+    /// One for each distinct base rate, in order.
     groups: Vec<Group>,
     /// From which tick on `rate` holds; before it, `before`.
     since: u64,
@@ -206,6 +210,15 @@ struct GreedySchedule {
 }
 
 impl GreedySchedule {
+    /// The rate for a base rate at a place among the known ones, if it has one.
+    fn rate(&self, place: Option<usize>, base_lr: f64, tick: u64) -> f64 {
+        match place.map(|i| &self.groups[i]) {
+            Some(group) if tick < self.since => group.before,
+            Some(group) => group.rate,
+            None => base_lr,
+        }
+    }
+
     fn change(&mut self, tick: u64, rate: impl Fn(&Group) -> f64) {
         for group in &mut self.groups {
             group.before = group.rate;
@@ -253,10 +266,12 @@ impl GreedySchedule {
 
 impl Schedule for GreedySchedule {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        match self.groups.iter().find(|group| group.base_lr == base_lr) {
-            Some(group) if tick < self.since => group.before,
-            Some(group) => group.rate,
-            None => base_lr,
+        self.rate(self.base_rates.find(base_lr), base_lr, tick)
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        for (group, (rate, base_lr)) in rates.iter_mut().zip(base_lrs).enumerate() {
+            *rate = self.rate(self.base_rates.find_as(group, *base_lr), *base_lr, tick);
         }
     }
 
@@ -265,12 +280,9 @@ impl Schedule for GreedySchedule {
     }
 
     fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        // Groups of the same base rate go the same way.
-        let mut distinct = base_lrs.to_vec();
-        distinct.sort_by(f64::total_cmp);
-        distinct.dedup();
-        let group = |&base_lr: &f64| Group { base_lr, rate: base_lr, before: base_lr };
-        self.groups = distinct.iter().map(group).collect();
+        self.base_rates = BaseRates::new(base_lrs);
+        let group = |base_lr: f64| Group { base_lr, rate: base_lr, before: base_lr };
+        self.groups = self.base_rates.iter().map(group).collect();
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps};
-use crate::math::scale_all;
+use crate::math::{count, scale_all};
 use crate::port::settings::{Port, settings};
 use crate::{Clock, Duration, Interval, Schedule};
 
@@ -58,7 +58,7 @@ struct InverseRoot {
 
 impl InverseRoot {
     fn factor(&self, tick: u64) -> f64 {
-        1.0 / ((tick as f64 + self.timescale) / self.timescale).sqrt()
+        1.0 / ((count(tick) + self.timescale) / self.timescale).sqrt()
     }
 }
 

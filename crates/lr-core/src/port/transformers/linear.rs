@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, divisor, steps};
-use crate::math::scale_all;
+use crate::math::{count, scale_all};
 use crate::port::settings::{Port, settings};
 use crate::{Clock, Duration, Interval, Schedule};
 
@@ -36,18 +36,20 @@ impl Port for Linear {
 
     fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let (warmup, steps) = steps(&self.num_warmup_steps, &self.num_training_steps, clock)?;
-        Ok(Box::new(WarmUpThen { warmup, then: Line { steps } }))
+        Ok(Box::new(WarmUpThen { warmup, then: Line { steps: steps.max(0) as u64, divisor: divisor(steps) } }))
     }
 }
 
 #[derive(Debug, Clone)]
 struct Line {
-    steps: i64,
+    /// Until it is 0; 0 where the warm-up is longer than the run.
+    steps: u64,
+    divisor: f64,
 }
 
 impl Line {
     fn factor(&self, tick: u64) -> f64 {
-        ((self.steps as f64 - tick as f64) / divisor(self.steps)).max(0.0)
+        count(self.steps.saturating_sub(tick)) / self.divisor
     }
 }
 

@@ -29,7 +29,7 @@ pub use warmup_stable_decay::{Shape, WarmupStableDecay};
 
 use strict_config::ConfigError;
 
-use crate::math::scale_all;
+use crate::math::{count, ratio, scale_all};
 use crate::port::hull;
 use crate::{Clock, Duration, Phase, Registry, Schedule};
 
@@ -64,7 +64,7 @@ fn steps(num_warmup_steps: &Duration, num_training_steps: &Duration, clock: &Clo
 
 /// The length of what follows the warm-up as transformers divides by it: at least 1.
 fn divisor(steps: i64) -> f64 {
-    steps.max(1) as f64
+    count(steps.max(1) as u64)
 }
 
 /// A line from 0 to the base rate over `warmup` ticks, then another schedule from its own tick 0.
@@ -76,16 +76,12 @@ struct WarmUpThen<S> {
 
 impl<S: Schedule + Clone + 'static> Schedule for WarmUpThen<S> {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        if tick < self.warmup {
-            base_lr * (tick as f64 / self.warmup as f64)
-        } else {
-            self.then.lr(base_lr, tick - self.warmup)
-        }
+        if tick < self.warmup { base_lr * ratio(tick, self.warmup) } else { self.then.lr(base_lr, tick - self.warmup) }
     }
 
     fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
         if tick < self.warmup {
-            scale_all(base_lrs, tick as f64 / self.warmup as f64, rates);
+            scale_all(base_lrs, ratio(tick, self.warmup), rates);
         } else {
             self.then.lrs(base_lrs, tick - self.warmup, rates);
         }

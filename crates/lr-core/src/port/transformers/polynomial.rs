@@ -3,8 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, steps};
-use crate::math::ordered;
-use crate::port::power;
+use crate::math::{ordered, power, ratio};
 use crate::port::settings::{Port, settings};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Schedule};
@@ -71,18 +70,34 @@ impl Fall {
         let lr_init = self.lr_init.unwrap_or(base_lr);
         if lr_init == base_lr { self.lr_end } else { self.lr_end / lr_init * base_lr }
     }
+
+    /// How much of the way from the first rate to the last is left; `None` at its end.
+    fn left(&self, tick: u64) -> Option<f64> {
+        // A warm-up as long as the run leaves no tick between: the reference divides by zero there.
+        if self.steps <= 0 || tick >= self.steps as u64 {
+            return None;
+        }
+        Some(power(1.0 - ratio(tick, self.steps as u64), self.power))
+    }
+
+    /// The rate of a group with so much of the way left.
+    fn between(&self, base_lr: f64, left: f64) -> f64 {
+        let lr_init = self.lr_init.unwrap_or(base_lr);
+        let rate = (lr_init - self.lr_end) * left + self.lr_end;
+        if lr_init == base_lr { rate.max(0.0) } else { rate / lr_init * base_lr }
+    }
 }
 
 impl Schedule for Fall {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        // A warm-up as long as the run leaves no tick between: the reference divides by zero there.
-        if self.steps <= 0 || tick >= self.steps as u64 {
-            return self.end(base_lr);
+        self.left(tick).map_or_else(|| self.end(base_lr), |left| self.between(base_lr, left))
+    }
+
+    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
+        let left = self.left(tick);
+        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
+            *rate = left.map_or_else(|| self.end(*base_lr), |left| self.between(*base_lr, left));
         }
-        let remaining = 1.0 - tick as f64 / self.steps as f64;
-        let lr_init = self.lr_init.unwrap_or(base_lr);
-        let rate = (lr_init - self.lr_end) * power(remaining, self.power) + self.lr_end;
-        if lr_init == base_lr { rate.max(0.0) } else { rate / lr_init * base_lr }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

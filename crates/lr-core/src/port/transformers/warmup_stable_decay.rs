@@ -2,7 +2,7 @@
 
 use strict_config::ConfigError;
 
-use crate::math::{ordered, scale_all};
+use crate::math::{ordered, ratio, scale_all};
 use crate::port::settings::{Port, choice, settings};
 use crate::port::wave;
 use crate::strategy::check;
@@ -133,11 +133,11 @@ impl Wsd {
 impl Wsd {
     fn factor(&self, tick: u64) -> f64 {
         let part = if tick < self.warmup {
-            self.rise(tick as f64 / self.warmup as f64)
+            self.rise(ratio(tick, self.warmup))
         } else if tick < self.decay_at {
             return 1.0;
         } else if tick - self.decay_at < self.decay {
-            self.fall((tick - self.decay_at) as f64 / self.decay as f64)
+            self.fall(ratio(tick - self.decay_at, self.decay))
         } else {
             return self.least;
         };

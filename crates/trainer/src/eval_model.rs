@@ -1,0 +1,56 @@
+//! The model to evaluate and keep, where it is not the one that is trained.
+//!
+//! Schedule-Free optimizers train at one point and answer with another, a running average. A model with batch norm
+//! carries statistics of the activations at the trained point; at the average they are measured anew.
+
+use burn::{
+    module::{Module, ModuleVisitor},
+    train::TrainStep,
+};
+use optim_adaptive::AdaptiveOptimizer;
+
+use crate::{TrainError, data::Source, step::LearnerModel};
+
+/// Batches that batch norm's running statistics are measured on. burn averages them with a decay of 0.9 by default, so
+/// what was there before weighs `0.9^100`, below 1e-4, afterwards.
+const BATCHES: usize = 100;
+
+/// The model with the parameters to evaluate, in training mode: for a Schedule-Free optimizer its averages, with batch
+/// norm's running statistics re-estimated on `data`; for every other optimizer the model as it is.
+///
+/// Neither `model` nor `optimizer` is changed.
+///
+/// # Errors
+/// A batch that `data` could not produce.
+pub fn eval_model<M: LearnerModel>(
+    model: &M,
+    optimizer: &AdaptiveOptimizer,
+    data: &dyn Source<<M as TrainStep>::Input>,
+) -> Result<M, TrainError> {
+    if !optimizer.has_eval_params() {
+        return Ok(model.clone());
+    }
+    // A clone would share the running statistics with its original; this way round they are copied.
+    let averaged = optimizer.eval_params(model.valid().train());
+    if has_batch_norm(&averaged) && data.batches() > 0 {
+        let batches = (0..).flat_map(|epoch| data.epoch(epoch, 0)).take(BATCHES);
+        for batch in batches {
+            // burn updates the statistics in the forward pass of training; the gradients are dropped.
+            let _ = TrainStep::step(&averaged, batch?.input);
+        }
+    }
+    Ok(averaged)
+}
+
+/// Whether a model keeps running statistics of activations.
+fn has_batch_norm<M: Module>(model: &M) -> bool {
+    struct Find(bool);
+    impl ModuleVisitor for Find {
+        fn enter_module(&mut self, _name: &str, container_type: &str) {
+            self.0 |= container_type.contains("BatchNorm");
+        }
+    }
+    let mut find = Find(false);
+    model.visit(&mut find);
+    find.0
+}
