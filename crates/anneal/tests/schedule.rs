@@ -132,3 +132,22 @@ fn a_whole_config_knows_its_own_length_and_rate() {
     assert_eq!((rows.len(), &rows[0]["lr"]), (30, &json!([0.1])));
     assert!((rows[15]["lr"][0].as_f64().expect("a rate") - 0.05).abs() < 1e-15);
 }
+
+#[test]
+fn groups_are_columns() {
+    let text = common::SMALL.to_owned()
+        + "[[groups]]\nparams = '*.bias'\nlr_scale = 2.0\n\
+           [[groups]]\nparams = 'fc1.*'\nschedule = { type = 'exponential', gamma = 0.1 }\n";
+    let dir = folder(&[("groups.toml", &text)]);
+    let ran = anneal(dir.path(), &["schedule", "groups.toml", "--format", "jsonl"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let rows = rows(&ran.out);
+    let expected = [[1e-3, 2e-3, 1e-3], [5e-4, 1e-3, 1e-4], [2.5e-4, 5e-4, 1e-5]];
+    assert_eq!(rows.len(), expected.len());
+    for (row, expected) in rows.iter().zip(expected) {
+        for (lr, expected) in row["lr"].as_array().expect("rates").iter().zip(expected) {
+            assert!((lr.as_f64().expect("a rate") - expected).abs() < 1e-15, "{row}");
+        }
+        assert_eq!(row["lr"].as_array().map(Vec::len), Some(3));
+    }
+}

@@ -161,7 +161,13 @@ impl fmt::Display for Problem {
             Self::UnknownName { kind, found, nearest, known } => {
                 write!(f, "there is no {kind} `{found}`")?;
                 did_you_mean(f, nearest)?;
-                write!(f, " (known: {})", known.join(", "))
+                // All names that exist can be more than a person wants to read in an error.
+                const SHOWN: usize = 24;
+                let shown = known.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+                match known.len().saturating_sub(SHOWN) {
+                    0 => write!(f, " (known: {shown})"),
+                    more => write!(f, " (known: {shown}, and {more} more)"),
+                }
             }
             Self::Missing { expected } => write!(f, "missing; expected {expected}"),
             Self::WrongType { expected, found } => write!(f, "expected {expected}, found {found}"),

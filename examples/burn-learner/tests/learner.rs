@@ -20,14 +20,14 @@ use common::{Event, Log, Recorded, STEPS_PER_EPOCH, Training, carry};
 
 const EPOCHS: usize = 8;
 /// The epoch after which trainings are taken up again.
-const CUT: usize = 4;
+const CUT: usize = 5;
 const BASE_LR: f64 = 0.5;
 
 /// Reactive schedules that react within a few epochs: a loss that is not at once reduced to almost nothing is bad.
 const REACTIVE: [&str; 7] = [
     "type = 'reduce_on_plateau'\nfactor = 0.5\npatience = 0\nthreshold = 0.99",
     "type = 'reduce_on_plateau'\nfactor = 0.8\npatience = 0\nthreshold = 0.99\nwarmup = { duration = '1ep' }",
-    "type = 'timm/PlateauLRScheduler'\nmode = 'min'\ndecay_rate = 0.5\npatience_t = 0\nthreshold = 0.99\nwarmup_t = 2",
+    "type = 'timm/PlateauLRScheduler'\nmode = 'min'\ndecay_rate = 0.5\npatience_t = 0\nthreshold = 0.99\nwarmup_t = 1",
     "type = 'transformers/reduce_lr_on_plateau'\nfactor = 0.5\npatience = 1\nthreshold = 0.99",
     "type = 'ignite/ReduceLROnPlateauScheduler'\nmetric_name = 'loss'\nfactor = 0.5\npatience = 1\nthreshold = 0.99",
     "type = 'transformers/greedy'\nfactor = 0.9\npatience = 1\nsmooth = true\nwindow_size = 3",
@@ -302,11 +302,7 @@ fn another_optimizers_record_leaves_fresh_state_or_is_taken_where_the_names_agre
 #[test]
 fn a_wrong_record_leaves_the_fresh_schedule_is_logged_and_refused_by_try_load() {
     let text = "type = 'step'\nstep_size = 2\ngamma = 0.5";
-    let of_strategy = |error: &StateError| matches!(error, StateError::OtherStrategy { .. });
-    let of_config = |error: &StateError| matches!(error, StateError::OtherConfig { .. });
-    let cases: [(&str, fn(&StateError) -> bool); 2] =
-        [("type = 'exponential'\ngamma = 0.5", of_strategy), ("type = 'step'\nstep_size = 3\ngamma = 0.5", of_config)];
-    for (other, refusal) in cases {
+    for other in ["type = 'exponential'\ngamma = 0.5", "type = 'step'\nstep_size = 3\ngamma = 0.5"] {
         let [dir, fresh] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
         train(dir.path(), None, schedule(other));
         carry(dir.path(), CUT, fresh.path());
@@ -315,7 +311,11 @@ fn a_wrong_record_leaves_the_fresh_schedule_is_logged_and_refused_by_try_load() 
         let record =
             LrSchedulerRecord::load(fresh.path().join(format!("checkpoint/scheduler-{CUT}.bpk"))).expect("a record");
         let error = schedule(text).try_load(&record.record("0")).expect_err(other);
-        assert!(refusal(&error), "{error}");
+        if other.contains("exponential") {
+            assert!(matches!(error, StateError::OtherStrategy { .. }), "{error}");
+        } else {
+            assert!(matches!(error, StateError::OtherConfig { .. }), "{error}");
+        }
 
         let log = fresh.path().join("errors.log");
         let file = std::fs::File::create(&log).expect("a file");

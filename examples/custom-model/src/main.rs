@@ -3,11 +3,7 @@
 //! `cargo run --release -p example-custom-model -- [epochs]`
 
 use anneal::{prelude::*, vision::Augment};
-use burn::{
-    module::Module,
-    nn,
-    tensor::{Device, Tensor, activation::relu},
-};
+use burn::{module::Module, nn, tensor::Device, tensor::activation::relu};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,7 +18,7 @@ struct Net {
 impl Net {
     fn forward(&self, batch: ImageBatch) -> ClassificationOutput {
         let hidden = relu(self.hidden.forward(batch.images.flatten::<2>(1, 3)));
-        let logits: Tensor<2> = self.out.forward(hidden);
+        let logits = self.out.forward(hidden);
         let loss = nn::loss::CrossEntropyLossConfig::new().init(&logits.device());
         ClassificationOutput::new(loss.forward(logits.clone(), batch.targets.clone()), logits, batch.targets)
     }
@@ -68,10 +64,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let train = loader(&digits.train, 32, device.clone())?.shuffled(1).workers(1);
     let test = loader(&digits.test, 360, device.clone().inner())?;
 
-    let model =
-        Net { hidden: nn::LinearConfig::new(64, 64).init(&device), out: nn::LinearConfig::new(64, 10).init(&device) };
+    let layer = |inputs, outputs| nn::LinearConfig::new(inputs, outputs).init(&device);
+    let model = Net { hidden: layer(64, 64), out: layer(64, 10) };
     let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 3e-3")?;
-    let schedule = Scheduler::custom(InverseSquareRoot, Interval::Epoch, train.batches() as u64, vec![optimizer.lr()])?;
+    let schedule = Scheduler::custom(InverseSquareRoot, Interval::Epoch, train.batches() as u64, vec![3e-3])?;
     let fitted = Trainer::new(TrainConfig::epochs(epochs))
         .metric(AccuracyMetric::new())
         .callback(Progress::new())

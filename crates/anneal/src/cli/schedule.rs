@@ -25,6 +25,8 @@ struct Read {
     /// Where the schedule's fields stand in the file.
     path: &'static str,
     base_lrs: Vec<f64>,
+    /// Groups with a schedule of their own: where it stands, what it is, its base rate.
+    groups: Vec<(String, ScheduleConfig, f64)>,
     length: PreviewLength,
 }
 
@@ -36,12 +38,18 @@ pub(super) fn schedule(args: &ScheduleArgs) -> Result<Ended, Error> {
         .map(|file| {
             let read = read(file, args)?;
             let label = label(file, &args.files);
-            Preview::new(&label, &read.config, read.path, read.base_lrs, read.length, metrics.as_deref()).map_err(
-                |error| match error {
-                    Error::Setting(error) => read.document.locate(*error).into(),
-                    other => other,
-                },
-            )
+            let preview = |read: &Read| {
+                let lrs = read.base_lrs.clone();
+                let mut preview = Preview::new(&label, &read.config, read.path, lrs, read.length, metrics.as_deref())?;
+                for (path, config, lr) in &read.groups {
+                    preview.add_group(config, path, *lr, read.length)?;
+                }
+                Ok(preview)
+            };
+            preview(&read).map_err(|error| match error {
+                Error::Setting(error) => read.document.locate(*error).into(),
+                other => other,
+            })
         })
         .collect::<Result<Vec<_>, Error>>()?;
     let chart = Preview::chart(&previews);
@@ -69,6 +77,7 @@ fn read(file: &Path, args: &ScheduleArgs) -> Result<Read, Error> {
         _ if sections.contains_key("type") => Some((sections, "")),
         _ => None,
     };
+    let mut groups = Vec::new();
     let (config, path, base_lrs, length) = if let Some((table, path)) = alone {
         let config = ScheduleConfig::from_table_with(table, path, &registry).map_err(|error| document.locate(error))?;
         (config, path, vec![1.0], given)
@@ -76,10 +85,14 @@ fn read(file: &Path, args: &ScheduleArgs) -> Result<Read, Error> {
         let whole = Config::from_document(&document, &registry)?;
         let length = if given == PreviewLength::default() { of_run(&whole)? } else { given };
         let base_lrs = base_lrs(&whole);
+        let lr = args.base_lr.first().copied().unwrap_or_else(|| whole.optimizer.lr());
+        groups.extend(whole.groups.iter().enumerate().filter_map(|(i, (group, schedule))| {
+            Some((format!("groups[{i}].schedule"), schedule?.clone(), lr * group.lr_scale))
+        }));
         (whole.schedule, "schedule", base_lrs, length)
     };
     let base_lrs = if args.base_lr.is_empty() { base_lrs } else { args.base_lr.clone() };
-    Ok(Read { document, config, path, base_lrs, length })
+    Ok(Read { document, config, path, base_lrs, groups, length })
 }
 
 /// The optimizer's rate, and that of each group under the same schedule.

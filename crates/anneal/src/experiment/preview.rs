@@ -133,6 +133,53 @@ impl Preview {
         Ok(Self { label: label.to_owned(), interval: config.interval(), rows, phases })
     }
 
+    /// Adds a column: a parameter group with a schedule of its own, looked at where the rows are. `length` is that of
+    /// the rows.
+    ///
+    /// # Errors
+    /// A schedule that cannot be built; a reactive one; another interval where the steps per epoch are not known.
+    pub fn add_group(
+        &mut self,
+        config: &ScheduleConfig,
+        path: &str,
+        base_lr: f64,
+        length: PreviewLength,
+    ) -> Result<(), Error> {
+        let (horizon, _) = length.resolve(self.interval)?;
+        let scheduler = Scheduler::new(
+            config.build(&horizon, path)?,
+            config.type_name(),
+            &config.fingerprint(),
+            config.interval(),
+            horizon.steps_per_epoch().unwrap_or(1),
+            vec![base_lr],
+        )?;
+        if scheduler.is_reactive() {
+            return Err(Error::Usage(format!(
+                "{path}: a group under a reactive schedule cannot be shown beside others"
+            )));
+        }
+        let steps_per_row = match (self.interval, config.interval(), horizon.steps_per_epoch()) {
+            (own, other, _) if own == other => None,
+            (Interval::Epoch, _, Some(steps)) => Some(steps),
+            (Interval::Step, _, Some(_)) => Some(1),
+            (.., None) => {
+                let message = format!("{path}: another interval than the base schedule's: say --steps-per-epoch K");
+                return Err(Error::Usage(message));
+            }
+        };
+        for row in &mut self.rows {
+            row.lr.push(match steps_per_row {
+                None => scheduler.lr_at_tick(0, row.tick),
+                Some(steps) => scheduler.lr(0, row.tick * steps),
+            });
+            if let Some(momenta) = &mut row.momentum {
+                momenta.extend(momenta.first().copied());
+            }
+        }
+        Ok(())
+    }
+
     /// One curve per group.
     fn curves(&self) -> Vec<ScheduleCurve> {
         let ticks: Vec<f64> = self.rows.iter().map(|row| row.tick as f64).collect();

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::Table;
 
-use crate::math::{power, ratio, scale_all, scaled};
+use crate::math::{Exponent, ratio, scale_all, scaled};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -66,22 +66,22 @@ impl Strategy for Polynomial {
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let ticks = self.total_iters.ticks("total_iters", 0, clock)?;
-        Ok(Box::new(Power { ticks, power: self.power }))
+        Ok(Box::new(Power { ticks, power: Exponent::new(self.power) }))
     }
 }
 
 #[derive(Debug, Clone)]
 struct Power {
     ticks: u64,
-    power: f64,
+    power: Exponent,
 }
 
 impl Power {
     fn factor(&self, tick: u64) -> f64 {
-        if self.ticks == 0 || self.power == 0.0 {
+        if self.ticks == 0 {
             return 1.0;
         }
-        power(ratio(self.ticks - tick.min(self.ticks), self.ticks), self.power)
+        self.power.of(ratio(self.ticks - tick.min(self.ticks), self.ticks))
     }
 }
 
@@ -99,6 +99,6 @@ impl Schedule for Power {
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
-        Some((if self.ticks == 0 || self.power == 0.0 { base_lr } else { 0.0 }, base_lr))
+        Some((if self.ticks == 0 || matches!(self.power, Exponent::Zero) { base_lr } else { 0.0 }, base_lr))
     }
 }

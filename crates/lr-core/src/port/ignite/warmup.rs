@@ -88,46 +88,45 @@ struct Warmed {
 }
 
 impl Warmed {
-    /// The rate the warm-up leads to, and the tick at which the schedule behind it starts.
-    fn end(&self, base_lr: f64) -> (f64, u64) {
-        let first = self.then.lr(base_lr, 0);
-        let end = match self.end {
+    /// The rate the warm-up leads to.
+    fn end(&self, base_lr: f64) -> f64 {
+        match self.end {
             End::Value(value) => value,
             End::Base => base_lr,
-            End::First => first,
-        };
+            End::First => self.then.lr(base_lr, 0),
+        }
+    }
+
+    /// The tick at which the schedule behind the warm-up starts.
+    fn starts(&self, base_lr: f64) -> u64 {
+        if let End::First = self.end {
+            return self.last;
+        }
+        let (first, end) = (self.then.lr(base_lr, 0), self.end(base_lr));
         let same = (first - end).abs() <= 1e-14 * first.abs().max(end.abs());
-        (end, if same { self.last } else { self.last + 1 })
+        if same { self.last } else { self.last + 1 }
     }
 }
 
 impl Schedule for Warmed {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        if tick > self.last + 1 {
-            let (_, starts) = self.end(base_lr);
-            return self.then.lr(base_lr, tick - starts);
+        if tick >= self.last {
+            let starts = self.starts(base_lr);
+            if tick >= starts {
+                return self.then.lr(base_lr, tick - starts);
+            }
         }
-        let (end, starts) = self.end(base_lr);
-        if tick >= starts {
-            return self.then.lr(base_lr, tick - starts);
-        }
-        self.start + (end - self.start) * count(tick) / count(self.last)
+        self.start + (self.end(base_lr) - self.start) * count(tick) / count(self.last)
     }
 
     fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        // Groups for which the schedule has started at the same tick go on together.
-        let mut from = 0;
-        while let Some(base_lr) = base_lrs.get(from) {
-            let (_, starts) = self.end(*base_lr);
-            if tick < starts {
-                rates[from] = self.lr(*base_lr, tick);
-                from += 1;
-                continue;
-            }
-            let others = base_lrs[from..].iter().take_while(|base_lr| self.end(**base_lr).1 == starts);
-            let to = from + others.count();
-            self.then.lrs(&base_lrs[from..to], tick - starts, &mut rates[from..to]);
-            from = to;
+        if let End::First = self.end
+            && tick >= self.last
+        {
+            return self.then.lrs(base_lrs, tick - self.last, rates);
+        }
+        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
+            *rate = self.lr(*base_lr, tick);
         }
     }
 
@@ -142,7 +141,7 @@ impl Schedule for Warmed {
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
-        let (end, _) = self.end(base_lr);
+        let end = self.end(base_lr);
         Some(hull(hull((self.start, self.start), (end, end)), self.then.bounds(base_lr)?))
     }
 

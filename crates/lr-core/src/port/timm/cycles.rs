@@ -2,7 +2,7 @@
 
 use strict_config::ConfigError;
 
-use crate::math::{Divisor, Powers, count, ordered, reached, scaled};
+use crate::math::{Divisor, Powers, count, ordered, ratio, reached, scaled};
 use crate::strategy::check;
 use crate::{Clock, Duration, Phase, Schedule};
 
@@ -42,10 +42,10 @@ struct Cycle {
 }
 
 impl Cycle {
-    /// The part of it that has passed at a tick.
+    /// The factor, and the part of the cycle that has passed at a tick.
     #[inline]
-    fn part(&self, tick: u64) -> f64 {
-        ((count(tick) - self.start) / self.length).clamp(0.0, 1.0)
+    fn at(&self, tick: u64) -> (f64, f64) {
+        (self.decay, ((count(tick) - self.start) / self.length).clamp(0.0, 1.0))
     }
 }
 
@@ -134,20 +134,20 @@ impl<F> Cycles<F> {
         table
     }
 
-    /// The cycle that `tick` lies in; `None` behind the last one.
+    /// The factor of the first rate of the cycle that `tick` lies in, and the part of it that has passed; `None` behind
+    /// the last one.
     #[inline]
-    fn at(&self, tick: u64) -> Option<Cycle> {
+    fn at(&self, tick: u64) -> Option<(f64, f64)> {
+        let first = self.t_initial.get();
         match &self.table {
+            None if tick < first => (self.cycle_limit > 0).then(|| (1.0, ratio(tick, first))),
+            None if self.cycle_limit == 1 => None,
             None => {
                 let (number, passed) = self.t_initial.with_rest(tick);
-                (number < self.cycle_limit).then(|| Cycle {
-                    start: count(tick - passed),
-                    length: count(self.t_initial.get()),
-                    decay: self.decays.of(number),
-                })
+                (number < self.cycle_limit).then(|| (self.decays.of(number), ratio(passed, first)))
             }
-            Some(table) if tick < table.until => Some(table.cycles[reached(&table.from, tick) - 1]),
-            Some(_) => self.number(tick).map(|number| self.numbered(number)),
+            Some(table) if tick < table.until => Some(table.cycles[reached(&table.from, tick) - 1].at(tick)),
+            Some(_) => self.number(tick).map(|number| self.numbered(number).at(tick)),
         }
     }
 
@@ -160,12 +160,12 @@ impl<F> Cycles<F> {
 
 impl<F: Shape> Schedule for Cycles<F> {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        let Some(cycle) = self.at(tick) else { return self.lr_min };
-        self.lr_min + (scaled(base_lr, cycle.decay) - self.lr_min) * self.shape.left(cycle.part(tick))
+        let Some((decay, passed)) = self.at(tick) else { return self.lr_min };
+        self.lr_min + (scaled(base_lr, decay) - self.lr_min) * self.shape.left(passed)
     }
 
     fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        let (decay, left) = self.at(tick).map_or((0.0, 0.0), |cycle| (cycle.decay, self.shape.left(cycle.part(tick))));
+        let (decay, left) = self.at(tick).map_or((0.0, 0.0), |(decay, passed)| (decay, self.shape.left(passed)));
         for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
             *rate = self.lr_min + (scaled(*base_lr, decay) - self.lr_min) * left;
         }

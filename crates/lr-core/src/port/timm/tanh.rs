@@ -91,7 +91,8 @@ impl Port for TanhLRScheduler {
     }
 
     fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        let tanh = Tanh { lb: self.lb, ub: self.ub };
+        const TWICE: f64 = 2.0 * std::f64::consts::LOG2_E;
+        let tanh = Tanh { from: TWICE * self.lb, change: TWICE * (self.ub - self.lb) };
         let target = if self.warmup_prefix { Target::Base } else { Target::Main };
         self.common().around(clock, target, |clock| self.cycles().with(clock, tanh))
     }
@@ -103,14 +104,14 @@ impl Port for TanhLRScheduler {
 
 #[derive(Debug, Clone)]
 struct Tanh {
-    lb: f64,
-    ub: f64,
+    /// The argument at the start and what is added to it until the end, for a power of 2 in place of the square of `e`.
+    from: f64,
+    change: f64,
 }
 
 impl Shape for Tanh {
     fn left(&self, u: f64) -> f64 {
-        // (1 - tanh z) / 2, without the loss of digits where tanh is near 1.
-        let z = self.lb * (1.0 - u) + self.ub * u;
-        1.0 / (exp2(2.0 * std::f64::consts::LOG2_E * z) + 1.0)
+        // (1 - tanh z) / 2 is 1 / (e^2z + 1), which loses no digits where tanh is near 1.
+        1.0 / (exp2(self.from + self.change * u) + 1.0)
     }
 }

@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::math::{cosine_weight, count, exp2, log2, power};
+use crate::math::{Exponent, cosine_weight, count, exp2, log2};
 use crate::port::settings::{Port, choice, settings};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
@@ -137,7 +137,15 @@ impl Port for WSDLRScheduler {
                 .checked_sub(decay)
                 .ok_or_else(|| ConfigError::not_allowed("decay_t", decay, format!("1 to `t_initial`, {end}")))?;
             let log_ratio = log2(self.decay_ratio);
-            Ok(Wsd { decay_at, decay: decay as f64, timescale, config: self.clone(), log_ratio })
+            Ok(Wsd {
+                decay_at,
+                decay: decay as f64,
+                timescale,
+                config: self.clone(),
+                stable_power: Exponent::new(-self.stable_power),
+                decay_power: Exponent::new(self.decay_power),
+                log_ratio,
+            })
         })
     }
 
@@ -152,6 +160,8 @@ struct Wsd {
     decay: f64,
     timescale: f64,
     config: WSDLRScheduler,
+    stable_power: Exponent,
+    decay_power: Exponent,
     /// The logarithm of `decay_ratio` to the base 2.
     log_ratio: f64,
 }
@@ -162,7 +172,7 @@ impl Wsd {
         match self.config.stable_fn {
             StableFn::Constant => 1.0,
             StableFn::Rsqrt => 1.0 / past().sqrt(),
-            StableFn::Power => power(past(), -self.config.stable_power),
+            StableFn::Power => self.stable_power.of(past()),
         }
     }
 
@@ -176,7 +186,7 @@ impl Wsd {
             DecayFn::Linear => 1.0 - u,
             DecayFn::OneMinusSqrt => 1.0 - u.sqrt(),
             DecayFn::Cosine => cosine_weight(u),
-            DecayFn::Power => 1.0 - power(u, self.config.decay_power),
+            DecayFn::Power => 1.0 - self.decay_power.of(u),
             DecayFn::Exp => {
                 let r = self.config.decay_ratio;
                 ((exp2(u * self.log_ratio) - r) / (1.0 - r)).max(0.0)

@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, steps};
-use crate::math::{ordered, power, ratio};
+use crate::math::{Exponent, ordered, ratio};
 use crate::port::settings::{Port, settings};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Schedule};
@@ -51,7 +51,10 @@ impl Port for Polynomial {
 
     fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let (warmup, steps) = steps(&self.num_warmup_steps, &self.num_training_steps, clock)?;
-        Ok(Box::new(WarmUpThen { warmup, then: Fall { steps, lr_end: self.lr_end, power: self.power, lr_init: None } }))
+        Ok(Box::new(WarmUpThen {
+            warmup,
+            then: Fall { steps, lr_end: self.lr_end, power: Exponent::new(self.power), lr_init: None },
+        }))
     }
 }
 
@@ -59,7 +62,7 @@ impl Port for Polynomial {
 struct Fall {
     steps: i64,
     lr_end: f64,
-    power: f64,
+    power: Exponent,
     /// The first group's base rate; until it is bound, each rate stands for itself.
     lr_init: Option<f64>,
 }
@@ -77,7 +80,7 @@ impl Fall {
         if self.steps <= 0 || tick >= self.steps as u64 {
             return None;
         }
-        Some(power(1.0 - ratio(tick, self.steps as u64), self.power))
+        Some(self.power.of(1.0 - ratio(tick, self.steps as u64)))
     }
 
     /// The rate of a group with so much of the way left.
