@@ -142,6 +142,9 @@ impl fmt::Display for ConfigError {
     }
 }
 
+/// All names that exist can be more than a person wants to read in an error.
+const SHOWN: usize = 24;
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let did_you_mean = |f: &mut fmt::Formatter<'_>, nearest: &Option<String>| match nearest {
@@ -161,8 +164,6 @@ impl fmt::Display for Problem {
             Self::UnknownName { kind, found, nearest, known } => {
                 write!(f, "there is no {kind} `{found}`")?;
                 did_you_mean(f, nearest)?;
-                // All names that exist can be more than a person wants to read in an error.
-                const SHOWN: usize = 24;
                 let shown = known.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
                 match known.len().saturating_sub(SHOWN) {
                     0 => write!(f, " (known: {shown})"),

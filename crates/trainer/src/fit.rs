@@ -1,13 +1,6 @@
 //! The loop.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::sync::{Arc, atomic::AtomicBool};
 
 use burn::{
     module::Module,
@@ -19,14 +12,12 @@ use burn::{
 use optim_adaptive::AdaptiveOptimizer;
 
 use crate::{
-    Callback, EarlyStopping, EpochEvent, EpochSummary, FitReport, Flow, OnNonFinite, Rates, RunInfo, StepEvent,
-    StopReason, TrainConfig, TrainError,
-    checkpoint::{self, Checkpoint, RunState},
-    data::{Batch, Source},
-    eval_model::eval_model,
-    metrics::{self, Mean, Meters, Plugged},
-    report::PhaseTimes,
-    step::{LearnerModel, Window, seed_step},
+    Callback, FitReport, Rates, TrainConfig, TrainError,
+    checkpoint::Checkpoint,
+    data::Source,
+    metrics::{Meters, Plugged},
+    run::Run,
+    step::LearnerModel,
 };
 
 /// Trains models.
@@ -38,11 +29,11 @@ use crate::{
 ///     validate, feed the reactive schedules, tell the callbacks, checkpoint
 /// ```
 pub struct Trainer<M: LearnerModel> {
-    config: TrainConfig,
-    train_meters: Meters<<M as TrainStep>::Output>,
-    valid_meters: Meters<<M as InferenceStep>::Output>,
-    callbacks: Vec<Box<dyn Callback>>,
-    interrupt: Arc<AtomicBool>,
+    pub(crate) config: TrainConfig,
+    pub(crate) train_meters: Meters<<M as TrainStep>::Output>,
+    pub(crate) valid_meters: Meters<<M as InferenceStep>::Output>,
+    pub(crate) callbacks: Vec<Box<dyn Callback>>,
+    pub(crate) interrupt: Arc<AtomicBool>,
     resume: Option<Checkpoint>,
 }
 
@@ -61,6 +52,16 @@ pub struct Fitted<M> {
 }
 
 impl<M: Module> Fitted<M> {
+    pub(crate) fn new(
+        model: M,
+        averaged: Option<M>,
+        optimizer: AdaptiveOptimizer,
+        rates: Rates,
+        report: FitReport,
+    ) -> Self {
+        Self { model, averaged, optimizer, rates, report }
+    }
+
     /// The model with the parameters to evaluate and keep: Schedule-Free's averages, with batch norm's statistics
     /// re-estimated; the trained ones for every other optimizer.
     pub fn eval_model(&self) -> &M {
@@ -174,354 +175,5 @@ impl<M: LearnerModel> Trainer<M> {
             Some(monitor) => Err(TrainError::UnknownMonitor { monitor, known }),
             None => Ok(()),
         }
-    }
-}
-
-/// A run under way.
-struct Run<'t, M: LearnerModel> {
-    trainer: &'t mut Trainer<M>,
-    model: Option<M>,
-    optimizer: AdaptiveOptimizer,
-    rates: Rates,
-    state: RunState,
-    window: Window<M>,
-    window_loss: Mean,
-    window_unread: bool,
-    last_metrics: BTreeMap<String, f64>,
-    batches: usize,
-    total_steps: u64,
-    total_epochs: u64,
-    parameters: usize,
-    data_fingerprint: String,
-    stopped: Option<StopReason>,
-    times: PhaseTimes,
-    began: Instant,
-    epoch_began: Instant,
-    items_here: u64,
-    resumed_from: Option<u64>,
-    saved_at: Option<u64>,
-}
-
-impl<'t, M> Run<'t, M>
-where
-    M: LearnerModel,
-    <M as TrainStep>::Output: Adaptor<LossInput>,
-    <M as InferenceStep>::Output: Adaptor<LossInput>,
-{
-    fn start(
-        trainer: &'t mut Trainer<M>,
-        model: M,
-        optimizer: AdaptiveOptimizer,
-        rates: Rates,
-        train: &dyn Source<<M as TrainStep>::Input>,
-        resume: Option<Checkpoint>,
-    ) -> Result<Self, TrainError> {
-        let batches = train.batches();
-        if batches == 0 {
-            return Err(TrainError::NoData);
-        }
-        let mut run = Self {
-            total_steps: trainer.config.total_steps(batches),
-            total_epochs: trainer.config.total_epochs(batches),
-            trainer,
-            model: None,
-            optimizer,
-            rates,
-            state: RunState::default(),
-            window: Window::new(),
-            window_loss: Mean::default(),
-            window_unread: false,
-            last_metrics: BTreeMap::new(),
-            parameters: model.num_params(),
-            batches,
-            data_fingerprint: train.fingerprint(),
-            stopped: None,
-            times: PhaseTimes::default(),
-            began: Instant::now(),
-            epoch_began: Instant::now(),
-            items_here: 0,
-            resumed_from: None,
-            saved_at: None,
-        };
-        let model = match resume {
-            None => model,
-            Some(checkpoint) => run.restore(model, &checkpoint)?,
-        };
-        let info = RunInfo {
-            epochs: run.total_epochs,
-            total_steps: run.total_steps,
-            steps_per_epoch: run.trainer.config.steps_per_epoch(batches),
-            items: train.items(),
-            steps_done: run.state.step,
-            parameters: run.parameters,
-        };
-        run.model = Some(model);
-        for callback in &mut run.trainer.callbacks {
-            callback.on_start(&info)?;
-        }
-        Ok(run)
-    }
-
-    fn restore(&mut self, model: M, checkpoint: &Checkpoint) -> Result<M, TrainError> {
-        checkpoint.check("configuration", &self.trainer.config.fingerprint, |state| &state.config)?;
-        checkpoint.check("training data", &self.data_fingerprint, |state| &state.data)?;
-        let model = checkpoint.model(model)?;
-        checkpoint.optimizer(&mut self.optimizer)?;
-        checkpoint.rates(&mut self.rates)?;
-        self.state = checkpoint.state().clone();
-        self.resumed_from = Some(self.state.step);
-        self.saved_at = Some(self.state.step);
-        Ok(model)
-    }
-
-    fn next_batch<T>(&mut self, batches: &mut dyn Iterator<Item = T>) -> Option<T> {
-        let waited = Instant::now();
-        let batch = batches.next();
-        self.times.data += waited.elapsed().as_secs_f64();
-        batch
-    }
-
-    /// The model between two updates. It is only ever absent inside [`update`](Self::update).
-    fn model(&self) -> Result<&M, TrainError> {
-        self.model.as_ref().ok_or(TrainError::NoData)
-    }
-
-    fn forward_backward(&mut self, batch: Batch<<M as TrainStep>::Input>) -> Result<(), TrainError> {
-        let began = Instant::now();
-        let step = self.state.step;
-        let model = self.model.as_ref().ok_or(TrainError::NoData)?;
-        if let Some(device) = model.devices().first() {
-            seed_step(device, self.trainer.config.seed, step, self.window.batches());
-        }
-        let output = TrainStep::step(model, batch.input);
-        self.window.add(model, output.grads);
-        self.state.batch += 1;
-        self.state.items += batch.items;
-        self.items_here += batch.items as u64;
-        let looked_at = (step + 1).is_multiple_of(self.trainer.config.check_every.max(1)) || self.is_logged(step + 1);
-        if looked_at {
-            let loss = metrics::loss_of(&output.item)?;
-            self.window_loss.add(loss, batch.items);
-            // A skipped step leaves no trace in the epoch's mean.
-            if loss.is_finite() {
-                self.state.epoch_loss.add(loss, batch.items);
-            }
-        } else {
-            self.window_unread = true;
-        }
-        if self.window_is_full() && self.is_logged(step + 1) {
-            for meter in &mut self.trainer.train_meters {
-                let value = meter.once(&output.item)?;
-                self.last_metrics.insert(meter.key().to_owned(), value);
-            }
-        }
-        // The output holds the graph, and the graph the parameters: gone now, the update can work in place.
-        drop(output.item);
-        self.times.model += began.elapsed().as_secs_f64();
-        Ok(())
-    }
-
-    fn window_is_full(&self) -> bool {
-        self.window.batches() >= self.trainer.config.accumulate.max(1) || self.state.batch >= self.batches
-    }
-
-    fn is_logged(&self, step: u64) -> bool {
-        step.is_multiple_of(self.trainer.config.log_every.max(1)) || step == self.total_steps || step == 1
-    }
-
-    fn update(&mut self) -> Result<(), TrainError> {
-        let began = Instant::now();
-        let step = self.state.step;
-        let config = &self.trainer.config;
-        let loss = self.window_loss.value();
-        self.state.lr = self.rates.base(step);
-        self.state.momentum = self.rates.momentum(step);
-        self.state.skipped = loss.is_some_and(|loss| !loss.is_finite());
-        if let (true, Some(loss)) = (self.state.skipped, loss) {
-            if config.on_nonfinite == OnNonFinite::Stop {
-                return Err(TrainError::NonFinite { step: step + 1, epoch: self.state.epoch, loss, lr: self.state.lr });
-            }
-            tracing::warn!("step {}: the loss is {loss}; the update is left out", step + 1);
-            self.state.skipped_steps += 1;
-            self.window.clear();
-        } else if let Some(model) = self.model.take() {
-            let mut grads = self.window.take_mean(&model);
-            if let Some(limit) = config.clip_grad_value {
-                optim_adaptive::clip_grad_value(&model, &mut grads, limit)
-                    .map_err(|error| TrainError::Clip { step: step + 1, message: error.to_string() })?;
-            }
-            if let Some(limit) = config.clip_grad_norm {
-                optim_adaptive::clip_grad_norm(&model, &mut grads, limit)
-                    .map_err(|error| TrainError::Clip { step: step + 1, message: error.to_string() })?;
-            }
-            if let Some(momentum) = self.state.momentum {
-                self.optimizer.momentum().set(momentum);
-            }
-            self.model = Some(self.optimizer.step(self.rates.of_module(step), model, grads));
-        }
-        self.state.step += 1;
-        self.times.optimizer += began.elapsed().as_secs_f64();
-        Ok(())
-    }
-
-    fn tell_step(&mut self) -> Result<(), TrainError> {
-        let loss = std::mem::take(&mut self.window_loss);
-        let unread = std::mem::take(&mut self.window_unread);
-        let event = StepEvent {
-            step: self.state.step,
-            epoch: self.state.epoch,
-            lr: self.state.lr,
-            momentum: self.state.momentum,
-            loss: loss.value().filter(|_| !unread),
-            metrics: std::mem::take(&mut self.last_metrics),
-            logged: self.is_logged(self.state.step),
-            skipped: self.state.skipped,
-            seconds: self.began.elapsed().as_secs_f64(),
-            items: self.state.items,
-        };
-        for callback in &mut self.trainer.callbacks {
-            if let Flow::Stop(reason) = callback.on_step(&event)? {
-                self.stopped = Some(StopReason::Callback(reason));
-            }
-        }
-        if self.trainer.interrupt.load(Ordering::Relaxed) {
-            self.stopped = Some(StopReason::Interrupted);
-        }
-        Ok(())
-    }
-
-    fn should_leave_epoch(&self) -> bool {
-        self.stopped.is_some() || self.state.step >= self.total_steps
-    }
-
-    /// All batches of the epoch are done, or the run's last step has been.
-    fn epoch_is_done(&self) -> bool {
-        self.state.batch >= self.batches || (self.stopped.is_none() && self.state.step >= self.total_steps)
-    }
-
-    fn validate(
-        &mut self,
-        train: &dyn Source<<M as TrainStep>::Input>,
-        valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
-    ) -> Result<BTreeMap<String, f64>, TrainError> {
-        let began = Instant::now();
-        let mut values = BTreeMap::new();
-        if let Some(loss) = self.state.epoch_loss.value() {
-            values.insert("train.loss".to_owned(), loss);
-        }
-        let due = (self.state.epoch + 1).is_multiple_of(self.trainer.config.validate_every.max(1));
-        let last = self.state.step >= self.total_steps;
-        if let Some(valid) = valid.filter(|_| due || last) {
-            let model = self.model.as_ref().ok_or(TrainError::NoData)?;
-            let evaluated = eval_model(model, &self.optimizer, train)?;
-            let measured = metrics::measure(&evaluated, valid, &mut self.trainer.valid_meters)?;
-            values.extend(measured.into_iter().map(|(name, value)| (format!("valid.{name}"), value)));
-        }
-        self.times.validation += began.elapsed().as_secs_f64();
-        Ok(values)
-    }
-
-    fn end_epoch(&mut self, values: BTreeMap<String, f64>) -> Result<(), TrainError> {
-        // A value is absent only in an epoch without a validation: `check_monitors` has refused every other case.
-        for monitor in self.rates.monitors() {
-            if let Some(value) = values.get(&monitor) {
-                self.rates.observe(&monitor, self.state.step.saturating_sub(1), *value);
-            }
-        }
-        let best = self.judge(&values);
-        let summary = EpochSummary {
-            epoch: self.state.epoch,
-            step: self.state.step,
-            lr: self.state.lr,
-            momentum: self.state.momentum,
-            values,
-            seconds: self.epoch_began.elapsed().as_secs_f64(),
-        };
-        self.epoch_began = Instant::now();
-        let event = EpochEvent { summary: &summary, best };
-        for callback in &mut self.trainer.callbacks {
-            if let Flow::Stop(reason) = callback.on_epoch(&event)? {
-                self.stopped = Some(StopReason::Callback(reason));
-            }
-        }
-        self.state.history.push(summary);
-        self.state.epoch += 1;
-        self.state.batch = 0;
-        self.state.items = 0;
-        self.state.epoch_loss = Mean::default();
-        self.checkpoint_if_due(best)
-    }
-
-    /// Early stopping, and whether the value that checkpoints are chosen by is the best so far.
-    fn judge(&mut self, values: &BTreeMap<String, f64>) -> bool {
-        let config = &self.trainer.config;
-        let keep_best = config.checkpoint.as_ref().and_then(|policy| policy.keep_best.as_ref());
-        let best = keep_best.and_then(|(monitor, mode)| {
-            values.get(monitor).copied().filter(|value| mode.improves(*value, self.state.best, 0.0))
-        });
-        if best.is_some() {
-            self.state.best = best;
-        }
-        if let Some(EarlyStopping { monitor, patience, min_delta, mode }) = &config.early_stopping
-            && let Some(&value) = values.get(monitor)
-        {
-            if mode.improves(value, self.state.early_best, *min_delta) {
-                self.state.early_best = Some(value);
-                self.state.early_bad = 0;
-            } else {
-                self.state.early_bad += 1;
-                if self.state.early_bad >= *patience {
-                    self.stopped = Some(StopReason::EarlyStopping);
-                }
-            }
-        }
-        best.is_some()
-    }
-
-    fn checkpoint_if_due(&mut self, best: bool) -> Result<(), TrainError> {
-        let due = match &self.trainer.config.checkpoint {
-            None => false,
-            Some(policy) => best || self.state.epoch.is_multiple_of(policy.every_epochs.max(1)),
-        };
-        if due { self.save(best) } else { Ok(()) }
-    }
-
-    fn save(&mut self, best: bool) -> Result<(), TrainError> {
-        let Some(policy) = self.trainer.config.checkpoint.clone() else { return Ok(()) };
-        let began = Instant::now();
-        self.state.config.clone_from(&self.trainer.config.fingerprint);
-        self.state.data.clone_from(&self.data_fingerprint);
-        self.state.schedules = self.rates.state();
-        checkpoint::write(&policy, self.model()?, &self.optimizer, &self.state, best)?;
-        self.saved_at = Some(self.state.step);
-        self.times.checkpoint += began.elapsed().as_secs_f64();
-        Ok(())
-    }
-
-    fn finish(mut self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Fitted<M>, TrainError> {
-        if self.saved_at != Some(self.state.step) {
-            self.save(false)?;
-        }
-        let training = self.times.data + self.times.model + self.times.optimizer;
-        let report = FitReport {
-            parameters: self.parameters,
-            steps: self.state.step,
-            epochs: self.state.history.clone(),
-            stopped: self.stopped.clone().unwrap_or(StopReason::Finished),
-            skipped_steps: self.state.skipped_steps,
-            seconds: self.began.elapsed().as_secs_f64(),
-            items_per_second: if training > 0.0 { self.items_here as f64 / training } else { 0.0 },
-            times: self.times,
-            resumed_from: self.resumed_from,
-        };
-        for callback in &mut self.trainer.callbacks {
-            callback.on_end(&report)?;
-        }
-        let model = self.model.ok_or(TrainError::NoData)?;
-        let averaged = match self.optimizer.has_eval_params() {
-            true => Some(eval_model(&model, &self.optimizer, train)?),
-            false => None,
-        };
-        Ok(Fitted { model, averaged, optimizer: self.optimizer, rates: self.rates, report })
     }
 }

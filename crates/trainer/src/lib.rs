@@ -45,6 +45,7 @@ pub mod lr_finder;
 mod metrics;
 mod rates;
 mod report;
+mod run;
 mod step;
 
 pub use config::{CheckpointPolicy, EarlyStopping, Limit, Mode, OnNonFinite, TrainConfig};

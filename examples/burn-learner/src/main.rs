@@ -55,7 +55,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let steps_per_epoch = digits.train.len().div_ceil(64) as u64;
 
     // The adapter steps once per optimizer step and turns steps into epochs itself, as this schedule wants them.
-    let schedule = ScheduleConfig::from_toml_str("type = 'one_cycle'\nmax_lr = 0.01")?;
+    // Momentum would go by a handle: docs/burn-learner.md.
+    let schedule = ScheduleConfig::from_toml_str("type = 'one_cycle'\nmax_lr = 0.01\ncycle_momentum = false")?;
     let horizon = anneal::lr_core::Horizon::run(steps_per_epoch, steps_per_epoch * epochs as u64);
     let schedule = BurnScheduler::from_config(&schedule, &horizon, 0.01)?;
     let optimizer = OptimizerConfig::from_toml_str("type = 'adamw'\nlr = 0.01")?.init();

@@ -221,10 +221,12 @@ mod tests {
         assert!((ratio - 1e8_f64.powf(0.01)).abs() < 1e-12);
     }
 
+    /// Name, settings, losses, points recorded, why it ended.
+    type Case = (&'static str, LrFinderConfig, &'static [f64], usize, Option<StopReason>);
+
     #[test]
     fn what_ends_a_sweep() {
         let raw = |factor| LrFinderConfig { diverge_factor: factor, ..LrFinderConfig::simple(1e-3, 1.0, 4) };
-        type Case = (&'static str, LrFinderConfig, &'static [f64], usize, Option<StopReason>);
         let cases: [Case; 7] = [
             ("the end of the ramp", raw(4.0), &[3., 2., 1., 2., 3., 9.], 5, Some(StopReason::Completed)),
             ("above four times the best", raw(4.0), &[1., 4., 4.1, 1.], 3, Some(StopReason::Diverged)),
