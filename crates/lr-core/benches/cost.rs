@@ -99,7 +99,7 @@ fn clock() -> f64 {
 }
 
 fn scheduler(text: &str, groups: usize) -> Scheduler {
-    let config = ScheduleConfig::from_toml_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let config = ScheduleConfig::from_toml_str(text).expect(text);
     let base_lrs = (1..=groups).map(|group| 0.1 / group as f64).collect();
     let horizon = match config.interval() {
         Interval::Step => Horizon::run(STEPS_PER_EPOCH, 1_000),

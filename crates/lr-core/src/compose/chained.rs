@@ -141,8 +141,8 @@ impl Schedule for ChainedSchedule {
         if base_lr == 0.0 {
             return 0.0;
         }
-        let times = |rate, part: &Box<dyn Schedule>| times(rate, part.lr(base_lr, tick), base_lr);
-        others.iter().fold(capped(first.lr(base_lr, tick)), times)
+        let first = capped(first.lr(base_lr, tick));
+        others.iter().fold(first, |rate, part| times(rate, part.lr(base_lr, tick), base_lr))
     }
 
     fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {

@@ -216,3 +216,41 @@ impl Schedule for Restarts {
         Some(ordered(self.eta_min, base_lr))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition, cycle by cycle, in numbers that are wide enough for every tick.
+    fn defined(t_0: u64, t_mult: u64, tick: u64) -> (u64, u64) {
+        let (mut start, mut length) = (0_u128, u128::from(t_0));
+        while start + length <= u128::from(tick) {
+            if t_mult == 1 {
+                start = u128::from(tick - tick % t_0);
+            } else {
+                start += length;
+                length *= u128::from(t_mult);
+            }
+        }
+        ((u128::from(tick) - start) as u64, u64::try_from(length).unwrap_or(u64::MAX))
+    }
+
+    #[test]
+    fn every_tick_has_its_place_up_to_the_last_there_is() {
+        let ticks = (0..200).chain((0..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, (1 << bit) + 1]));
+        let ticks: Vec<u64> = ticks.chain([u64::MAX - 1, u64::MAX]).collect();
+        for t_0 in [1, 2, 3, 7, 10, 1_000, 1 << 32, (1 << 53) - 1, 1 << 53] {
+            for t_mult in [1, 2, 3, 5, 10, 1_000, u64::MAX] {
+                let restarts = Restarts::new(t_0, t_mult, 0.0);
+                let starts =
+                    restarts.phases().into_iter().flat_map(|phase| [phase.tick - 1, phase.tick, phase.tick + 1]);
+                for tick in ticks.iter().copied().chain(starts) {
+                    let expected = defined(t_0, t_mult, tick);
+                    assert_eq!(restarts.place(tick), expected, "t_0 {t_0}, t_mult {t_mult}, tick {tick}");
+                    let rate = restarts.lr(1.0, tick);
+                    assert!((0.0..=1.0).contains(&rate), "{rate} at {tick}");
+                }
+            }
+        }
+    }
+}

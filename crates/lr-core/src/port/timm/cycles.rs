@@ -55,6 +55,8 @@ struct Table {
     from: Vec<u64>,
     cycles: Vec<Cycle>,
     until: u64,
+    /// Whether there are no more behind them.
+    complete: bool,
 }
 
 /// Cycle `i` is `cycle_mul^i` times as long as the first and starts at `cycle_decay^i` times the base rate; after
@@ -120,7 +122,7 @@ impl<F> Cycles<F> {
 
     /// The first cycles, so that a step needs no logarithm.
     fn tabled(&self) -> Table {
-        let mut table = Table { from: Vec::new(), cycles: Vec::new(), until: 0 };
+        let mut table = Table { from: Vec::new(), cycles: Vec::new(), until: 0, complete: false };
         while let Some(number) = self.number(table.until).filter(|_| table.cycles.len() < Self::TABLED) {
             // The first tick of another number lies within a tick or two of where the cycle ends.
             let end = self.start(number as u64 + 1);
@@ -131,6 +133,7 @@ impl<F> Cycles<F> {
             table.cycles.push(self.numbered(number));
             table.until = next;
         }
+        table.complete = self.number(table.until).is_none();
         table
     }
 
@@ -147,6 +150,7 @@ impl<F> Cycles<F> {
                 (number < self.cycle_limit).then(|| (self.decays.of(number), ratio(passed, first)))
             }
             Some(table) if tick < table.until => Some(table.cycles[reached(&table.from, tick) - 1].at(tick)),
+            Some(table) if table.complete => None,
             Some(_) => self.number(tick).map(|number| self.numbered(number).at(tick)),
         }
     }
