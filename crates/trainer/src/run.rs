@@ -2,15 +2,18 @@
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Instant};
 
-use burn::train::{
-    InferenceStep, TrainStep,
-    metric::{Adaptor, LossInput},
+use burn::{
+    optim::GradientsParams,
+    train::{
+        InferenceStep, TrainStep,
+        metric::{Adaptor, LossInput},
+    },
 };
-use optim_adaptive::AdaptiveOptimizer;
+use optim_adaptive::{AdaptiveOptimizer, ClipError};
 
 use crate::{
     EarlyStopping, EpochEvent, EpochSummary, FitReport, Fitted, Flow, OnNonFinite, Rates, RunInfo, StepEvent,
-    StopReason, TrainError, Trainer,
+    StopReason, TrainConfig, TrainError, Trainer,
     checkpoint::{self, Checkpoint, RunState},
     data::{Batch, Source},
     eval_model::eval_model,
@@ -188,18 +191,22 @@ where
             self.window.clear();
         } else if let Some(model) = self.model.take() {
             let mut grads = self.window.take_mean(&model);
-            if let Some(limit) = config.clip_grad_value {
-                optim_adaptive::clip_grad_value(&model, &mut grads, limit)
-                    .map_err(|error| TrainError::Clip { step: step + 1, message: error.to_string() })?;
+            match clip(config, &model, &mut grads) {
+                Ok(()) => {
+                    if let Some(momentum) = self.state.momentum {
+                        self.optimizer.momentum().set(momentum);
+                    }
+                    self.model = Some(self.optimizer.step(self.rates.of_module(step), model, grads));
+                }
+                // A finite loss may have a gradient that is not.
+                Err(error @ ClipError::NonFinite { .. }) if config.on_nonfinite == OnNonFinite::Skip => {
+                    tracing::warn!("step {}: {error}; the update is left out", step + 1);
+                    self.state.skipped = true;
+                    self.state.skipped_steps += 1;
+                    self.model = Some(model);
+                }
+                Err(error) => return Err(TrainError::Clip { step: step + 1, message: error.to_string() }),
             }
-            if let Some(limit) = config.clip_grad_norm {
-                optim_adaptive::clip_grad_norm(&model, &mut grads, limit)
-                    .map_err(|error| TrainError::Clip { step: step + 1, message: error.to_string() })?;
-            }
-            if let Some(momentum) = self.state.momentum {
-                self.optimizer.momentum().set(momentum);
-            }
-            self.model = Some(self.optimizer.step(self.rates.of_module(step), model, grads));
         }
         self.state.step += 1;
         self.times.optimizer += began.elapsed().as_secs_f64();
@@ -364,4 +371,15 @@ where
             if self.optimizer.has_eval_params() { Some(eval_model(&model, &self.optimizer, train)?) } else { None };
         Ok(Fitted::new(model, averaged, self.optimizer, self.rates, report))
     }
+}
+
+/// Clips by value, then by norm, where the run is configured to.
+fn clip<M: LearnerModel>(config: &TrainConfig, model: &M, grads: &mut GradientsParams) -> Result<(), ClipError> {
+    if let Some(limit) = config.clip_grad_value {
+        optim_adaptive::clip_grad_value(model, grads, limit)?;
+    }
+    if let Some(limit) = config.clip_grad_norm {
+        optim_adaptive::clip_grad_norm(model, grads, limit)?;
+    }
+    Ok(())
 }

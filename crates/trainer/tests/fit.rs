@@ -10,7 +10,9 @@ use std::sync::{
 };
 
 use burn::train::metric::AccuracyMetric;
-use common::{BATCH, ITEMS, alone, bits, net, optimizer, points_of, poisoned_data, rates, train_data, valid_data};
+use common::{
+    BATCH, ITEMS, alone, bits, net, optimizer, points_of, poisoned_data, rates, steep_data, train_data, valid_data,
+};
 use trainer::{
     Callback, CallbackError, EarlyStopping, EpochEvent, Flow, Mode, OnNonFinite, RunInfo, StepEvent, StopReason,
     TrainConfig, TrainError, Trainer,
@@ -135,6 +137,24 @@ fn a_loss_that_is_no_number_stops_or_is_skipped() {
     assert_eq!(skipped.report.steps, 12);
     assert!(bits(&skipped.model).chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite()));
     assert!(skipped.report.last("train.loss").is_some_and(f64::is_finite));
+}
+
+#[test]
+fn a_gradient_that_is_no_number_stops_or_is_skipped_where_it_is_clipped() {
+    let _alone = alone();
+    let fit = |on_nonfinite| {
+        let config = TrainConfig { on_nonfinite, clip_grad_norm: Some(1.0), ..TrainConfig::epochs(2) };
+        let rates = rates("type = 'fixed'", &config, 0.01);
+        Trainer::new(config).fit(net(), optimizer(ADAM), rates, &steep_data(), None)
+    };
+    match fit(OnNonFinite::Stop) {
+        Err(TrainError::Clip { message, .. }) => assert!(message.contains("first.weight"), "{message}"),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("went on"),
+    }
+    let skipped = fit(OnNonFinite::Skip).expect("goes on");
+    assert_eq!((skipped.report.skipped_steps, skipped.report.steps), (2, 12));
+    assert!(bits(&skipped.model).chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite()));
 }
 
 #[test]

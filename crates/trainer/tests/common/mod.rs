@@ -26,6 +26,8 @@ pub struct Points {
     pub y: Tensor<1, Int>,
     /// Multiplies the loss: infinity on purpose.
     pub scale: f32,
+    /// Adds a term that is 0 and whose gradient is not finite.
+    pub steep: bool,
 }
 
 #[derive(Module, Debug)]
@@ -55,7 +57,11 @@ impl Net {
         let hidden = self.dropout.forward(relu(self.first.forward(batch.x)));
         let logits = self.second.forward(hidden);
         let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), batch.y.clone());
-        ClassificationOutput::new(loss.mul_scalar(batch.scale), logits, batch.y)
+        let mut loss = loss.mul_scalar(batch.scale);
+        if batch.steep {
+            loss = loss + (logits.clone().sum() * 0.0).sqrt();
+        }
+        ClassificationOutput::new(loss, logits, batch.y)
     }
 }
 
@@ -103,6 +109,7 @@ fn points(indices: &[usize], scale: f32, device: &Device) -> Points {
         x: Tensor::from_data(TensorData::new(x, [indices.len(), WIDTH]), device),
         y: Tensor::from_data(TensorData::new(y, [indices.len()]), device),
         scale,
+        steep: false,
     }
 }
 
@@ -120,6 +127,20 @@ pub fn poisoned_data() -> Loader<Points> {
     let device = device();
     Loader::new(ITEMS, BATCH, move |indices, _| {
         points(indices, if indices.contains(&5) { f32::INFINITY } else { 1.0 }, &device)
+    })
+    .shuffled(3)
+}
+
+/// As `train_data`, but the batch with item 5 has a finite loss whose gradient overflows.
+pub fn steep_data() -> Loader<Points> {
+    let device = device();
+    Loader::new(ITEMS, BATCH, move |indices, _| {
+        let mut batch = points(indices, 1.0, &device);
+        if indices.contains(&5) {
+            // sqrt has an infinite slope at 0; times 0 it adds nothing to the loss and NaN to the gradient.
+            batch.steep = true;
+        }
+        batch
     })
     .shuffled(3)
 }
