@@ -100,7 +100,7 @@ impl Rates {
         }
         let scheduled = self.base(step);
         // burn builds a rate with groups only by stepping a scheduler of constants.
-        let constants = self.groups.iter().zip(self.groups(step)).fold(
+        let mut constants = self.groups.iter().zip(self.groups(step)).fold(
             ModuleLrScheduler::new(base),
             |constants, ((group, rate), lr)| {
                 let lr = match rate {
@@ -111,10 +111,7 @@ impl Rates {
                 constants.with_group(group.clone(), lr)
             },
         );
-        {
-            let mut constants = constants;
-            constants.step()
-        }
+        constants.step()
     }
 
     /// The names of the values that reactive schedules wait for.
