@@ -74,7 +74,7 @@ impl RunDir {
             (true, Existing::Overwrite | Existing::Resume) => Ok(dir),
             (false, _) => {
                 let is_empty = match fs::read_dir(path) {
-                    Ok(mut entries) => entries.next().is_none(),
+                    Ok(entries) => entries.flatten().all(|entry| is_leftover(&entry.file_name().to_string_lossy())),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => true,
                     Err(source) => return Err(io_error(path, "read it", source)),
                 };
@@ -126,7 +126,7 @@ impl RunDir {
     /// Writes a file of the run, whole or not at all.
     pub fn write(&self, name: &str, contents: &str) -> Result<(), RunDirError> {
         let path = self.path(name);
-        let unfinished = self.path(&format!(".{name}.tmp"));
+        let unfinished = self.path(&format!(".{name}{LEFTOVER}"));
         fs::write(&unfinished, contents).map_err(|source| io_error(&unfinished, "write it", source))?;
         fs::rename(&unfinished, &path).map_err(|source| io_error(&path, "write it", source))
     }
@@ -144,6 +144,14 @@ impl RunDir {
     fn holds_run(&self) -> bool {
         self.path(CONFIG).exists()
     }
+}
+
+/// The end of the name of a file that is being written.
+const LEFTOVER: &str = ".tmp";
+
+/// What a process killed in the middle of [`RunDir::write`] leaves.
+fn is_leftover(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(LEFTOVER)
 }
 
 fn remove(path: &Path, how: impl Fn(&Path) -> io::Result<()>) -> Result<(), RunDirError> {

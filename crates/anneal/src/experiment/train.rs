@@ -9,14 +9,14 @@ use burn::train::metric::AccuracyMetric;
 use trainer::{
     Callback, CallbackError, FitReport, RunInfo, StopReason, Trainer,
     callbacks::{JsonLines, Progress},
-    checkpoint,
+    checkpoint::{self, Checkpoint, CheckpointError},
 };
 
 use super::{Assembly, plots, summary::Summary};
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{CHECKPOINTS, CONFIG, Existing, METRICS, RunDir, SUMMARY},
+    run_dir::{CHECKPOINTS, CONFIG, Existing, METRICS, RunDir, RunDirError, SUMMARY},
 };
 
 /// How a run is started.
@@ -49,19 +49,20 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let (model, optimizer, rates) = (assembly.model()?, assembly.optimizer(), assembly.rates()?);
     let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
 
+    let existing = options.existing;
     let dir = match &options.out {
-        Some(path) => RunDir::at(path, options.existing)?,
-        None => RunDir::numbered(&config.run.out_dir, &config.run.name, options.existing)?,
+        Some(path) => RunDir::at(path, existing),
+        None => RunDir::numbered(&config.run.out_dir, &config.run.name, existing),
     };
-    let resumed = if options.existing == Existing::Resume {
-        let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
-        for passed_over in &found.passed_over {
-            tracing::warn!("passed over a checkpoint: {passed_over}");
+    let dir = match dir {
+        // Killed before it had written anything, or never started: going on means starting.
+        Err(RunDirError::NoRun(path)) => {
+            tracing::warn!("{}: holds no run yet; starting it", path.display());
+            RunDir::at(&path, Existing::Refuse)?
         }
-        Some(found.checkpoint)
-    } else {
-        None
+        other => other?,
     };
+    let resumed = if existing == Existing::Resume { newest(&dir)? } else { None };
     let mut trainer = Trainer::new(assembly.train_config(Some(&dir)))
         .metric(AccuracyMetric::new())
         .interrupt(Arc::clone(&options.interrupt));
@@ -88,6 +89,24 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     dir.write(SUMMARY, &summary.to_json())?;
     plots::draw(&dir)?;
     Ok(Outcome { dir, summary, report: fitted.report })
+}
+
+/// The checkpoint to go on from; `None` where the run has not written one yet and has to start over. Checkpoints that
+/// are all damaged are an error: starting over would remove them.
+fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
+    match checkpoint::newest(&dir.path(CHECKPOINTS)) {
+        Ok(found) => {
+            for passed_over in &found.passed_over {
+                tracing::warn!("passed over a checkpoint: {passed_over}");
+            }
+            Ok(Some(found.checkpoint))
+        }
+        Err(CheckpointError::None { directory, skipped }) if skipped.is_empty() => {
+            tracing::warn!("{}: no checkpoint yet; the run starts from its beginning", directory.display());
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The mean loss and accuracy of a run's newest checkpoint on the test set.
