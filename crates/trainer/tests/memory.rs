@@ -23,7 +23,7 @@ impl Callback for Resident {
         "resident memory"
     }
     fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
-        if event.step % 1_000 == 0 {
+        if event.step.is_multiple_of(1_000) {
             let status = std::fs::read_to_string("/proc/self/status").expect("status");
             let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
             let kib = line.trim().trim_end_matches(" kB").parse().expect("a number");

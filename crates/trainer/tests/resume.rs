@@ -146,7 +146,8 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
             (path.file_name().expect("a name").to_string_lossy().into_owned(), std::fs::read(path).expect("a file"))
         })
         .collect();
-    files.sort();
+    // The manifest last: what differs in it differs in a file first.
+    files.sort_by_key(|(name, _)| (name == "manifest.json", name.clone()));
     for (name, bytes) in &mut files {
         if name == "manifest.json" {
             let mut manifest: serde_json::Value = serde_json::from_slice(bytes).expect("JSON");
