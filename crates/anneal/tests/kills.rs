@@ -82,7 +82,7 @@ fn start(dir: &Path, device: &str) -> std::process::Child {
 fn last_step(dir: &Path, what: &str) -> Option<u64> {
     let messages = fs::read_to_string(dir.join("messages")).expect("messages");
     let steps = messages.lines().filter_map(|line| line.split_once("checkpoint of step ")?.1.strip_suffix(what));
-    steps.filter_map(|step| step.trim().parse().ok()).last()
+    steps.filter_map(|step| step.trim().parse().ok()).next_back()
 }
 
 /// Kills a run after `after`, and judges what it left. `None` where the run was over before.
