@@ -20,6 +20,17 @@ pub enum Error {
     /// A data set could not be read.
     #[error(transparent)]
     Data(#[from] vision::DataError),
+    /// A data set could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] vision::fetch::FetchError),
+    /// A data set that was verified is not as it should be; which of its files are wrong has been said.
+    #[error("data set `{name}` is not as it should be: {problem}")]
+    Verify {
+        /// The data set.
+        name: String,
+        /// The first thing that is wrong with it.
+        problem: String,
+    },
     /// The model could not be built for this data set.
     #[error(transparent)]
     Model(#[from] vision::models::ModelError),
