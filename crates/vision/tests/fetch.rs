@@ -316,7 +316,7 @@ fn what_a_server_may_do_wrong() {
         let message = attempts(run(&made, data.path(), &server.base()).unwrap_err());
         assert!(message.contains(&expected), "{name}: {message}\nlacks: {expected}");
         // What to put where is in the message.
-        for told in ["images.gz", sha256(&good), &data.path().join("made/labels").display().to_string()] {
+        for told in ["images.gz", sha256(&good), &data.path().join("made/labels.gz").display().to_string()] {
             assert!(message.contains(told), "{name}: {message}\nlacks: {told}");
         }
         nothing_half_done(&made, data.path());
@@ -345,7 +345,7 @@ fn nobody_listens_and_then_the_next_mirror_does() {
     let (made, data) = (as_mnist(), tempfile::tempdir().unwrap());
     let message = attempts(run(&made, data.path(), &nobody()).unwrap_err());
     assert!(message.contains("refused"), "{message}");
-    nothing_half_done(&made, data.path());
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "no folder, no empty file: {:?}", below(data.path()));
 
     let server = Server::start();
     serve_well(&server, &made);

@@ -29,7 +29,7 @@ pub(super) fn data(command: &DataCommand) -> Result<Ended, Error> {
 
 fn fetch(args: &FetchArgs) -> Result<Ended, Error> {
     let data_folder = data_folder(args.data_dir.as_deref())?;
-    let mut progress = Progress { quiet: args.quiet, bar: None };
+    let mut progress = Progress { quiet: args.quiet, bar: None, failed: Vec::new() };
     let fetched = fetch_set(&args.name, &data_folder, args.url.as_deref(), &mut |event| progress.show(event));
     progress.end();
     let text = match fetched? {
@@ -62,6 +62,8 @@ fn data_folder(given: Option<&Path>) -> Result<PathBuf, Error> {
 struct Progress {
     quiet: bool,
     bar: Option<ProgressBar>,
+    /// Addresses that did not serve: told when another does, for if none does the error tells them all.
+    failed: Vec<String>,
 }
 
 impl Progress {
@@ -76,13 +78,16 @@ impl Progress {
                     bar.set_position(bytes);
                 }
             }
-            Event::Failed { url, reason } => self.line(&format!("{url}\n  {reason}")),
+            Event::Failed { url, reason } => self.failed.push(format!("{url}: {reason}")),
             Event::Unpacks(archive) => self.line(&format!("unpacking {archive}")),
             Event::Placed(path) => self.line(&format!("placed {}", path.display())),
         }
     }
 
     fn begin(&mut self, url: &str, bytes: u64, from: u64) {
+        for failed in std::mem::take(&mut self.failed) {
+            self.line(&failed);
+        }
         if !stderr().is_terminal() {
             let of = if from > 0 { format!(", going on from {from}") } else { String::new() };
             self.line(&format!("fetching {url} ({bytes} bytes{of})"));

@@ -104,8 +104,12 @@ impl fmt::Display for NotFetched {
                 writeln!(out, "Unpack {}; the files lie in its folder {folder}/.", download.file)?;
             }
         }
-        writeln!(out, "Then put these files, each as it is or as a .gz, there:")?;
-        let paths = self.files.iter().map(|name| format!("  {}", self.folder.join(name).display()));
+        writeln!(out, "Then put these files there:")?;
+        let packed = self.downloads.iter().filter(|download| download.packing == Packing::Gzip);
+        let from_archives = self.downloads.iter().any(|download| download.packing != Packing::Gzip);
+        let unpacked = self.files.iter().copied().filter(|_| from_archives);
+        let names = packed.map(|download| download.file).chain(unpacked);
+        let paths = names.map(|name| format!("  {}", self.folder.join(name).display()));
         out.write_str(&paths.collect::<Vec<_>>().join("\n"))
     }
 }

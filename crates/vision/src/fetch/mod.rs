@@ -111,15 +111,34 @@ pub fn fetch_set(
         return Ok(Fetched::AlreadyThere(folder));
     }
     let staging = Staging::open(data_folder, info)?;
-    fs::create_dir_all(&folder).map_err(FetchError::disk(&folder))?;
+    let placed = place_all(info, &missing, base, &staging, &folder, watch);
+    if placed.is_err() {
+        // A folder that was made for files that did not come.
+        let _ = fs::remove_dir(&folder);
+        staging.leave();
+    } else {
+        staging.close()?;
+    }
+    placed.map(|files| Fetched::Placed { folder, files })
+}
+
+/// Fetches the missing files, one download after the other, and puts each into its place.
+fn place_all(
+    info: &DatasetInfo,
+    missing: &[&DataFile],
+    base: Option<&str>,
+    staging: &Staging,
+    folder: &Path,
+    watch: &mut dyn FnMut(Event<'_>),
+) -> Result<Vec<PathBuf>, FetchError> {
     let mut placed = Vec::new();
     for download in info.downloads {
         let wanted: Vec<&DataFile> = missing.iter().copied().filter(|file| download.holds(file)).collect();
         if wanted.is_empty() {
             continue;
         }
-        let part = staging.file(&format!("{}.part", download.file));
-        arrive(info, download, base, &part, &folder, watch)?;
+        let part = staging.path.join(format!("{}.part", download.file));
+        arrive(info, download, base, &part, folder, watch)?;
         let files = match download.packing {
             Packing::Gzip => vec![(part.clone(), folder.join(download.file), wanted[0])],
             Packing::TarGzip { folder: inside } => {
@@ -133,17 +152,17 @@ pub fn fetch_set(
         };
         // All of an archive's files are checked before the first of them is put into place.
         let sums = files.iter().map(|(from, to, file)| check(from, to, file)).collect::<Result<Vec<_>, _>>()?;
-        record(&folder, &sums)?;
+        fs::create_dir_all(folder).map_err(FetchError::disk(folder))?;
+        record(folder, &sums)?;
         for (from, to, _) in files {
             fs::rename(&from, &to).map_err(FetchError::disk(&to))?;
             watch(Event::Placed(&to));
             placed.push(to);
         }
-        sync_folder(&folder)?;
+        sync_folder(folder)?;
         remove(&part)?;
     }
-    staging.close()?;
-    Ok(Fetched::Placed { folder, files: placed })
+    Ok(placed)
 }
 
 /// The files that are not in the folder; those that are must be the data set's.
@@ -297,10 +316,6 @@ impl Staging {
         }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
     /// Removes the folder, and that of all fetches where this was the last.
     fn close(self) -> Result<(), FetchError> {
         drop(self.lock);
@@ -310,5 +325,17 @@ impl Staging {
             let _ = fs::remove_dir(all);
         }
         Ok(())
+    }
+
+    /// Leaves what has arrived for the next fetch, and removes the folder where nothing has. What cannot be removed
+    /// does no harm there, and the fetch has failed for a reason that matters more.
+    fn leave(self) {
+        let arrived = fs::read_dir(&self.path).is_ok_and(|entries| {
+            let mut files = entries.filter_map(Result::ok).filter(|entry| entry.file_name() != "lock");
+            files.any(|entry| entry.metadata().map_or(true, |file| file.len() > 0))
+        });
+        if !arrived {
+            let _ = self.close();
+        }
     }
 }

@@ -19,7 +19,7 @@ impl fmt::Display for Layer {
     /// `conv1  conv 5x5  8x28x28  208`, in columns.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = self.output.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
-        write!(out, "{:<24} {:<22} {shape:>12} {:>10}", self.name, self.kind, self.parameters)
+        write!(out, "{:<26} {:<20} {shape:>12} {:>10}", self.name, self.kind, self.parameters)
     }
 }
 

@@ -64,13 +64,13 @@ fn luma([red, green, blue]: [u8; 3]) -> u8 {
 
 fn decode(bytes: &[u8]) -> Result<DynamicImage, FileProblem> {
     let format = image::guess_format(bytes).map_err(|error| image_problem(&error))?;
-    let whole = match format {
-        ImageFormat::Png => bytes.windows(PNG_END.len()).any(|chunk| chunk == PNG_END),
-        ImageFormat::Jpeg => jpeg_has_its_end(bytes),
+    let (name, whole) = match format {
+        ImageFormat::Png => ("PNG", bytes.windows(PNG_END.len()).any(|chunk| chunk == PNG_END)),
+        ImageFormat::Jpeg => ("JPEG", jpeg_has_its_end(bytes)),
         other => return Err(image_problem(&format!("it starts as {other:?}"))),
     };
     if !whole {
-        return Err(image_problem(&format!("the {format:?} ends before its end mark")));
+        return Err(image_problem(&format!("the {name} ends before its end mark")));
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     // Dimensions are held against the bytes below, with both in the message.
