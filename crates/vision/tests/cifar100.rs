@@ -2,9 +2,11 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
 
+mod common;
+
 use std::fs;
 
-use sha2::{Digest, Sha256};
+use common::sha256;
 use vision::{Against, load, verify};
 
 const RECORD: usize = 2 + 3072;
@@ -44,8 +46,7 @@ fn classes_superclasses_and_recorded_sums() {
     };
     against(Against::Nothing, true);
     // As a fetch records it, a flipped bit is seen, by `load` and by `verify`.
-    let sum = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let recorded = format!("{}  train.bin\n{}  test.bin\n", sum(&train), sum(&test));
+    let recorded = format!("{}  train.bin\n{}  test.bin\n", sha256(&train), sha256(&test));
     fs::write(folder.join("contents.sha256"), recorded).unwrap();
     against(Against::Recorded, true);
     let mut damaged = test;

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use common::{Serve, Server, nobody};
 use flate2::{Compression, write::GzEncoder};
-use sha2::{Digest, Sha256};
 use vision::fetch::{Event, FetchError, Fetched, fetch, fetch_set};
 use vision::{DataFile, DatasetInfo, Download, ImageShape, Packing};
 
@@ -20,7 +19,7 @@ fn leak(text: String) -> &'static str {
 }
 
 fn sha256(bytes: &[u8]) -> &'static str {
-    leak(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    leak(common::sha256(bytes))
 }
 
 fn gzip(content: &[u8]) -> Vec<u8> {
@@ -125,9 +124,10 @@ fn below(folder: &Path) -> Vec<(PathBuf, u64)> {
     let Ok(entries) = fs::read_dir(folder) else { return found };
     for entry in entries {
         let entry = entry.unwrap();
-        match entry.file_type().unwrap().is_dir() {
-            true => found.extend(below(&entry.path())),
-            false => found.push((entry.path(), entry.metadata().unwrap().len())),
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(below(&entry.path()));
+        } else {
+            found.push((entry.path(), entry.metadata().unwrap().len()));
         }
     }
     found.sort();

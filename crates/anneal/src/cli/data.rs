@@ -154,7 +154,7 @@ fn table(name: &str, verified: &Verified) -> String {
         let _ =
             writeln!(text, "{name}: {train} training and {test} test images of {}, {classes} classes", data.shape());
         let part = data.part.map(|part| format!("{name}: {part}\n")).unwrap_or_default();
-        let _ = write!(text, "{part}fingerprint {}\n", data.fingerprint);
+        let _ = writeln!(text, "{part}fingerprint {}", data.fingerprint);
     }
     text
 }

@@ -73,6 +73,8 @@ pub(crate) fn recorded(folder: &Path, file: &DataFile) -> Option<String> {
 }
 
 impl Folder {
+    /// For whoever fills it.
+    #[cfg(feature = "fetch")]
     pub(crate) fn new(path: PathBuf) -> Self {
         Self(path)
     }

@@ -1,11 +1,22 @@
-//! A web server of a few lines, that behaves well or badly as told.
+//! A web server of a few lines, that behaves well or badly as told; and sums of bytes.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+
+use sha2::{Digest, Sha256};
+
+/// SHA-256, in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
 
 /// What the server does with a file.
 #[derive(Clone)]
@@ -111,7 +122,7 @@ fn answer(mut stream: TcpStream, files: &Mutex<HashMap<String, Serve>>, seen: &M
         }
     };
     if !matches!(serve, Serve::WithoutLength(_)) {
-        head += &format!("Content-Length: {}\r\n", rest.len());
+        write!(head, "Content-Length: {}\r\n", rest.len()).unwrap();
     }
     head += "Connection: close\r\n\r\n";
     let _ = stream.write_all(head.as_bytes());
