@@ -1,6 +1,6 @@
 //! Fetching data sets: download, check, unpack, put into place.
 //!
-//! What lives here: HTTP ([`http`]), archives ([`unpack`]), and the order of things ([`fetch`]). What it may know: the
+//! What lives here: HTTP (`http`), archives (`unpack`), and the order of things ([`fetch`]). What it may know: the
 //! table of data sets and their folders. What it must not know: a terminal; whoever wants to show progress is told of it
 //! by events.
 //!
