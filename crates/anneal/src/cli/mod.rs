@@ -1,6 +1,7 @@
 //! The command line: arguments into typed options, options into the library's calls, results onto the terminal.
 
 mod args;
+mod data;
 mod find_lr;
 mod interrupt;
 mod list;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::FindLr(args) => find_lr::find_lr(&args),
         Command::Schedule(args) => schedule::schedule(&args),
         Command::List(args) => list::list(&args),
+        Command::Data(command) => data::data(&command),
         Command::New => print(config::DEFAULT).map(|()| Ended::Well),
     };
     match ended {

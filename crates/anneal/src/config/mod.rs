@@ -3,7 +3,7 @@
 //! | section | holds |
 //! |---|---|
 //! | `[run]` | [`RunSection`]: name, seed, device, out_dir |
-//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers |
+//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers; for `folder` also path, image_size, grey, test, split_seed |
 //! | `[model]` | [`ModelSection`]: type, and the type's own fields |
 //! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
 //! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |
