@@ -34,6 +34,8 @@ mod png;
 mod prepare;
 mod save;
 mod schedule;
+mod table;
+pub mod tensorboard;
 mod terminal;
 
 pub use axis::Scale;
@@ -41,3 +43,4 @@ pub use chart::{Band, Chart, Mark, RightAxis, Series, Shape};
 pub use error::ReportError;
 pub use prepare::{DropReason, Dropped};
 pub use schedule::{ScheduleCurve, schedule_chart};
+pub use table::{GrowingCsv, NamedCell, TableError};

@@ -12,7 +12,7 @@ use burn::{
 use optim_adaptive::{AdaptiveOptimizer, ClipError};
 
 use crate::{
-    EarlyStopping, EpochEvent, EpochSummary, FitReport, Fitted, Flow, OnNonFinite, Rates, RunInfo, StepEvent,
+    CheckpointEvent, EarlyStopping, EpochEvent, EpochSummary, FitReport, Fitted, Flow, OnNonFinite, Rates, RunInfo, StepEvent,
     StopReason, TrainConfig, TrainError, Trainer,
     checkpoint::{self, Checkpoint, RunState},
     data::{Batch, Source},
@@ -338,6 +338,10 @@ where
     fn save(&mut self, best: bool) -> Result<(), TrainError> {
         let Some(policy) = self.trainer.config.checkpoint.clone() else { return Ok(()) };
         let began = Instant::now();
+        let path = policy.directory.join(format!("step-{:08}", self.state.step));
+        for callback in &mut self.trainer.callbacks {
+            callback.on_checkpoint(&CheckpointEvent { step: self.state.step, path: &path })?;
+        }
         self.state.config.clone_from(&self.trainer.config.fingerprint);
         self.state.data.clone_from(&self.data_fingerprint);
         self.state.schedules = self.rates.state();
