@@ -81,12 +81,14 @@ impl GrowingCsv {
         let new: Vec<String> = cells.iter().filter(is_new).map(|(name, _)| name.clone()).collect();
         if !new.is_empty() {
             self.flush()?;
-            let (mut columns, rows) =
-                read(&self.path).map_err(failed(&self.path, "read it"))?.unwrap_or_else(|| (self.columns.clone(), vec![]));
+            let (mut columns, rows) = read(&self.path)
+                .map_err(failed(&self.path, "read it"))?
+                .unwrap_or_else(|| (self.columns.clone(), vec![]));
             columns.extend(new);
             *self = Self::with(&self.path, columns, &rows)?;
         }
-        let cell = |column: &String| cells.iter().find(|(name, _)| name == column).map_or("", |(_, cell)| cell.as_str());
+        let cell =
+            |column: &String| cells.iter().find(|(name, _)| name == column).map_or("", |(_, cell)| cell.as_str());
         let row: Vec<&str> = self.columns.iter().map(cell).collect();
         self.out.write_record(&row).map_err(|error| failed(&self.path, "write it")(io::Error::other(error)))
     }

@@ -12,8 +12,8 @@ use burn::{
 use optim_adaptive::{AdaptiveOptimizer, ClipError};
 
 use crate::{
-    CheckpointEvent, EarlyStopping, EpochEvent, EpochSummary, FitReport, Fitted, Flow, OnNonFinite, Rates, RunInfo, StepEvent,
-    StopReason, TrainConfig, TrainError, Trainer,
+    CheckpointEvent, EarlyStopping, EpochEvent, EpochSummary, FitReport, Fitted, Flow, OnNonFinite, Rates, RunInfo,
+    StepEvent, StopReason, TrainConfig, TrainError, Trainer,
     checkpoint::{self, Checkpoint, RunState},
     data::{Batch, Source},
     eval_model::eval_model,

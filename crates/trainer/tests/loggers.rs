@@ -89,7 +89,8 @@ fn tell(log: &mut dyn Callback, from: u64, to: u64) {
             let values: BTreeMap<String, f64> =
                 summary.values.into_iter().filter(|(name, _)| name.starts_with("valid.")).collect();
             let epoch = (number - 1) / 6;
-            log.on_validation(&ValidationEvent { step: number, epoch, values: &values, best: true, seconds: 0.5 }).unwrap();
+            log.on_validation(&ValidationEvent { step: number, epoch, values: &values, best: true, seconds: 0.5 })
+                .unwrap();
         }
         if is_end {
             log.on_epoch(&EpochEvent { summary: &epoch(number), best: false }).unwrap();
@@ -374,17 +375,12 @@ fn background_logs_of_a_failed_and_resumed_run_are_whole() {
     let fit = |name: &str, fails_at: Option<u64>, resume: bool| {
         let out = folder.path().join(name);
         fs::create_dir_all(&out).unwrap();
-        let policy = CheckpointPolicy {
-            directory: out.join("checkpoints"),
-            every_epochs: 1,
-            keep_last: 2,
-            keep_best: None,
-        };
+        let policy =
+            CheckpointPolicy { directory: out.join("checkpoints"), every_epochs: 1, keep_last: 2, keep_best: None };
         let directory = policy.directory.clone();
         let config = TrainConfig { log_every: 1, checkpoint: Some(policy), ..TrainConfig::epochs(4) };
         let rates = rates("type = 'one_cycle'\nmax_lr = 0.1", &config, 0.01);
-        let mut trainer =
-            Trainer::new(config).metric(AccuracyMetric::new()).callback(Background::new(logs(&out)));
+        let mut trainer = Trainer::new(config).metric(AccuracyMetric::new()).callback(Background::new(logs(&out)));
         if let Some(step) = fails_at {
             trainer = trainer.callback(Fails(step));
         }

@@ -37,8 +37,7 @@ impl EventWriter {
         let newest = newest(folder).map_err(failed(folder, "read it"))?;
         let seconds = newest.map_or(0, |newest| newest + 1).max(now() as u64);
         let path = folder.join(format!("{FILE_PREFIX}{seconds:010}.{}.{}", host(), std::process::id()));
-        let file =
-            OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed(&path, "create it"))?;
+        let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed(&path, "create it"))?;
         let mut writer = Self { path, out: BufWriter::new(file), encoded: Vec::new() };
         writer.write(0, proto::What::FileVersion("brain.Event:2".to_owned()))?;
         Ok(writer)

@@ -60,11 +60,7 @@ impl Csv {
 
     fn settle(&mut self) -> Result<(), CallbackError> {
         let Some(validation) = self.position.settled() else { return Ok(()) };
-        let mut cells = vec![
-            cell("step", validation.step),
-            cell("epoch", validation.epoch),
-            cell("lr", validation.lr),
-        ];
+        let mut cells = vec![cell("step", validation.step), cell("epoch", validation.epoch), cell("lr", validation.lr)];
         cells.extend(validation.values.iter().map(|(name, value)| cell(&format!("valid.{name}"), value)));
         self.row(&cells)
     }

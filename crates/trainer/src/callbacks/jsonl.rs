@@ -59,13 +59,7 @@ impl JsonLines {
     /// A log in this file. Nothing is touched before the run starts: then a fresh run empties the file, and a resumed
     /// one goes on with it.
     pub fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            out: None,
-            position: Position::new(0),
-            resumed_at: 0,
-            told: BTreeSet::new(),
-        }
+        Self { path: path.to_owned(), out: None, position: Position::new(0), resumed_at: 0, told: BTreeSet::new() }
     }
 
     /// The lines up to `step` of an existing log; a line torn by a crash is none.
