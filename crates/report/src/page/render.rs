@@ -11,7 +11,7 @@ const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
 /// Size of a chart on a page: the width of a phone, so that its letters stay readable there.
-const CHART: (u32, u32) = (520, 340);
+const CHART: (u32, u32) = (460, 310);
 /// Colours of the bar; as many as phases of a run are told apart.
 const COLOURS: usize = 7;
 
