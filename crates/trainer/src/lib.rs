@@ -48,7 +48,8 @@ mod report;
 mod run;
 mod step;
 
-pub use config::{CheckpointPolicy, EarlyStopping, Limit, Mode, OnNonFinite, TrainConfig};
+pub use checkpoint::{CheckpointPolicy, Every, KeepBest, OnWriteError};
+pub use config::{EarlyStopping, Limit, Mode, OnNonFinite, TrainConfig};
 pub use error::TrainError;
 pub use eval_model::eval_model;
 pub use events::{
