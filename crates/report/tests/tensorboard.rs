@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, ffi::OsString, fs, path::Path, process::Command};
 
 use report::tensorboard::{EventError, EventWriter, FILE_PREFIX, Happening, read_events, read_scalars};
 
@@ -101,8 +101,11 @@ fn a_folder_that_is_not_there_is_named() {
 /// The real TensorBoard, where `ANNEAL_PYTHON` names an interpreter that can import it.
 #[test]
 fn tensorboard_reads_the_same_numbers() {
-    let Some(python) = std::env::var_os("ANNEAL_PYTHON") else {
-        println!("skipped: ANNEAL_PYTHON names no Python with the package tensorboard");
+    let can_import = |python: &OsString| {
+        Command::new(python).args(["-c", "import tensorboard"]).output().is_ok_and(|output| output.status.success())
+    };
+    let Some(python) = std::env::var_os("ANNEAL_PYTHON").filter(can_import) else {
+        println!("skipped: ANNEAL_PYTHON names no Python that can import the package tensorboard");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

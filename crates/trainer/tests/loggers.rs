@@ -19,7 +19,7 @@ use common::{ITEMS, alone, net, optimizer, rates, train_data, valid_data};
 use report::tensorboard::{Happening, read_events, read_scalars};
 use trainer::{
     Callback, CallbackError, CheckpointEvent, CheckpointPolicy, EpochEvent, EpochSummary, FitReport, Flow, RunInfo,
-    StepEvent, StopReason, TrainConfig, TrainError, Trainer, ValidationEvent,
+    StepEvent, TrainConfig, TrainError, Trainer, ValidationEvent,
     callbacks::{Background, Csv, JsonLines, LogLine, TensorBoard, Together},
     checkpoint,
 };
@@ -58,17 +58,12 @@ fn epoch(step: u64) -> EpochSummary {
 }
 
 fn fit_report() -> FitReport {
-    FitReport {
-        parameters: 1,
-        steps: 12,
-        epochs: Vec::new(),
-        stopped: StopReason::Finished,
-        skipped_steps: 0,
-        seconds: 1.0,
-        items_per_second: 1.0,
-        times: trainer::PhaseTimes::default(),
-        resumed_from: None,
-    }
+    let report = serde_json::json!({
+        "parameters": 1, "steps": 12, "epochs": [], "stopped": { "kind": "finished" }, "skipped_steps": 0,
+        "rollbacks": 0, "restored": null, "seconds": 1.0, "elapsed": 1.0, "peak_memory": null, "items_per_second": 1.0,
+        "times": trainer::PhaseTimes::default(), "resumed_from": null,
+    });
+    serde_json::from_value(report).unwrap()
 }
 
 /// The three logs of a folder.
@@ -375,8 +370,7 @@ fn background_logs_of_a_failed_and_resumed_run_are_whole() {
     let fit = |name: &str, fails_at: Option<u64>, resume: bool| {
         let out = folder.path().join(name);
         fs::create_dir_all(&out).unwrap();
-        let policy =
-            CheckpointPolicy { directory: out.join("checkpoints"), every_epochs: 1, keep_last: 2, keep_best: None };
+        let policy = CheckpointPolicy { keep_last: 2, ..CheckpointPolicy::new(out.join("checkpoints")) };
         let directory = policy.directory.clone();
         let config = TrainConfig { log_every: 1, checkpoint: Some(policy), ..TrainConfig::epochs(4) };
         let rates = rates("type = 'one_cycle'\nmax_lr = 0.1", &config, 0.01);

@@ -7,7 +7,7 @@ use std::{
 
 use report::page::{Page, Part, Section, Table, Tone};
 use serde_json::{Value, json};
-use trainer::{Phase, StopReason};
+use trainer::Phase;
 
 use super::{plots, record::RunRecord};
 use crate::{
@@ -16,12 +16,13 @@ use crate::{
 };
 
 /// The name of a phase of the loop on the page.
-const PHASES: [(&str, &str); 5] = [
+const PHASES: [(&str, &str); 6] = [
     ("data", "waiting for data"),
     ("model", "forward and backward"),
     ("optimizer", "optimizer"),
     ("validation", "validation"),
     ("checkpoint", "checkpoints"),
+    ("callbacks", "callbacks"),
 ];
 
 /// Draws the plots and writes the page of a run that has ended, in whatever way.
@@ -99,12 +100,12 @@ impl Comparison {
 
 /// How a run stands: a word, and what to think of it.
 fn standing(run: &RunRecord) -> (String, Tone) {
-    match run.ended.as_ref().map(|ended| &ended.stopped) {
-        None => ("not finished".to_owned(), Tone::Bad),
-        Some(Some(StopReason::Finished) | None) => ("finished".to_owned(), Tone::Good),
-        Some(Some(StopReason::EarlyStopping)) => ("stopped early".to_owned(), Tone::Good),
-        Some(Some(StopReason::Interrupted)) => ("interrupted".to_owned(), Tone::Notice),
-        Some(Some(StopReason::Callback(reason))) => (format!("stopped: {reason}"), Tone::Notice),
+    let Some(ended) = &run.ended else { return ("not finished".to_owned(), Tone::Bad) };
+    match (ended.stopped.kind.as_str(), &ended.stopped.detail) {
+        ("" | "finished", _) => ("finished".to_owned(), Tone::Good),
+        ("early_stopping", _) => ("stopped early".to_owned(), Tone::Good),
+        ("callback", Some(reason)) => (format!("stopped: {reason}"), Tone::Notice),
+        (kind, _) => (kind.replace('_', " "), Tone::Notice),
     }
 }
 
@@ -183,11 +184,14 @@ fn facts(mut page: Page, run: &RunRecord) -> Page {
     }
     page = page.fact("Steps", count(run.steps()), format!("{} epochs finished", count(run.epochs())));
     if let Some(ended) = &run.ended {
-        let from = ended.resumed_from.map(|step| format!(", since step {}", count(step))).unwrap_or_default();
+        let from = ended.resumed_from.map(|step| format!(" since step {}", count(step))).unwrap_or_default();
         let note = format!("{} items/s{from}", count(ended.items_per_second.round() as u64));
-        page = page.fact("Time", duration(ended.seconds), note);
+        page = page.fact("Time", duration(ended.elapsed.unwrap_or(ended.seconds)), note);
         if ended.skipped_steps > 0 {
             page = page.fact("Skipped updates", count(ended.skipped_steps), "loss or gradient not finite");
+        }
+        if let Some(bytes) = ended.peak_memory {
+            page = page.fact("Peak memory", format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20)), "");
         }
         if let Some(parameters) = ended.parameters {
             page = page.fact("Parameters", count(parameters), run.type_of("model"));
@@ -336,7 +340,7 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
             number(best.map(|(_, best)| best)),
             best.map_or_else(|| "–".to_owned(), |(step, _)| step.to_string()),
             run.steps().to_string(),
-            ended.map_or_else(|| "–".to_owned(), |ended| duration(ended.seconds)),
+            ended.map_or_else(|| "–".to_owned(), |ended| duration(ended.elapsed.unwrap_or(ended.seconds))),
             ended.map_or_else(|| "–".to_owned(), |ended| format!("{:.0}", ended.items_per_second)),
         ]
     };

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Table, Value};
-use trainer::{Phase, StopReason, callbacks::LogLine};
+use trainer::{Phase, callbacks::LogLine};
 
 use super::environment::Session;
 use crate::{
@@ -53,19 +53,33 @@ pub struct Ended {
     /// Trainable numbers.
     pub parameters: Option<u64>,
     /// Why it ended.
-    pub stopped: Option<StopReason>,
+    pub stopped: Stopped,
     /// Updates left out because the loss was not finite.
     pub skipped_steps: u64,
     /// Figures on the test set.
     pub test: Option<BTreeMap<String, Option<f64>>>,
     /// Seconds of the last process's part of the run.
     pub seconds: f64,
+    /// Seconds of the whole run, all processes together.
+    pub elapsed: Option<f64>,
+    /// The most memory that the last process used, in bytes.
+    pub peak_memory: Option<u64>,
     /// Training items per second.
     pub items_per_second: f64,
     /// Where the seconds went.
     pub times: BTreeMap<String, f64>,
     /// The step the last process resumed from.
     pub resumed_from: Option<u64>,
+}
+
+/// Why a run ended, by the name that [`trainer::StopReason`] has in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Stopped {
+    /// `finished`, `early_stopping`, `interrupted`, ...
+    pub kind: String,
+    /// More about it.
+    pub detail: Option<String>,
 }
 
 /// What `anneal find-lr --json` writes, as far as a picture needs it.
