@@ -128,7 +128,7 @@ fn what_is_missing_or_damaged_is_named() {
         }
     };
     let log = read(run.join("metrics.jsonl"));
-    let damaged = log.replacen("\n", "\n{\"step\": 7, \"ep\n", 1);
+    let damaged = log.replacen('\n', "\n{\"step\": 7, \"ep\n", 1);
     refused("metrics.jsonl", Some(damaged.as_bytes()), "run/metrics.jsonl:2: is damaged: ");
     refused("metrics.jsonl", Some(b"{\"a\": 1}\n\xff\n"), "run/metrics.jsonl:2: is no text");
     refused("metrics.jsonl", None, "run/metrics.jsonl: is missing");
@@ -199,7 +199,7 @@ fn wait_for_lines(run: &Path, lines: usize) {
         })
     };
     while !(has_checkpoint() && count() >= lines) {
-        assert!(began.elapsed() < Duration::from_secs(120), "the run does not get on");
+        assert!(began.elapsed() < Duration::from_mins(2), "the run does not get on");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

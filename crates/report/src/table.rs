@@ -130,8 +130,11 @@ fn failed(path: &Path, action: &'static str) -> impl Fn(io::Error) -> TableError
     move |source| TableError { path: path.clone(), action, source }
 }
 
+/// A file's columns and rows.
+type Rows = (Vec<String>, Vec<Vec<String>>);
+
 /// Columns and rows of a file; `None` where there is no file or no header in it.
-fn read(path: &Path) -> io::Result<Option<(Vec<String>, Vec<Vec<String>>)>> {
+fn read(path: &Path) -> io::Result<Option<Rows>> {
     let mut bytes = Vec::new();
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

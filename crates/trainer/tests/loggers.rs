@@ -35,7 +35,7 @@ fn step(step: u64) -> StepEvent {
         step,
         epoch: (step - 1) / 6,
         lr: 0.1 / step as f64,
-        momentum: (step % 2 == 0).then_some(0.9),
+        momentum: step.is_multiple_of(2).then_some(0.9),
         loss: Some(1.0 / step as f64),
         metrics: BTreeMap::from([("accuracy".to_owned(), step as f64)]),
         logged: true,
@@ -98,8 +98,11 @@ fn lines(folder: &Path) -> Vec<LogLine> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// The lines, the table, and TensorBoard's scalars by tag.
+type Contents = (Vec<LogLine>, String, BTreeMap<String, Vec<(u64, f32)>>);
+
 /// What each log of a folder holds, times left out.
-fn contents(folder: &Path) -> (Vec<LogLine>, String, BTreeMap<String, Vec<(u64, f32)>>) {
+fn contents(folder: &Path) -> Contents {
     let lines = lines(folder).into_iter().map(|line| LogLine { seconds: 0.0, ..line }).collect();
     (lines, fs::read_to_string(folder.join("metrics.csv")).unwrap(), read_scalars(folder).unwrap())
 }
@@ -141,8 +144,8 @@ step,epoch,seconds,lr,train.loss,train.accuracy,momentum,valid.accuracy,valid.lo
     assert_eq!(events["valid/loss"], [(3, 1.5), (6, 1.5), (9, 3.0), (12, 3.0)]);
     assert_eq!(events["train/loss_epoch"], [(6, 0.5), (12, 0.5)]);
     assert_eq!(events["train/momentum"].len(), 6);
-    let file = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-    let file = file.filter(|path| path.to_string_lossy().contains("tfevents")).next().unwrap();
+    let mut files = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.find(|path| path.to_string_lossy().contains("tfevents")).unwrap();
     let texts = read_events(&file).unwrap().into_iter().filter(|event| matches!(event.what, Happening::Text(..)));
     let texts: Vec<Happening> = texts.map(|event| event.what).collect();
     assert_eq!(texts, [Happening::Text("config".to_owned(), "    [run]\n    seed = 1".to_owned())]);

@@ -213,8 +213,8 @@ fn text(dir: &RunDir, name: &str) -> Result<Option<String>, Error> {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(text)),
             Err(error) => {
-                let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-                Err(damaged(&path, Some(line + 1), "is no text (not UTF-8)"))
+                let before = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+                Err(damaged(&path, Some(before.matches('\n').count() + 1), "is no text (not UTF-8)"))
             }
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

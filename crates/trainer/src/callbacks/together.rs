@@ -33,7 +33,14 @@ impl Together {
         tell: impl Fn(&mut dyn Callback) -> Result<T, CallbackError>,
         join: impl Fn(T, T) -> T,
     ) -> Result<T, CallbackError> {
-        self.members.iter_mut().map(|member| tell(member.as_mut())).fold(Ok(initial), |sum, one| Ok(join(sum?, one?)))
+        let mut sum = Ok(initial);
+        for member in &mut self.members {
+            sum = match (sum, tell(member.as_mut())) {
+                (Ok(sum), Ok(one)) => Ok(join(sum, one)),
+                (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            };
+        }
+        sum
     }
 
     fn ask(&mut self, tell: impl Fn(&mut dyn Callback) -> Result<Flow, CallbackError>) -> Result<Flow, CallbackError> {
