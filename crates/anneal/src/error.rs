@@ -3,7 +3,7 @@
 use optim_adaptive::ConfigError;
 use trainer::{TrainError, checkpoint::CheckpointError, lr_finder::FinderError};
 
-use crate::{config::ConfigFileError, run_dir::RunDirError};
+use crate::{config::ConfigFileError, experiment::DamagedFile, run_dir::RunDirError};
 
 /// Why a command ended without its result.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,9 @@ pub enum Error {
     /// A picture could not be drawn or written.
     #[error(transparent)]
     Report(#[from] report::ReportError),
+    /// A file of a run folder does not hold what it should.
+    #[error(transparent)]
+    Damaged(#[from] DamagedFile),
     /// A file that was asked for could not be read or written.
     #[error("{path}: {source}")]
     File {

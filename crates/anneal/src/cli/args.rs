@@ -22,6 +22,8 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Measure a run's newest checkpoint on the test set
     Evaluate(EvaluateArgs),
+    /// Write a page with the figures of a run, or of several beside each other
+    Report(ReportArgs),
     /// Find a learning rate: a sweep of rising rates on a copy of the model
     FindLr(FindLrArgs),
     /// Show what the rate will be, without training
@@ -105,6 +107,20 @@ pub struct ResumeArgs {
 pub struct EvaluateArgs {
     /// The run folder
     pub run_dir: PathBuf,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `anneal report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// Run folders; several are compared
+    #[arg(required = true, value_name = "RUN_DIR")]
+    pub run_dirs: Vec<PathBuf>,
+    /// The page; default report.html in the run folder, or in the current one for several
+    #[arg(long, value_name = "FILE.html")]
+    pub out: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
     pub json: bool,

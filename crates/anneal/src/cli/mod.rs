@@ -6,6 +6,7 @@ mod find_lr;
 mod interrupt;
 mod list;
 mod metrics_file;
+mod report;
 mod schedule;
 mod train;
 
@@ -33,6 +34,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Train(args) => train::train(args),
         Command::Resume(args) => train::resume(&args),
         Command::Evaluate(args) => train::evaluate(&args),
+        Command::Report(args) => report::report(&args),
         Command::FindLr(args) => find_lr::find_lr(&args),
         Command::Schedule(args) => schedule::schedule(&args),
         Command::List(args) => list::list(&args),

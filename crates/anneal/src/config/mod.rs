@@ -2,7 +2,7 @@
 //!
 //! | section | holds |
 //! |---|---|
-//! | `[run]` | [`RunSection`]: name, seed, device, out_dir |
+//! | `[run]` | [`RunSection`]: name, seed, device, out_dir, loggers |
 //! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers; for `folder` also path, image_size, grey, test, split_seed |
 //! | `[model]` | [`ModelSection`]: type, and the type's own fields |
 //! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
@@ -31,7 +31,7 @@ pub use document::{ConfigFileError, Document, Origin};
 pub use finder::FinderSection;
 pub use groups::GroupsSection;
 pub use model::ModelSection;
-pub use run::RunSection;
+pub use run::{Logger, RunSection};
 pub use train::{EarlyStoppingSection, TrainSection};
 
 /// The sections a configuration may have.
