@@ -91,6 +91,7 @@ fn run(case: Case, directory: &Path, stop_after: Option<u64>, resume: bool) -> R
             patience: 3,
             min_delta: 0.02,
             mode: Mode::Min,
+            restore_best: false,
         }),
         checkpoint: Some(CheckpointPolicy {
             directory: directory.to_owned(),

@@ -14,7 +14,7 @@
 mod read;
 mod write;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -122,6 +122,21 @@ pub struct RunState {
     pub config: String,
     /// The training data's fingerprint.
     pub data: String,
+    /// The step of early stopping's best value.
+    #[serde(default)]
+    pub early_best_step: Option<u64>,
+    /// How many weights are in the average.
+    #[serde(default)]
+    pub averaged: u64,
+    /// How often the run went back to its last good state.
+    #[serde(default)]
+    pub rollbacks: u64,
+    /// Seconds that the processes of this run have trained.
+    #[serde(default)]
+    pub elapsed: f64,
+    /// What callbacks keep, by name.
+    #[serde(default)]
+    pub callbacks: BTreeMap<String, serde_json::Value>,
 }
 
 /// What a checkpoint directory holds.

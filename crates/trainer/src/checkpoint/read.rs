@@ -1,6 +1,7 @@
 //! Reading checkpoints: verify everything, then restore.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -20,6 +21,7 @@ pub struct Checkpoint {
     state: RunState,
     model: Vec<u8>,
     optimizer: Vec<u8>,
+    parts: BTreeMap<String, Vec<u8>>,
 }
 
 /// The newest valid checkpoint, and the newer ones that were not accepted.
@@ -52,7 +54,7 @@ pub fn newest(directory: &Path) -> Result<Found, CheckpointError> {
 /// The checkpoint in this directory, with every checksum verified.
 pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let manifest = manifest(path)?;
-    let file = |name: &'static str| {
+    let file = |name: &str| {
         let path = path.join(name);
         let Some(entry) = manifest.files.iter().find(|entry| entry.name == name) else {
             return Err(damaged(&path, "the manifest does not list it"));
@@ -73,7 +75,13 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     if state.step != manifest.step {
         return Err(damaged(&state_path, format!("step {}, the manifest says {}", state.step, manifest.step)));
     }
-    Ok(Checkpoint { path: path.to_owned(), state, model: file(MODEL)?, optimizer: file(OPTIMIZER)? })
+    let others = manifest
+        .files
+        .iter()
+        .map(|entry| &entry.name)
+        .filter(|name| ![MODEL, OPTIMIZER, STATE].contains(&name.as_str()));
+    let parts = others.map(|name| Ok((name.clone(), file(name)?))).collect::<Result<_, CheckpointError>>()?;
+    Ok(Checkpoint { path: path.to_owned(), state, model: file(MODEL)?, optimizer: file(OPTIMIZER)?, parts })
 }
 
 impl Checkpoint {
@@ -87,10 +95,27 @@ impl Checkpoint {
         &self.state
     }
 
+    /// The content of a further file: `ema.bpk`, `best.bpk`, ...
+    pub fn part(&self, name: &str) -> Option<&[u8]> {
+        self.parts.get(name).map(Vec::as_slice)
+    }
+
     /// The parameters, put into a model of the same form.
     pub fn model<M: Module>(&self, model: M) -> Result<M, CheckpointError> {
-        let path = self.path.join(MODEL);
-        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(self.model.clone()))
+        self.load(MODEL, &self.model, model)
+    }
+
+    /// The parameters in the file `name`, put into a model of the same form.
+    pub fn module<M: Module>(&self, name: &str, model: M) -> Result<M, CheckpointError> {
+        match self.part(name) {
+            Some(bytes) => self.load(name, bytes, model),
+            None => Err(damaged(&self.path.join(name), "the manifest does not list it")),
+        }
+    }
+
+    fn load<M: Module>(&self, name: &str, bytes: &[u8], model: M) -> Result<M, CheckpointError> {
+        let path = self.path.join(name);
+        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec()))
             .map_err(|error| damaged(&path, error.to_string()))?;
         model.try_load_record(record).map_err(|error| CheckpointError::Mismatch {
             path,
@@ -117,19 +142,6 @@ impl Checkpoint {
             saved: error.to_string(),
             here: "the configured schedule".to_owned(),
         })
-    }
-
-    pub(crate) fn check(
-        &self,
-        what: &'static str,
-        here: &str,
-        saved: impl Fn(&RunState) -> &String,
-    ) -> Result<(), CheckpointError> {
-        let saved = saved(&self.state);
-        if saved == here {
-            return Ok(());
-        }
-        Err(CheckpointError::Mismatch { path: self.path.clone(), what, saved: saved.clone(), here: here.to_owned() })
     }
 }
 

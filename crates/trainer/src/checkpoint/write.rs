@@ -21,10 +21,11 @@ pub(crate) fn write<M: Module>(
     model: &M,
     optimizer: &AdaptiveOptimizer,
     state: &RunState,
+    parts: &[(String, Vec<u8>)],
     best: bool,
 ) -> Result<PathBuf, CheckpointError> {
     let encode = |what, message: String| CheckpointError::Encode { what, message };
-    let files: [(&str, Vec<u8>); 3] = [
+    let mut files: Vec<(&str, Vec<u8>)> = vec![
         (
             MODEL,
             model.clone().into_record().into_bytes().map_err(|error| encode("the model", error.to_string()))?.to_vec(),
@@ -32,6 +33,7 @@ pub(crate) fn write<M: Module>(
         (OPTIMIZER, optimizer.to_bytes().map_err(|error| encode("the optimizer", error.to_string()))?),
         (STATE, serde_json::to_vec_pretty(state).map_err(|error| encode("the run's state", error.to_string()))?),
     ];
+    files.extend(parts.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())));
     let manifest = Manifest {
         format: FORMAT,
         step: state.step,

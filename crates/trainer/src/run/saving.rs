@@ -1,0 +1,293 @@
+//! To a checkpoint and from it; and the last good state, which is made of the same parts.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use burn::{
+    module::Module,
+    store::ModuleRecord,
+    tensor::Bytes,
+    train::{
+        InferenceStep, TrainStep,
+        metric::{Adaptor, LossInput},
+    },
+};
+
+use super::{Run, steps::settle};
+use crate::{
+    CheckpointEvent, CheckpointPolicy, OnNonFinite, StopReason, TrainError,
+    averaging::AVERAGES,
+    checkpoint::{self, Checkpoint, CheckpointError, RunState},
+    early_stopping::{BEST, Watch},
+    finite,
+    step::LearnerModel,
+};
+
+/// What the files of the last good state are called in a checkpoint of a later step.
+const FALLBACK: &str = "fallback-";
+
+/// The last good state: what the run goes back to.
+#[derive(Debug, Clone)]
+pub(super) struct Fallback {
+    state: RunState,
+    model: Vec<u8>,
+    optimizer: Vec<u8>,
+    /// Average and best model, by their names in a checkpoint.
+    parts: Vec<(String, Vec<u8>)>,
+}
+
+impl<M> Run<'_, M>
+where
+    M: LearnerModel,
+    <M as TrainStep>::Output: Adaptor<LossInput>,
+    <M as InferenceStep>::Output: Adaptor<LossInput>,
+{
+    /// Takes over a checkpoint, and refuses one of another run.
+    pub(super) fn restore(&mut self, model: M, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        let config = &self.trainer.config;
+        check(checkpoint, "configuration", &checkpoint.state().config, &config.fingerprint)?;
+        check(checkpoint, "training data", &checkpoint.state().data, &self.data_fingerprint)?;
+        let model = checkpoint.model(model)?;
+        checkpoint.optimizer(&mut self.optimizer)?;
+        checkpoint.rates(&mut self.rates)?;
+        self.state = checkpoint.state().clone();
+        let step = self.state.step;
+        if let Some(plan) = self.plan.filter(|_| self.state.averaged > 0) {
+            self.average = Some(checkpoint.module(plan.file(), model.valid())?);
+        }
+        if checkpoint.part(BEST).is_some() {
+            self.best_model = Some(checkpoint.module(BEST, model.valid())?);
+        }
+        self.fallback = self.read_fallback(checkpoint)?;
+        self.model = Some(model);
+        self.load_callbacks(self.state.callbacks.clone())?;
+        // A run that has stopped early is at its end, unless it may now be more patient.
+        let watch = Watch { best: self.state.early_best, bad: self.state.early_bad };
+        if self.trainer.config.early_stopping.as_ref().is_some_and(|rule| watch.is_over(rule)) {
+            self.stopped = Some(StopReason::EarlyStopping);
+        }
+        self.elapsed_before = self.state.elapsed;
+        self.resumed_from = Some(step);
+        self.saved_at = Some(step);
+        Ok(())
+    }
+
+    /// Writes a checkpoint where one is due after this step, and takes the state to go back to.
+    pub(super) fn checkpoint_if_due(&mut self, epoch_ended: bool) -> Result<(), TrainError> {
+        let best = std::mem::take(&mut self.is_best);
+        let is_due = best
+            || match &self.trainer.config.checkpoint {
+                // Without checkpoints this is when the state to go back to is taken.
+                None => epoch_ended,
+                Some(policy) => epoch_ended && self.state.epoch.is_multiple_of(policy.every_epochs.max(1)),
+            };
+        if is_due {
+            self.refuse_bad_parameters()?;
+            self.remember_fallback()?;
+            self.save(best)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the checkpoint of the run's end, unless this step has one.
+    pub(super) fn save_last(&mut self) -> Result<(), TrainError> {
+        if self.saved_at != Some(self.state.step) && self.trainer.config.checkpoint.is_some() {
+            self.refuse_bad_parameters()?;
+            self.save(false)?;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, best: bool) -> Result<(), TrainError> {
+        let Some(policy) = self.trainer.config.checkpoint.clone() else { return Ok(()) };
+        let path = checkpoint_path(&policy, self.state.step);
+        let event = CheckpointEvent { step: self.state.step, path: &path };
+        self.tell(|callback| callback.on_checkpoint(&event))?;
+        let began = Instant::now();
+        self.note_state()?;
+        settle(self.model()?);
+        let mut parts = self.parts()?;
+        if let Some(fallback) = self.fallback.as_ref().filter(|fallback| fallback.state.step != self.state.step) {
+            parts.extend(fallback.files()?);
+        }
+        checkpoint::write(&policy, self.model()?, &self.optimizer, &self.state, &parts, best)?;
+        self.saved_at = Some(self.state.step);
+        self.times.checkpoint += began.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Brings the state that is kept up to date with what lives elsewhere.
+    fn note_state(&mut self) -> Result<(), TrainError> {
+        self.state.config.clone_from(&self.trainer.config.fingerprint);
+        self.state.data.clone_from(&self.data_fingerprint);
+        self.state.schedules = self.rates.state();
+        self.state.elapsed = self.elapsed().as_secs_f64();
+        self.state.callbacks = self.callbacks_state()?;
+        Ok(())
+    }
+
+    /// The models beside the trained one.
+    fn parts(&self) -> Result<Vec<(String, Vec<u8>)>, CheckpointError> {
+        let average = self.plan.zip(self.average.as_ref()).map(|(plan, average)| (plan.file(), average));
+        let best = self.best_model.as_ref().map(|best| (BEST, best));
+        average.into_iter().chain(best).map(|(name, model)| Ok((name.to_owned(), encode(model)?))).collect()
+    }
+
+    /// Takes the state that the run may go back to, where it is to and where the state is good.
+    pub(super) fn remember_fallback(&mut self) -> Result<(), TrainError> {
+        if self.trainer.config.on_nonfinite != OnNonFinite::Rollback {
+            return Ok(());
+        }
+        settle(self.model()?);
+        if finite::first_bad_parameter(self.model()?).is_some() {
+            return Ok(());
+        }
+        self.note_state()?;
+        let optimizer = self.optimizer.to_bytes().map_err(|error| cannot("made", &error))?;
+        let model = encode(self.model()?)?;
+        // Going back leaves history and clock alone; without them equal runs keep equal files.
+        let state = RunState { history: Vec::new(), elapsed: 0.0, ..self.state.clone() };
+        self.fallback = Some(Fallback { state, model, optimizer, parts: self.parts()? });
+        Ok(())
+    }
+
+    /// Goes back: weights, moments, averages, what schedules, early stopping and callbacks remember. The clock stays.
+    pub(super) fn roll_back(&mut self) -> Result<(), TrainError> {
+        let Some(fallback) = self.fallback.clone() else {
+            return Err(cannot("restored", &"there is none"));
+        };
+        let model = self.model.take().ok_or(TrainError::NoData)?;
+        // Statistics that burn keeps aside would come in over the restored ones.
+        let model = decode(model.valid().train(), &fallback.model)?;
+        self.optimizer.try_load_bytes(&fallback.optimizer).map_err(|error| cannot("restored", &error))?;
+        self.rates.try_load(&fallback.state.schedules).map_err(|error| cannot("restored", &error))?;
+        let part = |name: &str| fallback.parts.iter().find(|(found, _)| found == name).map(|(_, bytes)| bytes);
+        self.average = match self.plan.and_then(|plan| part(plan.file())) {
+            Some(bytes) => Some(decode(model.valid(), bytes)?),
+            None => None,
+        };
+        self.best_model = match part(BEST) {
+            Some(bytes) => Some(decode(model.valid(), bytes)?),
+            None => None,
+        };
+        self.model = Some(model);
+        let then = &fallback.state;
+        self.state.averaged = then.averaged;
+        self.state.early_best = then.early_best;
+        self.state.early_bad = then.early_bad;
+        self.state.early_best_step = then.early_best_step;
+        self.state.rollbacks += 1;
+        self.load_callbacks(fallback.state.callbacks)
+    }
+
+    fn read_fallback(&self, checkpoint: &Checkpoint) -> Result<Option<Fallback>, TrainError> {
+        let file = |name: &str| checkpoint.part(&format!("{FALLBACK}{name}")).map(<[u8]>::to_vec);
+        let (Some(state), Some(model), Some(optimizer)) =
+            (file("state.json"), file("model.bpk"), file("optimizer.bpk"))
+        else {
+            return Ok(None);
+        };
+        let state = serde_json::from_slice(&state).map_err(|error| cannot("restored", &error))?;
+        let others = AVERAGES.into_iter().chain([BEST]);
+        let parts = others.filter_map(|name| Some((name.to_owned(), file(name)?))).collect();
+        Ok(Some(Fallback { state, model, optimizer, parts }))
+    }
+
+    /// What callbacks keep, by name.
+    pub(super) fn callbacks_state(&self) -> Result<BTreeMap<String, serde_json::Value>, TrainError> {
+        let mut states = BTreeMap::new();
+        for callback in &self.trainer.callbacks {
+            if let Some(state) = callback.state()
+                && states.insert(callback.name().to_owned(), state).is_some()
+            {
+                return Err(TrainError::DuplicateCallback { name: callback.name().to_owned() });
+            }
+        }
+        Ok(states)
+    }
+
+    fn load_callbacks(&mut self, mut states: BTreeMap<String, serde_json::Value>) -> Result<(), TrainError> {
+        for callback in &mut self.trainer.callbacks {
+            if let Some(state) = states.remove(callback.name()) {
+                callback.load_state(state)?;
+            }
+        }
+        for name in states.keys() {
+            tracing::warn!("the checkpoint holds a state of `{name}`, and this run has no callback of that name");
+        }
+        Ok(())
+    }
+}
+
+impl Fallback {
+    /// Its files in a checkpoint of a later step.
+    fn files(&self) -> Result<Vec<(String, Vec<u8>)>, TrainError> {
+        let state = serde_json::to_vec_pretty(&self.state).map_err(|error| cannot("made", &error))?;
+        let own = [("state.json", &state), ("model.bpk", &self.model), ("optimizer.bpk", &self.optimizer)];
+        let others = self.parts.iter().map(|(name, bytes)| (name.as_str(), bytes));
+        Ok(own.into_iter().chain(others).map(|(name, bytes)| (format!("{FALLBACK}{name}"), bytes.clone())).collect())
+    }
+}
+
+/// Where the checkpoint of this step will be.
+fn checkpoint_path(policy: &CheckpointPolicy, step: u64) -> std::path::PathBuf {
+    policy.directory.join(format!("step-{step:08}"))
+}
+
+/// Refuses a checkpoint whose fingerprint of `what` is another, and shows the parts that differ.
+fn check(checkpoint: &Checkpoint, what: &'static str, saved: &str, here: &str) -> Result<(), CheckpointError> {
+    if saved == here {
+        return Ok(());
+    }
+    let (saved, here) = differences(saved, here);
+    Err(CheckpointError::Mismatch { path: checkpoint.path().to_owned(), what, saved, here })
+}
+
+/// The lines (or, of a single line, the parts between commas) of each text that the other has not.
+fn differences(saved: &str, here: &str) -> (String, String) {
+    let separator = if saved.contains('\n') || here.contains('\n') { "\n" } else { ", " };
+    let only = |of: &str, other: &str| {
+        let theirs: Vec<&str> = other.split(separator).map(str::trim).collect();
+        let own = of.split(separator).map(str::trim).filter(|part| !part.is_empty() && !theirs.contains(part));
+        let own = own.collect::<Vec<_>>().join(", ");
+        if own.is_empty() { "nothing of it".to_owned() } else { own }
+    };
+    (only(saved, here), only(here, saved))
+}
+
+fn encode<M: Module>(model: &M) -> Result<Vec<u8>, CheckpointError> {
+    let bytes = model.clone().into_record().into_bytes();
+    let bytes =
+        bytes.map_err(|error| CheckpointError::Encode { what: "a model of the run", message: error.to_string() })?;
+    Ok(bytes.to_vec())
+}
+
+fn decode<M: Module>(model: M, bytes: &[u8]) -> Result<M, TrainError> {
+    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec()));
+    let record = record.map_err(|error| cannot("restored", &error))?;
+    model.try_load_record(record).map_err(|error| cannot("restored", &error))
+}
+
+fn cannot(action: &'static str, error: &dyn std::fmt::Display) -> TrainError {
+    TrainError::Fallback { action, message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_shown_and_nothing_else() {
+        let cases = [
+            ("a = 1\nb = 2\nc = 3", "a = 1\nb = 5\nc = 3", ("b = 2", "b = 5")),
+            ("a = 1\nb = 2", "a = 1\nb = 2\nd = 4", ("nothing of it", "d = 4")),
+            (
+                "90 items, batch size 16, content x",
+                "90 items, batch size 8, content x",
+                ("batch size 16", "batch size 8"),
+            ),
+        ];
+        for (saved, here, (left, right)) in cases {
+            assert_eq!(differences(saved, here), (left.to_owned(), right.to_owned()));
+        }
+    }
+}
