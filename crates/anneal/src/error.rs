@@ -55,7 +55,11 @@ impl Error {
     /// 2 for bad usage or config, 1 for what fails while running.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Setting(_) | Self::Usage(_) | Self::Finder(FinderError::Config(_)) => 2,
+            Self::Config(_)
+            | Self::Setting(_)
+            | Self::Usage(_)
+            | Self::Finder(FinderError::Config(_))
+            | Self::Train(TrainError::Setting(_) | TrainError::NoSuchParameter { .. }) => 2,
             _ => 1,
         }
     }

@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{Averaging, EarlyStopping, Freeze};
+use lr_core::Horizon;
+use optim_adaptive::AdaptiveOptimizer;
+use strict_config::ConfigError;
+
+use crate::{Averaging, EarlyStopping, Freeze, averaging::Plan};
 
 /// How long to train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,6 +220,31 @@ impl TrainConfig {
             checkpoint: None,
             ..self
         }
+    }
+
+    /// Refuses what cannot work in a run of `batches` batches per epoch under `optimizer`, as `fit` would.
+    ///
+    /// # Errors
+    /// An average of the weights that never begins, has no sensible decay, or would average Schedule-Free's average.
+    pub fn check(&self, batches: usize, optimizer: &AdaptiveOptimizer) -> Result<(), ConfigError> {
+        let Some(averaging) = &self.averaging else { return Ok(()) };
+        if optimizer.has_eval_params() {
+            let name = match averaging {
+                Averaging::Ema(_) => "ema",
+                Averaging::Swa(_) => "swa",
+            };
+            return Err(ConfigError::conflict(
+                format!("train.{name}"),
+                format!("`{}` keeps an average of the weights itself", optimizer.config().type_name()),
+            ));
+        }
+        self.plan(batches).map(drop)
+    }
+
+    /// The average in optimizer steps of a run of `batches` batches per epoch.
+    pub(crate) fn plan(&self, batches: usize) -> Result<Option<Plan>, ConfigError> {
+        let horizon = Horizon::run(self.steps_per_epoch(batches), self.total_steps(batches));
+        self.averaging.as_ref().map(|averaging| Plan::new(averaging, &horizon)).transpose()
     }
 
     /// What of an epoch's batches is trained on.

@@ -75,18 +75,6 @@ impl Frozen {
         Self(paths(model).into_iter().filter(|(path, _)| is_frozen(path)).map(|(_, id)| id).collect())
     }
 
-    /// Refuses a rule that no parameter of `model` fits: a misspelt one would freeze nothing, silently.
-    pub(crate) fn check<M: Module>(rules: &[Freeze], model: &M) -> Result<(), TrainError> {
-        let paths = if rules.is_empty() { Vec::new() } else { paths(model) };
-        match rules.iter().find(|rule| !paths.iter().any(|(path, _)| rule.params.matches(path))) {
-            None => Ok(()),
-            Some(rule) => Err(TrainError::NoSuchParameter {
-                pattern: rule.params.as_str().to_owned(),
-                known: paths.into_iter().map(|(path, _)| path).collect(),
-            }),
-        }
-    }
-
     /// Drops the gradients of the frozen parameters.
     pub(crate) fn drop_from<M: Module>(&self, model: &M, grads: &mut GradientsParams) {
         struct Remove<'a>(&'a HashSet<ParamId>, &'a mut GradientsParams);
@@ -100,6 +88,21 @@ impl Frozen {
         if !self.0.is_empty() {
             model.visit(&mut Remove(&self.0, grads));
         }
+    }
+}
+
+/// Refuses a rule that no parameter of `model` fits: a misspelt one would freeze nothing, silently.
+///
+/// # Errors
+/// [`TrainError::NoSuchParameter`].
+pub fn check_freeze<M: Module>(rules: &[Freeze], model: &M) -> Result<(), TrainError> {
+    let paths = if rules.is_empty() { Vec::new() } else { paths(model) };
+    match rules.iter().find(|rule| !paths.iter().any(|(path, _)| rule.params.matches(path))) {
+        None => Ok(()),
+        Some(rule) => Err(TrainError::NoSuchParameter {
+            pattern: rule.params.as_str().to_owned(),
+            known: paths.into_iter().map(|(path, _)| path).collect(),
+        }),
     }
 }
 

@@ -63,7 +63,7 @@ pub use events::{
     ValidationEvent,
 };
 pub use fit::{Fitted, Trainer};
-pub use freeze::Freeze;
+pub use freeze::{Freeze, check_freeze};
 pub use ids::stable_ids;
 pub use memory::peak_memory;
 pub use metrics::evaluate;

@@ -48,6 +48,9 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let assembly = Assembly::new(config)?;
     let (model, optimizer, rates) = (assembly.model()?, assembly.optimizer(), assembly.rates()?);
     let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
+    trainer::check_freeze(&config.train.freeze, &model)?;
+    // Lightning's `fast_dev_run` leaves no logs and no checkpoints.
+    let is_trial = config.train.fast_dev_run.is_some();
 
     let dir = match &options.out {
         Some(path) => RunDir::at(path, options.existing)?,
@@ -71,9 +74,10 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     if !options.quiet {
         trainer = trainer.callback(Progress::new());
     }
-    trainer = trainer
-        .callback(ResolvedConfig { dir: dir.clone(), text: resolved(config) })
-        .callback(JsonLines::new(&dir.path(METRICS)));
+    trainer = trainer.callback(ResolvedConfig { dir: dir.clone(), text: resolved(config) });
+    if !is_trial {
+        trainer = trainer.callback(JsonLines::new(&dir.path(METRICS)));
+    }
     if let Some(checkpoint) = resumed {
         trainer = trainer.resume(checkpoint);
     }
@@ -86,7 +90,9 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     };
     let summary = Summary::new(config, &assembly, &fitted.report, test);
     dir.write(SUMMARY, &summary.to_json())?;
-    plots::draw(&dir)?;
+    if !is_trial {
+        plots::draw(&dir)?;
+    }
     Ok(Outcome { dir, summary, report: fitted.report })
 }
 
@@ -94,10 +100,8 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
 pub fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTreeMap<String, f64>, Error> {
     let assembly = Assembly::new(config)?;
     let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
-    let model = found.checkpoint.model(assembly.model()?)?;
-    let mut optimizer = assembly.optimizer();
-    found.checkpoint.optimizer(&mut optimizer)?;
-    let model = trainer::eval_model(&model, &optimizer, &assembly.train_loader()?)?;
+    let (model, optimizer) = (assembly.model()?, assembly.optimizer());
+    let model = trainer::kept_model(&found.checkpoint, model, optimizer, &assembly.train_loader()?, config.run.seed)?;
     Ok(trainer::evaluate(&model, &assembly.test_loader()?, AccuracyMetric::new())?)
 }
 

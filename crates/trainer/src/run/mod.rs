@@ -19,7 +19,6 @@ use burn::train::{
     InferenceStep, TrainStep,
     metric::{Adaptor, LossInput},
 };
-use lr_core::Horizon;
 use optim_adaptive::AdaptiveOptimizer;
 
 use crate::{
@@ -29,7 +28,7 @@ use crate::{
     checkpoint::{Checkpoint, RunState},
     data::Source,
     eval_model::eval_model,
-    freeze::Frozen,
+    freeze::{Frozen, check_freeze},
     memory::peak_memory,
     metrics::Mean,
     report::PhaseTimes,
@@ -109,9 +108,9 @@ where
             return Err(TrainError::NoData);
         }
         let length = Length::of(config, train.batches());
-        let horizon = Horizon::run(length.steps_per_epoch, length.steps);
-        let plan = config.averaging.as_ref().map(|averaging| Plan::new(averaging, &horizon)).transpose()?;
-        Frozen::check(&config.freeze, &model)?;
+        config.check(train.batches(), &optimizer)?;
+        check_freeze(&config.freeze, &model)?;
+        let plan = config.plan(train.batches())?;
         let mut run = Self {
             trainer,
             parameters: model.num_params(),
