@@ -109,6 +109,9 @@ where
         }
         let length = Length::of(config, train.batches());
         config.check(train.batches(), &optimizer)?;
+        // A lazy parameter is drawn when it is first read: now, so that nothing that reads it sooner or later (the
+        // sanity validation) changes what is drawn.
+        steps::settle(&model);
         check_freeze(&config.freeze, &model)?;
         let plan = config.plan(train.batches())?;
         let mut run = Self {

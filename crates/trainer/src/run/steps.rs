@@ -164,7 +164,8 @@ where
     }
 }
 
-/// Batch norm's statistics brought up to date: burn keeps the last update of a forward pass aside until they are read.
+/// Batch norm's statistics brought up to date, and lazy parameters drawn: burn keeps the last update of a forward pass
+/// aside until the statistics are read, and a parameter's initial values until it is.
 pub(super) fn settle<M: Module>(model: &M) {
     let _ = model.valid();
 }

@@ -53,6 +53,14 @@ impl Net {
         self
     }
 
+    pub fn first_layer(&self) -> &Linear {
+        &self.first
+    }
+
+    pub fn second_layer(&self) -> &Linear {
+        &self.second
+    }
+
     fn forward(&self, batch: Points) -> ClassificationOutput {
         let hidden = self.dropout.forward(relu(self.first.forward(batch.x)));
         let logits = self.second.forward(hidden);
