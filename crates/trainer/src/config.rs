@@ -1,12 +1,12 @@
 //! What the loop is told: how long, how often, what to do when something goes wrong.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use lr_core::Horizon;
 use optim_adaptive::AdaptiveOptimizer;
 use strict_config::ConfigError;
 
-use crate::{Averaging, EarlyStopping, Freeze, averaging::Plan};
+use crate::{Averaging, CheckpointPolicy, EarlyStopping, Freeze, averaging::Plan};
 
 /// How long to train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,19 +102,6 @@ impl Default for Rollback {
     fn default() -> Self {
         Self { max: 3, lr_factor: 1.0 }
     }
-}
-
-/// When checkpoints are written and which are kept.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CheckpointPolicy {
-    /// The folder that holds one sub-folder per checkpoint.
-    pub directory: PathBuf,
-    /// A checkpoint after every this many epochs (and always at the end of the run).
-    pub every_epochs: u64,
-    /// How many of the newest are kept.
-    pub keep_last: usize,
-    /// Besides these, the one with the best value of this name is kept.
-    pub keep_best: Option<(String, Mode)>,
 }
 
 /// Settings of the [`Trainer`](crate::Trainer).

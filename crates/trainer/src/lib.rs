@@ -54,7 +54,8 @@ mod run;
 mod step;
 
 pub use averaging::{Averaging, Ema, Swa};
-pub use config::{CheckpointPolicy, Limit, Mode, OnNonFinite, Rollback, TrainConfig, ValidateEvery};
+pub use checkpoint::{CheckpointPolicy, Every, KeepBest, OnWriteError};
+pub use config::{Limit, Mode, OnNonFinite, Rollback, TrainConfig, ValidateEvery};
 pub use early_stopping::EarlyStopping;
 pub use error::TrainError;
 pub use eval_model::{eval_model, kept_model};

@@ -101,12 +101,7 @@ impl Callback for Counter {
 
 fn config(directory: &Path) -> TrainConfig {
     TrainConfig {
-        checkpoint: Some(CheckpointPolicy {
-            directory: directory.to_owned(),
-            every_epochs: 1,
-            keep_last: 9,
-            keep_best: None,
-        }),
+        checkpoint: Some(CheckpointPolicy { keep_last: 9, ..CheckpointPolicy::new(directory) }),
         ..TrainConfig::epochs(2)
     }
 }

@@ -38,12 +38,7 @@ fn fit(
         averaging,
         validate_every: ValidateEvery::Steps(4),
         early_stopping: Some(EarlyStopping { patience: 3, restore_best, ..EarlyStopping::new("valid.loss") }),
-        checkpoint: Some(CheckpointPolicy {
-            directory: directory.to_owned(),
-            every_epochs: 1,
-            keep_last: 1,
-            keep_best: None,
-        }),
+        checkpoint: Some(CheckpointPolicy::new(directory)),
         ..TrainConfig::epochs(10)
     };
     let rates = rates("type = 'expression'\ninterval = 'step'\nexpression = 'if(t < 21, 0.1, 20)'", &config, 1.0);

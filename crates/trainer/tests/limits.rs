@@ -13,8 +13,8 @@ use std::{
 use burn::train::metric::AccuracyMetric;
 use common::{BATCH, ITEMS, Points, alone, bits, device, net, optimizer, points_of, rates, train_data, valid_data};
 use trainer::{
-    Callback, CallbackError, CheckpointPolicy, EarlyStopping, FitReport, Flow, Limit, Mode, StopReason, TrainConfig,
-    TrainError, Trainer, ValidateEvery, ValidationEvent, checkpoint,
+    Callback, CallbackError, CheckpointPolicy, EarlyStopping, Every, FitReport, Flow, KeepBest, Limit, Mode,
+    StopReason, TrainConfig, TrainError, Trainer, ValidateEvery, ValidationEvent, checkpoint,
     data::{Loader, Source},
 };
 
@@ -80,10 +80,10 @@ fn plateau_early_stopping_and_best_checkpoints_hear_of_every_validation() {
 
     let early = EarlyStopping { patience: 2, min_delta: 1e9, ..EarlyStopping::new("valid.loss") };
     let policy = CheckpointPolicy {
-        directory: dir.path().to_owned(),
-        every_epochs: 100,
+        every: Every::Epochs(100),
         keep_last: 10,
-        keep_best: Some(("valid.loss".to_owned(), Mode::Min)),
+        keep_best: Some(KeepBest::new("valid.loss", Mode::Min)),
+        ..CheckpointPolicy::new(dir.path())
     };
     let config = TrainConfig { early_stopping: Some(early), checkpoint: Some(policy), ..base };
     let rates = rates("type = 'fixed'", &config, 0.01);
@@ -143,12 +143,7 @@ fn the_sanity_pass_changes_nothing() {
 fn timed(directory: &Path, max_time: Duration, resume: bool) -> FitReport {
     let config = TrainConfig {
         max_time: Some(max_time),
-        checkpoint: Some(CheckpointPolicy {
-            directory: directory.to_owned(),
-            every_epochs: 100,
-            keep_last: 1,
-            keep_best: None,
-        }),
+        checkpoint: Some(CheckpointPolicy { every: Every::Epochs(100), ..CheckpointPolicy::new(directory) }),
         ..TrainConfig::epochs(3)
     };
     let rates = rates("type = 'fixed'", &config, 0.02);
@@ -168,9 +163,9 @@ fn time_ends_a_run_in_order_and_is_counted_over_processes() {
     assert_eq!((first.stopped, first.steps), (StopReason::TimeLimit, 1));
     let saved = checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint;
     assert_eq!(saved.state().step, 1);
-    assert!(saved.state().elapsed > 0.0);
+    assert!(saved.times().elapsed > 0.0);
     // What the first process took is gone: a limit of just that leaves the second a single step.
-    let limit = Duration::from_secs_f64(saved.state().elapsed);
+    let limit = Duration::from_secs_f64(saved.times().elapsed);
     let second = timed(dir.path(), limit, true);
     assert_eq!((second.stopped, second.steps), (StopReason::TimeLimit, 2));
     assert!(second.elapsed > second.seconds);
@@ -185,12 +180,7 @@ fn a_fast_dev_run_runs_through_everything_once() {
     let dir = tempfile::tempdir().expect("a folder");
     let heard = Validations::default();
     let config = TrainConfig {
-        checkpoint: Some(CheckpointPolicy {
-            directory: dir.path().join("checkpoints"),
-            every_epochs: 1,
-            keep_last: 1,
-            keep_best: None,
-        }),
+        checkpoint: Some(CheckpointPolicy::new(dir.path().join("checkpoints"))),
         ..TrainConfig::epochs(50)
     };
     let config = config.fast_dev_run(2);

@@ -196,12 +196,7 @@ fn a_checkpoint_of_broken_weights_is_not_written() {
         let config = TrainConfig {
             on_nonfinite,
             sanity_batches: 0,
-            checkpoint: Some(CheckpointPolicy {
-                directory: directory.to_owned(),
-                every_epochs: 1,
-                keep_last: 1,
-                keep_best: None,
-            }),
+            checkpoint: Some(CheckpointPolicy::new(directory)),
             ..TrainConfig::epochs(epochs)
         };
         // The last step of the second epoch has a rate that no weight survives.

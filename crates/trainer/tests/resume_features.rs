@@ -12,8 +12,9 @@ use common::{Net, Points, alone, bits, net, optimizer, poisoned_data, rates, tra
 use lr_core::Duration;
 use optim_adaptive::Pattern;
 use trainer::{
-    Averaging, Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, Fitted, Flow, Freeze, Limit, Mode,
-    OnNonFinite, Rollback, StepEvent, Swa, TrainConfig, TrainError, Trainer, ValidateEvery, checkpoint, data::Loader,
+    Averaging, Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, Every, Fitted, Flow, Freeze, KeepBest,
+    Limit, Mode, OnNonFinite, Rollback, StepEvent, Swa, TrainConfig, TrainError, Trainer, ValidateEvery, checkpoint,
+    data::Loader,
 };
 
 const ADAM: &str = "type = 'adam'\nlr = 0.01";
@@ -31,10 +32,9 @@ impl Callback for StopAfter {
 
 fn policy(directory: &Path, every_epochs: u64) -> CheckpointPolicy {
     CheckpointPolicy {
-        directory: directory.to_owned(),
-        every_epochs,
-        keep_last: 1,
-        keep_best: Some(("valid.loss".to_owned(), Mode::Min)),
+        every: Every::Epochs(every_epochs),
+        keep_best: Some(KeepBest::new("valid.loss", Mode::Min)),
+        ..CheckpointPolicy::new(directory)
     }
 }
 
@@ -54,22 +54,14 @@ fn fit(
     trainer.fit(net(), optimizer(ADAM), rates, data, Some(&valid_data()))
 }
 
-/// The files of the newest checkpoint, without wall-clock times.
+/// The files of the newest checkpoint that equal runs have in common: all but wall-clock times.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let path = checkpoint::newest(directory).expect("a checkpoint").checkpoint.path().to_owned();
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(path).expect("a folder") {
         let entry = entry.expect("an entry");
         let name = entry.file_name().to_string_lossy().into_owned();
-        let mut bytes = std::fs::read(entry.path()).expect("a file");
-        if name == "state.json" {
-            let mut state: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
-            state["elapsed"] = 0.into();
-            for epoch in state["history"].as_array_mut().expect("epochs") {
-                epoch["seconds"] = 0.into();
-            }
-            bytes = state.to_string().into_bytes();
-        }
+        let bytes = std::fs::read(entry.path()).expect("a file");
         if name != "manifest.json" && name != "times.json" {
             files.insert(name, bytes);
         }

@@ -11,6 +11,7 @@
 //! | `[train]` | [`TrainSection`]: epochs or steps, accumulate, clipping, logging, early stopping, checkpoints |
 //! | `[lr_finder]` | [`FinderSection`] |
 
+mod checkpoint;
 mod data;
 mod document;
 mod early_stopping;
@@ -26,6 +27,7 @@ use optim_adaptive::OptimizerConfig;
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
+pub use checkpoint::CheckpointSection;
 pub use data::DataSection;
 pub use document::{ConfigFileError, Document, Origin};
 pub use early_stopping::EarlyStoppingSection;
@@ -33,7 +35,7 @@ pub use finder::FinderSection;
 pub use groups::GroupsSection;
 pub use model::ModelSection;
 pub use run::RunSection;
-pub use train::{CheckpointSection, TrainSection};
+pub use train::TrainSection;
 
 /// The sections a configuration may have.
 const SECTIONS: [&str; 8] = ["run", "data", "model", "optimizer", "schedule", "groups", "train", "lr_finder"];

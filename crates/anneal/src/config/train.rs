@@ -6,7 +6,7 @@ use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 use trainer::{Averaging, Freeze, Limit, Mode, OnNonFinite, Rollback, ValidateEvery};
 
-use super::{early_stopping::EarlyStoppingSection, put, weights};
+use super::{CheckpointSection, EarlyStoppingSection, put, weights};
 
 /// `[train]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,27 +45,8 @@ pub struct TrainSection {
     pub freeze: Vec<Freeze>,
     /// `early_stopping = { monitor, patience, min_delta, mode, restore_best }`. Default off.
     pub early_stopping: Option<EarlyStoppingSection>,
-    /// `checkpoint = { every, keep_last, keep_best, mode }`, `true` for the defaults, or `false`.
+    /// `checkpoint = { every, keep_last, keep_best, mode, k, background, on_error }`, `true` for the defaults, or `false`.
     pub checkpoint: Option<CheckpointSection>,
-}
-
-/// `[train.checkpoint]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CheckpointSection {
-    /// One is written every this many epochs. Default 1.
-    pub every: u64,
-    /// The newest so many are kept. Default 1.
-    pub keep_last: usize,
-    /// The one with the best value of this name is kept too. Default `valid.loss`; `""` for none.
-    pub keep_best: String,
-    /// `min` or `max`. Default: `min` for a loss, else `max`.
-    pub mode: Mode,
-}
-
-impl Default for CheckpointSection {
-    fn default() -> Self {
-        Self { every: 1, keep_last: 1, keep_best: "valid.loss".to_owned(), mode: Mode::Min }
-    }
 }
 
 pub(super) const MODES: [(&str, Mode); 2] = [("min", Mode::Min), ("max", Mode::Max)];
@@ -132,12 +113,7 @@ impl TrainSection {
             averaging: weights::read_averaging(&fields)?,
             freeze: weights::read_freeze(&fields)?,
             early_stopping: fields.table("early_stopping")?.map(EarlyStoppingSection::from_table).transpose()?,
-            checkpoint: match fields.value("checkpoint") {
-                None | Some(Value::Boolean(true)) => Some(CheckpointSection::default()),
-                Some(Value::Boolean(false)) => None,
-                Some(Value::Table(table)) => Some(CheckpointSection::from_table(table)?),
-                Some(other) => return Err(fields.wrong_type("checkpoint", "a table, true or false", other)),
-            },
+            checkpoint: CheckpointSection::of(&fields)?,
         })
     }
 
@@ -231,28 +207,6 @@ fn read_time(fields: &Fields<'_>, field: &str) -> Result<Option<Duration>, Confi
             format!("{text:?}"),
             "a time above 0 with its unit: \"30s\", \"10m\", \"1.5h\"",
         )),
-    }
-}
-
-impl CheckpointSection {
-    fn from_table(table: &Table) -> Result<Self, ConfigError> {
-        let fields = Fields::open(table, "train.checkpoint", &["every", "keep_last", "keep_best", "mode"])?;
-        let keep_best = fields.str("keep_best")?.unwrap_or("valid.loss");
-        Ok(Self {
-            every: fields.u64_from("every", 1)?.unwrap_or(1),
-            keep_last: fields.u64_from("keep_last", 1)?.unwrap_or(1) as usize,
-            keep_best: keep_best.to_owned(),
-            mode: fields.choice("mode", &MODES)?.unwrap_or_else(|| usual_mode(keep_best)),
-        })
-    }
-
-    fn to_table(&self) -> Table {
-        let mut table = Table::new();
-        put(&mut table, "every", Some(self.every as i64));
-        put(&mut table, "keep_last", Some(self.keep_last as i64));
-        put(&mut table, "keep_best", Some(self.keep_best.clone()));
-        put(&mut table, "mode", Some(mode_name(self.mode)));
-        table
     }
 }
 

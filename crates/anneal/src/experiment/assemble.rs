@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use lr_core::{Horizon, Scheduler};
 use optim_adaptive::{AdaptiveOptimizer, ConfigError};
 use trainer::{
-    CheckpointPolicy, Rates, TrainConfig,
+    Rates, TrainConfig,
     data::{Loader, split},
 };
 use vision::{
@@ -208,12 +208,9 @@ impl<'c> Assembly<'c> {
         let validates = self.validates();
         let config = TrainConfig {
             check_every: if self.config.run.device.is_gpu() { section.log_every } else { 1 },
-            checkpoint: dir.zip(section.checkpoint.as_ref()).map(|(dir, policy)| CheckpointPolicy {
-                directory: dir.path(CHECKPOINTS),
-                every_epochs: policy.every,
-                keep_last: policy.keep_last,
-                keep_best: (validates && !policy.keep_best.is_empty()).then(|| (policy.keep_best.clone(), policy.mode)),
-            }),
+            checkpoint: dir
+                .zip(section.checkpoint.as_ref())
+                .map(|(dir, section)| section.policy(&dir.path(CHECKPOINTS), validates)),
             fingerprint: self.config.fingerprint(),
             ..train_config(self.config)
         };

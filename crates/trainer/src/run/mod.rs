@@ -25,7 +25,7 @@ use crate::{
     Callback, CallbackError, FitReport, Fitted, Flow, Rates, RunInfo, StepEvent, StopReason, TrainConfig, TrainError,
     Trainer,
     averaging::{Plan, with_measured_statistics},
-    checkpoint::{Checkpoint, RunState},
+    checkpoint::{Checkpoint, RunState, Writer},
     data::Source,
     eval_model::eval_model,
     freeze::{Frozen, check_freeze},
@@ -75,8 +75,12 @@ pub(crate) struct Run<'t, M: LearnerModel> {
     best_model: Option<M>,
     /// The last good state, where the run is to go back to it.
     fallback: Option<Fallback>,
+    /// What was measured last, and after which step.
+    measured: (u64, BTreeMap<String, f64>),
     /// Whether the value that checkpoints are chosen by has just become the best.
     is_best: bool,
+    /// Whether it has just become one of those that are kept.
+    is_kept: bool,
     parameters: usize,
     data_fingerprint: String,
     stopped: Option<StopReason>,
@@ -87,6 +91,7 @@ pub(crate) struct Run<'t, M: LearnerModel> {
     elapsed_before: f64,
     resumed_from: Option<u64>,
     saved_at: Option<u64>,
+    writer: Option<Writer>,
 }
 
 impl<'t, M> Run<'t, M>
@@ -131,7 +136,9 @@ where
             average: None,
             best_model: None,
             fallback: None,
+            measured: (0, BTreeMap::new()),
             is_best: false,
+            is_kept: false,
             data_fingerprint: train.fingerprint(),
             stopped: None,
             times: PhaseTimes::default(),
@@ -141,7 +148,9 @@ where
             elapsed_before: 0.0,
             resumed_from: None,
             saved_at: None,
+            writer: None,
         };
+        run.writer = run.trainer.config.checkpoint.clone().map(Writer::new);
         run.callbacks_state()?;
         match resume {
             None => run.model = Some(model),
@@ -251,6 +260,11 @@ where
 
     pub(crate) fn finish(mut self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Fitted<M>, TrainError> {
         self.save_last()?;
+        if let Some(mut writer) = self.writer.take() {
+            let began = Instant::now();
+            writer.finish()?;
+            self.times.checkpoint += began.elapsed().as_secs_f64();
+        }
         let stopped = self.stopped.clone().unwrap_or(StopReason::Finished);
         // An interrupted run is one that goes on later: it keeps what it trains.
         let best = self.best_model.take().filter(|_| stopped != StopReason::Interrupted);

@@ -12,11 +12,13 @@ use burn::{
     },
 };
 
-use super::{Run, steps::settle};
+use super::Run;
 use crate::{
     CheckpointEvent, CheckpointPolicy, OnNonFinite, StopReason, TrainError,
     averaging::AVERAGES,
-    checkpoint::{self, Checkpoint, CheckpointError, RunState},
+    checkpoint::{
+        Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, RunState, STATE, Snapshot, TIMES, Times,
+    },
     early_stopping::{BEST, Watch},
     finite,
     step::LearnerModel,
@@ -65,52 +67,77 @@ where
         if self.trainer.config.early_stopping.as_ref().is_some_and(|rule| watch.is_over(rule)) {
             self.stopped = Some(StopReason::EarlyStopping);
         }
-        self.elapsed_before = self.state.elapsed;
+        self.elapsed_before = checkpoint.times().elapsed;
         self.resumed_from = Some(step);
         self.saved_at = Some(step);
         Ok(())
     }
 
-    /// Writes a checkpoint where one is due after this step, and takes the state to go back to.
+    /// Writes a checkpoint where one is due after this step, and takes the state to go back to. Also learns of a write
+    /// that has failed meanwhile.
     pub(super) fn checkpoint_if_due(&mut self, epoch_ended: bool) -> Result<(), TrainError> {
-        let best = std::mem::take(&mut self.is_best);
-        let is_due = best
-            || match &self.trainer.config.checkpoint {
-                // Without checkpoints this is when the state to go back to is taken.
-                None => epoch_ended,
-                Some(policy) => epoch_ended && self.state.epoch.is_multiple_of(policy.every_epochs.max(1)),
-            };
+        let is_chosen = std::mem::take(&mut self.is_best) | std::mem::take(&mut self.is_kept);
+        let (epochs, steps) = (self.state.epoch, self.state.step);
+        let is_due = match &mut self.writer {
+            // Without checkpoints this is when the state to go back to is taken.
+            None => epoch_ended,
+            Some(writer) => {
+                writer.poll()?;
+                let every = writer.policy().every;
+                is_chosen
+                    || if epoch_ended {
+                        every.is_due_after_epoch(epochs, steps)
+                    } else {
+                        every.is_due_within_epoch(steps)
+                    }
+            }
+        };
         if is_due {
             self.refuse_bad_parameters()?;
             self.remember_fallback()?;
-            self.save(best)?;
+            self.save()?;
         }
         Ok(())
     }
 
     /// Writes the checkpoint of the run's end, unless this step has one.
     pub(super) fn save_last(&mut self) -> Result<(), TrainError> {
-        if self.saved_at != Some(self.state.step) && self.trainer.config.checkpoint.is_some() {
+        if self.saved_at != Some(self.state.step) && self.writer.is_some() {
             self.refuse_bad_parameters()?;
-            self.save(false)?;
+            self.save()?;
         }
         Ok(())
     }
 
-    fn save(&mut self, best: bool) -> Result<(), TrainError> {
-        let Some(policy) = self.trainer.config.checkpoint.clone() else { return Ok(()) };
-        let path = checkpoint_path(&policy, self.state.step);
-        let event = CheckpointEvent { step: self.state.step, path: &path };
+    fn save(&mut self) -> Result<(), TrainError> {
+        let Some(policy) = self.writer.as_ref().map(|writer| writer.policy().clone()) else { return Ok(()) };
+        let step = self.state.step;
+        let path = checkpoint_path(&policy, step);
+        let event = CheckpointEvent { step, path: &path };
         self.tell(|callback| callback.on_checkpoint(&event))?;
         let began = Instant::now();
         self.note_state()?;
-        settle(self.model()?);
-        let mut parts = self.parts()?;
-        if let Some(fallback) = self.fallback.as_ref().filter(|fallback| fallback.state.step != self.state.step) {
+        let times = Times {
+            elapsed: self.elapsed().as_secs_f64(),
+            epochs: self.state.history.iter().map(|epoch| epoch.seconds).collect(),
+        };
+        let record = self.optimizer.to_record();
+        let mut parts = vec![
+            Part::module(MODEL, self.model()?),
+            Part::encode(OPTIMIZER, move || record.into_bytes()),
+            Part::json(STATE, &self.state)?,
+            Part::json(TIMES, &times)?,
+        ];
+        parts.extend(self.models_beside());
+        // A checkpoint of a later step than the state to go back to holds that too; else it is that itself.
+        if let Some(fallback) = self.fallback.as_ref().filter(|fallback| fallback.state.step != step) {
             parts.extend(fallback.files()?);
         }
-        checkpoint::write(&policy, self.model()?, &self.optimizer, &self.state, &parts, best)?;
-        self.saved_at = Some(self.state.step);
+        let values = if self.measured.0 == step { self.measured.1.clone() } else { BTreeMap::new() };
+        if let Some(writer) = &mut self.writer {
+            writer.save(Snapshot { step, values, parts })?;
+        }
+        self.saved_at = Some(step);
         self.times.checkpoint += began.elapsed().as_secs_f64();
         Ok(())
     }
@@ -120,16 +147,15 @@ where
         self.state.config.clone_from(&self.trainer.config.fingerprint);
         self.state.data.clone_from(&self.data_fingerprint);
         self.state.schedules = self.rates.state();
-        self.state.elapsed = self.elapsed().as_secs_f64();
         self.state.callbacks = self.callbacks_state()?;
         Ok(())
     }
 
     /// The models beside the trained one.
-    fn parts(&self) -> Result<Vec<(String, Vec<u8>)>, CheckpointError> {
+    fn models_beside(&self) -> Vec<Part> {
         let average = self.plan.zip(self.average.as_ref()).map(|(plan, average)| (plan.file(), average));
         let best = self.best_model.as_ref().map(|best| (BEST, best));
-        average.into_iter().chain(best).map(|(name, model)| Ok((name.to_owned(), encode(model)?))).collect()
+        average.into_iter().chain(best).map(|(name, model)| Part::module(name, model)).collect()
     }
 
     /// Takes the state that the run may go back to, where it is to and where the state is good.
@@ -137,16 +163,17 @@ where
         if self.trainer.config.on_nonfinite != OnNonFinite::Rollback {
             return Ok(());
         }
-        settle(self.model()?);
         if finite::first_bad_parameter(self.model()?).is_some() {
             return Ok(());
         }
         self.note_state()?;
         let optimizer = self.optimizer.to_bytes().map_err(|error| cannot("made", &error))?;
-        let model = encode(self.model()?)?;
-        // Going back leaves history and clock alone; without them equal runs keep equal files.
-        let state = RunState { history: Vec::new(), elapsed: 0.0, ..self.state.clone() };
-        self.fallback = Some(Fallback { state, model, optimizer, parts: self.parts()? });
+        let model = Part::module(MODEL, self.model()?).contents.into_bytes()?;
+        let bytes = |part: Part| Ok((part.name, part.contents.into_bytes()?));
+        let parts = self.models_beside().into_iter().map(bytes).collect::<Result<_, CheckpointError>>()?;
+        // Going back leaves the history alone.
+        let state = RunState { history: Vec::new(), ..self.state.clone() };
+        self.fallback = Some(Fallback { state, model, optimizer, parts });
         Ok(())
     }
 
@@ -181,9 +208,7 @@ where
 
     fn read_fallback(&self, checkpoint: &Checkpoint) -> Result<Option<Fallback>, TrainError> {
         let file = |name: &str| checkpoint.part(&format!("{FALLBACK}{name}")).map(<[u8]>::to_vec);
-        let (Some(state), Some(model), Some(optimizer)) =
-            (file("state.json"), file("model.bpk"), file("optimizer.bpk"))
-        else {
+        let (Some(state), Some(model), Some(optimizer)) = (file(STATE), file(MODEL), file(OPTIMIZER)) else {
             return Ok(None);
         };
         let state = serde_json::from_slice(&state).map_err(|error| cannot("restored", &error))?;
@@ -220,11 +245,15 @@ where
 
 impl Fallback {
     /// Its files in a checkpoint of a later step.
-    fn files(&self) -> Result<Vec<(String, Vec<u8>)>, TrainError> {
+    fn files(&self) -> Result<Vec<Part>, TrainError> {
         let state = serde_json::to_vec_pretty(&self.state).map_err(|error| cannot("made", &error))?;
-        let own = [("state.json", &state), ("model.bpk", &self.model), ("optimizer.bpk", &self.optimizer)];
+        let own = [(STATE, &state), (MODEL, &self.model), (OPTIMIZER, &self.optimizer)];
         let others = self.parts.iter().map(|(name, bytes)| (name.as_str(), bytes));
-        Ok(own.into_iter().chain(others).map(|(name, bytes)| (format!("{FALLBACK}{name}"), bytes.clone())).collect())
+        let part = |(name, bytes): (&str, &Vec<u8>)| Part {
+            name: format!("{FALLBACK}{name}"),
+            contents: Contents::Bytes(bytes.clone()),
+        };
+        Ok(own.into_iter().chain(others).map(part).collect())
     }
 }
 
@@ -252,13 +281,6 @@ fn differences(saved: &str, here: &str) -> (String, String) {
         if own.is_empty() { "nothing of it".to_owned() } else { own }
     };
     (only(saved, here), only(here, saved))
-}
-
-fn encode<M: Module>(model: &M) -> Result<Vec<u8>, CheckpointError> {
-    let bytes = model.clone().into_record().into_bytes();
-    let bytes =
-        bytes.map_err(|error| CheckpointError::Encode { what: "a model of the run", message: error.to_string() })?;
-    Ok(bytes.to_vec())
 }
 
 fn decode<M: Module>(model: M, bytes: &[u8]) -> Result<M, TrainError> {

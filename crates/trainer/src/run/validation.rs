@@ -89,13 +89,14 @@ where
         // A run that was cut off inside this epoch and now goes on has summed up its beginning already.
         self.state.history.retain(|earlier| earlier.epoch != summary.epoch);
         self.state.history.push(summary);
-        if self.state.batch >= self.length.batches {
+        let is_whole = self.state.batch >= self.length.batches;
+        if is_whole {
             self.state.epoch += 1;
             self.state.batch = 0;
             self.state.items = 0;
             self.state.epoch_loss = Mean::default();
         }
-        self.checkpoint_if_due(true)
+        self.checkpoint_if_due(is_whole)
     }
 
     /// Visits the validation set where that is due.
@@ -145,13 +146,16 @@ where
         }
         let config = &self.trainer.config;
         let keep_best = config.checkpoint.as_ref().and_then(|policy| policy.keep_best.as_ref());
-        let best = keep_best.and_then(|(monitor, mode)| {
-            values.get(monitor).copied().filter(|value| mode.improves(*value, self.state.best, 0.0))
-        });
-        if best.is_some() {
-            self.state.best = best;
-            self.is_best = true;
+        if let Some(rule) = keep_best
+            && let Some(&value) = values.get(&rule.monitor)
+        {
+            self.is_kept |= rule.admits(&mut self.state.kept_best, value);
+            if rule.mode.improves(value, self.state.best, 0.0) {
+                self.state.best = Some(value);
+                self.is_best = true;
+            }
         }
+        self.measured = (self.state.step, values.clone());
         if let Some(rule) = &config.early_stopping
             && let Some(&value) = values.get(&rule.monitor)
         {
