@@ -56,7 +56,8 @@ where
         if let Some(plan) = self.plan.filter(|_| self.state.averaged > 0) {
             self.average = Some(checkpoint.module(plan.file(), model.valid())?);
         }
-        if checkpoint.part(BEST).is_some() {
+        let restores = self.trainer.config.early_stopping.as_ref().is_some_and(|rule| rule.restore_best);
+        if restores && checkpoint.part(BEST).is_some() {
             self.best_model = Some(checkpoint.module(BEST, model.valid())?);
         }
         self.fallback = self.read_fallback(checkpoint)?;
