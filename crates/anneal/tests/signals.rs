@@ -33,9 +33,11 @@ fn start(folder: &Path, out: &str, more: &[&str]) -> Child {
 fn under_way(run: &Path) {
     let began = Instant::now();
     let checkpoints = run.join("checkpoints");
-    let has_one = || fs::read_dir(&checkpoints).is_ok_and(|mut entries| entries.any(|entry| {
-        entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("step-"))
-    }));
+    let has_one = || {
+        fs::read_dir(&checkpoints).is_ok_and(|mut entries| {
+            entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("step-")))
+        })
+    };
     while !has_one() {
         assert!(began.elapsed() < Duration::from_secs(120), "no checkpoint was written");
         std::thread::sleep(Duration::from_millis(20));

@@ -54,7 +54,10 @@ fn time_is_a_limit_and_a_resumption_goes_on() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("out of time"), "{}", ran.out);
     let run = dir.path().join("run");
-    assert_eq!((summary(&run)["stopped"]["kind"].as_str(), summary(&run)["steps"].as_u64()), (Some("time_limit"), Some(1)));
+    assert_eq!(
+        (summary(&run)["stopped"]["kind"].as_str(), summary(&run)["steps"].as_u64()),
+        (Some("time_limit"), Some(1))
+    );
     let ran = anneal(dir.path(), &["resume", "run", "--max-time", "1h", "--quiet"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     let after = summary(&run);

@@ -78,14 +78,18 @@ pub struct FitReport {
     /// Updates left out because a loss or gradient was not finite.
     pub skipped_steps: u64,
     /// How often the run went back to its last good state.
+    #[serde(default)]
     pub rollbacks: u64,
     /// The step whose model was restored as the best, with `restore_best`.
+    #[serde(default)]
     pub restored: Option<u64>,
     /// Seconds of this process's part of the run.
     pub seconds: f64,
     /// Seconds of the whole run, the processes before a resumption included.
+    #[serde(default)]
     pub elapsed: f64,
     /// The most memory this process has used, in bytes, where the system tells it (Linux).
+    #[serde(default)]
     pub peak_memory: Option<u64>,
     /// Training items per second of this process's part, validation and checkpoints left out.
     pub items_per_second: f64,

@@ -2,8 +2,8 @@
 //!
 //! | section | holds |
 //! |---|---|
-//! | `[run]` | [`RunSection`]: name, seed, device, out_dir |
-//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers |
+//! | `[run]` | [`RunSection`]: name, seed, device, out_dir, loggers |
+//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers; for `folder` also path, image_size, grey, test, split_seed |
 //! | `[model]` | [`ModelSection`]: type, and the type's own fields |
 //! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
 //! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |
@@ -34,7 +34,7 @@ pub use early_stopping::EarlyStoppingSection;
 pub use finder::FinderSection;
 pub use groups::GroupsSection;
 pub use model::ModelSection;
-pub use run::RunSection;
+pub use run::{Logger, RunSection};
 pub use train::TrainSection;
 
 /// The sections a configuration may have.

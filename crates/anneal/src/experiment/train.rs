@@ -6,17 +6,13 @@ use std::{
 };
 
 use burn::train::metric::AccuracyMetric;
-use trainer::{
-    Callback, CallbackError, FitReport, RunInfo, StopReason, Trainer,
-    callbacks::{JsonLines, Progress},
-    checkpoint,
-};
+use trainer::{Callback, CallbackError, FitReport, RunInfo, StopReason, Trainer, callbacks::Progress, checkpoint};
 
-use super::{Assembly, plots, summary::Summary};
+use super::{Assembly, environment::Environment, loggers, page, summary::Summary};
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{CHECKPOINTS, CONFIG, Existing, METRICS, RunDir, SUMMARY},
+    run_dir::{CHECKPOINTS, CONFIG, Existing, RunDir, SUMMARY},
 };
 
 /// How a run is started.
@@ -74,16 +70,25 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     if !options.quiet {
         trainer = trainer.callback(Progress::new());
     }
-    trainer = trainer.callback(ResolvedConfig { dir: dir.clone(), text: resolved(config) });
+    let text = resolved(config);
+    trainer = trainer.callback(ResolvedConfig { dir: dir.clone(), text: text.clone() });
     if !is_trial {
-        trainer = trainer.callback(JsonLines::new(&dir.path(METRICS)));
+        trainer = trainer
+            .callback(Environment { dir: dir.clone(), device: config.run.device.to_string() })
+            .callback(loggers::of(config, &dir, &text));
     }
     if let Some(checkpoint) = resumed {
         trainer = trainer.resume(checkpoint);
     }
 
     let valid = valid.as_ref().map(|loader| loader as &dyn trainer::data::Source<_>);
-    let fitted = trainer.fit(model, optimizer, rates, &train, valid)?;
+    let fitted = match trainer.fit(model, optimizer, rates, &train, valid) {
+        Ok(fitted) => fitted,
+        Err(error) => {
+            page::write_what_there_is(&dir);
+            return Err(error.into());
+        }
+    };
     let test = match fitted.report.stopped {
         StopReason::Interrupted => None,
         _ => Some(trainer::evaluate(fitted.eval_model(), &assembly.test_loader()?, AccuracyMetric::new())?),
@@ -91,7 +96,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let summary = Summary::new(config, &assembly, &fitted.report, test);
     dir.write(SUMMARY, &summary.to_json())?;
     if !is_trial {
-        plots::draw(&dir)?;
+        page::write(&dir)?;
     }
     Ok(Outcome { dir, summary, report: fitted.report })
 }

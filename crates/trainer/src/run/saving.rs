@@ -95,8 +95,10 @@ where
         };
         if is_due {
             self.refuse_bad_parameters()?;
-            self.remember_fallback()?;
+            // This state is the one to go back to from now on: its checkpoint need not hold the one before.
+            self.fallback = None;
             self.save()?;
+            self.remember_fallback()?;
         }
         Ok(())
     }
