@@ -47,6 +47,7 @@ mod rates;
 mod report;
 mod run;
 mod step;
+pub mod weights;
 
 pub use config::{CheckpointPolicy, EarlyStopping, Limit, Mode, OnNonFinite, TrainConfig};
 pub use error::TrainError;

@@ -1,6 +1,7 @@
 //! The command line: arguments into typed options, options into the library's calls, results onto the terminal.
 
 mod args;
+mod export;
 mod find_lr;
 mod interrupt;
 mod list;
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Train(args) => train::train(args),
         Command::Resume(args) => train::resume(&args),
         Command::Evaluate(args) => train::evaluate(&args),
+        Command::Export(args) => export::export(&args),
         Command::FindLr(args) => find_lr::find_lr(&args),
         Command::Schedule(args) => schedule::schedule(&args),
         Command::List(args) => list::list(&args),

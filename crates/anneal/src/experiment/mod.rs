@@ -6,9 +6,11 @@ mod plots;
 mod preview;
 mod summary;
 mod train;
+mod weights;
 
 pub use assemble::{Assembly, horizon};
 pub use find_lr::{Found, find_lr};
 pub use preview::{Preview, PreviewLength, Row};
 pub use summary::Summary;
 pub use train::{Outcome, TrainOptions, evaluate, train};
+pub use weights::{Exported, Which, export};

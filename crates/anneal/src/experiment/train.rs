@@ -12,7 +12,7 @@ use trainer::{
     checkpoint,
 };
 
-use super::{Assembly, plots, summary::Summary};
+use super::{Assembly, plots, summary::Summary, weights};
 use crate::{
     config::Config,
     error::Error,
@@ -45,8 +45,10 @@ pub struct Outcome {
 
 /// Trains, evaluates on the test set, draws the plots and writes the summary.
 pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> {
+    let config = &config.pinned().map_err(Error::Pretrained)?;
     let assembly = Assembly::new(config)?;
-    let (model, optimizer, rates) = (assembly.model()?, assembly.optimizer(), assembly.rates()?);
+    let model = if options.existing == Existing::Resume { assembly.model()? } else { assembly.initial_model()? };
+    let (optimizer, rates) = (assembly.optimizer(), assembly.rates()?);
     let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
 
     let dir = match &options.out {
@@ -86,6 +88,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     };
     let summary = Summary::new(config, &assembly, &fitted.report, test);
     dir.write(SUMMARY, &summary.to_json())?;
+    weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
     plots::draw(&dir)?;
     Ok(Outcome { dir, summary, report: fitted.report })
 }
@@ -94,10 +97,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
 pub fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTreeMap<String, f64>, Error> {
     let assembly = Assembly::new(config)?;
     let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
-    let model = found.checkpoint.model(assembly.model()?)?;
-    let mut optimizer = assembly.optimizer();
-    found.checkpoint.optimizer(&mut optimizer)?;
-    let model = trainer::eval_model(&model, &optimizer, &assembly.train_loader()?)?;
+    let model = weights::evaluated(&assembly, &found.checkpoint)?;
     Ok(trainer::evaluate(&model, &assembly.test_loader()?, AccuracyMetric::new())?)
 }
 

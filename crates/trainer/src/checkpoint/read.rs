@@ -87,6 +87,15 @@ impl Checkpoint {
         &self.state
     }
 
+    /// The content of one of its files.
+    pub fn part(&self, name: &str) -> Option<&[u8]> {
+        match name {
+            MODEL => Some(&self.model),
+            OPTIMIZER => Some(&self.optimizer),
+            _ => None,
+        }
+    }
+
     /// The parameters, put into a model of the same form.
     pub fn model<M: Module>(&self, model: M) -> Result<M, CheckpointError> {
         let path = self.path.join(MODEL);
