@@ -87,6 +87,11 @@ fn outcome(model: &Small, folder: &Path, name: &str, bytes: &[u8]) -> Result<(),
     result
 }
 
+/// Every place near the ends of a file, where its structure is, and every seventh between.
+fn places(length: usize) -> impl Iterator<Item = usize> {
+    (0..length).filter(move |at| *at < 512 || length - at <= 256 || at % 7 == 0)
+}
+
 #[test]
 fn the_allocator_is_watched() {
     let _alone = alone();
@@ -106,12 +111,12 @@ fn whole_files_are_read() {
 }
 
 #[test]
-fn every_truncation_is_refused() {
+fn a_truncated_file_is_refused() {
     let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let model = Small::new(1);
     for (name, bytes) in files() {
-        for length in 0..bytes.len() {
+        for length in places(bytes.len()) {
             let result = outcome(&model, folder.path(), name, &bytes[..length]);
             assert!(result.is_err(), "{name}: cut to {length} of {} bytes and accepted", bytes.len());
         }
@@ -124,15 +129,16 @@ fn a_flipped_bit_anywhere_is_no_panic() {
     let folder = tempfile::tempdir().expect("a folder");
     let model = Small::new(1);
     for (name, bytes) in files() {
-        let mut refused = 0;
-        for at in 0..bytes.len() {
+        let (mut tried, mut refused) = (0, 0);
+        for at in places(bytes.len()) {
+            tried += 1;
             let mut damaged = bytes.clone();
             damaged[at] ^= 1 << (at % 8);
             refused += usize::from(outcome(&model, folder.path(), name, &damaged).is_err());
         }
-        println!("{name}: {refused} of {} flips refused", bytes.len());
+        println!("{name}: {refused} of {tried} flips refused");
         // Names, shapes and offsets are a good part of such small files.
-        assert!(refused * 10 > bytes.len(), "{name}: {refused} of {} flips refused", bytes.len());
+        assert!(refused * 10 > tried, "{name}: {refused} of {tried} flips refused");
     }
 }
 
