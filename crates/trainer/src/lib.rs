@@ -49,7 +49,8 @@ mod run;
 mod step;
 pub mod weights;
 
-pub use config::{CheckpointPolicy, EarlyStopping, Limit, Mode, OnNonFinite, TrainConfig};
+pub use checkpoint::{CheckpointPolicy, Every, KeepBest, OnWriteError};
+pub use config::{EarlyStopping, Limit, Mode, OnNonFinite, TrainConfig};
 pub use error::TrainError;
 pub use eval_model::eval_model;
 pub use events::{Callback, CallbackError, EpochEvent, Flow, Phase, RunInfo, StepEvent};

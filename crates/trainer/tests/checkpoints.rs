@@ -11,17 +11,16 @@ use std::{
 
 use common::{alone, net, optimizer, rates, train_data, valid_data};
 use trainer::{
-    CheckpointPolicy, Mode, TrainConfig, Trainer,
+    CheckpointPolicy, KeepBest, Mode, TrainConfig, Trainer,
     checkpoint::{self, CheckpointError},
 };
 
 fn trained(directory: &Path, epochs: u64, keep_last: usize, best: bool) {
     let config = TrainConfig {
         checkpoint: Some(CheckpointPolicy {
-            directory: directory.to_owned(),
-            every_epochs: 1,
             keep_last,
-            keep_best: best.then(|| ("valid.loss".to_owned(), Mode::Max)),
+            keep_best: best.then(|| KeepBest::new("valid.loss", Mode::Max)),
+            ..CheckpointPolicy::new(directory)
         }),
         ..TrainConfig::epochs(epochs)
     };

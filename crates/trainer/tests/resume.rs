@@ -9,8 +9,8 @@ use std::path::Path;
 use burn::train::metric::AccuracyMetric;
 use common::{Net, alone, bits, net, optimizer, rates, train_data, valid_data};
 use trainer::{
-    Callback, CallbackError, CheckpointPolicy, EarlyStopping, Fitted, Flow, Mode, StepEvent, TrainConfig, TrainError,
-    Trainer, checkpoint,
+    Callback, CallbackError, CheckpointPolicy, EarlyStopping, Every, Fitted, Flow, Mode, StepEvent, TrainConfig,
+    TrainError, Trainer, checkpoint,
 };
 
 /// What is trained: optimizer, schedule, further settings.
@@ -93,10 +93,9 @@ fn run(case: Case, directory: &Path, stop_after: Option<u64>, resume: bool) -> R
             mode: Mode::Min,
         }),
         checkpoint: Some(CheckpointPolicy {
-            directory: directory.to_owned(),
-            every_epochs: 3,
+            every: Every::Epochs(3),
             keep_last: 2,
-            keep_best: None,
+            ..CheckpointPolicy::new(directory)
         }),
         ..TrainConfig::epochs(8)
     };

@@ -11,6 +11,7 @@
 //! | `[train]` | [`TrainSection`]: epochs or steps, accumulate, clipping, logging, early stopping, checkpoints |
 //! | `[lr_finder]` | [`FinderSection`] |
 
+mod checkpoint;
 mod data;
 mod document;
 mod finder;
@@ -25,6 +26,7 @@ use optim_adaptive::OptimizerConfig;
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
+pub use checkpoint::CheckpointSection;
 pub use data::DataSection;
 pub use document::{ConfigFileError, Document, Origin};
 pub use finder::FinderSection;
@@ -32,7 +34,7 @@ pub use groups::GroupsSection;
 pub use model::ModelSection;
 pub use pretrained::PretrainedSection;
 pub use run::RunSection;
-pub use train::{CheckpointSection, EarlyStoppingSection, TrainSection};
+pub use train::{EarlyStoppingSection, TrainSection};
 
 /// The sections a configuration may have.
 const SECTIONS: [&str; 8] = ["run", "data", "model", "optimizer", "schedule", "groups", "train", "lr_finder"];

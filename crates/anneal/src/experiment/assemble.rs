@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use lr_core::{Horizon, Scheduler};
 use optim_adaptive::{AdaptiveOptimizer, ConfigError};
 use trainer::{
-    CheckpointPolicy, EarlyStopping, Rates, TrainConfig,
+    EarlyStopping, Rates, TrainConfig,
     data::{Loader, split},
 };
 use vision::{
@@ -197,12 +197,9 @@ impl<'c> Assembly<'c> {
                 min_delta: early.min_delta,
                 mode: early.mode,
             }),
-            checkpoint: dir.zip(section.checkpoint.as_ref()).map(|(dir, policy)| CheckpointPolicy {
-                directory: dir.path(CHECKPOINTS),
-                every_epochs: policy.every,
-                keep_last: policy.keep_last,
-                keep_best: (validates && !policy.keep_best.is_empty()).then(|| (policy.keep_best.clone(), policy.mode)),
-            }),
+            checkpoint: dir
+                .zip(section.checkpoint.as_ref())
+                .map(|(dir, section)| section.policy(&dir.path(CHECKPOINTS), validates)),
             fingerprint: self.config.fingerprint(),
             ..train_config(self.config)
         }

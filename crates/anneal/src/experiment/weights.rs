@@ -114,17 +114,10 @@ fn best(config: &Config, checkpoints: &Path) -> Result<Checkpoint, Error> {
     let worth = |value: f64| if policy.mode == Mode::Max { value } else { -value };
     found
         .into_iter()
-        .filter_map(|found| Some((worth(measured(&found, &policy.keep_best)?), found)))
+        .filter_map(|found| Some((worth(*found.values().get(&policy.keep_best)?), found)))
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, found)| found)
         .ok_or(Error::Checkpoint(CheckpointError::None { directory: checkpoints.to_owned(), skipped }))
-}
-
-/// A value that was measured at the step of the checkpoint.
-fn measured(checkpoint: &Checkpoint, name: &str) -> Option<f64> {
-    let state = checkpoint.state();
-    let last = state.history.last().filter(|epoch| epoch.step == state.step)?;
-    last.values.get(name).copied().filter(|value| value.is_finite())
 }
 
 /// The valid checkpoints of a run, oldest first.
