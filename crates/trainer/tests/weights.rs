@@ -163,6 +163,9 @@ fn floats_are_converted_to_the_parameters_type() {
     }
 }
 
+/// Options; then loaded, missing, left out and unused tensors.
+type Expected<'a> = (LoadOptions, usize, usize, usize, Vec<&'a str>);
+
 #[test]
 fn names_are_remapped_selected_and_left_out() {
     let _alone = alone();
@@ -180,8 +183,6 @@ fn names_are_remapped_selected_and_left_out() {
     let fresh = Small::new(1);
     let renamed = || options().remap(r"^module\.(backbone\.)?", "").unwrap().remap("^head", "fc").unwrap();
     let head = |name: &str| name.starts_with("fc");
-    // options, loaded, missing, left out, unused
-    type Expected<'a> = (LoadOptions, usize, usize, usize, Vec<&'a str>);
     let cases: [Expected<'_>; 5] = [
         (renamed(), 8, 0, 0, vec![]),
         (renamed().except("fc*").unwrap(), 6, 0, 2, vec!["module.backbone.head.bias", "module.backbone.head.weight"]),

@@ -158,11 +158,11 @@ fn listed(differences: &[Difference]) -> String {
     if let [only] = differences {
         return format!(" {only}");
     }
-    let shown: String = differences.iter().take(SHOWN).map(|difference| format!("\n  {difference}")).collect();
-    match differences.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown}\n  and {more} more"),
-    }
+    let shown = differences.iter().take(SHOWN).map(ToString::to_string);
+    let more = differences.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    let lines: Vec<String> = shown.chain(more).collect();
+    format!("\n  {}", lines.join("\n  "))
 }
 
 /// The first few names of a list.

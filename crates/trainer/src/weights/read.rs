@@ -155,7 +155,8 @@ pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Erro
 
 fn digest(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let hex: Vec<String> = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.concat()
 }
 
 fn burnpack(bytes: Vec<u8>) -> Result<Vec<Tensor>, String> {
