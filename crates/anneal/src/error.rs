@@ -1,7 +1,7 @@
 //! Everything that can end a command, and the exit code it ends with.
 
 use optim_adaptive::ConfigError;
-use trainer::{TrainError, checkpoint::CheckpointError, lr_finder::FinderError};
+use trainer::{TrainError, checkpoint::CheckpointError, lr_finder::FinderError, weights::WeightsError};
 
 use crate::{config::ConfigFileError, experiment::DamagedFile, run_dir::RunDirError};
 
@@ -46,6 +46,12 @@ pub enum Error {
     /// A checkpoint could not be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The weights to start from could not be used.
+    #[error("model.pretrained: {0}")]
+    Pretrained(#[source] WeightsError),
+    /// Weights could not be written.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// The finder failed.
     #[error(transparent)]
     Finder(#[from] FinderError),
@@ -79,7 +85,11 @@ impl Error {
     /// 2 for bad usage or config, 1 for what fails while running.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Setting(_) | Self::Usage(_) | Self::Finder(FinderError::Config(_)) => 2,
+            Self::Config(_)
+            | Self::Setting(_)
+            | Self::Usage(_)
+            | Self::Pretrained(_)
+            | Self::Finder(FinderError::Config(_)) => 2,
             _ => 1,
         }
     }

@@ -47,6 +47,7 @@ mod rates;
 mod report;
 mod run;
 mod step;
+pub mod weights;
 
 pub use checkpoint::{CheckpointPolicy, Every, KeepBest, OnWriteError};
 pub use config::{EarlyStopping, Limit, Mode, OnNonFinite, TrainConfig};

@@ -80,7 +80,7 @@ pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Ended, Error> {
 }
 
 /// The config that a run was started with.
-fn of_run(run_dir: &Path, epochs: Option<u64>) -> Result<Config, Error> {
+pub(super) fn of_run(run_dir: &Path, epochs: Option<u64>) -> Result<Config, Error> {
     let dir = RunDir::at(run_dir, Existing::Resume)?;
     let args = ConfigArgs { config: Some(dir.path(CONFIG)), ..ConfigArgs::default() };
     Ok(configured(&args, epochs)?)

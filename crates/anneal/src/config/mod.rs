@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `[run]` | [`RunSection`]: name, seed, device, out_dir, loggers |
 //! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers; for `folder` also path, image_size, grey, test, split_seed |
-//! | `[model]` | [`ModelSection`]: type, and the type's own fields |
+//! | `[model]` | [`ModelSection`]: type, the type's own fields, pretrained |
 //! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
 //! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |
 //! | `[[groups]]` | [`GroupsSection`]: params, lr_scale, schedule, weight_decay, frozen, optimizer |
@@ -17,6 +17,7 @@ mod document;
 mod finder;
 mod groups;
 mod model;
+mod pretrained;
 mod run;
 mod train;
 
@@ -31,6 +32,7 @@ pub use document::{ConfigFileError, Document, Origin};
 pub use finder::FinderSection;
 pub use groups::GroupsSection;
 pub use model::ModelSection;
+pub use pretrained::PretrainedSection;
 pub use run::{Logger, RunSection};
 pub use train::{EarlyStoppingSection, TrainSection};
 
@@ -109,6 +111,19 @@ impl Config {
             table.insert("groups".to_owned(), Value::Array(groups));
         }
         table
+    }
+
+    /// The same configuration with the SHA-256 of its pretrained weights in place: what a run records, so that a resume
+    /// neither loads them again nor accepts others.
+    ///
+    /// # Errors
+    /// Weights that are not there. Where the SHA-256 is in place already they are not looked at.
+    pub fn pinned(&self) -> Result<Self, trainer::weights::WeightsError> {
+        let mut config = self.clone();
+        if let Some(pretrained) = &mut config.model.pretrained {
+            pretrained.pin()?;
+        }
+        Ok(config)
     }
 
     /// What a checkpoint must have been written with to be resumed: everything that shapes the numbers. Where things

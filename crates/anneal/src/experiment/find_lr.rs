@@ -20,7 +20,7 @@ pub struct Found {
 /// Sweeps with the model, data, optimizer, groups and clipping of a configuration; nothing is written.
 pub fn find_lr(config: &Config) -> Result<Found, Error> {
     let assembly = Assembly::new(config)?;
-    let (model, optimizer, rates) = (assembly.model()?, assembly.optimizer(), assembly.rates()?);
+    let (model, optimizer, rates) = (assembly.initial_model()?, assembly.optimizer(), assembly.rates()?);
     let loader = assembly.train_loader()?;
     tracing::debug!("sweeping over {}", Source::<vision::ImageBatch>::fingerprint(&loader));
     let curve = LrFinder::new(config.lr_finder.sweep.clone())

@@ -10,6 +10,7 @@ mod preview;
 mod record;
 mod summary;
 mod train;
+mod weights;
 
 pub use assemble::{Assembly, horizon};
 pub use environment::Session;
@@ -19,3 +20,4 @@ pub use preview::{Preview, PreviewLength, Row};
 pub use record::{DamagedFile, Ended, RunRecord, Stopped, Suggested, Sweep};
 pub use summary::Summary;
 pub use train::{Outcome, TrainOptions, evaluate, train};
+pub use weights::{Exported, Which, export};

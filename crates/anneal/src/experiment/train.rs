@@ -12,7 +12,7 @@ use trainer::{
     checkpoint::{self, Checkpoint, CheckpointError},
 };
 
-use super::{Assembly, environment::Environment, loggers, page, summary::Summary};
+use super::{Assembly, environment::Environment, loggers, page, summary::Summary, weights};
 use crate::{
     config::Config,
     error::Error,
@@ -45,8 +45,9 @@ pub struct Outcome {
 
 /// Trains, evaluates on the test set, draws the plots and writes the summary.
 pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> {
+    let config = &config.pinned().map_err(Error::Pretrained)?;
     let assembly = Assembly::new(config)?;
-    let (model, optimizer, rates) = (assembly.model()?, assembly.optimizer(), assembly.rates()?);
+    let (optimizer, rates) = (assembly.optimizer(), assembly.rates()?);
     let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
 
     let existing = options.existing;
@@ -63,6 +64,8 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
         other => other?,
     };
     let resumed = if existing == Existing::Resume { newest(&dir)? } else { None };
+    // A checkpoint replaces every weight; only a fresh start needs the pretrained ones.
+    let model = if resumed.is_some() { assembly.model()? } else { assembly.initial_model()? };
     let mut trainer = Trainer::new(assembly.train_config(Some(&dir)))
         .metric(AccuracyMetric::new())
         .interrupt(Arc::clone(&options.interrupt));
@@ -95,6 +98,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     };
     let summary = Summary::new(config, &assembly, &fitted.report, test);
     dir.write(SUMMARY, &summary.to_json())?;
+    weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
     page::write(&dir)?;
     Ok(Outcome { dir, summary, report: fitted.report })
 }
@@ -121,10 +125,7 @@ fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
 pub fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTreeMap<String, f64>, Error> {
     let assembly = Assembly::new(config)?;
     let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
-    let model = found.checkpoint.model(assembly.model()?)?;
-    let mut optimizer = assembly.optimizer();
-    found.checkpoint.optimizer(&mut optimizer)?;
-    let model = trainer::eval_model(&model, &optimizer, &assembly.train_loader()?)?;
+    let model = weights::evaluated(&assembly, &found.checkpoint)?;
     Ok(trainer::evaluate(&model, &assembly.test_loader()?, AccuracyMetric::new())?)
 }
 
