@@ -89,7 +89,8 @@ impl Error {
             | Self::Setting(_)
             | Self::Usage(_)
             | Self::Pretrained(_)
-            | Self::Finder(FinderError::Config(_)) => 2,
+            | Self::Finder(FinderError::Config(_))
+            | Self::Train(TrainError::Setting(_) | TrainError::NoSuchParameter { .. }) => 2,
             _ => 1,
         }
     }

@@ -74,6 +74,15 @@ pub struct TrainArgs {
     /// Train for this many epochs
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
+    /// End in order after this long (30s, 10m, 1.5h), the time before a resumption counted
+    #[arg(long, value_name = "TIME")]
+    pub max_time: Option<String>,
+    /// Try everything out: one epoch of N batches, a validation and a test of as many, no logs, no checkpoints
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
+    pub fast_dev_run: Option<String>,
+    /// Train on the first N batches alone, over and over, and validate on them: can the model learn them by heart?
+    #[arg(long, value_name = "N")]
+    pub overfit_batches: Option<usize>,
     /// Go on with the run in the run folder
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
@@ -96,6 +105,9 @@ pub struct ResumeArgs {
     /// Train until this many epochs in all
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
+    /// End in order after this long in all (30s, 10m, 1.5h)
+    #[arg(long, value_name = "TIME")]
+    pub max_time: Option<String>,
     /// No progress and no summary
     #[arg(long)]
     pub quiet: bool,

@@ -49,6 +49,8 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let assembly = Assembly::new(config)?;
     let (optimizer, rates) = (assembly.optimizer(), assembly.rates()?);
     let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
+    // Lightning's `fast_dev_run` leaves no logs and no checkpoints.
+    let is_trial = config.train.fast_dev_run.is_some();
 
     let existing = options.existing;
     let dir = match &options.out {
@@ -66,6 +68,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let resumed = if existing == Existing::Resume { newest(&dir)? } else { None };
     // A checkpoint replaces every weight; only a fresh start needs the pretrained ones.
     let model = if resumed.is_some() { assembly.model()? } else { assembly.initial_model()? };
+    trainer::check_freeze(&config.train.freeze, &model)?;
     let mut trainer = Trainer::new(assembly.train_config(Some(&dir)))
         .metric(AccuracyMetric::new())
         .interrupt(Arc::clone(&options.interrupt));
@@ -76,10 +79,12 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
         trainer = trainer.callback(Progress::new());
     }
     let text = resolved(config);
-    trainer = trainer
-        .callback(ResolvedConfig { dir: dir.clone(), text: text.clone() })
-        .callback(Environment { dir: dir.clone(), device: config.run.device.to_string() })
-        .callback(loggers::of(config, &dir, &text));
+    trainer = trainer.callback(ResolvedConfig { dir: dir.clone(), text: text.clone() });
+    if !is_trial {
+        trainer = trainer
+            .callback(Environment { dir: dir.clone(), device: config.run.device.to_string() })
+            .callback(loggers::of(config, &dir, &text));
+    }
     if let Some(checkpoint) = resumed {
         trainer = trainer.resume(checkpoint);
     }
@@ -88,7 +93,9 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let fitted = match trainer.fit(model, optimizer, rates, &train, valid) {
         Ok(fitted) => fitted,
         Err(error) => {
-            page::write_what_there_is(&dir);
+            if !is_trial {
+                page::write_what_there_is(&dir);
+            }
             return Err(error.into());
         }
     };
@@ -98,8 +105,10 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     };
     let summary = Summary::new(config, &assembly, &fitted.report, test);
     dir.write(SUMMARY, &summary.to_json())?;
-    weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
-    page::write(&dir)?;
+    if !is_trial {
+        weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
+        page::write(&dir)?;
+    }
     Ok(Outcome { dir, summary, report: fitted.report })
 }
 
@@ -125,7 +134,7 @@ fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
 pub fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTreeMap<String, f64>, Error> {
     let assembly = Assembly::new(config)?;
     let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
-    let model = weights::evaluated(&assembly, &found.checkpoint)?;
+    let model = weights::evaluated(config, &assembly, &found.checkpoint)?;
     Ok(trainer::evaluate(&model, &assembly.test_loader()?, AccuracyMetric::new())?)
 }
 
