@@ -1,0 +1,129 @@
+//! The tasks: a config each, a budget of steps, and training at one rate.
+
+use std::collections::HashMap;
+
+use anneal::{
+    Error,
+    config::{Config, Document, Origin},
+    experiment::Assembly,
+    lr_core::Registry,
+    prelude::*,
+    trainer::lr_finder::Subject,
+};
+
+use crate::Measured;
+
+/// One task: what is trained, on what, with what, for how long.
+pub struct Task {
+    pub dataset: &'static str,
+    pub model: &'static str,
+    pub optimizer: &'static str,
+    pub batch_size: usize,
+    pub steps: u64,
+}
+
+const fn task(
+    dataset: &'static str,
+    model: &'static str,
+    optimizer: &'static str,
+    batch_size: usize,
+    steps: u64,
+) -> Task {
+    Task { dataset, model, optimizer, batch_size, steps }
+}
+
+const ADAM: &str = "type = 'adam'";
+const SGD: &str = "type = 'sgd'";
+const MOMENTUM: &str = "type = 'sgd'\nmomentum = 0.9";
+const RMSPROP: &str = "type = 'rmsprop'";
+
+/// Two data sets, three models, four optimizers, batches of 32 and 128.
+pub const TASKS: [Task; 12] = [
+    task("digits", "mlp", ADAM, 32, 300),
+    task("digits", "mlp", MOMENTUM, 32, 300),
+    task("digits", "mlp", RMSPROP, 128, 150),
+    task("digits", "lenet", ADAM, 128, 150),
+    task("digits", "lenet", SGD, 32, 300),
+    task("digits", "resnet8", ADAM, 32, 150),
+    task("digits", "resnet8", MOMENTUM, 32, 150),
+    task("mnist", "mlp", ADAM, 128, 200),
+    task("mnist", "mlp", SGD, 32, 300),
+    task("mnist", "mlp", RMSPROP, 32, 300),
+    task("mnist", "lenet", ADAM, 32, 150),
+    task("mnist", "lenet", MOMENTUM, 32, 150),
+];
+
+impl Task {
+    pub fn name(&self) -> String {
+        let optimizer = match self.optimizer {
+            MOMENTUM => "SGD 0.9",
+            SGD => "SGD",
+            RMSPROP => "RMSprop",
+            _ => "Adam",
+        };
+        format!("{} {}, {optimizer}, batch {}", self.dataset, self.model, self.batch_size)
+    }
+
+    /// Its configuration: a constant rate, and a validation set of a few hundred to 1800 items.
+    pub fn config(&self, seed: u64) -> Result<Config, Error> {
+        let validation = if self.dataset == "mnist" { 0.03 } else { 0.2 };
+        let text = format!(
+            "[run]\nseed = {seed}\n[data]\ndataset = '{}'\nbatch_size = {}\nvalidation = {validation}\nworkers = 0\n\
+             [model]\ntype = '{}'\n[optimizer]\n{}\n[train]\nsteps = {}\ncheckpoint = false\n",
+            self.dataset, self.batch_size, self.model, self.optimizer, self.steps
+        );
+        let document = Document::parse(Origin::BuiltIn("the study"), text)?;
+        Ok(Config::from_document(&document, &Registry::standard())?)
+    }
+}
+
+/// A task with one seed: its data loaded, its trainings remembered.
+pub struct Bench<'c> {
+    assembly: Assembly<'c>,
+    seed: u64,
+    validate_at: u64,
+    trained: HashMap<u64, f64>,
+}
+
+impl<'c> Bench<'c> {
+    pub fn new(config: &'c Config, steps: u64) -> Result<Self, Error> {
+        let assembly = Assembly::new(config)?;
+        Ok(Self { assembly, seed: config.run.seed, validate_at: steps, trained: HashMap::new() })
+    }
+
+    /// The validation loss after the budget at this constant rate; infinite where the loss was not finite on the way.
+    pub fn train(&mut self, lr: f64) -> Result<f64, Error> {
+        if let Some(loss) = self.trained.get(&lr.to_bits()) {
+            return Ok(*loss);
+        }
+        let (model, optimizer, rates) = (self.assembly.model()?, self.assembly.optimizer(), self.assembly.rates_at(lr)?);
+        let (train, valid) = (self.assembly.train_loader()?, self.assembly.valid_loader()?);
+        // One validation, at the end.
+        let config = TrainConfig { validate_every: self.validate_at, ..self.assembly.train_config(None) };
+        let valid = valid.as_ref().map(|loader| loader as &dyn Source<ImageBatch>);
+        let loss = match Trainer::new(config).fit(model, optimizer, rates, &train, valid) {
+            Ok(fitted) => fitted.report.epochs.last().and_then(|epoch| epoch.values.get("valid.loss").copied()),
+            Err(TrainError::NonFinite { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let loss = loss.filter(|loss| loss.is_finite()).unwrap_or(f64::INFINITY);
+        self.trained.insert(lr.to_bits(), loss);
+        Ok(loss)
+    }
+
+    /// Takes over trainings that were done with the same settings.
+    pub fn remember(&mut self, known: &Measured) {
+        let grid = known.grid.iter().map(|(lr, loss)| (*lr, loss.unwrap_or(f64::INFINITY)));
+        let verdicts = known.verdicts.iter().filter_map(|verdict| Some((verdict.lr?, verdict.loss?)));
+        self.trained.extend(grid.chain(verdicts).map(|(lr, loss)| (lr.to_bits(), loss)));
+    }
+
+    /// The raw losses of sweeps with these settings, to the end of the ramp or the first loss that is not finite.
+    pub fn sweeps(&self, config: &LrFinderConfig, repeats: usize) -> Result<Vec<LrCurve>, Error> {
+        let whole = LrFinderConfig { smoothing: 0.0, diverge_factor: f64::INFINITY, ..config.clone() };
+        let (model, optimizer, rates) = (self.assembly.model()?, self.assembly.optimizer(), self.assembly.rates()?);
+        let loader = self.assembly.train_loader()?;
+        let subject = Subject::new(&model, &optimizer, &loader).groups(&rates);
+        Ok(LrFinder::new(whole).seed(self.seed).repeat(&subject, repeats)?.sweeps().to_vec())
+    }
+}
