@@ -1,7 +1,11 @@
 //! Everything that can end a command, and the exit code it ends with.
 
 use optim_adaptive::ConfigError;
-use trainer::{TrainError, checkpoint::CheckpointError, lr_finder::FinderError};
+use trainer::{
+    TrainError,
+    checkpoint::CheckpointError,
+    lr_finder::{FinderError, NoSuggestion},
+};
 
 use crate::{config::ConfigFileError, run_dir::RunDirError};
 
@@ -38,6 +42,12 @@ pub enum Error {
     /// The finder failed.
     #[error(transparent)]
     Finder(#[from] FinderError),
+    /// A rate was to be found, and the finder has no suggestion.
+    #[error(
+        "lr = \"auto\", and the finder has no suggestion: {0}. `anneal find-lr` shows the curve; or set the rate to a \
+         number"
+    )]
+    NoSuggestion(NoSuggestion),
     /// A picture could not be drawn or written.
     #[error(transparent)]
     Report(#[from] report::ReportError),
@@ -52,10 +62,11 @@ pub enum Error {
 }
 
 impl Error {
-    /// 2 for bad usage or config, 1 for what fails while running.
+    /// 2 for bad usage or config, 3 for a finder without a suggestion, 1 for what fails while running.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Setting(_) | Self::Usage(_) | Self::Finder(FinderError::Config(_)) => 2,
+            Self::NoSuggestion(_) => 3,
             _ => 1,
         }
     }

@@ -5,6 +5,7 @@
 //! metrics.jsonl    one object per logged step and per epoch
 //! checkpoints/     see trainer::checkpoint
 //! plots/           loss, accuracy, lr (and momentum): .svg and .png
+//! lr_finder.json   curve and suggestion, where `lr = "auto"` was to be found; plots/lr_finder beside it
 //! summary.json     what came out
 //! ```
 
@@ -21,6 +22,8 @@ pub const METRICS: &str = "metrics.jsonl";
 pub const CHECKPOINTS: &str = "checkpoints";
 /// The pictures.
 pub const PLOTS: &str = "plots";
+/// What the learning-rate finder found, where the run searched for its rate.
+pub const LR_FINDER: &str = "lr_finder.json";
 /// The result.
 pub const SUMMARY: &str = "summary.json";
 
@@ -114,7 +117,7 @@ impl RunDir {
     /// Makes the folder ready for a fresh run: created, and what an earlier run left removed.
     pub fn prepare(&self) -> Result<(), RunDirError> {
         fs::create_dir_all(&self.0).map_err(|source| io_error(&self.0, "create it", source))?;
-        for name in [CONFIG, METRICS, SUMMARY] {
+        for name in [CONFIG, METRICS, LR_FINDER, SUMMARY] {
             remove(&self.path(name), |path| fs::remove_file(path))?;
         }
         for name in [CHECKPOINTS, PLOTS] {

@@ -98,8 +98,8 @@ fn gradient(y: &[f64], x: &[f64]) -> Vec<f64> {
             _ if i == last => (y[last] - y[last - 1]) / (x[last] - x[last - 1]),
             _ => {
                 let (before, after) = (x[i] - x[i - 1], x[i + 1] - x[i]);
-                let weighted = before * before * y[i + 1] + (after * after - before * before) * y[i]
-                    - after * after * y[i - 1];
+                let weighted =
+                    before * before * y[i + 1] + (after * after - before * before) * y[i] - after * after * y[i - 1];
                 weighted / (before * after * (before + after))
             }
         })
@@ -148,7 +148,8 @@ mod tests {
                 let run = &case["runs"][package];
                 let options = &run["options"];
                 let smooth = &options["smooth_f"];
-                if raw.iter().any(|loss| !loss.is_finite() || *loss < 0.0) || *smooth != Value::Null && *smooth != 0.05 {
+                if raw.iter().any(|loss| !loss.is_finite() || *loss < 0.0) || *smooth != Value::Null && *smooth != 0.05
+                {
                     continue;
                 }
                 let expected = match peer {

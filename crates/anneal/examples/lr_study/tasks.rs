@@ -96,7 +96,8 @@ impl<'c> Bench<'c> {
         if let Some(loss) = self.trained.get(&lr.to_bits()) {
             return Ok(*loss);
         }
-        let (model, optimizer, rates) = (self.assembly.model()?, self.assembly.optimizer(), self.assembly.rates_at(lr)?);
+        let (model, optimizer, rates) =
+            (self.assembly.model()?, self.assembly.optimizer(), self.assembly.rates_at(lr)?);
         let (train, valid) = (self.assembly.train_loader()?, self.assembly.valid_loader()?);
         // One validation, at the end.
         let config = TrainConfig { validate_every: self.validate_at, ..self.assembly.train_config(None) };

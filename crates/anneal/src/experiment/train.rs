@@ -12,7 +12,12 @@ use trainer::{
     checkpoint,
 };
 
-use super::{Assembly, plots, summary::Summary};
+use super::{
+    Assembly, Found,
+    auto_lr::{KeepFound, tune},
+    plots,
+    summary::Summary,
+};
 use crate::{
     config::Config,
     error::Error,
@@ -30,6 +35,8 @@ pub struct TrainOptions {
     pub quiet: bool,
     /// Set by whoever wants the run to end in order.
     pub interrupt: Arc<AtomicBool>,
+    /// Told what the finder found for a rate that is `"auto"`, before the training starts.
+    pub announce: Option<fn(&Found)>,
 }
 
 /// A run that has ended.
@@ -45,14 +52,18 @@ pub struct Outcome {
 
 /// Trains, evaluates on the test set, draws the plots and writes the summary.
 pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> {
-    let assembly = Assembly::new(config)?;
-    let (model, optimizer, rates) = (assembly.model()?, assembly.optimizer(), assembly.rates()?);
-    let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
-
     let dir = match &options.out {
         Some(path) => RunDir::at(path, options.existing)?,
         None => RunDir::numbered(&config.run.out_dir, &config.run.name, options.existing)?,
     };
+    let tuned = tune(config, (options.existing == Existing::Resume).then_some(&dir))?;
+    if let (Some(announce), Some(found)) = (options.announce, &tuned.found) {
+        announce(found);
+    }
+    let config = &tuned.config;
+    let assembly = Assembly::new(config)?;
+    let (model, optimizer, rates) = (assembly.model()?, assembly.optimizer(), assembly.rates()?);
+    let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
     let resumed = if options.existing == Existing::Resume {
         let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
         for passed_over in &found.passed_over {
@@ -73,6 +84,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     }
     trainer = trainer
         .callback(ResolvedConfig { dir: dir.clone(), text: resolved(config) })
+        .callback(KeepFound::new(&dir, tuned.found.as_ref()))
         .callback(JsonLines::new(&dir.path(METRICS)));
     if let Some(checkpoint) = resumed {
         trainer = trainer.resume(checkpoint);

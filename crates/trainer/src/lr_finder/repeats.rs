@@ -55,6 +55,16 @@ impl LrSweeps {
         Self { sweeps, median, band }
     }
 
+    /// Sets how many points are left out at the start and at the end of every sweep; `None` leaves the default.
+    #[must_use]
+    pub fn skip(self, start: Option<usize>, end: Option<usize>) -> Self {
+        let skipped = self.sweeps.into_iter().map(|sweep| {
+            let (default_start, default_end) = (sweep.skip_start, sweep.skip_end);
+            sweep.skip(start.unwrap_or(default_start), end.unwrap_or(default_end))
+        });
+        Self::new(skipped.collect())
+    }
+
     /// The median curve; of one sweep, the sweep itself.
     pub fn curve(&self) -> &LrCurve {
         &self.median
