@@ -95,7 +95,7 @@ fn main() {
             })
             .collect();
         ratios.sort_by(f64::total_cmp);
-        let at = |part: f64| ratios[((pairs - 1) as f64 * part).round() as usize];
+        let at = |part: f64| ratios[(f64::from(pairs - 1) * part).round() as usize];
         println!(
             "{name} batch {batch_size}: sweep of {STEPS} / {STEPS} training steps = {:.3} (quartiles {:.3} to {:.3}, {pairs} pairs)",
             at(0.5),

@@ -104,43 +104,44 @@ where
     LrFinder::new(sweep(15)).run(model, optimizer, &train).expect("sweeps");
 }
 
+/// Trains twice in a row, with and without finders before each half.
+fn runs_are_equal<M>(name: &str, fresh: impl Fn() -> M)
+where
+    M: LearnerModel + TrainStep<Input = Points, Output = ClassificationOutput>,
+    M: InferenceStep<Input = Points, Output = ClassificationOutput>,
+{
+    let schedule = "type = 'one_cycle'\nmax_lr = 0.1";
+    let config = TrainConfig { seed: 4, ..TrainConfig::epochs(3) };
+    // With momentum that the schedule cycles, and an optimizer in the middle of its work in the second half.
+    let run = |with_finder: bool| {
+        let (mut model, mut adam) = (fresh(), optimizer("type = 'adam'\nlr = 0.01"));
+        let mut ends = Vec::new();
+        for _ in 0..2 {
+            let rates = rates(schedule, &config, 0.01);
+            if with_finder {
+                let before = state(&model, &adam);
+                sweep_in_every_way(&model, &adam, &rates);
+                assert!(state(&model, &adam) == before, "{name}: the finder changed the model or the optimizer");
+            }
+            let (train, valid) = (train_data(), valid_data());
+            let fitted = Trainer::new(config.clone()).fit(model, adam, rates, &train, Some(&valid)).expect("trains");
+            model = fitted.model;
+            adam = fitted.optimizer;
+            ends.push((
+                state(&model, &adam),
+                fitted.report.epochs.iter().map(|e| e.values.clone()).collect::<Vec<_>>(),
+            ));
+        }
+        ends
+    };
+    assert!(run(true) == run(false), "{name}: the runs differ");
+}
+
 #[test]
 fn a_run_is_the_same_with_and_without_a_finder_before_it() {
     let _alone = alone();
-    // Dropout, batch norm; a fresh model and one in the middle of its training; with cycled momentum.
-    fn check<M>(name: &str, fresh: impl Fn() -> M)
-    where
-        M: LearnerModel + TrainStep<Input = Points, Output = ClassificationOutput>,
-        M: InferenceStep<Input = Points, Output = ClassificationOutput>,
-    {
-        let schedule = "type = 'one_cycle'\nmax_lr = 0.1";
-        let config = TrainConfig { seed: 4, ..TrainConfig::epochs(3) };
-        let run = |with_finder: bool| {
-            let (mut model, mut adam) = (fresh(), optimizer("type = 'adam'\nlr = 0.01"));
-            let mut ends = Vec::new();
-            for _ in 0..2 {
-                let rates = rates(schedule, &config, 0.01);
-                if with_finder {
-                    let before = state(&model, &adam);
-                    sweep_in_every_way(&model, &adam, &rates);
-                    assert!(state(&model, &adam) == before, "{name}: the finder changed the model or the optimizer");
-                }
-                let (train, valid) = (train_data(), valid_data());
-                let fitted =
-                    Trainer::new(config.clone()).fit(model, adam, rates, &train, Some(&valid)).expect("trains");
-                model = fitted.model;
-                adam = fitted.optimizer;
-                ends.push((
-                    state(&model, &adam),
-                    fitted.report.epochs.iter().map(|e| e.values.clone()).collect::<Vec<_>>(),
-                ));
-            }
-            ends
-        };
-        assert!(run(true) == run(false), "{name}: the runs differ");
-    }
-    check("dropout", net);
-    check("batch norm", Normed::new);
+    runs_are_equal("dropout", net);
+    runs_are_equal("batch norm", Normed::new);
 }
 
 /// Batches of `train_data`, of which one fails.
@@ -236,7 +237,7 @@ fn a_sweep_is_reproducible_and_repeats_see_other_batches() {
 }
 
 /// The loss of each batch is its number, times a constant: shows which batches made up a point.
-fn losses_of(config: LrFinderConfig) -> LrCurve {
+fn losses_of(config: &LrFinderConfig) -> LrCurve {
     let at = device();
     let data = Loader::new(10, 1, move |indices: &[usize], epoch| {
         let mut batch = points_of(&[0], &at);
@@ -244,15 +245,20 @@ fn losses_of(config: LrFinderConfig) -> LrCurve {
         batch
     });
     let still = optimizer("type = 'sgd'");
-    let tiny =
-        LrFinderConfig { start_lr: 1e-30, end_lr: 1e-29, smoothing: 0.0, diverge_factor: f64::INFINITY, ..config };
+    let tiny = LrFinderConfig {
+        start_lr: 1e-30,
+        end_lr: 1e-29,
+        smoothing: 0.0,
+        diverge_factor: f64::INFINITY,
+        ..config.clone()
+    };
     LrFinder::new(tiny).run(&net().freeze_dropout(), &still, &data).expect("sweeps")
 }
 
 #[test]
 fn recycling_accumulation_and_the_end_of_the_data() {
     let _alone = alone();
-    let unit = losses_of(sweep(1)).losses[0];
+    let unit = losses_of(&sweep(1)).losses[0];
     let cases: [(&str, LrFinderConfig, Vec<f64>, StopReason); 4] = [
         ("within an epoch", sweep(3), vec![1., 2., 3., 4.], StopReason::Completed),
         ("recycled", sweep(11), vec![1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 101., 102.], StopReason::Completed),
@@ -270,7 +276,7 @@ fn recycling_accumulation_and_the_end_of_the_data() {
         ),
     ];
     for (name, config, expected, stopped) in cases {
-        let curve = losses_of(config);
+        let curve = losses_of(&config);
         let found: Vec<f64> = curve.losses.iter().map(|loss| loss / unit).collect();
         assert_eq!((found.len(), curve.stopped), (expected.len(), stopped), "{name}");
         assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-3), "{name}: {found:?}");

@@ -4,8 +4,9 @@
 //! once (three times for the medians); read every rule off the sweep; train at what each says. The regret of a rule is
 //! the validation loss at its suggestion less the lowest of the grid.
 //!
-//! `cargo run --release -p anneal --example lr_study -- OUT_DIR [--seeds N] [--reuse]`; `--reuse` takes trainings
-//! from `OUT_DIR/results.json` that were done with the same settings.
+//! `cargo run --release -p anneal --example lr_study -- OUT_DIR [--seeds 1,2] [--reuse FILE]...`; `--reuse` takes the
+//! trainings and sweeps of an earlier `results.json`, so that seeds can be done by processes side by side and put
+//! together afterwards, and rules tried anew without training.
 
 #![allow(clippy::expect_used, reason = "a study may fail loudly")]
 
@@ -15,11 +16,7 @@ mod tasks;
 
 use std::{path::PathBuf, time::Instant};
 
-use anneal::{
-    Error,
-    prelude::*,
-    trainer::lr_finder::{LrSweeps, Sweep},
-};
+use anneal::{Error, prelude::*, trainer::lr_finder::Sweep};
 use serde::{Deserialize, Serialize};
 
 use peers::Peer;
@@ -35,7 +32,7 @@ fn grid(i: usize) -> f64 {
 }
 
 /// A run that ends worse than guessing among ten classes counts as guessing: how far it blew up says nothing.
-pub fn capped(loss: f64) -> f64 {
+pub(crate) fn capped(loss: f64) -> f64 {
     if loss.is_finite() { loss.min(std::f64::consts::LN_10) } else { std::f64::consts::LN_10 }
 }
 
@@ -44,53 +41,53 @@ const SMOOTHINGS: [f64; 3] = [0.98, 0.9, 0.0];
 
 /// What one rule said about one sweep, and what training there gave.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Verdict {
-    pub rule: String,
-    pub lr: Option<f64>,
-    pub reason: Option<String>,
+pub(crate) struct Verdict {
+    pub(crate) rule: String,
+    pub(crate) lr: Option<f64>,
+    pub(crate) reason: Option<String>,
     /// The final validation loss there.
-    pub loss: Option<f64>,
+    pub(crate) loss: Option<f64>,
 }
 
 /// One task with one seed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Measured {
-    pub task: String,
-    pub steps: u64,
-    pub seed: u64,
+pub(crate) struct Measured {
+    pub(crate) task: String,
+    pub(crate) steps: u64,
+    pub(crate) seed: u64,
     /// Rate and final validation loss; null where the loss was not finite on the way.
-    pub grid: Vec<(f64, Option<f64>)>,
-    pub verdicts: Vec<Verdict>,
+    pub(crate) grid: Vec<(f64, Option<f64>)>,
+    pub(crate) verdicts: Vec<Verdict>,
     /// The raw losses of the sweeps.
-    pub sweeps: Vec<Vec<Option<f64>>>,
-    pub seconds: f64,
+    pub(crate) sweeps: Vec<Vec<Option<f64>>>,
+    pub(crate) seconds: f64,
 }
 
 impl Measured {
     /// The best rate of the grid and its loss.
-    pub fn best(&self) -> (f64, f64) {
+    pub(crate) fn best(&self) -> (f64, f64) {
         let best = self.grid.iter().map(|(lr, loss)| (*lr, capped(loss.unwrap_or(f64::INFINITY))));
         best.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((f64::NAN, f64::NAN))
     }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1).peekable();
-    let (mut out, mut seeds, mut reuse) = (PathBuf::from("docs/lr-finder-study"), 2, false);
+    let (mut out, mut seeds) = (PathBuf::from("docs/lr-finder-study"), vec![1, 2]);
+    let mut before: Vec<Measured> = Vec::new();
+    let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
         match arg.as_str() {
-            "--seeds" => seeds = args.next().and_then(|n| n.parse().ok()).ok_or("--seeds needs a number")?,
-            "--reuse" => reuse = true,
+            "--seeds" => seeds = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "--reuse" => {
+                before.extend(serde_json::from_str::<output::Results>(&std::fs::read_to_string(value()?)?)?.measured);
+            }
             dir => out = dir.into(),
         }
     }
     std::fs::create_dir_all(&out)?;
-    let before: Vec<Measured> = match std::fs::read_to_string(out.join("results.json")) {
-        Ok(text) if reuse => serde_json::from_str::<output::Results>(&text)?.measured,
-        _ => Vec::new(),
-    };
     let mut results = Vec::new();
-    for seed in 1..=seeds {
+    for seed in seeds {
         for task in &TASKS {
             let known = before.iter().find(|m| m.task == task.name() && m.seed == seed && m.steps == task.steps);
             let measured = measure(task, seed, known)?;
@@ -113,7 +110,11 @@ fn measure(task: &tasks::Task, seed: u64, known: Option<&Measured>) -> Result<Me
     let grid: Vec<(f64, Option<f64>)> = (0..GRID)
         .map(|i| Ok((grid(i), Some(bench.train(grid(i))?).filter(|loss| loss.is_finite()))))
         .collect::<Result<_, Error>>()?;
-    let sweeps = bench.sweeps(&LrFinderConfig::default(), 3)?;
+    let sweep = LrFinderConfig::default();
+    let sweeps = match known {
+        Some(known) => Bench::remembered_sweeps(known, &sweep),
+        None => bench.sweeps(&sweep, 3)?,
+    };
     let mut verdicts = Vec::new();
     for (rule, said) in suggestions(&sweeps) {
         let loss = match said {
@@ -131,7 +132,7 @@ fn measure(task: &tasks::Task, seed: u64, known: Option<&Measured>) -> Result<Me
         grid,
         verdicts,
         sweeps: sweeps.iter().map(|sweep| finite(&sweep.losses)).collect(),
-        seconds: began.elapsed().as_secs_f64(),
+        seconds: known.map_or_else(|| began.elapsed().as_secs_f64(), |known| known.seconds),
     })
 }
 

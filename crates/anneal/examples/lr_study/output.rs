@@ -9,8 +9,8 @@ use crate::{Measured, capped};
 
 /// `results.json`.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Results {
-    pub measured: Vec<Measured>,
+pub(crate) struct Results {
+    pub(crate) measured: Vec<Measured>,
 }
 
 /// A rule over all tasks and seeds.
@@ -70,7 +70,7 @@ fn summaries(measured: &[Measured]) -> Vec<Summary> {
 }
 
 /// Writes everything that follows from the measurements so far.
-pub fn write(out: &Path, measured: &[Measured]) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn write(out: &Path, measured: &[Measured]) -> Result<(), Box<dyn std::error::Error>> {
     let results = Results { measured: measured.to_vec() };
     fs::write(out.join("results.json"), serde_json::to_string(&results)? + "\n")?;
     let summaries = summaries(measured);

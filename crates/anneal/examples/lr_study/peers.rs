@@ -7,7 +7,7 @@ use anneal::trainer::lr_finder::{Rule, suggest};
 
 /// A finder of another framework, with the rule it applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
+pub(crate) enum Peer {
     /// fastai's smoothing (0.98, bias-corrected), end (4 times the best) and trimming (a tenth and 5), under one of its
     /// rules; `valley` is its default.
     Fastai(Rule),
@@ -20,7 +20,7 @@ pub enum Peer {
 }
 
 impl Peer {
-    pub const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Fastai(Rule::Valley),
         Self::Fastai(Rule::Minimum),
         Self::Fastai(Rule::Slide),
@@ -28,7 +28,7 @@ impl Peer {
         Self::TorchLrFinder,
     ];
 
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         match self {
             Self::Fastai(rule) => format!("fastai {rule}"),
             Self::Lightning => "Lightning".to_owned(),
@@ -37,7 +37,7 @@ impl Peer {
     }
 
     /// The rate it suggests; `None` where it refuses or fails.
-    pub fn suggest(self, lrs: &[f64], raw: &[f64]) -> Option<f64> {
+    pub(crate) fn suggest(self, lrs: &[f64], raw: &[f64]) -> Option<f64> {
         let smoothed = self.smoothed(raw);
         let points = smoothed.len();
         let (start, end) = match self {

@@ -8,18 +8,18 @@ use anneal::{
     experiment::Assembly,
     lr_core::Registry,
     prelude::*,
-    trainer::lr_finder::Subject,
+    trainer::lr_finder::StopReason,
 };
 
 use crate::Measured;
 
 /// One task: what is trained, on what, with what, for how long.
-pub struct Task {
-    pub dataset: &'static str,
-    pub model: &'static str,
-    pub optimizer: &'static str,
-    pub batch_size: usize,
-    pub steps: u64,
+pub(crate) struct Task {
+    pub(crate) dataset: &'static str,
+    pub(crate) model: &'static str,
+    pub(crate) optimizer: &'static str,
+    pub(crate) batch_size: usize,
+    pub(crate) steps: u64,
 }
 
 const fn task(
@@ -38,14 +38,14 @@ const MOMENTUM: &str = "type = 'sgd'\nmomentum = 0.9";
 const RMSPROP: &str = "type = 'rmsprop'";
 
 /// Two data sets, three models, four optimizers, batches of 32 and 128.
-pub const TASKS: [Task; 12] = [
+pub(crate) const TASKS: [Task; 12] = [
     task("digits", "mlp", ADAM, 32, 300),
     task("digits", "mlp", MOMENTUM, 32, 300),
     task("digits", "mlp", RMSPROP, 128, 150),
     task("digits", "lenet", ADAM, 128, 150),
     task("digits", "lenet", SGD, 32, 300),
-    task("digits", "resnet8", ADAM, 32, 150),
-    task("digits", "resnet8", MOMENTUM, 32, 150),
+    task("digits", "resnet8", ADAM, 32, 100),
+    task("digits", "resnet8", MOMENTUM, 32, 100),
     task("mnist", "mlp", ADAM, 128, 200),
     task("mnist", "mlp", SGD, 32, 300),
     task("mnist", "mlp", RMSPROP, 32, 300),
@@ -54,7 +54,7 @@ pub const TASKS: [Task; 12] = [
 ];
 
 impl Task {
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let optimizer = match self.optimizer {
             MOMENTUM => "SGD 0.9",
             SGD => "SGD",
@@ -65,7 +65,7 @@ impl Task {
     }
 
     /// Its configuration: a constant rate, and a validation set of a few hundred to 1800 items.
-    pub fn config(&self, seed: u64) -> Result<Config, Error> {
+    pub(crate) fn config(&self, seed: u64) -> Result<Config, Error> {
         let validation = if self.dataset == "mnist" { 0.03 } else { 0.2 };
         let text = format!(
             "[run]\nseed = {seed}\n[data]\ndataset = '{}'\nbatch_size = {}\nvalidation = {validation}\nworkers = 0\n\
@@ -78,7 +78,7 @@ impl Task {
 }
 
 /// A task with one seed: its data loaded, its trainings remembered.
-pub struct Bench<'c> {
+pub(crate) struct Bench<'c> {
     assembly: Assembly<'c>,
     seed: u64,
     validate_at: u64,
@@ -86,13 +86,13 @@ pub struct Bench<'c> {
 }
 
 impl<'c> Bench<'c> {
-    pub fn new(config: &'c Config, steps: u64) -> Result<Self, Error> {
+    pub(crate) fn new(config: &'c Config, steps: u64) -> Result<Self, Error> {
         let assembly = Assembly::new(config)?;
         Ok(Self { assembly, seed: config.run.seed, validate_at: steps, trained: HashMap::new() })
     }
 
     /// The validation loss after the budget at this constant rate; infinite where the loss was not finite on the way.
-    pub fn train(&mut self, lr: f64) -> Result<f64, Error> {
+    pub(crate) fn train(&mut self, lr: f64) -> Result<f64, Error> {
         if let Some(loss) = self.trained.get(&lr.to_bits()) {
             return Ok(*loss);
         }
@@ -113,14 +113,24 @@ impl<'c> Bench<'c> {
     }
 
     /// Takes over trainings that were done with the same settings.
-    pub fn remember(&mut self, known: &Measured) {
+    pub(crate) fn remember(&mut self, known: &Measured) {
         let grid = known.grid.iter().map(|(lr, loss)| (*lr, loss.unwrap_or(f64::INFINITY)));
         let verdicts = known.verdicts.iter().filter_map(|verdict| Some((verdict.lr?, verdict.loss?)));
         self.trained.extend(grid.chain(verdicts).map(|(lr, loss)| (lr.to_bits(), loss)));
     }
 
+    /// The sweeps that were done with the same settings.
+    pub(crate) fn remembered_sweeps(known: &Measured, config: &LrFinderConfig) -> Vec<LrCurve> {
+        let curve = |losses: &Vec<Option<f64>>| {
+            let losses: Vec<f64> = losses.iter().map(|loss| loss.unwrap_or(f64::NAN)).collect();
+            let lrs = (0..losses.len()).map(|i| config.lr(i)).collect();
+            LrCurve::new(lrs, losses.clone(), losses, StopReason::Completed, config.num_it)
+        };
+        known.sweeps.iter().map(curve).collect()
+    }
+
     /// The raw losses of sweeps with these settings, to the end of the ramp or the first loss that is not finite.
-    pub fn sweeps(&self, config: &LrFinderConfig, repeats: usize) -> Result<Vec<LrCurve>, Error> {
+    pub(crate) fn sweeps(&self, config: &LrFinderConfig, repeats: usize) -> Result<Vec<LrCurve>, Error> {
         let whole = LrFinderConfig { smoothing: 0.0, diverge_factor: f64::INFINITY, ..config.clone() };
         let (model, optimizer, rates) = (self.assembly.model()?, self.assembly.optimizer(), self.assembly.rates()?);
         let loader = self.assembly.train_loader()?;

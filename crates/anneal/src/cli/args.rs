@@ -120,6 +120,7 @@ pub struct FindLrArgs {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Write a copy of CONFIG with the found rate in place, comments kept; default CONFIG's name with .found.toml
+    #[allow(clippy::option_option, reason = "not asked for, asked for, asked for by name: clap's own form of it")]
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     pub apply: Option<Option<PathBuf>>,
     /// Let --apply replace a file that exists

@@ -121,7 +121,7 @@ fn retain(mut text: String, way: &[&str], kept: &Table) -> Result<String, Config
     for range in dropped {
         let range = if place.inline.is_some() {
             // With the comma behind it, or the one before.
-            match text[range.end..].find(|c: char| c == ',' || c == '}') {
+            match text[range.end..].find([',', '}']) {
                 Some(at) if text[range.end + at..].starts_with(',') => range.start..range.end + at + 1,
                 _ => text[..range.start].rfind(',').unwrap_or(range.start)..range.end,
             }

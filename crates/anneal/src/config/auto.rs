@@ -189,12 +189,13 @@ mod tests {
         (AutoRates::take(&mut table), table)
     }
 
+    /// Name, text, the fields that a found rate of 1 fills.
+    type Case<'a> = (&'a str, String, &'a [(&'a str, f64)]);
+
     #[test]
     fn what_is_found_and_where_it_goes() {
         let lr = "[optimizer]\ntype = 'sgd'\nlr = 'auto'\n";
         let number = "[optimizer]\ntype = 'sgd'\nlr = 0.1\n";
-        // Name, text, the fields that a found rate of 1 fills.
-        type Case<'a> = (&'a str, String, &'a [(&'a str, f64)]);
         let cases: [Case<'_>; 9] = [
             ("a number", number.to_owned(), &[]),
             ("the base rate", lr.to_owned(), &[("optimizer.lr", 1.0)]),

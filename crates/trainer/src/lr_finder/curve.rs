@@ -309,7 +309,7 @@ mod tests {
         let rising = raw((0..101).map(|i| 0.5 + 0.01 * f64::from(i)).collect(), StopReason::Completed);
         let reason = rising.suggestion(Rule::Valley).unwrap_err();
         assert!(matches!(reason, NoSuggestion::OnlyRises { rise, .. } if rise > 0.5), "{reason:?}");
-        assert!(reason.to_string().contains("lower rate"), "{reason}");
+        assert!(reason.to_string().contains("start at a lower rate"), "{reason}");
 
         let falling = (0..101).map(|i| 3.0 - 0.02 * f64::from(i)).collect::<Vec<_>>();
         let reason = raw(falling.clone(), StopReason::Completed).suggestion(Rule::Valley).unwrap_err();
@@ -362,6 +362,7 @@ mod tests {
     /// What the judgement is for: curves on which a rule finds a number, whatever it is worth.
     #[test]
     fn the_judgement_on_curves_of_every_kind() {
+        use StopReason::{Completed, Diverged, NonFinite, OutOfData};
         let points = |loss: &dyn Fn(f64) -> f64| (0..101).map(|i| loss(f64::from(i))).collect::<Vec<f64>>();
         let with_noise = |losses: Vec<f64>, size: f64| -> Vec<f64> {
             losses.iter().zip(noisy(101, 11)).map(|(loss, noise)| loss + size * noise).collect()
@@ -376,7 +377,6 @@ mod tests {
                 + 0.02 * (i - 80.0).max(0.0).powi(2)
         });
         let flat_then_diverging = points(&|i| 2.3 + if i > 80.0 { 0.1 * (i - 80.0).powi(2) } else { 0.0 });
-        use StopReason::{Completed, Diverged, NonFinite, OutOfData};
         let cases: [(&str, Vec<f64>, StopReason, &str); 17] = [
             ("flat", vec![2.3; 101], Completed, "is flat"),
             ("flat with noise", with_noise(vec![2.3; 101], 0.2), Completed, "is flat"),
@@ -384,8 +384,8 @@ mod tests {
             ("only falling", points(&|i| 3.0 - 0.02 * i), Completed, "only falls"),
             ("only falling, with noise", with_noise(points(&|i| 3.0 - 0.02 * i), 0.1), Completed, "only falls"),
             ("only falling, data at an end", points(&|i| 3.0 - 0.02 * i), OutOfData, "only falls"),
-            ("only rising", points(&|i| 0.5 + 0.01 * i), Completed, "only rises"),
-            ("constant, then diverging", flat_then_diverging, Diverged, "only rises"),
+            ("only rising", points(&|i| 0.5 + 0.01 * i), Completed, "does not fall before it rises"),
+            ("constant, then diverging", flat_then_diverging, Diverged, "does not fall before it rises"),
             ("three points", valley(3), Diverged, "0 of 3 points"),
             ("NaN at point 2", until_nan(2), NonFinite, "is NaN at point 2 (rate 1.45e-7)"),
             ("NaN at once", until_nan(0), NonFinite, "is NaN at point 0 (rate 1.00e-7)"),

@@ -93,9 +93,10 @@ impl<'a, M: LearnerModel> Subject<'a, M> {
 ///
 /// ```
 /// # use burn::{module::Module, nn::{Linear, LinearConfig, loss::{MseLoss, Reduction}}, tensor::{Device, Tensor}};
+/// # use burn::data::{dataloader::{DataLoaderBuilder, batcher::Batcher}, dataset::InMemDataset};
 /// # use burn::train::{InferenceStep, RegressionOutput, TrainOutput, TrainStep};
 /// use optim_adaptive::OptimizerConfig;
-/// use trainer::{data::Loader, lr_finder::{LrFinder, LrFinderConfig, Rule}};
+/// use trainer::{data::BurnSource, lr_finder::{LrFinder, LrFinderConfig, Rule}};
 /// # #[derive(Module, Debug)]
 /// # struct Net { linear: Linear }
 /// # type Pair = (Tensor<2>, Tensor<2>);
@@ -119,17 +120,24 @@ impl<'a, M: LearnerModel> Subject<'a, M> {
 /// #     type Output = RegressionOutput;
 /// #     fn step(&self, pair: Pair) -> RegressionOutput { self.loss(pair) }
 /// # }
+/// # #[derive(Clone)]
+/// # struct ToPairs(Device);
+/// # impl Batcher<[f32; 2], Pair> for ToPairs {
+/// #     fn batch(&self, items: Vec<[f32; 2]>, _device: &Device) -> Pair {
+/// #         let x = Tensor::<1>::from_floats(items.as_flattened(), &self.0).reshape([items.len(), 2]);
+/// #         (x.clone(), x.sum_dim(1) * 3.0 + 2.0)
+/// #     }
+/// # }
 /// # let device = Device::flex().autodiff();
 /// # device.seed(1);
-/// # let at = device.clone();
-/// # let loader = Loader::new(64, 16, move |indices: &[usize], _| {
-/// #     let x: Vec<f32> = indices.iter().flat_map(|i| [(*i % 7) as f32 / 3.0 - 1.0, (*i % 5) as f32 / 2.0 - 1.0]).collect();
-/// #     let x = Tensor::<1>::from_floats(x.as_slice(), &at).reshape([indices.len(), 2]);
-/// #     (x.clone(), x.sum_dim(1) * 3.0 + 2.0)
-/// # });
+/// # let batcher = ToPairs(device.clone());
+/// # let dataset = || InMemDataset::new((0..64).map(|i| [(i % 7) as f32 / 3.0 - 1.0, (i % 5) as f32 / 2.0 - 1.0]).collect());
 ///
+/// // A burn model that implements burn-train's steps, a burn data loader, one of our optimizers.
 /// let model = Net { linear: LinearConfig::new(2, 1).init(&device) };
 /// let optimizer = OptimizerConfig::from_toml_str("type = 'sgd'")?.init();
+/// let loader = move |epoch| DataLoaderBuilder::new(batcher.clone()).batch_size(16).shuffle(epoch).build(dataset());
+/// let loader = BurnSource::by_epoch(loader, 16);
 /// let curve = LrFinder::new(LrFinderConfig { smoothing: 0.5, ..Default::default() }).run(&model, &optimizer, &loader)?;
 /// let found = curve.suggestion(Rule::Steepest)?;
 /// assert!((1e-3..1.0).contains(&found.lr), "{}", found.lr);

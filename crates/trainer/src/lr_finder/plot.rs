@@ -54,7 +54,11 @@ impl LrCurve {
         let fallen_from = main[..=lowest].iter().filter(|loss| loss.is_finite()).copied().fold(low, f64::max);
         let risen_to = main[lowest..].iter().filter(|loss| loss.is_finite()).copied().fold(low, f64::max);
         let range = if fallen_from > low { 1.5 * (fallen_from - low) } else { risen_to - low };
-        let high = (low + range).min(fallen_from.max(risen_to));
+        let mut raw: Vec<f64> = self.losses.iter().copied().filter(|loss| loss.is_finite()).collect();
+        raw.sort_by(f64::total_cmp);
+        // Where nothing stands out, the losses as measured do.
+        let most_of_them = raw.get(raw.len() * 9 / 10).copied().unwrap_or(low).min(low + 3.0 * range);
+        let high = (low + range).min(fallen_from.max(risen_to)).max(most_of_them);
         let lowest_of_all = [&self.losses, &self.smoothed]
             .into_iter()
             .flatten()

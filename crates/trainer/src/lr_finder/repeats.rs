@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn the_median_is_taken_rate_by_rate_and_one_wild_sweep_does_not_move_it() {
-        let wild = sweep(|lr| if (lr * 1e9) as u64 % 2 == 0 { 50.0 } else { 0.1 });
+        let wild = sweep(|lr| if ((lr * 1e9) as u64).is_multiple_of(2) { 50.0 } else { 0.1 });
         let (a, b) = (valley(1e-3), valley(1.5e-3));
         let sweeps = LrSweeps::new(vec![a.clone(), wild, b.clone()]);
         let curve = sweeps.curve();

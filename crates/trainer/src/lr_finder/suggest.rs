@@ -124,10 +124,12 @@ pub enum NoSuggestion {
         /// Standard deviation of single losses around the curve.
         noise: f64,
     },
-    /// The loss rises without having fallen.
+    /// The loss rises without having fallen: at once, or after a level stretch.
     #[error(
-        "the loss only rises, by {rise:.3e}: no rate from {start_lr:.2e} on makes it fall; start at a lower rate, and see \
-         whether the model is trained already or does not learn at all"
+        "the loss does not fall before it rises, by {rise:.3e}: no rate from {start_lr:.2e} on lowers it by more than its \
+         noise. Take more steps (num_it), so that each rate has time to act, or average more (accumulate, a larger \
+         batch); if it rises from the first points on, start at a lower rate, and see whether the model is trained \
+         already or does not learn at all"
     )]
     OnlyRises {
         /// Largest rise between means over a window.
