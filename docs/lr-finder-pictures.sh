@@ -31,4 +31,4 @@ draw() {
 draw good --set lr_finder.repeats=5
 draw noisy --set data.batch_size=2 --set lr_finder.num_it=100 --set lr_finder.smoothing=0.5
 draw flat --set lr_finder.start_lr=1e-9 --set lr_finder.end_lr=1e-6
-draw diverging --set lr_finder.start_lr=0.03 --set lr_finder.end_lr=100
+draw diverging --set lr_finder.start_lr=0.3 --set lr_finder.end_lr=100
