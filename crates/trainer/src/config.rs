@@ -1,6 +1,6 @@
 //! What the loop is told: how long, how often, what to do when something goes wrong.
 
-use std::path::PathBuf;
+use crate::CheckpointPolicy;
 
 /// How long to train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,19 +52,6 @@ pub struct EarlyStopping {
     pub min_delta: f64,
     /// Whether lower or higher is better.
     pub mode: Mode,
-}
-
-/// When checkpoints are written and which are kept.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CheckpointPolicy {
-    /// The folder that holds one sub-folder per checkpoint.
-    pub directory: PathBuf,
-    /// A checkpoint after every this many epochs (and always at the end of the run).
-    pub every_epochs: u64,
-    /// How many of the newest are kept.
-    pub keep_last: usize,
-    /// Besides these, the one with the best value of this name is kept.
-    pub keep_best: Option<(String, Mode)>,
 }
 
 /// Settings of the [`Trainer`](crate::Trainer).

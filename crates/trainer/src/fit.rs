@@ -144,6 +144,7 @@ where
                 if run.window_is_full() {
                     run.update()?;
                     run.tell_step()?;
+                    run.checkpoint_within_epoch()?;
                     if run.should_leave_epoch() {
                         break;
                     }
@@ -170,7 +171,7 @@ impl<M: LearnerModel> Trainer<M> {
         let config = &self.config;
         let best = config.checkpoint.as_ref().and_then(|policy| policy.keep_best.as_ref());
         let early = config.early_stopping.as_ref().map(|early| early.monitor.clone());
-        let wanted = rates.monitors().into_iter().chain(best.map(|(monitor, _)| monitor.clone())).chain(early);
+        let wanted = rates.monitors().into_iter().chain(best.map(|best| best.monitor.clone())).chain(early);
         match wanted.into_iter().find(|monitor| !known.contains(monitor)) {
             Some(monitor) => Err(TrainError::UnknownMonitor { monitor, known }),
             None => Ok(()),

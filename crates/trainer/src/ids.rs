@@ -12,7 +12,8 @@ use burn::{
 /// burn draws ids at random, so two fresh models of the same form, equal in every number, are written to different
 /// files. With stable ids equal runs leave equal checkpoints, byte for byte. Call it on a fresh model, before an
 /// optimizer has seen it: an optimizer's state is kept by id. Parameters that are shared (one id at several paths) stay
-/// shared. Running statistics (batch norm) keep burn's random ids, which identify nothing.
+/// shared. Running statistics (batch norm) keep burn's random ids here, which identify nothing; a checkpoint writes an
+/// id that follows from their path in place of them.
 #[must_use]
 pub fn stable_ids<M: Module>(model: M) -> M {
     model.map(&mut StableIds { path: Vec::new(), renamed: HashMap::new() })
@@ -33,7 +34,7 @@ impl StableIds {
 }
 
 /// 64-bit FNV-1a: the same on every platform and in every version.
-fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

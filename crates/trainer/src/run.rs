@@ -12,9 +12,9 @@ use burn::{
 use optim_adaptive::{AdaptiveOptimizer, ClipError};
 
 use crate::{
-    EarlyStopping, EpochEvent, EpochSummary, FitReport, Fitted, Flow, OnNonFinite, Rates, RunInfo, StepEvent,
-    StopReason, TrainConfig, TrainError, Trainer,
-    checkpoint::{self, Checkpoint, RunState},
+    CheckpointEvent, EarlyStopping, EpochEvent, EpochSummary, FitReport, Fitted, Flow, OnNonFinite, Rates, RunInfo,
+    StepEvent, StopReason, TrainConfig, TrainError, Trainer,
+    checkpoint::{Checkpoint, MODEL, OPTIMIZER, Part, RunState, STATE, Snapshot, TIMES, Times, Writer},
     data::{Batch, Source},
     eval_model::eval_model,
     metrics::{self, Mean},
@@ -45,6 +45,9 @@ pub(crate) struct Run<'t, M: LearnerModel> {
     items_here: u64,
     resumed_from: Option<u64>,
     saved_at: Option<u64>,
+    writer: Option<Writer>,
+    /// Seconds of the processes that this one resumed from.
+    earlier_seconds: f64,
 }
 
 impl<'t, M> Run<'t, M>
@@ -87,7 +90,10 @@ where
             items_here: 0,
             resumed_from: None,
             saved_at: None,
+            writer: None,
+            earlier_seconds: 0.0,
         };
+        run.writer = run.trainer.config.checkpoint.clone().map(Writer::new);
         let model = match resume {
             None => model,
             Some(checkpoint) => run.restore(model, &checkpoint)?,
@@ -116,6 +122,7 @@ where
         self.state = checkpoint.state().clone();
         self.resumed_from = Some(self.state.step);
         self.saved_at = Some(self.state.step);
+        self.earlier_seconds = checkpoint.times().elapsed;
         Ok(model)
     }
 
@@ -305,8 +312,8 @@ where
     fn judge(&mut self, values: &BTreeMap<String, f64>) -> bool {
         let config = &self.trainer.config;
         let keep_best = config.checkpoint.as_ref().and_then(|policy| policy.keep_best.as_ref());
-        let best = keep_best.and_then(|(monitor, mode)| {
-            values.get(monitor).copied().filter(|value| mode.improves(*value, self.state.best, 0.0))
+        let best = keep_best.and_then(|best| {
+            values.get(&best.monitor).copied().filter(|value| best.mode.improves(*value, self.state.best, 0.0))
         });
         if best.is_some() {
             self.state.best = best;
@@ -327,21 +334,58 @@ where
         best.is_some()
     }
 
+    /// At the end of an epoch, or of a validation that gave a best value.
     fn checkpoint_if_due(&mut self, best: bool) -> Result<(), TrainError> {
-        let due = match &self.trainer.config.checkpoint {
-            None => false,
-            Some(policy) => best || self.state.epoch.is_multiple_of(policy.every_epochs.max(1)),
-        };
-        if due { self.save(best) } else { Ok(()) }
+        let Some(policy) = self.writer.as_ref().map(|writer| writer.policy().clone()) else { return Ok(()) };
+        let value = policy.keep_best.as_ref().and_then(|best| self.values_here()?.get(&best.monitor).copied());
+        let admitted = policy.keep_best.as_ref().zip(value);
+        let admitted = admitted.is_some_and(|(best, value)| best.admits(&mut self.state.kept_best, value));
+        let due = best || admitted || policy.every.is_due_after_epoch(self.state.epoch, self.state.step);
+        if due { self.save() } else { Ok(()) }
     }
 
-    fn save(&mut self, best: bool) -> Result<(), TrainError> {
-        let Some(policy) = self.trainer.config.checkpoint.clone() else { return Ok(()) };
+    /// After a step in the middle of an epoch; where it ends the epoch, the checkpoint waits for the validation. Also
+    /// learns of a write that has failed meanwhile.
+    pub(crate) fn checkpoint_within_epoch(&mut self) -> Result<(), TrainError> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        writer.poll()?;
+        let due = writer.policy().every.is_due_within_epoch(self.state.step);
+        if due && !self.epoch_is_done() { self.save() } else { Ok(()) }
+    }
+
+    /// What was measured on the present state, if something was.
+    fn values_here(&self) -> Option<&BTreeMap<String, f64>> {
+        self.state.history.last().filter(|epoch| epoch.step == self.state.step).map(|epoch| &epoch.values)
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        let Some(writer) = &self.writer else { return Ok(()) };
         let began = Instant::now();
+        let path = writer.policy().directory.join(format!("step-{:08}", self.state.step));
+        for callback in &mut self.trainer.callbacks {
+            callback.on_checkpoint(&CheckpointEvent { step: self.state.step, path: &path })?;
+        }
         self.state.config.clone_from(&self.trainer.config.fingerprint);
         self.state.data.clone_from(&self.data_fingerprint);
         self.state.schedules = self.rates.state();
-        checkpoint::write(&policy, self.model()?, &self.optimizer, &self.state, best)?;
+        let times = Times {
+            elapsed: self.earlier_seconds + self.began.elapsed().as_secs_f64(),
+            epochs: self.state.history.iter().map(|epoch| epoch.seconds).collect(),
+        };
+        let record = self.optimizer.to_record();
+        let snapshot = Snapshot {
+            step: self.state.step,
+            values: self.values_here().cloned().unwrap_or_default(),
+            parts: vec![
+                Part::module(MODEL, self.model()?),
+                Part::encode(OPTIMIZER, move || record.into_bytes()),
+                Part::json(STATE, &self.state)?,
+                Part::json(TIMES, &times)?,
+            ],
+        };
+        if let Some(writer) = &mut self.writer {
+            writer.save(snapshot)?;
+        }
         self.saved_at = Some(self.state.step);
         self.times.checkpoint += began.elapsed().as_secs_f64();
         Ok(())
@@ -349,7 +393,12 @@ where
 
     pub(crate) fn finish(mut self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Fitted<M>, TrainError> {
         if self.saved_at != Some(self.state.step) {
-            self.save(false)?;
+            self.save()?;
+        }
+        if let Some(mut writer) = self.writer.take() {
+            let began = Instant::now();
+            writer.finish()?;
+            self.times.checkpoint += began.elapsed().as_secs_f64();
         }
         let training = self.times.data + self.times.model + self.times.optimizer;
         let report = FitReport {

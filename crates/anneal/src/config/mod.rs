@@ -2,8 +2,8 @@
 //!
 //! | section | holds |
 //! |---|---|
-//! | `[run]` | [`RunSection`]: name, seed, device, out_dir |
-//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers |
+//! | `[run]` | [`RunSection`]: name, seed, device, out_dir, loggers |
+//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers; for `folder` also path, image_size, grey, test, split_seed |
 //! | `[model]` | [`ModelSection`]: type, and the type's own fields |
 //! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
 //! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |
@@ -13,6 +13,7 @@
 
 mod apply;
 mod auto;
+mod checkpoint;
 mod data;
 mod document;
 mod finder;
@@ -27,13 +28,14 @@ use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
 pub use auto::{AUTO, AutoRates};
+pub use checkpoint::CheckpointSection;
 pub use data::DataSection;
 pub use document::{ConfigFileError, Document, Origin};
 pub use finder::{FinderSection, Validate};
 pub use groups::GroupsSection;
 pub use model::ModelSection;
-pub use run::RunSection;
-pub use train::{CheckpointSection, EarlyStoppingSection, TrainSection};
+pub use run::{Logger, RunSection};
+pub use train::{EarlyStoppingSection, TrainSection};
 
 /// The sections a configuration may have.
 const SECTIONS: [&str; 8] = ["run", "data", "model", "optimizer", "schedule", "groups", "train", "lr_finder"];

@@ -4,7 +4,7 @@ use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 use trainer::{Limit, Mode, OnNonFinite};
 
-use super::put;
+use super::{CheckpointSection, put};
 
 /// `[train]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +25,7 @@ pub struct TrainSection {
     pub on_nonfinite: OnNonFinite,
     /// `early_stopping = { monitor, patience, min_delta, mode }`. Default off.
     pub early_stopping: Option<EarlyStoppingSection>,
-    /// `checkpoint = { every, keep_last, keep_best, mode }`, `true` for the defaults, or `false`.
+    /// `checkpoint = { every, keep_last, keep_best, mode, k, background, on_error }`, `true` for the defaults, or `false`.
     pub checkpoint: Option<CheckpointSection>,
 }
 
@@ -42,26 +42,7 @@ pub struct EarlyStoppingSection {
     pub mode: Mode,
 }
 
-/// `[train.checkpoint]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CheckpointSection {
-    /// One is written every this many epochs. Default 1.
-    pub every: u64,
-    /// The newest so many are kept. Default 1.
-    pub keep_last: usize,
-    /// The one with the best value of this name is kept too. Default `valid.loss`; `""` for none.
-    pub keep_best: String,
-    /// `min` or `max`. Default: `min` for a loss, else `max`.
-    pub mode: Mode,
-}
-
-impl Default for CheckpointSection {
-    fn default() -> Self {
-        Self { every: 1, keep_last: 1, keep_best: "valid.loss".to_owned(), mode: Mode::Min }
-    }
-}
-
-const MODES: [(&str, Mode); 2] = [("min", Mode::Min), ("max", Mode::Max)];
+pub(super) const MODES: [(&str, Mode); 2] = [("min", Mode::Min), ("max", Mode::Max)];
 const ON_NONFINITE: [(&str, OnNonFinite); 2] = [("stop", OnNonFinite::Stop), ("skip", OnNonFinite::Skip)];
 
 impl TrainSection {
@@ -97,12 +78,7 @@ impl TrainSection {
             validate_every: fields.u64_from("validate_every", 1)?.unwrap_or(1),
             on_nonfinite: fields.choice("on_nonfinite", &ON_NONFINITE)?.unwrap_or_default(),
             early_stopping: fields.table("early_stopping")?.map(EarlyStoppingSection::from_table).transpose()?,
-            checkpoint: match fields.value("checkpoint") {
-                None | Some(Value::Boolean(true)) => Some(CheckpointSection::default()),
-                Some(Value::Boolean(false)) => None,
-                Some(Value::Table(table)) => Some(CheckpointSection::from_table(table)?),
-                Some(other) => return Err(fields.wrong_type("checkpoint", "a table, true or false", other)),
-            },
+            checkpoint: CheckpointSection::of(&fields)?,
         })
     }
 
@@ -132,11 +108,11 @@ impl TrainSection {
 }
 
 /// A loss falls; everything else that is monitored is taken to rise.
-fn usual_mode(monitor: &str) -> Mode {
+pub(super) fn usual_mode(monitor: &str) -> Mode {
     if monitor.ends_with("loss") { Mode::Min } else { Mode::Max }
 }
 
-fn mode_name(mode: Mode) -> &'static str {
+pub(super) fn mode_name(mode: Mode) -> &'static str {
     if mode == Mode::Min { "min" } else { "max" }
 }
 
@@ -157,28 +133,6 @@ impl EarlyStoppingSection {
         put(&mut table, "monitor", Some(self.monitor.clone()));
         put(&mut table, "patience", Some(self.patience as i64));
         put(&mut table, "min_delta", Some(self.min_delta));
-        put(&mut table, "mode", Some(mode_name(self.mode)));
-        table
-    }
-}
-
-impl CheckpointSection {
-    fn from_table(table: &Table) -> Result<Self, ConfigError> {
-        let fields = Fields::open(table, "train.checkpoint", &["every", "keep_last", "keep_best", "mode"])?;
-        let keep_best = fields.str("keep_best")?.unwrap_or("valid.loss");
-        Ok(Self {
-            every: fields.u64_from("every", 1)?.unwrap_or(1),
-            keep_last: fields.u64_from("keep_last", 1)?.unwrap_or(1) as usize,
-            keep_best: keep_best.to_owned(),
-            mode: fields.choice("mode", &MODES)?.unwrap_or_else(|| usual_mode(keep_best)),
-        })
-    }
-
-    fn to_table(&self) -> Table {
-        let mut table = Table::new();
-        put(&mut table, "every", Some(self.every as i64));
-        put(&mut table, "keep_last", Some(self.keep_last as i64));
-        put(&mut table, "keep_best", Some(self.keep_best.clone()));
         put(&mut table, "mode", Some(mode_name(self.mode)));
         table
     }

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use lr_core::{Horizon, Scheduler};
 use optim_adaptive::{AdaptiveOptimizer, ConfigError};
 use trainer::{
-    CheckpointPolicy, EarlyStopping, Rates, TrainConfig,
+    EarlyStopping, Rates, TrainConfig,
     data::{Loader, split},
 };
 use vision::{
@@ -38,7 +38,7 @@ pub fn horizon(config: &Config, items: usize) -> Horizon {
 impl<'c> Assembly<'c> {
     /// Loads the data set and checks everything that can be checked without training: monitors, schedules, the model.
     pub fn new(config: &'c Config) -> Result<Self, Error> {
-        let dataset = vision::load(&config.data.dataset, config.data.data_dir.as_deref())?;
+        let dataset = config.data.load()?;
         let (train, valid) = split(dataset.train.len(), config.data.validation, config.run.seed);
         let assembly = Self {
             config,
@@ -188,12 +188,9 @@ impl<'c> Assembly<'c> {
                 min_delta: early.min_delta,
                 mode: early.mode,
             }),
-            checkpoint: dir.zip(section.checkpoint.as_ref()).map(|(dir, policy)| CheckpointPolicy {
-                directory: dir.path(CHECKPOINTS),
-                every_epochs: policy.every,
-                keep_last: policy.keep_last,
-                keep_best: (validates && !policy.keep_best.is_empty()).then(|| (policy.keep_best.clone(), policy.mode)),
-            }),
+            checkpoint: dir
+                .zip(section.checkpoint.as_ref())
+                .map(|(dir, section)| section.policy(&dir.path(CHECKPOINTS), validates)),
             fingerprint: self.config.fingerprint(),
             ..train_config(self.config)
         }

@@ -9,7 +9,7 @@ use super::{Found, find_lr};
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{LR_FINDER, PLOTS, RunDir},
+    run_dir::{FINDER, PLOTS, RunDir},
 };
 
 /// A configuration whose rates are all numbers.
@@ -23,8 +23,8 @@ pub struct Tuned {
 
 /// Finds the rates that a configuration leaves open (`"auto"`); one that leaves none open is returned as it is.
 ///
-/// A run that is resumed takes what its folder (`resumed`) says was found, and searches again only if it says nothing:
-/// the search is a function of the configuration.
+/// A run that goes on from a checkpoint takes what its folder (`resumed`) says was found, and searches again only if it
+/// says nothing: the search is a function of the configuration.
 ///
 /// # Errors
 /// [`Error::NoSuggestion`] where the curve suggests nothing; nothing has been written by then.
@@ -36,7 +36,7 @@ pub fn tune(config: &Config, resumed: Option<&RunDir>) -> Result<Tuned, Error> {
         tracing::warn!("{field} is a number and stays; write \"auto\" there for the rate that is found");
     }
     let registry = Registry::standard();
-    if let Some(lr) = resumed.and_then(|dir| found_before(&dir.path(LR_FINDER))) {
+    if let Some(lr) = resumed.and_then(|dir| found_before(&dir.path(FINDER))) {
         return Ok(Tuned { config: config.with_found(lr, &registry)?, found: None });
     }
     let found = find_lr(config)?;
@@ -61,7 +61,7 @@ impl KeepFound {
     }
 
     fn keep(&self, found: &Found) -> Result<(), Error> {
-        self.dir.write(LR_FINDER, &format!("{}\n", found.to_json()))?;
+        self.dir.write(FINDER, &format!("{}\n", found.to_json()))?;
         let folder = self.dir.path(PLOTS);
         fs::create_dir_all(&folder).map_err(|source| Error::File { path: folder.display().to_string(), source })?;
         for extension in ["svg", "png"] {
@@ -73,7 +73,7 @@ impl KeepFound {
 
 impl Callback for KeepFound {
     fn name(&self) -> &'static str {
-        LR_FINDER
+        FINDER
     }
 
     fn on_start(&mut self, _run: &RunInfo) -> Result<(), CallbackError> {
@@ -81,7 +81,7 @@ impl Callback for KeepFound {
             None => Ok(()),
             Some(found) => self
                 .keep(found)
-                .map_err(|error| CallbackError { callback: LR_FINDER.to_owned(), source: Box::new(error) }),
+                .map_err(|error| CallbackError { callback: FINDER.to_owned(), source: Box::new(error) }),
         }
     }
 }

@@ -2,15 +2,22 @@
 
 mod assemble;
 mod auto_lr;
+mod environment;
 mod find_lr;
+mod loggers;
+mod page;
 mod plots;
 mod preview;
+mod record;
 mod summary;
 mod train;
 
 pub use assemble::{Assembly, horizon};
 pub use auto_lr::{Tuned, tune};
+pub use environment::Session;
 pub use find_lr::{Found, find_lr};
+pub use page::Comparison;
 pub use preview::{Preview, PreviewLength, Row};
+pub use record::{DamagedFile, Ended, RunRecord, Stopped, Suggested, Sweep};
 pub use summary::Summary;
 pub use train::{Outcome, TrainOptions, evaluate, train};

@@ -8,20 +8,21 @@ use std::{
 use burn::train::metric::AccuracyMetric;
 use trainer::{
     Callback, CallbackError, FitReport, RunInfo, StopReason, Trainer,
-    callbacks::{JsonLines, Progress},
-    checkpoint,
+    callbacks::Progress,
+    checkpoint::{self, Checkpoint, CheckpointError},
 };
 
 use super::{
     Assembly, Found,
     auto_lr::{KeepFound, tune},
-    plots,
+    environment::Environment,
+    loggers, page,
     summary::Summary,
 };
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{CHECKPOINTS, CONFIG, Existing, METRICS, RunDir, SUMMARY},
+    run_dir::{CHECKPOINTS, CONFIG, Existing, RunDir, RunDirError, SUMMARY},
 };
 
 /// How a run is started.
@@ -52,11 +53,21 @@ pub struct Outcome {
 
 /// Trains, evaluates on the test set, draws the plots and writes the summary.
 pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> {
+    let existing = options.existing;
     let dir = match &options.out {
-        Some(path) => RunDir::at(path, options.existing)?,
-        None => RunDir::numbered(&config.run.out_dir, &config.run.name, options.existing)?,
+        Some(path) => RunDir::at(path, existing),
+        None => RunDir::numbered(&config.run.out_dir, &config.run.name, existing),
     };
-    let tuned = tune(config, (options.existing == Existing::Resume).then_some(&dir))?;
+    let dir = match dir {
+        // Killed before it had written anything, or never started: going on means starting.
+        Err(RunDirError::NoRun(path)) => {
+            tracing::warn!("{}: holds no run yet; starting it", path.display());
+            RunDir::at(&path, Existing::Refuse)?
+        }
+        other => other?,
+    };
+    let resumed = if existing == Existing::Resume { newest(&dir)? } else { None };
+    let tuned = tune(config, resumed.is_some().then_some(&dir))?;
     if let (Some(announce), Some(found)) = (options.announce, &tuned.found) {
         announce(found);
     }
@@ -64,15 +75,6 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let assembly = Assembly::new(config)?;
     let (model, optimizer, rates) = (assembly.model()?, assembly.optimizer(), assembly.rates()?);
     let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
-    let resumed = if options.existing == Existing::Resume {
-        let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
-        for passed_over in &found.passed_over {
-            tracing::warn!("passed over a checkpoint: {passed_over}");
-        }
-        Some(found.checkpoint)
-    } else {
-        None
-    };
     let mut trainer = Trainer::new(assembly.train_config(Some(&dir)))
         .metric(AccuracyMetric::new())
         .interrupt(Arc::clone(&options.interrupt));
@@ -82,24 +84,50 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     if !options.quiet {
         trainer = trainer.callback(Progress::new());
     }
+    let text = resolved(config);
     trainer = trainer
-        .callback(ResolvedConfig { dir: dir.clone(), text: resolved(config) })
+        .callback(ResolvedConfig { dir: dir.clone(), text: text.clone() })
         .callback(KeepFound::new(&dir, tuned.found.as_ref()))
-        .callback(JsonLines::new(&dir.path(METRICS)));
+        .callback(Environment { dir: dir.clone(), device: config.run.device.to_string() })
+        .callback(loggers::of(config, &dir, &text));
     if let Some(checkpoint) = resumed {
         trainer = trainer.resume(checkpoint);
     }
 
     let valid = valid.as_ref().map(|loader| loader as &dyn trainer::data::Source<_>);
-    let fitted = trainer.fit(model, optimizer, rates, &train, valid)?;
+    let fitted = match trainer.fit(model, optimizer, rates, &train, valid) {
+        Ok(fitted) => fitted,
+        Err(error) => {
+            page::write_what_there_is(&dir);
+            return Err(error.into());
+        }
+    };
     let test = match fitted.report.stopped {
         StopReason::Interrupted => None,
         _ => Some(trainer::evaluate(fitted.eval_model(), &assembly.test_loader()?, AccuracyMetric::new())?),
     };
     let summary = Summary::new(config, &assembly, &fitted.report, test);
     dir.write(SUMMARY, &summary.to_json())?;
-    plots::draw(&dir)?;
+    page::write(&dir)?;
     Ok(Outcome { dir, summary, report: fitted.report })
+}
+
+/// The checkpoint to go on from; `None` where the run has not written one yet and has to start over. Checkpoints that
+/// are all damaged are an error: starting over would remove them.
+fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
+    match checkpoint::newest(&dir.path(CHECKPOINTS)) {
+        Ok(found) => {
+            for passed_over in &found.passed_over {
+                tracing::warn!("passed over a checkpoint: {passed_over}");
+            }
+            Ok(Some(found.checkpoint))
+        }
+        Err(CheckpointError::None { directory, skipped }) if skipped.is_empty() => {
+            tracing::warn!("{}: no checkpoint yet; the run starts from its beginning", directory.display());
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The mean loss and accuracy of a run's newest checkpoint on the test set.

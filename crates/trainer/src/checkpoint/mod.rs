@@ -1,36 +1,52 @@
 //! Checkpoints: one directory per step, complete or absent.
 //!
 //! ```text
-//! checkpoints/step-00000120/model.bpk       burnpack: parameters
-//!                          /optimizer.bpk   burnpack: moments, counters
+//! checkpoints/step-00000120/model.bpk       burnpack: parameters, running statistics
+//!                          /optimizer.bpk   burnpack: moments, counters, momentum
 //!                          /state.json      position, schedules, early stopping, history
-//!                          /manifest.json   size and SHA-256 of each file above, and of itself the format's version
+//!                          /times.json      seconds: the only file that differs between equal runs
+//!                          /...             what else a run keeps: averages of the weights, a callback's state
+//!                          /manifest.json   size and SHA-256 of each file above, measured values, its own SHA-256
 //! ```
 //!
-//! A checkpoint is written to a temporary name, each file and the directory are flushed to disk, and then it is renamed;
-//! so a directory named `step-*` is whole, and a kill while writing leaves only a `.tmp-*` directory, which the next
-//! write removes. Reading verifies every checksum before anything is restored.
+//! A [`Snapshot`] is taken on the training thread; [`Writer`] encodes and writes it on another. A checkpoint is written
+//! under a temporary name, each file and the directory are flushed to the medium, and then it is renamed; so a directory
+//! named `step-*` is whole, and a kill while writing leaves only a `.tmp-*` directory, which the next write removes.
+//! Reading verifies every checksum before anything is restored.
+//!
+//! What lives here knows no loop: it is given parts and a policy. docs/checkpoints.md says what is promised.
 
+#[cfg(test)]
+mod faults;
+mod files;
+mod manifest;
+mod policy;
 mod read;
+mod snapshot;
 mod write;
+mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use policy::{CheckpointPolicy, Every, KeepBest, OnWriteError};
 pub use read::{Checkpoint, Found, newest, open};
-pub(crate) use write::write;
+pub(crate) use snapshot::{Part, Snapshot};
+pub(crate) use writer::Writer;
 
 use crate::{metrics::Mean, report::EpochSummary};
 use lr_core::ScheduleState;
 
-const MODEL: &str = "model.bpk";
-const OPTIMIZER: &str = "optimizer.bpk";
-const STATE: &str = "state.json";
-const MANIFEST: &str = "manifest.json";
-const FORMAT: u32 = 1;
+/// The model that is trained.
+pub(crate) const MODEL: &str = "model.bpk";
+/// The optimizer's state.
+pub(crate) const OPTIMIZER: &str = "optimizer.bpk";
+/// [`RunState`].
+pub(crate) const STATE: &str = "state.json";
+/// [`Times`].
+pub(crate) const TIMES: &str = "times.json";
 const PREFIX: &str = "step-";
-const UNFINISHED: &str = ".tmp-";
 
 /// Why a checkpoint was not written, or not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -77,10 +93,17 @@ pub enum CheckpointError {
     #[error("{what} cannot be stored: {message}")]
     Encode {
         /// What.
-        what: &'static str,
+        what: String,
         /// Why.
         message: String,
     },
+}
+
+impl CheckpointError {
+    /// `what` could not be brought into its stored form.
+    pub(crate) fn encode(what: impl Into<String>, why: &impl ToString) -> Self {
+        Self::Encode { what: what.into(), message: why.to_string() }
+    }
 }
 
 fn passed_over(skipped: &[String]) -> String {
@@ -110,13 +133,16 @@ pub struct RunState {
     pub(crate) epoch_loss: Mean,
     /// The best monitored value so far.
     pub best: Option<f64>,
+    /// The values of the best checkpoints so far, best first: as many as the policy keeps.
+    pub kept_best: Vec<f64>,
     /// Early stopping: the best value so far.
     pub early_best: Option<f64>,
     /// Early stopping: validations since then.
     pub early_bad: u64,
     /// The schedules, the base first.
     pub schedules: Vec<ScheduleState>,
-    /// The epochs so far.
+    /// The epochs so far. Their seconds are kept in `times.json`.
+    #[serde(with = "untimed")]
     pub history: Vec<EpochSummary>,
     /// The run's configuration fingerprint.
     pub config: String,
@@ -124,30 +150,48 @@ pub struct RunState {
     pub data: String,
 }
 
-/// What a checkpoint directory holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What a run's clock says: nothing that training depends on, and nothing that two runs have in common.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
-    format: u32,
-    step: u64,
-    best: bool,
-    files: Vec<Entry>,
+pub struct Times {
+    /// Seconds that the run has taken so far, in all processes that had a part in it.
+    pub elapsed: f64,
+    /// Seconds of each epoch of the history.
+    pub epochs: Vec<f64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    name: String,
-    bytes: u64,
-    sha256: String,
+/// The history without its seconds.
+mod untimed {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+    use serde_json::Value;
+
+    use crate::report::EpochSummary;
+
+    const SECONDS: &str = "seconds";
+
+    pub(super) fn serialize<S: Serializer>(history: &[EpochSummary], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut epochs = serde_json::to_value(history).map_err(ser::Error::custom)?;
+        for epoch in epochs.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            epoch.remove(SECONDS);
+        }
+        epochs.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<EpochSummary>, D::Error> {
+        let mut epochs = Vec::<serde_json::Map<String, Value>>::deserialize(deserializer)?;
+        for epoch in &mut epochs {
+            epoch.insert(SECONDS.to_owned(), Value::from(0.0));
+        }
+        let epochs = epochs.into_iter().map(|epoch| serde_json::from_value(Value::Object(epoch)));
+        epochs.collect::<Result<_, _>>().map_err(de::Error::custom)
+    }
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    use sha2::{Digest, Sha256};
-    use std::fmt::Write;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> CheckpointError {
+    let path = path.to_owned();
+    move |source| CheckpointError::Io { path, action, source }
+}
+
+fn damaged(path: &Path, what: impl Into<String>) -> CheckpointError {
+    CheckpointError::Damaged { path: path.to_owned(), what: what.into() }
 }

@@ -1,15 +1,21 @@
 //! Reading checkpoints: verify everything, then restore.
 
 use std::{
-    fs,
+    collections::BTreeMap,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use burn::{module::Module, store::ModuleRecord, tensor::Bytes};
 use optim_adaptive::AdaptiveOptimizer;
+use serde::de::DeserializeOwned;
 
 use super::{
-    CheckpointError, FORMAT, MANIFEST, MODEL, Manifest, OPTIMIZER, PREFIX, RunState, STATE, sha256, write::io,
+    CheckpointError, MODEL, OPTIMIZER, PREFIX, RunState, STATE, TIMES, Times, damaged,
+    files::{Disk, Files},
+    io,
+    manifest::{MANIFEST, Manifest},
+    write::DISPLACED,
 };
 use crate::Rates;
 
@@ -18,8 +24,9 @@ use crate::Rates;
 pub struct Checkpoint {
     path: PathBuf,
     state: RunState,
-    model: Vec<u8>,
-    optimizer: Vec<u8>,
+    times: Times,
+    values: BTreeMap<String, f64>,
+    parts: BTreeMap<String, Vec<u8>>,
 }
 
 /// The newest valid checkpoint, and the newer ones that were not accepted.
@@ -37,8 +44,8 @@ pub struct Found {
 /// [`CheckpointError::None`] with every reason where there is none.
 pub fn newest(directory: &Path) -> Result<Found, CheckpointError> {
     let mut passed_over = Vec::new();
-    for (_, path) in list(directory)?.into_iter().rev() {
-        match open(&path) {
+    for candidate in list(&Disk, directory)?.into_iter().rev() {
+        match open(&candidate.path) {
             Ok(checkpoint) => return Ok(Found { checkpoint, passed_over }),
             Err(error) => passed_over.push(error),
         }
@@ -50,30 +57,39 @@ pub fn newest(directory: &Path) -> Result<Found, CheckpointError> {
 }
 
 /// The checkpoint in this directory, with every checksum verified.
+///
+/// # Errors
+/// [`CheckpointError::Damaged`] names the file that is not what was written, [`CheckpointError::Io`] the one that the
+/// system would not read.
 pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let manifest = manifest(path)?;
-    let file = |name: &'static str| {
-        let path = path.join(name);
-        let Some(entry) = manifest.files.iter().find(|entry| entry.name == name) else {
-            return Err(damaged(&path, "the manifest does not list it"));
-        };
-        let bytes = fs::read(&path).map_err(io(&path, "read it"))?;
-        if bytes.len() as u64 != entry.bytes {
-            return Err(damaged(&path, format!("{} bytes, the manifest says {}", bytes.len(), entry.bytes)));
-        }
-        let found = sha256(&bytes);
-        if found != entry.sha256 {
-            return Err(damaged(&path, format!("SHA-256 {found}, the manifest says {}", entry.sha256)));
-        }
-        Ok(bytes)
-    };
-    let state_path = path.join(STATE);
-    let state: RunState =
-        serde_json::from_slice(&file(STATE)?).map_err(|error| damaged(&state_path, error.to_string()))?;
-    if state.step != manifest.step {
-        return Err(damaged(&state_path, format!("step {}, the manifest says {}", state.step, manifest.step)));
+    let manifest = Manifest::read(&Disk, path)?;
+    if let Some(named) = step_of(path).filter(|named| *named != manifest.step) {
+        let what = format!("step {}, and its directory is named for step {named}", manifest.step);
+        return Err(damaged(&path.join(MANIFEST), what));
     }
-    Ok(Checkpoint { path: path.to_owned(), state, model: file(MODEL)?, optimizer: file(OPTIMIZER)? })
+    let mut parts = BTreeMap::new();
+    for entry in &manifest.files {
+        parts.insert(entry.name.clone(), entry.read(&Disk, path)?);
+    }
+    let mut state: RunState = json(path, &parts, STATE)?;
+    let times: Times = json(path, &parts, TIMES)?;
+    if state.step != manifest.step {
+        return Err(damaged(&path.join(STATE), format!("step {}, the manifest says {}", state.step, manifest.step)));
+    }
+    for (epoch, seconds) in state.history.iter_mut().zip(&times.epochs) {
+        epoch.seconds = *seconds;
+    }
+    Ok(Checkpoint { path: path.to_owned(), state, times, values: manifest.values, parts })
+}
+
+fn json<T: DeserializeOwned>(
+    directory: &Path,
+    parts: &BTreeMap<String, Vec<u8>>,
+    name: &str,
+) -> Result<T, CheckpointError> {
+    let path = directory.join(name);
+    let bytes = parts.get(name).ok_or_else(|| damaged(&path, "the manifest does not list it"))?;
+    serde_json::from_slice(bytes).map_err(|error| damaged(&path, error.to_string()))
 }
 
 impl Checkpoint {
@@ -87,12 +103,40 @@ impl Checkpoint {
         &self.state
     }
 
+    /// What the run's clock said.
+    pub fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// What was measured on exactly this state (`valid.loss`); empty where nothing was.
+    pub fn values(&self) -> &BTreeMap<String, f64> {
+        &self.values
+    }
+
+    /// The content of one of its files.
+    pub fn part(&self, name: &str) -> Option<&[u8]> {
+        self.parts.get(name).map(Vec::as_slice)
+    }
+
     /// The parameters, put into a model of the same form.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Mismatch`] where the forms differ.
     pub fn model<M: Module>(&self, model: M) -> Result<M, CheckpointError> {
-        let path = self.path.join(MODEL);
-        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(self.model.clone()))
+        self.module(MODEL, model)
+    }
+
+    /// The module in one of its files, put into a module of the same form.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Damaged`] where there is no such file or it holds no module, [`CheckpointError::Mismatch`]
+    /// where the forms differ.
+    pub fn module<M: Module>(&self, name: &str, module: M) -> Result<M, CheckpointError> {
+        let path = self.path.join(name);
+        let bytes = self.file(name)?.to_vec();
+        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes))
             .map_err(|error| damaged(&path, error.to_string()))?;
-        model.try_load_record(record).map_err(|error| CheckpointError::Mismatch {
+        module.try_load_record(record).map_err(|error| CheckpointError::Mismatch {
             path,
             what: "model",
             saved: error.to_string(),
@@ -100,9 +144,13 @@ impl Checkpoint {
         })
     }
 
+    fn file(&self, name: &str) -> Result<&[u8], CheckpointError> {
+        self.part(name).ok_or_else(|| damaged(&self.path.join(name), "this checkpoint holds no such file"))
+    }
+
     /// The optimizer's state, put into an optimizer of the same kind.
     pub fn optimizer(&self, optimizer: &mut AdaptiveOptimizer) -> Result<(), CheckpointError> {
-        optimizer.try_load_bytes(&self.optimizer).map_err(|error| CheckpointError::Mismatch {
+        optimizer.try_load_bytes(self.file(OPTIMIZER)?).map_err(|error| CheckpointError::Mismatch {
             path: self.path.join(OPTIMIZER),
             what: "optimizer",
             saved: error.to_string(),
@@ -133,33 +181,34 @@ impl Checkpoint {
     }
 }
 
+/// A directory that may hold a checkpoint.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate {
+    pub(super) step: u64,
+    /// Not one that was being replaced when its process ended.
+    current: bool,
+    pub(super) path: PathBuf,
+}
+
 /// The checkpoint directories below `directory`, oldest first.
-pub(super) fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
-    if !directory.exists() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).map_err(io(directory, "list it"))? {
-        let entry = entry.map_err(io(directory, "list it"))?;
-        let step = entry.file_name().to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
-        if let Some(step) = step {
-            found.push((step, entry.path()));
-        }
-    }
+pub(super) fn list(files: &dyn Files, directory: &Path) -> Result<Vec<Candidate>, CheckpointError> {
+    let names = match files.list(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(io(directory, "list it"))?,
+    };
+    let mut found: Vec<Candidate> = names
+        .into_iter()
+        .filter_map(|name| {
+            let path = directory.join(&name);
+            Some(Candidate { step: step_of(&path)?, current: name.starts_with(PREFIX), path })
+        })
+        .collect();
     found.sort();
     Ok(found)
 }
 
-pub(super) fn manifest(path: &Path) -> Result<Manifest, CheckpointError> {
-    let path = path.join(MANIFEST);
-    let bytes = fs::read(&path).map_err(io(&path, "read it"))?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| damaged(&path, error.to_string()))?;
-    if manifest.format != FORMAT {
-        return Err(damaged(&path, format!("format {}, this version reads {FORMAT}", manifest.format)));
-    }
-    Ok(manifest)
-}
-
-fn damaged(path: &Path, what: impl Into<String>) -> CheckpointError {
-    CheckpointError::Damaged { path: path.to_owned(), what: what.into() }
+/// The step that a checkpoint's directory is named for.
+fn step_of(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_prefix(DISPLACED).unwrap_or(name).strip_prefix(PREFIX)?.parse().ok()
 }

@@ -1,99 +1,155 @@
 //! Writing a checkpoint: temporary name, flush, rename, then tidy up.
+//!
+//! At every instant of this, a directory named `step-*` is whole; where the checkpoint of a step is written a second
+//! time, the first waits under `.old-step-*`, which readers know, until the second is in its place. Whatever is being
+//! written or removed is called `.tmp-*`.
 
 use std::{
-    fs::{self, File},
-    io::Write,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
-use burn::module::Module;
-use optim_adaptive::AdaptiveOptimizer;
-
 use super::{
-    CheckpointError, Entry, FORMAT, MANIFEST, MODEL, Manifest, OPTIMIZER, PREFIX, RunState, STATE, UNFINISHED, read,
-    sha256,
+    CheckpointError, CheckpointPolicy, PREFIX, files::Files, io, manifest::MANIFEST, manifest::Manifest, read,
+    snapshot::Snapshot,
 };
-use crate::CheckpointPolicy;
 
-/// Writes the checkpoint of `state.step`, then removes those that the policy no longer keeps.
-pub(crate) fn write<M: Module>(
+/// Prefix of what is being written or removed.
+const UNFINISHED: &str = ".tmp-";
+/// Prefix of a checkpoint that is being replaced by one of the same step.
+pub(super) const DISPLACED: &str = ".old-";
+
+/// Writes a checkpoint, then removes those that the policy no longer keeps.
+///
+/// On an error, what was there before is there still; the new checkpoint may be there too, where only tidying up
+/// failed.
+pub(super) fn write(
+    files: &dyn Files,
     policy: &CheckpointPolicy,
-    model: &M,
-    optimizer: &AdaptiveOptimizer,
-    state: &RunState,
-    best: bool,
+    snapshot: Snapshot,
 ) -> Result<PathBuf, CheckpointError> {
-    let encode = |what, message: String| CheckpointError::Encode { what, message };
-    let files: [(&str, Vec<u8>); 3] = [
-        (
-            MODEL,
-            model.clone().into_record().into_bytes().map_err(|error| encode("the model", error.to_string()))?.to_vec(),
-        ),
-        (OPTIMIZER, optimizer.to_bytes().map_err(|error| encode("the optimizer", error.to_string()))?),
-        (STATE, serde_json::to_vec_pretty(state).map_err(|error| encode("the run's state", error.to_string()))?),
-    ];
-    let manifest = Manifest {
-        format: FORMAT,
-        step: state.step,
-        best,
-        files: files
-            .iter()
-            .map(|(name, bytes)| Entry { name: (*name).to_owned(), bytes: bytes.len() as u64, sha256: sha256(bytes) })
-            .collect(),
-    };
-    let manifest = serde_json::to_vec_pretty(&manifest).map_err(|error| encode("the manifest", error.to_string()))?;
+    let (directory, step) = (&policy.directory, snapshot.step);
+    let name = format!("{PREFIX}{step:08}");
+    let path = directory.join(&name);
+    let unfinished = directory.join(format!("{UNFINISHED}{name}"));
+    let displaced = directory.join(format!("{DISPLACED}{name}"));
 
-    let name = format!("{PREFIX}{:08}", state.step);
-    let (path, unfinished) = (policy.directory.join(&name), policy.directory.join(format!("{UNFINISHED}{name}")));
-    fs::create_dir_all(&policy.directory).map_err(io(&policy.directory, "create it"))?;
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).map_err(io(&unfinished, "remove it"))?;
+    let is_replaced = prepare(files, directory)?.contains(&name);
+    if let Err(error) = write_parts(files, &unfinished, snapshot) {
+        // What was written so far takes space that the next try may need. If this fails too, the next try removes it.
+        let _ = files.remove_dir_all(&unfinished);
+        return Err(error);
     }
-    fs::create_dir(&unfinished).map_err(io(&unfinished, "create it"))?;
-    for (name, bytes) in files.iter().map(|(name, bytes)| (*name, bytes)).chain([(MANIFEST, &manifest)]) {
-        write_durably(&unfinished.join(name), bytes)?;
+    let moved = if is_replaced { files.rename(&path, &displaced) } else { Ok(()) };
+    if let Err(source) = moved.and_then(|()| files.rename(&unfinished, &path)) {
+        if is_replaced {
+            // Readers find it under either name; under its own it is what it was.
+            let _ = files.rename(&displaced, &path);
+        }
+        let _ = files.remove_dir_all(&unfinished);
+        return Err(io(&path, "move it into place")(source));
     }
-    flush_directory(&unfinished)?;
-    if path.exists() {
-        fs::remove_dir_all(&path).map_err(io(&path, "replace it"))?;
+    files.sync_dir(directory).map_err(io(directory, "flush it to disk"))?;
+    tracing::debug!("checkpoint of step {step} written");
+    if is_replaced {
+        remove(files, &displaced)?;
     }
-    fs::rename(&unfinished, &path).map_err(io(&path, "move it into place"))?;
-    flush_directory(&policy.directory)?;
-    prune(policy)?;
+    prune(files, policy, step)?;
     Ok(path)
 }
 
-/// Keeps the newest `keep_last` and the newest of those that were best when they were written.
-fn prune(policy: &CheckpointPolicy) -> Result<(), CheckpointError> {
-    let mut newest_first = read::list(&policy.directory)?;
-    newest_first.reverse();
-    let mut best_kept = policy.keep_best.is_none();
-    for (i, (_, path)) in newest_first.iter().enumerate() {
-        let is_best = !best_kept && read::manifest(path).is_ok_and(|manifest| manifest.best);
-        best_kept |= is_best;
-        if i >= policy.keep_last.max(1) && !is_best {
-            fs::remove_dir_all(path).map_err(io(path, "remove it"))?;
+/// Makes the directory ready: it exists, and what a killed process left is out of the way. Gives the names in it.
+fn prepare(files: &dyn Files, directory: &Path) -> Result<Vec<String>, CheckpointError> {
+    let mut names = match files.list(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            files.create_dir_all(directory).map_err(io(directory, "create it"))?;
+            if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                files.sync_dir(parent).map_err(io(parent, "flush it to disk"))?;
+            }
+            Vec::new()
         }
+        other => other.map_err(io(directory, "list it"))?,
+    };
+    for name in names.clone() {
+        let path = directory.join(&name);
+        if name.starts_with(UNFINISHED) {
+            files.remove_dir_all(&path).map_err(io(&path, "remove it"))?;
+        } else if let Some(own) = name.strip_prefix(DISPLACED) {
+            if names.iter().any(|name| name == own) {
+                remove(files, &path)?;
+            } else {
+                files.rename(&path, &directory.join(own)).map_err(io(&path, "put it back"))?;
+                names.push(own.to_owned());
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// All files of the checkpoint, on the medium, under the temporary name.
+fn write_parts(files: &dyn Files, unfinished: &Path, snapshot: Snapshot) -> Result<(), CheckpointError> {
+    files.create_dir(unfinished).map_err(io(unfinished, "create it"))?;
+    let mut manifest = Manifest::new(snapshot.step, snapshot.values);
+    let write = |name: &str, bytes: &[u8]| {
+        let path = unfinished.join(name);
+        files.write(&path, bytes).map_err(io(&path, "write it"))?;
+        files.sync_file(&path).map_err(io(&path, "flush it to disk"))
+    };
+    for part in snapshot.parts {
+        let bytes = part.contents.into_bytes()?;
+        write(&part.name, &bytes)?;
+        manifest.add(part.name, &bytes);
+    }
+    write(MANIFEST, &manifest.to_bytes()?)?;
+    files.sync_dir(unfinished).map_err(io(unfinished, "flush it to disk"))
+}
+
+/// Keeps the one just written, the newest `keep_last` with it, and the best.
+///
+/// Of the others only those count whose manifest and sizes are in order. Checkpoints of later steps than the one just
+/// written belong to a past that this run did not take (it went on from an older checkpoint, because they were damaged
+/// say): they are left alone until the run has caught up with them.
+fn prune(files: &dyn Files, policy: &CheckpointPolicy, written: u64) -> Result<(), CheckpointError> {
+    let mut found = Vec::new();
+    let mut unsound = Vec::new();
+    for candidate in read::list(files, &policy.directory)?.into_iter().rev() {
+        if candidate.step > written {
+            continue;
+        }
+        match sound(files, &candidate.path) {
+            Ok(manifest) => found.push((candidate.path, manifest)),
+            Err(CheckpointError::Damaged { .. }) if candidate.step < written => unsound.push(candidate.path),
+            // What cannot be read just now may be whole.
+            Err(_) => {}
+        }
+    }
+    // From here on by index into `found`, newest first.
+    let mut kept: Vec<usize> = (0..found.len().min(policy.keep_last.max(1))).collect();
+    if let Some(best) = &policy.keep_best {
+        let value = |i: &usize| found[*i].1.values.get(&best.monitor).copied();
+        let mut ranked: Vec<usize> = (0..found.len()).rev().filter(|i| value(i).is_some()).collect();
+        // Stable, and oldest first before: of equal values the oldest comes first.
+        ranked.sort_by(|a, b| best.order(value(a).unwrap_or_default(), value(b).unwrap_or_default()));
+        kept.extend(ranked.into_iter().take(best.k.max(1)));
+    }
+    let dropped = found.into_iter().enumerate().filter(|(i, _)| !kept.contains(i)).map(|(_, (path, _))| path);
+    for path in dropped.chain(unsound) {
+        remove(files, &path)?;
     }
     Ok(())
 }
 
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    let mut file = File::create(path).map_err(io(path, "create it"))?;
-    file.write_all(bytes).map_err(io(path, "write it"))?;
-    file.sync_all().map_err(io(path, "flush it to disk"))
+/// The manifest of a checkpoint that looks whole without its files being read.
+fn sound(files: &dyn Files, path: &Path) -> Result<Manifest, CheckpointError> {
+    let manifest = Manifest::read(files, path)?;
+    manifest.files.iter().try_for_each(|entry| entry.check_size(files, path))?;
+    Ok(manifest)
 }
 
-/// A rename is on disk only once its directory is; systems that cannot open a directory order renames themselves.
-fn flush_directory(path: &Path) -> Result<(), CheckpointError> {
-    match File::open(path) {
-        Ok(directory) if cfg!(unix) => directory.sync_all().map_err(io(path, "flush it to disk")),
-        Err(error) if cfg!(unix) => Err(io(path, "flush it to disk")(error)),
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> CheckpointError {
-    let path = path.to_owned();
-    move |source| CheckpointError::Io { path, action, source }
+/// Removes a directory under a name that no reader takes for a checkpoint, for a kill may come halfway.
+fn remove(files: &dyn Files, path: &Path) -> Result<(), CheckpointError> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let doomed = path.with_file_name(format!("{UNFINISHED}{name}"));
+    let removed: io::Result<()> = files.rename(path, &doomed).and_then(|()| files.remove_dir_all(&doomed));
+    removed.map_err(io(path, "remove it"))
 }

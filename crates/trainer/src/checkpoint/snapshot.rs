@@ -1,0 +1,197 @@
+//! What a checkpoint will hold: taken on the training thread, brought into its stored form on another.
+//!
+//! A snapshot of a module holds its tensors' handles, not their values: training goes on at once, and where the next
+//! update would write into a buffer that a snapshot still holds, it writes into a new one.
+
+use std::collections::{BTreeMap, HashSet};
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId, ParameterValue},
+    tensor::{Bool, Int, Tensor, TensorData},
+};
+use burn_pack::Writer;
+use serde::Serialize;
+
+use super::CheckpointError;
+use crate::ids;
+
+/// All of one checkpoint.
+pub(crate) struct Snapshot {
+    /// Optimizer steps done.
+    pub(crate) step: u64,
+    /// What was measured on exactly this state, by which the best are kept; empty where nothing was.
+    pub(crate) values: BTreeMap<String, f64>,
+    /// Its files.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One file of a checkpoint.
+pub(crate) struct Part {
+    /// The file's name, e.g. `model.bpk`.
+    pub(crate) name: String,
+    /// What it holds.
+    pub(crate) contents: Contents,
+}
+
+/// What a file of a checkpoint holds.
+pub(crate) enum Contents {
+    /// This.
+    Bytes(Vec<u8>),
+    /// What this gives, called on the writer's thread.
+    Encode(Box<dyn FnOnce() -> Result<Vec<u8>, CheckpointError> + Send>),
+}
+
+impl Part {
+    /// A module's parameters and running statistics, as burnpack: the same numbers give the same bytes.
+    ///
+    /// Running statistics (batch norm) are shared between a module and its clones and change with each forward pass,
+    /// so they are read here and now, the update that burn holds back until the next pass included.
+    pub(crate) fn module<M: Module>(name: impl Into<String>, module: &M) -> Self {
+        let captured = capture(module);
+        let encode = move || {
+            let tensors = captured.into_iter().map(|Captured { path, id, data }| {
+                let (bytes, shape, dtype) = data().into_parts();
+                burn_pack::Tensor::new(path, dtype, shape, Some(id), bytes)
+            });
+            Ok::<_, burn_pack::Error>(Writer::new(tensors.collect()).into_bytes()?.to_vec())
+        };
+        Self::encode(name, encode)
+    }
+
+    /// What `encode` gives, called on the writer's thread.
+    pub(crate) fn encode<E: ToString>(
+        name: impl Into<String>,
+        encode: impl FnOnce() -> Result<Vec<u8>, E> + Send + 'static,
+    ) -> Self {
+        let name = name.into();
+        let what = name.clone();
+        let encode = move || encode().map_err(|error| CheckpointError::encode(what, &error));
+        Self { name, contents: Contents::Encode(Box::new(encode)) }
+    }
+
+    /// A value as JSON.
+    pub(crate) fn json<T: Serialize>(name: impl Into<String>, value: &T) -> Result<Self, CheckpointError> {
+        let name = name.into();
+        let bytes = serde_json::to_vec_pretty(value).map_err(|error| CheckpointError::encode(&name, &error))?;
+        Ok(Self { name, contents: Contents::Bytes(bytes) })
+    }
+}
+
+impl Contents {
+    pub(super) fn into_bytes(self) -> Result<Vec<u8>, CheckpointError> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Encode(encode) => encode(),
+        }
+    }
+}
+
+/// One tensor of a module.
+struct Captured {
+    path: String,
+    id: u64,
+    data: Box<dyn FnOnce() -> TensorData + Send>,
+}
+
+fn capture<M: Module>(module: &M) -> Vec<Captured> {
+    // A copy off the autodiff graph, with the running statistics' last update taken in and no longer shared.
+    let still = module.valid();
+    let mut capture = Capture::default();
+    still.visit(&mut capture);
+    let mut running = RunningStates::default();
+    still.map(&mut RunningStatesMark).visit(&mut running);
+    for tensor in &mut capture.tensors {
+        // burn draws the ids of running statistics at random, and nothing is kept by them: their path will do.
+        if running.paths.contains(&tensor.path) {
+            tensor.id = ids::hash(&tensor.path);
+        }
+    }
+    capture.tensors
+}
+
+#[derive(Default)]
+struct Capture {
+    path: Vec<String>,
+    tensors: Vec<Captured>,
+}
+
+impl Capture {
+    fn push(&mut self, id: ParamId, data: impl FnOnce() -> TensorData + Send + 'static) {
+        self.tensors.push(Captured { path: self.path.join("."), id: id.val(), data: Box::new(data) });
+    }
+}
+
+// The form is the one that `Module::load_record` expects: that of the parameter's save mapper.
+impl ModuleVisitor for Capture {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.transform_for_save().val();
+        self.push(param.id, move || tensor.into_data());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        let tensor = param.transform_for_save().val();
+        self.push(param.id, move || tensor.into_data());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        let tensor = param.transform_for_save().val();
+        self.push(param.id, move || tensor.into_data());
+    }
+}
+
+/// The id that every parameter takes on and no running statistic does: burn offers no other way to tell them apart.
+const MARK: u64 = 0;
+
+struct RunningStatesMark;
+
+impl RunningStatesMark {
+    fn mark<T: ParameterValue>(param: Param<T>) -> Param<T> {
+        let (_, value, mapper) = param.consume();
+        Param::from_mapped_value(ParamId::from(MARK), value, mapper)
+    }
+}
+
+impl ModuleMapper for RunningStatesMark {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        Self::mark(param)
+    }
+
+    fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
+        Self::mark(param)
+    }
+
+    fn map_bool<const D: usize>(&mut self, param: Param<Tensor<D, Bool>>) -> Param<Tensor<D, Bool>> {
+        Self::mark(param)
+    }
+}
+
+/// The paths whose id stayed as it was.
+#[derive(Default)]
+struct RunningStates {
+    path: Vec<String>,
+    paths: HashSet<String>,
+}
+
+impl ModuleVisitor for RunningStates {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.id.val() != MARK {
+            self.paths.insert(self.path.join("."));
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Checkpoints written while training goes on.
+
+use std::{path::PathBuf, sync::Arc, thread::JoinHandle};
+
+use super::{
+    CheckpointError, CheckpointPolicy, OnWriteError,
+    files::{Disk, Files},
+    snapshot::Snapshot,
+    write::write,
+};
+
+type Written = Result<PathBuf, CheckpointError>;
+
+/// Writes the checkpoints of a run, one at a time.
+pub(crate) struct Writer {
+    policy: CheckpointPolicy,
+    files: Arc<dyn Files>,
+    in_flight: Option<JoinHandle<Written>>,
+}
+
+impl Writer {
+    pub(crate) fn new(policy: CheckpointPolicy) -> Self {
+        Self::with_files(policy, Arc::new(Disk))
+    }
+
+    pub(super) fn with_files(policy: CheckpointPolicy, files: Arc<dyn Files>) -> Self {
+        Self { policy, files, in_flight: None }
+    }
+
+    pub(crate) fn policy(&self) -> &CheckpointPolicy {
+        &self.policy
+    }
+
+    /// Writes a checkpoint: at once, or on a thread of its own after waiting for the one before.
+    ///
+    /// # Errors
+    /// That of this write, where it is done at once, or of the one before; none where the policy is to go on.
+    pub(crate) fn save(&mut self, snapshot: Snapshot) -> Result<(), CheckpointError> {
+        self.finish()?;
+        // From here on the checkpoint before this one is on the medium. The kill campaign reads these lines.
+        tracing::debug!("checkpoint of step {} begun", snapshot.step);
+        if !self.policy.background {
+            let written = write(&*self.files, &self.policy, snapshot);
+            return self.conclude(written);
+        }
+        let (policy, files) = (self.policy.clone(), Arc::clone(&self.files));
+        let spawned =
+            std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || write(&*files, &policy, snapshot));
+        match spawned {
+            Ok(thread) => self.in_flight = Some(thread),
+            Err(source) => {
+                let error = CheckpointError::Io {
+                    path: self.policy.directory.clone(),
+                    action: "start a thread to write it",
+                    source,
+                };
+                self.conclude(Err(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The error of a write that has ended meanwhile, without waiting for one that has not.
+    pub(crate) fn poll(&mut self) -> Result<(), CheckpointError> {
+        if self.in_flight.as_ref().is_some_and(JoinHandle::is_finished) { self.finish() } else { Ok(()) }
+    }
+
+    /// Waits for the write under way.
+    ///
+    /// # Errors
+    /// Its error; none where the policy is to go on.
+    pub(crate) fn finish(&mut self) -> Result<(), CheckpointError> {
+        let Some(thread) = self.in_flight.take() else { return Ok(()) };
+        let written = thread.join().unwrap_or_else(|panic| {
+            let message = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(CheckpointError::encode("the checkpoint", &message.unwrap_or_else(|| "the writer panicked".to_owned())))
+        });
+        self.conclude(written)
+    }
+
+    fn conclude(&self, written: Written) -> Result<(), CheckpointError> {
+        match written {
+            Ok(_) => Ok(()),
+            Err(error) if self.policy.on_error == OnWriteError::Continue => {
+                tracing::warn!("a checkpoint was not written, the run goes on: {error}");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Writer {
+    /// A run that ends with an error keeps the checkpoint under way.
+    fn drop(&mut self) {
+        if let Err(error) = self.finish() {
+            tracing::warn!("the last checkpoint was not written: {error}");
+        }
+    }
+}
