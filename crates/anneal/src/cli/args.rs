@@ -174,6 +174,13 @@ pub struct FindLrArgs {
     /// Write curve and suggestion into this file; - for standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write a copy of CONFIG with the found rate in place, comments kept; default CONFIG's name with .found.toml
+    #[allow(clippy::option_option, reason = "not asked for, asked for, asked for by name: clap's own form of it")]
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub apply: Option<Option<PathBuf>>,
+    /// Let --apply replace a file that exists
+    #[arg(long, requires = "apply")]
+    pub overwrite: bool,
     /// Print the suggestion alone
     #[arg(long)]
     pub quiet: bool,
