@@ -8,7 +8,9 @@
 //! events.out.tfevents.*  the same for TensorBoard
 //! checkpoints/     see trainer::checkpoint
 //! plots/           loss, accuracy, lr (and momentum): .svg and .png
+//! lr_finder.json   curve and suggestion, where `lr = "auto"` was to be found; plots/lr_finder beside it
 //! report.html      all of it to look at
+//! model.safetensors  the weights that were evaluated, for PyTorch (trainer::weights)
 //! summary.json     what came out
 //! ```
 
@@ -86,7 +88,7 @@ impl RunDir {
             (true, Existing::Overwrite | Existing::Resume) => Ok(dir),
             (false, _) => {
                 let is_empty = match fs::read_dir(path) {
-                    Ok(mut entries) => entries.next().is_none(),
+                    Ok(entries) => entries.flatten().all(|entry| is_leftover(&entry.file_name().to_string_lossy())),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => true,
                     Err(source) => return Err(io_error(path, "read it", source)),
                 };
@@ -126,7 +128,7 @@ impl RunDir {
     /// Makes the folder ready for a fresh run: created, and what an earlier run left removed.
     pub fn prepare(&self) -> Result<(), RunDirError> {
         fs::create_dir_all(&self.0).map_err(|source| io_error(&self.0, "create it", source))?;
-        for name in [CONFIG, METRICS, SUMMARY] {
+        for name in [CONFIG, METRICS, FINDER, SUMMARY, trainer::weights::FILE] {
             remove(&self.path(name), |path| fs::remove_file(path))?;
         }
         for name in self.logs_and_reports()? {
@@ -152,7 +154,7 @@ impl RunDir {
     /// Writes a file of the run, whole or not at all.
     pub fn write(&self, name: &str, contents: &str) -> Result<(), RunDirError> {
         let path = self.path(name);
-        let unfinished = self.path(&format!(".{name}.tmp"));
+        let unfinished = self.path(&format!(".{name}{LEFTOVER}"));
         fs::write(&unfinished, contents).map_err(|source| io_error(&unfinished, "write it", source))?;
         fs::rename(&unfinished, &path).map_err(|source| io_error(&path, "write it", source))
     }
@@ -170,6 +172,14 @@ impl RunDir {
     fn holds_run(&self) -> bool {
         self.path(CONFIG).exists()
     }
+}
+
+/// The end of the name of a file that is being written.
+const LEFTOVER: &str = ".tmp";
+
+/// What a process killed in the middle of [`RunDir::write`] leaves.
+fn is_leftover(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(LEFTOVER)
 }
 
 fn remove(path: &Path, how: impl Fn(&Path) -> io::Result<()>) -> Result<(), RunDirError> {

@@ -52,6 +52,7 @@ mod rates;
 mod report;
 mod run;
 mod step;
+pub mod weights;
 
 pub use averaging::{Averaging, Ema, Swa};
 pub use checkpoint::{CheckpointPolicy, Every, KeepBest, OnWriteError};

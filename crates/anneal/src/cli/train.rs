@@ -9,17 +9,22 @@ use trainer::StopReason;
 use super::{
     Ended,
     args::{ConfigArgs, EvaluateArgs, ResumeArgs, TrainArgs},
-    interrupt, print,
+    find_lr, interrupt, print,
 };
 use crate::{
     config::{self, Config, ConfigFileError, Document, Origin},
     error::Error,
-    experiment::{self, Outcome, TrainOptions},
+    experiment::{self, Found, Outcome, TrainOptions},
     run_dir::{CONFIG, Existing, RunDir},
 };
 
 /// The config that the arguments name, with their changes.
 pub(super) fn configured(args: &ConfigArgs, epochs: Option<u64>) -> Result<Config, ConfigFileError> {
+    Config::from_document(&document(args, epochs)?, &Registry::standard())
+}
+
+/// Its document.
+pub(super) fn document(args: &ConfigArgs, epochs: Option<u64>) -> Result<Document, ConfigFileError> {
     let mut document = match &args.config {
         Some(path) => Document::read(path)?,
         None => Document::parse(Origin::BuiltIn("the embedded example"), config::DEFAULT)?,
@@ -39,7 +44,7 @@ pub(super) fn configured(args: &ConfigArgs, epochs: Option<u64>) -> Result<Confi
         }
         document.set(&[format!("train.epochs={epochs}")])?;
     }
-    Config::from_document(&document, &Registry::standard())
+    Ok(document)
 }
 
 pub(super) fn train(mut args: TrainArgs) -> Result<Ended, Error> {
@@ -51,7 +56,8 @@ pub(super) fn train(mut args: TrainArgs) -> Result<Ended, Error> {
         _ => Existing::Refuse,
     };
     let quiet = args.quiet || args.json;
-    let options = TrainOptions { out: args.out, existing, quiet, interrupt: interrupt::flag() };
+    let announce = (!quiet).then_some(find_lr::announce as fn(&Found));
+    let options = TrainOptions { out: args.out, existing, quiet, interrupt: interrupt::flag(), announce };
     finish(&experiment::train(&config, &options)?, args.quiet, args.json)
 }
 
@@ -83,6 +89,7 @@ pub(super) fn resume(args: &ResumeArgs) -> Result<Ended, Error> {
         existing: Existing::Resume,
         quiet: args.quiet || args.json,
         interrupt: interrupt::flag(),
+        announce: None,
     };
     finish(&experiment::train(&config, &options)?, args.quiet, args.json)
 }
@@ -102,7 +109,7 @@ pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Ended, Error> {
 }
 
 /// The config that a run was started with, with changes.
-fn of_run(run_dir: &Path, epochs: Option<u64>, set: Vec<String>) -> Result<Config, Error> {
+pub(super) fn of_run(run_dir: &Path, epochs: Option<u64>, set: Vec<String>) -> Result<Config, Error> {
     let dir = RunDir::at(run_dir, Existing::Resume)?;
     let args = ConfigArgs { config: Some(dir.path(CONFIG)), set, ..ConfigArgs::default() };
     Ok(configured(&args, epochs)?)

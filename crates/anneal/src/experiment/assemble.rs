@@ -83,6 +83,15 @@ impl<'c> Assembly<'c> {
         horizon(self.config, self.dataset.train.len())
     }
 
+    /// The model that a run starts from: freshly initialised, with the pretrained weights of the configuration put in.
+    /// A resumed run takes [`model`](Self::model): its parameters come from the checkpoint.
+    ///
+    /// # Errors
+    /// As [`model`](Self::model); weights that are not there, are damaged or do not fit.
+    pub fn initial_model(&self) -> Result<Classifier, Error> {
+        super::weights::pretrained(&self.config.model, self.model()?)
+    }
+
     /// A freshly initialised model: a function of the seed.
     pub fn model(&self) -> Result<Classifier, Error> {
         self.device.seed(self.config.run.seed);

@@ -6,13 +6,24 @@ use std::{
 };
 
 use burn::train::metric::AccuracyMetric;
-use trainer::{Callback, CallbackError, FitReport, RunInfo, StopReason, Trainer, callbacks::Progress, checkpoint};
+use trainer::{
+    Callback, CallbackError, FitReport, RunInfo, StopReason, Trainer,
+    callbacks::Progress,
+    checkpoint::{self, Checkpoint, CheckpointError},
+};
 
-use super::{Assembly, environment::Environment, loggers, page, summary::Summary};
+use super::{
+    Assembly, Found,
+    auto_lr::{KeepFound, tune},
+    environment::Environment,
+    loggers, page,
+    summary::Summary,
+    weights,
+};
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{CHECKPOINTS, CONFIG, Existing, RunDir, SUMMARY},
+    run_dir::{CHECKPOINTS, CONFIG, Existing, RunDir, RunDirError, SUMMARY},
 };
 
 /// How a run is started.
@@ -26,6 +37,8 @@ pub struct TrainOptions {
     pub quiet: bool,
     /// Set by whoever wants the run to end in order.
     pub interrupt: Arc<AtomicBool>,
+    /// Told what the finder found for a rate that is `"auto"`, before the training starts.
+    pub announce: Option<fn(&Found)>,
 }
 
 /// A run that has ended.
@@ -41,26 +54,34 @@ pub struct Outcome {
 
 /// Trains, evaluates on the test set, draws the plots and writes the summary.
 pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> {
-    let assembly = Assembly::new(config)?;
-    let (model, optimizer, rates) = (assembly.model()?, assembly.optimizer(), assembly.rates()?);
-    let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
-    trainer::check_freeze(&config.train.freeze, &model)?;
+    let config = &config.pinned().map_err(Error::Pretrained)?;
     // Lightning's `fast_dev_run` leaves no logs and no checkpoints.
     let is_trial = config.train.fast_dev_run.is_some();
-
+    let existing = options.existing;
     let dir = match &options.out {
-        Some(path) => RunDir::at(path, options.existing)?,
-        None => RunDir::numbered(&config.run.out_dir, &config.run.name, options.existing)?,
+        Some(path) => RunDir::at(path, existing),
+        None => RunDir::numbered(&config.run.out_dir, &config.run.name, existing),
     };
-    let resumed = if options.existing == Existing::Resume {
-        let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
-        for passed_over in &found.passed_over {
-            tracing::warn!("passed over a checkpoint: {passed_over}");
+    let dir = match dir {
+        // Killed before it had written anything, or never started: going on means starting.
+        Err(RunDirError::NoRun(path)) => {
+            tracing::warn!("{}: holds no run yet; starting it", path.display());
+            RunDir::at(&path, Existing::Refuse)?
         }
-        Some(found.checkpoint)
-    } else {
-        None
+        other => other?,
     };
+    let resumed = if existing == Existing::Resume { newest(&dir)? } else { None };
+    let tuned = tune(config, resumed.is_some().then_some(&dir))?;
+    if let (Some(announce), Some(found)) = (options.announce, &tuned.found) {
+        announce(found);
+    }
+    let config = &tuned.config;
+    let assembly = Assembly::new(config)?;
+    // A checkpoint replaces every weight; only a fresh start needs the pretrained ones.
+    let model = if resumed.is_some() { assembly.model()? } else { assembly.initial_model()? };
+    trainer::check_freeze(&config.train.freeze, &model)?;
+    let (optimizer, rates) = (assembly.optimizer(), assembly.rates()?);
+    let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
     let mut trainer = Trainer::new(assembly.train_config(Some(&dir)))
         .metric(AccuracyMetric::new())
         .interrupt(Arc::clone(&options.interrupt));
@@ -71,7 +92,9 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
         trainer = trainer.callback(Progress::new());
     }
     let text = resolved(config);
-    trainer = trainer.callback(ResolvedConfig { dir: dir.clone(), text: text.clone() });
+    trainer = trainer
+        .callback(ResolvedConfig { dir: dir.clone(), text: text.clone() })
+        .callback(KeepFound::new(&dir, tuned.found.as_ref()));
     if !is_trial {
         trainer = trainer
             .callback(Environment { dir: dir.clone(), device: config.run.device.to_string() })
@@ -85,7 +108,9 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let fitted = match trainer.fit(model, optimizer, rates, &train, valid) {
         Ok(fitted) => fitted,
         Err(error) => {
-            page::write_what_there_is(&dir);
+            if !is_trial {
+                page::write_what_there_is(&dir);
+            }
             return Err(error.into());
         }
     };
@@ -96,17 +121,35 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let summary = Summary::new(config, &assembly, &fitted.report, test);
     dir.write(SUMMARY, &summary.to_json())?;
     if !is_trial {
+        weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
         page::write(&dir)?;
     }
     Ok(Outcome { dir, summary, report: fitted.report })
+}
+
+/// The checkpoint to go on from; `None` where the run has not written one yet and has to start over. Checkpoints that
+/// are all damaged are an error: starting over would remove them.
+fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
+    match checkpoint::newest(&dir.path(CHECKPOINTS)) {
+        Ok(found) => {
+            for passed_over in &found.passed_over {
+                tracing::warn!("passed over a checkpoint: {passed_over}");
+            }
+            Ok(Some(found.checkpoint))
+        }
+        Err(CheckpointError::None { directory, skipped }) if skipped.is_empty() => {
+            tracing::warn!("{}: no checkpoint yet; the run starts from its beginning", directory.display());
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The mean loss and accuracy of a run's newest checkpoint on the test set.
 pub fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTreeMap<String, f64>, Error> {
     let assembly = Assembly::new(config)?;
     let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
-    let (model, optimizer) = (assembly.model()?, assembly.optimizer());
-    let model = trainer::kept_model(&found.checkpoint, model, optimizer, &assembly.train_loader()?, config.run.seed)?;
+    let model = weights::evaluated(config, &assembly, &found.checkpoint)?;
     Ok(trainer::evaluate(&model, &assembly.test_loader()?, AccuracyMetric::new())?)
 }
 
