@@ -203,11 +203,7 @@ fn the_statistics_of_an_equal_average_are_those_of_update_bn() {
 }
 
 fn averaged(averaging: Option<Averaging>, directory: Option<&std::path::Path>) -> Fitted<common::Net> {
-    let config = TrainConfig {
-        averaging,
-        checkpoint: directory.map(|directory| CheckpointPolicy::new(directory)),
-        ..TrainConfig::epochs(4)
-    };
+    let config = TrainConfig { averaging, checkpoint: directory.map(CheckpointPolicy::new), ..TrainConfig::epochs(4) };
     let rates = rates("type = 'fixed'", &config, 0.05);
     Trainer::new(config)
         .metric(AccuracyMetric::new())

@@ -94,6 +94,18 @@ fn plateau_early_stopping_and_best_checkpoints_hear_of_every_validation() {
     assert_eq!(names, [true, true, true], "the loss fell three times");
 }
 
+/// Counts steps.
+struct Count(Arc<Mutex<u64>>);
+impl Callback for Count {
+    fn name(&self) -> &'static str {
+        "count"
+    }
+    fn on_step(&mut self, _event: &trainer::StepEvent) -> Result<Flow, CallbackError> {
+        *self.0.lock().expect("the lock") += 1;
+        Ok(Flow::Continue)
+    }
+}
+
 /// The pass before the first step shows a mistake at once and leaves nothing behind.
 #[test]
 fn the_sanity_pass_changes_nothing() {
@@ -117,16 +129,6 @@ fn the_sanity_pass_changes_nothing() {
     })
     .workers(1);
     let steps = Arc::new(Mutex::new(0));
-    struct Count(Arc<Mutex<u64>>);
-    impl Callback for Count {
-        fn name(&self) -> &'static str {
-            "count"
-        }
-        fn on_step(&mut self, _event: &trainer::StepEvent) -> Result<Flow, CallbackError> {
-            *self.0.lock().expect("the lock") += 1;
-            Ok(Flow::Continue)
-        }
-    }
     let config = TrainConfig::epochs(2);
     let rates = rates("type = 'fixed'", &config, 0.02);
     let failed = Trainer::new(config).callback(Count(Arc::clone(&steps))).fit(
@@ -170,7 +172,7 @@ fn time_ends_a_run_in_order_and_is_counted_over_processes() {
     assert_eq!((second.stopped, second.steps), (StopReason::TimeLimit, 2));
     assert!(second.elapsed > second.seconds);
     // With time enough the run ends as it would have.
-    let third = timed(dir.path(), Duration::from_secs(3_600), true);
+    let third = timed(dir.path(), Duration::from_hours(1), true);
     assert_eq!((third.stopped, third.steps), (StopReason::Finished, 18));
 }
 

@@ -22,11 +22,14 @@ fn finite(model: &Net) -> bool {
     bits(model).chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite())
 }
 
-/// What was heard: the steps, and the faults as (step, loss is finite, parameter, action).
+/// A fault: step, whether the loss is finite, parameter, action.
+type Heard = (u64, bool, Option<String>, OnNonFinite);
+
+/// What was heard: the steps, and the faults.
 #[derive(Clone, Default)]
 struct Ears {
     steps: Arc<Mutex<Vec<StepEvent>>>,
-    faults: Arc<Mutex<Vec<(u64, bool, Option<String>, OnNonFinite)>>>,
+    faults: Arc<Mutex<Vec<Heard>>>,
 }
 
 impl Callback for Ears {

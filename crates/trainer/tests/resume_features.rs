@@ -174,6 +174,9 @@ fn a_longer_run_goes_on_where_the_shorter_ended() {
     }
 }
 
+/// Another run: its name, fingerprint, schedule and data, and what the refusal says.
+type Other<'a> = (&'a str, &'a str, &'a str, Loader<Points>, &'a [&'a str]);
+
 /// Refused with what differs, and nothing of the run touched.
 #[test]
 fn what_belongs_to_another_run_is_refused_by_name() {
@@ -194,7 +197,7 @@ fn what_belongs_to_another_run_is_refused_by_name() {
             .content(content)
     };
     let own = "model = mlp\nlr = 0.1\nseed = 1";
-    let cases: [(&str, &str, &str, Loader<Points>, &[&str]); 6] = [
+    let cases: [Other<'_>; 6] = [
         (
             "seed",
             "model = mlp\nlr = 0.1\nseed = 2",

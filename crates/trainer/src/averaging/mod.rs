@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn weights_are_taken_when_the_plan_says() {
         let horizon = Horizon::run(10, 100);
-        let ema = |start, every| Averaging::Ema(Ema { start, every, ..Ema::new(0.9) });
+        let ema = |start, every| Averaging::Ema(Ema { every, start, ..Ema::new(0.9) });
         let swa = |start, every| Averaging::Swa(Swa { start, every });
         let cases = [
             ("every step", ema(0, 1), vec![1, 2, 3]),

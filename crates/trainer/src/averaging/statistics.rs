@@ -38,7 +38,7 @@ pub(crate) fn with_measured_statistics<M: LearnerModel>(
     seed: u64,
 ) -> Result<M, TrainError> {
     let before = read(&model);
-    if before.ids.is_empty() {
+    if before.tensors.is_empty() {
         return Ok(model);
     }
     let device = model.devices().into_iter().next();
@@ -52,10 +52,10 @@ pub(crate) fn with_measured_statistics<M: LearnerModel>(
     // The probe: the same batch from 0 and from the large number.
     let first = || data.epoch(0, 0).next().transpose();
     let (Some(one), Some(other)) = (first()?, first()?) else { return Ok(model) };
-    let mut model = fill(model, 0.0);
+    let mut model = fill(&model, 0.0);
     see(&model, one.input, 0);
     let low = means(&model);
-    model = fill(model, PROBE);
+    model = fill(&model, PROBE);
     see(&model, other.input, 0);
     let momentum: HashMap<ParamId, f64> =
         means(&model).into_iter().map(|(id, high)| (id, 1.0 - (high - low.get(&id).unwrap_or(&0.0)) / PROBE)).collect();
@@ -63,7 +63,7 @@ pub(crate) fn with_measured_statistics<M: LearnerModel>(
     let mut sums: Option<Statistics> = None;
     let mut batches = 0_u64;
     for batch in data.epoch(0, 0) {
-        model = fill(model, 0.0);
+        model = fill(&model, 0.0);
         see(&model, batch?.input, batches);
         let seen = read(&model);
         sums = Some(match sums {
@@ -97,19 +97,17 @@ impl Place {
 /// The running statistics of a model, by id.
 #[derive(Default)]
 struct Statistics {
-    ids: Vec<ParamId>,
     tensors: GradientsParams,
 }
 
 impl Statistics {
     fn plus<M: Module>(self, model: &M, other: Self) -> Self {
-        let mut sum = Sum { place: Place::default(), left: self, right: other, sum: Self::default() };
+        let mut sum = Sum { place: Place::default(), left: self, right: other, total: Self::default() };
         model.visit(&mut sum);
-        sum.sum
+        sum.total
     }
 
     fn put<const D: usize>(&mut self, id: ParamId, tensor: Tensor<D>) {
-        self.ids.push(id);
         self.tensors.register(id, tensor);
     }
 }
@@ -118,7 +116,7 @@ struct Sum {
     place: Place,
     left: Statistics,
     right: Statistics,
-    sum: Statistics,
+    total: Statistics,
 }
 
 impl ModuleVisitor for Sum {
@@ -133,7 +131,7 @@ impl ModuleVisitor for Sum {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let id = param.id;
         if let (Some(left), Some(right)) = (self.left.tensors.get::<D>(id), self.right.tensors.get::<D>(id)) {
-            self.sum.put(id, left + right);
+            self.total.put(id, left + right);
         }
     }
 }
@@ -188,7 +186,7 @@ fn means<M: Module>(model: &M) -> HashMap<ParamId, f64> {
 }
 
 /// Every statistic set to one number. The model comes back with statistics of its own, shared with no other.
-fn fill<M: Module>(model: M, value: f64) -> M {
+fn fill<M: Module>(model: &M, value: f64) -> M {
     struct Fill(Place, f64);
     impl ModuleMapper for Fill {
         fn enter_module(&mut self, name: &str, container_type: &str) {

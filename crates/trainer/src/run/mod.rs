@@ -286,12 +286,11 @@ where
         };
         self.tell(|callback| callback.on_end(&report))?;
         let model = self.model.take().ok_or(TrainError::NoData)?;
-        let (model, kept) = match best {
-            Some(best) => (best.train(), None),
-            None => {
-                let kept = self.average_to_keep(&model, train)?;
-                (model, kept)
-            }
+        let (model, kept) = if let Some(best) = best {
+            (best.train(), None)
+        } else {
+            let kept = self.average_to_keep(&model, train)?;
+            (model, kept)
         };
         Ok(Fitted::new(model, kept, self.optimizer, self.rates, report))
     }

@@ -60,7 +60,7 @@ where
         if restores && checkpoint.part(BEST).is_some() {
             self.best_model = Some(checkpoint.module(BEST, model.valid())?);
         }
-        self.fallback = self.read_fallback(checkpoint)?;
+        self.fallback = read_fallback(checkpoint)?;
         self.model = Some(model);
         self.load_callbacks(self.state.callbacks.clone())?;
         // A run that has stopped early is at its end, unless it may now be more patient.
@@ -209,17 +209,6 @@ where
         self.load_callbacks(fallback.state.callbacks)
     }
 
-    fn read_fallback(&self, checkpoint: &Checkpoint) -> Result<Option<Fallback>, TrainError> {
-        let file = |name: &str| checkpoint.part(&format!("{FALLBACK}{name}")).map(<[u8]>::to_vec);
-        let (Some(state), Some(model), Some(optimizer)) = (file(STATE), file(MODEL), file(OPTIMIZER)) else {
-            return Ok(None);
-        };
-        let state = serde_json::from_slice(&state).map_err(|error| cannot("restored", &error))?;
-        let others = AVERAGES.into_iter().chain([BEST]);
-        let parts = others.filter_map(|name| Some((name.to_owned(), file(name)?))).collect();
-        Ok(Some(Fallback { state, model, optimizer, parts }))
-    }
-
     /// What callbacks keep, by name.
     pub(super) fn callbacks_state(&self) -> Result<BTreeMap<String, serde_json::Value>, TrainError> {
         let mut states = BTreeMap::new();
@@ -258,6 +247,18 @@ impl Fallback {
         };
         Ok(own.into_iter().chain(others).map(part).collect())
     }
+}
+
+/// The state to go back to, where a checkpoint of a later step holds one.
+fn read_fallback(checkpoint: &Checkpoint) -> Result<Option<Fallback>, TrainError> {
+    let file = |name: &str| checkpoint.part(&format!("{FALLBACK}{name}")).map(<[u8]>::to_vec);
+    let (Some(state), Some(model), Some(optimizer)) = (file(STATE), file(MODEL), file(OPTIMIZER)) else {
+        return Ok(None);
+    };
+    let state = serde_json::from_slice(&state).map_err(|error| cannot("restored", &error))?;
+    let others = AVERAGES.into_iter().chain([BEST]);
+    let parts = others.filter_map(|name| Some((name.to_owned(), file(name)?))).collect();
+    Ok(Some(Fallback { state, model, optimizer, parts }))
 }
 
 /// Where the checkpoint of this step will be.
