@@ -3,7 +3,7 @@
 use optim_adaptive::ConfigError;
 use trainer::{TrainError, checkpoint::CheckpointError, lr_finder::FinderError, weights::WeightsError};
 
-use crate::{config::ConfigFileError, run_dir::RunDirError};
+use crate::{config::ConfigFileError, experiment::DamagedFile, run_dir::RunDirError};
 
 /// Why a command ended without its result.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +18,19 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// A data set could not be read.
-    #[error(transparent)]
+    #[error("{data}{hint}", data = .0, hint = fetch_hint(.0))]
     Data(#[from] vision::DataError),
+    /// A data set could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] vision::fetch::FetchError),
+    /// A data set that was verified is not as it should be; which of its files are wrong has been said.
+    #[error("data set `{name}` is not as it should be: {problem}")]
+    Verify {
+        /// The data set.
+        name: String,
+        /// The first thing that is wrong with it.
+        problem: String,
+    },
     /// The model could not be built for this data set.
     #[error(transparent)]
     Model(#[from] vision::models::ModelError),
@@ -47,6 +58,9 @@ pub enum Error {
     /// A picture could not be drawn or written.
     #[error(transparent)]
     Report(#[from] report::ReportError),
+    /// A file of a run folder does not hold what it should.
+    #[error(transparent)]
+    Damaged(#[from] DamagedFile),
     /// A file that was asked for could not be read or written.
     #[error("{path}: {source}")]
     File {
@@ -55,6 +69,16 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// How files that are missing can be had, where they can.
+fn fetch_hint(error: &vision::DataError) -> String {
+    match error {
+        vision::DataError::Missing(missing) if vision::info(missing.name).is_ok_and(|info| info.part.is_none()) => {
+            format!("\nTo fetch it: anneal data fetch {}", missing.name)
+        }
+        _ => String::new(),
+    }
 }
 
 impl Error {

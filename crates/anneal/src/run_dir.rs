@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! config.toml      resolved: everything that ran
+//! environment.json the machine and the program, for each process that worked on the run
 //! metrics.jsonl    one object per logged step and per epoch
+//! metrics.csv      the same as a table, where `[run] loggers` names it
+//! events.out.tfevents.*  the same for TensorBoard
 //! checkpoints/     see trainer::checkpoint
 //! plots/           loss, accuracy, lr (and momentum): .svg and .png
 //! model.safetensors  the weights that were evaluated, for PyTorch (trainer::weights)
+//! report.html      all of it to look at
 //! summary.json     what came out
 //! ```
 
@@ -18,6 +22,14 @@ use std::{
 pub const CONFIG: &str = "config.toml";
 /// The log.
 pub const METRICS: &str = "metrics.jsonl";
+/// The log as a table.
+pub const METRICS_CSV: &str = "metrics.csv";
+/// Where it ran.
+pub const ENVIRONMENT: &str = "environment.json";
+/// The page.
+pub const REPORT: &str = "report.html";
+/// A sweep of the learning-rate finder that belongs to the run.
+pub const FINDER: &str = "lr_finder.json";
 /// The checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
 /// The pictures.
@@ -75,7 +87,7 @@ impl RunDir {
             (true, Existing::Overwrite | Existing::Resume) => Ok(dir),
             (false, _) => {
                 let is_empty = match fs::read_dir(path) {
-                    Ok(mut entries) => entries.next().is_none(),
+                    Ok(entries) => entries.flatten().all(|entry| is_leftover(&entry.file_name().to_string_lossy())),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => true,
                     Err(source) => return Err(io_error(path, "read it", source)),
                 };
@@ -118,16 +130,30 @@ impl RunDir {
         for name in [CONFIG, METRICS, SUMMARY, trainer::weights::FILE] {
             remove(&self.path(name), |path| fs::remove_file(path))?;
         }
+        for name in self.logs_and_reports()? {
+            remove(&self.path(&name), |path| fs::remove_file(path))?;
+        }
         for name in [CHECKPOINTS, PLOTS] {
             remove(&self.path(name), |path| fs::remove_dir_all(path))?;
         }
         Ok(())
     }
 
+    /// What else an earlier run may have left in the folder itself.
+    fn logs_and_reports(&self) -> Result<Vec<String>, RunDirError> {
+        let entries = fs::read_dir(&self.0).map_err(|source| io_error(&self.0, "read it", source))?;
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let is_ours = |name: &String| {
+            [METRICS_CSV, ENVIRONMENT, REPORT].contains(&name.as_str())
+                || name.starts_with(report::tensorboard::FILE_PREFIX)
+        };
+        Ok(names.filter(is_ours).collect())
+    }
+
     /// Writes a file of the run, whole or not at all.
     pub fn write(&self, name: &str, contents: &str) -> Result<(), RunDirError> {
         let path = self.path(name);
-        let unfinished = self.path(&format!(".{name}.tmp"));
+        let unfinished = self.path(&format!(".{name}{LEFTOVER}"));
         fs::write(&unfinished, contents).map_err(|source| io_error(&unfinished, "write it", source))?;
         fs::rename(&unfinished, &path).map_err(|source| io_error(&path, "write it", source))
     }
@@ -145,6 +171,14 @@ impl RunDir {
     fn holds_run(&self) -> bool {
         self.path(CONFIG).exists()
     }
+}
+
+/// The end of the name of a file that is being written.
+const LEFTOVER: &str = ".tmp";
+
+/// What a process killed in the middle of [`RunDir::write`] leaves.
+fn is_leftover(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(LEFTOVER)
 }
 
 fn remove(path: &Path, how: impl Fn(&Path) -> io::Result<()>) -> Result<(), RunDirError> {

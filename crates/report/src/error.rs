@@ -15,7 +15,7 @@ pub enum ReportError {
         found: String,
     },
     /// The file could not be written.
-    #[error("{}: cannot write the chart: {source}", path.display())]
+    #[error("{}: cannot write it: {source}", path.display())]
     Write {
         /// The path that was asked for.
         path: PathBuf,

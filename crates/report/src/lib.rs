@@ -1,4 +1,4 @@
-//! Numbers into pictures and files. Knows curves, marks and axes; knows no model, no optimizer and no training loop.
+//! Numbers into pictures and files. Knows curves, marks, axes and tables; knows no model, no optimizer and no training loop.
 //!
 //! A [`Chart`] is plain data put together by a builder. It becomes an SVG, a PNG or a small plot in the terminal:
 //!
@@ -20,7 +20,8 @@
 //!
 //! Layers, each knowing only those above it: [`Chart`] (data) and `axis` (ranges, ticks, labels); `prepare` (what of
 //! the data can be drawn, where); `layout` and `picture` (a chart onto a canvas), `terminal`; `canvas` and `font`
-//! (pixels and letters over plotters' drawing trait); `png` (that trait over tiny-skia); `save` (files).
+//! (pixels and letters over plotters' drawing trait); `png` (that trait over tiny-skia); `save` (files). Beside them, knowing
+//! of each other only what is said: [`page`] (HTML with charts in it), [`tensorboard`] (event files) and `table` (CSV).
 
 mod axis;
 mod canvas;
@@ -28,12 +29,15 @@ mod chart;
 mod error;
 mod font;
 mod layout;
+pub mod page;
 mod palette;
 mod picture;
 mod png;
 mod prepare;
 mod save;
 mod schedule;
+mod table;
+pub mod tensorboard;
 mod terminal;
 
 pub use axis::Scale;
@@ -41,3 +45,4 @@ pub use chart::{Band, Chart, Mark, RightAxis, Series, Shape};
 pub use error::ReportError;
 pub use prepare::{DropReason, Dropped};
 pub use schedule::{ScheduleCurve, schedule_chart};
+pub use table::{GrowingCsv, NamedCell, TableError};

@@ -1,8 +1,11 @@
 //! What the loop tells others, and how they answer.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
-use crate::report::{EpochSummary, FitReport};
+use crate::{
+    OnNonFinite,
+    report::{EpochSummary, FitReport},
+};
 
 /// A callback could not do its work; the run ends.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +15,13 @@ pub struct CallbackError {
     pub callback: String,
     /// What went wrong.
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl CallbackError {
+    /// `callback` could not go on because of `source` (an error or a text).
+    pub fn new(callback: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { callback: callback.into(), source: source.into() }
+    }
 }
 
 /// Whether to go on.
@@ -86,15 +96,67 @@ pub struct EpochEvent<'a> {
     pub best: bool,
 }
 
+/// One validation, just done: at the end of an epoch or, as `validate_every` says, in the middle of one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidationEvent<'a> {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// `valid.loss`, `valid.accuracy`, ...
+    pub values: &'a BTreeMap<String, f64>,
+    /// Whether the value that checkpoints are chosen by is the best so far.
+    pub best: bool,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// A checkpoint is about to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointEvent<'a> {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Where it will be.
+    pub path: &'a Path,
+}
+
+/// A loss, a gradient or a parameter was not finite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NonFiniteEvent<'a> {
+    /// The optimizer step whose update it was, from 1.
+    pub step: u64,
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// The loss; NaN where it was not read (`check_every`).
+    pub loss: f64,
+    /// The first parameter whose gradient (or value) is not finite, where the loss itself is.
+    pub parameter: Option<&'a str>,
+    /// What is done about it.
+    pub action: OnNonFinite,
+}
+
 /// Somebody who listens to a run. Every method has a default that does nothing.
 ///
-/// An error ends the run (with the state of the last checkpoint kept); [`Flow::Stop`] ends it in order.
+/// An error ends the run (with what is saved kept); [`Flow::Stop`] ends it in order. The order of the events:
+///
+/// ```text
+/// on_start
+///   on_epoch_start
+///     on_step ... on_validation and on_checkpoint where they fall in the middle of an epoch
+///   on_validation, on_epoch, on_checkpoint
+/// on_end
+/// ```
 pub trait Callback: Send {
-    /// Its name, for messages.
+    /// Its name, for messages, and the key its state is kept under.
     fn name(&self) -> &str;
 
-    /// Before the first step.
+    /// Before the first step; where the run is resumed, after [`load_state`](Self::load_state).
     fn on_start(&mut self, _run: &RunInfo) -> Result<(), CallbackError> {
+        Ok(())
+    }
+
+    /// When an epoch begins, and when a resumed run enters the middle of one.
+    fn on_epoch_start(&mut self, _epoch: u64) -> Result<(), CallbackError> {
         Ok(())
     }
 
@@ -103,13 +165,41 @@ pub trait Callback: Send {
         Ok(Flow::Continue)
     }
 
+    /// After each validation, in the middle of an epoch too.
+    fn on_validation(&mut self, _event: &ValidationEvent<'_>) -> Result<Flow, CallbackError> {
+        Ok(Flow::Continue)
+    }
+
     /// After each epoch and its validation.
     fn on_epoch(&mut self, _event: &EpochEvent<'_>) -> Result<Flow, CallbackError> {
         Ok(Flow::Continue)
     }
 
-    /// After the last step, also where the run was interrupted or stopped early.
+    /// Before the state of the run is taken for a checkpoint: what a log has heard so far should be in its file when
+    /// this returns, so that a log on disk is never behind a checkpoint.
+    fn on_checkpoint(&mut self, _event: &CheckpointEvent<'_>) -> Result<(), CallbackError> {
+        Ok(())
+    }
+
+    /// A loss, gradient or parameter was not finite; before anything is done about it.
+    fn on_non_finite(&mut self, _event: &NonFiniteEvent<'_>) -> Result<(), CallbackError> {
+        Ok(())
+    }
+
+    /// After the last step, also where the run was interrupted or stopped early; not where it failed.
     fn on_end(&mut self, _report: &FitReport) -> Result<(), CallbackError> {
+        Ok(())
+    }
+
+    /// What it wants to find again when the run is resumed; kept in checkpoints under [`name`](Self::name), which no
+    /// other callback with a state may share.
+    fn state(&self) -> Option<serde_json::Value> {
+        None
+    }
+
+    /// Takes back what [`state`](Self::state) gave: before [`on_start`](Self::on_start) of a resumed run, and when the
+    /// run goes back to an earlier state (`on_nonfinite = "rollback"`).
+    fn load_state(&mut self, _state: serde_json::Value) -> Result<(), CallbackError> {
         Ok(())
     }
 }

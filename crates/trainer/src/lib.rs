@@ -53,7 +53,10 @@ pub use checkpoint::{CheckpointPolicy, Every, KeepBest, OnWriteError};
 pub use config::{EarlyStopping, Limit, Mode, OnNonFinite, TrainConfig};
 pub use error::TrainError;
 pub use eval_model::eval_model;
-pub use events::{Callback, CallbackError, EpochEvent, Flow, Phase, RunInfo, StepEvent};
+pub use events::{
+    Callback, CallbackError, CheckpointEvent, EpochEvent, Flow, NonFiniteEvent, Phase, RunInfo, StepEvent,
+    ValidationEvent,
+};
 pub use fit::{Fitted, Trainer};
 pub use ids::stable_ids;
 pub use metrics::evaluate;

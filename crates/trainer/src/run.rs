@@ -12,8 +12,8 @@ use burn::{
 use optim_adaptive::{AdaptiveOptimizer, ClipError};
 
 use crate::{
-    EarlyStopping, EpochEvent, EpochSummary, FitReport, Fitted, Flow, OnNonFinite, Rates, RunInfo, StepEvent,
-    StopReason, TrainConfig, TrainError, Trainer,
+    CheckpointEvent, EarlyStopping, EpochEvent, EpochSummary, FitReport, Fitted, Flow, OnNonFinite, Rates, RunInfo,
+    StepEvent, StopReason, TrainConfig, TrainError, Trainer,
     checkpoint::{Checkpoint, MODEL, OPTIMIZER, Part, RunState, STATE, Snapshot, TIMES, Times, Writer},
     data::{Batch, Source},
     eval_model::eval_model,
@@ -359,10 +359,12 @@ where
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
-        if self.writer.is_none() {
-            return Ok(());
-        }
+        let Some(writer) = &self.writer else { return Ok(()) };
         let began = Instant::now();
+        let path = writer.policy().directory.join(format!("step-{:08}", self.state.step));
+        for callback in &mut self.trainer.callbacks {
+            callback.on_checkpoint(&CheckpointEvent { step: self.state.step, path: &path })?;
+        }
         self.state.config.clone_from(&self.trainer.config.fingerprint);
         self.state.data.clone_from(&self.data_fingerprint);
         self.state.schedules = self.rates.state();

@@ -13,7 +13,7 @@ use crate::sets::{DataFile, Download};
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// No data set has this name.
-    #[error("no data set is called `{name}`{} (known: {})", suggestion(*.nearest), known.join(", "))]
+    #[error("no data set is called `{name}`{} (known: {}, folder:PATH)", suggestion(*.nearest), known.join(", "))]
     Unknown {
         /// The name asked for.
         name: String,
@@ -48,6 +48,14 @@ pub enum DataError {
         name: String,
         /// What is wrong.
         problem: ImageSetError,
+    },
+    /// A folder of images is not laid out as one.
+    #[error("{}: {problem}", path.display())]
+    Layout {
+        /// The folder in question.
+        path: PathBuf,
+        /// What is wrong with it, and what is expected.
+        problem: String,
     },
     /// Training and test images differ in shape or in the number of classes, or the names of the classes do not
     /// match their number.
@@ -154,7 +162,23 @@ pub enum FileProblem {
         /// What was computed.
         found: String,
         /// What it should be.
-        expected: &'static str,
+        expected: String,
+    },
+    /// The file is not an image that can be decoded: no PNG or JPEG, or a damaged one.
+    #[error("no image that can be read (PNG and JPEG can): {reason}")]
+    Image {
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The header declares more pixels than the file's bytes can hold, or than an image of a data set may have.
+    #[error("declares {width}x{height} pixels: {reason}")]
+    ImageDimensions {
+        /// Declared width.
+        width: u32,
+        /// Declared height.
+        height: u32,
+        /// Why that is refused.
+        reason: String,
     },
 }
 
@@ -202,7 +226,8 @@ impl fmt::Display for Missing {
             writeln!(out, "To download by hand:")?;
         }
         for download in self.downloads {
-            writeln!(out, "  {} ({} bytes, MD5 {})", download.url, download.bytes, download.md5)?;
+            let Download { bytes, md5, sha256, .. } = download;
+            writeln!(out, "  {} ({bytes} bytes, MD5 {md5}, SHA-256 {sha256})", download.url())?;
         }
         if let Some(instead) = self.instead {
             writeln!(out, "`{instead}` is there: if you mean that one, ask for it by its name.")?;

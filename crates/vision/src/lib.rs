@@ -1,7 +1,7 @@
 //! Image data sets, batches and reference models: what the examples train.
 //!
 //! What lives here: strict readers of image files ([`read`]), the data sets known by name ([`load`], [`known`]),
-//! images held as one block of bytes ([`ImageSet`]), their assembly into normalised and augmented tensors
+//! fetching them ([`fetch`]), images held as one block of bytes ([`ImageSet`]), their assembly into normalised and augmented tensors
 //! ([`Batcher`], [`Augment`]), and the networks of the field ([`models`]). What it may know: burn, and files of
 //! images. What it must not know: a training loop, an optimizer, a learning rate, a config file.
 //!
@@ -22,6 +22,8 @@ mod augment;
 mod batch;
 mod dataset;
 mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 mod image_set;
 pub mod models;
 mod nearest;
@@ -34,4 +36,7 @@ pub use batch::{Batcher, BatcherError, ImageBatch};
 pub use dataset::Dataset;
 pub use error::{DataError, FileProblem, LookedIn, Missing};
 pub use image_set::{ImageSet, ImageSetError, ImageShape};
-pub use sets::{DataFile, DatasetInfo, Download, info, known, load, search_dirs};
+pub use sets::{
+    Against, DataFile, DatasetInfo, Download, FOLDER_PREFIX, FolderOptions, Packing, Verified, VerifiedFile, info,
+    known, load, load_folder, search_dirs, verify,
+};

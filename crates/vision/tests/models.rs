@@ -74,6 +74,8 @@ fn parameter_counts_are_those_of_the_papers_forms() {
         ("lenet", SHAPES[1], 108_638),
         ("lenet", SHAPES[0], 22_238),
         ("resnet8", SHAPES[2], 78_042),
+        // Page's entry: 6,563,520 in the convolutions, 4,480 in batch norm, 5,120 in a linear layer without bias.
+        ("resnet9", SHAPES[2], 6_573_120),
         // The count that is quoted for ResNet-18 in its CIFAR form.
         ("resnet18", SHAPES[2], 11_173_962),
     ] {
@@ -118,6 +120,10 @@ fn parameters_bear_the_names_of_the_model_not_of_the_wrapper() {
     };
     assert_eq!(paths("mlp")[..2], ["layers.0.weight", "layers.0.bias"]);
     assert!(paths("lenet").contains(&"fc3.bias".to_owned()));
+    let resnet9 = paths("resnet9");
+    for name in ["prep.conv.weight", "layer1.residual.res2.conv.weight", "layer3.bn.gamma", "linear.weight"] {
+        assert!(resnet9.contains(&name.to_owned()), "{name} is not in {resnet9:?}");
+    }
     assert!(paths("resnet18").contains(&"layer2.0.downsample.0.weight".to_owned()));
 }
 
@@ -214,11 +220,15 @@ fn what_cannot_be_built_is_refused() {
     for (found, expected) in [
         (
             build("lenett", &usual, SHAPES[0], 10),
-            "no model is called `lenett`; did you mean `lenet`? (known: mlp, lenet, resnet8, resnet18)",
+            "no model is called `lenett`; did you mean `lenet`? (known: mlp, lenet, resnet8, resnet9, resnet18)",
         ),
         (
             build("lenet", &usual, ImageShape::new(1, 3, 8), 10),
             "`lenet` needs images of at least 4x4 pixels with at least one channel, found 1x3x8",
+        ),
+        (
+            build("resnet9", &usual, ImageShape::new(1, 8, 7), 10),
+            "`resnet9` needs images of at least 8x8 pixels with at least one channel, found 1x8x7",
         ),
         (build("resnet8", &usual, SHAPES[0], 1), "1 classes: a classifier needs at least 2"),
         (build("mlp", &hidden, SHAPES[0], 10), "`hidden` is [64, 0]: every layer needs a width of at least 1"),

@@ -6,9 +6,22 @@ use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
-use vision::read::{cifar, content, idx};
+use vision::ImageShape;
+use vision::read::cifar::{self, Form};
+use vision::read::{content, idx, picture};
 
 const CLASSES: usize = 10;
+const SHAPE: ImageShape = ImageShape::new(3, 9, 9);
+
+/// A picture of a few hundred bytes, as PNG and as JPEG.
+fn pictures() -> [Vec<u8>; 2] {
+    let picture = image::RgbImage::from_fn(17, 11, |x, y| image::Rgb([(x * 15) as u8, (y * 23) as u8, (x ^ y) as u8]));
+    [image::ImageFormat::Png, image::ImageFormat::Jpeg].map(|format| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    })
+}
 
 fn idx_images(count: u32, rows: u32, columns: u32, body: usize) -> Vec<u8> {
     let mut bytes: Vec<u8> = [2051, count, rows, columns].iter().flat_map(|word: &u32| word.to_be_bytes()).collect();
@@ -27,11 +40,20 @@ fn answers_are_sound(bytes: &[u8]) {
         assert_eq!(bytes.len(), 8 + labels.len());
         assert!(labels.iter().all(|&label| label < 10));
     }
-    let (mut pixels, mut labels) = (vec![], vec![]);
-    match cifar::records(bytes, CLASSES, &mut pixels, &mut labels) {
-        Ok(count) => assert_eq!((count * 3072, count), (pixels.len(), labels.len())),
-        Err(_) => assert!(pixels.is_empty() && labels.is_empty()),
+    for form in [Form::CIFAR10, Form::CIFAR100_FINE, Form::CIFAR100_COARSE] {
+        let (mut pixels, mut labels) = (vec![], vec![]);
+        match cifar::records(bytes, form, &mut pixels, &mut labels) {
+            Ok(count) => {
+                assert_eq!((count * 3072, count), (pixels.len(), labels.len()));
+                assert_eq!(bytes.len(), count * form.record());
+                assert!(labels.iter().all(|&label| usize::from(label) < form.classes()));
+            }
+            Err(_) => assert!(pixels.is_empty() && labels.is_empty()),
+        }
     }
+    let mut out = vec![0; SHAPE.pixels()];
+    // Whether it can be decoded is the decoder's to say; that it answers is what is asked.
+    let _ = picture::square(bytes, SHAPE, &mut out);
 }
 
 proptest! {
@@ -81,6 +103,64 @@ proptest! {
         if let Ok(found) = content(&path, 5000) {
             // A flip may hit the header's time or system field, or the mark of gzip itself (then it is another file).
             prop_assert!(found == good || (at < 2 && found == packed), "flip of bit {bit} at {at}");
+        }
+    }
+
+    #[test]
+    fn random_records(labels in proptest::collection::vec(0_u8..120, 0..9), pad in 0_usize..3, fill in any::<u8>()) {
+        for form in [Form::CIFAR10, Form::CIFAR100_FINE] {
+            let mut bytes = vec![fill % 10; labels.len() * form.record()];
+            for (record, &label) in bytes.chunks_exact_mut(form.record()).zip(&labels) {
+                record[form.record() - 3073] = label;
+            }
+            bytes.truncate(bytes.len().saturating_sub(pad));
+            answers_are_sound(&bytes);
+        }
+    }
+
+    #[test]
+    fn truncated_pictures_are_refused(which in 0_usize..2, keep in any::<prop::sample::Index>()) {
+        let good = &pictures()[which];
+        let mut out = vec![0; SHAPE.pixels()];
+        prop_assert!(picture::square(good, SHAPE, &mut out).is_ok());
+        let keep = keep.index(good.len());
+        prop_assert!(picture::square(&good[..keep], SHAPE, &mut out).is_err(), "{keep} of {}", good.len());
+    }
+
+    #[test]
+    fn damaged_pictures_are_answered(
+        which in 0_usize..2,
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = pictures()[which].clone();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        answers_are_sound(&bytes);
+    }
+
+    #[test]
+    fn declared_dimensions_are_held_against_the_bytes(width in any::<u32>(), height in any::<u32>(), jpeg: bool) {
+        let [mut png, mut jpg] = pictures();
+        let bytes = if jpeg {
+            // The frame header (SOF0) holds height and width, 16 bits each.
+            let at = jpg.windows(2).position(|mark| mark == [0xff, 0xc0]).unwrap();
+            jpg[at + 5..at + 7].copy_from_slice(&(height as u16).to_be_bytes());
+            jpg[at + 7..at + 9].copy_from_slice(&(width as u16).to_be_bytes());
+            jpg
+        } else {
+            png[16..20].copy_from_slice(&width.to_be_bytes());
+            png[20..24].copy_from_slice(&height.to_be_bytes());
+            let mut crc = flate2::Crc::new();
+            crc.update(&png[12..29]);
+            png[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+            png
+        };
+        let declared = if jpeg { u64::from(width as u16) * u64::from(height as u16) } else { u64::from(width) * u64::from(height) };
+        let mut out = vec![0; SHAPE.pixels()];
+        if picture::square(&bytes, SHAPE, &mut out).is_ok() {
+            prop_assert!(declared * 3 <= 2048 * bytes.len() as u64, "{declared} pixels of {} bytes", bytes.len());
         }
     }
 }

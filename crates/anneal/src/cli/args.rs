@@ -24,12 +24,17 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Write a run's weights as safetensors, which PyTorch opens
     Export(ExportArgs),
+    /// Write a page with the figures of a run, or of several beside each other
+    Report(ReportArgs),
     /// Find a learning rate: a sweep of rising rates on a copy of the model
     FindLr(FindLrArgs),
     /// Show what the rate will be, without training
     Schedule(ScheduleArgs),
     /// List what there is
     List(ListArgs),
+    /// Fetch a data set, or check one that is there
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Print a commented starter config
     New,
 }
@@ -131,6 +136,20 @@ pub struct ExportArgs {
     pub json: bool,
 }
 
+/// `anneal report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// Run folders; several are compared
+    #[arg(required = true, value_name = "RUN_DIR")]
+    pub run_dirs: Vec<PathBuf>,
+    /// The page; default report.html in the run folder, or in the current one for several
+    #[arg(long, value_name = "FILE.html")]
+    pub out: Option<PathBuf>,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `anneal find-lr`.
 #[derive(Debug, Clone, Args)]
 pub struct FindLrArgs {
@@ -198,10 +217,54 @@ pub struct ListArgs {
     /// What to list
     #[arg(value_enum)]
     pub what: Listed,
+    /// For `models`: this one alone, with the table of its layers
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// For `models`: count for the images and classes of this data set
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
     /// For `parameters`: whose model and groups
     #[command(flatten)]
     pub config: ConfigArgs,
     /// As a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `anneal data`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DataCommand {
+    /// Download a data set, check it, and put it into place
+    Fetch(FetchArgs),
+    /// Hold every file of a data set against all that is known about it
+    Verify(VerifyArgs),
+}
+
+/// `anneal data fetch`.
+#[derive(Debug, Clone, Args)]
+pub struct FetchArgs {
+    /// A name from `anneal list datasets`
+    pub name: String,
+    /// The data folder that gets it; default: ANNEAL_DATA_DIR, then the cache folder
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// From here alone: the address of a folder that has the files
+    #[arg(long, value_name = "BASE")]
+    pub url: Option<String>,
+    /// No progress and no summary
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// `anneal data verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// A name from `anneal list datasets`, or folder:PATH
+    pub name: String,
+    /// Where it is looked for first
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// As a JSON object
     #[arg(long)]
     pub json: bool,
 }

@@ -3,8 +3,12 @@
 use std::fmt::Write;
 
 use lr_core::Registry;
-use optim_adaptive::OptimizerConfig;
+use optim_adaptive::{ConfigError, OptimizerConfig};
 use serde_json::{Map, Value, json};
+use vision::{
+    ImageShape,
+    models::{ModelInfo, ModelOptions},
+};
 
 use super::{
     Ended,
@@ -17,6 +21,7 @@ use crate::{config::Config, device, error::Error, experiment::Assembly};
 pub(super) fn list(args: &ListArgs) -> Result<Ended, Error> {
     let rows = match args.what {
         Listed::Parameters => parameters(&configured(&args.config, None)?)?,
+        Listed::Models => return models(args),
         what => rows(what),
     };
     let text = if args.json { format!("{}\n", Value::Array(rows)) } else { table(&rows) };
@@ -41,11 +46,6 @@ fn rows(what: Listed) -> Vec<Value> {
         Listed::Optimizers => {
             OptimizerConfig::known().map(|(name, summary)| json!({ "name": name, "summary": summary })).collect()
         }
-        Listed::Models => vision::models::known()
-            .map(|info| {
-                json!({ "name": info.name, "summary": info.summary, "source": info.source, "fields": info.options })
-            })
-            .collect(),
         Listed::Datasets => vision::known()
             .map(|info| {
                 json!({
@@ -57,9 +57,14 @@ fn rows(what: Listed) -> Vec<Value> {
                     "origin": info.origin,
                 })
             })
+            .chain([json!({
+                "name": "folder",
+                "summary": "images of your own by class: train/CLASS/*.png or *.jpg in the folder that `path` names",
+                "fields": ["path", "image_size", "grey", "test", "split_seed"],
+            })])
             .collect(),
-        // Listed with their config, by `parameters`.
-        Listed::Parameters => Vec::new(),
+        // Listed with their config, by `parameters`, and with their layers, by `models`.
+        Listed::Parameters | Listed::Models => Vec::new(),
         Listed::Devices => device::KINDS
             .iter()
             .map(|kind| {
@@ -72,6 +77,58 @@ fn rows(what: Listed) -> Vec<Value> {
             })
             .collect(),
     }
+}
+
+/// The images and classes that models are counted for, unless `--dataset` says otherwise.
+const USUAL: [(&str, ImageShape); 2] = [("mnist", ImageShape::new(1, 28, 28)), ("cifar10", ImageShape::new(3, 32, 32))];
+
+/// The models: what each is, how many parameters it has, and the table of its layers.
+fn models(args: &ListArgs) -> Result<Ended, Error> {
+    let known: Vec<&ModelInfo> = match &args.model {
+        None => vision::models::known().collect(),
+        Some(name) => {
+            let found = vision::models::known().find(|info| info.name == *name);
+            let names = vision::models::known().map(|info| info.name);
+            vec![found.ok_or_else(|| ConfigError::unknown_name("--model", "model", name, names))?]
+        }
+    };
+    let chosen = match &args.dataset {
+        None => None,
+        Some(name) => {
+            let info = vision::info(name)?;
+            Some((info.name, info.shape, info.classes.len()))
+        }
+    };
+    let (mut rows, mut text) = (Vec::new(), String::new());
+    for info in known {
+        // The fully connected ones are made for MNIST, the residual ones for CIFAR.
+        let usual = USUAL[usize::from(info.name.starts_with("resnet"))];
+        let (dataset, shape, classes) = chosen.unwrap_or((usual.0, usual.1, 10));
+        let layers = vision::models::layers(info.name, &ModelOptions::default(), shape, classes)?;
+        let parameters = vision::models::total_parameters(&layers);
+        let _ = writeln!(text, "{}  {}", info.name, info.summary);
+        let _ = writeln!(text, "  source: {} · fields: {}", info.source, info.options.join(", "));
+        let _ = writeln!(text, "  {parameters} parameters for {dataset} ({shape}, {classes} classes)");
+        for layer in &layers {
+            let _ = writeln!(text, "    {layer}");
+        }
+        rows.push(json!({
+            "name": info.name,
+            "summary": info.summary,
+            "source": info.source,
+            "fields": info.options,
+            "dataset": dataset,
+            "parameters": parameters,
+            "layers": layers.iter().map(|layer| json!({
+                "name": layer.name,
+                "kind": layer.kind,
+                "output": layer.output,
+                "parameters": layer.parameters,
+            })).collect::<Vec<_>>(),
+        }));
+    }
+    print(&if args.json { format!("{}\n", Value::Array(rows)) } else { text })?;
+    Ok(Ended::Well)
 }
 
 /// Each parameter of the configured model: its path, shape, group and what the group changes.

@@ -1,11 +1,13 @@
 //! The command line: arguments into typed options, options into the library's calls, results onto the terminal.
 
 mod args;
+mod data;
 mod export;
 mod find_lr;
 mod interrupt;
 mod list;
 mod metrics_file;
+mod report;
 mod schedule;
 mod train;
 
@@ -34,9 +36,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Resume(args) => train::resume(&args),
         Command::Evaluate(args) => train::evaluate(&args),
         Command::Export(args) => export::export(&args),
+        Command::Report(args) => report::report(&args),
         Command::FindLr(args) => find_lr::find_lr(&args),
         Command::Schedule(args) => schedule::schedule(&args),
         Command::List(args) => list::list(&args),
+        Command::Data(command) => data::data(&command),
         Command::New => print(config::DEFAULT).map(|()| Ended::Well),
     };
     match ended {

@@ -105,7 +105,7 @@ fn base_lrs(config: &Config) -> Vec<f64> {
 
 /// The length of the run that a whole config describes.
 fn of_run(config: &Config) -> Result<PreviewLength, Error> {
-    let dataset = vision::load(&config.data.dataset, config.data.data_dir.as_deref())?;
+    let dataset = config.data.load()?;
     let horizon = horizon(config, dataset.train.len());
     Ok(PreviewLength {
         steps: horizon.total_ticks(lr_core::Interval::Step),

@@ -2,8 +2,8 @@
 //!
 //! | section | holds |
 //! |---|---|
-//! | `[run]` | [`RunSection`]: name, seed, device, out_dir |
-//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers |
+//! | `[run]` | [`RunSection`]: name, seed, device, out_dir, loggers |
+//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers; for `folder` also path, image_size, grey, test, split_seed |
 //! | `[model]` | [`ModelSection`]: type, the type's own fields, pretrained |
 //! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
 //! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |
@@ -33,7 +33,7 @@ pub use finder::FinderSection;
 pub use groups::GroupsSection;
 pub use model::ModelSection;
 pub use pretrained::PretrainedSection;
-pub use run::RunSection;
+pub use run::{Logger, RunSection};
 pub use train::{EarlyStoppingSection, TrainSection};
 
 /// The sections a configuration may have.

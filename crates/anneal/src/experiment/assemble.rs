@@ -38,7 +38,7 @@ pub fn horizon(config: &Config, items: usize) -> Horizon {
 impl<'c> Assembly<'c> {
     /// Loads the data set and checks everything that can be checked without training: monitors, schedules, the model.
     pub fn new(config: &'c Config) -> Result<Self, Error> {
-        let dataset = vision::load(&config.data.dataset, config.data.data_dir.as_deref())?;
+        let dataset = config.data.load()?;
         let (train, valid) = split(dataset.train.len(), config.data.validation, config.run.seed);
         let assembly = Self {
             config,

@@ -1,53 +1,35 @@
-//! The pictures of a run, drawn from its log.
+//! The pictures of runs, drawn from their logs.
 
-use std::{
-    fs::{self, File},
-    io::{BufRead, BufReader},
-};
+use std::fs;
 
+use lr_core::{Registry, ScheduleConfig};
 use report::{Chart, Series};
-use trainer::{Phase, callbacks::LogLine};
+use toml::Value;
+use trainer::Phase;
 
+use super::{
+    Preview, PreviewLength,
+    record::{RunRecord, Sweep},
+};
 use crate::{
+    config::Config,
     error::Error,
-    run_dir::{METRICS, PLOTS, RunDir, io_error},
+    run_dir::{PLOTS, io_error},
 };
 
 /// Points of a series: x and y.
 type Points = (Vec<f64>, Vec<f64>);
 
 /// Draws `plots/loss`, `plots/accuracy` and `plots/lr` as SVG and PNG.
-pub(super) fn draw(dir: &RunDir) -> Result<(), Error> {
-    let lines = read(dir)?;
-    let folder = dir.path(PLOTS);
+pub(super) fn draw(run: &RunRecord) -> Result<(), Error> {
+    let folder = run.dir.path(PLOTS);
     fs::create_dir_all(&folder).map_err(|source| io_error(&folder, "create it", source))?;
-    for (name, chart) in [("loss", loss(&lines)), ("accuracy", accuracy(&lines)), ("lr", rate(&lines))] {
+    for (name, chart) in [("loss", loss(run)), ("accuracy", metric(run, "accuracy")), ("lr", rate(run))] {
         for extension in ["svg", "png"] {
             chart.save(&folder.join(format!("{name}.{extension}")))?;
         }
     }
     Ok(())
-}
-
-fn read(dir: &RunDir) -> Result<Vec<LogLine>, Error> {
-    let path = dir.path(METRICS);
-    let failed = |source| io_error(&path, "read it", source);
-    let file = File::open(&path).map_err(failed)?;
-    let mut lines = Vec::new();
-    for line in BufReader::new(file).lines() {
-        // The log is ours and was flushed; a line torn by a crash of an earlier process is passed over.
-        lines.extend(serde_json::from_str::<LogLine>(&line.map_err(failed)?).ok());
-    }
-    Ok(lines)
-}
-
-/// The values of one set over steps.
-fn over_steps(lines: &[LogLine], split: Phase, every: &str, value: impl Fn(&LogLine) -> Option<f64>) -> Points {
-    lines
-        .iter()
-        .filter(|line| line.split == split && line.every == every)
-        .filter_map(|line| Some((line.step as f64, value(line)?)))
-        .unzip()
 }
 
 fn add(chart: Chart, label: &str, (xs, ys): Points, faint: bool) -> Chart {
@@ -58,26 +40,125 @@ fn add(chart: Chart, label: &str, (xs, ys): Points, faint: bool) -> Chart {
     chart.series(if faint { series.faint() } else { series })
 }
 
-fn loss(lines: &[LogLine]) -> Chart {
+/// Training and validation loss.
+pub(super) fn loss(run: &RunRecord) -> Chart {
     let chart = Chart::new("loss").x("step").y("loss");
-    let chart = add(chart, "train (batch)", over_steps(lines, Phase::Train, "step", |line| line.loss), true);
-    let chart = add(chart, "train (epoch)", over_steps(lines, Phase::Train, "epoch", |line| line.loss), false);
-    add(chart, "validation", over_steps(lines, Phase::Valid, "epoch", |line| line.loss), false)
+    let chart = add(chart, "train (batch)", run.curve(Phase::Train, Some("step"), "loss"), true);
+    let chart = add(chart, "train (epoch)", run.curve(Phase::Train, Some("epoch"), "loss"), false);
+    add(chart, "validation", run.curve(Phase::Valid, None, "loss"), false)
 }
 
-fn accuracy(lines: &[LogLine]) -> Chart {
-    let of = |line: &LogLine| line.metrics.get("accuracy").copied().flatten();
-    let chart = Chart::new("accuracy").x("step").y("accuracy, %");
-    let chart = add(chart, "train (batch)", over_steps(lines, Phase::Train, "step", of), true);
-    add(chart, "validation", over_steps(lines, Phase::Valid, "epoch", of), false)
+/// A metric on training batches and on the validation set.
+pub(super) fn metric(run: &RunRecord, name: &str) -> Chart {
+    let chart = Chart::new(name).x("step").y(labelled(name));
+    let chart = add(chart, "train (batch)", run.curve(Phase::Train, Some("step"), name), true);
+    add(chart, "validation", run.curve(Phase::Valid, None, name), false)
 }
 
-fn rate(lines: &[LogLine]) -> Chart {
-    let chart = Chart::new("learning rate").x("step").y("learning rate");
-    let chart = add(chart, "learning rate", over_steps(lines, Phase::Train, "step", |line| Some(line.lr)), false);
-    let (xs, ys) = over_steps(lines, Phase::Train, "step", |line| line.momentum);
-    if xs.is_empty() {
+fn labelled(metric: &str) -> String {
+    if metric == "accuracy" { "accuracy, %".to_owned() } else { metric.to_owned() }
+}
+
+/// The rate, and the momentum where the schedule sets it; what was planned behind them where the run ended before it.
+pub(super) fn rate(run: &RunRecord) -> Chart {
+    let steps = |value: &dyn Fn(&trainer::callbacks::LogLine) -> Option<f64>| -> Points {
+        let lines = run.log.iter().filter(|line| line.split == Phase::Train && line.every == "step");
+        lines.filter_map(|line| Some((line.step as f64, value(line)?))).unzip()
+    };
+    let mut chart = Chart::new("learning rate").x("step").y("learning rate");
+    let planned = Planned::of(run);
+    if let Some(planned) = planned.as_ref().filter(|planned| planned.steps > run.steps()) {
+        chart = chart.series(Series::steps("planned", &planned.curve.0, &planned.curve.1).faint());
+    }
+    let mut chart = add(chart, "learning rate", steps(&|line| Some(line.lr)), false);
+    for (step, label) in planned.into_iter().flat_map(|planned| planned.phases) {
+        chart = chart.mark_x(step, label);
+    }
+    let momentum = steps(&|line| line.momentum);
+    if momentum.0.is_empty() {
         return chart;
     }
-    chart.right("momentum").series(Series::line("momentum", xs, ys).on_right())
+    chart.right("momentum").series(Series::line("momentum", momentum.0, momentum.1).on_right())
+}
+
+/// The schedule of a run over its whole planned length.
+struct Planned {
+    steps: u64,
+    curve: Points,
+    phases: Vec<(f64, String)>,
+}
+
+impl Planned {
+    /// `None` where it cannot be known: no epoch has been finished, or the schedule reacts to what is measured.
+    fn of(run: &RunRecord) -> Option<Self> {
+        let config = Config::from_table(&run.config.1, &Registry::standard()).ok()?;
+        let whole = |name| run.setting("train", name).and_then(Value::as_integer).and_then(|n| u64::try_from(n).ok());
+        let steps_per_epoch = run.steps_per_epoch()?;
+        let steps = whole("steps").or_else(|| Some(whole("epochs")? * steps_per_epoch))?;
+        let length = PreviewLength { steps: Some(steps), epochs: None, steps_per_epoch: Some(steps_per_epoch) };
+        let schedule: &ScheduleConfig = &config.schedule;
+        let preview = Preview::new("planned", schedule, "schedule", vec![config.optimizer.lr()], length, None).ok()?;
+        let scale = if schedule.interval() == lr_core::Interval::Epoch { steps_per_epoch } else { 1 };
+        // The log counts the step that a tick is in force at from 1.
+        let at = |tick: u64| (tick * scale + 1) as f64;
+        let curve = preview.rows.iter().filter_map(|row| Some((at(row.tick), *row.lr.first()?))).unzip();
+        let phases =
+            preview.phases.iter().filter(|phase| phase.tick > 0).map(|phase| (at(phase.tick), phase.label.clone()));
+        Some(Self { steps, curve, phases: phases.collect() })
+    }
+}
+
+/// The sweep of a learning-rate finder.
+pub(super) fn finder(sweep: &Sweep) -> Chart {
+    let values = |losses: &[Option<f64>]| -> Vec<f64> { losses.iter().map(|loss| loss.unwrap_or(f64::NAN)).collect() };
+    let (losses, smoothed) = (values(&sweep.losses), values(&sweep.smoothed));
+    let mut chart = Chart::new("learning-rate finder").x("learning rate").y("loss").x_log();
+    if sweep.losses != sweep.smoothed {
+        chart = chart.series(Series::line("loss", &sweep.lrs, losses).faint());
+    }
+    chart = chart.series(Series::line("smoothed loss", &sweep.lrs, &smoothed));
+    // The blow-up at the end would flatten everything before it.
+    let before_the_end = smoothed[..smoothed.len().saturating_sub(1)].iter().copied().filter(|loss| loss.is_finite());
+    let (low, high) =
+        before_the_end.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), loss| (l.min(loss), h.max(loss)));
+    if low < high {
+        let margin = 0.08 * (high - low);
+        chart = chart.y_limits(low - margin, high + margin);
+    }
+    match &sweep.suggestion {
+        Some(suggestion) => chart.mark_x(suggestion.lr, format!("{} {:.2e}", suggestion.rule, suggestion.lr)),
+        None => chart,
+    }
+}
+
+/// One curve per run.
+pub(super) fn overlay(title: &str, y: &str, curves: Vec<(String, Points)>) -> Option<Chart> {
+    if curves.iter().all(|(_, (xs, _))| xs.is_empty()) {
+        return None;
+    }
+    let chart = Chart::new(title).x("step").y(y);
+    Some(curves.into_iter().fold(chart, |chart, (label, points)| add(chart, &label, points, false)))
+}
+
+/// What several runs are compared by: validation loss and metrics, training loss, rate.
+pub(super) fn overlays(runs: &[(String, RunRecord)]) -> Vec<Chart> {
+    let each = |points: &dyn Fn(&RunRecord) -> Points| -> Vec<(String, Points)> {
+        runs.iter().map(|(label, run)| (label.clone(), points(run))).collect()
+    };
+    let mut charts = vec![overlay("validation loss", "loss", each(&|run| run.curve(Phase::Valid, None, "loss")))];
+    let mut names: Vec<String> = runs.iter().flat_map(|(_, run)| run.metrics()).collect();
+    names.sort();
+    names.dedup();
+    for name in names {
+        let title = format!("validation {name}");
+        charts.push(overlay(&title, &labelled(&name), each(&|run| run.curve(Phase::Valid, None, &name))));
+    }
+    let training = each(&|run| run.curve(Phase::Train, Some("epoch"), "loss"));
+    charts.push(overlay("training loss (mean of each epoch)", "loss", training));
+    let rates = each(&|run| {
+        let lines = run.log.iter().filter(|line| line.split == Phase::Train && line.every == "step");
+        lines.map(|line| (line.step as f64, line.lr)).unzip()
+    });
+    charts.push(overlay("learning rate", "learning rate", rates));
+    charts.into_iter().flatten().collect()
 }

@@ -8,15 +8,15 @@ use std::{
 use burn::train::metric::AccuracyMetric;
 use trainer::{
     Callback, CallbackError, FitReport, RunInfo, StopReason, Trainer,
-    callbacks::{JsonLines, Progress},
-    checkpoint,
+    callbacks::Progress,
+    checkpoint::{self, Checkpoint, CheckpointError},
 };
 
-use super::{Assembly, plots, summary::Summary, weights};
+use super::{Assembly, environment::Environment, loggers, page, summary::Summary, weights};
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{CHECKPOINTS, CONFIG, Existing, METRICS, RunDir, SUMMARY},
+    run_dir::{CHECKPOINTS, CONFIG, Existing, RunDir, RunDirError, SUMMARY},
 };
 
 /// How a run is started.
@@ -47,23 +47,25 @@ pub struct Outcome {
 pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> {
     let config = &config.pinned().map_err(Error::Pretrained)?;
     let assembly = Assembly::new(config)?;
-    let model = if options.existing == Existing::Resume { assembly.model()? } else { assembly.initial_model()? };
     let (optimizer, rates) = (assembly.optimizer(), assembly.rates()?);
     let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
 
+    let existing = options.existing;
     let dir = match &options.out {
-        Some(path) => RunDir::at(path, options.existing)?,
-        None => RunDir::numbered(&config.run.out_dir, &config.run.name, options.existing)?,
+        Some(path) => RunDir::at(path, existing),
+        None => RunDir::numbered(&config.run.out_dir, &config.run.name, existing),
     };
-    let resumed = if options.existing == Existing::Resume {
-        let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
-        for passed_over in &found.passed_over {
-            tracing::warn!("passed over a checkpoint: {passed_over}");
+    let dir = match dir {
+        // Killed before it had written anything, or never started: going on means starting.
+        Err(RunDirError::NoRun(path)) => {
+            tracing::warn!("{}: holds no run yet; starting it", path.display());
+            RunDir::at(&path, Existing::Refuse)?
         }
-        Some(found.checkpoint)
-    } else {
-        None
+        other => other?,
     };
+    let resumed = if existing == Existing::Resume { newest(&dir)? } else { None };
+    // A checkpoint has the parameters; pretrained weights are read where a run begins.
+    let model = if resumed.is_some() { assembly.model()? } else { assembly.initial_model()? };
     let mut trainer = Trainer::new(assembly.train_config(Some(&dir)))
         .metric(AccuracyMetric::new())
         .interrupt(Arc::clone(&options.interrupt));
@@ -73,15 +75,23 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     if !options.quiet {
         trainer = trainer.callback(Progress::new());
     }
+    let text = resolved(config);
     trainer = trainer
-        .callback(ResolvedConfig { dir: dir.clone(), text: resolved(config) })
-        .callback(JsonLines::new(&dir.path(METRICS)));
+        .callback(ResolvedConfig { dir: dir.clone(), text: text.clone() })
+        .callback(Environment { dir: dir.clone(), device: config.run.device.to_string() })
+        .callback(loggers::of(config, &dir, &text));
     if let Some(checkpoint) = resumed {
         trainer = trainer.resume(checkpoint);
     }
 
     let valid = valid.as_ref().map(|loader| loader as &dyn trainer::data::Source<_>);
-    let fitted = trainer.fit(model, optimizer, rates, &train, valid)?;
+    let fitted = match trainer.fit(model, optimizer, rates, &train, valid) {
+        Ok(fitted) => fitted,
+        Err(error) => {
+            page::write_what_there_is(&dir);
+            return Err(error.into());
+        }
+    };
     let test = match fitted.report.stopped {
         StopReason::Interrupted => None,
         _ => Some(trainer::evaluate(fitted.eval_model(), &assembly.test_loader()?, AccuracyMetric::new())?),
@@ -89,8 +99,26 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let summary = Summary::new(config, &assembly, &fitted.report, test);
     dir.write(SUMMARY, &summary.to_json())?;
     weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
-    plots::draw(&dir)?;
+    page::write(&dir)?;
     Ok(Outcome { dir, summary, report: fitted.report })
+}
+
+/// The checkpoint to go on from; `None` where the run has not written one yet and has to start over. Checkpoints that
+/// are all damaged are an error: starting over would remove them.
+fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
+    match checkpoint::newest(&dir.path(CHECKPOINTS)) {
+        Ok(found) => {
+            for passed_over in &found.passed_over {
+                tracing::warn!("passed over a checkpoint: {passed_over}");
+            }
+            Ok(Some(found.checkpoint))
+        }
+        Err(CheckpointError::None { directory, skipped }) if skipped.is_empty() => {
+            tracing::warn!("{}: no checkpoint yet; the run starts from its beginning", directory.display());
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The mean loss and accuracy of a run's newest checkpoint on the test set.

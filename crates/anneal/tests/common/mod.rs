@@ -63,3 +63,43 @@ pub fn root() -> PathBuf {
 /// A run that takes a fraction of a second.
 pub const SMALL: &str = "[run]\nname = 'small'\n[optimizer]\ntype = 'adam'\nlr = 1e-3\n[model]\ntype = 'mlp'\nhidden = [16]\n\
     [schedule]\ntype = 'step'\nstep_size = 1\ngamma = 0.5\n[train]\nepochs = 3\n";
+
+/// A seed for what a test draws: `ANNEAL_SEED`, or another one each time.
+pub fn seed() -> u64 {
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_nanos() as u64;
+    std::env::var("ANNEAL_SEED").map_or_else(|_| now(), |seed| seed.parse().expect("a seed"))
+}
+
+/// Compares the newest checkpoints below two folders, file by file, bit by bit. Only `times.json` may differ, and what
+/// the manifest says of it.
+pub fn same_checkpoint(one: &Path, other: &Path, context: &str) {
+    let newest = |folder: &Path| anneal::trainer::checkpoint::newest(folder).expect("a checkpoint").checkpoint;
+    let (one, other) = (newest(one), newest(other));
+    let names = |checkpoint: &Path| {
+        let entries = std::fs::read_dir(checkpoint).expect("a folder");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        // The manifest last: what differs in it differs in a file first.
+        names.sort_by_key(|name| (name == "manifest.json", name.clone()));
+        names
+    };
+    assert_eq!(one.path().file_name(), other.path().file_name(), "{context}");
+    assert_eq!(names(one.path()), names(other.path()), "{context}");
+    for name in names(one.path()) {
+        let read = |checkpoint: &Path| std::fs::read(checkpoint.join(&name)).expect("a file");
+        let (one, other) = (read(one.path()), read(other.path()));
+        match name.as_str() {
+            "times.json" => {}
+            "manifest.json" => assert_eq!(untimed(&one), untimed(&other), "{context}"),
+            _ => assert!(one == other, "{context}: {name} differs"),
+        }
+    }
+}
+
+fn untimed(manifest: &[u8]) -> serde_json::Value {
+    let mut manifest: serde_json::Value = serde_json::from_slice(manifest).expect("JSON");
+    manifest["sha256"].take();
+    let files = manifest["files"].as_array_mut().expect("files");
+    files.retain(|file| file["name"] != "times.json");
+    manifest
+}

@@ -1,7 +1,7 @@
 //! The log of a run: one JSON object per logged step and per epoch.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
@@ -9,12 +9,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Callback, CallbackError, EpochEvent, FitReport, Flow, Phase, RunInfo, StepEvent};
+use super::position::{Position, Validation, of_split};
+use crate::{
+    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, Phase, RunInfo, StepEvent, ValidationEvent,
+};
 
 /// One line of `metrics.jsonl`.
 ///
 /// A logged step gives one line (`split = "train"`, `every = "step"`), an epoch one per set that was measured
-/// (`every = "epoch"`). JSON holds no NaN and no infinity: such a value is `null`.
+/// (`every = "epoch"`), a validation in the middle of an epoch one (`split = "valid"`, `every = "step"`). JSON holds no NaN and no infinity: such a value is `null`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
     /// Optimizer steps done, from 1; the rate is the one this step used.
@@ -34,54 +37,85 @@ pub struct LogLine {
     /// Further metrics, by name.
     #[serde(flatten)]
     pub metrics: BTreeMap<String, Option<f64>>,
-    /// Seconds: of a step, since the run (or its resumption) began; of an epoch, how long it took.
+    /// Seconds: of a step, since the run (or its resumption) began; of an epoch or a validation, how long it took.
     pub seconds: f64,
 }
 
 /// Writes the log of a run.
 ///
-/// Lines are flushed at the end of each epoch. Resuming drops the lines after the checkpoint's step, so that the log
-/// of a resumed run holds each step once.
+/// Lines are flushed at the end of each epoch, before each checkpoint, and at the latest a second late. Resuming drops
+/// the lines after the checkpoint's step, and so does a run that goes back to an earlier state: the log of a run that
+/// was interrupted holds each step once.
 pub struct JsonLines {
     path: PathBuf,
     out: Option<BufWriter<File>>,
+    position: Position,
+    resumed_at: u64,
+    /// What the kept lines say of the step resumed at: an epoch that ended there is told again.
+    told: BTreeSet<(Phase, String)>,
 }
 
 impl JsonLines {
     /// A log in this file. Nothing is touched before the run starts: then a fresh run empties the file, and a resumed
     /// one goes on with it.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), out: None }
+        Self { path: path.to_owned(), out: None, position: Position::new(0), resumed_at: 0, told: BTreeSet::new() }
     }
 
     /// The lines up to `step` of an existing log; a line torn by a crash is none.
-    fn kept(path: &Path, step: u64) -> std::io::Result<Vec<String>> {
+    fn kept(path: &Path, step: u64) -> std::io::Result<Vec<(String, LogLine)>> {
         let file = match File::open(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
         };
-        let lines = BufReader::new(file).lines().collect::<Result<Vec<_>, _>>()?;
-        let is_kept = |line: &String| serde_json::from_str::<LogLine>(line).is_ok_and(|line| line.step <= step);
-        Ok(lines.into_iter().filter(is_kept).collect())
+        let mut kept = Vec::new();
+        for text in BufReader::new(file).lines() {
+            let text = text?;
+            if let Ok(line) = serde_json::from_str::<LogLine>(&text)
+                && line.step <= step
+            {
+                kept.push((text, line));
+            }
+        }
+        Ok(kept)
     }
 
-    /// Opens the file with the lines that are kept, whole or not at all.
-    fn open(path: &Path, step: u64) -> std::io::Result<BufWriter<File>> {
-        let kept = if step > 0 { Self::kept(path, step)? } else { Vec::new() };
-        let unfinished = path.with_extension("jsonl.tmp");
+    /// Opens the file with the lines up to `step`, whole or not at all.
+    fn open(&mut self, step: u64) -> std::io::Result<()> {
+        let kept = if step > 0 { Self::kept(&self.path, step)? } else { Vec::new() };
+        let unfinished = self.path.with_extension("jsonl.tmp");
         let mut out = BufWriter::new(File::create(&unfinished)?);
-        for line in kept {
-            writeln!(out, "{line}")?;
+        self.resumed_at = step;
+        self.told.clear();
+        for (text, line) in kept {
+            writeln!(out, "{text}")?;
+            if line.step == step {
+                self.told.insert((line.split, line.every));
+            }
         }
         out.flush()?;
-        fs::rename(&unfinished, path)?;
-        Ok(out)
+        fs::rename(&unfinished, &self.path)?;
+        self.out = Some(out);
+        Ok(())
     }
 
     fn write(&mut self, line: &LogLine) -> Result<(), CallbackError> {
+        if line.step == self.resumed_at && self.told.contains(&(line.split, line.every.clone())) {
+            return Ok(());
+        }
         let text = serde_json::to_string(line).map_err(|error| self.failed(error))?;
         let Some(out) = &mut self.out else { return Ok(()) };
         writeln!(out, "{text}").map_err(|error| self.failed(error))
+    }
+
+    fn settle(&mut self) -> Result<(), CallbackError> {
+        let Some(Validation { step, epoch, lr, momentum, values, seconds }) = self.position.settled() else {
+            return Ok(());
+        };
+        let mut metrics = finite(values);
+        let loss = metrics.remove("loss").flatten();
+        let (split, every) = (Phase::Valid, "step".to_owned());
+        self.write(&LogLine { step, epoch, split, every, lr, momentum, loss, metrics, seconds })
     }
 
     fn flush(&mut self) -> Result<(), CallbackError> {
@@ -90,12 +124,12 @@ impl JsonLines {
     }
 
     fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CallbackError {
-        CallbackError { callback: format!("log {}", self.path.display()), source: error.into() }
+        CallbackError::new(format!("log {}", self.path.display()), error)
     }
 }
 
-fn finite(value: f64) -> Option<f64> {
-    value.is_finite().then_some(value)
+fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
+    values.into_iter().map(|(name, value)| (name, Some(value).filter(|value| value.is_finite()))).collect()
 }
 
 impl Callback for JsonLines {
@@ -104,11 +138,16 @@ impl Callback for JsonLines {
     }
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
-        self.out = Some(Self::open(&self.path, run.steps_done).map_err(|error| self.failed(error))?);
-        Ok(())
+        self.position = Position::new(run.steps_done);
+        self.open(run.steps_done).map_err(|error| self.failed(error))
     }
 
     fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
+        self.settle()?;
+        if self.position.step(event) {
+            self.flush()?;
+            self.open(event.step - 1).map_err(|error| self.failed(error))?;
+        }
         if event.logged || event.skipped {
             self.write(&LogLine {
                 step: event.step,
@@ -117,22 +156,29 @@ impl Callback for JsonLines {
                 every: "step".to_owned(),
                 lr: event.lr,
                 momentum: event.momentum,
-                loss: event.loss.and_then(finite),
-                metrics: event.metrics.iter().map(|(name, value)| (name.clone(), finite(*value))).collect(),
+                loss: event.loss.filter(|loss| loss.is_finite()),
+                metrics: finite(event.metrics.clone()),
                 seconds: event.seconds,
             })?;
+            if self.position.is_stale() {
+                self.flush()?;
+            }
         }
         Ok(Flow::Continue)
     }
 
+    fn on_validation(&mut self, event: &ValidationEvent<'_>) -> Result<Flow, CallbackError> {
+        self.settle()?;
+        self.position.validation(event);
+        Ok(Flow::Continue)
+    }
+
     fn on_epoch(&mut self, event: &EpochEvent<'_>) -> Result<Flow, CallbackError> {
+        self.position.epoch(event);
+        self.settle()?;
         let summary = event.summary;
         for (split, prefix) in [(Phase::Train, "train."), (Phase::Valid, "valid.")] {
-            let mut metrics: BTreeMap<String, Option<f64>> = summary
-                .values
-                .iter()
-                .filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), finite(*value))))
-                .collect();
+            let mut metrics = finite(of_split(&summary.values, prefix));
             if metrics.is_empty() {
                 continue;
             }
@@ -152,7 +198,13 @@ impl Callback for JsonLines {
         Ok(Flow::Continue)
     }
 
+    fn on_checkpoint(&mut self, _event: &CheckpointEvent<'_>) -> Result<(), CallbackError> {
+        self.settle()?;
+        self.flush()
+    }
+
     fn on_end(&mut self, _report: &FitReport) -> Result<(), CallbackError> {
+        self.settle()?;
         self.flush()
     }
 }

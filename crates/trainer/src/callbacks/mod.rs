@@ -1,7 +1,17 @@
-//! Listeners that come with the trainer: progress on the terminal, and the log of a run as JSON lines.
+//! Listeners that come with the trainer: progress on the terminal; logs of a run as JSON lines, as a CSV table and for
+//! TensorBoard; and [`Background`], which takes the writing off the training thread.
 
+mod background;
+mod csv;
 mod jsonl;
+mod position;
 mod progress;
+mod tensorboard;
+mod together;
 
+pub use background::Background;
+pub use csv::Csv;
 pub use jsonl::{JsonLines, LogLine};
 pub use progress::Progress;
+pub use tensorboard::TensorBoard;
+pub use together::Together;

@@ -140,8 +140,11 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
+/// Step and version of a checkpoint.
+type Version = (u64, &'static str);
+
 /// What is in the directory when the faulty write begins, and what is written.
-const SCENES: [(&str, &[(u64, &str)], (u64, &str)); 4] = [
+const SCENES: [(&str, &[Version], Version); 4] = [
     ("the first of a run", &[], (10, "new")),
     ("after another", &[(5, "old")], (10, "new")),
     ("in place of one of the same step", &[(5, "older"), (10, "old")], (10, "new")),

@@ -114,19 +114,18 @@ mod tests {
 
     #[test]
     fn the_best_are_the_best_so_far_and_of_equals_the_oldest() {
-        let best = |mode, k| KeepBest { monitor: String::new(), mode, k };
-        // (rule, values in order, which of them are admitted, what is kept at the end)
-        let cases: [(KeepBest, &[f64], &[bool], &[f64]); 4] = [
-            (best(Mode::Min, 1), &[3.0, 2.0, 2.0, 2.5, 1.0], &[true, true, false, false, true], &[1.0]),
-            (best(Mode::Min, 2), &[3.0, 2.0, 2.0, 2.0, 1.0], &[true, true, true, false, true], &[1.0, 2.0]),
-            (best(Mode::Max, 2), &[1.0, 3.0, 2.0, 0.0], &[true, true, true, false], &[3.0, 2.0]),
-            (best(Mode::Max, 0), &[f64::NAN, f64::INFINITY, 1.0], &[false, false, true], &[1.0]),
-        ];
-        for (rule, values, admitted, kept) in cases {
+        // In order, with whether each is admitted, and what is kept at the end.
+        let check = |mode, k, values: &[(f64, bool)], kept: &[f64]| {
+            let rule = KeepBest { monitor: String::new(), mode, k };
             let mut best = Vec::new();
-            let found: Vec<bool> = values.iter().map(|value| rule.admits(&mut best, *value)).collect();
-            assert_eq!(found, admitted, "{rule:?}");
+            for (value, admitted) in values {
+                assert_eq!(rule.admits(&mut best, *value), *admitted, "{rule:?}: {value}");
+            }
             assert_eq!(best, kept, "{rule:?}");
-        }
+        };
+        check(Mode::Min, 1, &[(3.0, true), (2.0, true), (2.0, false), (2.5, false), (1.0, true)], &[1.0]);
+        check(Mode::Min, 2, &[(3.0, true), (2.0, true), (2.0, true), (2.0, false), (1.0, true)], &[1.0, 2.0]);
+        check(Mode::Max, 2, &[(1.0, true), (3.0, true), (2.0, true), (0.0, false)], &[3.0, 2.0]);
+        check(Mode::Max, 0, &[(f64::NAN, false), (f64::INFINITY, false), (1.0, true)], &[1.0]);
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn write(
         return Err(io(&path, "move it into place")(source));
     }
     files.sync_dir(directory).map_err(io(directory, "flush it to disk"))?;
+    tracing::debug!("checkpoint of step {step} written");
     if is_replaced {
         remove(files, &displaced)?;
     }

@@ -37,6 +37,8 @@ impl Writer {
     /// That of this write, where it is done at once, or of the one before; none where the policy is to go on.
     pub(crate) fn save(&mut self, snapshot: Snapshot) -> Result<(), CheckpointError> {
         self.finish()?;
+        // From here on the checkpoint before this one is on the medium. The kill campaign reads these lines.
+        tracing::debug!("checkpoint of step {} begun", snapshot.step);
         if !self.policy.background {
             let written = write(&*self.files, &self.policy, snapshot);
             return self.conclude(written);
@@ -79,10 +81,7 @@ impl Writer {
 
     fn conclude(&self, written: Written) -> Result<(), CheckpointError> {
         match written {
-            Ok(path) => {
-                tracing::debug!("checkpoint {}", path.display());
-                Ok(())
-            }
+            Ok(_) => Ok(()),
             Err(error) if self.policy.on_error == OnWriteError::Continue => {
                 tracing::warn!("a checkpoint was not written, the run goes on: {error}");
                 Ok(())

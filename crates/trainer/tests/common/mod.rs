@@ -5,7 +5,7 @@
 
 use burn::{
     module::Module,
-    nn::{Dropout, DropoutConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
+    nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
     tensor::{Device, Int, Tensor, TensorData, activation::relu},
     train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep},
 };
@@ -33,6 +33,7 @@ pub struct Points {
 #[derive(Module, Debug)]
 pub struct Net {
     first: Linear,
+    norm: Option<BatchNorm>,
     dropout: Dropout,
     second: Linear,
 }
@@ -42,6 +43,7 @@ impl Net {
         device.seed(7);
         trainer::stable_ids(Self {
             first: LinearConfig::new(WIDTH, width).init(device),
+            norm: None,
             dropout: DropoutConfig::new(0.2).init(),
             second: LinearConfig::new(width, 2).init(device),
         })
@@ -53,8 +55,19 @@ impl Net {
         self
     }
 
+    /// The same network with batch norm.
+    pub fn with_norm(mut self, device: &Device) -> Self {
+        self.norm = Some(BatchNormConfig::new(self.first.weight.dims()[1]).init(device));
+        trainer::stable_ids(self)
+    }
+
     fn forward(&self, batch: Points) -> ClassificationOutput {
-        let hidden = self.dropout.forward(relu(self.first.forward(batch.x)));
+        let hidden = self.first.forward(batch.x);
+        let hidden = match &self.norm {
+            Some(norm) => norm.forward(hidden),
+            None => hidden,
+        };
+        let hidden = self.dropout.forward(relu(hidden));
         let logits = self.second.forward(hidden);
         let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), batch.y.clone());
         let mut loss = loss.mul_scalar(batch.scale);

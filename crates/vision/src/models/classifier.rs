@@ -9,7 +9,7 @@ use burn::module::{
 use burn::tensor::{Device, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 
-use super::{Architecture, Layer, LeNet, Mlp, ModelError, ModelOptions, ResNet, loss, total_parameters};
+use super::{Architecture, Layer, LeNet, Mlp, ModelError, ModelOptions, ResNet, ResNet9, loss, total_parameters};
 use crate::batch::ImageBatch;
 use crate::image_set::ImageShape;
 
@@ -34,6 +34,7 @@ enum Network {
     Mlp(Mlp),
     LeNet(LeNet),
     ResNet(ResNet),
+    ResNet9(ResNet9),
 }
 
 /// Evaluates an expression on the model that is there.
@@ -43,6 +44,7 @@ macro_rules! with_model {
             Network::Mlp($model) => $body,
             Network::LeNet($model) => $body,
             Network::ResNet($model) => $body,
+            Network::ResNet9($model) => $body,
         }
     };
 }
@@ -55,6 +57,7 @@ macro_rules! map_model {
             Network::Mlp($model) => Network::Mlp($body),
             Network::LeNet($model) => Network::LeNet($body),
             Network::ResNet($model) => Network::ResNet($body),
+            Network::ResNet9($model) => Network::ResNet9($body),
         };
         Classifier { network, label_smoothing, layers }
     }};
@@ -82,6 +85,7 @@ impl Classifier {
             Architecture::Mlp(config) => Network::Mlp(config.init(shape, classes, device)?),
             Architecture::LeNet(config) => Network::LeNet(config.init(shape, classes, device)?),
             Architecture::ResNet(config) => Network::ResNet(config.init(shape, classes, device)?),
+            Architecture::ResNet9(config) => Network::ResNet9(config.init(shape, classes, device)?),
         };
         let layers = super::layers(name, options, shape, classes)?.into();
         Ok(Self { network, label_smoothing, layers })

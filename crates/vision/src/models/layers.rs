@@ -19,7 +19,7 @@ impl fmt::Display for Layer {
     /// `conv1  conv 5x5  8x28x28  208`, in columns.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = self.output.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
-        write!(out, "{:<24} {:<22} {shape:>12} {:>10}", self.name, self.kind, self.parameters)
+        write!(out, "{:<26} {:<20} {shape:>12} {:>10}", self.name, self.kind, self.parameters)
     }
 }
 
@@ -61,14 +61,21 @@ impl Table {
         self.push(name, "max pool 2x2".to_owned(), output, 0);
     }
 
-    pub(crate) fn average(&mut self, name: &str) {
-        self.push(name, "global average".to_owned(), vec![self.shape[0]], 0);
+    /// One number for each channel.
+    pub(crate) fn global(&mut self, name: &str, kind: &str) {
+        self.push(name, kind.to_owned(), vec![self.shape[0]], 0);
     }
 
     /// A fully connected layer over everything that flows.
     pub(crate) fn linear(&mut self, name: &str, width: usize) {
         let inputs: usize = self.shape.iter().product();
         self.push(name, "linear".to_owned(), vec![width], (inputs + 1) * width);
+    }
+
+    /// A fully connected layer without bias, times a constant.
+    pub(crate) fn scaled_linear(&mut self, name: &str, width: usize, scale: f32) {
+        let inputs: usize = self.shape.iter().product();
+        self.push(name, format!("linear, times {scale}"), vec![width], inputs * width);
     }
 
     pub(crate) fn finish(self) -> Vec<Layer> {

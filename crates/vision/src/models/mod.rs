@@ -1,4 +1,4 @@
-//! Reference models for image classification: `mlp`, `lenet`, `resnet8`, `resnet18`.
+//! Reference models for image classification: `mlp`, `lenet`, `resnet8`, `resnet9`, `resnet18`.
 //!
 //! What lives here: the networks as their papers (or the field) have them, each with a config, its initialisation
 //! and a table of its layers; [`Classifier`], which holds any of them behind one type; and the step of training and
@@ -13,6 +13,7 @@ mod lenet;
 mod loss;
 mod mlp;
 mod resnet;
+mod resnet9;
 
 use crate::image_set::ImageShape;
 use crate::nearest::{nearest, suggestion};
@@ -23,6 +24,7 @@ pub use lenet::{LeNet, LeNetConfig};
 pub use loss::classification_loss;
 pub use mlp::{Mlp, MlpConfig};
 pub use resnet::{ResNet, ResNetConfig};
+pub use resnet9::{ResNet9, ResNet9Config};
 
 /// What can be chosen about a model, beside its name.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +55,7 @@ pub struct ModelInfo {
     pub options: &'static [&'static str],
 }
 
-const MODELS: [ModelInfo; 4] = [
+const MODELS: [ModelInfo; 5] = [
     ModelInfo {
         name: "mlp",
         summary: "fully connected layers with ReLU, 256 and 128 wide unless `hidden` says otherwise",
@@ -73,6 +75,12 @@ const MODELS: [ModelInfo; 4] = [
         options: &["label_smoothing"],
     },
     ModelInfo {
+        name: "resnet9",
+        summary: "small and fast on CIFAR: four convolutions (64 to 512 channels) with two residuals, max pooling",
+        source: "D. Page, How to train your ResNet, 2018 (DAWNBench)",
+        options: &["label_smoothing"],
+    },
+    ModelInfo {
         name: "resnet18",
         summary: "residual network of two blocks in each of four stages (64 to 512 channels), 3x3 stem for small images",
         source: "He et al., Deep residual learning for image recognition, 2016, table 1, in the form used on CIFAR",
@@ -84,7 +92,7 @@ const MODELS: [ModelInfo; 4] = [
 ///
 /// ```
 /// let names: Vec<&str> = vision::models::known().map(|info| info.name).collect();
-/// assert_eq!(names, ["mlp", "lenet", "resnet8", "resnet18"]);
+/// assert_eq!(names, ["mlp", "lenet", "resnet8", "resnet9", "resnet18"]);
 /// ```
 pub fn known() -> impl Iterator<Item = &'static ModelInfo> {
     MODELS.iter()
@@ -161,6 +169,7 @@ pub fn layers(name: &str, options: &ModelOptions, shape: ImageShape, classes: us
         Architecture::Mlp(config) => config.layers(shape, classes),
         Architecture::LeNet(config) => config.layers(shape, classes),
         Architecture::ResNet(config) => config.layers(shape, classes),
+        Architecture::ResNet9(config) => config.layers(shape, classes),
     }
 }
 
@@ -169,6 +178,7 @@ pub(crate) enum Architecture {
     Mlp(MlpConfig),
     LeNet(LeNetConfig),
     ResNet(ResNetConfig),
+    ResNet9(ResNet9Config),
 }
 
 impl Architecture {
@@ -177,6 +187,7 @@ impl Architecture {
             "mlp" => Ok(Self::Mlp(MlpConfig { hidden: options.hidden.clone() })),
             "lenet" => Ok(Self::LeNet(LeNetConfig)),
             "resnet8" => Ok(Self::ResNet(ResNetConfig::resnet8())),
+            "resnet9" => Ok(Self::ResNet9(ResNet9Config)),
             "resnet18" => Ok(Self::ResNet(ResNetConfig::resnet18())),
             _ => Err(ModelError::unknown(name)),
         }

@@ -154,7 +154,7 @@ impl ResNetConfig {
                 }
             }
         }
-        table.average("average");
+        table.global("average", "global average");
         table.linear("fc", classes);
         Ok(table.finish())
     }

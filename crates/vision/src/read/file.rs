@@ -8,8 +8,8 @@ use flate2::bufread::GzDecoder;
 
 use crate::error::{DataError, FileProblem};
 
-/// The two bytes that a gzip file starts with (RFC 1952). No IDX file starts so, and a CIFAR-10 record cannot: its
-/// first byte is a label below 10.
+/// The two bytes that a gzip file starts with (RFC 1952). No IDX file starts so, and a CIFAR record cannot: its first
+/// byte is a label below 20.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The content of a file of at most `limit` bytes, unpacked where it starts as gzip does (the name does not matter).

@@ -1,7 +1,7 @@
 //! CIFAR-10, whole, and a part of it under a name of its own.
 
 use super::folder::Folder;
-use super::{DataFile, DatasetInfo, Download, class_names};
+use super::{DataFile, DatasetInfo, Download, Packing, class_names};
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::image_set::ImageSet;
@@ -12,7 +12,7 @@ const CLASSES: &[&str] = &["airplane", "automobile", "bird", "cat", "deer", "dog
 const ORIGIN: &str = "A. Krizhevsky, V. Nair, G. Hinton, CIFAR-10, 2009; no licence stated, citation asked for";
 
 const fn batch(name: &'static str, records: usize, sha256: Option<&'static str>) -> DataFile {
-    DataFile { name, bytes: (records * cifar::RECORD) as u64, sha256 }
+    DataFile { name, bytes: (records * cifar::Form::CIFAR10.record()) as u64, sha256 }
 }
 
 const BATCH_1: DataFile =
@@ -21,9 +21,12 @@ const BATCH_2: DataFile =
     batch("data_batch_2.bin", 10_000, Some("a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"));
 
 static ARCHIVE: [Download; 1] = [Download {
-    url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    file: "cifar-10-binary.tar.gz",
+    mirrors: &["https://www.cs.toronto.edu/~kriz/"],
     bytes: 170_052_171,
     md5: "c32a1d4ab5d03f1284b67883e8d87530",
+    sha256: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    packing: Packing::TarGzip { folder: "cifar-10-batches-bin" },
 }];
 
 /// The publishers give a sum of the archive, not of its files; the two known here are those of the reference data.
@@ -81,7 +84,7 @@ fn set(info: &DatasetInfo, folder: &Folder, prefix: &str) -> Result<ImageSet, Da
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for file in info.files.iter().filter(|file| file.name.starts_with(prefix)) {
         let content = folder.read(file)?;
-        cifar::records(&content.bytes, info.classes.len(), &mut pixels, &mut labels)
+        cifar::records(&content.bytes, cifar::Form::CIFAR10, &mut pixels, &mut labels)
             .map_err(|problem| problem.in_file(&content.path))?;
         content.verify(file)?;
     }

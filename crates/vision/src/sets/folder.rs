@@ -1,4 +1,4 @@
-//! The folder that holds a data set's files.
+//! The folder that holds a data set's files, and the record of their sums that a fetch leaves there.
 
 use std::path::{Path, PathBuf};
 
@@ -9,17 +9,21 @@ use crate::error::{DataError, FileProblem, LookedIn, Missing};
 use crate::read;
 use crate::sets::{DataFile, DatasetInfo};
 
-/// A folder in which every file of a data set is.
-pub(super) struct Folder(PathBuf);
+/// Beside the files: SHA-256 of the content of each, unpacked, as it was when its download had passed its own check. For
+/// files of which nobody publishes a sum.
+pub(crate) const RECORDED: &str = "contents.sha256";
+
+/// A folder in which files of a data set are.
+pub(crate) struct Folder(PathBuf);
 
 /// A file's content and where it was read from.
-pub(super) struct Content {
-    pub(super) path: PathBuf,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Content {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The file itself or, first, its `.gz`.
-fn locate(folder: &Path, file: &DataFile) -> Option<PathBuf> {
+pub(crate) fn locate(folder: &Path, file: &DataFile) -> Option<PathBuf> {
     [format!("{}.gz", file.name), file.name.to_owned()]
         .into_iter()
         .map(|name| folder.join(name))
@@ -60,9 +64,27 @@ pub(super) fn find(
     })))
 }
 
+/// The sum of a file's content that was recorded beside it.
+pub(crate) fn recorded(folder: &Path, file: &DataFile) -> Option<String> {
+    let text = std::fs::read_to_string(folder.join(RECORDED)).ok()?;
+    text.lines()
+        .find_map(|line| line.split_once("  ").filter(|(_, name)| *name == file.name))
+        .map(|(sum, _)| sum.to_owned())
+}
+
 impl Folder {
+    /// For whoever fills it.
+    #[cfg(feature = "fetch")]
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// The content of a file; at most the bytes it should have are read.
-    pub(super) fn read(&self, file: &DataFile) -> Result<Content, DataError> {
+    pub(crate) fn read(&self, file: &DataFile) -> Result<Content, DataError> {
         // Gone since it was found: then opening the plain name says so.
         let path = locate(&self.0, file).unwrap_or_else(|| self.0.join(file.name));
         let bytes = read::content(&path, file.bytes)?;
@@ -71,17 +93,23 @@ impl Folder {
 }
 
 impl Content {
-    /// Refuses content that is not this file's, where its checksum is known. To be called after the format's own
+    /// Refuses content that is not this file's, where its checksum is known or was recorded. To be called after the format's own
     /// checks, which say more precisely what is wrong.
-    pub(super) fn verify(&self, file: &DataFile) -> Result<(), DataError> {
+    pub(crate) fn verify(&self, file: &DataFile) -> Result<(), DataError> {
         let found_bytes = self.bytes.len() as u64;
         if found_bytes != file.bytes {
             let reason = "as this file of the data set has".to_owned();
             let problem = FileProblem::Length { found: found_bytes, expected: file.bytes, reason };
             return Err(problem.in_file(&self.path));
         }
-        let Some(expected) = file.sha256 else { return Ok(()) };
-        let found = hex(&Sha256::digest(&self.bytes));
+        let beside = || self.path.parent().and_then(|folder| recorded(folder, file));
+        let Some(expected) = file.sha256.map(str::to_owned).or_else(beside) else { return Ok(()) };
+        let found = self.sha256();
         if found == expected { Ok(()) } else { Err(FileProblem::Checksum { found, expected }.in_file(&self.path)) }
+    }
+
+    /// The sum of the content, in hex.
+    pub(crate) fn sha256(&self) -> String {
+        hex(&Sha256::digest(&self.bytes))
     }
 }

@@ -1,7 +1,7 @@
 //! MNIST, and Fashion-MNIST, which has its form: four IDX files.
 
 use super::folder::{Content, Folder};
-use super::{DataFile, DatasetInfo, Download, TEN_DIGITS, class_names};
+use super::{DataFile, DatasetInfo, Download, Packing, TEN_DIGITS, class_names};
 use crate::dataset::Dataset;
 use crate::error::{DataError, FileProblem};
 use crate::image_set::{ImageSet, ImageShape};
@@ -18,6 +18,28 @@ const fn files(sha256: [Option<&'static str>; 4]) -> [DataFile; 4] {
         DataFile { name: "t10k-labels-idx1-ubyte", bytes: 8 + 10_000, sha256: sha256[3] },
     ]
 }
+
+const fn packed(
+    mirrors: &'static [&'static str],
+    file: &'static str,
+    bytes: u64,
+    md5: &'static str,
+    sha256: &'static str,
+) -> Download {
+    Download { file, mirrors, bytes, md5, sha256, packing: Packing::Gzip }
+}
+
+/// The original address comes last: it often refuses.
+const MNIST_MIRRORS: &[&str] = &[
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "http://yann.lecun.com/exdb/mnist/",
+];
+
+const FASHION_MIRRORS: &[&str] = &[
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+];
 
 static MNIST_FILES: [DataFile; 4] = files([
     Some("ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
@@ -38,31 +60,39 @@ pub(super) static MNIST: DatasetInfo = DatasetInfo {
     folder: "mnist",
     files: &MNIST_FILES,
     downloads: &[
-        Download {
-            url: "https://ossci-datasets.s3.amazonaws.com/mnist/train-images-idx3-ubyte.gz",
-            bytes: 9_912_422,
-            md5: "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-        },
-        Download {
-            url: "https://ossci-datasets.s3.amazonaws.com/mnist/train-labels-idx1-ubyte.gz",
-            bytes: 28_881,
-            md5: "d53e105ee54ea40749a09fcbcd1e9432",
-        },
-        Download {
-            url: "https://ossci-datasets.s3.amazonaws.com/mnist/t10k-images-idx3-ubyte.gz",
-            bytes: 1_648_877,
-            md5: "9fb629c4189551a2d022fa330f9573f3",
-        },
-        Download {
-            url: "https://ossci-datasets.s3.amazonaws.com/mnist/t10k-labels-idx1-ubyte.gz",
-            bytes: 4_542,
-            md5: "ec29112dd5afa0611ce80d1b7f02629c",
-        },
+        packed(
+            MNIST_MIRRORS,
+            "train-images-idx3-ubyte.gz",
+            9_912_422,
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        ),
+        packed(
+            MNIST_MIRRORS,
+            "train-labels-idx1-ubyte.gz",
+            28_881,
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        ),
+        packed(
+            MNIST_MIRRORS,
+            "t10k-images-idx3-ubyte.gz",
+            1_648_877,
+            "9fb629c4189551a2d022fa330f9573f3",
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        ),
+        packed(
+            MNIST_MIRRORS,
+            "t10k-labels-idx1-ubyte.gz",
+            4_542,
+            "ec29112dd5afa0611ce80d1b7f02629c",
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
     ],
 };
 
-/// Only the sums of the compressed files are published, so the content is held to its form, its size and the CRC
-/// of the container, not to a checksum.
+/// Only the sums of the compressed files are published: they are held to when the files are fetched, and the sums of the
+/// content are recorded then.
 static FASHION_FILES: [DataFile; 4] = files([None; 4]);
 
 pub(super) static FASHION: DatasetInfo = DatasetInfo {
@@ -88,26 +118,34 @@ pub(super) static FASHION: DatasetInfo = DatasetInfo {
     folder: "fashion-mnist",
     files: &FASHION_FILES,
     downloads: &[
-        Download {
-            url: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz",
-            bytes: 26_421_880,
-            md5: "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        },
-        Download {
-            url: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-labels-idx1-ubyte.gz",
-            bytes: 29_515,
-            md5: "25c81989df183df01b3e8a0aad5dffbe",
-        },
-        Download {
-            url: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-images-idx3-ubyte.gz",
-            bytes: 4_422_102,
-            md5: "bef4ecab320f06d8554ea6380940ec79",
-        },
-        Download {
-            url: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-labels-idx1-ubyte.gz",
-            bytes: 5_148,
-            md5: "bb300cfdad3c16e7a12a480ee83cd310",
-        },
+        packed(
+            FASHION_MIRRORS,
+            "train-images-idx3-ubyte.gz",
+            26_421_880,
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        ),
+        packed(
+            FASHION_MIRRORS,
+            "train-labels-idx1-ubyte.gz",
+            29_515,
+            "25c81989df183df01b3e8a0aad5dffbe",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        ),
+        packed(
+            FASHION_MIRRORS,
+            "t10k-images-idx3-ubyte.gz",
+            4_422_102,
+            "bef4ecab320f06d8554ea6380940ec79",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        ),
+        packed(
+            FASHION_MIRRORS,
+            "t10k-labels-idx1-ubyte.gz",
+            5_148,
+            "bb300cfdad3c16e7a12a480ee83cd310",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
     ],
 };
 

@@ -1,15 +1,21 @@
-//! The data sets known by name: what they are, where their files are sought, how they are read.
+//! The data sets known by name: what they are, where their files are sought, how they are read; and a folder of images,
+//! which is known by its path.
 //!
 //! Adding one: a file here with its [`DatasetInfo`] and a function that reads it, and a line in [`SOURCES`].
 
 mod cifar10;
+mod cifar100;
 mod digits;
-mod folder;
+pub(crate) mod folder;
+mod images;
 mod mnist;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
 use folder::Folder;
+pub use images::{FolderOptions, load_folder};
+pub use verify::{Against, Verified, VerifiedFile, verify};
 
 use crate::dataset::Dataset;
 use crate::error::DataError;
@@ -27,15 +33,48 @@ pub struct DataFile {
     pub sha256: Option<&'static str>,
 }
 
-/// A file to download by hand.
+/// What a download is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// One data file, packed with gzip; it is kept so. Its name is that of the data file and `.gz`.
+    Gzip,
+    /// A tar archive packed with gzip, from which the data files are taken.
+    TarGzip {
+        /// The folder inside the archive in which they lie.
+        folder: &'static str,
+    },
+}
+
+/// A file to download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Download {
-    /// Where it is.
-    pub url: &'static str,
+    /// Its name.
+    pub file: &'static str,
+    /// Where it is: addresses of folders, each ending in `/`, in the order in which they are tried.
+    pub mirrors: &'static [&'static str],
     /// Its size.
     pub bytes: u64,
-    /// Its MD5, as its publishers give it.
+    /// Its MD5, as its publishers (or torchvision) give it: to check by hand what was downloaded by hand.
     pub md5: &'static str,
+    /// Its SHA-256; anything else is refused.
+    pub sha256: &'static str,
+    /// What it is.
+    pub packing: Packing,
+}
+
+impl Download {
+    /// Where it is first looked for.
+    pub fn url(&self) -> String {
+        format!("{}{}", self.mirrors.first().copied().unwrap_or_default(), self.file)
+    }
+
+    /// Whether this data file comes out of it.
+    pub fn holds(&self, file: &DataFile) -> bool {
+        match self.packing {
+            Packing::Gzip => self.file.strip_suffix(".gz") == Some(file.name),
+            Packing::TarGzip { .. } => true,
+        }
+    }
 }
 
 /// What is known about a data set without loading it.
@@ -61,7 +100,7 @@ pub struct DatasetInfo {
     pub folder: &'static str,
     /// Its files; none where it is embedded.
     pub files: &'static [DataFile],
-    /// Where to download it by hand.
+    /// Where its files come from.
     pub downloads: &'static [Download],
 }
 
@@ -79,19 +118,25 @@ enum Reader {
 
 const TEN_DIGITS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
-static SOURCES: [Source; 5] = [
+static SOURCES: [Source; 7] = [
     Source { info: &digits::INFO, read: Reader::Embedded(digits::read), part: None },
     Source { info: &mnist::MNIST, read: Reader::Folder(mnist::read), part: None },
     Source { info: &mnist::FASHION, read: Reader::Folder(mnist::read), part: None },
     Source { info: &cifar10::WHOLE, read: Reader::Folder(cifar10::read), part: Some(&cifar10::PART) },
     Source { info: &cifar10::PART, read: Reader::Folder(cifar10::read), part: None },
+    Source { info: &cifar100::FINE, read: Reader::Folder(cifar100::read), part: None },
+    Source { info: &cifar100::COARSE, read: Reader::Folder(cifar100::read), part: None },
 ];
 
-/// The data sets that [`load`] knows.
+/// What stands before the path where a data set is a folder of images: `folder:/data/flowers`.
+pub const FOLDER_PREFIX: &str = "folder:";
+
+/// The data sets that [`load`] knows by name.
 ///
 /// ```
 /// let names: Vec<&str> = vision::known().map(|info| info.name).collect();
-/// assert_eq!(names, ["digits", "mnist", "fashion-mnist", "cifar10", "cifar10-part"]);
+/// assert_eq!(names[..5], ["digits", "mnist", "fashion-mnist", "cifar10", "cifar10-part"]);
+/// assert_eq!(names[5..], ["cifar100", "cifar100-coarse"]);
 /// ```
 pub fn known() -> impl Iterator<Item = &'static DatasetInfo> {
     SOURCES.iter().map(|source| source.info)
@@ -120,7 +165,8 @@ pub fn info(name: &str) -> Result<&'static DatasetInfo, DataError> {
 }
 
 /// Loads the data set of this name: `digits` from the program itself, the others from the first of the
-/// [`search_dirs`] that holds all their files.
+/// [`search_dirs`] that holds all their files, `folder:PATH` from that folder by [`load_folder`] as it does unless told
+/// otherwise.
 ///
 /// # Errors
 /// An unknown name; files that are missing, unreadable, damaged or not this data set's. See [`DataError`].
@@ -136,6 +182,9 @@ pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset, DataError> {
 
 /// [`load`], from these data folders alone.
 fn load_from(name: &str, data_folders: &[PathBuf]) -> Result<Dataset, DataError> {
+    if let Some(path) = name.strip_prefix(FOLDER_PREFIX) {
+        return load_folder(Path::new(path), &FolderOptions::default());
+    }
     let source = source(name)?;
     let mut dataset = match source.read {
         Reader::Embedded(read) => read()?,
@@ -171,7 +220,8 @@ mod tests {
     fn an_unknown_name_is_answered_with_the_nearest() {
         let error = load("minst", None).unwrap_err().to_string();
         let expected = "no data set is called `minst`; did you mean `mnist`? \
-                        (known: digits, mnist, fashion-mnist, cifar10, cifar10-part)";
+                        (known: digits, mnist, fashion-mnist, cifar10, cifar10-part, cifar100, cifar100-coarse, \
+                        folder:PATH)";
         assert_eq!(error, expected);
     }
 
@@ -194,7 +244,7 @@ mod tests {
         for expected in [
             "data set `mnist`: its files were not found.".to_owned(),
             "in <data folder>/mnist/ :\n  train-images-idx3-ubyte (47040016 bytes uncompressed)".to_owned(),
-            "train-images-idx3-ubyte.gz (9912422 bytes, MD5 f68b3c2dcbeaaa9fbdd348bbdeb94873)".to_owned(),
+            "train-images-idx3-ubyte.gz (9912422 bytes, MD5 f68b3c2dcbeaaa9fbdd348bbdeb94873, SHA-256 440f".to_owned(),
             format!("{}: no such folder", empty.path().join("mnist").display()),
             format!("{}: lacks t10k-labels-idx1-ubyte", partly.path().join("mnist").display()),
         ] {

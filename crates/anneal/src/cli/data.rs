@@ -1,0 +1,190 @@
+//! `anneal data fetch` and `anneal data verify`.
+
+use std::{
+    fmt::Write,
+    io::{IsTerminal, Write as _, stderr},
+    path::{Path, PathBuf},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use vision::{
+    Against, Verified,
+    fetch::{Event, Fetched, fetch as fetch_set},
+};
+
+use super::{
+    Ended,
+    args::{DataCommand, FetchArgs, VerifyArgs},
+    print,
+};
+use crate::error::Error;
+
+pub(super) fn data(command: &DataCommand) -> Result<Ended, Error> {
+    match command {
+        DataCommand::Fetch(args) => fetch(args),
+        DataCommand::Verify(args) => verify(args),
+    }
+}
+
+fn fetch(args: &FetchArgs) -> Result<Ended, Error> {
+    let data_folder = data_folder(args.data_dir.as_deref())?;
+    let mut progress = Progress { quiet: args.quiet, bar: None, failed: Vec::new() };
+    let fetched = fetch_set(&args.name, &data_folder, args.url.as_deref(), &mut |event| progress.show(event));
+    progress.end();
+    let text = match fetched? {
+        Fetched::Embedded => format!("{} is part of the program: there is nothing to fetch\n", args.name),
+        Fetched::AlreadyThere(folder) => format!("{} is there already: {}\n", args.name, folder.display()),
+        Fetched::Placed { folder, files } => {
+            let data = vision::load(&args.name, Some(&data_folder))?;
+            format!(
+                "{}: {} files in {}: {} training and {} test images\n",
+                args.name,
+                files.len(),
+                folder.display(),
+                data.train.len(),
+                data.test.len()
+            )
+        }
+    };
+    print(if args.quiet { "" } else { &text })?;
+    Ok(Ended::Well)
+}
+
+/// Where a data set goes: the folder that is looked into first.
+fn data_folder(given: Option<&Path>) -> Result<PathBuf, Error> {
+    vision::search_dirs(given).into_iter().next().ok_or_else(|| {
+        Error::Usage("no data folder is known here: name one with --data-dir or ANNEAL_DATA_DIR".to_owned())
+    })
+}
+
+/// A bar on a terminal, a line for each download elsewhere. Both go to standard error.
+struct Progress {
+    quiet: bool,
+    bar: Option<ProgressBar>,
+    /// Addresses that did not serve: told when another does, for if none does the error tells them all.
+    failed: Vec<String>,
+}
+
+impl Progress {
+    fn show(&mut self, event: Event<'_>) {
+        if self.quiet {
+            return;
+        }
+        match event {
+            Event::Begins { url, bytes, from } => self.begin(url, bytes, from),
+            Event::At(bytes) => {
+                if let Some(bar) = &self.bar {
+                    bar.set_position(bytes);
+                }
+            }
+            Event::Failed { url, reason } => self.failed.push(format!("{url}: {reason}")),
+            Event::Unpacks(archive) => self.line(&format!("unpacking {archive}")),
+            Event::Placed(path) => self.line(&format!("placed {}", path.display())),
+        }
+    }
+
+    fn begin(&mut self, url: &str, bytes: u64, from: u64) {
+        for failed in std::mem::take(&mut self.failed) {
+            self.line(&failed);
+        }
+        if !stderr().is_terminal() {
+            let of = if from > 0 { format!(", going on from {from}") } else { String::new() };
+            self.line(&format!("fetching {url} ({bytes} bytes{of})"));
+            return;
+        }
+        self.end();
+        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr_with_hz(10));
+        let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        // The template is a constant of ours; were it wrong, indicatif's own style would serve.
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(url.rsplit('/').next().unwrap_or(url).to_owned());
+        // What was here before is not part of the speed.
+        bar.set_position(from);
+        bar.reset_eta();
+        self.bar = Some(bar);
+    }
+
+    fn line(&mut self, text: &str) {
+        self.end();
+        let _ = writeln!(stderr(), "{text}");
+    }
+
+    fn end(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn verify(args: &VerifyArgs) -> Result<Ended, Error> {
+    let verified = vision::verify(&args.name, args.data_dir.as_deref())?;
+    print(&if args.json { json(&args.name, &verified) } else { table(&args.name, &verified) })?;
+    let problems =
+        verified.files.iter().filter_map(|file| file.problem.as_ref()).chain(verified.dataset.as_ref().err());
+    match problems.map(ToString::to_string).next() {
+        None => Ok(Ended::Well),
+        Some(problem) => Err(Error::Verify { name: args.name.clone(), problem }),
+    }
+}
+
+/// What a sum was held against, in words.
+fn against(against: Against) -> &'static str {
+    match against {
+        Against::Published => "published sum",
+        Against::Recorded => "sum recorded when it was fetched",
+        Against::Nothing => "size and form only: no sum of it is known",
+    }
+}
+
+fn table(name: &str, verified: &Verified) -> String {
+    let mut text = String::new();
+    for file in &verified.files {
+        let verdict = if file.problem.is_some() { "BAD" } else { "ok " };
+        let _ = writeln!(text, "{verdict} {} ({})", file.path.display(), against(file.against));
+        if !file.sha256.is_empty() {
+            let _ = writeln!(text, "    {} bytes of content, SHA-256 {}", file.bytes, file.sha256);
+        }
+        if let Some(problem) = &file.problem {
+            let _ = writeln!(text, "    {problem}");
+        }
+    }
+    if let Ok(data) = &verified.dataset {
+        let (train, test, classes) = (data.train.len(), data.test.len(), data.classes.len());
+        let _ =
+            writeln!(text, "{name}: {train} training and {test} test images of {}, {classes} classes", data.shape());
+        let part = data.part.map(|part| format!("{name}: {part}\n")).unwrap_or_default();
+        let _ = writeln!(text, "{part}fingerprint {}", data.fingerprint);
+    }
+    text
+}
+
+fn json(name: &str, verified: &Verified) -> String {
+    let files: Vec<_> = verified
+        .files
+        .iter()
+        .map(|file| {
+            json!({
+                "path": file.path.display().to_string(),
+                "bytes": file.bytes,
+                "sha256": file.sha256,
+                "against": match file.against {
+                    Against::Published => "published",
+                    Against::Recorded => "recorded",
+                    Against::Nothing => "nothing",
+                },
+                "problem": file.problem.as_ref().map(ToString::to_string),
+            })
+        })
+        .collect();
+    let data = verified.dataset.as_ref().ok();
+    let row = json!({
+        "name": name,
+        "ok": data.is_some() && verified.files.iter().all(|file| file.problem.is_none()),
+        "files": files,
+        "train": data.map(|data| data.train.len()),
+        "test": data.map(|data| data.test.len()),
+        "fingerprint": data.map(|data| data.fingerprint.clone()),
+    });
+    format!("{row}\n")
+}

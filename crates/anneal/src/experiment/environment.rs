@@ -1,0 +1,131 @@
+//! Where a run ran: `environment.json`, one entry for each process that worked on it.
+
+use std::{fs, process::Command};
+
+use serde::{Deserialize, Serialize};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use trainer::{Callback, CallbackError, RunInfo};
+
+use crate::run_dir::{ENVIRONMENT, RunDir};
+
+/// The version of burn that the workspace is pinned to.
+const BURN: &str = "0.22.1";
+
+/// A process that worked on a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// When it began, in UTC (RFC 3339).
+    pub started: String,
+    /// Optimizer steps that had been done before it.
+    pub from_step: u64,
+    /// Version of this program.
+    pub anneal: String,
+    /// Version of burn.
+    pub burn: String,
+    /// Operating system and architecture.
+    pub system: String,
+    /// The processor.
+    pub cpu: String,
+    /// Threads that can run at once.
+    pub cores: usize,
+    /// The device that was asked for.
+    pub device: String,
+    /// The commit of the folder it was started in, with `-dirty` where files differed; absent where there is none.
+    pub commit: Option<String>,
+}
+
+impl Session {
+    fn here(device: &str, from_step: u64) -> Self {
+        let now = OffsetDateTime::now_utc();
+        let now = now.replace_nanosecond(0).unwrap_or(now);
+        Self {
+            // A moment of the present has an RFC 3339 form.
+            started: now.format(&Rfc3339).unwrap_or_default(),
+            from_step,
+            anneal: env!("CARGO_PKG_VERSION").to_owned(),
+            burn: BURN.to_owned(),
+            system: system(),
+            cpu: cpu(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            device: device.to_owned(),
+            commit: commit(),
+        }
+    }
+}
+
+/// Adds this process to `environment.json` when the run starts.
+pub(super) struct Environment {
+    pub(super) dir: RunDir,
+    pub(super) device: String,
+}
+
+impl Callback for Environment {
+    fn name(&self) -> &'static str {
+        ENVIRONMENT
+    }
+
+    fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
+        let path = self.dir.path(ENVIRONMENT);
+        let earlier = fs::read_to_string(&path).ok().filter(|_| run.steps_done > 0);
+        // What cannot be read any more is no reason not to go on.
+        let mut sessions: Vec<Session> = earlier.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        sessions.push(Session::here(&self.device, run.steps_done));
+        // Strings and numbers always have a JSON form.
+        let text = serde_json::to_string_pretty(&sessions).unwrap_or_default() + "\n";
+        self.dir.write(ENVIRONMENT, &text).map_err(|error| CallbackError::new(ENVIRONMENT, error))
+    }
+}
+
+/// Of lines such as `NAME="value"` or `name : value`, the value of a name.
+fn value_of(text: &str, name: &str, separator: char) -> Option<String> {
+    let value = text.lines().find_map(|line| {
+        let (key, value) = line.split_once(separator)?;
+        (key.trim() == name).then(|| value.trim().trim_matches('"').to_owned())
+    });
+    value.filter(|value| !value.is_empty())
+}
+
+fn system() -> String {
+    let release = fs::read_to_string("/etc/os-release").ok();
+    let name = release.and_then(|text| value_of(&text, "PRETTY_NAME", '='));
+    format!("{} ({})", name.unwrap_or_else(|| std::env::consts::OS.to_owned()), std::env::consts::ARCH)
+}
+
+fn cpu() -> String {
+    let linux = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| value_of(&text, "model name", ':'));
+    let name = linux.or_else(|| output("sysctl", &["-n", "machdep.cpu.brand_string"]));
+    name.unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn commit() -> Option<String> {
+    output("git", &["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
+}
+
+/// What a command prints, where there is such a command and it ends well.
+fn output(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_burn_is_that_of_the_workspace() {
+        let manifest = include_str!("../../../../Cargo.toml");
+        assert!(manifest.contains(&format!("burn = {{ version = \"={BURN}\"")), "Cargo.toml pins another burn");
+    }
+
+    #[test]
+    fn a_session_says_where_it_runs() {
+        let session = Session::here("cpu", 7);
+        assert!(session.started.ends_with('Z') && session.started.len() == "2026-01-01T00:00:00Z".len());
+        assert!(session.cores >= 1 && session.from_step == 7 && session.system.contains(std::env::consts::ARCH));
+        let cpuinfo = "processor\t: 0\nmodel name\t: A CPU: 3 GHz\n";
+        assert_eq!(value_of(cpuinfo, "model name", ':').as_deref(), Some("A CPU: 3 GHz"));
+        assert_eq!(value_of("NAME=\"a\"\nPRETTY_NAME=\"b c\"", "PRETTY_NAME", '=').as_deref(), Some("b c"));
+        assert_eq!(value_of("a: ", "a", ':'), None);
+    }
+}

@@ -1,0 +1,397 @@
+//! Report pages: of one run (`report.html`), and of several beside each other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use report::page::{Page, Part, Section, Table, Tone};
+use serde_json::{Value, json};
+use trainer::Phase;
+
+use super::{plots, record::RunRecord};
+use crate::{
+    error::Error,
+    run_dir::{METRICS, REPORT, RunDir},
+};
+
+/// The name of a phase of the loop on the page.
+const PHASES: [(&str, &str); 6] = [
+    ("data", "waiting for data"),
+    ("model", "forward and backward"),
+    ("optimizer", "optimizer"),
+    ("validation", "validation"),
+    ("checkpoint", "checkpoints"),
+    ("callbacks", "callbacks"),
+];
+
+/// Draws the plots and writes the page of a run that has ended, in whatever way.
+pub(super) fn write(dir: &RunDir) -> Result<(), Error> {
+    let run = RunRecord::read(dir.root())?;
+    plots::draw(&run)?;
+    Ok(of_run(&run).save(&dir.path(REPORT))?)
+}
+
+/// The same for a run that has failed: its error is the one to tell, so what goes wrong here is only logged.
+pub(super) fn write_what_there_is(dir: &RunDir) {
+    if dir.path(METRICS).exists()
+        && let Err(error) = write(dir)
+    {
+        tracing::warn!("no plots and no report: {error}");
+    }
+}
+
+/// Several runs, or one.
+#[derive(Debug)]
+pub struct Comparison {
+    /// Each with the name it has on the page.
+    runs: Vec<(String, RunRecord)>,
+}
+
+impl Comparison {
+    /// Reads the run folders.
+    ///
+    /// # Errors
+    /// As [`RunRecord::read`].
+    pub fn read(paths: &[impl AsRef<Path>]) -> Result<Self, Error> {
+        let runs = paths.iter().map(|path| RunRecord::read(path.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let folder = |run: &RunRecord| run.dir.root().file_name().map(|name| name.to_string_lossy().into_owned());
+        let short: Vec<Option<String>> = runs.iter().map(folder).collect();
+        let is_unique = short.iter().collect::<BTreeSet<_>>().len() == short.len();
+        let label = |run: &RunRecord, short: Option<String>| {
+            short.filter(|_| is_unique).unwrap_or_else(|| run.dir.root().display().to_string())
+        };
+        Ok(Self { runs: runs.into_iter().zip(short).map(|(run, short)| (label(&run, short), run)).collect() })
+    }
+
+    /// The page: that of the run, or the comparison of several.
+    pub fn page(&self) -> Page {
+        match self.runs.as_slice() {
+            [(_, run)] => of_run(run),
+            runs => of_runs(runs),
+        }
+    }
+
+    /// The figures of each run, and what differs between their configurations.
+    pub fn to_json(&self) -> Value {
+        let runs: Vec<Value> = self.runs.iter().map(|(label, run)| figures(label, run)).collect();
+        let differences: serde_json::Map<String, Value> =
+            differences(&self.runs).into_iter().map(|(path, values)| (path, json!(values))).collect();
+        json!({ "runs": runs, "differences": differences })
+    }
+
+    /// The table of the runs, for a terminal.
+    pub fn to_text(&self) -> String {
+        let table = comparison_table(&self.runs);
+        let width = |column: usize| {
+            let cells = table.rows.iter().chain([&table.head]).filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().enumerate().map(|(column, cell)| {
+                let pad = " ".repeat(width(column).saturating_sub(cell.chars().count()));
+                if table.text_columns.contains(&column) { format!("{cell}{pad}") } else { format!("{pad}{cell}") }
+            });
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+        };
+        [&table.head].into_iter().chain(&table.rows).map(line).collect()
+    }
+}
+
+/// How a run stands: a word, and what to think of it.
+fn standing(run: &RunRecord) -> (String, Tone) {
+    let Some(ended) = &run.ended else { return ("not finished".to_owned(), Tone::Bad) };
+    match (ended.stopped.kind.as_str(), &ended.stopped.detail) {
+        ("" | "finished", _) => ("finished".to_owned(), Tone::Good),
+        ("early_stopping", _) => ("stopped early".to_owned(), Tone::Good),
+        ("callback", Some(reason)) => (format!("stopped: {reason}"), Tone::Notice),
+        (kind, _) => (kind.replace('_', " "), Tone::Notice),
+    }
+}
+
+fn value(metric: &str, value: f64) -> String {
+    if metric == "accuracy" { format!("{value:.2} %") } else { format!("{value:.4}") }
+}
+
+fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match (whole / 3600, whole / 60 % 60) {
+        (0, 0) => format!("{seconds:.1} s"),
+        (0, minutes) => format!("{minutes} min {} s", whole % 60),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
+/// Thousands apart, by the narrow space that SI recommends.
+fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn test_value(run: &RunRecord, metric: &str) -> Option<f64> {
+    run.ended.as_ref()?.test.as_ref()?.get(metric).copied().flatten()
+}
+
+/// The page of one run.
+fn of_run(run: &RunRecord) -> Page {
+    let (word, tone) = standing(run);
+    let dataset = run.ended.as_ref().map(|ended| ended.dataset.clone()).filter(|name| !name.is_empty());
+    let dataset = dataset.or_else(|| Some(run.setting("data", "dataset")?.as_str()?.to_owned()));
+    let subtitle = format!(
+        "{} on {} with {} under a {} schedule",
+        run.type_of("model"),
+        dataset.unwrap_or_else(|| "?".to_owned()),
+        run.type_of("optimizer"),
+        run.type_of("schedule")
+    );
+    let mut page = Page::new(&run.name).badge(word, tone).subtitle(subtitle);
+    page = facts(page, run);
+    let mut curves = vec![plots::loss(run)];
+    curves.extend(run.metrics().iter().map(|name| plots::metric(run, name)));
+    curves.push(plots::rate(run));
+    curves.extend(run.finder.as_ref().map(plots::finder));
+    page.section(Section::new("Curves").part(Part::Charts(curves)))
+        .section(times(run))
+        .section(Section::new("Epochs").part(Part::Table(epochs(run))))
+        .section(environment(run))
+        .section(
+            Section::new("Configuration")
+                .note("Everything that ran, every default made explicit. anneal train takes it as it is.")
+                .part(Part::Code(run.config.0.clone())),
+        )
+        .footer(format!("{} · written by anneal {}", run.dir.root().display(), env!("CARGO_PKG_VERSION")))
+}
+
+fn facts(mut page: Page, run: &RunRecord) -> Page {
+    let metric = run.main_metric();
+    if let Some(best) = test_value(run, metric) {
+        let note = test_value(run, "loss").filter(|_| metric != "loss").map(|loss| format!("loss {loss:.4}"));
+        page = page.fact(format!("Test {metric}"), value(metric, best), note.unwrap_or_default());
+    }
+    if let Some((step, best)) = run.best(metric) {
+        page = page.fact(format!("Validation {metric}"), value(metric, best), format!("best, at step {}", count(step)));
+    }
+    let (_, losses) = run.curve(Phase::Train, Some("epoch"), "loss");
+    if let Some(last) = losses.last() {
+        page = page.fact("Training loss", value("loss", *last), "mean of the last epoch");
+    }
+    page = page.fact("Steps", count(run.steps()), format!("{} epochs finished", count(run.epochs())));
+    if let Some(ended) = &run.ended {
+        let from = ended.resumed_from.map(|step| format!(" since step {}", count(step))).unwrap_or_default();
+        let note = format!("{} items/s{from}", count(ended.items_per_second.round() as u64));
+        page = page.fact("Time", duration(ended.elapsed.unwrap_or(ended.seconds)), note);
+        if ended.skipped_steps > 0 {
+            page = page.fact("Skipped updates", count(ended.skipped_steps), "loss or gradient not finite");
+        }
+        if let Some(bytes) = ended.peak_memory {
+            page = page.fact("Peak memory", format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20)), "");
+        }
+        if let Some(parameters) = ended.parameters {
+            page = page.fact("Parameters", count(parameters), run.type_of("model"));
+        }
+    }
+    page
+}
+
+/// Where the time went.
+fn times(run: &RunRecord) -> Section {
+    let section = Section::new("Where the time went");
+    let Some(ended) = &run.ended else { return section };
+    let named = |key: &str| PHASES.iter().find(|(phase, _)| *phase == key).map_or(key, |(_, name)| name).to_owned();
+    let order = |key: &str| PHASES.iter().position(|(phase, _)| *phase == key).unwrap_or(PHASES.len());
+    let mut phases: Vec<(&String, &f64)> = ended.times.iter().collect();
+    phases.sort_by_key(|(key, _)| order(key));
+    let mut shares: Vec<(String, f64)> = phases.into_iter().map(|(key, seconds)| (named(key), *seconds)).collect();
+    let rest = ended.seconds - shares.iter().map(|(_, seconds)| seconds).sum::<f64>();
+    if rest > 0.0 {
+        shares.push(("everything else".to_owned(), rest));
+    }
+    let whole: f64 = shares.iter().map(|(_, seconds)| seconds).sum();
+    let text = |seconds: f64| format!("{} ({:.1} %)", duration(seconds), 100.0 * seconds / whole);
+    section
+        .part(Part::Shares(shares.into_iter().filter(|(_, s)| *s > 0.0).map(|(name, s)| (name, s, text(s))).collect()))
+}
+
+/// One row per epoch; the best is marked.
+fn epochs(run: &RunRecord) -> Table {
+    #[derive(Default)]
+    struct Row {
+        step: u64,
+        lr: f64,
+        momentum: Option<f64>,
+        seconds: f64,
+        values: BTreeMap<String, f64>,
+    }
+    let mut rows: BTreeMap<u64, Row> = BTreeMap::new();
+    for line in run.log.iter().filter(|line| line.every == "epoch") {
+        let row = rows.entry(line.epoch).or_default();
+        (row.step, row.lr, row.momentum, row.seconds) = (line.step, line.lr, line.momentum, line.seconds);
+        let split = if line.split == Phase::Train { "train" } else { "valid" };
+        row.values.extend(line.loss.map(|loss| (format!("{split} loss"), loss)));
+        let metrics = line.metrics.iter().filter_map(|(name, value)| Some((format!("{split} {name}"), (*value)?)));
+        row.values.extend(metrics);
+    }
+    let names: BTreeSet<String> = rows.values().flat_map(|row| row.values.keys().cloned()).collect();
+    let has_momentum = rows.values().any(|row| row.momentum.is_some());
+    let mut head: Vec<String> = ["epoch", "step", "learning rate"].map(str::to_owned).to_vec();
+    head.extend(has_momentum.then(|| "momentum".to_owned()));
+    head.extend(names.iter().cloned());
+    head.push("seconds".to_owned());
+    let best = run.best(run.main_metric()).map(|(step, _)| step);
+    let marked = rows.values().position(|row| Some(row.step) == best).into_iter().collect();
+    let cells = |(epoch, row): (&u64, &Row)| {
+        let mut cells = vec![(epoch + 1).to_string(), row.step.to_string(), format!("{:.4e}", row.lr)];
+        cells.extend(has_momentum.then(|| row.momentum.map_or_else(String::new, |m| format!("{m:.4}"))));
+        cells.extend(names.iter().map(|name| {
+            let metric = name.split_once(' ').map_or(name.as_str(), |(_, metric)| metric);
+            row.values.get(name).map_or_else(String::new, |number| value(metric, *number))
+        }));
+        cells.push(format!("{:.2}", row.seconds));
+        cells
+    };
+    Table { head, rows: rows.iter().map(cells).collect(), marked, text_columns: Vec::new() }
+}
+
+/// The machine and the program, of each process that worked on the run.
+fn environment(run: &RunRecord) -> Section {
+    let mut section = Section::new("Environment");
+    for session in &run.sessions {
+        let steps =
+            if session.from_step > 0 { format!(", from step {}", count(session.from_step)) } else { String::new() };
+        let pairs = [
+            ("Started", format!("{}{steps}", session.started.replace('T', " ").replace('Z', " UTC"))),
+            ("Device", session.device.clone()),
+            ("Processor", format!("{}, {} threads", session.cpu, session.cores)),
+            ("System", session.system.clone()),
+            ("Program", format!("anneal {}, burn {}", session.anneal, session.burn)),
+            ("Commit", session.commit.clone().unwrap_or_else(|| "not in a git repository".to_owned())),
+        ];
+        section = section.part(Part::Pairs(pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()));
+    }
+    section
+}
+
+/// The page of several runs.
+fn of_runs(runs: &[(String, RunRecord)]) -> Page {
+    let differing = differences(runs);
+    let mut head = vec!["setting".to_owned()];
+    head.extend(runs.iter().map(|(label, _)| label.clone()));
+    let rows = differing
+        .into_iter()
+        .map(|(path, values)| {
+            let values = values.into_iter().map(|value| value.unwrap_or_else(|| "–".to_owned()));
+            [path].into_iter().chain(values).collect()
+        })
+        .collect();
+    let differences = Table { head, rows, marked: Vec::new(), text_columns: (0..=runs.len()).collect() };
+    let names: Vec<&str> = runs.iter().map(|(label, _)| label.as_str()).collect();
+    Page::new(format!("Comparison of {} runs", runs.len()))
+        .subtitle(names.join(", "))
+        .section(Section::new("Results").part(Part::Table(comparison_table(runs))))
+        .section(Section::new("Curves").part(Part::Charts(plots::overlays(runs))))
+        .section(
+            Section::new("What differs between the configurations")
+                .note("Settings that are the same in all runs are left out, and so are names and folders; – is a setting that a run does not have.")
+                .part(Part::Table(differences)),
+        )
+        .footer(format!("written by anneal {}", env!("CARGO_PKG_VERSION")))
+}
+
+/// Settings that are not the same in all runs: each run's value.
+fn differences(runs: &[(String, RunRecord)]) -> BTreeMap<String, Vec<Option<String>>> {
+    let settings: Vec<BTreeMap<String, String>> = runs.iter().map(|(_, run)| run.settings()).collect();
+    let paths: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
+    let values = |path: &String| settings.iter().map(|of| of.get(path).cloned()).collect::<Vec<_>>();
+    let all = paths.into_iter().map(|path| (path.clone(), values(path)));
+    all.filter(|(_, values)| values.windows(2).any(|pair| pair[0] != pair[1])).collect()
+}
+
+fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
+    let metric = if runs.iter().any(|(_, run)| run.main_metric() == "accuracy") { "accuracy" } else { "loss" };
+    let head = [
+        "run".to_owned(),
+        "state".to_owned(),
+        "optimizer".to_owned(),
+        "schedule".to_owned(),
+        format!("test {metric}"),
+        format!("best valid {metric}"),
+        "at step".to_owned(),
+        "steps".to_owned(),
+        "time".to_owned(),
+        "items/s".to_owned(),
+    ];
+    let cells = |(label, run): &(String, RunRecord)| {
+        let best = run.best(metric);
+        let number = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), |number| value(metric, number));
+        let ended = run.ended.as_ref();
+        vec![
+            label.clone(),
+            standing(run).0,
+            run.type_of("optimizer"),
+            run.type_of("schedule"),
+            number(test_value(run, metric)),
+            number(best.map(|(_, best)| best)),
+            best.map_or_else(|| "–".to_owned(), |(step, _)| step.to_string()),
+            run.steps().to_string(),
+            ended.map_or_else(|| "–".to_owned(), |ended| duration(ended.elapsed.unwrap_or(ended.seconds))),
+            ended.map_or_else(|| "–".to_owned(), |ended| format!("{:.0}", ended.items_per_second)),
+        ]
+    };
+    let results = runs.iter().enumerate().filter_map(|(at, (_, run))| Some((at, test_value(run, metric)?)));
+    let best = results.reduce(|best, one| {
+        let is_better = if metric == "loss" { one.1 < best.1 } else { one.1 > best.1 };
+        if is_better { one } else { best }
+    });
+    Table {
+        head: head.to_vec(),
+        rows: runs.iter().map(cells).collect(),
+        marked: best.map(|(at, _)| at).into_iter().filter(|_| runs.len() > 1).collect(),
+        text_columns: (0..4).collect(),
+    }
+}
+
+/// A run's figures for a program.
+fn figures(label: &str, run: &RunRecord) -> Value {
+    let metric = run.main_metric();
+    let ended = run.ended.as_ref();
+    json!({
+        "run": label,
+        "folder": run.dir.root().display().to_string(),
+        "name": run.name,
+        "state": standing(run).0,
+        "model": run.type_of("model"),
+        "optimizer": run.type_of("optimizer"),
+        "schedule": run.type_of("schedule"),
+        "steps": run.steps(),
+        "epochs": run.epochs(),
+        "test": ended.and_then(|ended| ended.test.clone()),
+        "best": run.best(metric).map(|(step, value)| json!({ "metric": format!("valid.{metric}"), "step": step, "value": value })),
+        "seconds": ended.map(|ended| ended.seconds),
+        "items_per_second": ended.map(|ended| ended.items_per_second),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        for (seconds, text) in
+            [(0.04, "0.0 s"), (59.4, "59.4 s"), (61.0, "1 min 1 s"), (3600.0 * 2.0 + 90.0, "2 h 1 min")]
+        {
+            assert_eq!(duration(seconds), text);
+        }
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1\u{202f}000"), (1_234_567, "1\u{202f}234\u{202f}567")] {
+            assert_eq!(count(number), text);
+        }
+        assert_eq!((value("accuracy", 98.333), value("loss", 0.123_45)), ("98.33 %".to_owned(), "0.1235".to_owned()));
+    }
+}

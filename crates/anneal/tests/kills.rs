@@ -1,0 +1,207 @@
+//! SIGKILL at random instants of a real training process: a valid checkpoint is left, no older than promised, and the
+//! run that goes on from it ends in the uninterrupted run's bytes.
+//!
+//! `ANNEAL_KILLS=200` sets the number of kills (12 otherwise), `ANNEAL_SEED` repeats a campaign, `ANNEAL_KILL_DEVICE`
+//! runs it on another device than flex.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+#![cfg(unix)]
+
+mod common;
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anneal::trainer::checkpoint;
+use common::{command, folder, same_checkpoint, seed};
+
+/// Steps between checkpoints; writes are under way most of the time.
+const EVERY: u64 = 2;
+
+/// What is trained: a small network for many kills, and one with batch norm, augmentation and data workers.
+const MODELS: [(&str, &str); 2] = [
+    (
+        "mlp",
+        "[run]\nname = 'mlp'\nseed = 3\n[data]\nbatch_size = 32\n[model]\ntype = 'mlp'\nhidden = [32]\n\
+         [optimizer]\ntype = 'adam'\nlr = 1e-3\n[schedule]\ntype = 'one_cycle'\nmax_lr = 1e-2\n\
+         [train]\nepochs = 2\naccumulate = 2\ncheckpoint = { every = '2it', keep_last = 2, keep_best = 'valid.accuracy', k = 2 }\n",
+    ),
+    (
+        "resnet8",
+        "[run]\nname = 'resnet8'\nseed = 4\n[data]\nbatch_size = 128\nworkers = 2\naugment = 'shift'\n\
+         [model]\ntype = 'resnet8'\n[optimizer]\ntype = 'sgd'\nlr = 0.1\nmomentum = 0.9\n\
+         [schedule]\ntype = 'reduce_on_plateau'\npatience = 0\n\
+         [train]\nepochs = 1\ncheckpoint = { every = '2it', keep_last = 2, background = false }\n",
+    ),
+];
+
+/// SplitMix64 (Steele, Lea, Flood 2014): the campaign's dice.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound.max(1)
+    }
+}
+
+/// What the kills of a campaign met.
+#[derive(Debug, Default)]
+struct Tally {
+    kills: u64,
+    /// The run was over before its kill came.
+    late: u64,
+    /// Before there was a checkpoint.
+    without_checkpoint: u64,
+    /// A checkpoint was being written.
+    in_a_write: u64,
+    /// Steps that were lost at most, from the last checkpoint begun.
+    worst_behind: u64,
+}
+
+/// Starts training in `run` (or goes on with it), with its messages in a file.
+fn start(dir: &Path, device: &str) -> std::process::Child {
+    let messages = File::create(dir.join("messages")).expect("a file");
+    command(dir)
+        .args(["train", "config.toml", "--out", "run", "--resume", "--quiet", "--device", device])
+        .env("RUST_LOG", "trainer=debug")
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(messages))
+        .spawn()
+        .expect("the command starts")
+}
+
+/// The step of the last message that says so.
+fn last_step(dir: &Path, what: &str) -> Option<u64> {
+    let messages = fs::read_to_string(dir.join("messages")).expect("messages");
+    let steps = messages.lines().filter_map(|line| line.split_once("checkpoint of step ")?.1.strip_suffix(what));
+    steps.filter_map(|step| step.trim().parse().ok()).next_back()
+}
+
+/// Kills a run after `after`, and judges what it left. `None` where the run was over before.
+fn kill(dir: &Path, device: &str, after: Duration, tally: &mut Tally) -> Option<()> {
+    let before = checkpoint::newest(&dir.join("run/checkpoints")).map(|found| found.checkpoint.state().step).ok();
+    let mut process = start(dir, device);
+    std::thread::sleep(after);
+    if let Some(status) = process.try_wait().expect("a status") {
+        assert!(status.success(), "{}", fs::read_to_string(dir.join("messages")).expect("messages"));
+        tally.late += 1;
+        return None;
+    }
+    process.kill().expect("killed");
+    process.wait().expect("gone");
+    tally.kills += 1;
+
+    let checkpoints = dir.join("run/checkpoints");
+    let names = fs::read_dir(&checkpoints).map(|entries| entries.flatten().map(|entry| entry.file_name()).collect());
+    let names: Vec<_> = names.unwrap_or_default();
+    tally.in_a_write += u64::from(names.iter().any(|name| name.to_string_lossy().starts_with(".tmp-")));
+    let (begun, written) = (last_step(dir, "begun"), last_step(dir, "written"));
+    match checkpoint::newest(&checkpoints) {
+        Ok(found) => {
+            assert!(found.passed_over.is_empty(), "damaged: {:?}", found.passed_over);
+            let newest = found.checkpoint.state().step;
+            // What was said to be written is there, and so is what a resumption started from.
+            assert!(newest >= written.or(before).unwrap_or_default(), "{newest}, {written:?}, {before:?}");
+            // With one write in flight, the checkpoint before it is on the medium.
+            if let Some(begun) = begun {
+                assert!(newest + EVERY >= begun, "at step {newest}, and {begun} was begun");
+                tally.worst_behind = tally.worst_behind.max(begun.saturating_sub(newest));
+            }
+        }
+        Err(error) => {
+            assert!(written.is_none() && before.is_none(), "{error}");
+            tally.without_checkpoint += 1;
+        }
+    }
+    Some(())
+}
+
+#[test]
+fn a_killed_run_goes_on_as_if_nothing_had_happened() {
+    let kills = std::env::var("ANNEAL_KILLS").map_or(12, |kills| kills.parse().expect("a number of kills"));
+    let device = std::env::var("ANNEAL_KILL_DEVICE").unwrap_or_else(|_| "flex".to_owned());
+    let seed = seed();
+    println!("ANNEAL_SEED={seed} repeats this campaign");
+    let mut dice = Dice(seed);
+    let wholes = MODELS.map(|(_, config)| {
+        let whole = folder(&[("config.toml", config)]);
+        let began = Instant::now();
+        assert!(start(whole.path(), &device).wait().expect("ends").success());
+        (whole, began.elapsed())
+    });
+    let mut tally = Tally::default();
+    let (mut runs, mut trial) = (0, 0);
+    while tally.kills < kills {
+        // Three in four are of the small one.
+        let which = usize::from(trial % 4 == 3);
+        trial += 1;
+        let (name, config) = MODELS[which];
+        let (whole, length) = &wholes[which];
+        let dir = folder(&[("config.toml", config)]);
+        for _ in 0..=dice.below(3) {
+            let after = Duration::from_micros(dice.below(length.as_micros() as u64));
+            if kill(dir.path(), &device, after, &mut tally).is_none() || tally.kills >= kills {
+                break;
+            }
+        }
+        let ended = start(dir.path(), &device).wait().expect("ends");
+        assert!(ended.success(), "{name}: {}", fs::read_to_string(dir.path().join("messages")).expect("messages"));
+        runs += 1;
+        same_checkpoint(&whole.path().join("run/checkpoints"), &dir.path().join("run/checkpoints"), name);
+    }
+    println!("{runs} runs, each ending in the uninterrupted run's bytes; {tally:?}");
+    assert!(tally.kills >= kills);
+}
+
+#[test]
+fn resuming_a_run_without_a_checkpoint_starts_it_over() {
+    let (_, config) = MODELS[0];
+    let dir = folder(&[("config.toml", config)]);
+    let train = ["train", "config.toml", "--out", "run", "--resume", "--quiet"];
+    // Nothing there yet; killed while the folder's first file was written.
+    for (leftover, says) in [(None, "holds no run yet; starting it"), (Some(".config.toml.tmp"), "holds no run yet")] {
+        if let Some(leftover) = leftover {
+            fs::remove_dir_all(dir.path().join("run")).expect("removed");
+            fs::create_dir(dir.path().join("run")).expect("created");
+            fs::write(dir.path().join("run").join(leftover), "[ru").expect("written");
+        }
+        let ran = common::anneal(dir.path(), &train);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.err.contains(says), "{}", ran.err);
+    }
+    let whole = dir.path().join("run/checkpoints");
+    let kept = dir.path().join("kept");
+    fs::rename(&whole, &kept).expect("renamed");
+    for args in [&train[..], &["resume", "run", "--quiet"]] {
+        let ran = common::anneal(dir.path(), args);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.err.contains("no checkpoint yet; the run starts from its beginning"), "{}", ran.err);
+        same_checkpoint(&kept, &whole, "from the beginning");
+        fs::remove_dir_all(&whole).expect("removed");
+    }
+}
+
+#[test]
+fn a_run_whose_checkpoints_are_all_damaged_is_not_started_over() {
+    let (_, config) = MODELS[0];
+    let dir = folder(&[("config.toml", config)]);
+    assert_eq!(common::anneal(dir.path(), &["train", "config.toml", "--out", "run", "--quiet"]).code, 0);
+    let checkpoints = dir.path().join("run/checkpoints");
+    for entry in fs::read_dir(&checkpoints).expect("a folder") {
+        fs::remove_file(entry.expect("an entry").path().join("model.bpk")).expect("removed");
+    }
+    let log = fs::read(dir.path().join("run/metrics.jsonl")).expect("a log");
+    let ran = common::anneal(dir.path(), &["resume", "run", "--quiet"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("no valid checkpoint (passed over: ") && ran.err.contains("model.bpk"), "{}", ran.err);
+    assert_eq!(fs::read(dir.path().join("run/metrics.jsonl")).expect("a log"), log);
+    assert!(checkpoints.exists());
+}

@@ -1,0 +1,196 @@
+//! A table that grows while it is written: a CSV file whose columns are those seen so far.
+//!
+//! A value of a new name makes a new column: the file is written anew with the longer header, whole or not at all, and
+//! earlier rows have an empty cell there. Metrics appear in the first epoch of a run, so this happens a few times, while
+//! the file is small.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, Read},
+    path::{Path, PathBuf},
+};
+
+/// A cell of a row: the column's name and what stands there.
+pub type NamedCell = (String, String);
+
+/// Why a CSV file could not be written or taken up again.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: cannot {action}: {source}", path.display())]
+pub struct TableError {
+    /// Which file.
+    path: PathBuf,
+    /// What was tried.
+    action: &'static str,
+    /// What the system or the CSV reader said.
+    source: io::Error,
+}
+
+/// Writes a CSV file row by row (RFC 4180: a header, commas, quotes where a cell needs them).
+#[derive(Debug)]
+pub struct GrowingCsv {
+    path: PathBuf,
+    columns: Vec<String>,
+    out: csv::Writer<BufWriter<File>>,
+}
+
+impl GrowingCsv {
+    /// A fresh file with these columns at first.
+    ///
+    /// # Errors
+    /// [`TableError`] naming the file.
+    pub fn create(path: &Path, columns: &[&str]) -> Result<Self, TableError> {
+        Self::with(path, columns.iter().map(|column| (*column).to_owned()).collect(), &[])
+    }
+
+    /// Goes on with a file, keeping the rows for which `keep` holds; `keep` looks a cell up by its column's name. A last
+    /// row without an end of line was cut off by a crash and is not kept. A file that is not there is created.
+    ///
+    /// # Errors
+    /// [`TableError`] naming the file.
+    pub fn resume(
+        path: &Path,
+        columns: &[&str],
+        mut keep: impl FnMut(&dyn Fn(&str) -> Option<String>) -> bool,
+    ) -> Result<Self, TableError> {
+        let Some((mut known, rows)) = read(path).map_err(failed(path, "read it"))? else {
+            return Self::create(path, columns);
+        };
+        let rows: Vec<Vec<String>> = rows
+            .into_iter()
+            .filter(|row| {
+                keep(&|name: &str| {
+                    let at = known.iter().position(|column| column == name)?;
+                    row.get(at).filter(|cell| !cell.is_empty()).cloned()
+                })
+            })
+            .collect();
+        for column in columns {
+            if !known.iter().any(|name| name == column) {
+                known.push((*column).to_owned());
+            }
+        }
+        Self::with(path, known, &rows)
+    }
+
+    /// Writes a row. Columns that it does not name stay empty; names that are new become columns.
+    ///
+    /// # Errors
+    /// [`TableError`] naming the file.
+    pub fn row(&mut self, cells: &[NamedCell]) -> Result<(), TableError> {
+        let is_new = |(name, _): &&NamedCell| !self.columns.contains(name);
+        let new: Vec<String> = cells.iter().filter(is_new).map(|(name, _)| name.clone()).collect();
+        if !new.is_empty() {
+            self.flush()?;
+            let (mut columns, rows) = read(&self.path)
+                .map_err(failed(&self.path, "read it"))?
+                .unwrap_or_else(|| (self.columns.clone(), vec![]));
+            columns.extend(new);
+            *self = Self::with(&self.path, columns, &rows)?;
+        }
+        let cell =
+            |column: &String| cells.iter().find(|(name, _)| name == column).map_or("", |(_, cell)| cell.as_str());
+        let row: Vec<&str> = self.columns.iter().map(cell).collect();
+        self.out.write_record(&row).map_err(|error| failed(&self.path, "write it")(io::Error::other(error)))
+    }
+
+    /// Hands everything written to the system.
+    ///
+    /// # Errors
+    /// [`TableError`] naming the file.
+    pub fn flush(&mut self) -> Result<(), TableError> {
+        self.out.flush().map_err(failed(&self.path, "write it"))
+    }
+
+    /// Writes the file anew under a temporary name, moves it into place and goes on at its end.
+    fn with(path: &Path, columns: Vec<String>, rows: &[Vec<String>]) -> Result<Self, TableError> {
+        let unfinished = path.with_extension("csv.tmp");
+        let open = |options: &mut OpenOptions, path: &Path| {
+            options.open(path).map(|file| csv::WriterBuilder::new().flexible(true).from_writer(BufWriter::new(file)))
+        };
+        let written = (|| {
+            let mut out = open(OpenOptions::new().write(true).create(true).truncate(true), &unfinished)?;
+            out.write_record(&columns)?;
+            for row in rows {
+                let padding = columns.len().saturating_sub(row.len());
+                out.write_record(row.iter().map(String::as_str).chain(std::iter::repeat_n("", padding)))?;
+            }
+            out.flush()?;
+            fs::rename(&unfinished, path)?;
+            open(OpenOptions::new().append(true), path)
+        })();
+        match written {
+            Ok(out) => Ok(Self { path: path.to_owned(), columns, out }),
+            Err(source) => Err(failed(path, "write it")(source)),
+        }
+    }
+}
+
+fn failed(path: &Path, action: &'static str) -> impl Fn(io::Error) -> TableError {
+    let path = path.to_owned();
+    move |source| TableError { path: path.clone(), action, source }
+}
+
+/// A file's columns and rows.
+type Rows = (Vec<String>, Vec<Vec<String>>);
+
+/// Columns and rows of a file; `None` where there is no file or no header in it.
+fn read(path: &Path) -> io::Result<Option<Rows>> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?.read_to_end(&mut bytes)?,
+    };
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&bytes[..whole]);
+    let mut records = reader.records().map(|record| {
+        let record = record.map_err(io::Error::other)?;
+        Ok::<_, io::Error>(record.iter().map(str::to_owned).collect::<Vec<_>>())
+    });
+    let Some(columns) = records.next().transpose()? else { return Ok(None) };
+    Ok(Some((columns, records.collect::<Result<_, _>>()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cells(pairs: &[(&str, &str)]) -> Vec<NamedCell> {
+        pairs.iter().map(|(name, cell)| ((*name).to_owned(), (*cell).to_owned())).collect()
+    }
+
+    #[test]
+    fn columns_grow_and_earlier_rows_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let mut table = GrowingCsv::create(&path, &["step", "loss"]).unwrap();
+        table.row(&cells(&[("step", "1"), ("loss", "2.5")])).unwrap();
+        table.row(&cells(&[("loss", "2"), ("step", "2"), ("a,b", "\"x\"")])).unwrap();
+        table.row(&cells(&[("step", "3")])).unwrap();
+        table.flush().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "step,loss,\"a,b\"\n1,2.5,\n2,2,\"\"\"x\"\"\"\n3,,\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file stayed behind");
+    }
+
+    #[test]
+    fn a_resumed_table_keeps_the_rows_it_is_told_to_and_drops_a_torn_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        fs::write(&path, "step,valid\n1,\n2,0.5\n3,\n4,0.").unwrap();
+        let up_to_two = |cell: &dyn Fn(&str) -> Option<String>| cell("step").is_some_and(|step| step.as_str() <= "2");
+        let mut table = GrowingCsv::resume(&path, &["step", "lr"], up_to_two).unwrap();
+        table.row(&cells(&[("step", "3"), ("lr", "0.1")])).unwrap();
+        drop(table);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "step,valid,lr\n1,,\n2,0.5,\n3,,0.1\n");
+        // Nothing to go on with is a fresh table.
+        let other = folder.path().join("other.csv");
+        GrowingCsv::resume(&other, &["step"], |_| true).unwrap().flush().unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "step\n");
+    }
+
+    #[test]
+    fn an_unwritable_file_is_named() {
+        let error = GrowingCsv::create(Path::new("/nowhere/metrics.csv"), &["step"]).unwrap_err().to_string();
+        assert!(error.starts_with("/nowhere/metrics.csv: cannot write it: "), "{error}");
+    }
+}

@@ -1,0 +1,152 @@
+//! The log of a run as one CSV table, as Lightning's `CSVLogger` writes it: for spreadsheets and data frames.
+
+use std::path::{Path, PathBuf};
+
+use report::{GrowingCsv, NamedCell};
+
+use super::position::{Position, of_split};
+use crate::{
+    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, StepEvent, ValidationEvent,
+};
+
+/// The columns that every run has; metrics, momentum and validation get theirs when they first come up.
+const COLUMNS: [&str; 5] = ["step", "epoch", "seconds", "lr", "train.loss"];
+
+/// Writes `metrics.csv`: one row per logged step, per epoch, and per validation in the middle of an epoch.
+///
+/// `step` counts optimizer steps from 1, `epoch` from 0. A step's row holds `seconds` (since the run or its resumption
+/// began), `lr`, `momentum` where the schedule sets it, and `train.loss` and `train.<metric>` of its batches; an epoch's
+/// `epoch_seconds`, `train.loss_epoch` (the mean over the epoch) and `valid.loss`, `valid.<metric>`. Other cells are
+/// empty. Values that are not finite are `NaN`, `inf`, `-inf`, which pandas reads.
+///
+/// Resuming drops the rows after the checkpoint's step.
+pub struct Csv {
+    path: PathBuf,
+    table: Option<GrowingCsv>,
+    position: Position,
+    resumed_at: u64,
+    /// The row of an epoch that ended at the step resumed at is there already, and is told again.
+    epoch_told: bool,
+}
+
+impl Csv {
+    /// A table in this file. Nothing is touched before the run starts.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), table: None, position: Position::new(0), resumed_at: 0, epoch_told: false }
+    }
+
+    fn open(&mut self, step: u64) -> Result<(), CallbackError> {
+        // The writer of a table that is left behind flushes when it is dropped: before the file is read.
+        drop(self.table.take());
+        let mut epoch_told = false;
+        let opened = if step == 0 {
+            GrowingCsv::create(&self.path, &COLUMNS)
+        } else {
+            GrowingCsv::resume(&self.path, &COLUMNS, |cell| {
+                let row = cell("step").and_then(|row| row.parse::<u64>().ok());
+                epoch_told |= row == Some(step) && cell("epoch_seconds").is_some();
+                row.is_some_and(|row| row <= step)
+            })
+        };
+        (self.resumed_at, self.epoch_told) = (step, epoch_told);
+        self.table = Some(opened.map_err(|error| self.failed(error))?);
+        Ok(())
+    }
+
+    fn row(&mut self, cells: &[NamedCell]) -> Result<(), CallbackError> {
+        let written = self.table.as_mut().map_or(Ok(()), |table| table.row(cells));
+        written.map_err(|error| self.failed(error))
+    }
+
+    fn settle(&mut self) -> Result<(), CallbackError> {
+        let Some(validation) = self.position.settled() else { return Ok(()) };
+        let mut cells = vec![cell("step", validation.step), cell("epoch", validation.epoch), cell("lr", validation.lr)];
+        cells.extend(validation.values.iter().map(|(name, value)| cell(&format!("valid.{name}"), value)));
+        self.row(&cells)
+    }
+
+    fn flush(&mut self) -> Result<(), CallbackError> {
+        let flushed = self.table.as_mut().map_or(Ok(()), GrowingCsv::flush);
+        flushed.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CallbackError {
+        CallbackError::new(self.name(), error)
+    }
+}
+
+fn cell(name: &str, value: impl std::fmt::Display) -> NamedCell {
+    (name.to_owned(), value.to_string())
+}
+
+impl Callback for Csv {
+    fn name(&self) -> &'static str {
+        "metrics.csv"
+    }
+
+    fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
+        self.position = Position::new(run.steps_done);
+        self.open(run.steps_done)
+    }
+
+    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
+        self.settle()?;
+        if self.position.step(event) {
+            self.open(event.step - 1)?;
+        }
+        if event.logged || event.skipped {
+            let mut cells = vec![
+                cell("step", event.step),
+                cell("epoch", event.epoch),
+                cell("seconds", event.seconds),
+                cell("lr", event.lr),
+            ];
+            cells.extend(event.momentum.map(|momentum| cell("momentum", momentum)));
+            cells.extend(event.loss.map(|loss| cell("train.loss", loss)));
+            cells.extend(event.metrics.iter().map(|(name, value)| cell(&format!("train.{name}"), value)));
+            self.row(&cells)?;
+            if self.position.is_stale() {
+                self.flush()?;
+            }
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn on_validation(&mut self, event: &ValidationEvent<'_>) -> Result<Flow, CallbackError> {
+        self.settle()?;
+        self.position.validation(event);
+        Ok(Flow::Continue)
+    }
+
+    fn on_epoch(&mut self, event: &EpochEvent<'_>) -> Result<Flow, CallbackError> {
+        self.position.epoch(event);
+        self.settle()?;
+        let summary = event.summary;
+        if !(self.epoch_told && summary.step == self.resumed_at) {
+            let mut cells = vec![
+                cell("step", summary.step),
+                cell("epoch", summary.epoch),
+                cell("lr", summary.lr),
+                cell("epoch_seconds", summary.seconds),
+            ];
+            cells.extend(summary.momentum.map(|momentum| cell("momentum", momentum)));
+            let train = of_split(&summary.values, "train.");
+            cells.extend(train.iter().map(|(name, value)| cell(&format!("train.{name}_epoch"), value)));
+            let valid = of_split(&summary.values, "valid.");
+            cells.extend(valid.iter().map(|(name, value)| cell(&format!("valid.{name}"), value)));
+            self.row(&cells)?;
+        }
+        self.flush()?;
+        Ok(Flow::Continue)
+    }
+
+    fn on_checkpoint(&mut self, _event: &CheckpointEvent<'_>) -> Result<(), CallbackError> {
+        self.settle()?;
+        self.flush()
+    }
+
+    fn on_end(&mut self, _report: &FitReport) -> Result<(), CallbackError> {
+        self.settle()?;
+        self.flush()
+    }
+}

@@ -1,0 +1,92 @@
+//! Where a log is: what every log has to know besides its format.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use crate::{EpochEvent, StepEvent, ValidationEvent};
+
+/// Somebody who looks at a running log sees it at most this late.
+const SHOWN_AFTER: Duration = Duration::from_secs(1);
+
+/// Where a log is.
+#[derive(Debug)]
+pub(super) struct Position {
+    /// The last step heard of.
+    step: u64,
+    lr: f64,
+    momentum: Option<f64>,
+    /// A validation that has not been written: `on_epoch` tells its values again if it ended an epoch.
+    pending: Option<Validation>,
+    flushed: Instant,
+}
+
+/// A validation in the middle of an epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Validation {
+    pub(super) step: u64,
+    pub(super) epoch: u64,
+    pub(super) lr: f64,
+    pub(super) momentum: Option<f64>,
+    /// By name, without `valid.`.
+    pub(super) values: BTreeMap<String, f64>,
+    pub(super) seconds: f64,
+}
+
+impl Position {
+    /// After this many steps.
+    pub(super) fn new(step: u64) -> Self {
+        Self { step, lr: 0.0, momentum: None, pending: None, flushed: Instant::now() }
+    }
+
+    /// Takes note of a step. `true` where the run has gone back to an earlier state, so that what the log holds of this
+    /// step and those after it is void.
+    pub(super) fn step(&mut self, event: &StepEvent) -> bool {
+        let is_back = event.step <= self.step;
+        (self.step, self.lr, self.momentum) = (event.step, event.lr, event.momentum);
+        if is_back {
+            self.pending = None;
+        }
+        is_back
+    }
+
+    /// Takes note of a validation, to be written unless `on_epoch` follows.
+    pub(super) fn validation(&mut self, event: &ValidationEvent<'_>) {
+        let values = of_split(event.values, "valid.");
+        self.pending = Some(Validation {
+            step: event.step,
+            epoch: event.epoch,
+            lr: self.lr,
+            momentum: self.momentum,
+            values,
+            seconds: event.seconds,
+        });
+    }
+
+    /// The epoch's own figures hold its validation.
+    pub(super) fn epoch(&mut self, event: &EpochEvent<'_>) {
+        if self.pending.as_ref().is_some_and(|pending| pending.step == event.summary.step) {
+            self.pending = None;
+        }
+    }
+
+    /// A validation in the middle of an epoch that is to be written now, before anything else.
+    pub(super) fn settled(&mut self) -> Option<Validation> {
+        self.pending.take().filter(|pending| !pending.values.is_empty())
+    }
+
+    /// Whether it is time to let readers see what was written.
+    pub(super) fn is_stale(&mut self) -> bool {
+        let is_stale = self.flushed.elapsed() >= SHOWN_AFTER;
+        if is_stale {
+            self.flushed = Instant::now();
+        }
+        is_stale
+    }
+}
+
+/// The values of one set, without the set's prefix.
+pub(super) fn of_split(values: &BTreeMap<String, f64>, prefix: &str) -> BTreeMap<String, f64> {
+    values.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), *value))).collect()
+}

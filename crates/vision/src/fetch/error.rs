@@ -1,0 +1,117 @@
+//! Why a data set was not fetched.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::DataError;
+use crate::sets::{Download, Packing};
+
+/// Why a data set was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No data set has this name.
+    #[error(transparent)]
+    Name(#[from] DataError),
+    /// The data set is a part of another and cannot be had alone.
+    #[error("`{name}` is a part of `{whole}` and is not published by itself: fetch `{whole}`")]
+    Part {
+        /// The name asked for.
+        name: &'static str,
+        /// The data set that it is a part of.
+        whole: &'static str,
+    },
+    /// No address gave the file.
+    #[error(transparent)]
+    NotFetched(Box<NotFetched>),
+    /// A file cannot be written, moved or read back: the disk is full, the folder may not be written.
+    #[error("{}: {source}", path.display())]
+    Disk {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file lies where the data set's should go, and is not it. It is left as it is.
+    #[error("{0}\nIt lies where a file of the data set belongs: move it away or delete it, then fetch again.")]
+    InTheWay(#[source] DataError),
+    /// A download has the right sum but not the content that its data set's form asks for.
+    #[error("{0}")]
+    Content(#[source] DataError),
+    /// An archive has the right sum but lacks a file, or holds another than it should.
+    #[error("{}: {problem}", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Another fetch of the same data set is at work.
+    #[error("{}: another fetch of this data set is at work there", path.display())]
+    Busy {
+        /// The folder that it holds.
+        path: PathBuf,
+    },
+}
+
+impl FetchError {
+    /// For `map_err`: a refusal of the operating system, at this path.
+    pub(super) fn disk(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Disk { path, source }
+    }
+}
+
+/// One address that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The address.
+    pub url: String,
+    /// Why it did not give the file.
+    pub reason: String,
+}
+
+/// A file that no address gave: what was tried, and what to put where by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotFetched {
+    /// The data set.
+    pub name: &'static str,
+    /// The file that could not be had.
+    pub file: &'static str,
+    /// What was tried, in order.
+    pub attempts: Vec<Attempt>,
+    /// Where the data set's files belong.
+    pub folder: PathBuf,
+    /// All downloads of the data set.
+    pub downloads: &'static [Download],
+    /// All files of the data set.
+    pub files: Vec<&'static str>,
+}
+
+impl fmt::Display for NotFetched {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "data set `{}`: {} could not be fetched.", self.name, self.file)?;
+        for Attempt { url, reason } in &self.attempts {
+            writeln!(out, "  {url}\n    {reason}")?;
+        }
+        writeln!(out, "To do it by hand, download with whatever reaches the network:")?;
+        for download in self.downloads {
+            let Download { bytes, md5, sha256, .. } = download;
+            writeln!(out, "  {} ({bytes} bytes)\n    MD5 {md5}\n    SHA-256 {sha256}", download.url())?;
+        }
+        for download in self.downloads {
+            if let Packing::TarGzip { folder } = download.packing {
+                writeln!(out, "Unpack {}; the files lie in its folder {folder}/.", download.file)?;
+            }
+        }
+        writeln!(out, "Then put these files there:")?;
+        let packed = self.downloads.iter().filter(|download| download.packing == Packing::Gzip);
+        let from_archives = self.downloads.iter().any(|download| download.packing != Packing::Gzip);
+        let unpacked = self.files.iter().copied().filter(|_| from_archives);
+        let names = packed.map(|download| download.file).chain(unpacked);
+        let paths = names.map(|name| format!("  {}", self.folder.join(name).display()));
+        out.write_str(&paths.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl std::error::Error for NotFetched {}

@@ -1,0 +1,341 @@
+//! Fetching data sets: download, check, unpack, put into place.
+//!
+//! What lives here: HTTP (`http`), archives (`unpack`), and the order of things ([`fetch`]). What it may know: the
+//! table of data sets and their folders. What it must not know: a terminal; whoever wants to show progress is told of it
+//! by events.
+//!
+//! Nothing half-done is ever where a reader looks. A download grows in `<data folder>/.fetch/<data set>/`; a file goes to
+//! `<data folder>/<data set>/` by one rename, when all of it is there, is on the disk and has the right SHA-256. What had
+//! arrived when a download broke off stays in `.fetch`, and the next one goes on from there.
+
+mod error;
+mod http;
+mod unpack;
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+pub use error::{Attempt, FetchError, NotFetched};
+
+use crate::dataset::hex;
+use crate::error::FileProblem;
+use crate::sets::folder::{Folder, RECORDED, locate};
+use crate::sets::{DataFile, DatasetInfo, Download, Packing, info};
+
+/// The folder inside a data folder in which downloads grow.
+const STAGING: &str = ".fetch";
+
+/// What a fetch tells while it is at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A download begins, or begins again.
+    Begins {
+        /// From where.
+        url: &'a str,
+        /// Bytes that it will have.
+        bytes: u64,
+        /// Bytes that are already here.
+        from: u64,
+    },
+    /// So many bytes are here now.
+    At(u64),
+    /// It did not work there; the next address, if there is one, is tried.
+    Failed {
+        /// From where.
+        url: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// An archive is complete and is being unpacked.
+    Unpacks(&'a str),
+    /// A file is in its place.
+    Placed(&'a Path),
+}
+
+/// How a fetch ended that did not fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// The data set is part of the program: there is nothing to fetch.
+    Embedded,
+    /// All files were there already, and are as they should be.
+    AlreadyThere(PathBuf),
+    /// These files were put into this folder.
+    Placed {
+        /// The folder.
+        folder: PathBuf,
+        /// The files.
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Fetches a data set (a name from [`known`](crate::known)) into `data_folder/<its folder>`; from `base`, where one is
+/// given (the address of a folder that has the files), and otherwise from the mirrors that are known. Files that are
+/// there already are checked and kept.
+///
+/// # Errors
+/// An unknown name; a data set that is a part of another; files that no address gives, with the reason of each and what
+/// to put where by hand; a disk that is full or refuses; a file in the way that is not the data set's.
+pub fn fetch(
+    name: &str,
+    data_folder: &Path,
+    base: Option<&str>,
+    watch: &mut dyn FnMut(Event<'_>),
+) -> Result<Fetched, FetchError> {
+    let info = info(name)?;
+    if info.part.is_some() {
+        let whole = crate::known().find(|other| other.folder == info.folder && other.part.is_none());
+        return Err(FetchError::Part { name: info.name, whole: whole.map_or(info.name, |whole| whole.name) });
+    }
+    fetch_set(info, data_folder, base, watch)
+}
+
+/// [`fetch`], of a data set described by its caller.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn fetch_set(
+    info: &DatasetInfo,
+    data_folder: &Path,
+    base: Option<&str>,
+    watch: &mut dyn FnMut(Event<'_>),
+) -> Result<Fetched, FetchError> {
+    if info.files.is_empty() {
+        return Ok(Fetched::Embedded);
+    }
+    let folder = data_folder.join(info.folder);
+    let missing = missing(info, &folder)?;
+    if missing.is_empty() {
+        return Ok(Fetched::AlreadyThere(folder));
+    }
+    let staging = Staging::open(data_folder, info)?;
+    let placed = place_all(info, &missing, base, &staging, &folder, watch);
+    if placed.is_err() {
+        // A folder that was made for files that did not come.
+        let _ = fs::remove_dir(&folder);
+        staging.leave();
+    } else {
+        staging.close()?;
+    }
+    placed.map(|files| Fetched::Placed { folder, files })
+}
+
+/// Fetches the missing files, one download after the other, and puts each into its place.
+fn place_all(
+    info: &DatasetInfo,
+    missing: &[&DataFile],
+    base: Option<&str>,
+    staging: &Staging,
+    folder: &Path,
+    watch: &mut dyn FnMut(Event<'_>),
+) -> Result<Vec<PathBuf>, FetchError> {
+    let mut placed = Vec::new();
+    for download in info.downloads {
+        let wanted: Vec<&DataFile> = missing.iter().copied().filter(|file| download.holds(file)).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let part = staging.path.join(format!("{}.part", download.file));
+        arrive(info, download, base, &part, folder, watch)?;
+        let files = match download.packing {
+            Packing::Gzip => vec![(part.clone(), folder.join(download.file), wanted[0])],
+            Packing::TarGzip { folder: inside } => {
+                watch(Event::Unpacks(download.file));
+                unpack::unpack(&part, inside, &wanted, &staging.path)?
+                    .into_iter()
+                    .zip(wanted)
+                    .map(|(path, file)| (path, folder.join(file.name), file))
+                    .collect()
+            }
+        };
+        // All of an archive's files are checked before the first of them is put into place.
+        let sums = files.iter().map(|(from, to, file)| check(from, to, file)).collect::<Result<Vec<_>, _>>()?;
+        fs::create_dir_all(folder).map_err(FetchError::disk(folder))?;
+        record(folder, &sums)?;
+        for (from, to, _) in files {
+            fs::rename(&from, &to).map_err(FetchError::disk(&to))?;
+            watch(Event::Placed(&to));
+            placed.push(to);
+        }
+        sync_folder(folder)?;
+        remove(&part)?;
+    }
+    Ok(placed)
+}
+
+/// The files that are not in the folder; those that are must be the data set's.
+fn missing<'i>(info: &'i DatasetInfo, folder: &Path) -> Result<Vec<&'i DataFile>, FetchError> {
+    let opened = Folder::new(folder.to_owned());
+    let mut missing = Vec::new();
+    for file in info.files {
+        if locate(folder, file).is_none() {
+            missing.push(file);
+        } else {
+            let content = opened.read(file).map_err(FetchError::InTheWay)?;
+            content.verify(file).map_err(FetchError::InTheWay)?;
+        }
+    }
+    Ok(missing)
+}
+
+/// Downloads into `part` from the first address that gives the right bytes.
+fn arrive(
+    info: &DatasetInfo,
+    download: &Download,
+    base: Option<&str>,
+    part: &Path,
+    folder: &Path,
+    watch: &mut dyn FnMut(Event<'_>),
+) -> Result<(), FetchError> {
+    let client = http::Client::new();
+    let mut attempts = Vec::new();
+    let bases: Vec<&str> = base.map_or_else(|| download.mirrors.to_vec(), |base| vec![base]);
+    for base in bases {
+        let slash = if base.ends_with('/') { "" } else { "/" };
+        let url = format!("{base}{slash}{}", download.file);
+        // Bytes of an earlier try may be of another file: then once more from the start.
+        for _ in 0..2 {
+            let kept = fs::metadata(part).map_or(0, |part| part.len());
+            let reason = match client.download(&url, part, download.bytes, watch) {
+                Err(http::Failure::Disk(source)) => return Err(FetchError::Disk { path: part.to_owned(), source }),
+                Err(http::Failure::Server(reason)) => reason,
+                Ok(()) => {
+                    let found = sha256_of(part)?;
+                    if found == download.sha256 {
+                        return Ok(());
+                    }
+                    remove(part)?;
+                    format!("SHA-256 of what it sends is {found}, expected {}", download.sha256)
+                }
+            };
+            watch(Event::Failed { url: &url, reason: &reason });
+            let again = kept > 0 && !part.exists();
+            attempts.push(Attempt { url: url.clone(), reason });
+            if !again {
+                break;
+            }
+        }
+    }
+    Err(FetchError::NotFetched(Box::new(NotFetched {
+        name: info.name,
+        file: download.file,
+        attempts,
+        folder: folder.to_owned(),
+        downloads: info.downloads,
+        files: info.files.iter().map(|file| file.name).collect(),
+    })))
+}
+
+/// Checks a file of the data set before it is put into its place; gives the sum of its content, for the record.
+fn check<'f>(from: &Path, to: &Path, file: &'f DataFile) -> Result<(&'f str, String), FetchError> {
+    let bytes = crate::read::content(from, file.bytes).map_err(FetchError::Content)?;
+    let found = bytes.len() as u64;
+    if found != file.bytes {
+        let reason = "as this file of the data set has".to_owned();
+        let problem = FileProblem::Length { found, expected: file.bytes, reason };
+        return Err(FetchError::Content(problem.in_file(to)));
+    }
+    let sum = hex(&Sha256::digest(&bytes));
+    match file.sha256 {
+        Some(expected) if expected != sum => {
+            let problem = FileProblem::Checksum { found: sum, expected: expected.to_owned() };
+            Err(FetchError::Content(problem.in_file(to)))
+        }
+        _ => Ok((file.name, sum)),
+    }
+}
+
+/// Adds sums to the record in the folder, which is replaced as a whole.
+fn record(folder: &Path, sums: &[(&str, String)]) -> Result<(), FetchError> {
+    let path = folder.join(RECORDED);
+    let before = fs::read_to_string(&path).unwrap_or_default();
+    let of_others = before.lines().filter(|line| {
+        line.split_once("  ").is_some_and(|(_, name)| sums.iter().all(|(replaced, _)| *replaced != name))
+    });
+    let mut lines: Vec<String> = of_others.map(str::to_owned).collect();
+    lines.extend(sums.iter().map(|(name, sum)| format!("{sum}  {name}")));
+    let text = lines.join("\n") + "\n";
+    let new = folder.join(format!("{RECORDED}.new"));
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &path)
+    };
+    write().map_err(FetchError::disk(&path))
+}
+
+fn sha256_of(path: &Path) -> Result<String, FetchError> {
+    let sum = || -> io::Result<String> {
+        let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
+        let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(hex(&hash.finalize())),
+                read => hash.update(&buffer[..read]),
+            }
+        }
+    };
+    sum().map_err(FetchError::disk(path))
+}
+
+/// Removes a file that may be gone already.
+fn remove(path: &Path) -> Result<(), FetchError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(FetchError::Disk { path: path.to_owned(), source }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes renames in a folder last; where a folder cannot be opened (not on Unix), the system sees to it.
+fn sync_folder(folder: &Path) -> Result<(), FetchError> {
+    match File::open(folder) {
+        Ok(opened) if cfg!(unix) => opened.sync_all().map_err(FetchError::disk(folder)),
+        _ => Ok(()),
+    }
+}
+
+/// The folder in which the downloads of one data set grow, held by a lock against a second fetch.
+struct Staging {
+    path: PathBuf,
+    lock: File,
+}
+
+impl Staging {
+    fn open(data_folder: &Path, info: &DatasetInfo) -> Result<Self, FetchError> {
+        let path = data_folder.join(STAGING).join(info.folder);
+        fs::create_dir_all(&path).map_err(FetchError::disk(&path))?;
+        let at = path.join("lock");
+        let lock = File::create(&at).map_err(FetchError::disk(&at))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, lock }),
+            Err(fs::TryLockError::WouldBlock) => Err(FetchError::Busy { path }),
+            Err(fs::TryLockError::Error(source)) => Err(FetchError::Disk { path: at, source }),
+        }
+    }
+
+    /// Removes the folder, and that of all fetches where this was the last.
+    fn close(self) -> Result<(), FetchError> {
+        drop(self.lock);
+        fs::remove_dir_all(&self.path).map_err(FetchError::disk(&self.path))?;
+        if let Some(all) = self.path.parent() {
+            // Another data set may be on its way there.
+            let _ = fs::remove_dir(all);
+        }
+        Ok(())
+    }
+
+    /// Leaves what has arrived for the next fetch, and removes the folder where nothing has. What cannot be removed
+    /// does no harm there, and the fetch has failed for a reason that matters more.
+    fn leave(self) {
+        let arrived = fs::read_dir(&self.path).is_ok_and(|entries| {
+            let mut files = entries.filter_map(Result::ok).filter(|entry| entry.file_name() != "lock");
+            files.any(|entry| entry.metadata().map_or(true, |file| file.len() > 0))
+        });
+        if !arrived {
+            let _ = self.close();
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! PNG and JPEG files as squares of one size.
+//!
+//! What happens to a picture is what torchvision's `Resize(side)` and `CenterCrop(side)` do, but for the order: the
+//! middle square is taken first and then resampled (a triangle filter as wide as the scale asks for, which is what PIL
+//! calls bilinear), so that a long strip of a picture costs no more than its middle. Transparency is dropped and grey is
+//! ITU-R 601 luma, as PIL's `convert` has both; a turn noted in EXIF is not followed, as torchvision does not.
+
+use std::io::Cursor;
+
+use image::imageops::{FilterType, crop_imm, resize};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+use crate::error::FileProblem;
+use crate::image_set::ImageShape;
+
+/// The most pixels that a picture may have on a side.
+pub const LARGEST_SIDE: u32 = 16_384;
+
+/// The most bytes that a picture may take once decoded.
+pub const LARGEST_IMAGE: u64 = 256 << 20;
+
+/// Deflate packs at most 1,032 bytes into one, a JPEG's entropy coding no more than about as many: a header that declares
+/// more than this times the bytes of its file is not borne out by them.
+const MOST_PACKED: u64 = 2_048;
+
+/// The last chunk of every PNG: no bytes, `IEND`, and their checksum.
+const PNG_END: [u8; 12] = *b"\0\0\0\0IEND\xae\x42\x60\x82";
+
+fn image_problem(error: &dyn std::fmt::Display) -> FileProblem {
+    FileProblem::Image { reason: error.to_string() }
+}
+
+/// Decodes a PNG or JPEG file (told by its first bytes) and writes its middle square, resampled to the square `shape`,
+/// plane by plane to `out`, which has [`ImageShape::pixels`] bytes. One channel is grey, three are RGB.
+///
+/// # Errors
+/// Bytes that are no PNG or JPEG or are damaged or cut short; a header that declares more pixels than the bytes can
+/// hold, than [`LARGEST_SIDE`] or than [`LARGEST_IMAGE`].
+pub fn square(bytes: &[u8], shape: ImageShape, out: &mut [u8]) -> Result<(), FileProblem> {
+    let picture = decode(bytes)?.into_rgb8();
+    let (width, height) = picture.dimensions();
+    let side = width.min(height);
+    let middle = crop_imm(&picture, (width - side) / 2, (height - side) / 2, side, side);
+    let resized: RgbImage = resize(&*middle, shape.width as u32, shape.height as u32, FilterType::Triangle);
+    if shape.channels == 1 {
+        for (out, pixel) in out.iter_mut().zip(resized.pixels()) {
+            *out = luma(pixel.0);
+        }
+    } else {
+        for (channel, plane) in out.chunks_exact_mut(shape.plane()).enumerate() {
+            for (out, pixel) in plane.iter_mut().zip(resized.pixels()) {
+                *out = pixel.0[channel.min(2)];
+            }
+        }
+    }
+    Ok(())
+}
+
+/// ITU-R 601 in 16-bit fixed point, rounded: `0.299 R + 0.587 G + 0.114 B`.
+fn luma([red, green, blue]: [u8; 3]) -> u8 {
+    let sum = 19_595 * u32::from(red) + 38_470 * u32::from(green) + 7_471 * u32::from(blue);
+    ((sum + 0x8000) >> 16) as u8
+}
+
+fn decode(bytes: &[u8]) -> Result<DynamicImage, FileProblem> {
+    let format = image::guess_format(bytes).map_err(|error| image_problem(&error))?;
+    let (name, whole) = match format {
+        ImageFormat::Png => ("PNG", bytes.windows(PNG_END.len()).any(|chunk| chunk == PNG_END)),
+        ImageFormat::Jpeg => ("JPEG", jpeg_has_its_end(bytes)),
+        other => return Err(image_problem(&format!("it starts as {other:?}"))),
+    };
+    if !whole {
+        return Err(image_problem(&format!("the {name} ends before its end mark")));
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    // Dimensions are held against the bytes below, with both in the message.
+    reader.no_limits();
+    let mut decoder = reader.into_decoder().map_err(|error| image_problem(&error))?;
+    let ((width, height), size) = (decoder.dimensions(), decoder.total_bytes());
+    let refused = |reason| Err(FileProblem::ImageDimensions { width, height, reason });
+    if width == 0 || height == 0 {
+        return refused("an image has at least one".to_owned());
+    }
+    if width.max(height) > LARGEST_SIDE || size > LARGEST_IMAGE {
+        return refused(format!("more than {LARGEST_SIDE} on a side or {LARGEST_IMAGE} bytes in all"));
+    }
+    if size > MOST_PACKED * bytes.len() as u64 {
+        return refused(format!("more than its {} bytes can hold", bytes.len()));
+    }
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(2 * LARGEST_IMAGE);
+    decoder.set_limits(limits).map_err(|error| image_problem(&error))?;
+    DynamicImage::from_decoder(decoder).map_err(|error| image_problem(&error))
+}
+
+/// Whether the end mark of a JPEG is reached by going from segment to segment (ITU-T T.81, annex B). The decoder does not
+/// ask: it would show a file that was cut off with its rest in grey.
+fn jpeg_has_its_end(bytes: &[u8]) -> bool {
+    const END: u8 = 0xd9;
+    let mut at = 2;
+    while let Some(&[lead, marker]) = bytes.get(at..at + 2) {
+        if lead != 0xff {
+            // Entropy-coded data: up to the next mark that is neither a stuffed zero nor a restart.
+            at += 1;
+            continue;
+        }
+        match marker {
+            END => return true,
+            // Stuffed bytes, fill bytes, restarts and other marks without a length.
+            0x00 | 0x01 | 0xd0..=0xd8 => at += 2,
+            0xff => at += 1,
+            _ => match bytes.get(at + 2..at + 4) {
+                Some(&[high, low]) => at += 2 + usize::from(u16::from_be_bytes([high, low])).max(2),
+                _ => return false,
+            },
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use image::codecs::jpeg::JpegEncoder;
+
+    use super::*;
+
+    fn png(picture: &DynamicImage) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap();
+        bytes
+    }
+
+    fn jpeg(picture: &RgbImage) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 100).encode_image(picture).unwrap();
+        bytes
+    }
+
+    fn gradient(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| image::Rgb([(x * 7) as u8, (y * 11) as u8, 200]))
+    }
+
+    fn read(bytes: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
+        let mut out = vec![0; shape.pixels()];
+        square(bytes, shape, &mut out).map(|()| out).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn an_image_of_the_right_size_is_taken_byte_for_byte() {
+        let picture = gradient(6, 6);
+        let found = read(&png(&picture.clone().into()), ImageShape::new(3, 6, 6)).unwrap();
+        for channel in 0..3 {
+            let plane: Vec<u8> = picture.pixels().map(|pixel| pixel.0[channel]).collect();
+            assert_eq!(found[channel * 36..][..36], plane);
+        }
+        // A JPEG gives nearly what went in.
+        let lossy = read(&jpeg(&picture), ImageShape::new(3, 6, 6)).unwrap();
+        assert!(lossy.iter().zip(&found).all(|(a, b)| a.abs_diff(*b) < 16));
+    }
+
+    #[test]
+    fn the_middle_square_is_taken_and_resampled() {
+        // White, black, white: the middle of a wide picture and of a high one is black.
+        for (width, height) in [(12, 4), (4, 12)] {
+            let picture = RgbImage::from_fn(width, height, |x, y| {
+                image::Rgb([if (4..8).contains(&x.max(y)) && x.max(y) >= 4 { 0 } else { 255 }; 3])
+            });
+            assert_eq!(read(&png(&picture.into()), ImageShape::new(1, 4, 4)), Ok(vec![0; 16]), "{width}x{height}");
+        }
+        // Two by two blocks of one colour come out as one pixel each; the triangle reaches into the neighbours.
+        let blocks = RgbImage::from_fn(8, 8, |x, _| image::Rgb([if x < 4 { 0 } else { 200 }; 3]));
+        let found = read(&png(&blocks.into()), ImageShape::new(1, 4, 4)).unwrap();
+        assert_eq!((found[0], found[3]), (0, 200));
+        assert!(found[1] < 50 && found[2] > 150, "{found:?}");
+        // A smaller one is enlarged.
+        assert_eq!(read(&png(&gradient(2, 3).into()), ImageShape::new(3, 5, 5)).unwrap().len(), 75);
+    }
+
+    #[test]
+    fn colours_become_grey_as_pil_has_it_and_transparency_is_dropped() {
+        // Values that `Image.new("RGB", (1, 1), colour).convert("L")` of PIL gives.
+        for (colour, grey) in [([255, 0, 0], 76), ([0, 255, 0], 150), ([0, 0, 255], 29), ([255, 255, 255], 255)] {
+            let picture = image::RgbaImage::from_pixel(3, 3, image::Rgba([colour[0], colour[1], colour[2], 9]));
+            assert_eq!(read(&png(&picture.into()), ImageShape::new(1, 3, 3)), Ok(vec![grey; 9]));
+        }
+        let deep = image::ImageBuffer::from_pixel(2, 2, image::Luma([257_u16 * 99]));
+        assert_eq!(read(&png(&DynamicImage::ImageLuma16(deep)), ImageShape::new(3, 2, 2)), Ok(vec![99; 12]));
+    }
+
+    #[test]
+    fn what_is_cut_short_or_no_picture_is_refused() {
+        let shape = ImageShape::new(3, 4, 4);
+        for good in [png(&gradient(40, 30).into()), jpeg(&gradient(40, 30))] {
+            for keep in [0, 1, 7, good.len() / 2, good.len() - 2] {
+                assert!(read(&good[..keep], shape).is_err(), "{keep} of {}", good.len());
+            }
+        }
+        assert!(read(b"GIF89a and more", shape).unwrap_err().contains("Gif"));
+        assert!(read(b"not a picture at all", shape).unwrap_err().starts_with("no image that can be read"));
+    }
+
+    #[test]
+    fn a_header_that_the_bytes_do_not_bear_out_is_refused() {
+        let mut bytes = png(&gradient(4, 4).into());
+        let declare = |bytes: &mut Vec<u8>, width: u32, height: u32| {
+            bytes[16..20].copy_from_slice(&width.to_be_bytes());
+            bytes[20..24].copy_from_slice(&height.to_be_bytes());
+            let mut crc = flate2::Crc::new();
+            crc.update(&bytes[12..29]);
+            bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+        };
+        for (width, height, expected) in [
+            (8_000, 8_000, "declares 8000x8000 pixels: more than its"),
+            (40_000, 1, "declares 40000x1 pixels: more than 16384 on a side"),
+            (16_000, 16_000, "declares 16000x16000 pixels: more than 16384 on a side or 268435456 bytes"),
+        ] {
+            declare(&mut bytes, width, height);
+            let error = read(&bytes, ImageShape::new(3, 4, 4)).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! A folder of images by class: `PATH/train/CLASS/*.png` (or `.jpg`, `.jpeg`), and `PATH/test/CLASS/...` or a seeded
+//! split.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::FOLDER_PREFIX;
+use crate::dataset::Dataset;
+use crate::error::{DataError, FileProblem};
+use crate::image_set::{ImageSet, ImageSetError, ImageShape};
+use crate::random::SplitMix64;
+use crate::read::picture;
+
+/// How a folder of images is read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FolderOptions {
+    /// Height and width of the images, which are resampled to it: 1 to 1024. Default 32.
+    pub image_size: usize,
+    /// One channel instead of three. Default: colours.
+    pub grey: bool,
+    /// Where there is no `test` folder: the part of each class that is held out for it, more than 0 and below 1; of a
+    /// class with at least two images, at least one. Default 0.2.
+    pub test: f64,
+    /// What that split depends on, and the only thing: the same for every run unless it is changed here. Default 0.
+    pub split_seed: u64,
+}
+
+impl Default for FolderOptions {
+    fn default() -> Self {
+        Self { image_size: 32, grey: false, test: 0.2, split_seed: 0 }
+    }
+}
+
+impl FolderOptions {
+    /// The largest [`image_size`](Self::image_size).
+    pub const LARGEST_SIZE: usize = 1024;
+}
+
+/// A file of more bytes than this is no image of a data set.
+const LARGEST_FILE: u64 = 64 << 20;
+
+/// A class by its place among the names, and its files in the order of their names.
+type Files = Vec<(u8, PathBuf)>;
+
+/// Loads a folder of images by class.
+///
+/// The classes are the folders in `path/train`, in the order of their names (of their bytes, as torchvision's
+/// `ImageFolder` has them); their images are the files ending in `.png`, `.jpg` or `.jpeg`, in any case, directly in
+/// them. Other files are passed over, and so is what starts with a dot. Each image is cut to its middle square and
+/// resampled (see [`picture::square`]). `path/test` has the same classes, or some of them; where it is missing, a part
+/// of each class is held out by a split that depends on the names and [`FolderOptions::split_seed`] alone.
+///
+/// # Errors
+/// A folder that is not laid out so, a class without an image, a class of `test` that `train` has not, more than 256
+/// classes, an image that cannot be decoded: each names the folder or the file. Options out of their ranges.
+pub fn load_folder(path: &Path, options: &FolderOptions) -> Result<Dataset, DataError> {
+    let name = format!("{FOLDER_PREFIX}{}", path.display());
+    let layout = |problem: String| DataError::Layout { path: path.to_owned(), problem };
+    if !(1..=FolderOptions::LARGEST_SIZE).contains(&options.image_size) {
+        let most = FolderOptions::LARGEST_SIZE;
+        return Err(layout(format!("image_size is {}: allowed are 1 to {most}", options.image_size)));
+    }
+    if !(options.test > 0.0 && options.test < 1.0) {
+        return Err(layout(format!("test is {}: allowed is a part of more than 0 and below 1", options.test)));
+    }
+    let train_folder = path.join("train");
+    if !train_folder.is_dir() {
+        return Err(layout("has no folder `train` (expected: train/CLASS/*.png, *.jpg or *.jpeg)".to_owned()));
+    }
+    let classes = class_names(&train_folder)?;
+    let mut train = files(&train_folder, &classes)?;
+    let test_folder = path.join("test");
+    let test = if test_folder.is_dir() {
+        let known: BTreeSet<&String> = classes.iter().collect();
+        if let Some(other) = class_names(&test_folder)?.into_iter().find(|class| !known.contains(class)) {
+            let problem = format!("is no class: `train` has {}", classes.join(", "));
+            return Err(DataError::Layout { path: test_folder.join(other), problem });
+        }
+        files(&test_folder, &classes)?
+    } else {
+        hold_out(&mut train, options)
+    };
+    let side = options.image_size;
+    let shape = ImageShape::new(if options.grey { 1 } else { 3 }, side, side);
+    let set = |files: &Files| {
+        let labels = files.iter().map(|(class, _)| *class).collect();
+        ImageSet::new(pixels(files, shape)?, labels, shape, classes.len())
+            .map_err(|problem| DataError::Set { name: name.clone(), problem })
+    };
+    let (train, test) = (set(&train)?, set(&test)?);
+    Dataset::new(name.clone(), train, test, classes)
+}
+
+/// The entries of a folder that do not start with a dot, by name.
+fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
+    let unreadable = |source| DataError::Io { path: folder.to_owned(), source };
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let Some(name) = path.file_name() else { continue };
+        let Some(name) = name.to_str() else {
+            return Err(DataError::Layout { path, problem: "its name is not Unicode".to_owned() });
+        };
+        if !name.starts_with('.') {
+            entries.push((name.to_owned(), path));
+        }
+    }
+    entries.sort_unstable();
+    Ok(entries)
+}
+
+/// The names of the folders in a folder, in their order.
+fn class_names(folder: &Path) -> Result<Vec<String>, DataError> {
+    let names: Vec<String> =
+        entries(folder)?.into_iter().filter(|(_, path)| path.is_dir()).map(|(name, _)| name).collect();
+    let problem = match names.len() {
+        0 => "has no folders in it (expected: one for each class)".to_owned(),
+        1..=256 => return Ok(names),
+        found => ImageSetError::Classes { found }.to_string(),
+    };
+    Err(DataError::Layout { path: folder.to_owned(), problem })
+}
+
+/// The images of all classes; a class without any is refused where the folder is there, as in `train` it always is.
+fn files(folder: &Path, classes: &[String]) -> Result<Files, DataError> {
+    let image = |path: &Path| {
+        let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
+        matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg")) && path.is_file()
+    };
+    let mut files = Vec::new();
+    for (class, name) in (0..=u8::MAX).zip(classes) {
+        let of_class = folder.join(name);
+        if !of_class.is_dir() {
+            continue;
+        }
+        let before = files.len();
+        files.extend(entries(&of_class)?.into_iter().filter(|(_, path)| image(path)).map(|(_, path)| (class, path)));
+        if files.len() == before {
+            let problem = "holds no image (*.png, *.jpg, *.jpeg)".to_owned();
+            return Err(DataError::Layout { path: of_class, problem });
+        }
+    }
+    Ok(files)
+}
+
+/// Takes a part of each class out of `train`. Both parts keep their order.
+fn hold_out(train: &mut Files, options: &FolderOptions) -> Files {
+    let mut held_out = BTreeSet::new();
+    for class in 0..=u8::MAX {
+        let mut of_class: Vec<usize> = (0..train.len()).filter(|&index| train[index].0 == class).collect();
+        let out = (of_class.len() as f64 * options.test).round() as usize;
+        let out = out.clamp(usize::from(of_class.len() > 1), of_class.len().saturating_sub(1));
+        // The first steps of a shuffle: after `out` of them, the tail is a random choice.
+        let mut random = SplitMix64::keyed([options.split_seed, u64::from(class), of_class.len() as u64]);
+        for taken in 0..out {
+            let last = of_class.len() - 1 - taken;
+            of_class.swap(last, random.below(last + 1));
+            held_out.insert(of_class[last]);
+        }
+    }
+    let (mut kept, mut out) = (Files::new(), Files::new());
+    for (index, file) in std::mem::take(train).into_iter().enumerate() {
+        if held_out.contains(&index) { &mut out } else { &mut kept }.push(file);
+    }
+    *train = kept;
+    out
+}
+
+/// The pixels of all files in one block, decoded on all cores. Of several bad files the first is named.
+fn pixels(files: &Files, shape: ImageShape) -> Result<Vec<u8>, DataError> {
+    let mut block = Vec::new();
+    let wanted = files.len().saturating_mul(shape.pixels());
+    block.try_reserve_exact(wanted).map_err(|_| DataError::Layout {
+        path: files.first().map(|(_, path)| path.clone()).unwrap_or_default(),
+        problem: format!("{} images of {shape} take {wanted} bytes, which cannot be had", files.len()),
+    })?;
+    block.resize(wanted, 0);
+    let results: Vec<Result<(), DataError>> = block
+        .par_chunks_exact_mut(shape.pixels())
+        .zip(files.par_iter())
+        .map(|(out, (_, path))| {
+            let bytes = read_file(path)?;
+            picture::square(&bytes, shape, out).map_err(|problem| problem.in_file(path))
+        })
+        .collect();
+    results.into_iter().collect::<Result<(), DataError>>()?;
+    Ok(block)
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
+    let unreadable = |source| DataError::Io { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        let reason = format!("a file of more than {LARGEST_FILE} bytes");
+        return Err(FileProblem::Image { reason }.in_file(path));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(counts: &[usize]) -> Files {
+        let of_class =
+            |(class, &count): (usize, &usize)| (0..count).map(move |i| (class as u8, format!("{class}/{i}").into()));
+        counts.iter().enumerate().flat_map(of_class).collect()
+    }
+
+    #[test]
+    fn the_split_takes_its_part_of_every_class_and_depends_on_the_seed() {
+        let split = |test, split_seed| {
+            let mut train = named(&[10, 1, 2, 40]);
+            let out = hold_out(&mut train, &FolderOptions { test, split_seed, ..FolderOptions::default() });
+            (train, out)
+        };
+        let (train, test) = split(0.2, 0);
+        let of = |files: &Files, class| files.iter().filter(|(c, _)| *c == class).count();
+        assert_eq!([0, 1, 2, 3].map(|class| of(&test, class)), [2, 0, 1, 8]);
+        let mut all = [train.clone(), test.clone()].concat();
+        all.sort();
+        let mut expected = named(&[10, 1, 2, 40]);
+        expected.sort();
+        assert_eq!(all, expected, "each image is on one side");
+        assert_eq!(split(0.2, 0), (train, test.clone()));
+        assert_ne!(split(0.2, 1).1, test);
+        // However large the part, a class keeps an image to train on.
+        assert_eq!([0, 1, 2, 3].map(|class| of(&split(0.99, 0).0, class)), [1, 1, 1, 1]);
+    }
+}

@@ -1,0 +1,121 @@
+//! A folder of images by class: what is read, in what order, and what is refused by name.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+
+use std::fs;
+use std::path::Path;
+
+use image::RgbImage;
+use vision::{DataError, FolderOptions, ImageShape, load, load_folder};
+
+/// An image of one colour.
+fn put(root: &Path, path: &str, colour: u8, width: u32, height: u32) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    RgbImage::from_pixel(width, height, image::Rgb([colour, colour / 2, 0])).save(path).unwrap();
+}
+
+fn options(image_size: usize) -> FolderOptions {
+    FolderOptions { image_size, ..FolderOptions::default() }
+}
+
+fn with_test() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path();
+    for (file, colour) in [("b/2.png", 20), ("b/10.jpg", 10), ("Z/only.PNG", 99), ("a/x.jpeg", 200)] {
+        put(path, &format!("train/{file}"), colour, 12, 8);
+    }
+    put(path, "test/b/1.png", 30, 5, 5);
+    // Passed over: another ending, a hidden file, a hidden folder, a file among the classes.
+    fs::write(path.join("train/a/notes.txt"), "no image").unwrap();
+    fs::write(path.join("train/a/.hidden.png"), "no image").unwrap();
+    fs::create_dir(path.join("train/.cache")).unwrap();
+    fs::write(path.join("train/readme.png"), "no image").unwrap();
+    root
+}
+
+#[test]
+fn classes_and_files_come_in_the_order_of_their_names() {
+    let root = with_test();
+    let data = load_folder(root.path(), &options(8)).unwrap();
+    // Capitals before small letters, as torchvision's ImageFolder sorts; files too by name, not by number.
+    assert_eq!(data.classes, ["Z", "a", "b"]);
+    assert_eq!((data.train.len(), data.test.len(), data.shape()), (4, 1, ImageShape::new(3, 8, 8)));
+    let labels: Vec<u8> = (0..4).map(|index| data.train.label(index)).collect();
+    assert_eq!(labels, [0, 1, 2, 2]);
+    assert_eq!(data.test.label(0), 2, "the class keeps its label where the others are missing");
+    for (index, colour) in [99, 200, 10, 20].into_iter().enumerate() {
+        let image = data.train.image(index);
+        assert!(image[0].abs_diff(colour) < 6, "{index}: {} for {colour}", image[0]);
+        assert!(image[64].abs_diff(colour / 2) < 6);
+    }
+    // By name, as a config gives it: 32x32 unless told otherwise.
+    let named = load(&format!("folder:{}", root.path().display()), None).unwrap();
+    assert_eq!(named.shape(), ImageShape::new(3, 32, 32));
+    let grey = load_folder(root.path(), &FolderOptions { grey: true, ..options(8) }).unwrap();
+    assert_eq!(grey.shape(), ImageShape::new(1, 8, 8));
+}
+
+#[test]
+fn without_a_test_folder_a_part_of_each_class_is_held_out() {
+    let root = tempfile::tempdir().unwrap();
+    for (class, count) in [("x", 10), ("y", 5)] {
+        for index in 0..count {
+            put(root.path(), &format!("train/{class}/{index}.png"), index * 20, 4, 4);
+        }
+    }
+    let load = |seed| load_folder(root.path(), &FolderOptions { split_seed: seed, ..options(4) }).unwrap();
+    let data = load(0);
+    assert_eq!((data.train.class_counts(), data.test.class_counts()), (vec![8, 4], vec![2, 1]));
+    assert_eq!(data.fingerprint, load(0).fingerprint);
+    assert!((1..5).any(|seed| load(seed).fingerprint != data.fingerprint));
+}
+
+#[test]
+fn it_trains_a_model() {
+    use burn::tensor::Device;
+    use burn::train::TrainStep;
+    use vision::{
+        Augment,
+        models::{Classifier, ModelOptions},
+    };
+    let (root, device) = (with_test(), Device::flex().autodiff());
+    let data = load_folder(root.path(), &options(16)).unwrap();
+    let batcher = data.batcher(data.train.clone(), Augment::parse("crop+flip").unwrap()).unwrap();
+    let model = Classifier::new("lenet", &ModelOptions::default(), data.shape(), data.classes.len(), &device).unwrap();
+    let loss: f32 = model.step(batcher.batch(&[0, 1, 2, 3], 0, 0, &device)).item.loss.into_scalar();
+    assert!(loss.is_finite());
+}
+
+#[test]
+fn what_is_not_laid_out_so_is_refused_by_name() {
+    let refused = |change: &dyn Fn(&Path), expected: &str| {
+        let root = with_test();
+        change(root.path());
+        let error = load_folder(root.path(), &options(8)).unwrap_err().to_string();
+        let expected = expected.replace("ROOT", &root.path().display().to_string());
+        assert!(error.contains(&expected), "{error}\nlacks: {expected}");
+    };
+    refused(&|root| fs::remove_dir_all(root.join("train")).unwrap(), "ROOT: has no folder `train`");
+    refused(&|root| fs::remove_file(root.join("train/Z/only.PNG")).unwrap(), "ROOT/train/Z: holds no image");
+    refused(&|root| put(root, "test/c/1.png", 1, 2, 2), "ROOT/test/c: is no class: `train` has Z, a, b");
+    refused(&|root| fs::remove_dir_all(root.join("test/b")).unwrap(), "ROOT/test: has no folders in it");
+    refused(&|root| fs::write(root.join("train/b/0.png"), "GIF89a").unwrap(), "ROOT/train/b/0.png: no image that can");
+    refused(&|root| fs::write(root.join("test/b/0.jpg"), "").unwrap(), "ROOT/test/b/0.jpg: no image that can be read");
+    refused(
+        &|root| {
+            let path = root.join("train/b/10.jpg");
+            let bytes = fs::read(&path).unwrap();
+            fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        },
+        "ROOT/train/b/10.jpg: no image that can be read (PNG and JPEG can): the JPEG ends before its end mark",
+    );
+    refused(
+        &|root| (0..300).for_each(|class| put(root, &format!("train/{class}/1.png"), 1, 1, 1)),
+        "ROOT/train: 303 classes: a set holds 1 to 256",
+    );
+    let error = load_folder(Path::new("/nowhere"), &options(0)).unwrap_err().to_string();
+    assert_eq!(error, "/nowhere: image_size is 0: allowed are 1 to 1024");
+    let test = FolderOptions { test: 1.0, ..options(8) };
+    assert!(matches!(load_folder(Path::new("/nowhere"), &test), Err(DataError::Layout { .. })));
+}
