@@ -12,7 +12,7 @@ pub use trainer::{
     callbacks::Progress,
     data::{Batch, Loader, Source},
     evaluate,
-    lr_finder::{LrCurve, LrFinder, LrFinderConfig, NoSuggestion, Rule, suggest},
+    lr_finder::{LrCurve, LrFinder, LrFinderConfig, LrSweeps, NoSuggestion, Rule, Subject, suggest},
     weights,
 };
 pub use vision::{Dataset, ImageBatch, ImageSet};

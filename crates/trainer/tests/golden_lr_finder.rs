@@ -154,3 +154,36 @@ fn the_layer_above_refuses_what_the_bare_rules_answer() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// The grids of the references' own runs are settings of ours, or parts of one (the table at `LrFinderConfig`).
+#[test]
+fn the_grids_of_other_finders_are_settings() {
+    use trainer::lr_finder::{LrFinderConfig, Ramp};
+    let mut compared = 0;
+    for line in include_str!("golden/lr_finder.jsonl").lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let find = &case["find"];
+        let (start_lr, end_lr) = (number(&find["start_lr"]), number(&find["end_lr"]));
+        let n = find["num_it"].as_u64().unwrap() as usize;
+        for (finder, run) in case["runs"].as_object().unwrap() {
+            let lrs = numbers(&run["lrs"]);
+            if run["options"]["mode"] != "exp" || lrs.len() < 3 {
+                continue;
+            }
+            let num_it = if finder == "torch-lr-finder" { n - 1 } else { n };
+            let ours =
+                LrFinderConfig { start_lr, end_lr, num_it, mode: Ramp::Exponential, ..LrFinderConfig::default() };
+            let point = |i: usize| match finder.as_str() {
+                "lightning" if i > 0 => i + 1,
+                "ignite" => i + 1,
+                _ => i,
+            };
+            for (i, lr) in lrs.iter().enumerate().filter(|(i, _)| point(*i) <= num_it) {
+                let expected = ours.lr(point(i));
+                assert!((lr - expected).abs() <= 1e-12 * lr, "{}, {finder}, point {i}: {lr}, {expected}", case["id"]);
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 3000, "{compared}");
+}

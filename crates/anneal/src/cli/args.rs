@@ -22,10 +22,10 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Measure a run's newest checkpoint on the test set
     Evaluate(EvaluateArgs),
-    /// Write a run's weights as safetensors, which PyTorch opens
-    Export(ExportArgs),
     /// Write a page with the figures of a run, or of several beside each other
     Report(ReportArgs),
+    /// Write a run's weights as safetensors, which PyTorch opens
+    Export(ExportArgs),
     /// Find a learning rate: a sweep of rising rates on a copy of the model
     FindLr(FindLrArgs),
     /// Show what the rate will be, without training
@@ -74,6 +74,15 @@ pub struct TrainArgs {
     /// Train for this many epochs
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
+    /// End in order after this long (30s, 10m, 1.5h), the time before a resumption counted
+    #[arg(long, value_name = "TIME")]
+    pub max_time: Option<String>,
+    /// Try everything out: one epoch of N batches, a validation and a test of as many, no logs, no checkpoints
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
+    pub fast_dev_run: Option<String>,
+    /// Train on the first N batches alone, over and over, and validate on them: can the model learn them by heart?
+    #[arg(long, value_name = "N")]
+    pub overfit_batches: Option<usize>,
     /// Go on with the run in the run folder
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
@@ -96,6 +105,9 @@ pub struct ResumeArgs {
     /// Train until this many epochs in all
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
+    /// End in order after this long in all (30s, 10m, 1.5h)
+    #[arg(long, value_name = "TIME")]
+    pub max_time: Option<String>,
     /// No progress and no summary
     #[arg(long)]
     pub quiet: bool,
@@ -109,6 +121,20 @@ pub struct ResumeArgs {
 pub struct EvaluateArgs {
     /// The run folder
     pub run_dir: PathBuf,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `anneal report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// Run folders; several are compared
+    #[arg(required = true, value_name = "RUN_DIR")]
+    pub run_dirs: Vec<PathBuf>,
+    /// The page; default report.html in the run folder, or in the current one for several
+    #[arg(long, value_name = "FILE.html")]
+    pub out: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
     pub json: bool,
@@ -136,20 +162,6 @@ pub struct ExportArgs {
     pub json: bool,
 }
 
-/// `anneal report`.
-#[derive(Debug, Clone, Args)]
-pub struct ReportArgs {
-    /// Run folders; several are compared
-    #[arg(required = true, value_name = "RUN_DIR")]
-    pub run_dirs: Vec<PathBuf>,
-    /// The page; default report.html in the run folder, or in the current one for several
-    #[arg(long, value_name = "FILE.html")]
-    pub out: Option<PathBuf>,
-    /// Print the figures as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// `anneal find-lr`.
 #[derive(Debug, Clone, Args)]
 pub struct FindLrArgs {
@@ -162,6 +174,13 @@ pub struct FindLrArgs {
     /// Write curve and suggestion into this file; - for standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write a copy of CONFIG with the found rate in place, comments kept; default CONFIG's name with .found.toml
+    #[allow(clippy::option_option, reason = "not asked for, asked for, asked for by name: clap's own form of it")]
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub apply: Option<Option<PathBuf>>,
+    /// Let --apply replace a file that exists
+    #[arg(long, requires = "apply")]
+    pub overwrite: bool,
     /// Print the suggestion alone
     #[arg(long)]
     pub quiet: bool,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) fn export(args: &ExportArgs) -> Result<Ended, Error> {
-    let config = of_run(&args.run_dir, None)?;
+    let config = of_run(&args.run_dir, None, Vec::new())?;
     let dir = RunDir::at(&args.run_dir, Existing::Resume)?;
     let which = match (args.step, args.best) {
         (Some(step), _) => Which::Step(step),

@@ -1,11 +1,18 @@
 //! `anneal find-lr`.
 
-use std::path::Path;
+use std::{
+    fmt::Write as _,
+    fs::OpenOptions,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
 
-use serde_json::json;
+use lr_core::Registry;
+use trainer::lr_finder::{Rule, Spread};
 
-use super::{Ended, args::FindLrArgs, print, train::configured};
+use super::{Ended, args::FindLrArgs, print, train::document};
 use crate::{
+    config::{Config, Document},
     error::Error,
     experiment::{self, Found},
 };
@@ -14,52 +21,124 @@ use crate::{
 const TERMINAL: (usize, usize) = (80, 16);
 
 pub(super) fn find_lr(args: &FindLrArgs) -> Result<Ended, Error> {
-    let config = configured(&args.config, None)?;
+    let document = document(&args.config, None)?;
+    let config = Config::from_document(&document, &Registry::standard())?;
+    let copy = args.apply.as_ref().map(|file| copy_name(file.as_deref(), args.config.config.as_deref()));
+    if let Some(copy) = copy.as_deref().filter(|copy| !args.overwrite && copy.exists()) {
+        return Err(exists(copy));
+    }
     let found = experiment::find_lr(&config)?;
-    let chart = found.curve.chart(found.suggestion.as_ref().ok());
+    let chart = found.chart();
     for path in &args.plot {
         chart.save(path)?;
     }
     let to_stdout = args.json.as_deref() == Some(Path::new("-"));
     if let Some(path) = &args.json {
-        let text = format!("{}\n", to_json(&found));
+        let json = format!("{}\n", found.to_json());
         if to_stdout {
-            print(&text)?;
+            print(&json)?;
         } else {
-            std::fs::write(path, text).map_err(|source| Error::File { path: path.display().to_string(), source })?;
+            std::fs::write(path, json).map_err(|source| Error::File { path: path.display().to_string(), source })?;
         }
     }
+    let applied = match (&copy, &found.suggestion) {
+        (Some(copy), Ok(suggestion)) => apply(&document, suggestion.lr, copy, args.overwrite)?,
+        _ => String::new(),
+    };
     if !to_stdout {
-        print(&text(&found, args.quiet, || chart.terminal(TERMINAL.0, TERMINAL.1)))?;
+        let answer = if args.quiet { answer(&found, true) } else { text(&found) + &applied };
+        print(&answer)?;
     }
     Ok(if found.suggestion.is_ok() { Ended::Well } else { Ended::WithoutSuggestion })
 }
 
-fn text(found: &Found, quiet: bool, plot: impl Fn() -> String) -> String {
-    let answer = match &found.suggestion {
+/// What a run that searches for its rate shows before it trains.
+pub(super) fn announce(found: &Found) {
+    // A terminal that has gone away is no reason not to train.
+    let _ = print(&text(found));
+}
+
+/// Curve, end, the configured rule's answer and what the others say.
+fn text(found: &Found) -> String {
+    let curve = found.curve();
+    let mut text = format!(
+        "{}\n{} rates, ended: {}",
+        found.chart().terminal(TERMINAL.0, TERMINAL.1),
+        curve.lrs.len(),
+        curve.stopped
+    );
+    if found.sweeps.sweeps().len() > 1 {
+        let _ = write!(text, ", median of {} sweeps", found.sweeps.sweeps().len());
+    }
+    text += "\n";
+    text += &answer(found, false);
+    if found.suggestion.is_ok() {
+        let others = Rule::ALL.into_iter().filter(|rule| *rule != found.rule).map(|rule| {
+            found
+                .sweeps
+                .suggestion(rule)
+                .map_or_else(|_| format!("{rule} none"), |other| format!("{rule} {:.2e}", other.lr))
+        });
+        let _ = writeln!(text, "other rules: {}", others.collect::<Vec<_>>().join(", "));
+        text += &sureness(found.sweeps.spread(found.rule), found.sweeps.sweeps().len());
+    }
+    text
+}
+
+fn answer(found: &Found, quiet: bool) -> String {
+    match &found.suggestion {
         Ok(suggestion) if quiet => format!("{:e}\n", suggestion.lr),
         Ok(suggestion) => format!("suggestion ({}): lr = {:.3e}\n", suggestion.rule, suggestion.lr),
         Err(reason) => format!("no suggestion: {reason}\n"),
-    };
-    if quiet {
-        return answer;
     }
-    let ended = format!("{} rates, ended: {}\n", found.curve.lrs.len(), found.curve.stopped);
-    format!("{}\n{ended}{answer}", plot())
 }
 
-/// The JSON of the design: numbers that JSON cannot hold are null.
-fn to_json(found: &Found) -> serde_json::Value {
-    let curve = &found.curve;
-    json!({
-        "lrs": curve.lrs,
-        "losses": curve.losses,
-        "smoothed": curve.smoothed,
-        "stopped": curve.stopped.to_string(),
-        "suggestion": found.suggestion.as_ref().ok().map(|suggestion| json!({
-            "rule": suggestion.rule.to_string(),
-            "lr": suggestion.lr,
-        })),
-        "reason": found.suggestion.as_ref().err().map(ToString::to_string),
-    })
+/// How far the suggestion can be trusted.
+fn sureness(spread: Option<Spread>, sweeps: usize) -> String {
+    match spread {
+        Some(Spread { of, found, low, high, ratio, .. }) => format!(
+            "{found} of {of} sweeps suggest a rate by themselves: {low:.2e} to {high:.2e}, a factor of {ratio:.1}\n"
+        ),
+        None if sweeps > 1 => {
+            "hardly any of the sweeps suggests a rate by itself: do not rely on this one\n".to_owned()
+        }
+        None => String::new(),
+    }
+}
+
+/// Where the copy goes.
+fn copy_name(file: Option<&Path>, config: Option<&Path>) -> PathBuf {
+    match (file, config) {
+        (Some(file), _) => file.to_owned(),
+        (None, Some(config)) => config.with_extension("found.toml"),
+        (None, None) => PathBuf::from("found.toml"),
+    }
+}
+
+/// Writes the copy, and says what is in it.
+fn apply(document: &Document, lr: f64, copy: &Path, overwrite: bool) -> Result<String, Error> {
+    let (text, places) = document.with_rate(lr).map_err(|error| document.locate(error))?;
+    write(copy, &text, overwrite).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => exists(copy),
+        _ => Error::File { path: copy.display().to_string(), source },
+    })?;
+    let places: Vec<String> = places.iter().map(|(field, value)| format!("{field} = {value:.3e}")).collect();
+    Ok(format!("written to {}: {}\n", copy.display(), places.join(", ")))
+}
+
+/// Writes a whole file or none: a new one in its place, an old one by way of a temporary name.
+fn write(path: &Path, text: &str, overwrite: bool) -> io::Result<()> {
+    if !overwrite {
+        return OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes());
+    }
+    let unfinished = path.with_extension("toml.tmp");
+    std::fs::write(&unfinished, text)?;
+    std::fs::rename(&unfinished, path)
+}
+
+fn exists(path: &Path) -> Error {
+    Error::Usage(format!(
+        "{}: exists already; --overwrite replaces it, --apply FILE takes another name",
+        path.display()
+    ))
 }

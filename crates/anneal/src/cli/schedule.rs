@@ -83,6 +83,7 @@ fn read(file: &Path, args: &ScheduleArgs) -> Result<Read, Error> {
         (config, path, vec![1.0], given)
     } else {
         let whole = Config::from_document(&document, &registry)?;
+        whole.auto.refuse().map_err(|error| document.locate(error))?;
         let length = if given == PreviewLength::default() { of_run(&whole)? } else { given };
         let base_lrs = base_lrs(&whole);
         let lr = args.base_lr.first().copied().unwrap_or_else(|| whole.optimizer.lr());

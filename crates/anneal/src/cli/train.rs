@@ -9,17 +9,22 @@ use trainer::StopReason;
 use super::{
     Ended,
     args::{ConfigArgs, EvaluateArgs, ResumeArgs, TrainArgs},
-    interrupt, print,
+    find_lr, interrupt, print,
 };
 use crate::{
     config::{self, Config, ConfigFileError, Document, Origin},
     error::Error,
-    experiment::{self, Outcome, TrainOptions},
+    experiment::{self, Found, Outcome, TrainOptions},
     run_dir::{CONFIG, Existing, RunDir},
 };
 
 /// The config that the arguments name, with their changes.
 pub(super) fn configured(args: &ConfigArgs, epochs: Option<u64>) -> Result<Config, ConfigFileError> {
+    Config::from_document(&document(args, epochs)?, &Registry::standard())
+}
+
+/// Its document.
+pub(super) fn document(args: &ConfigArgs, epochs: Option<u64>) -> Result<Document, ConfigFileError> {
     let mut document = match &args.config {
         Some(path) => Document::read(path)?,
         None => Document::parse(Origin::BuiltIn("the embedded example"), config::DEFAULT)?,
@@ -39,10 +44,11 @@ pub(super) fn configured(args: &ConfigArgs, epochs: Option<u64>) -> Result<Confi
         }
         document.set(&[format!("train.epochs={epochs}")])?;
     }
-    Config::from_document(&document, &Registry::standard())
+    Ok(document)
 }
 
-pub(super) fn train(args: TrainArgs) -> Result<Ended, Error> {
+pub(super) fn train(mut args: TrainArgs) -> Result<Ended, Error> {
+    take_switches(&mut args);
     let config = configured(&args.config, args.epochs)?;
     let existing = match (args.resume, args.overwrite) {
         (true, _) => Existing::Resume,
@@ -50,23 +56,46 @@ pub(super) fn train(args: TrainArgs) -> Result<Ended, Error> {
         _ => Existing::Refuse,
     };
     let quiet = args.quiet || args.json;
-    let options = TrainOptions { out: args.out, existing, quiet, interrupt: interrupt::flag() };
+    let announce = (!quiet).then_some(find_lr::announce as fn(&Found));
+    let options = TrainOptions { out: args.out, existing, quiet, interrupt: interrupt::flag(), announce };
     finish(&experiment::train(&config, &options)?, args.quiet, args.json)
 }
 
+/// Turns flags into settings.
+fn take_switches(args: &mut TrainArgs) {
+    // `--fast-dev-run config.toml` gives the flag no number: what follows it is the config.
+    if let Some(text) = &args.fast_dev_run
+        && text.parse::<usize>().is_err()
+        && args.config.config.is_none()
+    {
+        args.config.config = Some(text.into());
+        args.fast_dev_run = Some("1".to_owned());
+    }
+    let settings = [
+        ("fast_dev_run", args.fast_dev_run.take()),
+        ("overfit_batches", args.overfit_batches.map(|batches| batches.to_string())),
+        ("max_time", args.max_time.take()),
+    ];
+    for (field, value) in settings {
+        args.config.set.extend(value.map(|value| format!("train.{field}={value}")));
+    }
+}
+
 pub(super) fn resume(args: &ResumeArgs) -> Result<Ended, Error> {
-    let config = of_run(&args.run_dir, args.epochs)?;
+    let max_time = args.max_time.iter().map(|time| format!("train.max_time={time}")).collect();
+    let config = of_run(&args.run_dir, args.epochs, max_time)?;
     let options = TrainOptions {
         out: Some(args.run_dir.clone()),
         existing: Existing::Resume,
         quiet: args.quiet || args.json,
         interrupt: interrupt::flag(),
+        announce: None,
     };
     finish(&experiment::train(&config, &options)?, args.quiet, args.json)
 }
 
 pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Ended, Error> {
-    let config = of_run(&args.run_dir, None)?;
+    let config = of_run(&args.run_dir, None, Vec::new())?;
     let dir = RunDir::at(&args.run_dir, Existing::Resume)?;
     let values = experiment::evaluate(&config, &dir)?;
     if args.json {
@@ -79,10 +108,10 @@ pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Ended, Error> {
     Ok(Ended::Well)
 }
 
-/// The config that a run was started with.
-pub(super) fn of_run(run_dir: &Path, epochs: Option<u64>) -> Result<Config, Error> {
+/// The config that a run was started with, with changes.
+pub(super) fn of_run(run_dir: &Path, epochs: Option<u64>, set: Vec<String>) -> Result<Config, Error> {
     let dir = RunDir::at(run_dir, Existing::Resume)?;
-    let args = ConfigArgs { config: Some(dir.path(CONFIG)), ..ConfigArgs::default() };
+    let args = ConfigArgs { config: Some(dir.path(CONFIG)), set, ..ConfigArgs::default() };
     Ok(configured(&args, epochs)?)
 }
 

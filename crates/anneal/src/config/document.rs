@@ -145,6 +145,16 @@ impl Document {
         ConfigFileError { origin: self.origin.clone(), line, from_command_line, error: error.into() }
     }
 
+    /// The text as it was read, without what was set since.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The fields that were set, in order.
+    pub(super) fn overrides(&self) -> &[String] {
+        &self.overrides
+    }
+
     /// Where the configuration came from.
     pub fn origin(&self) -> &Origin {
         &self.origin

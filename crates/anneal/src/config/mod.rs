@@ -11,30 +11,36 @@
 //! | `[train]` | [`TrainSection`]: epochs or steps, accumulate, clipping, logging, early stopping, checkpoints |
 //! | `[lr_finder]` | [`FinderSection`] |
 
+mod apply;
+mod auto;
 mod checkpoint;
 mod data;
 mod document;
+mod early_stopping;
 mod finder;
 mod groups;
 mod model;
 mod pretrained;
 mod run;
 mod train;
+mod weights;
 
 use lr_core::{Registry, ScheduleConfig};
 use optim_adaptive::OptimizerConfig;
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
+pub use auto::{AUTO, AutoRates};
 pub use checkpoint::CheckpointSection;
 pub use data::DataSection;
 pub use document::{ConfigFileError, Document, Origin};
-pub use finder::FinderSection;
+pub use early_stopping::EarlyStoppingSection;
+pub use finder::{FinderSection, Validate};
 pub use groups::GroupsSection;
 pub use model::ModelSection;
 pub use pretrained::PretrainedSection;
 pub use run::{Logger, RunSection};
-pub use train::{EarlyStoppingSection, TrainSection};
+pub use train::TrainSection;
 
 /// The sections a configuration may have.
 const SECTIONS: [&str; 8] = ["run", "data", "model", "optimizer", "schedule", "groups", "train", "lr_finder"];
@@ -61,12 +67,16 @@ pub struct Config {
     pub train: TrainSection,
     /// `[lr_finder]`.
     pub lr_finder: FinderSection,
+    /// The rates that are to be found (`lr = "auto"`); numbers that mean nothing stand in their place.
+    pub auto: AutoRates,
 }
 
 impl Config {
     /// Reads a whole configuration from its tables.
     pub fn from_table(table: &Table, registry: &Registry) -> Result<Self, ConfigError> {
-        let fields = Fields::open(table, "", &SECTIONS)?;
+        let mut table = table.clone();
+        let auto = AutoRates::take(&mut table);
+        let fields = Fields::open(&table, "", &SECTIONS)?;
         let empty = Table::new();
         let section = |name| Ok::<_, ConfigError>(fields.table(name)?.unwrap_or(&empty));
         let optimizer = fields
@@ -88,7 +98,20 @@ impl Config {
             groups,
             train: TrainSection::from_table(section("train")?)?,
             lr_finder: FinderSection::from_table(section("lr_finder")?)?,
+            auto,
         })
+    }
+
+    /// The same with the found rate in the place of every `"auto"`, and noted as `[lr_finder] found`.
+    ///
+    /// # Errors
+    /// A rate that the optimizer or a schedule refuses.
+    pub fn with_found(&self, lr: f64, registry: &Registry) -> Result<Self, ConfigError> {
+        let mut table = self.to_table();
+        self.auto.fill(&mut table, lr);
+        let mut found = Self::from_table(&table, registry)?;
+        found.lr_finder.found = Some(lr);
+        Ok(found)
     }
 
     /// Reads a whole configuration from a document; errors name its file and line.
@@ -110,6 +133,7 @@ impl Config {
         if !groups.is_empty() {
             table.insert("groups".to_owned(), Value::Array(groups));
         }
+        self.auto.mark(&mut table);
         table
     }
 
@@ -126,8 +150,9 @@ impl Config {
         Ok(config)
     }
 
-    /// What a checkpoint must have been written with to be resumed: everything that shapes the numbers. Where things
-    /// are put, how long the run is and what is logged may change.
+    /// What a checkpoint must have been written with to be resumed: everything that shapes the numbers, a line for each
+    /// setting, so that a refusal can show those that differ. Where things are put, how long the run is and what is
+    /// logged may change.
     pub fn fingerprint(&self) -> String {
         let mut table = self.to_table();
         table.remove("run");
@@ -142,7 +167,29 @@ impl Config {
                 table.insert(format!("clip_{name}"), Value::Float(limit));
             }
         }
-        Value::Table(table).to_string()
+        weights::put_averaging(&mut table, self.train.averaging.as_ref());
+        weights::put_freeze(&mut table, &self.train.freeze);
+        let mut lines = Vec::new();
+        flatten("", &Value::Table(table), &mut lines);
+        lines.join("\n")
+    }
+}
+
+/// Every value with its path, a line for each.
+fn flatten(path: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                flatten(&inner, value, lines);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_table) => {
+            for (i, item) in items.iter().enumerate() {
+                flatten(&format!("{path}[{i}]"), item, lines);
+            }
+        }
+        other => lines.push(format!("{path} = {other}")),
     }
 }
 

@@ -1,32 +1,76 @@
 //! The learning-rate finder on a configuration.
 
+use report::Chart;
+use strict_config::ConfigError;
 use trainer::{
     data::Source,
-    lr_finder::{LrCurve, LrFinder, NoSuggestion, Suggestion},
+    lr_finder::{LrCurve, LrFinder, LrSweeps, NoSuggestion, Rule, Subject, Suggestion},
 };
 
 use super::Assembly;
-use crate::{config::Config, error::Error};
+use crate::{
+    config::{Config, Validate},
+    error::Error,
+};
 
-/// A sweep that has ended, and what it suggests.
+/// Sweeps that have ended, and what they suggest.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// The curve.
-    pub curve: LrCurve,
-    /// The configured rule's answer.
+    /// The sweeps; one, unless `[lr_finder] repeats` asks for more.
+    pub sweeps: LrSweeps,
+    /// The configured rule.
+    pub rule: Rule,
+    /// Its answer.
     pub suggestion: Result<Suggestion, NoSuggestion>,
 }
 
+impl Found {
+    /// The curve; of several sweeps, the median.
+    pub fn curve(&self) -> &LrCurve {
+        self.sweeps.curve()
+    }
+
+    /// The picture, with the configured rule's suggestion.
+    pub fn chart(&self) -> Chart {
+        self.sweeps.chart(&self.suggestion.iter().copied().collect::<Vec<_>>())
+    }
+
+    /// Curve and suggestion as `anneal find-lr --json` writes them: see [`LrSweeps::to_json`].
+    pub fn to_json(&self) -> serde_json::Value {
+        self.sweeps.to_json(self.rule)
+    }
+}
+
 /// Sweeps with the model, data, optimizer, groups and clipping of a configuration; nothing is written.
+///
+/// # Errors
+/// What the configuration names cannot be had, or a sweep failed. No suggestion is no error: it is in
+/// [`Found::suggestion`].
 pub fn find_lr(config: &Config) -> Result<Found, Error> {
     let assembly = Assembly::new(config)?;
     let (model, optimizer, rates) = (assembly.initial_model()?, assembly.optimizer(), assembly.rates()?);
     let loader = assembly.train_loader()?;
     tracing::debug!("sweeping over {}", Source::<vision::ImageBatch>::fingerprint(&loader));
-    let curve = LrFinder::new(config.lr_finder.sweep.clone())
+    let section = &config.lr_finder;
+    let valid = match section.validate {
+        Validate::Off => None,
+        Validate::Batches(batches) => Some((assembly.valid_loader()?, batches)),
+        Validate::All => Some((assembly.valid_loader()?, usize::MAX)),
+    };
+    let valid = valid.map(|(loader, batches)| {
+        let none = "it measures the validation loss at each point, and data.validation is 0";
+        Ok::<_, ConfigError>((loader.ok_or_else(|| ConfigError::conflict("lr_finder.validate", none))?, batches))
+    });
+    let valid = valid.transpose()?;
+    let mut subject = Subject::new(&model, &optimizer, &loader).groups(&rates);
+    if let Some((valid, batches)) = &valid {
+        subject = subject.validate(valid, *batches);
+    }
+    let sweeps = LrFinder::new(section.sweep.clone())
         .seed(config.run.seed)
         .clip(config.train.clip_grad_norm, config.train.clip_grad_value)
-        .run_with_groups(&model, &optimizer, &loader, &rates)?;
-    let suggestion = curve.suggestion(config.lr_finder.rule);
-    Ok(Found { curve, suggestion })
+        .repeat(&subject, section.repeats)?;
+    let sweeps = sweeps.skip(section.skip.0, section.skip.1);
+    let suggestion = sweeps.suggestion(section.rule);
+    Ok(Found { sweeps, rule: section.rule, suggestion })
 }

@@ -1,6 +1,7 @@
 //! Experiments: a configuration put together from the rooms and run. No loop and no mathematics of its own.
 
 mod assemble;
+mod auto_lr;
 mod environment;
 mod find_lr;
 mod loggers;
@@ -13,6 +14,7 @@ mod train;
 mod weights;
 
 pub use assemble::{Assembly, horizon};
+pub use auto_lr::{Tuned, tune};
 pub use environment::Session;
 pub use find_lr::{Found, find_lr};
 pub use page::Comparison;

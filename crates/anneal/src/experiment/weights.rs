@@ -53,12 +53,14 @@ pub(super) fn pretrained(section: &ModelSection, model: Classifier) -> Result<Cl
     Ok(model)
 }
 
-/// The model that a checkpoint answers with: for a Schedule-Free optimizer its averages.
-pub(super) fn evaluated(assembly: &Assembly<'_>, checkpoint: &Checkpoint) -> Result<Classifier, Error> {
-    let model = checkpoint.model(assembly.model()?)?;
-    let mut optimizer = assembly.optimizer();
-    checkpoint.optimizer(&mut optimizer)?;
-    Ok(trainer::eval_model(&model, &optimizer, &assembly.train_loader()?)?)
+/// The model that a checkpoint answers with: the averaged or the restored weights where the run keeps such.
+pub(super) fn evaluated(
+    config: &Config,
+    assembly: &Assembly<'_>,
+    checkpoint: &Checkpoint,
+) -> Result<Classifier, Error> {
+    let (model, optimizer) = (assembly.model()?, assembly.optimizer());
+    Ok(trainer::kept_model(checkpoint, model, optimizer, &assembly.train_loader()?, config.run.seed)?)
 }
 
 /// Writes the weights that a run has ended with into its folder, as `model.safetensors`.
@@ -81,7 +83,7 @@ pub fn export(config: &Config, dir: &RunDir, which: Which, to: Option<&Path>) ->
     };
     let step = checkpoint.state().step;
     let path = to.map_or_else(|| dir.path(weights::FILE), Path::to_owned);
-    weights::save_with(&evaluated(&assembly, &checkpoint)?, &path, &metadata(config, step))?;
+    weights::save_with(&evaluated(config, &assembly, &checkpoint)?, &path, &metadata(config, step))?;
     let sha256 = weights::sha256(&path)?;
     Ok(Exported { path, step, sha256 })
 }

@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{NoSuggestion, Rule, suggest};
+use super::{
+    NoSuggestion, Rule,
+    judge::{LEAST_POINTS, Range, judge},
+    suggest,
+};
 
 /// Why a sweep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,14 +64,6 @@ pub struct LrCurve {
     pub skip_end: usize,
 }
 
-/// The curve is judged only with at least this many points.
-const LEAST_POINTS: usize = 10;
-/// A change stands out from the noise if it exceeds this many standard errors of a window's mean. The largest fall of
-/// pure Gaussian noise over 86 points does so in about 2 of 100 curves (a test below counts).
-const STANDARD_ERRORS: f64 = 6.0;
-/// A change below this share of the loss's level at the start is none, even without noise.
-const LEAST_CHANGE: f64 = 0.01;
-
 impl LrCurve {
     /// A curve with the default trimming for a ramp of `num_it` steps: a tenth of `num_it` at the start, 5 points at
     /// the end.
@@ -101,8 +97,8 @@ impl LrCurve {
     ///
     /// # Errors
     ///
-    /// - [`NoSuggestion::TooShort`], [`NoSuggestion::NonFinite`]: fewer than 10 points are left, or fewer than the rule
-    ///   needs.
+    /// - [`NoSuggestion::TooShort`]: fewer than 10 points are left, or fewer than the rule needs.
+    /// - [`NoSuggestion::NonFinite`]: the same because of a loss that is not finite.
     /// - [`NoSuggestion::Flat`]: the loss neither falls nor rises by an amount that counts.
     /// - [`NoSuggestion::OnlyRises`]: it rises, but never falls.
     /// - [`NoSuggestion::OnlyFalls`]: it falls and never rises again, and the sweep ended neither by divergence nor at a
@@ -120,54 +116,38 @@ impl LrCurve {
                 return Err(NoSuggestion::Unequal { lrs: recorded, losses: losses.len() });
             }
         }
-        let start = self.skip_start.min(recorded);
-        let finite = raw.iter().zip(read).skip(start).take_while(|(a, b)| a.is_finite() && b.is_finite()).count();
-        let whole = start..start + finite;
-        let end = whole.end.min(recorded.saturating_sub(self.skip_end)).max(start);
+        let finite = raw.iter().zip(read).take_while(|(a, b)| a.is_finite() && b.is_finite()).count();
+        let start = self.skip_start.min(finite);
+        let end = finite.min(recorded.saturating_sub(self.skip_end)).max(start);
         let points = end - start;
         if points < LEAST_POINTS {
-            let enough_but_for_the_cut = recorded.saturating_sub(start + self.skip_end) >= LEAST_POINTS;
-            return Err(match raw.get(whole.end).filter(|_| enough_but_for_the_cut) {
+            return Err(match raw.get(finite) {
                 Some(loss) => {
-                    let (index, lr) = (whole.end, self.lrs[whole.end]);
-                    NoSuggestion::NonFinite { index, lr, loss: *loss, points, least: LEAST_POINTS }
+                    // Where the training loss is finite the validation loss or the smoothed one is not.
+                    let loss = if loss.is_finite() { read[finite] } else { *loss };
+                    NoSuggestion::NonFinite { index: finite, lr: self.lrs[finite], loss, points, least: LEAST_POINTS }
                 }
-                None => NoSuggestion::TooShort { points, recorded, least: LEAST_POINTS },
+                None => NoSuggestion::TooShort { points, recorded, least: LEAST_POINTS, stopped: Some(self.stopped) },
             });
         }
-        let cut = whole.end < recorded;
-        self.judge(&raw[start..end], &raw[whole], cut)?;
-        let lr = suggest(rule, &self.lrs[start..end], &read[start..end])?;
+        let bounded = finite < recorded || matches!(self.stopped, StopReason::Diverged | StopReason::NonFinite);
+        judge(&raw[start..end], &raw[start..finite]).refuse(bounded, || Range {
+            start_lr: self.lrs[start],
+            end_lr: self.lrs[recorded - 1],
+            stopped: self.stopped,
+        })?;
+        let lr = suggest(rule, &self.lrs[start..end], &read[start..end]).map_err(|reason| match reason {
+            NoSuggestion::TooShort { points, least, .. } => {
+                NoSuggestion::TooShort { points, recorded, least, stopped: Some(self.stopped) }
+            }
+            other => other,
+        })?;
         Ok(Suggestion { rule, lr })
     }
 
-    /// Refuses what has no valley: `trimmed` as it will be read, `whole` with the points trimmed off the end, `cut` if
-    /// that ends at a loss that is not finite.
-    fn judge(&self, trimmed: &[f64], whole: &[f64], cut: bool) -> Result<(), NoSuggestion> {
-        let width = (trimmed.len() / 8).max(3);
-        let means = window_means(trimmed, width);
-        let noise = noise(trimmed);
-        let level = means.first().map_or(0.0, |mean| mean.abs());
-        let threshold = (LEAST_CHANGE * level).max(STANDARD_ERRORS * noise / (width as f64).sqrt());
-        let fall = largest_fall(&means, width);
-        if fall <= threshold {
-            let rise = largest_fall(&window_means(whole, width).iter().map(|mean| -mean).collect::<Vec<_>>(), width);
-            return Err(if rise > threshold {
-                NoSuggestion::OnlyRises { rise, start_lr: self.lrs.get(self.skip_start).copied().unwrap_or(f64::NAN) }
-            } else {
-                NoSuggestion::Flat { fall, threshold, noise }
-            });
-        }
-        let bounded = cut || matches!(self.stopped, StopReason::Diverged | StopReason::NonFinite);
-        if !bounded && rise_after_the_lowest(&window_means(whole, width)) <= threshold {
-            let end_lr = self.lrs.last().copied().unwrap_or(f64::NAN);
-            return Err(NoSuggestion::OnlyFalls { fall, end_lr, stopped: self.stopped });
-        }
-        Ok(())
-    }
-
     /// The curve and what it suggests, as `anneal find-lr --json` writes it: `lrs`, `losses`, `smoothed` (`valid` where
-    /// measured), `stopped`, `suggestion` (`{"rule", "lr"}` or null) and `reason` (null or why there is none). A loss
+    /// measured), `stopped`, `suggestion` (`{"rule", "lr"}` or null), `reason` (null or why there is none) and `rules`
+    /// (what each rule suggests, or null). A loss
     /// that is not finite is null, since JSON has no such numbers.
     pub fn to_json(&self, rule: Rule) -> serde_json::Value {
         let suggestion = self.suggestion(rule);
@@ -178,49 +158,23 @@ impl LrCurve {
             "stopped": self.stopped,
             "suggestion": suggestion.as_ref().ok(),
             "reason": suggestion.as_ref().err().map(ToString::to_string),
+            "rules": self.by_every_rule(),
         });
         if let Some(valid) = &self.valid {
             json["valid"] = serde_json::json!(valid);
         }
         json
     }
-}
 
-/// Means over `width` neighbouring values, one per place.
-fn window_means(values: &[f64], width: usize) -> Vec<f64> {
-    // Dividing first keeps sums of huge losses finite.
-    values.windows(width).map(|window| window.iter().map(|value| value / width as f64).sum()).collect()
-}
-
-/// The largest fall from one window to a later one that does not overlap it; negative if all rise.
-fn largest_fall(means: &[f64], width: usize) -> f64 {
-    let mut highest = f64::NEG_INFINITY;
-    let mut fall = f64::NEG_INFINITY;
-    for (before, later) in means.iter().zip(means.iter().skip(width)) {
-        highest = highest.max(*before);
-        fall = fall.max(highest - later);
+    /// What each rule suggests, by its name.
+    fn by_every_rule(&self) -> serde_json::Value {
+        let found = |rule: Rule| serde_json::json!(self.suggestion(rule).ok().map(|found| found.lr));
+        Rule::ALL
+            .into_iter()
+            .map(|rule| (rule.name().to_owned(), found(rule)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
-    fall
-}
-
-/// How far the means rise again after the lowest of them.
-fn rise_after_the_lowest(means: &[f64]) -> f64 {
-    let lowest = means.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
-    lowest.map_or(0.0, |(i, low)| means[i..].iter().fold(0.0, |rise: f64, mean| rise.max(mean - low)))
-}
-
-/// Standard deviation of single values around a smooth curve: the median absolute second difference, divided by what
-/// it is for unit Gaussian noise (0.6745 times the standard deviation sqrt(6) of a second difference).
-fn noise(values: &[f64]) -> f64 {
-    let mut second: Vec<f64> = values.windows(3).map(|w| ((w[2] - w[1]) - (w[1] - w[0])).abs()).collect();
-    second.sort_by(f64::total_cmp);
-    let middle = second.len() / 2;
-    let median = match second.len() {
-        0 => return 0.0,
-        n if n % 2 == 1 => second[middle],
-        _ => f64::midpoint(second[middle - 1], second[middle]),
-    };
-    median / (0.6745 * 6.0_f64.sqrt())
 }
 
 #[cfg(test)]
@@ -355,7 +309,7 @@ mod tests {
         let rising = raw((0..101).map(|i| 0.5 + 0.01 * f64::from(i)).collect(), StopReason::Completed);
         let reason = rising.suggestion(Rule::Valley).unwrap_err();
         assert!(matches!(reason, NoSuggestion::OnlyRises { rise, .. } if rise > 0.5), "{reason:?}");
-        assert!(reason.to_string().contains("lower rate"), "{reason}");
+        assert!(reason.to_string().contains("start at a lower rate"), "{reason}");
 
         let falling = (0..101).map(|i| 3.0 - 0.02 * f64::from(i)).collect::<Vec<_>>();
         let reason = raw(falling.clone(), StopReason::Completed).suggestion(Rule::Valley).unwrap_err();
@@ -380,9 +334,15 @@ mod tests {
     #[test]
     fn short_and_non_finite_curves_say_how_many_points_are_left() {
         let reason = raw(valley(24), StopReason::Diverged).suggestion(Rule::Valley).unwrap_err();
-        assert_eq!(reason, NoSuggestion::TooShort { points: 9, recorded: 24, least: 10 });
+        assert_eq!(
+            reason,
+            NoSuggestion::TooShort { points: 9, recorded: 24, least: 10, stopped: Some(StopReason::Diverged) }
+        );
         let reason = raw(Vec::new(), StopReason::OutOfData).suggestion(Rule::Valley).unwrap_err();
-        assert_eq!(reason, NoSuggestion::TooShort { points: 0, recorded: 0, least: 10 });
+        assert_eq!(
+            reason,
+            NoSuggestion::TooShort { points: 0, recorded: 0, least: 10, stopped: Some(StopReason::OutOfData) }
+        );
 
         let mut losses = valley(101);
         losses[15] = f64::NAN;
@@ -393,7 +353,64 @@ mod tests {
         // Enough for the judgement, not for the rule.
         let steep: Vec<f64> = (0..27).map(|i| 3.0 - 0.1 * f64::from(i)).collect();
         let reason = raw(steep, StopReason::Diverged).suggestion(Rule::Slide).unwrap_err();
-        assert_eq!(reason, NoSuggestion::TooShort { points: 12, recorded: 12, least: 16 });
+        assert_eq!(
+            reason,
+            NoSuggestion::TooShort { points: 12, recorded: 27, least: 16, stopped: Some(StopReason::Diverged) }
+        );
+    }
+
+    /// What the judgement is for: curves on which a rule finds a number, whatever it is worth.
+    #[test]
+    fn the_judgement_on_curves_of_every_kind() {
+        use StopReason::{Completed, Diverged, NonFinite, OutOfData};
+        let points = |loss: &dyn Fn(f64) -> f64| (0..101).map(|i| loss(f64::from(i))).collect::<Vec<f64>>();
+        let with_noise = |losses: Vec<f64>, size: f64| -> Vec<f64> {
+            losses.iter().zip(noisy(101, 11)).map(|(loss, noise)| loss + size * noise).collect()
+        };
+        let until_nan = |at: usize| {
+            let mut losses = valley(at);
+            losses.push(f64::NAN);
+            losses
+        };
+        let two_valleys = points(&|i| {
+            2.3 - 0.8 * (-(i - 35.0).powi(2) / 60.0).exp() - 1.4 * (-(i - 70.0).powi(2) / 60.0).exp()
+                + 0.02 * (i - 80.0).max(0.0).powi(2)
+        });
+        let flat_then_diverging = points(&|i| 2.3 + if i > 80.0 { 0.1 * (i - 80.0).powi(2) } else { 0.0 });
+        let cases: [(&str, Vec<f64>, StopReason, &str); 17] = [
+            ("flat", vec![2.3; 101], Completed, "is flat"),
+            ("flat with noise", with_noise(vec![2.3; 101], 0.2), Completed, "is flat"),
+            ("a fall that drowns in noise", with_noise(points(&|i| 2.3 - 0.002 * i), 0.5), Diverged, "is flat"),
+            ("only falling", points(&|i| 3.0 - 0.02 * i), Completed, "only falls"),
+            ("only falling, with noise", with_noise(points(&|i| 3.0 - 0.02 * i), 0.1), Completed, "only falls"),
+            ("only falling, data at an end", points(&|i| 3.0 - 0.02 * i), OutOfData, "only falls"),
+            ("only rising", points(&|i| 0.5 + 0.01 * i), Completed, "does not fall before it rises"),
+            ("constant, then diverging", flat_then_diverging, Diverged, "does not fall before it rises"),
+            ("three points", valley(3), Diverged, "0 of 3 points"),
+            ("NaN at point 2", until_nan(2), NonFinite, "is NaN at point 2 (rate 1.45e-7)"),
+            ("NaN at once", until_nan(0), NonFinite, "is NaN at point 0 (rate 1.00e-7)"),
+            ("NaN everywhere", vec![f64::NAN; 101], NonFinite, "is NaN at point 0"),
+            ("NaN after a whole valley", until_nan(90), NonFinite, ""),
+            ("negative losses", points(&|i| valley_at(ramp(101)[i as usize]) - 9.0), Completed, ""),
+            ("losses around zero", points(&|i| valley_at(ramp(101)[i as usize]) - 0.5), Completed, ""),
+            ("two valleys", two_valleys, Diverged, ""),
+            ("noisy, but a valley", with_noise(valley(101), 0.3), Diverged, ""),
+        ];
+        for (name, losses, stopped, expected) in cases {
+            let curve = raw(losses, stopped);
+            for rule in Rule::ALL {
+                match curve.suggestion(rule) {
+                    Ok(found) => assert!(expected.is_empty() && found.lr > 0.0, "{name}, {rule}: {}", found.lr),
+                    Err(reason) => {
+                        let text = reason.to_string();
+                        assert!(!expected.is_empty() && text.contains(expected), "{name}, {rule}: {text}");
+                        // A reason says what to do.
+                        let advice = ["take more steps", "start at a lower rate", "raise end_lr", "start them over"];
+                        assert!(advice.iter().any(|words| text.contains(words)), "{name}, {rule}: {text}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Driving a sweep with a model.
 
 use burn::{
-    module::Module,
+    module::{Module, ModuleVisitor},
+    optim::GradientsParams,
     train::{
-        TrainStep,
+        InferenceStep, TrainStep,
         metric::{Adaptor, LossInput},
     },
 };
-use optim_adaptive::AdaptiveOptimizer;
+use optim_adaptive::{AdaptiveOptimizer, ClipError};
 
-use super::{LrCurve, LrFinderConfig, Sweep, SweepError};
+use super::{LrCurve, LrFinderConfig, LrSweeps, Sweep, SweepError};
 use crate::{
     Rates, TrainError,
     data::Source,
@@ -31,15 +32,121 @@ pub enum FinderError {
     Train(#[from] TrainError),
 }
 
+/// What a validation loss is measured with: the model in, its mean loss out.
+type Validate<'a, M> = Box<dyn Fn(&M) -> Result<f64, TrainError> + 'a>;
+
+/// What is swept: a model, an optimizer and data, and what the training will do with them besides.
+pub struct Subject<'a, M: LearnerModel> {
+    model: &'a M,
+    optimizer: &'a AdaptiveOptimizer,
+    data: &'a dyn Source<<M as TrainStep>::Input>,
+    rates: Option<&'a Rates>,
+    validate: Option<Validate<'a, M>>,
+}
+
+impl<'a, M: LearnerModel> Subject<'a, M> {
+    /// One rate for all parameters, no validation.
+    pub fn new(model: &'a M, optimizer: &'a AdaptiveOptimizer, data: &'a dyn Source<<M as TrainStep>::Input>) -> Self {
+        Self { model, optimizer, data, rates: None, validate: None }
+    }
+
+    /// With the groups of `rates`: the ramp is the base rate, and each group keeps the ratio to it that it has at the
+    /// first step.
+    #[must_use]
+    pub fn groups(mut self, rates: &'a Rates) -> Self {
+        self.rates = Some(rates);
+        self
+    }
+
+    /// Measures at each point also the mean loss over the first `batches` batches of `source` (all, if there are fewer),
+    /// on a copy in inference mode, of the same parameters as the training loss beside it. Suggestions are then read
+    /// off these losses. They cost a forward pass over that many batches per point.
+    #[must_use]
+    pub fn validate(mut self, source: &'a dyn Source<<M as InferenceStep>::Input>, batches: usize) -> Self
+    where
+        <M as InferenceStep>::Output: Adaptor<LossInput>,
+    {
+        self.validate = Some(Box::new(move |model| {
+            let model = model.valid();
+            let mut loss = Mean::default();
+            for batch in source.epoch(0, 0).take(batches) {
+                let batch = batch?;
+                loss.add(loss_of(&InferenceStep::step(&model, batch.input))?, batch.items);
+            }
+            loss.value().ok_or(TrainError::NoData)
+        }));
+        self
+    }
+}
+
 /// Finds a learning rate for a model, an optimizer and data.
 ///
-/// It works on a copy of the model and an optimizer rebuilt from config and record, so both are as they were afterwards.
-/// What a training draws at random is seeded per step, so a run that follows draws the same with and without a finder
-/// before it.
+/// It works on a copy of the model (batch norm's running statistics included) and an optimizer rebuilt from config and
+/// record, so both are as they were afterwards, also where the sweep ends by an error. The data are only read: a
+/// [`Source`] whose epochs are functions of their number, as [`Loader`](crate::data::Loader)'s, gives a training that
+/// follows the same batches with and without a finder before it.
+///
+/// The device's random generator is touched only if the model draws from it in training. Where the model has layers
+/// that do (dropout, noise), or [`seed`](Self::seed) was called, each step is seeded as the trainer seeds its own; so a
+/// [`Trainer`](crate::Trainer)'s run that follows draws what it would have drawn. burn offers no way to read the
+/// generator's state, so what else is drawn afterwards, without seeding, does differ then.
+///
+/// ```
+/// # use burn::{module::Module, nn::{Linear, LinearConfig, loss::{MseLoss, Reduction}}, tensor::{Device, Tensor}};
+/// # use burn::data::{dataloader::{DataLoaderBuilder, batcher::Batcher}, dataset::InMemDataset};
+/// # use burn::train::{InferenceStep, RegressionOutput, TrainOutput, TrainStep};
+/// use optim_adaptive::OptimizerConfig;
+/// use trainer::{data::BurnSource, lr_finder::{LrFinder, LrFinderConfig, Rule}};
+/// # #[derive(Module, Debug)]
+/// # struct Net { linear: Linear }
+/// # type Pair = (Tensor<2>, Tensor<2>);
+/// # impl Net {
+/// #     fn loss(&self, (x, y): Pair) -> RegressionOutput {
+/// #         let output = self.linear.forward(x);
+/// #         let loss = MseLoss::new().forward(output.clone(), y.clone(), Reduction::Mean);
+/// #         RegressionOutput::new(loss, output, y)
+/// #     }
+/// # }
+/// # impl TrainStep for Net {
+/// #     type Input = Pair;
+/// #     type Output = RegressionOutput;
+/// #     fn step(&self, pair: Pair) -> TrainOutput<RegressionOutput> {
+/// #         let output = self.loss(pair);
+/// #         TrainOutput::new(self, output.loss.backward(), output)
+/// #     }
+/// # }
+/// # impl InferenceStep for Net {
+/// #     type Input = Pair;
+/// #     type Output = RegressionOutput;
+/// #     fn step(&self, pair: Pair) -> RegressionOutput { self.loss(pair) }
+/// # }
+/// # #[derive(Clone)]
+/// # struct ToPairs(Device);
+/// # impl Batcher<[f32; 2], Pair> for ToPairs {
+/// #     fn batch(&self, items: Vec<[f32; 2]>, _device: &Device) -> Pair {
+/// #         let x = Tensor::<1>::from_floats(items.as_flattened(), &self.0).reshape([items.len(), 2]);
+/// #         (x.clone(), x.sum_dim(1) * 3.0 + 2.0)
+/// #     }
+/// # }
+/// # let device = Device::flex().autodiff();
+/// # device.seed(1);
+/// # let batcher = ToPairs(device.clone());
+/// # let dataset = || InMemDataset::new((0..64).map(|i| [(i % 7) as f32 / 3.0 - 1.0, (i % 5) as f32 / 2.0 - 1.0]).collect());
+///
+/// // A burn model that implements burn-train's steps, a burn data loader, one of our optimizers.
+/// let model = Net { linear: LinearConfig::new(2, 1).init(&device) };
+/// let optimizer = OptimizerConfig::from_toml_str("type = 'sgd'")?.init();
+/// let loader = move |epoch| DataLoaderBuilder::new(batcher.clone()).batch_size(16).shuffle(epoch).build(dataset());
+/// let loader = BurnSource::by_epoch(loader, 16);
+/// let curve = LrFinder::new(LrFinderConfig { smoothing: 0.5, ..Default::default() }).run(&model, &optimizer, &loader)?;
+/// let found = curve.suggestion(Rule::Steepest)?;
+/// assert!((1e-3..1.0).contains(&found.lr), "{}", found.lr);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct LrFinder {
     config: LrFinderConfig,
-    seed: u64,
+    seed: Option<u64>,
     clip_grad_norm: Option<f64>,
     clip_grad_value: Option<f64>,
 }
@@ -47,13 +154,14 @@ pub struct LrFinder {
 impl LrFinder {
     /// A finder with these settings.
     pub fn new(config: LrFinderConfig) -> Self {
-        Self { config, seed: 0, clip_grad_norm: None, clip_grad_value: None }
+        Self { config, seed: None, clip_grad_norm: None, clip_grad_value: None }
     }
 
-    /// The seed of what steps draw at random (dropout, noise). Default 0.
+    /// Seeds what each step draws at random, also for a model that shows no layer that draws. Without it, only a model
+    /// with dropout or noise layers is seeded, with 0.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.seed = Some(seed);
         self
     }
 
@@ -66,6 +174,10 @@ impl LrFinder {
     }
 
     /// Sweeps, with one rate for all parameters.
+    ///
+    /// # Errors
+    /// Settings that cannot work; no data; a batch that could not be produced or a loss that could not be read. A loss
+    /// or gradient that is not finite is no error: it ends the sweep.
     pub fn run<M>(
         &self,
         model: &M,
@@ -76,53 +188,66 @@ impl LrFinder {
         M: LearnerModel,
         <M as TrainStep>::Output: Adaptor<LossInput>,
     {
-        self.sweep(model, optimizer, data, None)
+        self.run_on(&Subject::new(model, optimizer, data))
     }
 
-    /// Sweeps with the groups of `rates`: the ramp is the base rate, and each group keeps its ratio to it.
-    pub fn run_with_groups<M>(
-        &self,
-        model: &M,
-        optimizer: &AdaptiveOptimizer,
-        data: &dyn Source<<M as TrainStep>::Input>,
-        rates: &Rates,
-    ) -> Result<LrCurve, FinderError>
+    /// Sweeps with groups or validation.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_on<M>(&self, subject: &Subject<'_, M>) -> Result<LrCurve, FinderError>
     where
         M: LearnerModel,
         <M as TrainStep>::Output: Adaptor<LossInput>,
     {
-        self.sweep(model, optimizer, data, Some(rates))
+        self.sweep(subject, 0)
     }
 
-    fn sweep<M>(
-        &self,
-        model: &M,
-        optimizer: &AdaptiveOptimizer,
-        data: &dyn Source<<M as TrainStep>::Input>,
-        rates: Option<&Rates>,
-    ) -> Result<LrCurve, FinderError>
+    /// Sweeps `repeats` times from the same model. Repeat `r` goes on in the data where `r` sweeps would have ended (by
+    /// whole epochs), so that it sees other batches and another augmentation, and draws (dropout, noise) with
+    /// `seed + r`.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn repeat<M>(&self, subject: &Subject<'_, M>, repeats: usize) -> Result<LrSweeps, FinderError>
+    where
+        M: LearnerModel,
+        <M as TrainStep>::Output: Adaptor<LossInput>,
+    {
+        let sweeps: Result<Vec<_>, _> = (0..repeats.max(1) as u64).map(|repeat| self.sweep(subject, repeat)).collect();
+        Ok(LrSweeps::new(sweeps?))
+    }
+
+    fn sweep<M>(&self, subject: &Subject<'_, M>, repeat: u64) -> Result<LrCurve, FinderError>
     where
         M: LearnerModel,
         <M as TrainStep>::Output: Adaptor<LossInput>,
     {
         let mut sweep = Sweep::new(self.config.clone())?;
+        let data = subject.data;
         if data.batches() == 0 {
             return Err(TrainError::NoData.into());
         }
-        let mut optimizer = optimizer.rebuild().map_err(|error| FinderError::Optimizer(error.to_string()))?;
+        let mut optimizer = subject.optimizer.rebuild().map_err(|error| FinderError::Optimizer(error.to_string()))?;
         // A clone shares batch norm's running statistics with its original; this way round they are copied.
-        let mut model = model.valid().train();
+        let mut model = subject.model.valid().train();
+        let seed = self.seed.or_else(|| draws(&model).then_some(0)).map(|seed| seed.wrapping_add(repeat));
         let mut window = Window::new();
         let mut loss = Mean::default();
         let mut step = 0;
-        let mut epoch = 0;
+        let epochs = self.config.points().saturating_mul(self.config.accumulate).div_ceil(data.batches());
+        let mut epoch = repeat.wrapping_mul(epochs as u64);
         let mut batches = data.epoch(epoch, 0);
+        let mut epoch_is_empty = true;
         while let Some(lr) = sweep.next_lr() {
             let batch = match batches.next() {
                 Some(batch) => batch.map_err(TrainError::from)?,
+                // A source may promise batches that it does not have.
+                None if epoch_is_empty => return Err(TrainError::NoData.into()),
                 None if self.config.recycle => {
                     epoch += 1;
                     batches = data.epoch(epoch, 0);
+                    epoch_is_empty = true;
                     continue;
                 }
                 None => {
@@ -130,20 +255,35 @@ impl LrFinder {
                     break;
                 }
             };
-            if let Some(device) = model.devices().first() {
-                seed_step(device, self.seed, step, window.batches());
+            epoch_is_empty = false;
+            if let (Some(seed), Some(device)) = (seed, model.devices().first()) {
+                seed_step(device, seed, step, window.batches());
             }
             let output = TrainStep::step(&model, batch.input);
             window.add(&model, output.grads);
             loss.add(loss_of(&output.item)?, batch.items);
+            // The output holds the graph, and the graph the parameters: gone now, the update can work in place.
             drop(output.item);
             if window.batches() < self.config.accumulate {
                 continue;
             }
-            sweep.record(std::mem::take(&mut loss).value().unwrap_or(f64::NAN));
+            let loss = std::mem::take(&mut loss).value().unwrap_or(f64::NAN);
+            match &subject.validate {
+                None => sweep.record(loss),
+                Some(validate) => sweep.record_with_valid(loss, validate(&model)?),
+            }
             if sweep.next_lr().is_some() {
-                let grads = self.clipped(&model, window.take_mean(&model), step)?;
-                let rate = rates.map_or_else(|| lr.into(), |rates| rates.of_module_at(0, lr));
+                let mut grads = window.take_mean(&model);
+                match self.clip_grads(&model, &mut grads) {
+                    Ok(()) => {}
+                    // A finite loss may have a gradient that is not: for the sweep that is an end like any other.
+                    Err(ClipError::NonFinite { .. }) => {
+                        sweep.non_finite();
+                        break;
+                    }
+                    Err(error) => return Err(TrainError::Clip { step: step + 1, message: error.to_string() }.into()),
+                }
+                let rate = subject.rates.map_or_else(|| lr.into(), |rates| rates.of_module_at(0, lr));
                 model = optimizer.step(rate, model, grads);
             }
             step += 1;
@@ -151,19 +291,26 @@ impl LrFinder {
         Ok(sweep.into_curve())
     }
 
-    fn clipped<M: Module>(
-        &self,
-        model: &M,
-        mut grads: burn::optim::GradientsParams,
-        step: u64,
-    ) -> Result<burn::optim::GradientsParams, TrainError> {
-        let failed = |message: String| TrainError::Clip { step: step + 1, message };
+    fn clip_grads<M: Module>(&self, model: &M, grads: &mut GradientsParams) -> Result<(), ClipError> {
         if let Some(limit) = self.clip_grad_value {
-            optim_adaptive::clip_grad_value(model, &mut grads, limit).map_err(|error| failed(error.to_string()))?;
+            optim_adaptive::clip_grad_value(model, grads, limit)?;
         }
         if let Some(limit) = self.clip_grad_norm {
-            optim_adaptive::clip_grad_norm(model, &mut grads, limit).map_err(|error| failed(error.to_string()))?;
+            optim_adaptive::clip_grad_norm(model, grads, limit)?;
         }
-        Ok(grads)
+        Ok(())
     }
+}
+
+/// Whether a model has a layer of burn's that draws at random in training.
+fn draws<M: Module>(model: &M) -> bool {
+    struct Find(bool);
+    impl ModuleVisitor for Find {
+        fn enter_module(&mut self, _name: &str, container_type: &str) {
+            self.0 |= container_type.contains("Dropout") || container_type.contains("Noise");
+        }
+    }
+    let mut find = Find(false);
+    model.visit(&mut find);
+    find.0
 }

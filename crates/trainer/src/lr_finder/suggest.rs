@@ -100,10 +100,7 @@ pub enum NoSuggestion {
         least: usize,
     },
     /// Too few points.
-    #[error(
-        "{points} of {recorded} points are left to read where at least {least} are needed: take more steps (num_it), \
-         start at a lower rate, or skip fewer points (skip_start, skip_end)"
-    )]
+    #[error("{points} of {recorded} points are left to read where at least {least} are needed{}", more_points(*stopped))]
     TooShort {
         /// Points left to read.
         points: usize,
@@ -111,6 +108,8 @@ pub enum NoSuggestion {
         recorded: usize,
         /// Points needed.
         least: usize,
+        /// Why the sweep ended, where it is known.
+        stopped: Option<StopReason>,
     },
     /// The loss does not change by more than its noise, or by less than a hundredth.
     #[error(
@@ -125,10 +124,12 @@ pub enum NoSuggestion {
         /// Standard deviation of single losses around the curve.
         noise: f64,
     },
-    /// The loss rises without having fallen.
+    /// The loss rises without having fallen: at once, or after a level stretch.
     #[error(
-        "the loss only rises, by {rise:.3e}: no rate from {start_lr:.2e} on makes it fall; start at a lower rate, and see \
-         whether the model is trained already or does not learn at all"
+        "the loss does not fall before it rises, by {rise:.3e}: no rate from {start_lr:.2e} on lowers it by more than its \
+         noise. Take more steps (num_it), so that each rate has time to act, or average more (accumulate, a larger \
+         batch); if it rises from the first points on, start at a lower rate, and see whether the model is trained \
+         already or does not learn at all"
     )]
     OnlyRises {
         /// Largest rise between means over a window.
@@ -149,6 +150,20 @@ pub enum NoSuggestion {
         /// Why the sweep ended there.
         stopped: StopReason,
     },
+}
+
+/// What to do about a curve that is too short.
+fn more_points(stopped: Option<StopReason>) -> &'static str {
+    match stopped {
+        Some(StopReason::Diverged) => {
+            ": the loss diverged too soon; start at a lower rate, or take more steps (num_it) so that more of them lie \
+             below the divergence"
+        }
+        Some(StopReason::OutOfData) => {
+            ": the data ended; start them over (recycle = true), use a smaller batch, or take fewer steps (num_it)"
+        }
+        _ => ": take more steps (num_it), or skip fewer points (skip_start, skip_end)",
+    }
 }
 
 /// The rate that `rule` reads off exactly these points, cut at the first loss that is not finite.
@@ -188,7 +203,7 @@ pub fn suggest(rule: Rule, lrs: &[f64], losses: &[f64]) -> Result<f64, NoSuggest
     if points < least {
         return Err(match cut {
             Some(index) => NoSuggestion::NonFinite { index, lr: lrs[index], loss: losses[index], points, least },
-            None => NoSuggestion::TooShort { points, recorded: losses.len(), least },
+            None => NoSuggestion::TooShort { points, recorded: losses.len(), least, stopped: None },
         });
     }
     Ok(match rule {
@@ -372,7 +387,7 @@ mod tests {
         let falling_rates = suggest(Rule::Steepest, &[1e-1, 1e-2, 1e-3], &[3.0, 2.0, 1.0]);
         assert_eq!(falling_rates, Err(NoSuggestion::Rate { index: 1, rate: 1e-2 }));
         let short = suggest(Rule::Slide, &ramp(15), &[1.0; 15]).unwrap_err();
-        assert_eq!(short, NoSuggestion::TooShort { points: 15, recorded: 15, least: 16 });
+        assert_eq!(short, NoSuggestion::TooShort { points: 15, recorded: 15, least: 16, stopped: None });
     }
 
     #[test]

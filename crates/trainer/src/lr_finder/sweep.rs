@@ -1,110 +1,6 @@
-//! The ramp of rates and the rule that ends it: pure bookkeeping, fed with one loss per rate.
+//! A sweep under way: the rule that ends it. Pure bookkeeping, fed with one loss per rate.
 
-use super::StopReason;
-
-/// How the rate rises from `start_lr` to `end_lr`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Ramp {
-    /// `start * (end / start)^(i / num_it)`: equal ratios.
-    #[default]
-    Exponential,
-    /// `start + (end - start) * i / num_it`: equal differences.
-    Linear,
-}
-
-/// Settings of a sweep.
-///
-/// The defaults are the finder's contract in the configuration: 1e-7 to 10, exponential, 100 steps up the ramp,
-/// smoothing 0.98, stop at 4 times the best smoothed loss.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LrFinderConfig {
-    /// First rate. Default 1e-7.
-    pub start_lr: f64,
-    /// Last rate. Default 10.
-    pub end_lr: f64,
-    /// Steps up the ramp: `num_it + 1` points, of which the first is `start_lr` and the last `end_lr`. Default 100.
-    pub num_it: usize,
-    /// The ramp. Default exponential.
-    pub mode: Ramp,
-    /// Decay of the bias-corrected moving average of the loss, from 0 (raw) to below 1. Default 0.98.
-    pub smoothing: f64,
-    /// The sweep ends where the smoothed loss exceeds this many times the best one; infinite never stops. Default 4.
-    pub diverge_factor: f64,
-    /// Starts the data over where an epoch is shorter than the sweep; otherwise the sweep ends with it. Default true.
-    pub recycle: bool,
-    /// Batches averaged into one point. Default 1.
-    pub accumulate: usize,
-}
-
-impl Default for LrFinderConfig {
-    fn default() -> Self {
-        Self {
-            start_lr: 1e-7,
-            end_lr: 10.0,
-            num_it: 100,
-            mode: Ramp::Exponential,
-            smoothing: 0.98,
-            diverge_factor: 4.0,
-            recycle: true,
-            accumulate: 1,
-        }
-    }
-}
-
-/// A setting of the sweep that cannot work.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{field}: {value} is not allowed here; allowed: {allowed}")]
-pub struct SweepError {
-    /// Which.
-    pub field: &'static str,
-    /// Its value.
-    pub value: f64,
-    /// What would be right.
-    pub allowed: &'static str,
-}
-
-impl LrFinderConfig {
-    /// The finder of the textbooks: raw loss, no recycling, stop at 4 times the best.
-    pub fn simple(start_lr: f64, end_lr: f64, num_it: usize) -> Self {
-        Self { start_lr, end_lr, num_it, smoothing: 0.0, recycle: false, ..Self::default() }
-    }
-
-    /// The rate of point `i` of the ramp.
-    pub fn lr(&self, i: usize) -> f64 {
-        if i >= self.num_it {
-            return self.end_lr;
-        }
-        let part = i as f64 / self.num_it as f64;
-        match self.mode {
-            Ramp::Exponential => self.start_lr * (self.end_lr / self.start_lr).powf(part),
-            Ramp::Linear => self.start_lr + (self.end_lr - self.start_lr) * part,
-        }
-    }
-
-    /// Refuses settings that cannot work.
-    pub fn check(&self) -> Result<(), SweepError> {
-        let refuse = |field, value, allowed| Err(SweepError { field, value, allowed });
-        if !(self.start_lr > 0.0 && self.start_lr.is_finite()) {
-            return refuse("start_lr", self.start_lr, "a finite rate above 0");
-        }
-        if !(self.end_lr > self.start_lr && self.end_lr.is_finite()) {
-            return refuse("end_lr", self.end_lr, "a finite rate above start_lr");
-        }
-        if self.num_it == 0 {
-            return refuse("num_it", 0.0, "at least 1");
-        }
-        if !(0.0..1.0).contains(&self.smoothing) {
-            return refuse("smoothing", self.smoothing, "from 0 (raw) to below 1");
-        }
-        if self.diverge_factor.is_nan() || self.diverge_factor <= 1.0 {
-            return refuse("diverge_factor", self.diverge_factor, "above 1");
-        }
-        if self.accumulate == 0 {
-            return refuse("accumulate", 0.0, "at least 1");
-        }
-        Ok(())
-    }
-}
+use super::{LrCurve, LrFinderConfig, StopReason, SweepError};
 
 /// A sweep under way.
 ///
@@ -124,6 +20,7 @@ pub struct Sweep {
     lrs: Vec<f64>,
     losses: Vec<f64>,
     smoothed: Vec<f64>,
+    valid: Vec<f64>,
     average: f64,
     best: f64,
     worst: f64,
@@ -132,14 +29,17 @@ pub struct Sweep {
 
 impl Sweep {
     /// A sweep about to start.
+    ///
+    /// # Errors
+    /// What [`LrFinderConfig::check`] refuses.
     pub fn new(config: LrFinderConfig) -> Result<Self, SweepError> {
         config.check()?;
-        let points = config.num_it + 1;
         Ok(Self {
             config,
-            lrs: Vec::with_capacity(points),
-            losses: Vec::with_capacity(points),
-            smoothed: Vec::with_capacity(points),
+            lrs: Vec::new(),
+            losses: Vec::new(),
+            smoothed: Vec::new(),
+            valid: Vec::new(),
             average: 0.0,
             best: f64::INFINITY,
             worst: f64::NEG_INFINITY,
@@ -155,10 +55,10 @@ impl Sweep {
     /// Takes the loss at that rate, and decides whether the sweep goes on.
     ///
     /// With `b` the smoothing, the average is `a = b a + (1 - b) loss` and the smoothed loss `a / (1 - b^(i+1))`. A
-    /// loss that is no finite number is recorded and ends the sweep. Otherwise it ends where
-    /// `smoothed > best + (diverge_factor - 1) * scale`, with `scale = |best|`, which for positive losses is
-    /// `diverge_factor * best`; where the best loss is negligible beside the spread of losses so far (below 1 % of it) or
-    /// negative, `scale` is at least 1 % of that spread, or the loss would "diverge" by noise around zero.
+    /// loss that is no finite number is recorded and ends the sweep. Otherwise, from point `min_points` on, it ends
+    /// where `smoothed > best + (diverge_factor - 1) * scale`, with `scale = |best|`, which for positive losses is
+    /// `diverge_factor * best`; where the best loss is negligible beside the spread of losses so far (below 1 % of it)
+    /// or negative, `scale` is at least 1 % of that spread, or the loss would "diverge" by noise around zero.
     pub fn record(&mut self, loss: f64) {
         let Some(lr) = self.next_lr() else { return };
         self.lrs.push(lr);
@@ -174,10 +74,24 @@ impl Sweep {
         self.best = self.best.min(smoothed);
         self.worst = self.worst.max(smoothed);
         let scale = self.best.abs().max(0.01 * (self.worst - self.best));
-        if smoothed > self.best + (self.config.diverge_factor - 1.0) * scale {
+        let diverged = smoothed > self.best + (self.config.diverge_factor - 1.0) * scale;
+        if diverged && self.losses.len() >= self.config.min_points {
             self.stopped = Some(StopReason::Diverged);
         } else if self.losses.len() > self.config.num_it {
             self.stopped = Some(StopReason::Completed);
+        }
+    }
+
+    /// Takes the training loss at the next rate and the validation loss beside it. One that is no finite number ends
+    /// the sweep as a training loss does; divergence is judged by the training loss.
+    pub fn record_with_valid(&mut self, loss: f64, valid: f64) {
+        if self.stopped.is_some() {
+            return;
+        }
+        self.record(loss);
+        self.valid.push(valid);
+        if !valid.is_finite() {
+            self.stopped = Some(StopReason::NonFinite);
         }
     }
 
@@ -186,15 +100,21 @@ impl Sweep {
         self.stopped.get_or_insert(StopReason::OutOfData);
     }
 
+    /// Ends the sweep because the last point's gradient is no finite number, although its loss is.
+    pub fn non_finite(&mut self) {
+        self.stopped.get_or_insert(StopReason::NonFinite);
+    }
+
     /// The rates so far.
     pub fn lrs(&self) -> &[f64] {
         &self.lrs
     }
 
     /// The curve so far.
-    pub fn into_curve(self) -> super::LrCurve {
+    pub fn into_curve(self) -> LrCurve {
         let stopped = self.stopped.unwrap_or(StopReason::OutOfData);
-        super::LrCurve::new(self.lrs, self.losses, self.smoothed, stopped, self.config.num_it)
+        let curve = LrCurve::new(self.lrs, self.losses, self.smoothed, stopped, self.config.num_it);
+        if self.valid.is_empty() { curve } else { curve.with_valid(self.valid) }
     }
 }
 
@@ -210,27 +130,26 @@ mod tests {
         (sweep.losses.clone(), sweep.stopped)
     }
 
-    #[test]
-    fn the_ramp_starts_and_ends_exactly() {
-        for mode in [Ramp::Exponential, Ramp::Linear] {
-            let config = LrFinderConfig { mode, ..LrFinderConfig::default() };
-            assert_eq!((config.lr(0), config.lr(100)), (1e-7, 10.0));
-            assert!((0..100).all(|i| config.lr(i) < config.lr(i + 1)));
-        }
-        let ratio = LrFinderConfig::default().lr(51) / LrFinderConfig::default().lr(50);
-        assert!((ratio - 1e8_f64.powf(0.01)).abs() < 1e-12);
-    }
-
     /// Name, settings, losses, points recorded, why it ended.
     type Case = (&'static str, LrFinderConfig, &'static [f64], usize, Option<StopReason>);
 
     #[test]
     fn what_ends_a_sweep() {
         let raw = |factor| LrFinderConfig { diverge_factor: factor, ..LrFinderConfig::simple(1e-3, 1.0, 4) };
-        let cases: [Case; 7] = [
+        let from = |min_points| LrFinderConfig { min_points, ..raw(4.0) };
+        let cases: [Case; 10] = [
             ("the end of the ramp", raw(4.0), &[3., 2., 1., 2., 3., 9.], 5, Some(StopReason::Completed)),
             ("above four times the best", raw(4.0), &[1., 4., 4.1, 1.], 3, Some(StopReason::Diverged)),
             ("exactly four times the best is borne", raw(4.0), &[1., 4., 4.], 3, None),
+            ("not before min_points", from(4), &[1., 9., 9., 9.], 4, Some(StopReason::Diverged)),
+            ("nor if it is low again by then", from(4), &[1., 9., 9., 2., 1.], 5, Some(StopReason::Completed)),
+            (
+                "a loss that is no number, before min_points too",
+                from(4),
+                &[1., f64::NAN],
+                2,
+                Some(StopReason::NonFinite),
+            ),
             ("no number", raw(4.0), &[1., f64::NAN, 1.], 2, Some(StopReason::NonFinite)),
             ("infinite", raw(f64::INFINITY), &[1., f64::INFINITY], 2, Some(StopReason::NonFinite)),
             ("a negative loss may fall and wobble", raw(4.0), &[1., -1., -2., -1.5], 4, None),
@@ -253,18 +172,15 @@ mod tests {
     }
 
     #[test]
-    fn bad_settings_are_named() {
-        let default = LrFinderConfig::default;
-        let cases = [
-            ("start_lr", LrFinderConfig { start_lr: 0.0, ..default() }),
-            ("end_lr", LrFinderConfig { end_lr: 1e-8, ..default() }),
-            ("num_it", LrFinderConfig { num_it: 0, ..default() }),
-            ("smoothing", LrFinderConfig { smoothing: 1.0, ..default() }),
-            ("diverge_factor", LrFinderConfig { diverge_factor: 1.0, ..default() }),
-            ("accumulate", LrFinderConfig { accumulate: 0, ..default() }),
-        ];
-        for (field, config) in cases {
-            assert_eq!(config.check().expect_err("a refusal").field, field);
+    fn validation_losses_stand_beside_the_training_losses() {
+        let mut sweep = Sweep::new(LrFinderConfig::simple(1e-3, 1.0, 4)).expect("a good config");
+        for (loss, valid) in [(2.0, 2.1), (1.0, 9.0), (1.0, f64::NAN), (1.0, 1.0)] {
+            sweep.record_with_valid(loss, valid);
         }
+        let curve = sweep.into_curve();
+        assert_eq!((curve.losses.len(), curve.stopped), (3, StopReason::NonFinite));
+        let valid = curve.valid.expect("measured");
+        assert_eq!(valid[..2], [2.1, 9.0], "a high validation loss is no divergence");
+        assert!(valid[2].is_nan());
     }
 }
