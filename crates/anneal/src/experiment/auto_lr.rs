@@ -79,9 +79,9 @@ impl Callback for KeepFound {
     fn on_start(&mut self, _run: &RunInfo) -> Result<(), CallbackError> {
         match &self.found {
             None => Ok(()),
-            Some(found) => self
-                .keep(found)
-                .map_err(|error| CallbackError { callback: FINDER.to_owned(), source: Box::new(error) }),
+            Some(found) => {
+                self.keep(found).map_err(|error| CallbackError { callback: FINDER.to_owned(), source: Box::new(error) })
+            }
         }
     }
 }
