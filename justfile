@@ -30,6 +30,19 @@ bench *ARGS:
 bench-overhead:
     cargo bench -p anneal --bench overhead
 
+# 200 SIGKILLs of a training process at random instants, each resumed and compared with the uninterrupted run
+kill-campaign KILLS="200":
+    ANNEAL_KILLS={{KILLS}} cargo test --release -p anneal --test kills -- --nocapture
+
+# the study behind the finder's default rule: docs/lr-finder-study/ (about half an hour on two cores)
+lr-study *ARGS:
+    cargo run --release -p anneal --example lr_study -- {{ARGS}}
+
+# a Python with the peers that tests compare with: TensorBoard, PyTorch (5 GB); then: export ANNEAL_PYTHON=DIR/bin/python
+peers DIR="${XDG_CACHE_HOME:-$HOME/.cache}/anneal/peers":
+    python3 -m venv {{DIR}}
+    {{DIR}}/bin/pip install --quiet torch safetensors numpy tensorboard
+
 # API docs and the book
 docs:
     cargo doc --release --workspace --no-deps

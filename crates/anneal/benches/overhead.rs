@@ -63,6 +63,28 @@ fn bare(setup: &Setup, batch_size: usize) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
+/// Seconds of one look at the gradients of a batch: the trainer's, which is this pass of the clipping norm.
+fn look(setup: &Setup, batch_size: usize) -> f64 {
+    let loader = loader(setup, batch_size);
+    let batch = endless(&loader).next().expect("a batch");
+    let mut grads = TrainStep::step(&setup.model, batch).grads;
+    let times = (0..201).map(|_| {
+        let began = Instant::now();
+        let norm = anneal::optim_adaptive::clip_grad_norm_with(
+            &setup.model,
+            &mut grads,
+            f64::MAX,
+            anneal::optim_adaptive::NormType::L1,
+            true,
+        );
+        assert!(norm.is_ok(), "finite");
+        began.elapsed().as_secs_f64()
+    });
+    let mut times: Vec<f64> = times.collect();
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
 fn trained(setup: &Setup, batch_size: usize) -> f64 {
     let loader = loader(setup, batch_size);
     let batches = Source::<ImageBatch>::batches(&loader) as u64;
@@ -119,6 +141,13 @@ fn main() {
             at(&ratios, 0.25),
             at(&ratios, 0.75),
             (batch_size as u64 * STEPS) as f64 / at(&bare_seconds, 0.5),
+        );
+        let look = look(&setup, batch_size);
+        let step = at(&bare_seconds, 0.5) / STEPS as f64;
+        println!(
+            "{name} batch {batch_size}: seeing that the gradients are finite takes {:.1} us, {:.2} % of a bare step (in the ratio above)",
+            look * 1e6,
+            look / step * 100.0
         );
     }
 }

@@ -5,6 +5,7 @@ use trainer::{
     TrainError,
     checkpoint::CheckpointError,
     lr_finder::{FinderError, NoSuggestion},
+    weights::WeightsError,
 };
 
 use crate::{config::ConfigFileError, experiment::DamagedFile, run_dir::RunDirError};
@@ -50,6 +51,12 @@ pub enum Error {
     /// A checkpoint could not be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The weights to start from could not be used.
+    #[error("model.pretrained: {0}")]
+    Pretrained(#[source] WeightsError),
+    /// Weights could not be written.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// The finder failed.
     #[error(transparent)]
     Finder(#[from] FinderError),
@@ -89,7 +96,12 @@ impl Error {
     /// 2 for bad usage or config, 3 for a finder without a suggestion, 1 for what fails while running.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Setting(_) | Self::Usage(_) | Self::Finder(FinderError::Config(_)) => 2,
+            Self::Config(_)
+            | Self::Setting(_)
+            | Self::Usage(_)
+            | Self::Pretrained(_)
+            | Self::Finder(FinderError::Config(_))
+            | Self::Train(TrainError::Setting(_) | TrainError::NoSuchParameter { .. }) => 2,
             Self::NoSuggestion(_) => 3,
             _ => 1,
         }

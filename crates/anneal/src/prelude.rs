@@ -13,6 +13,7 @@ pub use trainer::{
     data::{Batch, Loader, Source},
     evaluate,
     lr_finder::{LrCurve, LrFinder, LrFinderConfig, LrSweeps, NoSuggestion, Rule, Subject, suggest},
+    weights,
 };
 pub use vision::{Dataset, ImageBatch, ImageSet};
 

@@ -10,6 +10,7 @@
 //! plots/           loss, accuracy, lr (and momentum): .svg and .png
 //! lr_finder.json   curve and suggestion, where `lr = "auto"` was to be found; plots/lr_finder beside it
 //! report.html      all of it to look at
+//! model.safetensors  the weights that were evaluated, for PyTorch (trainer::weights)
 //! summary.json     what came out
 //! ```
 
@@ -127,7 +128,7 @@ impl RunDir {
     /// Makes the folder ready for a fresh run: created, and what an earlier run left removed.
     pub fn prepare(&self) -> Result<(), RunDirError> {
         fs::create_dir_all(&self.0).map_err(|source| io_error(&self.0, "create it", source))?;
-        for name in [CONFIG, METRICS, FINDER, SUMMARY] {
+        for name in [CONFIG, METRICS, FINDER, SUMMARY, trainer::weights::FILE] {
             remove(&self.path(name), |path| fs::remove_file(path))?;
         }
         for name in self.logs_and_reports()? {

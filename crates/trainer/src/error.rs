@@ -1,5 +1,7 @@
 //! Why a run ended without a result.
 
+use strict_config::ConfigError;
+
 use crate::{checkpoint::CheckpointError, data::SourceError, events::CallbackError};
 
 /// A run that could not go on.
@@ -22,6 +24,64 @@ pub enum TrainError {
         loss: f64,
         /// The base learning rate in force.
         lr: f64,
+    },
+    /// The loss was finite and a gradient was not, and the run is configured to stop there.
+    #[error(
+        "the gradient of `{parameter}` is not finite at optimizer step {step} (epoch {epoch}), where the loss was {loss} \
+         and the learning rate {lr:e}"
+    )]
+    NonFiniteGradient {
+        /// Optimizer step, from 1.
+        step: u64,
+        /// Epoch, from 0.
+        epoch: u64,
+        /// The first parameter whose gradient is not finite.
+        parameter: String,
+        /// The loss; NaN where it was not read.
+        loss: f64,
+        /// The base learning rate in force.
+        lr: f64,
+    },
+    /// A parameter became NaN or infinite; found when a checkpoint was due, which is then not written.
+    #[error("`{parameter}` is no longer finite after optimizer step {step}; the checkpoints written before are kept")]
+    NonFiniteParameter {
+        /// Optimizer steps done.
+        step: u64,
+        /// The first parameter that is not finite.
+        parameter: String,
+    },
+    /// The run has gone back as often as it may.
+    #[error("{source}; the run has gone back {rollbacks} times, which is as often as it may")]
+    TooManyRollbacks {
+        /// How often it has gone back.
+        rollbacks: u64,
+        /// What happened once more.
+        source: Box<TrainError>,
+    },
+    /// A state to go back to could not be made or taken back.
+    #[error("the last good state cannot be {action}: {message}")]
+    Fallback {
+        /// Made or restored.
+        action: &'static str,
+        /// Why.
+        message: String,
+    },
+    /// A setting that cannot work in this run.
+    #[error(transparent)]
+    Setting(Box<ConfigError>),
+    /// A pattern fits no parameter.
+    #[error("no parameter is called `{pattern}`; the model has {}", known.join(", "))]
+    NoSuchParameter {
+        /// The pattern.
+        pattern: String,
+        /// The paths of the model's parameters.
+        known: Vec<String>,
+    },
+    /// Two callbacks would keep their state under one name.
+    #[error("two callbacks that keep a state are called `{name}`; their states would be taken for one another")]
+    DuplicateCallback {
+        /// The name.
+        name: String,
     },
     /// A schedule or an early stopping watches a value that no validation produces.
     #[error("nothing is called `{monitor}`; what a validation of this run gives: {}", known.join(", "))]
@@ -56,4 +116,10 @@ pub enum TrainError {
     /// A callback failed.
     #[error(transparent)]
     Callback(#[from] CallbackError),
+}
+
+impl From<ConfigError> for TrainError {
+    fn from(error: ConfigError) -> Self {
+        Self::Setting(Box::new(error))
+    }
 }

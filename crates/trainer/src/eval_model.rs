@@ -1,5 +1,7 @@
 //! The model to evaluate and keep, where it is not the one that is trained.
 //!
+//! Of a run's checkpoint it is early stopping's best model, or an average of the weights.
+//!
 //! Schedule-Free optimizers train at one point and answer with another, a running average. A model with batch norm
 //! carries statistics of the activations at the trained point; at the average they are measured anew.
 
@@ -9,7 +11,14 @@ use burn::{
 };
 use optim_adaptive::AdaptiveOptimizer;
 
-use crate::{TrainError, data::Source, step::LearnerModel};
+use crate::{
+    TrainError,
+    averaging::{AVERAGES, SWA, with_measured_statistics},
+    checkpoint::Checkpoint,
+    data::Source,
+    early_stopping::BEST,
+    step::LearnerModel,
+};
 
 /// Batches that batch norm's running statistics are measured on. burn averages them with a decay of 0.9 by default, so
 /// what was there before weighs `0.9^100`, below 1e-4, afterwards.
@@ -40,6 +49,31 @@ pub fn eval_model<M: LearnerModel>(
         }
     }
     Ok(averaged)
+}
+
+/// The model that a run's checkpoint stands for, in training mode: early stopping's best where it is kept, the average
+/// of the weights (its batch norm statistics measured on `data` where it is the equal one), Schedule-Free's average, or
+/// the trained weights. `model` and `optimizer` are fresh ones of the same run.
+///
+/// # Errors
+/// A checkpoint of another model or optimizer; a batch that `data` could not produce.
+pub fn kept_model<M: LearnerModel>(
+    checkpoint: &Checkpoint,
+    model: M,
+    mut optimizer: AdaptiveOptimizer,
+    data: &dyn Source<<M as TrainStep>::Input>,
+    seed: u64,
+) -> Result<M, TrainError> {
+    let file = std::iter::once(BEST).chain(AVERAGES).find(|name| checkpoint.part(name).is_some());
+    match file {
+        Some(name) if name == SWA => with_measured_statistics(checkpoint.module(name, model)?, data, seed),
+        Some(name) => Ok(checkpoint.module(name, model)?),
+        None => {
+            let model = checkpoint.model(model)?;
+            checkpoint.optimizer(&mut optimizer)?;
+            eval_model(&model, &optimizer, data)
+        }
+    }
 }
 
 /// Whether a model keeps running statistics of activations.

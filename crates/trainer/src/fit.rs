@@ -14,7 +14,7 @@ use optim_adaptive::AdaptiveOptimizer;
 use crate::{
     Callback, FitReport, Rates, TrainConfig, TrainError,
     checkpoint::Checkpoint,
-    data::Source,
+    data::{Limited, Source},
     metrics::{Meters, Plugged},
     run::Run,
     step::LearnerModel,
@@ -26,6 +26,7 @@ use crate::{
 /// for each epoch
 ///     for each batch: forward and backward, accumulate
 ///         when the window is full: clip, ask the schedule, update, tell the callbacks
+///             validate and checkpoint where that falls in the middle of an epoch
 ///     validate, feed the reactive schedules, tell the callbacks, checkpoint
 /// ```
 pub struct Trainer<M: LearnerModel> {
@@ -40,7 +41,8 @@ pub struct Trainer<M: LearnerModel> {
 /// What a run leaves.
 #[derive(Debug)]
 pub struct Fitted<M> {
-    /// The model at the end of the run, ready to train on; [`eval_model`](Self::eval_model) is the one to evaluate.
+    /// The model at the end of the run, ready to train on: the weights of the last step, or early stopping's best where
+    /// it restores them. [`eval_model`](Self::eval_model) is the one to evaluate.
     pub model: M,
     averaged: Option<M>,
     /// The optimizer, with its state.
@@ -62,8 +64,9 @@ impl<M: Module> Fitted<M> {
         Self { model, averaged, optimizer, rates, report }
     }
 
-    /// The model with the parameters to evaluate and keep: Schedule-Free's averages, with batch norm's statistics
-    /// re-estimated; the trained ones for every other optimizer.
+    /// The model with the parameters to evaluate, keep and export: early stopping's best where it restores them; else
+    /// the average of the weights where one is taken ([`Averaging`](crate::Averaging)), or Schedule-Free's, batch norm's
+    /// statistics measured anew where the average needs it; else the trained ones.
     pub fn eval_model(&self) -> &M {
         self.averaged.as_ref().unwrap_or(&self.model)
     }
@@ -134,26 +137,33 @@ where
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
     ) -> Result<Fitted<M>, TrainError> {
         let resume = self.resume.take();
+        let train = Limited::new(train, self.config.train_limit(), self.config.overfit_batches.is_some());
+        let train: &dyn Source<_> = &train;
+        let valid = valid.map(|valid| Limited::new(valid, self.config.valid_limit(), false));
+        let valid = valid.as_ref().map(|valid| valid as &dyn Source<_>);
         self.check_monitors(&rates, valid.is_some())?;
         let mut run = Run::start(&mut self, model, optimizer, rates, train, resume)?;
-        while run.stopped.is_none() && run.state.step < run.total_steps {
-            let epoch = run.state.epoch;
-            let mut batches = train.epoch(epoch, run.state.batch);
+        run.try_validation(valid)?;
+        while run.goes_on() {
+            run.enter_epoch()?;
+            let (epoch, first) = run.position();
+            let mut batches = train.epoch(epoch, first);
             while let Some(batch) = run.next_batch(&mut batches) {
                 run.forward_backward(batch?)?;
                 if run.window_is_full() {
                     run.update()?;
                     run.tell_step()?;
-                    run.checkpoint_within_epoch()?;
-                    if run.should_leave_epoch() {
+                    if !run.epoch_is_done() {
+                        run.between_steps(train, valid)?;
+                    }
+                    if run.leaves_epoch() {
                         break;
                     }
                 }
             }
             drop(batches);
             if run.epoch_is_done() {
-                let values = run.validate(train, valid)?;
-                run.end_epoch(values)?;
+                run.end_epoch(train, valid)?;
             }
         }
         run.finish(train)

@@ -32,32 +32,42 @@
 //! # }
 //! ```
 
+mod averaging;
 pub mod callbacks;
 pub mod checkpoint;
 mod config;
 pub mod data;
+mod early_stopping;
 mod error;
 mod eval_model;
 mod events;
+mod finite;
 mod fit;
+mod freeze;
 mod ids;
 pub mod lr_finder;
+mod memory;
 mod metrics;
 mod rates;
 mod report;
 mod run;
 mod step;
+pub mod weights;
 
+pub use averaging::{Averaging, Ema, Swa};
 pub use checkpoint::{CheckpointPolicy, Every, KeepBest, OnWriteError};
-pub use config::{EarlyStopping, Limit, Mode, OnNonFinite, TrainConfig};
+pub use config::{Limit, Mode, OnNonFinite, Rollback, TrainConfig, ValidateEvery};
+pub use early_stopping::EarlyStopping;
 pub use error::TrainError;
-pub use eval_model::eval_model;
+pub use eval_model::{eval_model, kept_model};
 pub use events::{
     Callback, CallbackError, CheckpointEvent, EpochEvent, Flow, NonFiniteEvent, Phase, RunInfo, StepEvent,
     ValidationEvent,
 };
 pub use fit::{Fitted, Trainer};
+pub use freeze::{Freeze, check_freeze};
 pub use ids::stable_ids;
+pub use memory::peak_memory;
 pub use metrics::evaluate;
 pub use rates::Rates;
 pub use report::{EpochSummary, FitReport, PhaseTimes, StopReason};

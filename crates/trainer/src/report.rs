@@ -32,6 +32,8 @@ pub enum StopReason {
     EarlyStopping,
     /// Asked to stop (Ctrl-C); everything is saved.
     Interrupted,
+    /// `max_time` is over; everything is saved.
+    TimeLimit,
     /// A callback ended the run.
     Callback(String),
 }
@@ -47,8 +49,19 @@ pub struct PhaseTimes {
     pub optimizer: f64,
     /// Validation.
     pub validation: f64,
-    /// Writing checkpoints.
+    /// Writing checkpoints, as far as the training waits for it.
     pub checkpoint: f64,
+    /// Callbacks: logs, progress.
+    #[serde(default)]
+    pub callbacks: f64,
+}
+
+impl PhaseTimes {
+    /// The share of `seconds` in which the training stood still for something that is not training or validation:
+    /// waiting for batches, for checkpoints and for callbacks. In percent.
+    pub fn stall_percent(&self, seconds: f64) -> f64 {
+        if seconds > 0.0 { (self.data + self.checkpoint + self.callbacks) / seconds * 100.0 } else { 0.0 }
+    }
 }
 
 /// What a run came to.
@@ -62,10 +75,22 @@ pub struct FitReport {
     pub epochs: Vec<EpochSummary>,
     /// Why it ended.
     pub stopped: StopReason,
-    /// Updates left out because the loss was not finite.
+    /// Updates left out because a loss or gradient was not finite.
     pub skipped_steps: u64,
+    /// How often the run went back to its last good state.
+    #[serde(default)]
+    pub rollbacks: u64,
+    /// The step whose model was restored as the best, with `restore_best`.
+    #[serde(default)]
+    pub restored: Option<u64>,
     /// Seconds of this process's part of the run.
     pub seconds: f64,
+    /// Seconds of the whole run, the processes before a resumption included.
+    #[serde(default)]
+    pub elapsed: f64,
+    /// The most memory this process has used, in bytes, where the system tells it (Linux).
+    #[serde(default)]
+    pub peak_memory: Option<u64>,
     /// Training items per second of this process's part, validation and checkpoints left out.
     pub items_per_second: f64,
     /// Where the time went.
@@ -99,6 +124,7 @@ impl fmt::Display for FitReport {
             StopReason::Finished => "finished".to_owned(),
             StopReason::EarlyStopping => "stopped early".to_owned(),
             StopReason::Interrupted => "interrupted".to_owned(),
+            StopReason::TimeLimit => "out of time".to_owned(),
             StopReason::Callback(reason) => format!("stopped: {reason}"),
         };
         write!(f, "{how} after {} epochs, {} steps, {:.1} s", self.epochs.len(), self.steps, self.seconds)?;

@@ -55,11 +55,6 @@ impl<M: Module> Window<M> {
         model.visit(&mut scale);
         scale.grads
     }
-
-    /// Drops what was added.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::new();
-    }
 }
 
 /// Multiplies every gradient of a module by a factor.

@@ -10,14 +10,12 @@ use std::sync::{
 };
 
 use burn::train::metric::AccuracyMetric;
-use common::{
-    BATCH, ITEMS, alone, bits, net, optimizer, points_of, poisoned_data, rates, steep_data, train_data, valid_data,
-};
+use common::{BATCH, ITEMS, alone, bits, net, optimizer, points_of, rates, train_data, valid_data};
 use trainer::{
-    Callback, CallbackError, EarlyStopping, EpochEvent, Flow, Mode, OnNonFinite, RunInfo, StepEvent, StopReason,
-    TrainConfig, TrainError, Trainer,
+    Callback, CallbackError, EarlyStopping, EpochEvent, Flow, Mode, RunInfo, StepEvent, StopReason, TrainConfig,
+    TrainError, Trainer,
     callbacks::{JsonLines, LogLine},
-    data::{Loader, Source},
+    data::Loader,
 };
 
 const ADAM: &str = "type = 'adam'\nlr = 0.02";
@@ -114,50 +112,6 @@ fn a_last_partial_window_makes_a_step() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_or_is_skipped() {
-    let _alone = alone();
-    let fit = |on_nonfinite| {
-        let config = TrainConfig { on_nonfinite, ..TrainConfig::epochs(2) };
-        let rates = rates("type = 'fixed'", &config, 0.01);
-        Trainer::new(config).fit(net(), optimizer(ADAM), rates, &poisoned_data(), Some(&valid_data()))
-    };
-    match fit(OnNonFinite::Stop) {
-        Err(TrainError::NonFinite { step, epoch: 0, loss, .. }) => {
-            assert!(loss.is_infinite());
-            // The step of the batch that holds item 5.
-            let position =
-                poisoned_data().epoch(0, 0).position(|batch| batch.expect("a batch").input.scale.is_infinite());
-            assert_eq!(Some(step as usize), position.map(|at| at + 1));
-        }
-        Err(other) => panic!("{other}"),
-        Ok(_) => panic!("went on"),
-    }
-    let skipped = fit(OnNonFinite::Skip).expect("goes on");
-    assert_eq!(skipped.report.skipped_steps, 2, "one per epoch");
-    assert_eq!(skipped.report.steps, 12);
-    assert!(bits(&skipped.model).chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite()));
-    assert!(skipped.report.last("train.loss").is_some_and(f64::is_finite));
-}
-
-#[test]
-fn a_gradient_that_is_no_number_stops_or_is_skipped_where_it_is_clipped() {
-    let _alone = alone();
-    let fit = |on_nonfinite| {
-        let config = TrainConfig { on_nonfinite, clip_grad_norm: Some(1.0), ..TrainConfig::epochs(2) };
-        let rates = rates("type = 'fixed'", &config, 0.01);
-        Trainer::new(config).fit(net(), optimizer(ADAM), rates, &steep_data(), None)
-    };
-    match fit(OnNonFinite::Stop) {
-        Err(TrainError::Clip { message, .. }) => assert!(message.contains("first.weight"), "{message}"),
-        Err(other) => panic!("{other}"),
-        Ok(_) => panic!("went on"),
-    }
-    let skipped = fit(OnNonFinite::Skip).expect("goes on");
-    assert_eq!((skipped.report.skipped_steps, skipped.report.steps), (2, 12));
-    assert!(bits(&skipped.model).chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite()));
-}
-
-#[test]
 fn it_stops_early_when_asked() {
     let _alone = alone();
     let early = |patience| TrainConfig {
@@ -166,6 +120,7 @@ fn it_stops_early_when_asked() {
             patience,
             min_delta: 1e9,
             mode: Mode::Min,
+            restore_best: false,
         }),
         ..TrainConfig::epochs(20)
     };

@@ -72,8 +72,13 @@ const CASES: &[Case] = &[
 ];
 
 fn stop_early(config: &mut TrainConfig) {
-    config.early_stopping =
-        Some(EarlyStopping { monitor: "valid.loss".to_owned(), patience: 3, min_delta: 0.02, mode: Mode::Min });
+    config.early_stopping = Some(EarlyStopping {
+        monitor: "valid.loss".to_owned(),
+        patience: 3,
+        min_delta: 0.02,
+        mode: Mode::Min,
+        restore_best: false,
+    });
 }
 
 /// Ends the run in order after a step.

@@ -24,6 +24,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Write a page with the figures of a run, or of several beside each other
     Report(ReportArgs),
+    /// Write a run's weights as safetensors, which PyTorch opens
+    Export(ExportArgs),
     /// Find a learning rate: a sweep of rising rates on a copy of the model
     FindLr(FindLrArgs),
     /// Show what the rate will be, without training
@@ -72,6 +74,15 @@ pub struct TrainArgs {
     /// Train for this many epochs
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
+    /// End in order after this long (30s, 10m, 1.5h), the time before a resumption counted
+    #[arg(long, value_name = "TIME")]
+    pub max_time: Option<String>,
+    /// Try everything out: one epoch of N batches, a validation and a test of as many, no logs, no checkpoints
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
+    pub fast_dev_run: Option<String>,
+    /// Train on the first N batches alone, over and over, and validate on them: can the model learn them by heart?
+    #[arg(long, value_name = "N")]
+    pub overfit_batches: Option<usize>,
     /// Go on with the run in the run folder
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
@@ -94,6 +105,9 @@ pub struct ResumeArgs {
     /// Train until this many epochs in all
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
+    /// End in order after this long in all (30s, 10m, 1.5h)
+    #[arg(long, value_name = "TIME")]
+    pub max_time: Option<String>,
     /// No progress and no summary
     #[arg(long)]
     pub quiet: bool,
@@ -122,6 +136,28 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE.html")]
     pub out: Option<PathBuf>,
     /// Print the figures as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `anneal export`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// The run folder
+    pub run_dir: PathBuf,
+    /// The file to write; default model.safetensors in the run folder
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub to: Option<PathBuf>,
+    /// The newest valid checkpoint (the default)
+    #[arg(long, conflicts_with_all = ["best", "step"])]
+    pub last: bool,
+    /// The checkpoint that is best by the config's `checkpoint.keep_best`
+    #[arg(long, conflicts_with = "step")]
+    pub best: bool,
+    /// The checkpoint of this step
+    #[arg(long, value_name = "N")]
+    pub step: Option<u64>,
+    /// Print what was written as JSON
     #[arg(long)]
     pub json: bool,
 }

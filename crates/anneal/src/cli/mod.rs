@@ -2,6 +2,7 @@
 
 mod args;
 mod data;
+mod export;
 mod find_lr;
 mod interrupt;
 mod list;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Resume(args) => train::resume(&args),
         Command::Evaluate(args) => train::evaluate(&args),
         Command::Report(args) => report::report(&args),
+        Command::Export(args) => export::export(&args),
         Command::FindLr(args) => find_lr::find_lr(&args),
         Command::Schedule(args) => schedule::schedule(&args),
         Command::List(args) => list::list(&args),

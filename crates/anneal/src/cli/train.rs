@@ -47,7 +47,8 @@ pub(super) fn document(args: &ConfigArgs, epochs: Option<u64>) -> Result<Documen
     Ok(document)
 }
 
-pub(super) fn train(args: TrainArgs) -> Result<Ended, Error> {
+pub(super) fn train(mut args: TrainArgs) -> Result<Ended, Error> {
+    take_switches(&mut args);
     let config = configured(&args.config, args.epochs)?;
     let existing = match (args.resume, args.overwrite) {
         (true, _) => Existing::Resume,
@@ -60,8 +61,29 @@ pub(super) fn train(args: TrainArgs) -> Result<Ended, Error> {
     finish(&experiment::train(&config, &options)?, args.quiet, args.json)
 }
 
+/// Turns flags into settings.
+fn take_switches(args: &mut TrainArgs) {
+    // `--fast-dev-run config.toml` gives the flag no number: what follows it is the config.
+    if let Some(text) = &args.fast_dev_run
+        && text.parse::<usize>().is_err()
+        && args.config.config.is_none()
+    {
+        args.config.config = Some(text.into());
+        args.fast_dev_run = Some("1".to_owned());
+    }
+    let settings = [
+        ("fast_dev_run", args.fast_dev_run.take()),
+        ("overfit_batches", args.overfit_batches.map(|batches| batches.to_string())),
+        ("max_time", args.max_time.take()),
+    ];
+    for (field, value) in settings {
+        args.config.set.extend(value.map(|value| format!("train.{field}={value}")));
+    }
+}
+
 pub(super) fn resume(args: &ResumeArgs) -> Result<Ended, Error> {
-    let config = of_run(&args.run_dir, args.epochs)?;
+    let max_time = args.max_time.iter().map(|time| format!("train.max_time={time}")).collect();
+    let config = of_run(&args.run_dir, args.epochs, max_time)?;
     let options = TrainOptions {
         out: Some(args.run_dir.clone()),
         existing: Existing::Resume,
@@ -73,7 +95,7 @@ pub(super) fn resume(args: &ResumeArgs) -> Result<Ended, Error> {
 }
 
 pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Ended, Error> {
-    let config = of_run(&args.run_dir, None)?;
+    let config = of_run(&args.run_dir, None, Vec::new())?;
     let dir = RunDir::at(&args.run_dir, Existing::Resume)?;
     let values = experiment::evaluate(&config, &dir)?;
     if args.json {
@@ -86,10 +108,10 @@ pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Ended, Error> {
     Ok(Ended::Well)
 }
 
-/// The config that a run was started with.
-fn of_run(run_dir: &Path, epochs: Option<u64>) -> Result<Config, Error> {
+/// The config that a run was started with, with changes.
+pub(super) fn of_run(run_dir: &Path, epochs: Option<u64>, set: Vec<String>) -> Result<Config, Error> {
     let dir = RunDir::at(run_dir, Existing::Resume)?;
-    let args = ConfigArgs { config: Some(dir.path(CONFIG)), ..ConfigArgs::default() };
+    let args = ConfigArgs { config: Some(dir.path(CONFIG)), set, ..ConfigArgs::default() };
     Ok(configured(&args, epochs)?)
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `[run]` | [`RunSection`]: name, seed, device, out_dir, loggers |
 //! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers; for `folder` also path, image_size, grey, test, split_seed |
-//! | `[model]` | [`ModelSection`]: type, and the type's own fields |
+//! | `[model]` | [`ModelSection`]: type, the type's own fields, pretrained |
 //! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
 //! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |
 //! | `[[groups]]` | [`GroupsSection`]: params, lr_scale, schedule, weight_decay, frozen, optimizer |
@@ -16,11 +16,14 @@ mod auto;
 mod checkpoint;
 mod data;
 mod document;
+mod early_stopping;
 mod finder;
 mod groups;
 mod model;
+mod pretrained;
 mod run;
 mod train;
+mod weights;
 
 use lr_core::{Registry, ScheduleConfig};
 use optim_adaptive::OptimizerConfig;
@@ -31,11 +34,13 @@ pub use auto::{AUTO, AutoRates};
 pub use checkpoint::CheckpointSection;
 pub use data::DataSection;
 pub use document::{ConfigFileError, Document, Origin};
+pub use early_stopping::EarlyStoppingSection;
 pub use finder::{FinderSection, Validate};
 pub use groups::GroupsSection;
 pub use model::ModelSection;
+pub use pretrained::PretrainedSection;
 pub use run::{Logger, RunSection};
-pub use train::{EarlyStoppingSection, TrainSection};
+pub use train::TrainSection;
 
 /// The sections a configuration may have.
 const SECTIONS: [&str; 8] = ["run", "data", "model", "optimizer", "schedule", "groups", "train", "lr_finder"];
@@ -132,8 +137,22 @@ impl Config {
         table
     }
 
-    /// What a checkpoint must have been written with to be resumed: everything that shapes the numbers. Where things
-    /// are put, how long the run is and what is logged may change.
+    /// The same configuration with the SHA-256 of its pretrained weights in place: what a run records, so that a resume
+    /// neither loads them again nor accepts others.
+    ///
+    /// # Errors
+    /// Weights that are not there. Where the SHA-256 is in place already they are not looked at.
+    pub fn pinned(&self) -> Result<Self, trainer::weights::WeightsError> {
+        let mut config = self.clone();
+        if let Some(pretrained) = &mut config.model.pretrained {
+            pretrained.pin()?;
+        }
+        Ok(config)
+    }
+
+    /// What a checkpoint must have been written with to be resumed: everything that shapes the numbers, a line for each
+    /// setting, so that a refusal can show those that differ. Where things are put, how long the run is and what is
+    /// logged may change.
     pub fn fingerprint(&self) -> String {
         let mut table = self.to_table();
         table.remove("run");
@@ -148,7 +167,29 @@ impl Config {
                 table.insert(format!("clip_{name}"), Value::Float(limit));
             }
         }
-        Value::Table(table).to_string()
+        weights::put_averaging(&mut table, self.train.averaging.as_ref());
+        weights::put_freeze(&mut table, &self.train.freeze);
+        let mut lines = Vec::new();
+        flatten("", &Value::Table(table), &mut lines);
+        lines.join("\n")
+    }
+}
+
+/// Every value with its path, a line for each.
+fn flatten(path: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                flatten(&inner, value, lines);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_table) => {
+            for (i, item) in items.iter().enumerate() {
+                flatten(&format!("{path}[{i}]"), item, lines);
+            }
+        }
+        other => lines.push(format!("{path} = {other}")),
     }
 }
 

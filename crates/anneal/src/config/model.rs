@@ -1,9 +1,9 @@
-//! `[model]`: which reference model is trained.
+//! `[model]`: which reference model is trained, and what it starts from.
 
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
-use super::put;
+use super::{PretrainedSection, put};
 
 /// `[model]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,8 @@ pub struct ModelSection {
     pub hidden: Option<Vec<usize>>,
     /// Smoothing of the target distribution in the training loss, from 0 to below 1. Default 0.
     pub label_smoothing: f64,
+    /// Weights to start from. Default: none, the model starts as its seed draws it.
+    pub pretrained: Option<PretrainedSection>,
 }
 
 impl ModelSection {
@@ -25,8 +27,10 @@ impl ModelSection {
         if !names.contains(&name) {
             return Err(ConfigError::unknown_name(fields.path_of("type"), "model", name, names));
         }
-        let known: &[&str] =
-            if name == "mlp" { &["type", "hidden", "label_smoothing"] } else { &["type", "label_smoothing"] };
+        let known: &[&str] = match name {
+            "mlp" => &["type", "hidden", "label_smoothing", "pretrained"],
+            _ => &["type", "label_smoothing", "pretrained"],
+        };
         let fields = Fields::open(table, "model", known)?;
         let hidden = fields.u64s("hidden")?;
         if let Some(at) = hidden.as_ref().and_then(|widths| widths.iter().position(|width| *width == 0)) {
@@ -40,6 +44,7 @@ impl ModelSection {
             label_smoothing: fields
                 .f64_where("label_smoothing", "from 0 to below 1", |part| (0.0..1.0).contains(&part))?
                 .unwrap_or(0.0),
+            pretrained: PretrainedSection::from_fields(&fields)?,
         })
     }
 
@@ -54,6 +59,7 @@ impl ModelSection {
             hidden.map(|widths| widths.iter().map(|width| Value::Integer(*width as i64)).collect::<Vec<_>>()),
         );
         put(&mut table, "label_smoothing", Some(self.label_smoothing));
+        put(&mut table, "pretrained", self.pretrained.as_ref().map(PretrainedSection::to_table));
         table
     }
 }

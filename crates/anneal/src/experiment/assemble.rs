@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use lr_core::{Horizon, Scheduler};
 use optim_adaptive::{AdaptiveOptimizer, ConfigError};
 use trainer::{
-    EarlyStopping, Rates, TrainConfig,
+    Rates, TrainConfig,
     data::{Loader, split},
 };
 use vision::{
@@ -13,7 +13,7 @@ use vision::{
 };
 
 use crate::{
-    config::Config,
+    config::{Config, EarlyStoppingSection},
     error::Error,
     run_dir::{CHECKPOINTS, RunDir},
 };
@@ -57,6 +57,7 @@ impl<'c> Assembly<'c> {
         }
         assembly.check_monitors()?;
         assembly.check_momentum()?;
+        train_config(config).check(assembly.batches(), &assembly.optimizer())?;
         assembly.rates()?;
         assembly.batches_of(&assembly.train, Augment::parse(&config.data.augment).unwrap_or_default())?;
         Ok(assembly)
@@ -80,6 +81,15 @@ impl<'c> Assembly<'c> {
     /// The run in steps and epochs.
     pub fn horizon(&self) -> Horizon {
         horizon(self.config, self.dataset.train.len())
+    }
+
+    /// The model that a run starts from: freshly initialised, with the pretrained weights of the configuration put in.
+    /// A resumed run takes [`model`](Self::model): its parameters come from the checkpoint.
+    ///
+    /// # Errors
+    /// As [`model`](Self::model); weights that are not there, are damaged or do not fit.
+    pub fn initial_model(&self) -> Result<Classifier, Error> {
+        super::weights::pretrained(&self.config.model, self.model()?)
     }
 
     /// A freshly initialised model: a function of the seed.
@@ -141,21 +151,46 @@ impl<'c> Assembly<'c> {
         Ok(rates)
     }
 
-    /// Training batches: shuffled by (seed, epoch), augmented by (seed, epoch, index).
+    /// Training batches: shuffled by (seed, epoch), augmented by (seed, epoch, index). Those of `overfit_batches` are not
+    /// shuffled.
     pub fn train_loader(&self) -> Result<Loader<ImageBatch>, Error> {
         let augment = Augment::parse(&self.config.data.augment).unwrap_or_default();
-        let loader = self.batches_of(&self.train, augment)?;
-        Ok(loader.shuffled(self.config.run.seed).workers(self.config.data.workers))
+        let loader = self.batches_of(&self.train, augment)?.workers(self.config.data.workers);
+        let in_order = self.config.train.overfit_batches.is_some();
+        Ok(if in_order { loader } else { loader.shuffled(self.config.run.seed) })
     }
 
-    /// Validation batches; `None` where nothing is held out.
+    /// Validation batches; `None` where nothing is held out. With `overfit_batches` the training images themselves.
     pub fn valid_loader(&self) -> Result<Option<Loader<ImageBatch>>, Error> {
-        if self.valid.is_empty() { Ok(None) } else { self.still(&self.valid).map(Some) }
+        match self.config.train.overfit_batches {
+            Some(batches) => self.still(&self.first_batches(&self.train, batches)).map(Some),
+            None if self.valid.is_empty() => Ok(None),
+            None => self.still(&self.valid).map(Some),
+        }
     }
 
-    /// Test batches.
+    /// Test batches; of a `fast_dev_run` as many items as it trains on.
     pub fn test_loader(&self) -> Result<Loader<ImageBatch>, Error> {
-        self.still(&self.dataset.test)
+        match self.config.train.fast_dev_run {
+            Some(batches) => self.still(&self.first_batches(&self.dataset.test, batches)),
+            None => self.still(&self.dataset.test),
+        }
+    }
+
+    /// Whether there is anything to validate on.
+    fn validates(&self) -> bool {
+        !self.valid.is_empty() || self.config.train.overfit_batches.is_some()
+    }
+
+    /// Batches in an epoch of the whole training set.
+    fn batches(&self) -> usize {
+        self.train.len().div_ceil(self.config.data.batch_size.max(1))
+    }
+
+    /// The images of the first training-sized batches of a set.
+    fn first_batches(&self, set: &ImageSet, batches: usize) -> ImageSet {
+        let items = batches.saturating_mul(self.config.data.batch_size).min(set.len());
+        set.subset(&(0..items).collect::<Vec<usize>>())
     }
 
     /// Batches as they are, in order, for a model in inference mode.
@@ -179,20 +214,18 @@ impl<'c> Assembly<'c> {
     /// The trainer's settings for a run in `dir`.
     pub fn train_config(&self, dir: Option<&RunDir>) -> TrainConfig {
         let section = &self.config.train;
-        let validates = !self.valid.is_empty();
-        TrainConfig {
+        let validates = self.validates();
+        let config = TrainConfig {
             check_every: if self.config.run.device.is_gpu() { section.log_every } else { 1 },
-            early_stopping: section.early_stopping.as_ref().map(|early| EarlyStopping {
-                monitor: early.monitor.clone(),
-                patience: early.patience,
-                min_delta: early.min_delta,
-                mode: early.mode,
-            }),
             checkpoint: dir
                 .zip(section.checkpoint.as_ref())
                 .map(|(dir, section)| section.policy(&dir.path(CHECKPOINTS), validates)),
             fingerprint: self.config.fingerprint(),
             ..train_config(self.config)
+        };
+        match section.fast_dev_run {
+            Some(batches) => config.fast_dev_run(batches),
+            None => config,
         }
     }
 
@@ -215,7 +248,7 @@ impl<'c> Assembly<'c> {
     /// Refuses to wait for a value that no validation of this run gives, with the field that asks for it.
     fn check_monitors(&self) -> Result<(), ConfigError> {
         let mut known = vec!["train.loss"];
-        if !self.valid.is_empty() {
+        if self.validates() {
             known.extend(["valid.loss", "valid.accuracy"]);
         }
         let train = &self.config.train;
@@ -226,7 +259,7 @@ impl<'c> Assembly<'c> {
         let best = train
             .checkpoint
             .iter()
-            .filter(|policy| !self.valid.is_empty() && !policy.keep_best.is_empty())
+            .filter(|policy| self.validates() && !policy.keep_best.is_empty())
             .map(|policy| ("train.checkpoint.keep_best".to_owned(), policy.keep_best.as_str()));
         let base = self.config.schedule.monitor().map(|monitor| ("schedule.monitor".to_owned(), monitor));
         let groups = self
@@ -238,7 +271,7 @@ impl<'c> Assembly<'c> {
         for (path, monitor) in early.chain(best).chain(base).chain(groups) {
             if !known.contains(&monitor) {
                 let mut error = ConfigError::unknown_name(path, "monitored value", monitor, known.iter().copied());
-                if self.valid.is_empty() && monitor.starts_with("valid.") {
+                if !self.validates() && monitor.starts_with("valid.") {
                     error = ConfigError::conflict(
                         error.path,
                         format!("`{monitor}` needs a validation set, and data.validation is 0"),
@@ -254,14 +287,27 @@ impl<'c> Assembly<'c> {
 /// What of the trainer's settings the configuration alone gives.
 fn train_config(config: &Config) -> TrainConfig {
     let section = &config.train;
-    TrainConfig {
+    let train = TrainConfig {
         accumulate: section.accumulate,
         clip_grad_norm: section.clip_grad_norm,
         clip_grad_value: section.clip_grad_value,
         log_every: section.log_every,
         validate_every: section.validate_every,
+        sanity_batches: section.sanity_batches,
         on_nonfinite: section.on_nonfinite,
+        rollback: section.rollback,
+        max_time: section.max_time,
+        limit_train_batches: section.limit_train_batches,
+        limit_valid_batches: section.limit_valid_batches,
+        overfit_batches: section.overfit_batches,
+        averaging: section.averaging,
+        freeze: section.freeze.clone(),
+        early_stopping: section.early_stopping.as_ref().map(EarlyStoppingSection::settings),
         seed: config.run.seed,
         ..TrainConfig::new(section.limit)
+    };
+    match section.fast_dev_run {
+        Some(batches) => train.fast_dev_run(batches),
+        None => train,
     }
 }

@@ -48,7 +48,7 @@ impl Found {
 /// [`Found::suggestion`].
 pub fn find_lr(config: &Config) -> Result<Found, Error> {
     let assembly = Assembly::new(config)?;
-    let (model, optimizer, rates) = (assembly.model()?, assembly.optimizer(), assembly.rates()?);
+    let (model, optimizer, rates) = (assembly.initial_model()?, assembly.optimizer(), assembly.rates()?);
     let loader = assembly.train_loader()?;
     tracing::debug!("sweeping over {}", Source::<vision::ImageBatch>::fingerprint(&loader));
     let section = &config.lr_finder;

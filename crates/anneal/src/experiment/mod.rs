@@ -11,6 +11,7 @@ mod preview;
 mod record;
 mod summary;
 mod train;
+mod weights;
 
 pub use assemble::{Assembly, horizon};
 pub use auto_lr::{Tuned, tune};
@@ -21,3 +22,4 @@ pub use preview::{Preview, PreviewLength, Row};
 pub use record::{DamagedFile, Ended, RunRecord, Stopped, Suggested, Sweep};
 pub use summary::Summary;
 pub use train::{Outcome, TrainOptions, evaluate, train};
+pub use weights::{Exported, Which, export};

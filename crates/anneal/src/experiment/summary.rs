@@ -33,14 +33,29 @@ pub struct Summary {
     pub steps: u64,
     /// Why it ended.
     pub stopped: StopReason,
-    /// Updates left out because the loss was not finite.
+    /// Updates left out because a loss or gradient was not finite.
     pub skipped_steps: u64,
+    /// How often the run went back to its last good state.
+    #[serde(default)]
+    pub rollbacks: u64,
+    /// The step whose model was restored as the best.
+    #[serde(default)]
+    pub restored: Option<u64>,
     /// The last epoch's figures: `train.loss`, `valid.loss`, `valid.accuracy` (in percent).
     pub last: BTreeMap<String, Option<f64>>,
     /// Figures on the test set, measured once, at the end: `loss`, `accuracy` (in percent).
     pub test: Option<BTreeMap<String, Option<f64>>>,
     /// Seconds of this process's part of the run.
     pub seconds: f64,
+    /// Seconds of the whole run, the processes before a resumption included.
+    #[serde(default)]
+    pub elapsed: f64,
+    /// The most memory this process has used, in bytes; `null` where the system does not tell it.
+    #[serde(default)]
+    pub peak_memory: Option<u64>,
+    /// The share of the seconds in which the training waited for data, checkpoints and callbacks, in percent.
+    #[serde(default)]
+    pub stall_percent: f64,
     /// Training items per second, validation and checkpoints left out.
     pub items_per_second: f64,
     /// Where the seconds went.
@@ -71,6 +86,11 @@ impl Summary {
             steps: report.steps,
             stopped: report.stopped.clone(),
             skipped_steps: report.skipped_steps,
+            rollbacks: report.rollbacks,
+            restored: report.restored,
+            elapsed: report.elapsed,
+            peak_memory: report.peak_memory,
+            stall_percent: report.times.stall_percent(report.seconds),
             last: finite(last),
             test: test.map(finite),
             seconds: report.seconds,
@@ -87,6 +107,30 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// Where the time went, and how much memory it took.
+    fn print_costs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = &self.times;
+        let phases = [
+            ("data", times.data),
+            ("model", times.model),
+            ("optimizer", times.optimizer),
+            ("validation", times.validation),
+            ("checkpoint", times.checkpoint),
+            ("callbacks", times.callbacks),
+        ];
+        write!(f, "{:<6}", "time")?;
+        for (name, seconds) in phases {
+            write!(f, "  {name} {:.1} %", if self.seconds > 0.0 { seconds / self.seconds * 100.0 } else { 0.0 })?;
+        }
+        write!(f, "  (stalled {:.1} %)", self.stall_percent)?;
+        if let Some(bytes) = self.peak_memory {
+            write!(f, "  peak memory {:.0} MiB", bytes as f64 / f64::from(1 << 20))?;
+        }
+        writeln!(f)
+    }
+}
+
 /// JSON holds no NaN: such a value is `null`.
 fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
     values.into_iter().map(|(name, value)| (name, value.is_finite().then_some(value))).collect()
@@ -98,6 +142,7 @@ impl fmt::Display for Summary {
             StopReason::Finished => "finished".to_owned(),
             StopReason::EarlyStopping => "stopped early".to_owned(),
             StopReason::Interrupted => "interrupted; everything is saved, `anneal resume` goes on".to_owned(),
+            StopReason::TimeLimit => "out of time; everything is saved, `anneal resume` goes on".to_owned(),
             StopReason::Callback(reason) => format!("stopped: {reason}"),
         };
         writeln!(
@@ -121,6 +166,13 @@ impl fmt::Display for Summary {
             }
             writeln!(f)
         };
+        self.print_costs(f)?;
+        if self.skipped_steps > 0 || self.rollbacks > 0 {
+            writeln!(f, "not finite: {} updates left out, went back {} times", self.skipped_steps, self.rollbacks)?;
+        }
+        if let Some(step) = self.restored {
+            writeln!(f, "the model is that of step {step}, the best by early stopping's value")?;
+        }
         print(f, "last", &self.last)?;
         if let Some(test) = &self.test {
             print(f, "test", test)?;

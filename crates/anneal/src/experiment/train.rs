@@ -18,6 +18,7 @@ use super::{
     environment::Environment,
     loggers, page,
     summary::Summary,
+    weights,
 };
 use crate::{
     config::Config,
@@ -53,6 +54,9 @@ pub struct Outcome {
 
 /// Trains, evaluates on the test set, draws the plots and writes the summary.
 pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> {
+    let config = &config.pinned().map_err(Error::Pretrained)?;
+    // Lightning's `fast_dev_run` leaves no logs and no checkpoints.
+    let is_trial = config.train.fast_dev_run.is_some();
     let existing = options.existing;
     let dir = match &options.out {
         Some(path) => RunDir::at(path, existing),
@@ -73,7 +77,10 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     }
     let config = &tuned.config;
     let assembly = Assembly::new(config)?;
-    let (model, optimizer, rates) = (assembly.model()?, assembly.optimizer(), assembly.rates()?);
+    // A checkpoint replaces every weight; only a fresh start needs the pretrained ones.
+    let model = if resumed.is_some() { assembly.model()? } else { assembly.initial_model()? };
+    trainer::check_freeze(&config.train.freeze, &model)?;
+    let (optimizer, rates) = (assembly.optimizer(), assembly.rates()?);
     let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
     let mut trainer = Trainer::new(assembly.train_config(Some(&dir)))
         .metric(AccuracyMetric::new())
@@ -87,9 +94,12 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let text = resolved(config);
     trainer = trainer
         .callback(ResolvedConfig { dir: dir.clone(), text: text.clone() })
-        .callback(KeepFound::new(&dir, tuned.found.as_ref()))
-        .callback(Environment { dir: dir.clone(), device: config.run.device.to_string() })
-        .callback(loggers::of(config, &dir, &text));
+        .callback(KeepFound::new(&dir, tuned.found.as_ref()));
+    if !is_trial {
+        trainer = trainer
+            .callback(Environment { dir: dir.clone(), device: config.run.device.to_string() })
+            .callback(loggers::of(config, &dir, &text));
+    }
     if let Some(checkpoint) = resumed {
         trainer = trainer.resume(checkpoint);
     }
@@ -98,7 +108,9 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     let fitted = match trainer.fit(model, optimizer, rates, &train, valid) {
         Ok(fitted) => fitted,
         Err(error) => {
-            page::write_what_there_is(&dir);
+            if !is_trial {
+                page::write_what_there_is(&dir);
+            }
             return Err(error.into());
         }
     };
@@ -108,7 +120,10 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     };
     let summary = Summary::new(config, &assembly, &fitted.report, test);
     dir.write(SUMMARY, &summary.to_json())?;
-    page::write(&dir)?;
+    if !is_trial {
+        weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
+        page::write(&dir)?;
+    }
     Ok(Outcome { dir, summary, report: fitted.report })
 }
 
@@ -134,10 +149,7 @@ fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
 pub fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTreeMap<String, f64>, Error> {
     let assembly = Assembly::new(config)?;
     let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
-    let model = found.checkpoint.model(assembly.model()?)?;
-    let mut optimizer = assembly.optimizer();
-    found.checkpoint.optimizer(&mut optimizer)?;
-    let model = trainer::eval_model(&model, &optimizer, &assembly.train_loader()?)?;
+    let model = weights::evaluated(config, &assembly, &found.checkpoint)?;
     Ok(trainer::evaluate(&model, &assembly.test_loader()?, AccuracyMetric::new())?)
 }
 

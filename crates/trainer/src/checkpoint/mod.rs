@@ -26,13 +26,16 @@ mod snapshot;
 mod write;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
 pub use policy::{CheckpointPolicy, Every, KeepBest, OnWriteError};
 pub use read::{Checkpoint, Found, newest, open};
-pub(crate) use snapshot::{Part, Snapshot};
+pub(crate) use snapshot::{Contents, Part, Snapshot};
 pub(crate) use writer::Writer;
 
 use crate::{metrics::Mean, report::EpochSummary};
@@ -148,6 +151,18 @@ pub struct RunState {
     pub config: String,
     /// The training data's fingerprint.
     pub data: String,
+    /// The step of early stopping's best value.
+    #[serde(default)]
+    pub early_best_step: Option<u64>,
+    /// How many weights are in the average.
+    #[serde(default)]
+    pub averaged: u64,
+    /// How often the run went back to its last good state.
+    #[serde(default)]
+    pub rollbacks: u64,
+    /// What callbacks keep, by name.
+    #[serde(default)]
+    pub callbacks: BTreeMap<String, serde_json::Value>,
 }
 
 /// What a run's clock says: nothing that training depends on, and nothing that two runs have in common.

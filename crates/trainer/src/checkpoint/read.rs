@@ -166,19 +166,6 @@ impl Checkpoint {
             here: "the configured schedule".to_owned(),
         })
     }
-
-    pub(crate) fn check(
-        &self,
-        what: &'static str,
-        here: &str,
-        saved: impl Fn(&RunState) -> &String,
-    ) -> Result<(), CheckpointError> {
-        let saved = saved(&self.state);
-        if saved == here {
-            return Ok(());
-        }
-        Err(CheckpointError::Mismatch { path: self.path.clone(), what, saved: saved.clone(), here: here.to_owned() })
-    }
 }
 
 /// A directory that may hold a checkpoint.

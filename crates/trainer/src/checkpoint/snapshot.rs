@@ -78,7 +78,7 @@ impl Part {
 }
 
 impl Contents {
-    pub(super) fn into_bytes(self) -> Result<Vec<u8>, CheckpointError> {
+    pub(crate) fn into_bytes(self) -> Result<Vec<u8>, CheckpointError> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             Self::Encode(encode) => encode(),

@@ -2,10 +2,12 @@
 //! the items.
 
 mod burn_loader;
+mod limited;
 mod loader;
 mod order;
 
 pub use burn_loader::BurnSource;
+pub(crate) use limited::Limited;
 pub use loader::Loader;
 pub use order::{Order, split};
 

@@ -61,6 +61,14 @@ impl Net {
         trainer::stable_ids(self)
     }
 
+    pub fn first_layer(&self) -> &Linear {
+        &self.first
+    }
+
+    pub fn second_layer(&self) -> &Linear {
+        &self.second
+    }
+
     fn forward(&self, batch: Points) -> ClassificationOutput {
         let hidden = self.first.forward(batch.x);
         let hidden = match &self.norm {

@@ -1,0 +1,96 @@
+//! Ctrl-C and SIGTERM on a real process: once ends the run in order, saved and resumable; twice ends it at once.
+
+#![cfg(unix)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+
+mod common;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, ChildStderr, Stdio},
+    time::{Duration, Instant},
+};
+
+use common::{SMALL, anneal, command, folder};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+/// Long enough that no machine ends it before the signal comes.
+const EPOCHS: &str = "100000";
+
+fn start(folder: &Path, out: &str, more: &[&str]) -> Child {
+    let mut command = command(folder);
+    command.args(["train", "small.toml", "--epochs", EPOCHS, "--out", out]).args(more);
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command starts")
+}
+
+/// Waits for the first checkpoint: then the run is well under way.
+fn under_way(run: &Path) {
+    let began = Instant::now();
+    let checkpoints = run.join("checkpoints");
+    let has_one = || {
+        fs::read_dir(&checkpoints).is_ok_and(|mut entries| {
+            entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("step-")))
+        })
+    };
+    while !has_one() {
+        assert!(began.elapsed() < Duration::from_mins(2), "no checkpoint was written");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), signal).expect("sent");
+}
+
+/// Waits for the notice that the first signal was heard.
+fn heard(child: &mut Child) -> BufReader<ChildStderr> {
+    let mut err = BufReader::new(child.stderr.take().expect("standard error"));
+    let mut line = String::new();
+    while !line.contains("once more to stop at once") {
+        line.clear();
+        assert!(err.read_line(&mut line).expect("a line") > 0, "it ended without a word");
+    }
+    err
+}
+
+#[test]
+fn the_first_signal_ends_the_run_in_order() {
+    for (signal, out) in [(Signal::SIGINT, "int"), (Signal::SIGTERM, "term")] {
+        let dir = folder(&[("small.toml", SMALL)]);
+        let run = dir.path().join(out);
+        let mut child = start(dir.path(), out, &[]);
+        under_way(&run);
+        send(&child, signal);
+        assert_eq!(child.wait().expect("ends").code(), Some(130), "{signal}");
+        let summary: Value =
+            serde_json::from_str(&fs::read_to_string(run.join("summary.json")).expect("a summary")).expect("JSON");
+        assert_eq!(summary["stopped"]["kind"], "interrupted", "{signal}");
+        let steps = summary["steps"].as_u64().expect("steps");
+        assert!(run.join(format!("checkpoints/step-{steps:08}")).exists(), "{signal}: saved after its last step");
+        let epochs = (steps / 21 + 1).to_string();
+        let resumed = anneal(dir.path(), &["resume", out, "--epochs", &epochs, "--quiet"]);
+        assert_eq!(resumed.code, 0, "{signal}: {}", resumed.err);
+    }
+}
+
+#[test]
+fn the_second_ends_it_at_once() {
+    let dir = folder(&[("small.toml", SMALL)]);
+    // A validation of many batches holds the step up, so that the second signal comes before the run's orderly end.
+    let mut child = start(dir.path(), "run", &["--set", "model.hidden=[1500,1500]", "--set", "data.batch_size=500"]);
+    under_way(&dir.path().join("run"));
+    send(&child, Signal::SIGINT);
+    let _err = heard(&mut child);
+    send(&child, Signal::SIGINT);
+    assert_eq!(child.wait().expect("ends").code(), Some(130));
+    // At once: without the summary of an orderly end; the checkpoint written before is whole.
+    assert!(!dir.path().join("run/summary.json").exists());
+    let evaluated = anneal(dir.path(), &["evaluate", "run", "--json"]);
+    assert_eq!(evaluated.code, 0, "{}", evaluated.err);
+}

@@ -1,0 +1,309 @@
+//! A run under way: the state between two lines of the loop in [`fit`](crate::fit).
+//!
+//! Here: how a run starts and ends, and what it tells. `steps`: a batch, a window, an update. `validation`: when the
+//! validation set is visited and what its values do. `non_finite`: stop, skip or go back. `saving`: to a checkpoint and
+//! from it.
+
+mod non_finite;
+mod saving;
+mod steps;
+mod validation;
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use burn::train::{
+    InferenceStep, TrainStep,
+    metric::{Adaptor, LossInput},
+};
+use optim_adaptive::AdaptiveOptimizer;
+
+use crate::{
+    Callback, CallbackError, FitReport, Fitted, Flow, Rates, RunInfo, StepEvent, StopReason, TrainConfig, TrainError,
+    Trainer,
+    averaging::{Plan, with_measured_statistics},
+    checkpoint::{Checkpoint, RunState, Writer},
+    data::Source,
+    eval_model::eval_model,
+    freeze::{Frozen, check_freeze},
+    memory::peak_memory,
+    metrics::Mean,
+    report::PhaseTimes,
+    step::{LearnerModel, Window},
+};
+use saving::Fallback;
+
+/// The run in batches, steps and epochs.
+#[derive(Debug, Clone, Copy)]
+struct Length {
+    batches: usize,
+    steps_per_epoch: u64,
+    steps: u64,
+    epochs: u64,
+}
+
+impl Length {
+    fn of(config: &TrainConfig, batches: usize) -> Self {
+        Self {
+            batches,
+            steps_per_epoch: config.steps_per_epoch(batches),
+            steps: config.total_steps(batches),
+            epochs: config.total_epochs(batches),
+        }
+    }
+}
+
+/// A run under way.
+pub(crate) struct Run<'t, M: LearnerModel> {
+    trainer: &'t mut Trainer<M>,
+    model: Option<M>,
+    optimizer: AdaptiveOptimizer,
+    rates: Rates,
+    state: RunState,
+    length: Length,
+    window: Window<M>,
+    window_loss: Mean,
+    window_unread: bool,
+    last_metrics: BTreeMap<String, f64>,
+    frozen: Frozen,
+    plan: Option<Plan>,
+    average: Option<M>,
+    /// Early stopping's best model, where it is to be restored.
+    best_model: Option<M>,
+    /// The last good state, where the run is to go back to it.
+    fallback: Option<Fallback>,
+    /// What was measured last, and after which step.
+    measured: (u64, BTreeMap<String, f64>),
+    /// Whether the value that checkpoints are chosen by has just become the best.
+    is_best: bool,
+    /// Whether it has just become one of those that are kept.
+    is_kept: bool,
+    parameters: usize,
+    data_fingerprint: String,
+    stopped: Option<StopReason>,
+    times: PhaseTimes,
+    began: Instant,
+    epoch_began: Instant,
+    items_here: u64,
+    elapsed_before: f64,
+    resumed_from: Option<u64>,
+    saved_at: Option<u64>,
+    writer: Option<Writer>,
+}
+
+impl<'t, M> Run<'t, M>
+where
+    M: LearnerModel,
+    <M as TrainStep>::Output: Adaptor<LossInput>,
+    <M as InferenceStep>::Output: Adaptor<LossInput>,
+{
+    pub(crate) fn start(
+        trainer: &'t mut Trainer<M>,
+        model: M,
+        optimizer: AdaptiveOptimizer,
+        rates: Rates,
+        train: &dyn Source<<M as TrainStep>::Input>,
+        resume: Option<Checkpoint>,
+    ) -> Result<Self, TrainError> {
+        let config = &trainer.config;
+        if train.batches() == 0 {
+            return Err(TrainError::NoData);
+        }
+        let length = Length::of(config, train.batches());
+        config.check(train.batches(), &optimizer)?;
+        // A lazy parameter is drawn when it is first read: now, so that nothing that reads it sooner or later (the
+        // sanity validation) changes what is drawn.
+        steps::settle(&model);
+        check_freeze(&config.freeze, &model)?;
+        let plan = config.plan(train.batches())?;
+        let mut run = Self {
+            trainer,
+            parameters: model.num_params(),
+            model: None,
+            optimizer,
+            rates,
+            state: RunState::default(),
+            length,
+            window: Window::new(),
+            window_loss: Mean::default(),
+            window_unread: false,
+            last_metrics: BTreeMap::new(),
+            frozen: Frozen::default(),
+            plan,
+            average: None,
+            best_model: None,
+            fallback: None,
+            measured: (0, BTreeMap::new()),
+            is_best: false,
+            is_kept: false,
+            data_fingerprint: train.fingerprint(),
+            stopped: None,
+            times: PhaseTimes::default(),
+            began: Instant::now(),
+            epoch_began: Instant::now(),
+            items_here: 0,
+            elapsed_before: 0.0,
+            resumed_from: None,
+            saved_at: None,
+            writer: None,
+        };
+        run.writer = run.trainer.config.checkpoint.clone().map(Writer::new);
+        run.callbacks_state()?;
+        match resume {
+            None => run.model = Some(model),
+            Some(checkpoint) => run.restore(model, &checkpoint)?,
+        }
+        if run.fallback.is_none() {
+            run.remember_fallback()?;
+        }
+        let info = RunInfo {
+            epochs: run.length.epochs,
+            total_steps: run.length.steps,
+            steps_per_epoch: run.length.steps_per_epoch,
+            items: train.items(),
+            steps_done: run.state.step,
+            parameters: run.parameters,
+        };
+        run.tell(|callback| callback.on_start(&info))?;
+        Ok(run)
+    }
+
+    /// Steps are left, and nobody has ended the run.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.stopped.is_none() && self.state.step < self.length.steps
+    }
+
+    /// The epoch under way, and how many of its batches are done.
+    pub(crate) fn position(&self) -> (u64, usize) {
+        (self.state.epoch, self.state.batch)
+    }
+
+    pub(crate) fn enter_epoch(&mut self) -> Result<(), TrainError> {
+        let epoch = self.state.epoch;
+        self.frozen = Frozen::of(&self.trainer.config.freeze, self.model()?, epoch);
+        self.tell(|callback| callback.on_epoch_start(epoch))
+    }
+
+    pub(crate) fn tell_step(&mut self) -> Result<(), TrainError> {
+        let loss = std::mem::take(&mut self.window_loss);
+        let unread = std::mem::take(&mut self.window_unread);
+        let event = StepEvent {
+            step: self.state.step,
+            epoch: self.state.epoch,
+            lr: self.state.lr,
+            momentum: self.state.momentum,
+            loss: loss.value().filter(|_| !unread),
+            metrics: std::mem::take(&mut self.last_metrics),
+            logged: self.is_logged(self.state.step),
+            skipped: self.state.skipped,
+            seconds: self.began.elapsed().as_secs_f64(),
+            items: self.state.items,
+        };
+        self.ask(|callback| callback.on_step(&event))?;
+        if !self.is_last_step() && self.trainer.config.max_time.is_some_and(|limit| self.elapsed() >= limit) {
+            self.stopped = Some(StopReason::TimeLimit);
+        }
+        if self.trainer.interrupt.load(Ordering::Relaxed) {
+            self.stopped = Some(StopReason::Interrupted);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn leaves_epoch(&self) -> bool {
+        !self.goes_on()
+    }
+
+    /// All batches of the epoch are done, or the run's last step has been.
+    pub(crate) fn epoch_is_done(&self) -> bool {
+        self.state.batch >= self.length.batches || self.is_last_step()
+    }
+
+    fn is_last_step(&self) -> bool {
+        self.state.step >= self.length.steps
+    }
+
+    /// The time that this run has taken, in this process and those before.
+    fn elapsed(&self) -> Duration {
+        Duration::from_secs_f64(self.elapsed_before) + self.began.elapsed()
+    }
+
+    /// The model between two updates. It is only ever absent inside [`update`](Self::update).
+    fn model(&self) -> Result<&M, TrainError> {
+        self.model.as_ref().ok_or(TrainError::NoData)
+    }
+
+    /// Tells every callback.
+    fn tell(&mut self, mut what: impl FnMut(&mut dyn Callback) -> Result<(), CallbackError>) -> Result<(), TrainError> {
+        let began = Instant::now();
+        let told = self.trainer.callbacks.iter_mut().try_for_each(|callback| what(callback.as_mut()));
+        self.times.callbacks += began.elapsed().as_secs_f64();
+        Ok(told?)
+    }
+
+    /// Tells every callback what may end the run.
+    fn ask(
+        &mut self,
+        mut what: impl FnMut(&mut dyn Callback) -> Result<Flow, CallbackError>,
+    ) -> Result<(), TrainError> {
+        let began = Instant::now();
+        for callback in &mut self.trainer.callbacks {
+            if let Flow::Stop(reason) = what(callback.as_mut())? {
+                self.stopped = Some(StopReason::Callback(reason));
+            }
+        }
+        self.times.callbacks += began.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Fitted<M>, TrainError> {
+        self.save_last()?;
+        if let Some(mut writer) = self.writer.take() {
+            let began = Instant::now();
+            writer.finish()?;
+            self.times.checkpoint += began.elapsed().as_secs_f64();
+        }
+        let stopped = self.stopped.clone().unwrap_or(StopReason::Finished);
+        // An interrupted run is one that goes on later: it keeps what it trains.
+        let best = self.best_model.take().filter(|_| stopped != StopReason::Interrupted);
+        let training = self.times.data + self.times.model + self.times.optimizer;
+        let report = FitReport {
+            parameters: self.parameters,
+            steps: self.state.step,
+            epochs: self.state.history.clone(),
+            stopped,
+            skipped_steps: self.state.skipped_steps,
+            rollbacks: self.state.rollbacks,
+            restored: best.as_ref().and(self.state.early_best_step),
+            seconds: self.began.elapsed().as_secs_f64(),
+            elapsed: self.elapsed().as_secs_f64(),
+            peak_memory: peak_memory(),
+            items_per_second: if training > 0.0 { self.items_here as f64 / training } else { 0.0 },
+            times: self.times,
+            resumed_from: self.resumed_from,
+        };
+        self.tell(|callback| callback.on_end(&report))?;
+        let model = self.model.take().ok_or(TrainError::NoData)?;
+        let (model, kept) = if let Some(best) = best {
+            (best.train(), None)
+        } else {
+            let kept = self.average_to_keep(&model, train)?;
+            (model, kept)
+        };
+        Ok(Fitted::new(model, kept, self.optimizer, self.rates, report))
+    }
+
+    /// The model to evaluate at the end, in training mode, where it is not the trained one.
+    fn average_to_keep(&self, model: &M, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Option<M>, TrainError> {
+        match (&self.average, self.plan) {
+            (Some(average), Some(Plan::Swa { .. })) => {
+                with_measured_statistics(average.valid().train(), train, self.trainer.config.seed).map(Some)
+            }
+            (Some(average), _) => Ok(Some(average.valid().train())),
+            (None, _) if self.optimizer.has_eval_params() => eval_model(model, &self.optimizer, train).map(Some),
+            (None, _) => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Something is not finite: stop, skip, or go back.
+
+use burn::train::{
+    InferenceStep, TrainStep,
+    metric::{Adaptor, LossInput},
+};
+
+use super::Run;
+use crate::{NonFiniteEvent, OnNonFinite, TrainError, finite, step::LearnerModel};
+
+/// What is not finite.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Fault {
+    /// The loss of the window.
+    Loss(f64),
+    /// The gradient of this parameter, under a finite (or unread) loss.
+    Gradient(String),
+    /// This parameter itself.
+    Parameter(String),
+}
+
+impl<M> Run<'_, M>
+where
+    M: LearnerModel,
+    <M as TrainStep>::Output: Adaptor<LossInput>,
+    <M as InferenceStep>::Output: Adaptor<LossInput>,
+{
+    /// Does about a fault what the run is configured to do. Returns where the run can go on; the gradients at hand are
+    /// to be dropped then.
+    pub(super) fn recover(&mut self, fault: Fault) -> Result<(), TrainError> {
+        let mut action = self.trainer.config.on_nonfinite;
+        if matches!(fault, Fault::Parameter(_)) && action == OnNonFinite::Skip {
+            action = OnNonFinite::Stop;
+        }
+        let loss = self.window_loss.value().unwrap_or(f64::NAN);
+        let parameter = match &fault {
+            Fault::Loss(_) => None,
+            Fault::Gradient(parameter) | Fault::Parameter(parameter) => Some(parameter.as_str()),
+        };
+        let (step, epoch) = (self.state.step + u64::from(!matches!(fault, Fault::Parameter(_))), self.state.epoch);
+        let event = NonFiniteEvent { step, epoch, loss, parameter, action };
+        self.tell(|callback| callback.on_non_finite(&event))?;
+        let error = self.error_of(fault, loss);
+        match action {
+            OnNonFinite::Stop => Err(error),
+            OnNonFinite::Skip => {
+                tracing::warn!("{error}; the update is left out");
+                Ok(())
+            }
+            OnNonFinite::Rollback if self.state.rollbacks >= self.trainer.config.rollback.max => {
+                Err(TrainError::TooManyRollbacks { rollbacks: self.state.rollbacks, source: Box::new(error) })
+            }
+            OnNonFinite::Rollback => {
+                tracing::warn!("{error}; going back to the last good state");
+                self.roll_back()
+            }
+        }
+    }
+
+    /// Parameters that are not finite must neither be saved over good ones nor be gone back to.
+    pub(super) fn refuse_bad_parameters(&mut self) -> Result<(), TrainError> {
+        match finite::first_bad_parameter(self.model()?) {
+            None => Ok(()),
+            Some(parameter) => self.recover(Fault::Parameter(parameter)),
+        }
+    }
+
+    /// What going back has done to the rates.
+    pub(super) fn rate_factor(&self) -> f64 {
+        let factor = self.trainer.config.rollback.lr_factor;
+        // No run goes back so often that the count leaves i32.
+        if self.state.rollbacks == 0 { 1.0 } else { factor.powi(self.state.rollbacks as i32) }
+    }
+
+    fn error_of(&self, fault: Fault, loss: f64) -> TrainError {
+        let (step, epoch, lr) = (self.state.step + 1, self.state.epoch, self.state.lr);
+        match fault {
+            Fault::Loss(loss) => TrainError::NonFinite { step, epoch, loss, lr },
+            Fault::Gradient(parameter) => TrainError::NonFiniteGradient { step, epoch, parameter, loss, lr },
+            Fault::Parameter(parameter) => TrainError::NonFiniteParameter { step: self.state.step, parameter },
+        }
+    }
+}

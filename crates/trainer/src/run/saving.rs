@@ -1,0 +1,319 @@
+//! To a checkpoint and from it; and the last good state, which is made of the same parts.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use burn::{
+    module::Module,
+    store::ModuleRecord,
+    tensor::Bytes,
+    train::{
+        InferenceStep, TrainStep,
+        metric::{Adaptor, LossInput},
+    },
+};
+
+use super::Run;
+use crate::{
+    CheckpointEvent, CheckpointPolicy, OnNonFinite, StopReason, TrainError,
+    averaging::AVERAGES,
+    checkpoint::{
+        Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, RunState, STATE, Snapshot, TIMES, Times,
+    },
+    early_stopping::{BEST, Watch},
+    finite,
+    step::LearnerModel,
+};
+
+/// What the files of the last good state are called in a checkpoint of a later step.
+const FALLBACK: &str = "fallback-";
+
+/// The last good state: what the run goes back to.
+#[derive(Debug, Clone)]
+pub(super) struct Fallback {
+    state: RunState,
+    model: Vec<u8>,
+    optimizer: Vec<u8>,
+    /// Average and best model, by their names in a checkpoint.
+    parts: Vec<(String, Vec<u8>)>,
+}
+
+impl<M> Run<'_, M>
+where
+    M: LearnerModel,
+    <M as TrainStep>::Output: Adaptor<LossInput>,
+    <M as InferenceStep>::Output: Adaptor<LossInput>,
+{
+    /// Takes over a checkpoint, and refuses one of another run.
+    pub(super) fn restore(&mut self, model: M, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        let config = &self.trainer.config;
+        check(checkpoint, "configuration", &checkpoint.state().config, &config.fingerprint)?;
+        check(checkpoint, "training data", &checkpoint.state().data, &self.data_fingerprint)?;
+        let model = checkpoint.model(model)?;
+        checkpoint.optimizer(&mut self.optimizer)?;
+        checkpoint.rates(&mut self.rates)?;
+        self.state = checkpoint.state().clone();
+        let step = self.state.step;
+        if let Some(plan) = self.plan.filter(|_| self.state.averaged > 0) {
+            self.average = Some(checkpoint.module(plan.file(), model.valid())?);
+        }
+        let restores = self.trainer.config.early_stopping.as_ref().is_some_and(|rule| rule.restore_best);
+        if restores && checkpoint.part(BEST).is_some() {
+            self.best_model = Some(checkpoint.module(BEST, model.valid())?);
+        }
+        self.fallback = read_fallback(checkpoint)?;
+        self.model = Some(model);
+        self.load_callbacks(self.state.callbacks.clone())?;
+        // A run that has stopped early is at its end, unless it may now be more patient.
+        let watch = Watch { best: self.state.early_best, bad: self.state.early_bad };
+        if self.trainer.config.early_stopping.as_ref().is_some_and(|rule| watch.is_over(rule)) {
+            self.stopped = Some(StopReason::EarlyStopping);
+        }
+        self.elapsed_before = checkpoint.times().elapsed;
+        self.resumed_from = Some(step);
+        self.saved_at = Some(step);
+        Ok(())
+    }
+
+    /// Writes a checkpoint where one is due after this step, and takes the state to go back to. Also learns of a write
+    /// that has failed meanwhile.
+    pub(super) fn checkpoint_if_due(&mut self, epoch_ended: bool) -> Result<(), TrainError> {
+        let is_chosen = std::mem::take(&mut self.is_best) | std::mem::take(&mut self.is_kept);
+        let (epochs, steps) = (self.state.epoch, self.state.step);
+        let is_due = match &mut self.writer {
+            // Without checkpoints this is when the state to go back to is taken.
+            None => epoch_ended,
+            Some(writer) => {
+                writer.poll()?;
+                let every = writer.policy().every;
+                is_chosen
+                    || if epoch_ended {
+                        every.is_due_after_epoch(epochs, steps)
+                    } else {
+                        every.is_due_within_epoch(steps)
+                    }
+            }
+        };
+        if is_due {
+            self.refuse_bad_parameters()?;
+            // This state is the one to go back to from now on: its checkpoint need not hold the one before.
+            self.fallback = None;
+            self.save()?;
+            self.remember_fallback()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the checkpoint of the run's end, unless this step has one.
+    pub(super) fn save_last(&mut self) -> Result<(), TrainError> {
+        if self.saved_at != Some(self.state.step) && self.writer.is_some() {
+            self.refuse_bad_parameters()?;
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        let Some(policy) = self.writer.as_ref().map(|writer| writer.policy().clone()) else { return Ok(()) };
+        let step = self.state.step;
+        let path = checkpoint_path(&policy, step);
+        let event = CheckpointEvent { step, path: &path };
+        self.tell(|callback| callback.on_checkpoint(&event))?;
+        let began = Instant::now();
+        self.note_state()?;
+        let times = Times {
+            elapsed: self.elapsed().as_secs_f64(),
+            epochs: self.state.history.iter().map(|epoch| epoch.seconds).collect(),
+        };
+        let record = self.optimizer.to_record();
+        let mut parts = vec![
+            Part::module(MODEL, self.model()?),
+            Part::encode(OPTIMIZER, move || record.into_bytes()),
+            Part::json(STATE, &self.state)?,
+            Part::json(TIMES, &times)?,
+        ];
+        parts.extend(self.models_beside());
+        // A checkpoint of a later step than the state to go back to holds that too; else it is that itself.
+        if let Some(fallback) = self.fallback.as_ref().filter(|fallback| fallback.state.step != step) {
+            parts.extend(fallback.files()?);
+        }
+        let values = if self.measured.0 == step { self.measured.1.clone() } else { BTreeMap::new() };
+        if let Some(writer) = &mut self.writer {
+            writer.save(Snapshot { step, values, parts })?;
+        }
+        self.saved_at = Some(step);
+        self.times.checkpoint += began.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Brings the state that is kept up to date with what lives elsewhere.
+    fn note_state(&mut self) -> Result<(), TrainError> {
+        self.state.config.clone_from(&self.trainer.config.fingerprint);
+        self.state.data.clone_from(&self.data_fingerprint);
+        self.state.schedules = self.rates.state();
+        self.state.callbacks = self.callbacks_state()?;
+        Ok(())
+    }
+
+    /// The models beside the trained one.
+    fn models_beside(&self) -> Vec<Part> {
+        let average = self.plan.zip(self.average.as_ref()).map(|(plan, average)| (plan.file(), average));
+        let best = self.best_model.as_ref().map(|best| (BEST, best));
+        average.into_iter().chain(best).map(|(name, model)| Part::module(name, model)).collect()
+    }
+
+    /// Takes the state that the run may go back to, where it is to and where the state is good.
+    pub(super) fn remember_fallback(&mut self) -> Result<(), TrainError> {
+        if self.trainer.config.on_nonfinite != OnNonFinite::Rollback {
+            return Ok(());
+        }
+        if finite::first_bad_parameter(self.model()?).is_some() {
+            return Ok(());
+        }
+        self.note_state()?;
+        let optimizer = self.optimizer.to_bytes().map_err(|error| cannot("made", &error))?;
+        let model = Part::module(MODEL, self.model()?).contents.into_bytes()?;
+        let bytes = |part: Part| Ok((part.name, part.contents.into_bytes()?));
+        let parts = self.models_beside().into_iter().map(bytes).collect::<Result<_, CheckpointError>>()?;
+        // Going back leaves the history alone.
+        let state = RunState { history: Vec::new(), ..self.state.clone() };
+        self.fallback = Some(Fallback { state, model, optimizer, parts });
+        Ok(())
+    }
+
+    /// Goes back: weights, moments, averages, what schedules, early stopping and callbacks remember. The clock stays.
+    pub(super) fn roll_back(&mut self) -> Result<(), TrainError> {
+        let Some(fallback) = self.fallback.clone() else {
+            return Err(cannot("restored", &"there is none"));
+        };
+        let model = self.model.take().ok_or(TrainError::NoData)?;
+        // Statistics that burn keeps aside would come in over the restored ones.
+        let model = decode(model.valid().train(), &fallback.model)?;
+        self.optimizer.try_load_bytes(&fallback.optimizer).map_err(|error| cannot("restored", &error))?;
+        self.rates.try_load(&fallback.state.schedules).map_err(|error| cannot("restored", &error))?;
+        let part = |name: &str| fallback.parts.iter().find(|(found, _)| found == name).map(|(_, bytes)| bytes);
+        self.average = match self.plan.and_then(|plan| part(plan.file())) {
+            Some(bytes) => Some(decode(model.valid(), bytes)?),
+            None => None,
+        };
+        self.best_model = match part(BEST) {
+            Some(bytes) => Some(decode(model.valid(), bytes)?),
+            None => None,
+        };
+        self.model = Some(model);
+        let then = &fallback.state;
+        self.state.averaged = then.averaged;
+        self.state.early_best = then.early_best;
+        self.state.early_bad = then.early_bad;
+        self.state.early_best_step = then.early_best_step;
+        self.state.rollbacks += 1;
+        self.load_callbacks(fallback.state.callbacks)
+    }
+
+    /// What callbacks keep, by name.
+    pub(super) fn callbacks_state(&self) -> Result<BTreeMap<String, serde_json::Value>, TrainError> {
+        let mut states = BTreeMap::new();
+        for callback in &self.trainer.callbacks {
+            if let Some(state) = callback.state()
+                && states.insert(callback.name().to_owned(), state).is_some()
+            {
+                return Err(TrainError::DuplicateCallback { name: callback.name().to_owned() });
+            }
+        }
+        Ok(states)
+    }
+
+    fn load_callbacks(&mut self, mut states: BTreeMap<String, serde_json::Value>) -> Result<(), TrainError> {
+        for callback in &mut self.trainer.callbacks {
+            if let Some(state) = states.remove(callback.name()) {
+                callback.load_state(state)?;
+            }
+        }
+        for name in states.keys() {
+            tracing::warn!("the checkpoint holds a state of `{name}`, and this run has no callback of that name");
+        }
+        Ok(())
+    }
+}
+
+impl Fallback {
+    /// Its files in a checkpoint of a later step.
+    fn files(&self) -> Result<Vec<Part>, TrainError> {
+        let state = serde_json::to_vec_pretty(&self.state).map_err(|error| cannot("made", &error))?;
+        let own = [(STATE, &state), (MODEL, &self.model), (OPTIMIZER, &self.optimizer)];
+        let others = self.parts.iter().map(|(name, bytes)| (name.as_str(), bytes));
+        let part = |(name, bytes): (&str, &Vec<u8>)| Part {
+            name: format!("{FALLBACK}{name}"),
+            contents: Contents::Bytes(bytes.clone()),
+        };
+        Ok(own.into_iter().chain(others).map(part).collect())
+    }
+}
+
+/// The state to go back to, where a checkpoint of a later step holds one.
+fn read_fallback(checkpoint: &Checkpoint) -> Result<Option<Fallback>, TrainError> {
+    let file = |name: &str| checkpoint.part(&format!("{FALLBACK}{name}")).map(<[u8]>::to_vec);
+    let (Some(state), Some(model), Some(optimizer)) = (file(STATE), file(MODEL), file(OPTIMIZER)) else {
+        return Ok(None);
+    };
+    let state = serde_json::from_slice(&state).map_err(|error| cannot("restored", &error))?;
+    let others = AVERAGES.into_iter().chain([BEST]);
+    let parts = others.filter_map(|name| Some((name.to_owned(), file(name)?))).collect();
+    Ok(Some(Fallback { state, model, optimizer, parts }))
+}
+
+/// Where the checkpoint of this step will be.
+fn checkpoint_path(policy: &CheckpointPolicy, step: u64) -> std::path::PathBuf {
+    policy.directory.join(format!("step-{step:08}"))
+}
+
+/// Refuses a checkpoint whose fingerprint of `what` is another, and shows the parts that differ.
+fn check(checkpoint: &Checkpoint, what: &'static str, saved: &str, here: &str) -> Result<(), CheckpointError> {
+    if saved == here {
+        return Ok(());
+    }
+    let (saved, here) = differences(saved, here);
+    Err(CheckpointError::Mismatch { path: checkpoint.path().to_owned(), what, saved, here })
+}
+
+/// The lines (or, of a single line, the parts between commas) of each text that the other has not.
+fn differences(saved: &str, here: &str) -> (String, String) {
+    let separator = if saved.contains('\n') || here.contains('\n') { "\n" } else { ", " };
+    let only = |of: &str, other: &str| {
+        let theirs: Vec<&str> = other.split(separator).map(str::trim).collect();
+        let own = of.split(separator).map(str::trim).filter(|part| !part.is_empty() && !theirs.contains(part));
+        let own = own.collect::<Vec<_>>().join(", ");
+        if own.is_empty() { "nothing of it".to_owned() } else { own }
+    };
+    (only(saved, here), only(here, saved))
+}
+
+fn decode<M: Module>(model: M, bytes: &[u8]) -> Result<M, TrainError> {
+    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec()));
+    let record = record.map_err(|error| cannot("restored", &error))?;
+    model.try_load_record(record).map_err(|error| cannot("restored", &error))
+}
+
+fn cannot(action: &'static str, error: &dyn std::fmt::Display) -> TrainError {
+    TrainError::Fallback { action, message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_shown_and_nothing_else() {
+        let cases = [
+            ("a = 1\nb = 2\nc = 3", "a = 1\nb = 5\nc = 3", ("b = 2", "b = 5")),
+            ("a = 1\nb = 2", "a = 1\nb = 2\nd = 4", ("nothing of it", "d = 4")),
+            (
+                "90 items, batch size 16, content x",
+                "90 items, batch size 8, content x",
+                ("batch size 16", "batch size 8"),
+            ),
+        ];
+        for (saved, here, (left, right)) in cases {
+            assert_eq!(differences(saved, here), (left.to_owned(), right.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! When the validation set is visited, and what its values do: reactive schedules, early stopping, best checkpoints.
+
+use std::{borrow::Cow, collections::BTreeMap, time::Instant};
+
+use burn::train::{
+    InferenceStep, TrainStep,
+    metric::{Adaptor, LossInput},
+};
+
+use super::Run;
+use crate::{
+    EpochEvent, EpochSummary, StopReason, TrainError, ValidationEvent,
+    averaging::{Plan, with_measured_statistics},
+    data::{Limited, Source},
+    early_stopping::Watch,
+    eval_model::eval_model,
+    metrics::{self, Mean},
+    step::LearnerModel,
+};
+
+/// A model and what it measured.
+struct Measured<M> {
+    model: M,
+    values: BTreeMap<String, f64>,
+    seconds: f64,
+}
+
+impl<M> Run<'_, M>
+where
+    M: LearnerModel,
+    <M as TrainStep>::Output: Adaptor<LossInput>,
+    <M as InferenceStep>::Output: Adaptor<LossInput>,
+{
+    /// Runs a fresh run's model over the first batches of the validation set, so that a mistake there shows now and
+    /// not after an epoch. Nothing remains of it.
+    pub(crate) fn try_validation(
+        &mut self,
+        valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
+    ) -> Result<(), TrainError> {
+        let batches = self.trainer.config.sanity_batches;
+        if let Some(valid) = valid.filter(|_| batches > 0 && self.resumed_from.is_none()) {
+            let began = Instant::now();
+            let few = Limited::new(valid, Some(batches), true);
+            metrics::measure(self.model.as_ref().ok_or(TrainError::NoData)?, &few, &mut self.trainer.valid_meters)?;
+            self.times.validation += began.elapsed().as_secs_f64();
+        }
+        Ok(())
+    }
+
+    /// What is due after a step that does not end its epoch: a validation, a checkpoint.
+    pub(crate) fn between_steps(
+        &mut self,
+        train: &dyn Source<<M as TrainStep>::Input>,
+        valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
+    ) -> Result<(), TrainError> {
+        if let Some(measured) = self.measure(train, valid)? {
+            self.heed(&measured.values, Some(&measured.model), train)?;
+            self.tell_validation(&measured)?;
+        }
+        self.checkpoint_if_due(false)
+    }
+
+    /// Ends an epoch, or the part of one that the run's last step has left.
+    pub(crate) fn end_epoch(
+        &mut self,
+        train: &dyn Source<<M as TrainStep>::Input>,
+        valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
+    ) -> Result<(), TrainError> {
+        let measured = self.measure(train, valid)?;
+        let mut values = measured.as_ref().map(|measured| measured.values.clone()).unwrap_or_default();
+        if let Some(loss) = self.state.epoch_loss.value() {
+            values.insert("train.loss".to_owned(), loss);
+        }
+        self.heed(&values, measured.as_ref().map(|measured| &measured.model), train)?;
+        if let Some(measured) = &measured {
+            self.tell_validation(measured)?;
+        }
+        let summary = EpochSummary {
+            epoch: self.state.epoch,
+            step: self.state.step,
+            lr: self.state.lr,
+            momentum: self.state.momentum,
+            values,
+            seconds: self.epoch_began.elapsed().as_secs_f64(),
+        };
+        self.epoch_began = Instant::now();
+        let event = EpochEvent { summary: &summary, best: self.is_best };
+        self.ask(|callback| callback.on_epoch(&event))?;
+        // A run that was cut off inside this epoch and now goes on has summed up its beginning already.
+        self.state.history.retain(|earlier| earlier.epoch != summary.epoch);
+        self.state.history.push(summary);
+        let is_whole = self.state.batch >= self.length.batches;
+        if is_whole {
+            self.state.epoch += 1;
+            self.state.batch = 0;
+            self.state.items = 0;
+            self.state.epoch_loss = Mean::default();
+        }
+        self.checkpoint_if_due(is_whole)
+    }
+
+    /// Visits the validation set where that is due.
+    fn measure(
+        &mut self,
+        train: &dyn Source<<M as TrainStep>::Input>,
+        valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
+    ) -> Result<Option<Measured<M>>, TrainError> {
+        let (step, epoch) = (self.state.step, self.state.epoch);
+        let in_epoch = self.state.batch.div_ceil(self.trainer.config.accumulate.max(1)) as u64;
+        let every = self.trainer.config.validate_every;
+        let is_due = self.is_last_step() || every.is_due(step, epoch, in_epoch, self.length.steps_per_epoch);
+        let Some(valid) = valid.filter(|_| is_due) else { return Ok(None) };
+        let began = Instant::now();
+        let model = self.model_to_evaluate(train)?.into_owned();
+        let measured = metrics::measure(&model, valid, &mut self.trainer.valid_meters)?;
+        let values = measured.into_iter().map(|(name, value)| (format!("valid.{name}"), value)).collect();
+        let seconds = began.elapsed().as_secs_f64();
+        self.times.validation += seconds;
+        Ok(Some(Measured { model, values, seconds }))
+    }
+
+    /// The model that is validated now: the exponential average where there is one, the equal average in the last
+    /// validation of the run, Schedule-Free's average, or else the trained model.
+    fn model_to_evaluate(&self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Cow<'_, M>, TrainError> {
+        match (&self.average, self.plan) {
+            (Some(average), Some(Plan::Ema(_))) => Ok(Cow::Borrowed(average)),
+            (Some(average), Some(Plan::Swa { .. })) if self.is_last_step() => {
+                with_measured_statistics(average.valid().train(), train, self.trainer.config.seed).map(Cow::Owned)
+            }
+            _ => eval_model(self.model()?, &self.optimizer, train).map(Cow::Owned),
+        }
+    }
+
+    /// Feeds values to whoever waits for them.
+    fn heed(
+        &mut self,
+        values: &BTreeMap<String, f64>,
+        evaluated: Option<&M>,
+        train: &dyn Source<<M as TrainStep>::Input>,
+    ) -> Result<(), TrainError> {
+        // A value is absent only where it was not measured this time: `check_monitors` has refused every other case.
+        for monitor in self.rates.monitors() {
+            if let Some(value) = values.get(&monitor) {
+                self.rates.observe(&monitor, self.state.step.saturating_sub(1), *value);
+            }
+        }
+        let config = &self.trainer.config;
+        let keep_best = config.checkpoint.as_ref().and_then(|policy| policy.keep_best.as_ref());
+        if let Some(rule) = keep_best
+            && let Some(&value) = values.get(&rule.monitor)
+        {
+            self.is_kept |= rule.admits(&mut self.state.kept_best, value);
+            if rule.mode.improves(value, self.state.best, 0.0) {
+                self.state.best = Some(value);
+                self.is_best = true;
+            }
+        }
+        self.measured = (self.state.step, values.clone());
+        if let Some(rule) = &config.early_stopping
+            && let Some(&value) = values.get(&rule.monitor)
+        {
+            let restore = rule.restore_best;
+            let mut watch = Watch { best: self.state.early_best, bad: self.state.early_bad };
+            let improved = watch.note(rule, value);
+            if watch.is_over(rule) {
+                self.stopped = Some(StopReason::EarlyStopping);
+            }
+            (self.state.early_best, self.state.early_bad) = (watch.best, watch.bad);
+            if improved {
+                self.state.early_best_step = Some(self.state.step);
+            }
+            if improved && restore {
+                let model = match evaluated {
+                    Some(model) => model.valid(),
+                    None => self.model_to_evaluate(train)?.valid(),
+                };
+                self.best_model = Some(model);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_validation(&mut self, measured: &Measured<M>) -> Result<(), TrainError> {
+        let event = ValidationEvent {
+            step: self.state.step,
+            epoch: self.state.epoch,
+            values: &measured.values,
+            best: self.is_best,
+            seconds: measured.seconds,
+        };
+        self.ask(|callback| callback.on_validation(&event))
+    }
+}

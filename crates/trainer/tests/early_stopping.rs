@@ -1,0 +1,89 @@
+//! Early stopping restores the best model, also where the run was resumed in between.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+
+mod common;
+
+use std::path::Path;
+
+use burn::train::metric::AccuracyMetric;
+use common::{Net, alone, bits, net, optimizer, rates, train_data, valid_data};
+use trainer::{
+    Averaging, Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, Fitted, Flow, StepEvent, StopReason,
+    TrainConfig, Trainer, ValidateEvery, checkpoint, evaluate, kept_model,
+};
+
+const SGD: &str = "type = 'sgd'\nlr = 1.0";
+
+struct StopAfter(Option<u64>);
+
+impl Callback for StopAfter {
+    fn name(&self) -> &'static str {
+        "stop after"
+    }
+    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
+        Ok(if Some(event.step) == self.0 { Flow::Stop("on purpose".to_owned()) } else { Flow::Continue })
+    }
+}
+
+/// A rate that learns and then destroys: the best model is one of the middle.
+fn fit(
+    directory: &Path,
+    averaging: Option<Averaging>,
+    restore_best: bool,
+    stop: Option<u64>,
+    resume: bool,
+) -> Fitted<Net> {
+    let config = TrainConfig {
+        averaging,
+        validate_every: ValidateEvery::Steps(4),
+        early_stopping: Some(EarlyStopping { patience: 3, restore_best, ..EarlyStopping::new("valid.loss") }),
+        checkpoint: Some(CheckpointPolicy::new(directory)),
+        ..TrainConfig::epochs(10)
+    };
+    let rates = rates("type = 'expression'\ninterval = 'step'\nexpression = 'if(t < 21, 0.1, 20)'", &config, 1.0);
+    let mut trainer = Trainer::new(config).callback(StopAfter(stop));
+    if resume {
+        trainer = trainer.resume(checkpoint::newest(directory).expect("a checkpoint").checkpoint);
+    }
+    trainer.fit(net(), optimizer(SGD), rates, &train_data(), Some(&valid_data())).expect("trains")
+}
+
+#[test]
+fn the_best_model_is_the_runs() {
+    let _alone = alone();
+    for averaging in [None, Some(Averaging::Ema(Ema::new(0.5)))] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let restored = fit(dir.path(), averaging, true, None, false);
+        let context = format!("{averaging:?}");
+        assert_eq!(restored.report.stopped, StopReason::EarlyStopping, "{context}");
+        let best = checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint;
+        let state = best.state().clone();
+        assert_eq!(restored.report.restored, state.early_best_step, "{context}");
+        assert_eq!(state.early_best_step, Some(state.step - 12), "{context}: three bad validations of 4 steps each");
+        let measured = evaluate(restored.eval_model(), &valid_data(), AccuracyMetric::new()).expect("measured");
+        assert_eq!(Some(measured["loss"]), state.early_best, "{context}: the best value is the model's");
+        assert!(bits(&restored.model) == bits(restored.eval_model()), "{context}");
+        // `anneal evaluate` finds the same model in the checkpoint.
+        let kept = kept_model(&best, net(), optimizer(SGD), &train_data(), 0).expect("kept");
+        assert!(bits(&kept) == bits(&restored.model), "{context}");
+
+        let plain = tempfile::tempdir().expect("a folder");
+        let unrestored = fit(plain.path(), averaging, false, None, false);
+        assert!(bits(&unrestored.model) != bits(&restored.model), "{context}");
+        assert_eq!(unrestored.report.restored, None, "{context}");
+
+        // Stopped before and after the best, in the middle of an epoch, and resumed.
+        for stop in [7, state.step - 5] {
+            let dir = tempfile::tempdir().expect("a folder");
+            fit(dir.path(), averaging, true, Some(stop), false);
+            let resumed = fit(dir.path(), averaging, true, None, true);
+            assert!(bits(&resumed.model) == bits(&restored.model), "{context}, stopped after {stop}");
+            assert_eq!(resumed.report.restored, restored.report.restored, "{context}, stopped after {stop}");
+            // A run that has stopped early stays stopped.
+            let again = fit(dir.path(), averaging, true, None, true);
+            assert_eq!((again.report.steps, again.report.stopped), (state.step, StopReason::EarlyStopping));
+            assert!(bits(&again.model) == bits(&restored.model), "{context}");
+        }
+    }
+}

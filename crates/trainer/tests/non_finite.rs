@@ -1,0 +1,223 @@
+//! Losses, gradients and parameters that are not finite: stop, skip, go back.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+
+mod common;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use common::{Net, Points, alone, bits, net, optimizer, poisoned_data, rates, steep_data, train_data, valid_data};
+use trainer::{
+    Averaging, Callback, CallbackError, CheckpointPolicy, Ema, Fitted, Flow, NonFiniteEvent, OnNonFinite, Rollback,
+    StepEvent, TrainConfig, TrainError, Trainer, checkpoint,
+    data::{Loader, Source},
+};
+
+const ADAM: &str = "type = 'adam'\nlr = 0.01";
+
+fn finite(model: &Net) -> bool {
+    bits(model).chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite())
+}
+
+/// A fault: step, whether the loss is finite, parameter, action.
+type Heard = (u64, bool, Option<String>, OnNonFinite);
+
+/// What was heard: the steps, and the faults.
+#[derive(Clone, Default)]
+struct Ears {
+    steps: Arc<Mutex<Vec<StepEvent>>>,
+    faults: Arc<Mutex<Vec<Heard>>>,
+}
+
+impl Callback for Ears {
+    fn name(&self) -> &'static str {
+        "ears"
+    }
+    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
+        self.steps.lock().expect("the lock").push(event.clone());
+        Ok(Flow::Continue)
+    }
+    fn on_non_finite(&mut self, event: &NonFiniteEvent<'_>) -> Result<(), CallbackError> {
+        let parameter = event.parameter.map(str::to_owned);
+        self.faults.lock().expect("the lock").push((event.step, event.loss.is_finite(), parameter, event.action));
+        Ok(())
+    }
+}
+
+fn fit(config: TrainConfig, data: &Loader<Points>, ears: &Ears) -> Result<Fitted<Net>, TrainError> {
+    let rates = rates("type = 'fixed'", &config, 0.01);
+    Trainer::new(config).callback(ears.clone()).fit(net(), optimizer(ADAM), rates, data, Some(&valid_data()))
+}
+
+/// The steps (from 1) of the first epoch whose batch holds item 5.
+fn bad_step(data: &Loader<Points>) -> u64 {
+    let bad = |batch: Points| batch.scale.is_infinite() || batch.steep;
+    let at = data.epoch(0, 0).position(|batch| bad(batch.expect("a batch").input));
+    at.expect("one is bad") as u64 + 1
+}
+
+#[test]
+fn it_stops_within_the_step() {
+    let _alone = alone();
+    // A loss; a gradient under a finite loss, seen by clipping or without it.
+    for (name, data, clip_grad_norm, clip_grad_value) in [
+        ("loss", poisoned_data(), None, None),
+        ("gradient", steep_data(), None, None),
+        ("gradient, clipped by norm", steep_data(), Some(1.0), None),
+        ("gradient, clipped by value", steep_data(), None, Some(1.0)),
+        ("gradient, clipped by both", steep_data(), Some(1.0), Some(1.0)),
+    ] {
+        let ears = Ears::default();
+        let config = TrainConfig { clip_grad_norm, clip_grad_value, ..TrainConfig::epochs(2) };
+        let expected = bad_step(&data);
+        match (fit(config, &data, &ears), name) {
+            (Err(TrainError::NonFinite { step, epoch: 0, loss, .. }), "loss") => {
+                assert!(loss.is_infinite());
+                assert_eq!(step, expected);
+            }
+            (Err(TrainError::NonFiniteGradient { step, epoch: 0, parameter, loss, .. }), name) if name != "loss" => {
+                assert!(loss.is_finite());
+                assert_eq!((step, parameter.as_str()), (expected, "first.weight"), "{name}");
+            }
+            (Err(other), _) => panic!("{name}: {other}"),
+            (Ok(_), _) => panic!("{name}: went on"),
+        }
+        assert_eq!(ears.steps.lock().expect("the lock").len() as u64, expected - 1, "{name}");
+        let faults = ears.faults.lock().expect("the lock");
+        let gradient = (name != "loss").then(|| "first.weight".to_owned());
+        assert_eq!(*faults, [(expected, name != "loss", gradient, OnNonFinite::Stop)], "{name}");
+    }
+}
+
+#[test]
+fn it_skips_the_step_and_goes_on() {
+    let _alone = alone();
+    for (name, data, clip_grad_norm) in
+        [("loss", poisoned_data(), None), ("gradient", steep_data(), None), ("clipped", steep_data(), Some(1.0))]
+    {
+        let ears = Ears::default();
+        let config = TrainConfig { on_nonfinite: OnNonFinite::Skip, clip_grad_norm, ..TrainConfig::epochs(2) };
+        let fitted = fit(config, &data, &ears).expect("goes on");
+        assert_eq!((fitted.report.skipped_steps, fitted.report.steps), (2, 12), "{name}: one per epoch");
+        assert!(finite(&fitted.model), "{name}");
+        assert!(fitted.report.last("train.loss").is_some_and(f64::is_finite), "{name}");
+        let skipped = ears.steps.lock().expect("the lock").iter().filter(|event| event.skipped).count();
+        assert_eq!(skipped, 2, "{name}");
+    }
+}
+
+/// Where not every step is looked at, one of the next that is ends the run: the weights are no longer finite.
+#[test]
+fn it_stops_within_check_every_steps() {
+    let _alone = alone();
+    let ears = Ears::default();
+    let config = TrainConfig { check_every: 4, log_every: 1_000, ..TrainConfig::epochs(3) };
+    let expected = bad_step(&steep_data());
+    match fit(config, &steep_data(), &ears) {
+        // In one of the steps looked at, or at the epoch's end, where the weights are.
+        Err(
+            TrainError::NonFinite { step, .. }
+            | TrainError::NonFiniteGradient { step, .. }
+            | TrainError::NonFiniteParameter { step, .. },
+        ) => assert!((expected..expected + 4).contains(&step), "{step}, bad was {expected}"),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("went on"),
+    }
+}
+
+fn rollback(max: u64, lr_factor: f64) -> TrainConfig {
+    TrainConfig { on_nonfinite: OnNonFinite::Rollback, rollback: Rollback { max, lr_factor }, ..TrainConfig::epochs(2) }
+}
+
+#[test]
+fn it_goes_back_to_the_last_good_state() {
+    let _alone = alone();
+    let bad = bad_step(&poisoned_data());
+    assert!(bad > 1, "there is something to go back from");
+    // Without checkpoints the state is that of the start: a run that ends with the bad step ends where it began, moments
+    // and average included.
+    let config = TrainConfig {
+        limit: trainer::Limit::Steps(bad),
+        averaging: Some(Averaging::Ema(Ema::new(0.5))),
+        ..rollback(3, 1.0)
+    };
+    let fitted = fit(config, &poisoned_data(), &Ears::default()).expect("goes back");
+    assert!(bits(&fitted.model) == bits(&net()));
+    assert!(bits(fitted.eval_model()) == bits(&net()), "there is no average yet");
+    assert_eq!(fitted.optimizer.to_bytes().expect("bytes"), optimizer(ADAM).to_bytes().expect("bytes"));
+    assert_eq!((fitted.report.rollbacks, fitted.report.skipped_steps, fitted.report.steps), (1, 1, bad));
+
+    // In the second epoch it goes back to the end of the first.
+    let first =
+        fit(TrainConfig { limit: trainer::Limit::Epochs(1), ..rollback(3, 1.0) }, &poisoned_data(), &Ears::default())
+            .expect("trains");
+    let again = poisoned_data().epoch(1, 0).position(|batch| batch.expect("a batch").input.scale.is_infinite());
+    let again = again.expect("one is bad") as u64 + 1;
+    let config = TrainConfig { limit: trainer::Limit::Steps(6 + again), ..rollback(3, 1.0) };
+    let second = fit(config, &poisoned_data(), &Ears::default()).expect("goes back");
+    assert!(bits(&second.model) == bits(&first.model));
+    assert_eq!(second.report.rollbacks, 2);
+}
+
+#[test]
+fn each_time_the_rate_falls_and_at_last_it_gives_up() {
+    let _alone = alone();
+    let ears = Ears::default();
+    fit(rollback(3, 0.5), &poisoned_data(), &ears).expect("goes back twice");
+    let lrs: Vec<f64> = ears.steps.lock().expect("the lock").iter().map(|event| event.lr).collect();
+    let bad: Vec<usize> = ears
+        .steps
+        .lock()
+        .expect("the lock")
+        .iter()
+        .enumerate()
+        .filter(|(_, event)| event.skipped)
+        .map(|(i, _)| i)
+        .collect();
+    assert_eq!(bad.len(), 2);
+    for (i, lr) in lrs.iter().enumerate() {
+        let gone_back = bad.iter().filter(|bad| i > **bad).count();
+        assert_eq!(*lr, 0.01 * 0.5_f64.powi(gone_back as i32), "step {}", i + 1);
+    }
+    match fit(rollback(1, 1.0), &poisoned_data(), &Ears::default()) {
+        Err(TrainError::TooManyRollbacks { rollbacks: 1, source }) => {
+            assert!(matches!(*source, TrainError::NonFinite { epoch: 1, .. }), "{source}");
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("went on"),
+    }
+}
+
+/// Weights that overflow in an update are not saved over good ones.
+#[test]
+fn a_checkpoint_of_broken_weights_is_not_written() {
+    let _alone = alone();
+    let train = |directory: &Path, on_nonfinite, epochs| {
+        let config = TrainConfig {
+            on_nonfinite,
+            sanity_batches: 0,
+            checkpoint: Some(CheckpointPolicy::new(directory)),
+            ..TrainConfig::epochs(epochs)
+        };
+        // The last step of the second epoch has a rate that no weight survives.
+        let schedule = "type = 'expression'\ninterval = 'step'\nexpression = 'if(t == 11, 1e300, 1)'";
+        let rates = rates(schedule, &config, 0.01);
+        Trainer::new(config).fit(net(), optimizer("type = 'sgd'\nlr = 0.01"), rates, &train_data(), None)
+    };
+    for action in [OnNonFinite::Stop, OnNonFinite::Skip] {
+        let dir = tempfile::tempdir().expect("a folder");
+        match train(dir.path(), action, 3) {
+            Err(TrainError::NonFiniteParameter { step: 12, parameter }) => assert_eq!(parameter, "first.weight"),
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("saved"),
+        }
+        assert_eq!(checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint.state().step, 6);
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let fitted = train(dir.path(), OnNonFinite::Rollback, 3).expect("goes back");
+    assert!(finite(&fitted.model));
+    assert_eq!((fitted.report.rollbacks, fitted.report.steps), (1, 18));
+}
