@@ -21,7 +21,7 @@ fn the_curve_and_a_suggestion_come_out() {
         &["find-lr", config.to_str().expect("a path"), "--plot", "lr.svg", "--plot", "lr.png", "--json", "lr.json"],
     );
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
-    assert!(ran.out.contains("suggestion (valley): lr = "), "{}", ran.out);
+    assert!(ran.out.contains("suggestion (minimum): lr = "), "{}", ran.out);
     let json: Value =
         serde_json::from_str(&std::fs::read_to_string(dir.path().join("lr.json")).expect("written")).expect("JSON");
     let lrs = json["lrs"].as_array().expect("rates");
@@ -31,8 +31,8 @@ fn the_curve_and_a_suggestion_come_out() {
     }
     let suggested = json["suggestion"]["lr"].as_f64().expect("a rate");
     assert!((1e-5..1.0).contains(&suggested), "{suggested}");
-    assert_eq!(json["suggestion"]["rule"], "valley");
-    assert!(std::fs::read_to_string(dir.path().join("lr.svg")).expect("written").contains("valley"));
+    assert_eq!(json["suggestion"]["rule"], "minimum");
+    assert!(std::fs::read_to_string(dir.path().join("lr.svg")).expect("written").contains("minimum"));
     assert!(std::fs::metadata(dir.path().join("lr.png")).expect("written").len() > 1_000);
     assert!(!dir.path().join("runs").exists(), "the finder makes no run folder");
 }
@@ -111,7 +111,7 @@ fn repeats_and_validation_are_in_the_json() {
     let ran =
         anneal(dir.path(), &[&["find-lr", "small.toml", "--json", "a.json", "--plot", "a.svg"], &set[..]].concat());
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
-    assert!(ran.out.contains("median of 3 sweeps") && ran.out.contains("other rules: steepest"), "{}", ran.out);
+    assert!(ran.out.contains("median of 3 sweeps") && ran.out.contains("other rules: valley"), "{}", ran.out);
     assert!(ran.out.contains("of 3 sweeps suggest a rate by themselves"), "{}", ran.out);
     let json: Value =
         serde_json::from_str(&std::fs::read_to_string(dir.path().join("a.json")).expect("written")).expect("JSON");

@@ -1,6 +1,6 @@
 //! The study's files: `results.json`, `table.md`, the figures.
 
-use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
+use std::{collections::{BTreeMap, BTreeSet}, fmt::Write, fs, path::Path};
 
 use anneal::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -83,12 +83,14 @@ pub(crate) fn write(out: &Path, measured: &[Measured]) -> Result<(), Box<dyn std
 
 fn table(measured: &[Measured], summaries: &[Summary]) -> String {
     let mut text = String::from("# Learning-rate finder study: figures\n\nWritten by `just lr-study`.\n\n");
-    let seeds = measured.iter().map(|one| one.seed).max().unwrap_or(0);
+    let seeds: BTreeSet<u64> = measured.iter().map(|one| one.seed).collect();
+    let tasks: BTreeSet<&str> = measured.iter().map(|one| one.task.as_str()).collect();
     let _ = writeln!(
         text,
-        "Regret: final validation loss at the suggestion less the best of 15 fixed rates, in nats, over {} tasks with \
-         {seeds} seeds each ({} cases). A loss above ln 10 counts as ln 10.\n",
-        measured.len() / seeds.max(1) as usize,
+        "Regret: final validation loss at the suggestion less the best of 15 fixed rates, in nats, over {} tasks and \
+         {} seeds ({} cases). A loss above ln 10 counts as ln 10.\n",
+        tasks.len(),
+        seeds.len(),
         measured.len()
     );
     text += "| rule | no suggestion | median | mean | 90 % | worst | median ratio | suggestion / best rate: median (10 % to 90 %) |\n";

@@ -11,7 +11,7 @@ use super::put;
 pub struct FinderSection {
     /// `start_lr`, `end_lr`, `num_it`, `mode`, `smoothing`, `diverge_factor`, `min_points`, `recycle`, `accumulate`.
     pub sweep: LrFinderConfig,
-    /// `rule`: `valley`, `steepest`, `minimum` or `slide`. Default `valley`.
+    /// `rule`: `minimum`, `valley`, `steepest` or `slide`. Default `minimum`.
     pub rule: Rule,
     /// `repeats`: sweeps over as many seeds. Default 1.
     pub repeats: usize,

@@ -18,13 +18,14 @@ pub enum Rule {
     /// A point halfway along the longest decreasing subsequence of the losses: where the loss falls for longest, and
     /// well before it turns. With that subsequence ending at index `e` and `n` points long, the point has the index
     /// `e - n + floor(n/3) + floor(n/6)`. As fastai's `valley`.
-    #[default]
     Valley,
     /// Where the loss falls most steeply against the logarithm of the rate: the most negative central difference
     /// `(L[i+1] - L[i-1]) / (ln lr[i+1] - ln lr[i-1])`, one-sided at both ends; the first of equal ones. The axis
     /// matters: differentiated by the rate itself, any curve is steepest at its smallest rates.
     Steepest,
-    /// A tenth of the rate at the lowest loss (the first of equal ones). As fastai's `minimum`.
+    /// A tenth of the rate at the lowest loss (the first of equal ones). As fastai's `minimum`. The default, for having
+    /// the least regret in the study in `docs/lr-finder.md`.
+    #[default]
     Minimum,
     /// From the highest rate down, as long as the losses' slopes per point, 15 points apart, differ by more than 0.005:
     /// the last lower one of such a pair of points. As fastai's `slide`, with its defaults.
