@@ -8,7 +8,7 @@ use anneal::{
     experiment::Assembly,
     lr_core::Registry,
     prelude::*,
-    trainer::lr_finder::StopReason,
+    trainer::{ValidateEvery, lr_finder::StopReason},
 };
 
 use crate::Measured;
@@ -100,11 +100,16 @@ impl<'c> Bench<'c> {
             (self.assembly.model()?, self.assembly.optimizer(), self.assembly.rates_at(lr)?);
         let (train, valid) = (self.assembly.train_loader()?, self.assembly.valid_loader()?);
         // One validation, at the end.
-        let config = TrainConfig { validate_every: self.validate_at, ..self.assembly.train_config(None) };
+        let config =
+            TrainConfig { validate_every: ValidateEvery::Epochs(self.validate_at), ..self.assembly.train_config(None) };
         let valid = valid.as_ref().map(|loader| loader as &dyn Source<ImageBatch>);
         let loss = match Trainer::new(config).fit(model, optimizer, rates, &train, valid) {
             Ok(fitted) => fitted.report.epochs.last().and_then(|epoch| epoch.values.get("valid.loss").copied()),
-            Err(TrainError::NonFinite { .. }) => None,
+            Err(
+                TrainError::NonFinite { .. }
+                | TrainError::NonFiniteGradient { .. }
+                | TrainError::NonFiniteParameter { .. },
+            ) => None,
             Err(error) => return Err(error.into()),
         };
         let loss = loss.filter(|loss| loss.is_finite()).unwrap_or(f64::INFINITY);
