@@ -1,6 +1,11 @@
 //! The study's files: `results.json`, `table.md`, the figures.
 
-use std::{collections::{BTreeMap, BTreeSet}, fmt::Write, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    fs,
+    path::Path,
+};
 
 use anneal::prelude::*;
 use serde::{Deserialize, Serialize};

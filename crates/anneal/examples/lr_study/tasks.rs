@@ -8,7 +8,7 @@ use anneal::{
     experiment::Assembly,
     lr_core::Registry,
     prelude::*,
-    trainer::lr_finder::StopReason,
+    trainer::{ValidateEvery, lr_finder::StopReason},
 };
 
 use crate::Measured;
@@ -100,7 +100,8 @@ impl<'c> Bench<'c> {
             (self.assembly.model()?, self.assembly.optimizer(), self.assembly.rates_at(lr)?);
         let (train, valid) = (self.assembly.train_loader()?, self.assembly.valid_loader()?);
         // One validation, at the end.
-        let config = TrainConfig { validate_every: self.validate_at, ..self.assembly.train_config(None) };
+        let validate_every = ValidateEvery::Epochs(self.validate_at);
+        let config = TrainConfig { validate_every, sanity_batches: 0, ..self.assembly.train_config(None) };
         let valid = valid.as_ref().map(|loader| loader as &dyn Source<ImageBatch>);
         let loss = match Trainer::new(config).fit(model, optimizer, rates, &train, valid) {
             Ok(fitted) => fitted.report.epochs.last().and_then(|epoch| epoch.values.get("valid.loss").copied()),
