@@ -169,6 +169,8 @@ fn a_resume_neither_loads_again_nor_accepts_other_weights() {
     fs::copy(at("first/model.safetensors"), at("start.safetensors")).expect("copied");
     done(dir.path(), &["train", "tuned.toml", "--epochs", "3", "--out", "whole", "--quiet"]);
     done(dir.path(), &["train", "tuned.toml", "--epochs", "2", "--out", "run", "--quiet"]);
+    // Resuming what has not begun is beginning: with the weights.
+    done(dir.path(), &["train", "tuned.toml", "--epochs", "3", "--out", "begun", "--resume", "--quiet"]);
     let recorded = fs::read_to_string(at("run/config.toml")).expect("a config");
     let sha256 = weights::sha256(&at("start.safetensors")).expect("a checksum");
     assert!(recorded.contains(&format!("sha256 = \"{sha256}\"")), "{recorded}");
@@ -190,6 +192,7 @@ fn a_resume_neither_loads_again_nor_accepts_other_weights() {
     done(dir.path(), &["resume", "run", "--epochs", "3", "--quiet"]);
     let end = |run: &str| fs::read(at(run).join("model.safetensors")).expect("weights");
     assert!(end("run") == end("whole"), "resumed and whole run differ");
+    assert!(end("begun") == end("whole"), "a run that was begun by --resume differs");
 }
 
 #[test]

@@ -14,10 +14,12 @@ use std::{
 };
 
 use burn::train::metric::AccuracyMetric;
-use common::{Net, alone, device, net, optimizer, rates, train_data, valid_data};
+use common::{Net, alone, device, net, optimizer, poisoned_data, rates, train_data, valid_data};
+use lr_core::Duration;
+use optim_adaptive::Pattern;
 use trainer::{
-    Callback, CallbackError, CheckpointPolicy, EarlyStopping, Every, Fitted, Flow, Mode, StepEvent, TrainConfig,
-    TrainError, Trainer, checkpoint,
+    Averaging, Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, Every, Fitted, Flow, Freeze, Mode,
+    OnNonFinite, Rollback, StepEvent, Swa, TrainConfig, TrainError, Trainer, ValidateEvery, checkpoint,
 };
 
 /// What is trained.
@@ -30,10 +32,12 @@ struct Case {
     settings: fn(&mut TrainConfig),
     /// With batch norm.
     norm: bool,
+    /// With a batch whose loss is infinite.
+    poisoned: bool,
 }
 
 const fn case(name: &'static str, optimizer: &'static str, schedule: &'static str) -> Case {
-    Case { name, optimizer, schedule, settings: |_| {}, norm: false }
+    Case { name, optimizer, schedule, settings: |_| {}, norm: false, poisoned: false }
 }
 
 impl Case {
@@ -43,6 +47,10 @@ impl Case {
 
     const fn norm(self) -> Self {
         Self { norm: true, ..self }
+    }
+
+    const fn poisoned(self) -> Self {
+        Self { poisoned: true, ..self }
     }
 }
 
@@ -66,8 +74,29 @@ const CASES: &[Case] = &[
     case("schedule-free sgd, batch norm", "type = 'schedule_free_sgd'\nlr = 0.1", RAMP).norm(),
     case("prodigy, cosine", "type = 'prodigy'\nlr = 1.0", "type = 'cosine_annealing'\nt_max = 'rest'"),
     case("nadam, skipping", "type = 'nadam'\nlr = 0.01", RAMP).with(|config| {
-        config.on_nonfinite = trainer::OnNonFinite::Skip;
+        config.on_nonfinite = OnNonFinite::Skip;
         config.clip_grad_value = Some(0.05);
+    }),
+    case("adam, average of the weights, batch norm", ADAM, COSINE).norm().with(|config| {
+        config.averaging = Some(Averaging::Ema(Ema { warmup: true, ..Ema::new(0.9) }));
+    }),
+    case("sgd, stochastic weight averaging, batch norm", SGD, "type = 'swa'\nswa_lr = 0.05\nanneal_epochs = 2")
+        .norm()
+        .with(|config| {
+            config.averaging = Some(Averaging::Swa(Swa { start: Duration::Epochs(2.0), every: Duration::Steps(4) }));
+        }),
+    case("adam, frozen and thawed, batch norm", ADAM, COSINE).norm().with(|config| {
+        config.freeze = vec![Freeze::new(Pattern::new("first.*").expect("a pattern")).from_epoch(1).until_epoch(4)];
+    }),
+    case("adam, going back, average of the weights", ADAM, COSINE).norm().poisoned().with(|config| {
+        config.on_nonfinite = OnNonFinite::Rollback;
+        config.rollback = Rollback { max: 9, lr_factor: 0.7 };
+        config.averaging = Some(Averaging::Ema(Ema::new(0.9)));
+    }),
+    case("sgd, validated inside epochs, plateau, restoring the best", SGD, PLATEAU).norm().with(|config| {
+        config.validate_every = ValidateEvery::PartOfEpoch(0.3);
+        config.early_stopping =
+            Some(EarlyStopping { patience: 9, restore_best: true, ..EarlyStopping::new("valid.loss") });
     }),
 ];
 
@@ -115,7 +144,8 @@ fn run(case: Case, directory: &Path, stop_after: Option<u64>, resume: bool) -> R
         trainer = trainer.resume(checkpoint::newest(directory)?.checkpoint);
     }
     let model = if case.norm { net().with_norm(&device()) } else { net() };
-    trainer.fit(model, optimizer(case.optimizer), rates, &train_data(), Some(&valid_data()))
+    let data = if case.poisoned { poisoned_data() } else { train_data() };
+    trainer.fit(model, optimizer(case.optimizer), rates, &data, Some(&valid_data()))
 }
 
 /// Not a test: what a process that was started by [`in_a_process`] does.
