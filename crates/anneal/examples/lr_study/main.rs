@@ -5,9 +5,9 @@
 //! the validation loss at its suggestion less the lowest of the grid.
 //!
 //! `cargo run --release -p anneal --example lr_study -- OUT_DIR [--seeds 1,2] [--tasks WORD]
-//! [--reuse FILE]...`; `--tasks` does those with the word in their name, `--reuse` takes the
+//! [--reuse FILE]... [--assemble]`; `--tasks` does those with the word in their name, `--reuse` takes the
 //! trainings and sweeps of an earlier `results.json`, so that seeds can be done by processes side by side and put
-//! together afterwards, and rules tried anew without training.
+//! together afterwards, and rules tried anew without training; `--assemble` leaves out what is not there yet.
 
 #![allow(clippy::expect_used, reason = "a study may fail loudly")]
 
@@ -75,13 +75,14 @@ impl Measured {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut out, mut seeds) = (PathBuf::from("docs/lr-finder-study"), vec![1, 2]);
     let mut before: Vec<Measured> = Vec::new();
-    let mut word = String::new();
+    let (mut word, mut assemble) = (String::new(), false);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
         match arg.as_str() {
             "--seeds" => seeds = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?,
             "--tasks" => word = value()?,
+            "--assemble" => assemble = true,
             "--reuse" => {
                 before.extend(serde_json::from_str::<output::Results>(&std::fs::read_to_string(value()?)?)?.measured);
             }
@@ -93,6 +94,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for seed in seeds {
         for task in TASKS.iter().filter(|task| task.name().contains(&word)) {
             let known = before.iter().find(|m| m.task == task.name() && m.seed == seed && m.steps == task.steps);
+            if known.is_none() && assemble {
+                continue;
+            }
             let measured = measure(task, seed, known)?;
             let (lr, loss) = measured.best();
             eprintln!("{}, seed {seed}: best {loss:.4} at {lr:.2e}, {:.0} s", measured.task, measured.seconds);

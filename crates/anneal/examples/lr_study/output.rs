@@ -151,8 +151,8 @@ fn table(measured: &[Measured], summaries: &[Summary]) -> String {
 
 /// What the figures and the table by task show: our rules with one smoothing, and the others' defaults.
 fn is_shown(rule: &str) -> bool {
-    (rule.ends_with("smoothing 0.9") || ["fastai valley", "Lightning", "torch-lr-finder"].contains(&rule))
-        && rule != "slide, smoothing 0.9"
+    (rule.ends_with("smoothing 0.98") || ["fastai valley", "Lightning", "torch-lr-finder"].contains(&rule))
+        && rule != "slide, smoothing 0.98"
 }
 
 /// Share of the cases at or below each value, as steps.
