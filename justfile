@@ -36,7 +36,11 @@ kill-campaign KILLS="200":
 
 # the study behind the finder's default rule: docs/lr-finder-study/ (about half an hour on two cores)
 lr-study *ARGS:
-    cargo run --release -p anneal --example lr_study -- {{ARGS}}
+    cargo run --release -p anneal --example lr_study -- docs/lr-finder-study {{ARGS}}
+
+# what a sweep costs beside as many training steps
+bench-finder:
+    cargo bench -p anneal --bench finder
 
 # a Python with the peers that tests compare with: TensorBoard, PyTorch (5 GB); then: export ANNEAL_PYTHON=DIR/bin/python
 peers DIR="${XDG_CACHE_HOME:-$HOME/.cache}/anneal/peers":
@@ -51,6 +55,7 @@ docs:
 # the pictures of docs/schedules, drawn by `anneal schedule`
 docs-pictures:
     bash docs/pictures.sh
+    bash docs/lr-finder-pictures.sh
 
 # the golden traces that the tests read, copied anew
 golden:
