@@ -1,6 +1,6 @@
 //! TensorBoard's event files, written and read back.
 //!
-//! A file is a sequence of records ([`frame`]), each an `Event` protocol buffer ([`proto`]). What lives here: the
+//! A file is a sequence of records (`frame`), each an `Event` protocol buffer (`proto`). What lives here: the
 //! [`EventWriter`], and [`read_events`] and [`read_scalars`], which see in a folder what TensorBoard sees. It knows
 //! tags, steps and numbers, and nothing of runs.
 //!

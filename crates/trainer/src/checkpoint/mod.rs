@@ -9,7 +9,7 @@
 //!                          /manifest.json   size and SHA-256 of each file above, measured values, its own SHA-256
 //! ```
 //!
-//! A [`Snapshot`] is taken on the training thread; [`Writer`] encodes and writes it on another. A checkpoint is written
+//! A snapshot is taken on the training thread; a writer encodes and stores it on another. A checkpoint is written
 //! under a temporary name, each file and the directory are flushed to the medium, and then it is renamed; so a directory
 //! named `step-*` is whole, and a kill while writing leaves only a `.tmp-*` directory, which the next write removes.
 //! Reading verifies every checksum before anything is restored.
