@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_small_file_that_unpacks_to_much_is_stopped_at_the_limit() {
         let bomb = gzip(&vec![0; 10_000_000]);
-        assert!(bomb.len() < 50_000);
+        assert!(bomb.len() < 100_000, "{}", bomb.len());
         assert_eq!(content_of(&bomb, 1000), Err(FileProblem::TooLong { limit: 1000 }));
         assert_eq!(content_of(&[7; 1001], 1000), Err(FileProblem::TooLong { limit: 1000 }));
     }
