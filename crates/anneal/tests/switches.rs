@@ -21,6 +21,8 @@ fn a_fast_dev_run_leaves_no_logs_and_no_checkpoints() {
         (vec!["train", "small.toml", "--fast-dev-run", "--out", "one"], "one", 1),
         (vec!["train", "small.toml", "--fast-dev-run", "3", "--out", "three"], "three", 3),
         (vec!["train", "--out", "follows", "--fast-dev-run", "small.toml"], "follows", 1),
+        // The embedded example warms up over a tenth of its run: more than a trial of one step has.
+        (vec!["train", "--fast-dev-run", "--out", "embedded"], "embedded", 1),
     ] {
         let ran = anneal(dir.path(), &args);
         assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);

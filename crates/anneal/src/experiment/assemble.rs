@@ -27,11 +27,12 @@ pub struct Assembly<'c> {
     valid: ImageSet,
 }
 
-/// The run that a configuration describes, for a training set of `items` items.
+/// The run that a configuration describes, for a training set of `items` items. A `fast_dev_run` tries the beginning of
+/// that run: its schedule is the whole run's, or a warm-up of a tenth of it would have no step left.
 pub fn horizon(config: &Config, items: usize) -> Horizon {
     let held_out = (items as f64 * config.data.validation).round() as usize;
     let batches = items.saturating_sub(held_out).div_ceil(config.data.batch_size.max(1));
-    let train = train_config(config);
+    let train = whole_run(config);
     Horizon::run(train.steps_per_epoch(batches), train.total_steps(batches))
 }
 
@@ -284,10 +285,19 @@ impl<'c> Assembly<'c> {
     }
 }
 
-/// What of the trainer's settings the configuration alone gives.
+/// The trainer's settings that the configuration alone gives.
 fn train_config(config: &Config) -> TrainConfig {
+    let train = whole_run(config);
+    match config.train.fast_dev_run {
+        Some(batches) => train.fast_dev_run(batches),
+        None => train,
+    }
+}
+
+/// As `train_config`, of the run that a `fast_dev_run` is a trial of.
+fn whole_run(config: &Config) -> TrainConfig {
     let section = &config.train;
-    let train = TrainConfig {
+    TrainConfig {
         accumulate: section.accumulate,
         clip_grad_norm: section.clip_grad_norm,
         clip_grad_value: section.clip_grad_value,
@@ -305,9 +315,5 @@ fn train_config(config: &Config) -> TrainConfig {
         early_stopping: section.early_stopping.as_ref().map(EarlyStoppingSection::settings),
         seed: config.run.seed,
         ..TrainConfig::new(section.limit)
-    };
-    match section.fast_dev_run {
-        Some(batches) => train.fast_dev_run(batches),
-        None => train,
     }
 }
