@@ -5,10 +5,7 @@
 //! Schedule-Free optimizers train at one point and answer with another, a running average. A model with batch norm
 //! carries statistics of the activations at the trained point; at the average they are measured anew.
 
-use burn::{
-    module::{Module, ModuleVisitor},
-    train::TrainStep,
-};
+use burn::train::TrainStep;
 use optim_adaptive::AdaptiveOptimizer;
 
 use crate::{
@@ -17,7 +14,7 @@ use crate::{
     checkpoint::Checkpoint,
     data::Source,
     early_stopping::BEST,
-    step::LearnerModel,
+    step::{LearnerModel, has_layer},
 };
 
 /// Batches that batch norm's running statistics are measured on. burn averages them with a decay of 0.9 by default, so
@@ -41,7 +38,7 @@ pub fn eval_model<M: LearnerModel>(
     }
     // A clone would share the running statistics with its original; this way round they are copied.
     let averaged = optimizer.eval_params(model.valid().train());
-    if has_batch_norm(&averaged) && data.batches() > 0 {
+    if has_layer(&averaged, &["BatchNorm"]) && data.batches() > 0 {
         let batches = (0..).flat_map(|epoch| data.epoch(epoch, 0)).take(BATCHES);
         for batch in batches {
             // burn updates the statistics in the forward pass of training; the gradients are dropped.
@@ -74,17 +71,4 @@ pub fn kept_model<M: LearnerModel>(
             eval_model(&model, &optimizer, data)
         }
     }
-}
-
-/// Whether a model keeps running statistics of activations.
-fn has_batch_norm<M: Module>(model: &M) -> bool {
-    struct Find(bool);
-    impl ModuleVisitor for Find {
-        fn enter_module(&mut self, _name: &str, container_type: &str) {
-            self.0 |= container_type.contains("BatchNorm");
-        }
-    }
-    let mut find = Find(false);
-    model.visit(&mut find);
-    find.0
 }

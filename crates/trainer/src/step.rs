@@ -6,6 +6,7 @@ use burn::{
     tensor::{Device, Tensor},
     train::{InferenceStep, TrainStep},
 };
+use optim_adaptive::ClipError;
 
 /// A model that the trainer can train: a burn module that implements burn-train's two step traits.
 ///
@@ -55,6 +56,35 @@ impl<M: Module> Window<M> {
         model.visit(&mut scale);
         scale.grads
     }
+}
+
+/// Clips by value, then by global norm, where there are limits.
+pub(crate) fn clip<M: Module>(
+    value: Option<f64>,
+    norm: Option<f64>,
+    model: &M,
+    grads: &mut GradientsParams,
+) -> Result<(), ClipError> {
+    if let Some(limit) = value {
+        optim_adaptive::clip_grad_value(model, grads, limit)?;
+    }
+    if let Some(limit) = norm {
+        optim_adaptive::clip_grad_norm(model, grads, limit)?;
+    }
+    Ok(())
+}
+
+/// Whether a module holds a layer whose type is one of these, by a part of its name.
+pub(crate) fn has_layer<M: Module>(model: &M, types: &[&str]) -> bool {
+    struct Find<'a>(&'a [&'a str], bool);
+    impl ModuleVisitor for Find<'_> {
+        fn enter_module(&mut self, _name: &str, container_type: &str) {
+            self.1 |= self.0.iter().any(|part| container_type.contains(part));
+        }
+    }
+    let mut find = Find(types, false);
+    model.visit(&mut find);
+    find.1
 }
 
 /// Multiplies every gradient of a module by a factor.

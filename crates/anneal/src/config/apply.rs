@@ -99,7 +99,14 @@ fn put(mut text: String, path: &[&str], value: &Value) -> Result<String, ConfigE
         text.replace_range(old.clone(), &value.to_string());
         return Ok(text);
     }
-    let last = place.fields.iter().map(|(_, whole, _)| whole.end).max();
+    let last = place.fields.iter().map(|(_, whole, _)| whole).max_by_key(|whole| whole.end);
+    // `schedule.type = ...`: a field beside a dotted one is dotted as it is, or it would fall into the table above.
+    let dotted = last.map_or("", |whole| {
+        let before = text[..whole.start].rsplit(['\n', ',', '{']).next().unwrap_or_default().trim();
+        if before.ends_with('.') { before } else { "" }
+    });
+    let field = format!("{dotted}{field}");
+    let last = last.map(|whole| whole.end);
     match (place.inline, last) {
         (Some(_), Some(last)) => text.insert_str(last, &format!(", {field} = {value}")),
         (Some(braces), None) => text.insert_str(braces.start + 1, &format!(" {field} = {value} ")),
@@ -195,6 +202,18 @@ mod tests {
         assert_eq!(table["schedule"].to_string(), "{ type = \"exponential\", gamma = 0.9 }");
         assert_eq!(table["train"]["steps"].as_integer(), Some(7));
         assert!(text.contains("# one line"), "{text}");
+    }
+
+    #[test]
+    fn dotted_keys_stay_dotted() {
+        let text =
+            "optimizer.type = 'sgd'\nschedule.type = 'cyclic'\nschedule.max_lr = 'auto' # top\n[train]\nepochs = 1\n";
+        let (text, places) = applied(text, &["optimizer.momentum=0.8"]);
+        let table: Table = text.parse().expect("TOML");
+        assert_eq!(table.keys().collect::<Vec<_>>(), ["optimizer", "schedule", "train"], "{text}");
+        assert_eq!(table["optimizer"]["momentum"].as_float(), Some(0.8));
+        assert_eq!(table["schedule"]["base_lr"].as_float(), Some(0.005), "{text}");
+        assert!(text.contains("# top") && places.len() == 2, "{text}");
     }
 
     #[test]

@@ -1,12 +1,8 @@
 //! Driving a sweep with a model.
 
-use burn::{
-    module::{Module, ModuleVisitor},
-    optim::GradientsParams,
-    train::{
-        InferenceStep, TrainStep,
-        metric::{Adaptor, LossInput},
-    },
+use burn::train::{
+    InferenceStep, TrainStep,
+    metric::{Adaptor, LossInput},
 };
 use optim_adaptive::{AdaptiveOptimizer, ClipError};
 
@@ -15,7 +11,7 @@ use crate::{
     Rates, TrainError,
     data::Source,
     metrics::{Mean, loss_of},
-    step::{LearnerModel, Window, seed_step},
+    step::{LearnerModel, Window, clip, has_layer, seed_step},
 };
 
 /// The finder could not run.
@@ -231,7 +227,10 @@ impl LrFinder {
         let mut optimizer = subject.optimizer.rebuild().map_err(|error| FinderError::Optimizer(error.to_string()))?;
         // A clone shares batch norm's running statistics with its original; this way round they are copied.
         let mut model = subject.model.valid().train();
-        let seed = self.seed.or_else(|| draws(&model).then_some(0)).map(|seed| seed.wrapping_add(repeat));
+        let seed = self
+            .seed
+            .or_else(|| has_layer(&model, &["Dropout", "Noise"]).then_some(0))
+            .map(|seed| seed.wrapping_add(repeat));
         let mut window = Window::new();
         let mut loss = Mean::default();
         let mut step = 0;
@@ -274,7 +273,7 @@ impl LrFinder {
             }
             if sweep.next_lr().is_some() {
                 let mut grads = window.take_mean(&model);
-                match self.clip_grads(&model, &mut grads) {
+                match clip(self.clip_grad_value, self.clip_grad_norm, &model, &mut grads) {
                     Ok(()) => {}
                     // A finite loss may have a gradient that is not: for the sweep that is an end like any other.
                     Err(ClipError::NonFinite { .. }) => {
@@ -290,27 +289,4 @@ impl LrFinder {
         }
         Ok(sweep.into_curve())
     }
-
-    fn clip_grads<M: Module>(&self, model: &M, grads: &mut GradientsParams) -> Result<(), ClipError> {
-        if let Some(limit) = self.clip_grad_value {
-            optim_adaptive::clip_grad_value(model, grads, limit)?;
-        }
-        if let Some(limit) = self.clip_grad_norm {
-            optim_adaptive::clip_grad_norm(model, grads, limit)?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether a model has a layer of burn's that draws at random in training.
-fn draws<M: Module>(model: &M) -> bool {
-    struct Find(bool);
-    impl ModuleVisitor for Find {
-        fn enter_module(&mut self, _name: &str, container_type: &str) {
-            self.0 |= container_type.contains("Dropout") || container_type.contains("Noise");
-        }
-    }
-    let mut find = Find(false);
-    model.visit(&mut find);
-    find.0
 }

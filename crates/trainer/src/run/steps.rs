@@ -18,7 +18,7 @@ use crate::{
     averaging::blend,
     data::Batch,
     finite, metrics,
-    step::{LearnerModel, seed_step},
+    step::{LearnerModel, clip, seed_step},
 };
 
 impl<M> Run<'_, M>
@@ -132,17 +132,11 @@ where
         if !norm_sees && self.is_looked_at(self.state.step + 1) && !self.gradients_are_finite(model, grads) {
             return Ok(finite::first_bad_gradient(model, grads).map(Fault::Gradient));
         }
-        if let Some(limit) = config.clip_grad_value {
-            optim_adaptive::clip_grad_value(model, grads, limit)?;
+        match clip(config.clip_grad_value, config.clip_grad_norm, model, grads) {
+            Ok(()) => Ok(None),
+            Err(ClipError::NonFinite { path, .. }) => Ok(Some(Fault::Gradient(path))),
+            Err(error) => Err(error),
         }
-        if let Some(limit) = config.clip_grad_norm {
-            match optim_adaptive::clip_grad_norm(model, grads, limit) {
-                Err(ClipError::NonFinite { path, .. }) => return Ok(Some(Fault::Gradient(path))),
-                Err(error) => return Err(error),
-                Ok(_) => {}
-            }
-        }
-        Ok(None)
     }
 
     fn gradients_are_finite(&self, model: &M, grads: &mut GradientsParams) -> bool {
