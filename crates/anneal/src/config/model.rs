@@ -12,6 +12,10 @@ pub struct ModelSection {
     pub name: String,
     /// `mlp` only: the widths of its hidden layers. Default `[256, 128]`.
     pub hidden: Option<Vec<usize>>,
+    /// `convnet` only: the channels of its stages. Default `[32, 64, 128]`.
+    pub channels: Option<Vec<usize>>,
+    /// `convnet` only: whether its stages have residuals. Default `false`.
+    pub residual: Option<bool>,
     /// Smoothing of the target distribution in the training loss, from 0 to below 1. Default 0.
     pub label_smoothing: f64,
     /// Weights to start from. Default: none, the model starts as its seed draws it.
@@ -29,18 +33,21 @@ impl ModelSection {
         }
         let known: &[&str] = match name {
             "mlp" => &["type", "hidden", "label_smoothing", "pretrained"],
+            "convnet" => &["type", "channels", "residual", "label_smoothing", "pretrained"],
             _ => &["type", "label_smoothing", "pretrained"],
         };
         let fields = Fields::open(table, "model", known)?;
-        let hidden = fields.u64s("hidden")?;
-        if let Some(at) = hidden.as_ref().and_then(|widths| widths.iter().position(|width| *width == 0)) {
-            let path = format!("{}[{at}]", fields.path_of("hidden"));
-            return Err(ConfigError::not_allowed(path, 0, "a width of at least 1"));
+        let hidden = widths(&fields, "hidden")?;
+        let channels = widths(&fields, "channels")?;
+        if channels.as_ref().is_some_and(Vec::is_empty) {
+            return Err(ConfigError::not_allowed(fields.path_of("channels"), "[]", "at least one stage"));
         }
-        let hidden = hidden.map(|widths| widths.into_iter().map(|width| width as usize).collect());
+        let usual = vision::models::ModelOptions::default();
         Ok(Self {
             name: name.to_owned(),
-            hidden: if name == "mlp" { hidden.or_else(|| Some(vec![256, 128])) } else { None },
+            hidden: (name == "mlp").then(|| hidden.unwrap_or(usual.hidden)),
+            channels: (name == "convnet").then(|| channels.unwrap_or(usual.channels)),
+            residual: (name == "convnet").then_some(fields.bool("residual")?.unwrap_or(usual.residual)),
             label_smoothing: fields
                 .f64_where("label_smoothing", "from 0 to below 1", |part| (0.0..1.0).contains(&part))?
                 .unwrap_or(0.0),
@@ -52,14 +59,26 @@ impl ModelSection {
     pub fn to_table(&self) -> Table {
         let mut table = Table::new();
         put(&mut table, "type", Some(self.name.clone()));
-        let hidden = self.hidden.as_ref();
-        put(
-            &mut table,
-            "hidden",
-            hidden.map(|widths| widths.iter().map(|width| Value::Integer(*width as i64)).collect::<Vec<_>>()),
-        );
+        for (field, widths) in [("hidden", &self.hidden), ("channels", &self.channels)] {
+            let widths = widths.as_ref();
+            put(
+                &mut table,
+                field,
+                widths.map(|widths| widths.iter().map(|width| Value::Integer(*width as i64)).collect::<Vec<_>>()),
+            );
+        }
+        put(&mut table, "residual", self.residual);
         put(&mut table, "label_smoothing", Some(self.label_smoothing));
         put(&mut table, "pretrained", self.pretrained.as_ref().map(PretrainedSection::to_table));
         table
     }
+}
+
+/// A list of widths, none of which may be 0.
+fn widths(fields: &Fields<'_>, field: &str) -> Result<Option<Vec<usize>>, ConfigError> {
+    let Some(widths) = fields.u64s(field)? else { return Ok(None) };
+    if let Some(at) = widths.iter().position(|width| *width == 0) {
+        return Err(ConfigError::not_allowed(format!("{}[{at}]", fields.path_of(field)), 0, "a width of at least 1"));
+    }
+    Ok(Some(widths.into_iter().map(|width| width as usize).collect()))
 }
