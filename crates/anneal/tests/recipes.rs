@@ -88,9 +88,10 @@ fn every_config_of_the_examples_is_put_together() {
         let again = Config::from_table(&config.to_table(), &Registry::standard()).unwrap();
         assert_eq!(again.to_table(), config.to_table(), "{name}");
         assemble_without_data(&config, &name);
-        let is_whole = path.parent().and_then(Path::file_name).is_some_and(|folder| {
-            folder != "schedules" && folder != "optimizers"
-        });
+        let is_whole = path
+            .parent()
+            .and_then(Path::file_name)
+            .is_some_and(|folder| folder != "schedules" && folder != "optimizers");
         if !is_whole {
             continue;
         }

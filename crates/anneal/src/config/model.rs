@@ -82,3 +82,45 @@ fn widths(fields: &Fields<'_>, field: &str) -> Result<Option<Vec<usize>>, Config
     }
     Ok(Some(widths.into_iter().map(|width| width as usize).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<ModelSection, ConfigError> {
+        ModelSection::from_table(&text.parse().expect("a table"))
+    }
+
+    #[test]
+    fn each_model_has_its_own_fields_and_their_defaults() {
+        let cases = [
+            ("type = 'mlp'", Some(vec![256, 128]), None, None),
+            ("type = 'mlp'\nhidden = []", Some(vec![]), None, None),
+            ("type = 'lenet'", None, None, None),
+            ("type = 'convnet'", None, Some(vec![32, 64, 128]), Some(false)),
+            ("type = 'convnet'\nchannels = [8, 16]\nresidual = true", None, Some(vec![8, 16]), Some(true)),
+        ];
+        for (text, hidden, channels, residual) in cases {
+            let section = read(text).expect(text);
+            assert_eq!((&section.hidden, &section.channels, section.residual), (&hidden, &channels, residual), "{text}");
+            assert_eq!(ModelSection::from_table(&section.to_table()).expect(text), section, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_field() {
+        let cases = [
+            ("type = 'convent'", "did you mean `convnet`?"),
+            ("type = 'lenet'\nchannels = [8]", "model.channels"),
+            ("type = 'resnet8'\nresidual = true", "model.residual"),
+            ("type = 'convnet'\nchannels = []", "model.channels: [] is not allowed here; allowed: at least one stage"),
+            ("type = 'convnet'\nchannels = [8, 0]", "model.channels[1]: 0 is not allowed here"),
+            ("type = 'mlp'\nhidden = [0]", "model.hidden[0]: 0 is not allowed here; allowed: a width of at least 1"),
+            ("type = 'convnet'\nresidual = 1", "model.residual: expected true or false"),
+        ];
+        for (text, expected) in cases {
+            let refusal = read(text).expect_err(text).to_string();
+            assert!(refusal.contains(expected), "{text}: {refusal}");
+        }
+    }
+}

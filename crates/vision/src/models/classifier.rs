@@ -9,7 +9,9 @@ use burn::module::{
 use burn::tensor::{Device, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 
-use super::{Architecture, ConvNet, Layer, LeNet, Mlp, ModelError, ModelOptions, ResNet, ResNet9, loss, total_parameters};
+use super::{
+    Architecture, ConvNet, Layer, LeNet, Mlp, ModelError, ModelOptions, ResNet, ResNet9, loss, total_parameters,
+};
 use crate::batch::ImageBatch;
 use crate::image_set::ImageShape;
 
