@@ -73,8 +73,8 @@ fn parameter_counts_are_those_of_the_papers_forms() {
         // 8*25+8 + 16*8*25+16 + 784*120+120 + 120*84+84 + 84*10+10
         ("lenet", SHAPES[1], 108_638),
         ("lenet", SHAPES[0], 22_238),
-        // 25*32+64 + 9*32*64+128 + 9*64*128+256 + 4*4*128*10+10
-        ("convnet", SHAPES[1], 113_898),
+        // 25*32+64 + 9*32*64+128 + 9*64*128+256 + 3*3*128*10+10
+        ("convnet", SHAPES[1], 104_938),
         ("resnet8", SHAPES[2], 78_042),
         // Page's entry: 6,563,520 in the convolutions, 4,480 in batch norm, 5,120 in a linear layer without bias.
         ("resnet9", SHAPES[2], 6_573_120),
@@ -97,7 +97,7 @@ fn options_change_the_form_of_the_models_that_heed_them() {
         // 25*8+16 + 14*14*8*10+10
         ("convnet", &narrow, SHAPES[1], 15_906),
         // The plain form, and twice 9*64*64+128 and 9*128*128+256.
-        ("convnet", &residual, SHAPES[1], 113_898 + 73_984 + 295_424),
+        ("convnet", &residual, SHAPES[1], 104_938 + 73_984 + 295_424),
         ("lenet", &narrow, SHAPES[1], 108_638),
     ] {
         let classifier = Classifier::new(name, options, shape, 10, &device).unwrap();
@@ -264,15 +264,19 @@ fn what_cannot_be_built_is_refused() {
             build("resnet9", &usual, ImageShape::new(1, 8, 7), 10),
             "`resnet9` needs images of at least 8x8 pixels with at least one channel, found 1x8x7",
         ),
+        (
+            build("convnet", &usual, ImageShape::new(1, 6, 8), 10),
+            "`convnet` needs images of at least 7x7 pixels with at least one channel, found 1x6x8",
+        ),
         (build("resnet8", &usual, SHAPES[0], 1), "1 classes: a classifier needs at least 2"),
         (build("mlp", &hidden, SHAPES[0], 10), "`hidden` is [64, 0]: every layer needs a width of at least 1"),
         (
             build("convnet", &channels, SHAPES[0], 10),
-            "`channels` is [32, 0]: there must be at least one stage, and each needs at least 1 channel",
+            "`channels` is [32, 0]: there must be 1 to 8 stages, and each needs at least 1 channel",
         ),
         (
             build("convnet", &no_stage, SHAPES[0], 10),
-            "`channels` is []: there must be at least one stage, and each needs at least 1 channel",
+            "`channels` is []: there must be 1 to 8 stages, and each needs at least 1 channel",
         ),
         (build("mlp", &smoothing, SHAPES[0], 10), "`label_smoothing` is 1: allowed are 0 to less than 1"),
     ] {

@@ -39,8 +39,10 @@ impl ModelSection {
         let fields = Fields::open(table, "model", known)?;
         let hidden = widths(&fields, "hidden")?;
         let channels = widths(&fields, "channels")?;
-        if channels.as_ref().is_some_and(Vec::is_empty) {
-            return Err(ConfigError::not_allowed(fields.path_of("channels"), "[]", "at least one stage"));
+        let most = vision::models::ConvNetConfig::MOST_STAGES;
+        if let Some(stages) = channels.as_ref().map(Vec::len).filter(|stages| !(1..=most).contains(stages)) {
+            let found = format!("{stages} stages");
+            return Err(ConfigError::not_allowed(fields.path_of("channels"), found, format!("1 to {most} stages")));
         }
         let usual = vision::models::ModelOptions::default();
         Ok(Self {
@@ -102,7 +104,11 @@ mod tests {
         ];
         for (text, hidden, channels, residual) in cases {
             let section = read(text).expect(text);
-            assert_eq!((&section.hidden, &section.channels, section.residual), (&hidden, &channels, residual), "{text}");
+            assert_eq!(
+                (&section.hidden, &section.channels, section.residual),
+                (&hidden, &channels, residual),
+                "{text}"
+            );
             assert_eq!(ModelSection::from_table(&section.to_table()).expect(text), section, "{text}");
         }
     }
@@ -113,7 +119,7 @@ mod tests {
             ("type = 'convent'", "did you mean `convnet`?"),
             ("type = 'lenet'\nchannels = [8]", "model.channels"),
             ("type = 'resnet8'\nresidual = true", "model.residual"),
-            ("type = 'convnet'\nchannels = []", "model.channels: [] is not allowed here; allowed: at least one stage"),
+            ("type = 'convnet'\nchannels = []", "model.channels: 0 stages is not allowed here; allowed: 1 to 8 stages"),
             ("type = 'convnet'\nchannels = [8, 0]", "model.channels[1]: 0 is not allowed here"),
             ("type = 'mlp'\nhidden = [0]", "model.hidden[0]: 0 is not allowed here; allowed: a width of at least 1"),
             ("type = 'convnet'\nresidual = 1", "model.residual: expected true or false"),

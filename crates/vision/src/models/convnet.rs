@@ -1,7 +1,8 @@
-//! `convnet`: a small convolutional network whose strides keep it cheap on a CPU.
+//! `convnet`: a small convolutional network that is cheap on a CPU.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
@@ -26,20 +27,21 @@ impl Default for ConvNetConfig {
     }
 }
 
-/// Stages of `conv - batch norm - ReLU`, the convolution with stride 2, 5x5 in the first stage and 3x3 after it; then,
-/// with `residual`, `y + ReLU(bn(conv(ReLU(bn(conv(y))))))` in all but the first; a linear layer over what is left.
+/// `conv 5x5, stride 2 - batch norm - ReLU`, then stages of `conv 3x3 - max pool - batch norm - ReLU`; with `residual`,
+/// `y + ReLU(bn(conv(ReLU(bn(conv(y))))))` after each of those; a linear layer over what is left.
 ///
-/// Strided convolutions take the place of pooling (J. T. Springenberg et al., *Striving for simplicity: the all
-/// convolutional net*, 2015), and the first one comes at once: the large maps, on which a convolution costs memory
-/// traffic rather than arithmetic, are never made. Batch norm takes the convolutions' bias. Parameters are drawn as
-/// torch's layers draw theirs, `U(-1/sqrt(fan_in), 1/sqrt(fan_in))`; batch norm starts as the identity.
+/// The first convolution halves the map at once: the large maps, on which a convolution costs memory traffic rather than
+/// arithmetic, are never made. Pooling comes before batch norm, which then has a quarter to do, as in K. Jordan's speed
+/// runs (*94 % on CIFAR-10 in 3.29 seconds on a single GPU*, 2024). Batch norm takes the convolutions' bias. Parameters
+/// are drawn as torch's layers draw theirs, `U(-1/sqrt(fan_in), 1/sqrt(fan_in))`; batch norm starts as the identity.
 #[derive(Module, Debug)]
 pub struct ConvNet {
     stages: Vec<Stage>,
+    pool: MaxPool2d,
     fc: Linear,
 }
 
-/// One halving of the map.
+/// One halving of the map, by the first stage's stride, by pooling in the others.
 #[derive(Module, Debug)]
 struct Stage {
     conv: Conv2d,
@@ -82,8 +84,13 @@ impl Residual {
 }
 
 impl Stage {
-    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let flow = relu(self.bn.forward(self.conv.forward(input)));
+    fn forward(&self, input: Tensor<4>, pool: Option<&MaxPool2d>) -> Tensor<4> {
+        let flow = self.conv.forward(input);
+        let flow = match pool {
+            Some(pool) => pool.forward(flow),
+            None => flow,
+        };
+        let flow = relu(self.bn.forward(flow));
         match &self.residual {
             Some(residual) => residual.forward(flow),
             None => flow,
@@ -91,21 +98,25 @@ impl Stage {
     }
 }
 
-/// The side of the kernel of a stage's strided convolution: wider where it sees the pixels.
-fn kernel(stage: usize) -> usize {
-    if stage == 0 { 5 } else { 3 }
+/// Side and stride of a stage's kernel.
+fn kernel(stage: usize) -> (usize, usize) {
+    if stage == 0 { (5, 2) } else { (3, 1) }
 }
 
 impl ConvNetConfig {
     /// Channels of the stages, unless others are asked for.
     pub const CHANNELS: [usize; 3] = [32, 64, 128];
 
+    /// At most so many stages: they would leave one pixel of an image of 255.
+    pub const MOST_STAGES: usize = 8;
+
     fn check(&self, shape: ImageShape, classes: usize) -> Result<(), ModelError> {
-        check("convnet", shape, 1, classes)?;
-        if self.channels.is_empty() || self.channels.contains(&0) {
-            return Err(ModelError::Channels { found: self.channels.clone() });
+        let stages = self.channels.len();
+        if !(1..=Self::MOST_STAGES).contains(&stages) || self.channels.contains(&0) {
+            return Err(ModelError::Channels { found: self.channels.clone(), most: Self::MOST_STAGES });
         }
-        Ok(())
+        // The stride rounds up, pooling down: what is left is one pixel at least.
+        check("convnet", shape, (1 << stages) - 1, classes)
     }
 
     fn is_residual(&self, stage: usize) -> bool {
@@ -115,20 +126,24 @@ impl ConvNetConfig {
     /// A model with its parameters drawn from the generator of `device`.
     ///
     /// # Errors
-    /// No stage, a stage without channels, images without pixels, fewer than two classes.
+    /// No stage or more than [`MOST_STAGES`](Self::MOST_STAGES), a stage without channels, images too small for as many
+    /// halvings (`2^stages - 1` pixels are needed), fewer than two classes.
     pub fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<ConvNet, ModelError> {
         self.check(shape, classes)?;
         let mut map = [shape.channels, shape.height, shape.width];
         let mut stages = Vec::with_capacity(self.channels.len());
         for (stage, &channels) in self.channels.iter().enumerate() {
+            let (side, stride) = kernel(stage);
             stages.push(Stage {
-                conv: conv([map[0], channels], kernel(stage), 2, device),
+                conv: conv([map[0], channels], side, stride, device),
                 bn: BatchNormConfig::new(channels).init(device),
                 residual: self.is_residual(stage).then(|| Residual::new(channels, device)),
             });
-            map = [channels, map[1].div_ceil(2), map[2].div_ceil(2)];
+            let halved = |length: usize| if stage == 0 { length.div_ceil(2) } else { length / 2 };
+            map = [channels, halved(map[1]), halved(map[2])];
         }
-        Ok(initialised(ConvNet { stages, fc: LinearConfig::new(map.iter().product(), classes).init(device) }))
+        let fc = LinearConfig::new(map.iter().product(), classes).init(device);
+        Ok(initialised(ConvNet { stages, pool: MaxPool2dConfig::new([2, 2]).init(), fc }))
     }
 
     /// The layers that such a model has.
@@ -140,7 +155,11 @@ impl ConvNetConfig {
         let mut table = Table::new(shape.channels, shape.height, shape.width);
         for (stage, &channels) in self.channels.iter().enumerate() {
             let path = |part: &str| format!("stages.{stage}.{part}");
-            table.conv(&path("conv"), channels, kernel(stage), 2, false);
+            let (side, stride) = kernel(stage);
+            table.conv(&path("conv"), channels, side, stride, false);
+            if stage > 0 {
+                table.max_pool("pool");
+            }
             table.batch_norm(&path("bn"));
             if self.is_residual(stage) {
                 for number in 1..=2 {
@@ -157,7 +176,10 @@ impl ConvNetConfig {
 impl ConvNet {
     /// Logits, `(image, class)`, of images, `(image, channel, row, column)`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let flow = self.stages.iter().fold(images, |flow, stage| stage.forward(flow));
+        let mut flow = images;
+        for (index, stage) in self.stages.iter().enumerate() {
+            flow = stage.forward(flow, (index > 0).then_some(&self.pool));
+        }
         self.fc.forward(flow.flatten::<2>(1, 3))
     }
 }

@@ -78,8 +78,8 @@ const MODELS: [ModelInfo; 6] = [
     },
     ModelInfo {
         name: "convnet",
-        summary: "strided convolutions with batch norm, 32, 64 and 128 channels unless `channels` says otherwise",
-        source: "after Springenberg et al., Striving for simplicity: the all convolutional net, 2015; made for CPUs",
+        summary: "convolutions with batch norm, cheap on a CPU; 32, 64 and 128 channels unless `channels` says otherwise",
+        source: "made for the recipes here; pooling before batch norm as in K. Jordan, 94 % on CIFAR-10 in 3.29 seconds, 2024",
         options: &["channels", "residual", "label_smoothing"],
     },
     ModelInfo {
@@ -145,11 +145,13 @@ pub enum ModelError {
         /// The widths that were given.
         found: Vec<usize>,
     },
-    /// `convnet` without a stage, or a stage without a channel.
-    #[error("`channels` is {found:?}: there must be at least one stage, and each needs at least 1 channel")]
+    /// `convnet` without a stage or with too many, or a stage without a channel.
+    #[error("`channels` is {found:?}: there must be 1 to {most} stages, and each needs at least 1 channel")]
     Channels {
         /// The widths that were given.
         found: Vec<usize>,
+        /// How many there may be.
+        most: usize,
     },
     /// The label smoothing is not in its range.
     #[error("`label_smoothing` is {found}: allowed are 0 to less than 1")]
