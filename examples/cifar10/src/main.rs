@@ -26,7 +26,7 @@ fn run(epochs: u64, dataset: &str) -> Result<(), Box<dyn std::error::Error>> {
     device.seed(SEED);
 
     // Data: a twentieth of the training images is held out to look at while training; the test images come last.
-    let cifar = anneal::vision::load(dataset, None)?;
+    let cifar = anneal::vision::load(dataset, None).map_err(anneal::Error::Data)?;
     let (train, valid) = split(cifar.train.len(), 0.05, SEED);
     let loader = |images: ImageSet, batch_size, augment, device: Device| -> Result<_, Box<dyn std::error::Error>> {
         let batcher = cifar.batcher(images.clone(), augment)?;
@@ -37,8 +37,7 @@ fn run(epochs: u64, dataset: &str) -> Result<(), Box<dyn std::error::Error>> {
     let valid = loader(cifar.train.subset(&valid), 500, Augment::NONE, device.clone().inner())?;
     let test = loader(cifar.test.clone(), 500, Augment::NONE, device.clone().inner())?;
 
-    let options =
-        ModelOptions { channels: vec![48, 96, 192], residual: true, label_smoothing: 0.1, ..ModelOptions::default() };
+    let options = ModelOptions { residual: true, label_smoothing: 0.1, ..ModelOptions::default() };
     let model = Classifier::new("convnet", &options, cifar.shape(), cifar.classes.len(), &device)?;
     model.layers().iter().for_each(|layer| println!("{layer}"));
 
@@ -65,7 +64,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let epochs = args.next().map_or(Ok(20), |epochs| epochs.parse());
     let dataset = args.next().unwrap_or_else(|| "cifar10".to_owned());
-    match epochs.map_err(Into::into).and_then(|epochs| run(epochs, &dataset)) {
+    match epochs.map_err(|error| format!("epochs: {error}").into()).and_then(|epochs| run(epochs, &dataset)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -24,7 +24,7 @@ fn run(epochs: u64) -> Result<(), Box<dyn std::error::Error>> {
     device.seed(SEED);
 
     // Data: a twentieth of the training images is held out to look at while training; the test images come last.
-    let mnist = anneal::vision::load("mnist", None)?;
+    let mnist = anneal::vision::load("mnist", None).map_err(anneal::Error::Data)?;
     let (train, valid) = split(mnist.train.len(), 0.05, SEED);
     let loader = |images: ImageSet, batch_size, device: Device| -> Result<_, Box<dyn std::error::Error>> {
         let batcher = mnist.batcher(images.clone(), Augment::NONE)?;
@@ -54,7 +54,7 @@ fn run(epochs: u64) -> Result<(), Box<dyn std::error::Error>> {
 
 fn main() -> ExitCode {
     let epochs = std::env::args().nth(1).map_or(Ok(1), |epochs| epochs.parse());
-    match epochs.map_err(Into::into).and_then(run) {
+    match epochs.map_err(|error| format!("epochs: {error}").into()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
