@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, thread::JoinHandle};
 use super::{
     CheckpointError, CheckpointPolicy, OnWriteError,
     files::{Disk, Files},
-    snapshot::Snapshot,
+    snapshot::{Images, Snapshot},
     write::write,
 };
 
@@ -15,7 +15,9 @@ type Written = Result<PathBuf, CheckpointError>;
 pub(crate) struct Writer {
     policy: CheckpointPolicy,
     files: Arc<dyn Files>,
-    in_flight: Option<JoinHandle<Written>>,
+    in_flight: Option<JoinHandle<(Written, Images)>>,
+    /// What the last checkpoint was put together in; with the thread while that writes.
+    images: Images,
 }
 
 impl Writer {
@@ -24,7 +26,7 @@ impl Writer {
     }
 
     pub(super) fn with_files(policy: CheckpointPolicy, files: Arc<dyn Files>) -> Self {
-        Self { policy, files, in_flight: None }
+        Self { policy, files, in_flight: None, images: Images::default() }
     }
 
     pub(crate) fn policy(&self) -> &CheckpointPolicy {
@@ -40,12 +42,13 @@ impl Writer {
         // From here on the checkpoint before this one is on the medium. The kill campaign reads these lines.
         tracing::debug!("checkpoint of step {} begun", snapshot.step);
         if !self.policy.background {
-            let written = write(&*self.files, &self.policy, snapshot);
+            let written = write(&*self.files, &self.policy, snapshot, &mut self.images);
             return self.conclude(written);
         }
-        let (policy, files) = (self.policy.clone(), Arc::clone(&self.files));
-        let spawned =
-            std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || write(&*files, &policy, snapshot));
+        let (policy, files, mut images) =
+            (self.policy.clone(), Arc::clone(&self.files), std::mem::take(&mut self.images));
+        let thread = std::thread::Builder::new().name("checkpoint".to_owned());
+        let spawned = thread.spawn(move || (write(&*files, &policy, snapshot, &mut images), images));
         match spawned {
             Ok(thread) => self.in_flight = Some(thread),
             Err(source) => {
@@ -71,12 +74,18 @@ impl Writer {
     /// Its error; none where the policy is to go on.
     pub(crate) fn finish(&mut self) -> Result<(), CheckpointError> {
         let Some(thread) = self.in_flight.take() else { return Ok(()) };
-        let written = thread.join().unwrap_or_else(|panic| {
-            let message = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(CheckpointError::encode("the checkpoint", &message.unwrap_or_else(|| "the writer panicked".to_owned())))
-        });
-        self.conclude(written)
+        match thread.join() {
+            Ok((written, images)) => {
+                self.images = images;
+                self.conclude(written)
+            }
+            Err(panic) => {
+                let message = panic.downcast_ref::<&str>().map(ToString::to_string);
+                let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+                let message = message.unwrap_or_else(|| "the writer panicked".to_owned());
+                self.conclude(Err(CheckpointError::encode("the checkpoint", &message)))
+            }
+        }
     }
 
     fn conclude(&self, written: Written) -> Result<(), CheckpointError> {
