@@ -24,7 +24,10 @@ const UNFINISHED: &str = ".tmp-";
 /// Prefix of a checkpoint that is being replaced by one of the same step.
 pub(super) const DISPLACED: &str = ".old-";
 
-/// Writes a checkpoint, then removes those that the policy no longer keeps. `images` is memory to do it in.
+/// Writes a checkpoint, then removes those that the policy no longer keeps.
+///
+/// `images` is memory to do it in. `let_go` is called once nothing of the snapshot is held any more: what it says from
+/// then on is in memory of our own, and nobody waits for it.
 ///
 /// On an error, what was there before is there still; the new checkpoint may be there too, where only tidying up
 /// failed.
@@ -33,9 +36,11 @@ pub(super) fn write(
     policy: &CheckpointPolicy,
     snapshot: Snapshot,
     images: &mut Images,
+    let_go: impl FnOnce(),
 ) -> Result<PathBuf, CheckpointError> {
     let Snapshot { step, values, parts } = snapshot;
     let taken = images.take_up(parts)?;
+    let_go();
     let written = write_images(files, policy, Manifest::new(step, values), &taken);
     images.keep(taken);
     written

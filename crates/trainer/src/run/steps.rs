@@ -38,7 +38,7 @@ where
         let began = Instant::now();
         let step = self.state.step;
         let model = self.model.as_ref().ok_or(TrainError::NoData)?;
-        if let Some(device) = model.devices().first() {
+        if let Some(device) = &self.device {
             seed_step(device, self.trainer.config.seed, step, self.window.batches());
         }
         let output = TrainStep::step(model, batch.input);
