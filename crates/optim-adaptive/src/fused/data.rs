@@ -10,10 +10,9 @@ use burn::tensor::{AllocationProperty, Bytes, Tensor, TensorData};
 /// A tensor made of it with `Tensor::from_data` would go on holding the buffer; one made of a copy does not.
 pub fn held_data<const D: usize>(tensor: Tensor<D>) -> TensorData {
     #[cfg(feature = "flex")]
-    let tensor = match flex::held(tensor) {
-        Ok(data) => return data,
-        Err(tensor) => tensor,
-    };
+    if let Some(data) = flex::held(tensor.clone()) {
+        return data;
+    }
     tensor.into_data()
 }
 
@@ -42,21 +41,20 @@ mod flex {
         }
     }
 
-    pub(super) fn held<const D: usize>(tensor: Tensor<D>) -> Result<TensorData, Tensor<D>> {
-        let tensor = tensor.into_dispatch();
-        let DispatchTensor { kind: DispatchTensorKind::Flex(BackendTensor::Float(inner)), autodiff } = tensor else {
-            return Err(Tensor::from_dispatch(tensor));
+    /// `None` for tensors of other backends, tracked ones and views.
+    pub(super) fn held<const D: usize>(tensor: Tensor<D>) -> Option<TensorData> {
+        let DispatchTensor { kind, autodiff: DispatchAutodiffContext::Disabled } = tensor.into_dispatch() else {
+            return None;
         };
-        let layout = inner.layout();
-        let whole = layout.num_elements() * inner.dtype().size();
-        let is_whole = inner.is_contiguous() && layout.start_offset() == 0 && inner.bytes().len() == whole;
-        if autodiff != DispatchAutodiffContext::Disabled || !is_whole {
-            let kind = DispatchTensorKind::Flex(BackendTensor::Float(inner));
-            return Err(Tensor::from_dispatch(DispatchTensor { kind, autodiff }));
+        let DispatchTensorKind::Flex(BackendTensor::Float(tensor)) = kind else { return None };
+        let layout = tensor.layout();
+        let whole = layout.num_elements() * tensor.dtype().size();
+        if !tensor.is_contiguous() || layout.start_offset() != 0 || tensor.bytes().len() != whole {
+            return None;
         }
-        let (shape, dtype) = (layout.shape().clone(), inner.dtype());
-        let bytes = Bytes::from_shared(bytes::Bytes::from_owner(Whole(inner)), AllocationProperty::Other);
-        Ok(TensorData::from_bytes(bytes, shape, dtype))
+        let (shape, dtype) = (layout.shape().clone(), tensor.dtype());
+        let bytes = Bytes::from_shared(bytes::Bytes::from_owner(Whole(tensor)), AllocationProperty::Other);
+        Some(TensorData::from_bytes(bytes, shape, dtype))
     }
 }
 
