@@ -3,7 +3,9 @@
 use burn::{
     module::Module,
     nn::{
-        BatchNormConfig, LinearConfig, PaddingConfig2d, conv::Conv2dConfig, loss::CrossEntropyLossConfig,
+        BatchNormConfig, LinearConfig, PaddingConfig2d,
+        conv::{Conv2d, Conv2dConfig},
+        loss::CrossEntropyLossConfig,
         pool::MaxPool2dConfig,
     },
     tensor::{Device, Distribution, Int, Tensor, TensorData, activation::relu},
@@ -134,7 +136,7 @@ pub(crate) struct Times {
     backward: f64,
 }
 
-/// Times `forward`, from an input of this shape, alone and with the backward pass of `sum(out * weights)`; what that
+/// Times `forward` on the tape, from an input of this shape, alone and with the backward pass of `sum(out * weights)`; what that
 /// product and sum cost by themselves is measured and taken off.
 fn timed<const D: usize, const E: usize, M: Module>(
     shape: [usize; D],
@@ -143,22 +145,13 @@ fn timed<const D: usize, const E: usize, M: Module>(
     build: impl Fn(&Device) -> M,
     forward: impl Fn(&M, Tensor<D>) -> Tensor<E>,
 ) -> Times {
-    let plain = Device::flex();
-    plain.seed(1);
-    let input = Tensor::<D>::random(shape, Distribution::Default, &plain);
-    let module = build(&plain);
-    let weights = forward(&module, input.clone()).ones_like();
-    let forward_alone = median(seconds, || drop(forward(&module, input.clone())));
-
-    let device = plain.clone().autodiff();
+    let device = Device::flex().autodiff();
+    device.seed(1);
     let module = build(&device);
-    let on_tape = |tensor: &TensorData, tracked: bool| {
-        let tensor = Tensor::<D>::from_data(tensor.clone(), &device);
-        if tracked { tensor.require_grad() } else { tensor }
-    };
-    let data = input.into_data();
-    let input = on_tape(&data, !input_is_data);
-    let weights = Tensor::<E>::from_data(weights.into_data(), &device);
+    let data = Tensor::<D>::random(shape, Distribution::Default, &device);
+    let input = if input_is_data { data } else { data.require_grad() };
+    let weights = forward(&module, input.clone()).detach().ones_like();
+    let forward_alone = median(seconds, || drop(forward(&module, input.clone())));
     let both = median(seconds, || drop((forward(&module, input.clone()) * weights.clone()).sum().backward()));
     let out = forward(&module, input.clone()).detach().require_grad();
     let frame = median(seconds, || drop((out.clone() * weights.clone()).sum().backward()));
@@ -180,13 +173,15 @@ pub(crate) fn time(operation: &Operation, batch: usize, seconds: f64) -> Times {
                     .with_bias(bias)
                     .init(device)
             };
-            timed([batch, inputs, size, size], first, seconds, build, |conv, input| conv.forward(input))
+            timed([batch, inputs, size, size], first, seconds, build, Conv2d::forward)
         }
-        BatchNorm { channels, size, .. } => {
-            let build = |device: &Device| BatchNormConfig::new(channels).init(device);
-            // Without autodiff it would use the running statistics: the forward pass of training is the one on the tape.
-            batch_norm([batch, channels, size, size], seconds, build)
-        }
+        BatchNorm { channels, size, .. } => timed(
+            [batch, channels, size, size],
+            false,
+            seconds,
+            |device| BatchNormConfig::new(channels).init(device),
+            |norm, input: Tensor<4>| norm.forward(input),
+        ),
         Relu { channels, size: 1, .. } => {
             timed([batch, channels], false, seconds, |_| Nothing {}, |_, input: Tensor<2>| relu(input))
         }
@@ -231,15 +226,4 @@ pub(crate) fn time(operation: &Operation, batch: usize, seconds: f64) -> Times {
             })
         }
     }
-}
-
-/// As [`timed`], with the forward pass of training, which burn runs on a device with autodiff alone.
-fn batch_norm(shape: [usize; 4], seconds: f64, build: impl Fn(&Device) -> burn::nn::BatchNorm) -> Times {
-    let device = Device::flex().autodiff();
-    device.seed(1);
-    let module = build(&device);
-    let data = Tensor::<4>::random(shape, Distribution::Default, &device);
-    let forward = median(seconds, || drop(module.forward(data.clone())));
-    let times = timed(shape, false, seconds, build, |norm, input: Tensor<4>| norm.forward(input));
-    Times { forward, backward: times.forward + times.backward - forward }
 }

@@ -117,14 +117,8 @@ def torch_operation(op, batch, seconds):
             "max_pool": lambda x: F.max_pool2d(x, 2),
             "average": lambda x: x.flatten(2).mean(2),
         }[kind]
-    data = torch.rand(shape)
-
-    def forward():
-        with torch.no_grad():
-            module(data)
-
-    alone = median_seconds(seconds, forward)
-    x = data.clone().requires_grad_(not first)
+    x = torch.rand(shape).requires_grad_(not first)
+    alone = median_seconds(seconds, lambda: module(x))
     out = module(x).detach()
     weights = torch.ones_like(out)
     out.requires_grad_()
