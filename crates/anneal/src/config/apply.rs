@@ -11,7 +11,32 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{AutoRates, Document};
+use lr_core::Registry;
+
+use super::{AutoRates, Config, Document};
+
+impl Config {
+    /// The same at this rate. It goes where `"auto"` stands ([`AutoRates`]); where nothing is left open it becomes
+    /// `[optimizer] lr`, and the top (and foot) of a `cyclic` or `one_cycle` schedule, which sets the rate itself.
+    ///
+    /// # Errors
+    /// A rate that the optimizer or a schedule refuses.
+    pub fn at_rate(&self, lr: f64, registry: &Registry) -> Result<Self, ConfigError> {
+        let mut table = self.to_table();
+        AutoRates::to_apply(&table).fill(&mut table, lr);
+        Self::from_table(&table, registry)
+    }
+
+    /// The same with `"auto"` where [`at_rate`](Self::at_rate) would put the rate.
+    ///
+    /// # Errors
+    /// None that a configuration which has been read can give; the type says so because it is read anew.
+    pub fn with_open_rates(&self, registry: &Registry) -> Result<Self, ConfigError> {
+        let mut table = self.to_table();
+        AutoRates::to_apply(&table).mark(&mut table);
+        Self::from_table(&table, registry)
+    }
+}
 
 impl Document {
     /// The text with the found rate in its place, and the fields that were written with their values.
