@@ -210,7 +210,7 @@ pub struct CompareArgs {
     /// The rate of each: as written, as the finder suggests, or the best of these by validation accuracy
     #[arg(long, value_name = "config|find|X,Y,...", default_value_t)]
     pub rates: RateChoice,
-    /// Take the time to this validation accuracy; default: the lowest of the mean best, rounded down to a tenth
+    /// Take the time to this validation accuracy; default: the one that every run reached, rounded down to a tenth
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub target: Option<f64>,
     /// The folder of the comparison; default runs/compare-NAME, then runs/compare-NAME-2, ...

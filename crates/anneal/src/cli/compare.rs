@@ -12,7 +12,8 @@ use crate::{
 pub(super) fn compare(args: CompareArgs) -> Result<Ended, Error> {
     if args.config.config.is_none() {
         return Err(Error::Usage(
-            "which CONFIG? anneal compare CONFIG --schedule A.toml --schedule B.toml; `anneal new` prints one".to_owned(),
+            "which CONFIG? anneal compare CONFIG --schedule A.toml --schedule B.toml; `anneal new` prints one"
+                .to_owned(),
         ));
     }
     let request = CompareRequest {

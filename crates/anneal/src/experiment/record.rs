@@ -306,8 +306,8 @@ mod tests {
         let log = [(10, 1.0), (20, 3.0), (30, 4.0)];
         // Resumed after step 20, with a clock that starts anew.
         let resumed = [(10, 1.0), (20, 3.0), (30, 0.5), (40, 2.0)];
-        let cases: [(&[(u64, f64)], u64, Option<f64>); 8] = [
-            (&log, 20, Some(3.0)),
+        let cases = [
+            (&log[..], 20, Some(3.0)),
             (&log, 15, Some(2.0)),
             (&log, 5, Some(0.5)),
             (&log, 35, Some(4.0)),

@@ -152,7 +152,8 @@ impl Source {
             None => self.base.locate(error).into(),
             Some((file, form)) if self.replaces(&section) => {
                 if *form == Form::Bare {
-                    error.path = error.path.strip_prefix("schedule").unwrap_or_default().trim_start_matches('.').to_owned();
+                    let inner = error.path.strip_prefix("schedule").unwrap_or_default();
+                    error = ConfigError { path: inner.trim_start_matches('.').to_owned(), ..error };
                 }
                 file.locate(error).into()
             }
@@ -220,7 +221,9 @@ fn form(document: &Document) -> Result<Form, Error> {
     }
     if table.is_empty() {
         let expected = "`type = ...` at the top, or a [schedule], [optimizer] or [[groups]] table, or a whole config";
-        return Err(document.locate(ConfigError::conflict("", format!("holds no schedule; expected {expected}"))).into());
+        return Err(document
+            .locate(ConfigError::conflict("", format!("holds no schedule; expected {expected}")))
+            .into());
     }
     Ok(Form::Part)
 }
@@ -254,8 +257,7 @@ mod tests {
         let mut taken = vec!["compare.json".to_owned()];
         let stems = ["step", "step-2", "Step", "step", "a b/c", "..", "", "compare.json"];
         let names: Vec<String> = stems.iter().map(|stem| unlike(stem, &mut taken)).collect();
-        let expected =
-            ["step", "step-2", "Step-3", "step-4", "a-b-c", "schedule", "schedule-2", "compare.json-2"];
+        let expected = ["step", "step-2", "Step-3", "step-4", "a-b-c", "schedule", "schedule-2", "compare.json-2"];
         assert_eq!(names, expected);
     }
 

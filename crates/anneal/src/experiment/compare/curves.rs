@@ -72,7 +72,8 @@ fn fans(title: &str, y: &str, entries: &[Entry], curve: &dyn Fn(&RunRecord) -> P
         // Without points no place in the legend, and yet one in the order of the colours.
         let label = if fan.steps.is_empty() { "" } else { entry.contender.name.as_str() };
         chart = chart.series(Series::line(label, &fan.steps, &fan.mean));
-        chart = if fan.has_width() { chart.band("", &fan.steps, &fan.low, &fan.high) } else { chart.band("", [], [], []) };
+        chart =
+            if fan.has_width() { chart.band("", &fan.steps, &fan.low, &fan.high) } else { chart.band("", [], [], []) };
     }
     Some((chart, fans))
 }

@@ -40,8 +40,8 @@ pub struct Figures {
 pub struct Target {
     /// On the validation set, in percent.
     pub accuracy: f64,
-    /// Given before; else it was chosen from what was reached: the lowest over the contenders of the mean (over seeds)
-    /// of the best validation accuracy, rounded down to a tenth.
+    /// Given before; else it was chosen from what was reached: the lowest, over all runs that finished, of the best
+    /// validation accuracy, rounded down to a tenth. So every run has a time.
     pub given: bool,
 }
 
@@ -274,7 +274,8 @@ impl RunFigures {
             target_step,
             target_seconds: target_step.and_then(|step| run.seconds_at(step)),
             steps: run.steps(),
-            seconds: ended.map_or_else(|| run.seconds_at(run.steps()), |ended| Some(ended.elapsed.unwrap_or(ended.seconds))),
+            seconds: ended
+                .map_or_else(|| run.seconds_at(run.steps()), |ended| Some(ended.elapsed.unwrap_or(ended.seconds))),
             items_per_second: ended.map(|ended| ended.items_per_second),
             ..bare
         }
@@ -346,8 +347,11 @@ impl Standing {
         };
         let mine = of(&self.runs);
         let differences = of(first).into_iter().filter_map(|(seed, value)| Some(value - mine.get(&seed)?));
-        self.behind_first = Spread::of(differences.collect())
-            .map(|spread| Behind { mean: spread.mean, std: spread.std, seeds: spread.values.len() });
+        self.behind_first = Spread::of(differences.collect()).map(|spread| Behind {
+            mean: spread.mean,
+            std: spread.std,
+            seeds: spread.values.len(),
+        });
     }
 
     /// What it is sorted by, the best first: without failures, then by mean test accuracy.
@@ -359,21 +363,14 @@ impl Standing {
 
 impl Figures {
     /// Of the runs that there are; sorts the entries as the contenders are.
-    pub(super) fn of(
-        request: &CompareRequest,
-        base: &Config,
-        seeds: &[u64],
-        entries: &mut [Entry],
-    ) -> Self {
-        let target = match request.target {
-            Some(accuracy) => Some(Target { accuracy, given: true }),
-            None => {
-                let without_target = entries.iter().map(|entry| Standing::new(entry, None));
-                let means: Vec<f64> =
-                    without_target.filter_map(|of| Some(of.best_valid_accuracy?.mean)).collect();
-                lowest(&means).map(|accuracy| Target { accuracy: floor_to_tenth(accuracy), given: false })
-            }
-        };
+    pub(super) fn of(request: &CompareRequest, base: &Config, seeds: &[u64], entries: &mut [Entry]) -> Self {
+        let given = request.target.map(|accuracy| Target { accuracy, given: true });
+        let target = given.or_else(|| {
+            let without_target = entries.iter().map(|entry| Standing::new(entry, None));
+            let best: Vec<f64> =
+                without_target.filter_map(|of| Some(of.best_valid_accuracy?.values)).flatten().collect();
+            lowest(&best).map(|accuracy| Target { accuracy: floor_to_tenth(accuracy), given: false })
+        });
         let rank = |entry: &Entry| Standing::new(entry, None).rank();
         entries.sort_by(|a, b| {
             let ((a_lacks, a), (b_lacks, b)) = (rank(a), rank(b));
@@ -381,7 +378,9 @@ impl Figures {
         });
         let mut contenders: Vec<Standing> = entries.iter().map(|entry| Standing::new(entry, target)).collect();
         if let Some((first, others)) = contenders.split_first_mut() {
-            others.iter_mut().for_each(|other| other.set_behind(&first.runs));
+            for other in others {
+                other.set_behind(&first.runs);
+            }
         }
         let states = || entries.iter().flat_map(|entry| entry.runs.iter().map(|(_, state, _)| state));
         let dataset = entries.iter().flat_map(|entry| &entry.runs).find_map(|(_, _, record)| {

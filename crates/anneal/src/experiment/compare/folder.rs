@@ -37,20 +37,20 @@ fn holds(dir: &Path) -> bool {
 
 /// The folder that `--out` names, or `compare-NAME`, `compare-NAME-2`, ... below `[run] out_dir`: to resume, the last
 /// that holds a comparison; to overwrite, the first.
-pub(super) fn choose(out: Option<&Path>, run: &RunSection, existing: Existing) -> Result<PathBuf, Error> {
+pub(super) fn choose(out: Option<&Path>, run: &RunSection, existing: Existing) -> PathBuf {
     if let Some(out) = out {
-        return Ok(out.to_owned());
+        return out.to_owned();
     }
     let numbered = |number: u64| {
         let name = format!("compare-{}", run.name);
         run.out_dir.join(if number == 1 { name } else { format!("{name}-{number}") })
     };
     let taken = (1..).take_while(|number| numbered(*number).exists());
-    Ok(match existing {
+    match existing {
         Existing::Refuse => numbered(taken.last().unwrap_or(0) + 1),
         Existing::Overwrite => numbered(1),
         Existing::Resume => numbered(taken.filter(|number| holds(&numbered(*number))).last().unwrap_or(1)),
-    })
+    }
 }
 
 /// What is compared, as tables.
@@ -104,9 +104,8 @@ pub(super) fn check(dir: &Path, plan: &Table, existing: Existing) -> Result<(), 
 fn read(dir: &Path) -> Result<Table, Error> {
     let path = dir.join(PLAN);
     let text = fs::read_to_string(&path).map_err(|source| io_error(&path, "read it", source))?;
-    text.parse().map_err(|error: toml::de::Error| {
-        Error::Usage(format!("{}: is damaged: {}", path.display(), error.message()))
-    })
+    text.parse()
+        .map_err(|error: toml::de::Error| Error::Usage(format!("{}: is damaged: {}", path.display(), error.message())))
 }
 
 /// What a comparison that is to be gone on with was started with, and is asked for otherwise now.
@@ -116,8 +115,9 @@ fn difference(old: &Table, new: &Table) -> Option<String> {
         return Some(format!("was started with --rates {}, and this is --rates {}", rates(old), rates(new)));
     }
     for (name, entry) in contenders(new) {
-        let settings = |entry: &Value| entry.get("config").and_then(Value::as_table).map(|table| settings_of(table));
-        let Some(before) = contenders(old).find(|(other, _)| *other == name).and_then(|(_, entry)| settings(entry)) else {
+        let settings = |entry: &Value| entry.get("config").and_then(Value::as_table).map(settings_of);
+        let Some(before) = contenders(old).find(|(other, _)| *other == name).and_then(|(_, entry)| settings(entry))
+        else {
             continue;
         };
         let now = settings(entry).unwrap_or_default();
@@ -161,7 +161,8 @@ pub(super) fn start(
     if existing == Existing::Overwrite && holds(dir) {
         clear(dir, &read(dir)?)?;
     }
-    let header = "# What is compared: seeds, rates, and each contender's whole configuration before its rate was chosen.\n\n";
+    let header =
+        "# What is compared: seeds, rates, and each contender's whole configuration before its rate was chosen.\n\n";
     // A table of plain values always has a TOML form.
     write(dir, PLAN, &format!("{header}{}", toml::to_string(plan).unwrap_or_default()))?;
     for (name, swept) in found {
@@ -221,7 +222,11 @@ mod tests {
             "seeds = [1]\nrates = 'config'\n[contenders.a.config.optimizer]\nlr = 0.1\n[contenders.a.config.data]\nworkers = 1",
         );
         let cases = [
-            ("the same with more seeds", "seeds = [1, 2]\nrates = 'config'\n[contenders.a.config.optimizer]\nlr = 0.1", None),
+            (
+                "the same with more seeds",
+                "seeds = [1, 2]\nrates = 'config'\n[contenders.a.config.optimizer]\nlr = 0.1",
+                None,
+            ),
             (
                 "another contender, other workers",
                 "rates = 'config'\n[contenders.b.config.optimizer]\nlr = 0.3\n[contenders.a.config]\noptimizer = { lr = 0.1 }\ndata = { workers = 2 }",

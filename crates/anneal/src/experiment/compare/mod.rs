@@ -107,7 +107,7 @@ pub fn compare(request: &CompareRequest, options: &CompareOptions) -> Result<Com
         tracing::warn!("{warning}");
     }
     request.rates.check(&contenders, &registry)?;
-    let dir = folder::choose(options.out.as_deref(), &base.run, options.existing)?;
+    let dir = folder::choose(options.out.as_deref(), &base.run, options.existing);
     let plan = folder::plan(&contenders, &seeds, &request.rates);
     folder::check(&dir, &plan, options.existing)?;
 

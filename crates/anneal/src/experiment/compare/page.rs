@@ -1,5 +1,7 @@
 //! The page of a comparison, and its table for a terminal.
 
+use std::fmt::Write;
+
 use report::page::{Page, Part, Section, Table, Tone};
 
 use super::{Entry, Figures, RateFigures, RunFigures, Spread, Standing, curves};
@@ -14,13 +16,14 @@ use crate::{
 /// The page.
 pub(super) fn page(figures: &Figures, entries: &[Entry], base: &Config) -> Page {
     let seeds = figures.seeds.len();
-    let mut page = Page::new(format!("Comparison of {} on {}", plural(figures.contenders.len(), "schedule"), figures.dataset))
-        .subtitle(format!(
-            "{} on {}, {}: the same model, data and seeds under each",
-            figures.model,
-            figures.device,
-            plural(seeds, "seed")
-        ));
+    let mut page =
+        Page::new(format!("Comparison of {} on {}", plural(figures.contenders.len(), "schedule"), figures.dataset))
+            .subtitle(format!(
+                "{} on {}, {}: the same model, data and seeds under each",
+                figures.model,
+                figures.device,
+                plural(seeds, "seed")
+            ));
     page = if figures.complete { page.badge("finished", Tone::Good) } else { page.badge("not finished", Tone::Notice) };
     page = facts(page, figures);
     let finders: Vec<_> = entries
@@ -32,36 +35,47 @@ pub(super) fn page(figures: &Figures, entries: &[Entry], base: &Config) -> Page 
             Some(chart)
         })
         .collect();
-    page.section(Section::new("Results").note(reading(figures)).part(Part::Table(results(figures))))
-        .section(
-            Section::new("Curves")
-                .note(if seeds > 1 {
-                    "Lines are means over the seeds, bands reach from the lowest to the highest seed. The axis of the \
+    page.section(
+        Section::new("Results")
+            .note(reading(figures))
+            .part(Part::Table(results(figures)))
+            .part(Part::Table(speeds(figures))),
+    )
+    .section(
+        Section::new("Curves")
+            .note(if seeds > 1 {
+                "Lines are means over the seeds, bands reach from the lowest to the highest seed. The axis of the \
                      accuracies begins where the slowest is after a quarter of the run."
-                } else {
-                    "The axis of the accuracies begins where the slowest is after a quarter of the run."
-                })
-                .part(Part::Charts(curves::charts(entries, figures.target))),
-        )
-        .section(Section::new("Choice of the rates").note(choice(figures)).part(Part::Table(tried(figures))).part(Part::Charts(finders)))
-        .section(Section::new("Runs").part(Part::Table(runs(figures))))
-        .section(
-            Section::new("What was compared")
-                .part(Part::Pairs(files(figures)))
-                .part(Part::Table(warnings(figures))),
-        )
-        .section(
-            Section::new("Configuration")
-                .note("What all have in common, every default made explicit; each run's folder has its own.")
-                .part(Part::Code(common(base))),
-        )
-        .footer(format!("written by anneal {}", env!("CARGO_PKG_VERSION")))
+            } else {
+                "The axis of the accuracies begins where the slowest is after a quarter of the run."
+            })
+            .part(Part::Charts(curves::charts(entries, figures.target))),
+    )
+    .section(
+        Section::new("Choice of the rates")
+            .note(choice(figures))
+            .part(Part::Table(tried(figures)))
+            .part(Part::Charts(finders)),
+    )
+    .section(Section::new("Runs").part(Part::Table(runs(figures))))
+    .section(Section::new("What was compared").part(Part::Pairs(files(figures))).part(Part::Table(warnings(figures))))
+    .section(
+        Section::new("Configuration")
+            .note("What all have in common, every default made explicit; each run's folder has its own.")
+            .part(Part::Code(common(base))),
+    )
+    .footer(format!("written by anneal {}", env!("CARGO_PKG_VERSION")))
 }
 
 impl Figures {
     /// The table of the contenders and what is to be known about it, for a terminal.
     pub fn to_text(&self) -> String {
         let mut text = aligned(&results(self));
+        if self.target.is_some() {
+            text.push('\n');
+            text.push_str(&aligned(&speeds(self)));
+        }
+        text.push('\n');
         text.push_str(&reading(self));
         text.push('\n');
         if self.tuning_cost.steps > 0 {
@@ -103,23 +117,21 @@ fn optional(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
 }
 
-/// One row per contender, the best first.
+/// How good each is: one row per contender, the best first.
 fn results(figures: &Figures) -> Table {
-    let target = figures.target.map(|target| target.accuracy);
     let failures = figures.contenders.iter().any(|contender| contender.finished < contender.runs.len());
-    let mut head: Vec<String> = ["contender", "optimizer", "schedule", "rate", "test accuracy, %"].map(str::to_owned).to_vec();
-    head.push("behind the first".to_owned());
-    head.push("best valid, %".to_owned());
-    head.push("final train loss".to_owned());
-    if let Some(target) = target {
-        head.push(format!("steps to {target} %"));
-        head.push("seconds".to_owned());
-        head.push("reached by".to_owned());
-    }
-    head.push("items/s".to_owned());
-    if failures {
-        head.push("runs ended".to_owned());
-    }
+    let head = [
+        "contender",
+        "optimizer",
+        "schedule",
+        "rate",
+        "test accuracy, %",
+        "behind the first",
+        "best valid, %",
+        "final train loss",
+        "runs ended",
+    ];
+    let columns = if failures { head.len() } else { head.len() - 1 };
     let row = |contender: &Standing| {
         let behind = contender.behind_first.as_ref().map(|behind| match behind.std {
             Some(std) => format!("{:.2} ± {std:.2}", behind.mean),
@@ -134,22 +146,50 @@ fn results(figures: &Figures) -> Table {
             behind.unwrap_or_default(),
             with_spread(contender.best_valid_accuracy.as_ref(), 2),
             with_spread(contender.final_train_loss.as_ref(), 4),
+            format!("{} of {}", contender.finished, contender.runs.len()),
         ];
-        if target.is_some() {
-            let to_target = contender.to_target.as_ref();
-            cells.push(to_target.and_then(|of| of.steps).map_or_else(|| "–".to_owned(), |steps| format!("{steps}")));
-            cells.push(optional(to_target.and_then(|of| of.seconds), 1));
-            cells.push(to_target.map_or_else(|| "–".to_owned(), |of| format!("{} of {}", of.reached, of.of)));
-        }
-        cells.push(optional(contender.items_per_second, 0));
-        if failures {
-            cells.push(format!("{} of {}", contender.finished, contender.runs.len()));
-        }
+        cells.truncate(columns);
         cells
     };
     let rows: Vec<Vec<String>> = figures.contenders.iter().map(row).collect();
     let marked = if rows.len() > 1 { vec![0] } else { Vec::new() };
-    Table { head, rows, marked, text_columns: (0..3).collect() }
+    Table {
+        head: head[..columns].iter().map(|name| (*name).to_owned()).collect(),
+        rows,
+        marked,
+        text_columns: (0..3).collect(),
+    }
+}
+
+/// How fast each is, in the same order; the first at the target is marked.
+fn speeds(figures: &Figures) -> Table {
+    let Some(target) = figures.target else { return Table::default() };
+    let head = ["contender".to_owned(), format!("steps to {} %", target.accuracy)];
+    let head = head.into_iter().chain(["seconds", "reached by", "items/s"].map(str::to_owned)).collect();
+    let row = |contender: &Standing| {
+        let to_target = contender.to_target.as_ref();
+        vec![
+            contender.name.clone(),
+            optional(to_target.and_then(|of| of.steps), 0),
+            optional(to_target.and_then(|of| of.seconds), 1),
+            to_target.map_or_else(|| "–".to_owned(), |of| format!("{} of {}", of.reached, of.of)),
+            optional(contender.items_per_second, 0),
+        ]
+    };
+    let first = quickest(figures).filter(|_| figures.contenders.len() > 1);
+    let at = first.and_then(|(first, _)| figures.contenders.iter().position(|one| one.name == first.name));
+    Table {
+        head,
+        rows: figures.contenders.iter().map(row).collect(),
+        marked: at.into_iter().collect(),
+        text_columns: vec![0],
+    }
+}
+
+/// The contender with the fewest steps to the target; `None` where no median is known.
+fn quickest(figures: &Figures) -> Option<(&Standing, f64)> {
+    let known = figures.contenders.iter().filter_map(|one| Some((one, one.to_target.as_ref()?.steps?)));
+    known.min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 /// What is to be known about the table.
@@ -168,8 +208,8 @@ fn reading(figures: &Figures) -> String {
             format!("The target of {} % validation accuracy was given. ", target.accuracy)
         } else {
             format!(
-                "The target of {} % validation accuracy was chosen after the runs: the lowest of the mean best, rounded \
-                 down to a tenth. ",
+                "The target of {} % validation accuracy was chosen after the runs: what every run reached, rounded down \
+                 to a tenth. ",
                 target.accuracy
             )
         };
@@ -181,10 +221,11 @@ fn reading(figures: &Figures) -> String {
     }
     let failed: usize = figures.contenders.iter().map(|contender| contender.failed).sum();
     if failed > 0 {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "{} failed (loss, gradient or weights not finite) and is in no mean; whoever has such stands last. ",
             plural(failed, "run")
-        ));
+        );
     }
     if !figures.complete {
         text.push_str("Runs are missing: --resume goes on. ");
@@ -253,7 +294,8 @@ fn runs(figures: &Figures) -> Table {
         cells.extend([run.steps.to_string(), optional(run.seconds, 1), run.folder.clone()]);
         cells
     };
-    let rows = figures.contenders.iter().flat_map(|contender| contender.runs.iter().map(move |run| row(contender, run)));
+    let rows =
+        figures.contenders.iter().flat_map(|contender| contender.runs.iter().map(move |run| row(contender, run)));
     Table { head, rows: rows.collect(), marked: Vec::new(), text_columns: vec![0, 2, last] }
 }
 
@@ -262,11 +304,14 @@ fn facts(mut page: Page, figures: &Figures) -> Page {
         let accuracy = with_spread(first.test_accuracy.as_ref(), 2);
         page = page.fact("Best on the test set", &first.name, format!("{accuracy} %"));
     }
-    let quickest = figures.contenders.iter().filter_map(|contender| Some((contender, contender.to_target.as_ref()?.steps?)));
-    if let (Some((contender, steps)), Some(target)) = (quickest.min_by(|a, b| a.1.total_cmp(&b.1)), figures.target) {
+    if let (Some((contender, steps)), Some(target)) = (quickest(figures), figures.target) {
         page = page.fact(format!("First at {} %", target.accuracy), &contender.name, format!("{steps} steps, median"));
     }
-    page = page.fact("Seeds", figures.seeds.len().to_string(), figures.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
+    page = page.fact(
+        "Seeds",
+        figures.seeds.len().to_string(),
+        figures.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+    );
     let all = || figures.contenders.iter().flat_map(|contender| &contender.runs);
     let seconds: f64 = all().filter_map(|run| run.seconds).sum();
     let ended = all().filter(|run| ["finished", "failed"].contains(&run.state)).count();
@@ -311,7 +356,9 @@ mod tests {
         assert_eq!(with_spread(spread(&[98.0, 99.0]).as_ref(), 2), "98.50 ± 0.71");
         assert_eq!(with_spread(spread(&[98.0]).as_ref(), 2), "98.00");
         assert_eq!(with_spread(None, 2), "–");
-        for (lr, text) in [(0.1, "0.1"), (3.162_277e-2, "0.03162"), (1e-4, "1e-4"), (2.512_34e-5, "2.512e-5"), (1.0, "1")] {
+        for (lr, text) in
+            [(0.1, "0.1"), (3.162_277e-2, "0.03162"), (1e-4, "1e-4"), (2.512_34e-5, "2.512e-5"), (1.0, "1")]
+        {
             assert_eq!(number(lr), text);
         }
     }

@@ -78,7 +78,9 @@ impl FromStr for RateChoice {
                 Ok(lr) => return Err(format!("{lr} is no rate: a number above 0 is one")),
                 Err(_) => {
                     let part = part.trim();
-                    return Err(format!("{part:?} is not allowed here; allowed: config, find, or rates such as 0.01,0.1"));
+                    return Err(format!(
+                        "{part:?} is not allowed here; allowed: config, find, or rates such as 0.01,0.1"
+                    ));
                 }
             }
         }
