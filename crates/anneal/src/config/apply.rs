@@ -68,7 +68,8 @@ impl Document {
 fn child<'i>(item: &'i mut Item, part: &str) -> Option<&'i mut Item> {
     match part.parse::<usize>() {
         Ok(number) if item.is_array() || item.is_array_of_tables() => item.get_mut(number),
-        _ => item.get_mut(part),
+        // Indexing an item by a name would add what is not there.
+        _ => item.as_table_like_mut()?.get_mut(part),
     }
 }
 
@@ -107,7 +108,7 @@ fn add_section(item: &mut Item, name: &str, is_way: bool) {
 fn set(item: &mut Item, field: &str, value: &Value) {
     // A value's text always reads back as one.
     let Ok(mut value) = value.to_string().parse::<toml_edit::Value>() else { return };
-    if let Some(Item::Value(old)) = item.get_mut(field) {
+    if let Some(Item::Value(old)) = child(item, field) {
         *value.decor_mut() = old.decor().clone();
         *old = value;
     } else if let Item::Value(toml_edit::Value::InlineTable(table)) = item {
