@@ -173,6 +173,10 @@ fn a_single_contender_is_config_itself() {
     let ran = anneal(dir.path(), &["compare", "base.toml", "--epochs", "1", "--quiet"]);
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "", ""));
     assert!(dir.path().join("runs/compare-small-2/base/seed-7/summary.json").exists());
+    // Going on with what never began is beginning.
+    let ran = anneal(dir.path(), &["compare", "base.toml", "--epochs", "1", "--quiet", "--resume", "--out", "new"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("new: holds no comparison yet; starting it"), "{}", ran.err);
 }
 
 #[test]
@@ -252,6 +256,7 @@ fn a_contender_that_diverges_stands_last_and_the_others_go_on() {
     assert_eq!(figures["complete"], true);
     let page = read(dir.path().join("runs/compare-small/report.html"));
     assert!(page.contains("1 run failed"), "it is said on the page");
+    assert!(page.contains("Comparison of 2 optimizers"), "what they differ in");
 }
 
 #[test]

@@ -224,6 +224,12 @@ mod tests {
         let expected = "optimizer = { type = 'sgd', momentum = 0.9, lr = 0.02 } # one line\n\
             schedule = { type = \"exponential\", gamma = 0.9 }\n\n[train]\nsteps = 7\n";
         assert_eq!(text, expected);
+        // The space before the brace stays, though the last field goes.
+        let (text, _) = applied(
+            "optimizer = { type = 'sgd', lr = 1 }\nschedule = { type = 'step', step_size = 3 }\n",
+            &["schedule.type=fixed"],
+        );
+        assert!(text.ends_with("schedule = { type = \"fixed\" }\n"), "{text}");
     }
 
     #[test]

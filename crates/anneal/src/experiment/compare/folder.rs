@@ -95,7 +95,12 @@ pub(super) fn check(dir: &Path, plan: &Table, existing: Existing) -> Result<(), 
                 Some(_) => usage(format!("is not empty and holds no comparison (no {PLAN}); choose another folder")),
                 None => Ok(()),
             },
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                if existing == Existing::Resume {
+                    tracing::warn!("{}: holds no comparison yet; starting it", dir.display());
+                }
+                Ok(())
+            }
             Err(error) => Err(io_error(dir, "read it", error).into()),
         },
     }

@@ -2,7 +2,7 @@
 //!
 //! What lives here: who takes part (`contender`), at which rate (`rates`), each run into a folder of its own (`runs`), the
 //! figures (`figures`), the page (`page`, `curves`), and the folder of it all (`folder`). It trains with
-//! [`train`](super::train) and reads with [`RunRecord`](super::RunRecord); it has no loop and no mathematics of training.
+//! [`train`](fn@super::train) and reads with [`RunRecord`](super::RunRecord); it has no loop and no mathematics of training.
 
 mod contender;
 mod curves;
@@ -266,7 +266,9 @@ impl Job<'_> {
             }
         };
         let record = if state == State::Missing { None } else { Some(RunRecord::read(&dir)?) };
-        self.say(&format!("{place}: {}", runs::describe(&state, record.as_ref())));
+        if state != State::Missing {
+            self.say(&format!("{place}: {}", runs::describe(&state, record.as_ref())));
+        }
         Ok((state, record))
     }
 }

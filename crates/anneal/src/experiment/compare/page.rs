@@ -16,14 +16,17 @@ use crate::{
 /// The page.
 pub(super) fn page(figures: &Figures, entries: &[Entry], base: &Config) -> Page {
     let seeds = figures.seeds.len();
-    let mut page =
-        Page::new(format!("Comparison of {} on {}", plural(figures.contenders.len(), "schedule"), figures.dataset))
-            .subtitle(format!(
-                "{} on {}, {}: the same model, data and seeds under each",
-                figures.model,
-                figures.device,
-                plural(seeds, "seed")
-            ));
+    let mut page = Page::new(format!(
+        "Comparison of {} on {}",
+        plural(figures.contenders.len(), compared(figures)),
+        figures.dataset
+    ))
+    .subtitle(format!(
+        "{} on {}, {}: the same model, data and seeds under each",
+        figures.model,
+        figures.device,
+        plural(seeds, "seed")
+    ));
     page = if figures.complete { page.badge("finished", Tone::Good) } else { page.badge("not finished", Tone::Notice) };
     page = facts(page, figures);
     let finders: Vec<_> = entries
@@ -84,6 +87,12 @@ impl Figures {
         }
         text
     }
+}
+
+/// What the contenders differ in.
+fn compared(figures: &Figures) -> &'static str {
+    let is_one = |of: fn(&Standing) -> &String| figures.contenders.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]));
+    if is_one(|one| &one.schedule) && !is_one(|one| &one.optimizer) { "optimizer" } else { "schedule" }
 }
 
 fn plural(number: usize, what: &str) -> String {
