@@ -2,7 +2,7 @@
 //!
 //! What lives here: who takes part (`contender`), at which rate (`rates`), each run into a folder of its own (`runs`), the
 //! figures (`figures`), the page (`page`, `curves`), and the folder of it all (`folder`). It trains with
-//! [`train`](fn@super::train) and reads with [`RunRecord`](super::RunRecord); it has no loop and no mathematics of training.
+//! [`train`](fn@super::train) and reads with [`RunRecord`]; it has no loop and no mathematics of training.
 
 mod contender;
 mod curves;
