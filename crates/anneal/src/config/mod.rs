@@ -3,7 +3,7 @@
 //! | section | holds |
 //! |---|---|
 //! | `[run]` | [`RunSection`]: name, seed, device, out_dir, loggers |
-//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers; for `folder` also path, image_size, grey, test, split_seed |
+//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers, resident; for `folder` also path, image_size, grey, test, split_seed |
 //! | `[model]` | [`ModelSection`]: type, the type's own fields, pretrained |
 //! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
 //! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |
@@ -32,7 +32,7 @@ use toml::{Table, Value};
 
 pub use auto::{AUTO, AutoRates};
 pub use checkpoint::CheckpointSection;
-pub use data::DataSection;
+pub use data::{DataSection, Resident};
 pub use document::{ConfigFileError, Document, Origin};
 pub use early_stopping::EarlyStoppingSection;
 pub use finder::{FinderSection, Validate};

@@ -6,15 +6,15 @@ use crate::random::SplitMix64;
 /// An augmentation with its amounts: 0 where a piece is off.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    pub(super) shape: ImageShape,
+    pub(crate) shape: ImageShape,
     pub(super) rotate: f32,
     /// As the tangent of the angle.
     pub(super) shear: f32,
     pub(super) scale: f32,
     pub(super) shift: usize,
-    pub(super) crop: usize,
-    pub(super) flip: bool,
-    pub(super) cutout: usize,
+    pub(crate) crop: usize,
+    pub(crate) flip: bool,
+    pub(crate) cutout: usize,
 }
 
 /// What happens to one image.
@@ -23,10 +23,10 @@ pub(crate) struct Draw {
     /// How the position that a pixel is taken from depends on where it goes, where the image is resampled.
     affine: Option<Affine>,
     /// Rows and columns by which the window of the crop is off the middle.
-    crop: (isize, isize),
-    flip: bool,
+    pub(crate) crop: (isize, isize),
+    pub(crate) flip: bool,
     /// The square to cut out: rows and columns from and to, within the image.
-    cutout: Option<[usize; 4]>,
+    pub(crate) cutout: Option<[usize; 4]>,
 }
 
 /// The inverse map of a shear, scaling, rotation and shift about the centre: `row = r0 + ry*y + rx*x`, and so the column.
@@ -37,6 +37,11 @@ struct Affine {
 }
 
 impl Plan {
+    /// Whether values between the pixels are computed: shear, scaling, rotation, shift.
+    pub(crate) fn resamples(&self) -> bool {
+        self.rotate > 0.0 || self.shear > 0.0 || self.scale > 0.0 || self.shift > 0
+    }
+
     /// What happens to the image of this key. Every number is drawn whether its piece is on or off, so switching
     /// one piece does not change what the others do.
     pub(crate) fn draw(&self, seed: u64, epoch: u64, index: usize) -> Draw {
@@ -49,9 +54,8 @@ impl Plan {
         let flip = random.coin() && self.flip;
         let centre = (random.below(height), random.below(width));
         let slant = random.symmetric() * self.shear;
-        let resampled = self.rotate > 0.0 || self.shear > 0.0 || self.scale > 0.0 || self.shift > 0;
         Draw {
-            affine: resampled.then(|| Affine::inverse(self.shape, angle, slant, factor, shift)),
+            affine: self.resamples().then(|| Affine::inverse(self.shape, angle, slant, factor, shift)),
             crop,
             flip,
             cutout: (self.cutout > 0).then(|| {
