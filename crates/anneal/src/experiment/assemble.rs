@@ -64,6 +64,7 @@ impl<'c> Assembly<'c> {
         train_config(config).check(assembly.batches(), &assembly.optimizer())?;
         assembly.rates()?;
         assembly.check_data()?;
+        config.train.precision.check(&assembly.device)?;
         Ok(assembly)
     }
 
@@ -333,6 +334,7 @@ fn train_config(config: &Config) -> TrainConfig {
 fn whole_run(config: &Config) -> TrainConfig {
     let section = &config.train;
     TrainConfig {
+        precision: section.precision,
         accumulate: section.accumulate,
         clip_grad_norm: section.clip_grad_norm,
         clip_grad_value: section.clip_grad_value,
