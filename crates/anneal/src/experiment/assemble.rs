@@ -215,7 +215,7 @@ impl<'c> Assembly<'c> {
     fn loader(&self, batcher: Batcher, batch_size: usize, device: &Device) -> Result<Loader<ImageBatch>, Error> {
         let (items, seed) = (batcher.set().len(), self.config.run.seed);
         if self.is_resident(&batcher) {
-            let batcher = batcher.on_device(device).map_err(not_resident)?;
+            let batcher = batcher.on_device(device).map_err(|error| not_resident(&error))?;
             return Ok(Loader::new(items, batch_size, move |indices, epoch| batcher.batch(indices, epoch, seed)));
         }
         let device = device.clone();
@@ -239,7 +239,7 @@ impl<'c> Assembly<'c> {
     fn check_data(&self) -> Result<(), Error> {
         let train = self.training_batcher()?;
         if self.config.data.resident == Resident::Always {
-            train.fits_on_device().map_err(not_resident)?;
+            train.fits_on_device().map_err(|error| not_resident(&error))?;
         }
         Ok(())
     }
@@ -317,7 +317,7 @@ impl<'c> Assembly<'c> {
     }
 }
 
-fn not_resident(error: OnDeviceError) -> ConfigError {
+fn not_resident(error: &OnDeviceError) -> ConfigError {
     ConfigError::conflict("data.resident", format!("{error}; set resident = false or \"auto\""))
 }
 
