@@ -14,10 +14,10 @@ const FOLDER: &str = "folder";
 /// `resident`: whether the images live on the device, where batches are then assembled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Resident {
-    /// On a GPU, where the augmentation can be done there and the images are not too large.
+    /// On a GPU, where the data set is not too large.
     #[default]
     Auto,
-    /// On any device; what cannot be done there is refused.
+    /// On any device; what cannot be reached there is refused.
     Always,
     /// Batches are assembled on the host.
     Never,
