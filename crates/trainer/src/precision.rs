@@ -57,13 +57,8 @@ impl Precision {
         if self == Self::F32 || device.supports_dtype(DType::BF16) {
             return Ok(());
         }
-        Err(ConfigError::not_allowed(
-            "train.precision",
-            "\"bf16\"",
-            format!(
-                "\"f32\" on the device {device:?}: burn has no bf16 arithmetic there (it has on flex, CUDA, Metal)"
-            ),
-        ))
+        let allowed = "\"f32\" on this device, where burn has no bf16 arithmetic (it has on flex, CUDA and Metal)";
+        Err(ConfigError::not_allowed("train.precision", "\"bf16\"", allowed))
     }
 }
 
