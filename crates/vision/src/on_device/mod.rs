@@ -173,7 +173,7 @@ impl DeviceBatcher {
         let start = orders.number(0).mul_scalar(self.layout.image() as i32);
         let mut images = match self.told.warped {
             None => self.copied(rows, columns, start),
-            Some(begin) => self.resampled(rows, columns, start, orders.numbers(begin)),
+            Some(begin) => self.resampled(&rows, &columns, &start, &orders.numbers(begin)),
         };
         if let Some(begin) = self.told.cut {
             let [top, bottom, left, right] = orders.numbers(begin);
@@ -207,10 +207,10 @@ impl DeviceBatcher {
     /// The normalised values between the pixels where the maps of rows and of columns lead: bilinear.
     fn resampled(
         &self,
-        rows: Tensor<4, Int>,
-        columns: Tensor<4, Int>,
-        start: Tensor<4, Int>,
-        maps: [Tensor<4, Int>; 6],
+        rows: &Tensor<4, Int>,
+        columns: &Tensor<4, Int>,
+        start: &Tensor<4, Int>,
+        maps: &[Tensor<4, Int>; 6],
     ) -> Tensor<4> {
         let lead = |from: &Tensor<4, Int>, of_row: &Tensor<4, Int>, of_column: &Tensor<4, Int>| {
             let along_rows = rows.clone().mul(of_row.clone()).add(from.clone());
@@ -238,7 +238,7 @@ impl DeviceBatcher {
         let inside = |positions: &Tensor<4, Int>, extent: usize| {
             positions.clone().greater_equal_scalar(0).bool_and(positions.clone().lower_scalar(extent as i32))
         };
-        let outside = inside(&rows, height).bool_and(inside(&columns, width)).bool_not();
+        let outside = inside(rows, height).bool_and(inside(columns, width)).bool_not();
         let shape = images.shape();
         images.mask_where(outside.expand(shape.clone()), black.expand(shape))
     }
