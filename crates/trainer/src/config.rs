@@ -6,7 +6,7 @@ use lr_core::Horizon;
 use optim_adaptive::AdaptiveOptimizer;
 use strict_config::ConfigError;
 
-use crate::{Averaging, CheckpointPolicy, EarlyStopping, Freeze, averaging::Plan};
+use crate::{Averaging, CheckpointPolicy, EarlyStopping, Freeze, Precision, averaging::Plan};
 
 /// How long to train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +109,8 @@ impl Default for Rollback {
 pub struct TrainConfig {
     /// How long.
     pub limit: Limit,
+    /// What forward and backward are computed in. Default f32.
+    pub precision: Precision,
     /// Batches whose gradients are averaged into one optimizer step; a last partial window is averaged over what it
     /// holds. Default 1.
     pub accumulate: usize,
@@ -170,6 +172,7 @@ impl TrainConfig {
     pub fn new(limit: Limit) -> Self {
         Self {
             limit,
+            precision: Precision::F32,
             accumulate: 1,
             clip_grad_norm: None,
             clip_grad_value: None,

@@ -19,7 +19,7 @@ use lr_core::Duration;
 use optim_adaptive::Pattern;
 use trainer::{
     Averaging, Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, Every, Fitted, Flow, Freeze, Mode,
-    OnNonFinite, Rollback, StepEvent, Swa, TrainConfig, TrainError, Trainer, ValidateEvery, checkpoint,
+    OnNonFinite, Precision, Rollback, StepEvent, Swa, TrainConfig, TrainError, Trainer, ValidateEvery, checkpoint,
 };
 
 /// What is trained.
@@ -66,6 +66,7 @@ const PRODUCT: &str = "type = 'multiplicative'\nexpression = '0.9'\ninterval = '
 const CASES: &[Case] = &[
     case("adam, cosine with warm-up", ADAM, COSINE),
     case("adam, cosine with warm-up, batch norm", ADAM, COSINE).norm(),
+    case("adam, bf16, batch norm", ADAM, COSINE).norm().with(|config| config.precision = Precision::Bf16),
     case("sgd, one-cycle with momentum cycling, accumulating", SGD, ONE_CYCLE).with(|config| config.accumulate = 4),
     case("rmsprop, reduce_on_plateau, early stopping", "type = 'rmsprop'\nlr = 0.01", PLATEAU).with(stop_early),
     case("adagrad, multiplicative, accumulating", "type = 'adagrad'\nlr = 0.1", PRODUCT)

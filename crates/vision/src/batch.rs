@@ -55,9 +55,10 @@ pub enum BatcherError {
 #[derive(Clone, Debug)]
 pub struct Batcher {
     set: ImageSet,
-    normalise: Vec<Normalise>,
+    pub(crate) normalise: Vec<Normalise>,
+    pub(crate) augment: Augment,
     /// `None`: images are copied as they are.
-    plan: Option<Plan>,
+    pub(crate) plan: Option<Plan>,
 }
 
 impl Batcher {
@@ -81,7 +82,7 @@ impl Batcher {
             }
         });
         let plan = if augment.is_none() { None } else { Some(augment.plan(set.shape())?) };
-        Ok(Self { normalise: normalise.collect(), plan, set })
+        Ok(Self { normalise: normalise.collect(), augment, plan, set })
     }
 
     /// The images that batches are made of.

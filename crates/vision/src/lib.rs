@@ -2,7 +2,7 @@
 //!
 //! What lives here: strict readers of image files ([`read`]), the data sets known by name ([`load`], [`known`]),
 //! fetching them ([`fetch`]), images held as one block of bytes ([`ImageSet`]), their assembly into normalised and augmented tensors
-//! ([`Batcher`], [`Augment`]), and the networks of the field ([`models`]). What it may know: burn, and files of
+//! on the host ([`Batcher`], [`Augment`]) or on the device ([`DeviceBatcher`]), and the networks of the field ([`models`]). What it may know: burn, and files of
 //! images. What it must not know: a training loop, an optimizer, a learning rate, a config file.
 //!
 //! Nothing here chooses a device: every function that makes a tensor is given one. Parameters of a new model are
@@ -27,6 +27,7 @@ pub mod fetch;
 mod image_set;
 pub mod models;
 mod nearest;
+mod on_device;
 mod random;
 pub mod read;
 mod sets;
@@ -36,6 +37,7 @@ pub use batch::{Batcher, BatcherError, ImageBatch};
 pub use dataset::Dataset;
 pub use error::{DataError, FileProblem, LookedIn, Missing};
 pub use image_set::{ImageSet, ImageSetError, ImageShape};
+pub use on_device::{DeviceBatcher, OnDeviceError};
 pub use sets::{
     Against, DataFile, DatasetInfo, Download, FOLDER_PREFIX, FolderOptions, Packing, Verified, VerifiedFile, info,
     known, load, load_folder, search_dirs, verify,

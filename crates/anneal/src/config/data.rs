@@ -3,13 +3,45 @@
 use std::path::PathBuf;
 
 use strict_config::{ConfigError, Fields};
-use toml::Table;
+use toml::{Table, Value};
 use vision::{DataError, Dataset, FOLDER_PREFIX, FolderOptions};
 
 use super::put;
 
 /// The name of a data set that is a folder of images.
 const FOLDER: &str = "folder";
+
+/// `resident`: whether the images live on the device, where batches are then assembled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resident {
+    /// On a GPU, where the data set is not too large.
+    #[default]
+    Auto,
+    /// On any device; what cannot be reached there is refused.
+    Always,
+    /// Batches are assembled on the host.
+    Never,
+}
+
+impl Resident {
+    fn read(fields: &Fields<'_>) -> Result<Self, ConfigError> {
+        match fields.value("resident") {
+            None => Ok(Self::Auto),
+            Some(Value::String(text)) if text == "auto" => Ok(Self::Auto),
+            Some(Value::Boolean(true)) => Ok(Self::Always),
+            Some(Value::Boolean(false)) => Ok(Self::Never),
+            Some(other) => Err(fields.wrong_type("resident", "true, false or \"auto\"", other)),
+        }
+    }
+
+    fn to_value(self) -> Value {
+        match self {
+            Self::Auto => "auto".into(),
+            Self::Always => true.into(),
+            Self::Never => false.into(),
+        }
+    }
+}
 
 /// `[data]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,12 +60,14 @@ pub struct DataSection {
     pub augment: String,
     /// Threads that assemble batches ahead. Default 1.
     pub workers: usize,
+    /// Whether the images live on the device. Default `auto`.
+    pub resident: Resident,
 }
 
 impl DataSection {
     /// Reads the table.
     pub fn from_table(table: &Table) -> Result<Self, ConfigError> {
-        let usual = ["dataset", "data_dir", "batch_size", "validation", "augment", "workers"];
+        let usual = ["dataset", "data_dir", "batch_size", "validation", "augment", "workers", "resident"];
         let of_folder = ["path", "image_size", "grey", "test", "split_seed"];
         let any = Fields::open_any(table, "data");
         let name = any.str("dataset")?.unwrap_or("digits");
@@ -59,6 +93,7 @@ impl DataSection {
                 .unwrap_or(0.1),
             augment: augment.to_owned(),
             workers: fields.u64("workers")?.unwrap_or(1) as usize,
+            resident: Resident::read(&fields)?,
         })
     }
 
@@ -78,6 +113,7 @@ impl DataSection {
         put(&mut table, "validation", Some(self.validation));
         put(&mut table, "augment", Some(self.augment.clone()));
         put(&mut table, "workers", Some(self.workers as i64));
+        put(&mut table, "resident", Some(self.resident.to_value()));
         table
     }
 

@@ -3,12 +3,12 @@
 //! | section | holds |
 //! |---|---|
 //! | `[run]` | [`RunSection`]: name, seed, device, out_dir, loggers |
-//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers; for `folder` also path, image_size, grey, test, split_seed |
+//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers, resident; for `folder` also path, image_size, grey, test, split_seed |
 //! | `[model]` | [`ModelSection`]: type, the type's own fields, pretrained |
 //! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
 //! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |
 //! | `[[groups]]` | [`GroupsSection`]: params, lr_scale, schedule, weight_decay, frozen, optimizer |
-//! | `[train]` | [`TrainSection`]: epochs or steps, accumulate, clipping, logging, early stopping, checkpoints |
+//! | `[train]` | [`TrainSection`]: epochs or steps, precision, accumulate, clipping, logging, early stopping, checkpoints |
 //! | `[lr_finder]` | [`FinderSection`] |
 
 mod apply;
@@ -32,7 +32,7 @@ use toml::{Table, Value};
 
 pub use auto::{AUTO, AutoRates};
 pub use checkpoint::CheckpointSection;
-pub use data::DataSection;
+pub use data::{DataSection, Resident};
 pub use document::{ConfigFileError, Document, Origin};
 pub use early_stopping::EarlyStoppingSection;
 pub use finder::{FinderSection, Validate};
@@ -163,6 +163,10 @@ impl Config {
         table.insert("seed".to_owned(), Value::Integer(self.run.seed as i64));
         table.insert("accumulate".to_owned(), Value::Integer(self.train.accumulate as i64));
         table.insert("augment".to_owned(), Value::String(self.data.augment.clone()));
+        // Only where it is not the default, so that checkpoints from before there was a choice resume.
+        if self.train.precision != trainer::Precision::F32 {
+            table.insert("precision".to_owned(), Value::String(self.train.precision.to_string()));
+        }
         for (name, limit) in [("norm", self.train.clip_grad_norm), ("value", self.train.clip_grad_value)] {
             if let Some(limit) = limit {
                 table.insert(format!("clip_{name}"), Value::Float(limit));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
-use trainer::{Averaging, Freeze, Limit, Mode, OnNonFinite, Rollback, ValidateEvery};
+use trainer::{Averaging, Freeze, Limit, Mode, OnNonFinite, Precision, Rollback, ValidateEvery};
 
 use super::{CheckpointSection, EarlyStoppingSection, put, weights};
 
@@ -13,6 +13,8 @@ use super::{CheckpointSection, EarlyStoppingSection, put, weights};
 pub struct TrainSection {
     /// `epochs` or `steps`. Default 10 epochs.
     pub limit: Limit,
+    /// `f32`, or `bf16` for forward and backward. Default `f32`.
+    pub precision: Precision,
     /// Batches averaged into one optimizer step. Default 1.
     pub accumulate: usize,
     /// The gradients' global norm is scaled down to this. Default off.
@@ -50,6 +52,9 @@ pub struct TrainSection {
 }
 
 pub(super) const MODES: [(&str, Mode); 2] = [("min", Mode::Min), ("max", Mode::Max)];
+/// Our names first, then Lightning's.
+const PRECISIONS: [(&str, Precision); 4] =
+    [("f32", Precision::F32), ("bf16", Precision::Bf16), ("32-true", Precision::F32), ("bf16-mixed", Precision::Bf16)];
 const ON_NONFINITE: [(&str, OnNonFinite); 3] =
     [("stop", OnNonFinite::Stop), ("skip", OnNonFinite::Skip), ("rollback", OnNonFinite::Rollback)];
 
@@ -59,6 +64,7 @@ impl TrainSection {
         let known = [
             "epochs",
             "steps",
+            "precision",
             "accumulate",
             "clip_grad_norm",
             "clip_grad_value",
@@ -92,6 +98,7 @@ impl TrainSection {
         let rollback = Rollback::default();
         Ok(Self {
             limit,
+            precision: fields.choice("precision", &PRECISIONS)?.unwrap_or_default(),
             accumulate: fields.u64_from("accumulate", 1)?.unwrap_or(1) as usize,
             clip_grad_norm: fields.f64_where("clip_grad_norm", "a norm above 0", above_zero)?,
             clip_grad_value: fields.f64_where("clip_grad_value", "a bound above 0", above_zero)?,
@@ -124,6 +131,7 @@ impl TrainSection {
             Limit::Epochs(epochs) => put(&mut table, "epochs", Some(epochs as i64)),
             Limit::Steps(steps) => put(&mut table, "steps", Some(steps as i64)),
         }
+        put(&mut table, "precision", Some(self.precision.to_string()));
         put(&mut table, "accumulate", Some(self.accumulate as i64));
         put(&mut table, "clip_grad_norm", self.clip_grad_norm);
         put(&mut table, "clip_grad_value", self.clip_grad_value);
@@ -227,6 +235,7 @@ mod tests {
             "swa = { start = '75%', every = '50it' }\nfreeze = [{ params = 'conv*', until_epoch = 3 }]",
             "ema = { decay = 0.9, warmup = true, every = 2, start = 10 }\noverfit_batches = 2\nfast_dev_run = 1",
             "early_stopping = { restore_best = true }\nlimit_train_batches = 5\nlimit_valid_batches = 6",
+            "precision = 'bf16-mixed'",
         ];
         for text in cases {
             let section = read(text).expect(text);
@@ -264,6 +273,7 @@ mod tests {
             ("freeze = [{ params = '/(/' }]", "train.freeze[0].params"),
             ("freeze = [{ params = '*', from_epoch = 3, until_epoch = 3 }]", "train.freeze[0].until_epoch: 3"),
             ("on_nonfinite = 'rolback'", "did you mean `rollback`?"),
+            ("precision = 'bf61'", "did you mean `bf16`?"),
             ("overfit_batches = 0", "train.overfit_batches: 0"),
             ("early_stopping = { restore_best = 1 }", "train.early_stopping.restore_best: expected true or false"),
         ];

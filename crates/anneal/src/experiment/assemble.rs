@@ -8,12 +8,12 @@ use trainer::{
     data::{Loader, split},
 };
 use vision::{
-    Augment, Dataset, ImageBatch, ImageSet,
+    Augment, Batcher, Dataset, ImageBatch, ImageSet, OnDeviceError,
     models::{Classifier, ModelOptions},
 };
 
 use crate::{
-    config::{Config, EarlyStoppingSection},
+    config::{Config, EarlyStoppingSection, Resident},
     error::Error,
     run_dir::{CHECKPOINTS, RunDir},
 };
@@ -26,6 +26,9 @@ pub struct Assembly<'c> {
     train: ImageSet,
     valid: ImageSet,
 }
+
+/// The most bytes of a data set that `resident = "auto"` puts on a GPU: 1 GiB.
+const RESIDENT_MOST: u64 = 1 << 30;
 
 /// The run that a configuration describes, for a training set of `items` items. A `fast_dev_run` tries the beginning of
 /// that run: its schedule is the whole run's, or a warm-up of a tenth of it would have no step left.
@@ -60,7 +63,8 @@ impl<'c> Assembly<'c> {
         assembly.check_momentum()?;
         train_config(config).check(assembly.batches(), &assembly.optimizer())?;
         assembly.rates()?;
-        assembly.batches_of(&assembly.train, Augment::parse(&config.data.augment).unwrap_or_default())?;
+        assembly.check_data()?;
+        config.train.precision.check(&assembly.device)?;
         Ok(assembly)
     }
 
@@ -157,8 +161,8 @@ impl<'c> Assembly<'c> {
     /// Training batches: shuffled by (seed, epoch), augmented by (seed, epoch, index). Those of `overfit_batches` are not
     /// shuffled.
     pub fn train_loader(&self) -> Result<Loader<ImageBatch>, Error> {
-        let augment = Augment::parse(&self.config.data.augment).unwrap_or_default();
-        let loader = self.batches_of(&self.train, augment)?.workers(self.config.data.workers);
+        let loader = self.loader(self.training_batcher()?, self.config.data.batch_size, &self.device)?;
+        let loader = loader.content(self.dataset.fingerprint.clone()).workers(self.config.data.workers);
         let in_order = self.config.train.overfit_batches.is_some();
         Ok(if in_order { loader } else { loader.shuffled(self.config.run.seed) })
     }
@@ -198,20 +202,48 @@ impl<'c> Assembly<'c> {
 
     /// Batches as they are, in order, for a model in inference mode.
     fn still(&self, set: &ImageSet) -> Result<Loader<ImageBatch>, Error> {
-        let batcher = self.dataset.batcher(set.clone(), Augment::default())?;
-        let device = self.device.clone().inner();
+        let batcher = self.dataset.batcher(set.clone(), Augment::NONE)?;
         // Inference holds no graph, so larger batches cost little memory.
-        let batch_size = self.config.data.batch_size.max(256);
-        Ok(Loader::new(set.len(), batch_size, move |indices, epoch| batcher.batch(indices, epoch, 0, &device)))
+        self.loader(batcher, self.config.data.batch_size.max(256), &self.device.clone().inner())
     }
 
-    fn batches_of(&self, set: &ImageSet, augment: Augment) -> Result<Loader<ImageBatch>, Error> {
-        let batcher = self.dataset.batcher(set.clone(), augment)?;
-        let (device, seed) = (self.device.clone(), self.config.run.seed);
-        let loader = Loader::new(set.len(), self.config.data.batch_size, move |indices, epoch| {
-            batcher.batch(indices, epoch, seed, &device)
-        });
-        Ok(loader.content(self.dataset.fingerprint.clone()))
+    /// What makes batches of the training images, augmented.
+    fn training_batcher(&self) -> Result<Batcher, Error> {
+        let augment = Augment::parse(&self.config.data.augment).unwrap_or_default();
+        Ok(self.dataset.batcher(self.train.clone(), augment)?)
+    }
+
+    /// Batches assembled on the device, where the images live there, or on the host. They are the same.
+    fn loader(&self, batcher: Batcher, batch_size: usize, device: &Device) -> Result<Loader<ImageBatch>, Error> {
+        let (items, seed) = (batcher.set().len(), self.config.run.seed);
+        if self.is_resident(&batcher) {
+            let batcher = batcher.on_device(device).map_err(|error| not_resident(&error))?;
+            return Ok(Loader::new(items, batch_size, move |indices, epoch| batcher.batch(indices, epoch, seed)));
+        }
+        let device = device.clone();
+        Ok(Loader::new(items, batch_size, move |indices, epoch| batcher.batch(indices, epoch, seed, &device)))
+    }
+
+    /// Whether these images live on the device.
+    fn is_resident(&self, batcher: &Batcher) -> bool {
+        match self.config.data.resident {
+            Resident::Always => true,
+            Resident::Never => false,
+            Resident::Auto => {
+                let images = (self.dataset.train.len() + self.dataset.test.len()) as u64;
+                let each = batcher.bytes_on_device() / batcher.set().len().max(1) as u64;
+                self.config.run.device.is_gpu() && batcher.fits_on_device().is_ok() && images * each <= RESIDENT_MOST
+            }
+        }
+    }
+
+    /// Refuses an augmentation that does not fit the images, and images that are to live on the device and cannot.
+    fn check_data(&self) -> Result<(), Error> {
+        let train = self.training_batcher()?;
+        if self.config.data.resident == Resident::Always {
+            train.fits_on_device().map_err(|error| not_resident(&error))?;
+        }
+        Ok(())
     }
 
     /// The trainer's settings for a run in `dir`.
@@ -287,6 +319,10 @@ impl<'c> Assembly<'c> {
     }
 }
 
+fn not_resident(error: &OnDeviceError) -> ConfigError {
+    ConfigError::conflict("data.resident", format!("{error}; set resident = false or \"auto\""))
+}
+
 /// The trainer's settings that the configuration alone gives.
 fn train_config(config: &Config) -> TrainConfig {
     let train = whole_run(config);
@@ -300,6 +336,7 @@ fn train_config(config: &Config) -> TrainConfig {
 fn whole_run(config: &Config) -> TrainConfig {
     let section = &config.train;
     TrainConfig {
+        precision: section.precision,
         accumulate: section.accumulate,
         clip_grad_norm: section.clip_grad_norm,
         clip_grad_value: section.clip_grad_value,

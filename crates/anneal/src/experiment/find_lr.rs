@@ -69,6 +69,7 @@ pub fn find_lr(config: &Config) -> Result<Found, Error> {
     let sweeps = LrFinder::new(section.sweep.clone())
         .seed(config.run.seed)
         .clip(config.train.clip_grad_norm, config.train.clip_grad_value)
+        .precision(config.train.precision)
         .repeat(&subject, section.repeats)?;
     let sweeps = sweeps.skip(section.skip.0, section.skip.1);
     let suggestion = sweeps.suggestion(section.rule);

@@ -8,9 +8,10 @@ use optim_adaptive::{AdaptiveOptimizer, ClipError};
 
 use super::{LrCurve, LrFinderConfig, LrSweeps, Sweep, SweepError};
 use crate::{
-    Rates, TrainError,
+    Precision, Rates, TrainError,
     data::Source,
     metrics::{Mean, loss_of},
+    precision,
     step::{LearnerModel, Window, clip, has_layer, seed_step},
 };
 
@@ -145,12 +146,13 @@ pub struct LrFinder {
     seed: Option<u64>,
     clip_grad_norm: Option<f64>,
     clip_grad_value: Option<f64>,
+    precision: Precision,
 }
 
 impl LrFinder {
     /// A finder with these settings.
     pub fn new(config: LrFinderConfig) -> Self {
-        Self { config, seed: None, clip_grad_norm: None, clip_grad_value: None }
+        Self { config, seed: None, clip_grad_norm: None, clip_grad_value: None, precision: Precision::F32 }
     }
 
     /// Seeds what each step draws at random, also for a model that shows no layer that draws. Without it, only a model
@@ -166,6 +168,13 @@ impl LrFinder {
     pub fn clip(mut self, norm: Option<f64>, value: Option<f64>) -> Self {
         self.clip_grad_norm = norm;
         self.clip_grad_value = value;
+        self
+    }
+
+    /// Computes as the training will. Default f32.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
         self
     }
 
@@ -258,7 +267,7 @@ impl LrFinder {
             if let (Some(seed), Some(device)) = (seed, model.devices().first()) {
                 seed_step(device, seed, step, window.batches());
             }
-            let output = TrainStep::step(&model, batch.input);
+            let output = precision::step(self.precision, &model, batch.input);
             window.add(&model, output.grads);
             loss.add(loss_of(&output.item)?, batch.items);
             // The output holds the graph, and the graph the parameters: gone now, the update can work in place.

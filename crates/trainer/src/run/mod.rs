@@ -119,6 +119,7 @@ where
         }
         let length = Length::of(config, train.batches());
         config.check(train.batches(), &optimizer)?;
+        model.devices().iter().try_for_each(|device| config.precision.check(device))?;
         // A lazy parameter is drawn when it is first read: now, so that nothing that reads it sooner or later (the
         // sanity validation) changes what is drawn.
         steps::settle(&model);

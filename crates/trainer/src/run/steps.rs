@@ -17,7 +17,7 @@ use crate::{
     OnNonFinite, TrainError,
     averaging::blend,
     data::Batch,
-    finite, metrics,
+    finite, metrics, precision,
     step::{LearnerModel, clip, seed_step},
 };
 
@@ -41,7 +41,7 @@ where
         if let Some(device) = &self.device {
             seed_step(device, self.trainer.config.seed, step, self.window.batches());
         }
-        let output = TrainStep::step(model, batch.input);
+        let output = precision::step(self.trainer.config.precision, model, batch.input);
         self.window.add(model, output.grads);
         self.state.batch += 1;
         self.state.items += batch.items;

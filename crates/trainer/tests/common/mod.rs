@@ -6,7 +6,7 @@
 use burn::{
     module::Module,
     nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
-    tensor::{Device, Int, Tensor, TensorData, activation::relu},
+    tensor::{DType, Device, Int, Tensor, TensorData, activation::relu},
     train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep},
 };
 use lr_core::{ScheduleConfig, Scheduler};
@@ -61,6 +61,10 @@ impl Net {
         trainer::stable_ids(self)
     }
 
+    pub fn norm(&self) -> Option<&BatchNorm> {
+        self.norm.as_ref()
+    }
+
     pub fn first_layer(&self) -> &Linear {
         &self.first
     }
@@ -70,13 +74,15 @@ impl Net {
     }
 
     fn forward(&self, batch: Points) -> ClassificationOutput {
-        let hidden = self.first.forward(batch.x);
+        // For a step in bf16, as `trainer::precision` says; nothing in f32.
+        let hidden = self.first.forward(batch.x.cast(self.first.weight.dtype()));
+        let dtype = hidden.dtype();
         let hidden = match &self.norm {
-            Some(norm) => norm.forward(hidden),
+            Some(norm) => norm.forward(hidden.cast(norm.gamma.dtype())).cast(dtype),
             None => hidden,
         };
         let hidden = self.dropout.forward(relu(hidden));
-        let logits = self.second.forward(hidden);
+        let logits = self.second.forward(hidden).cast(DType::F32);
         let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), batch.y.clone());
         let mut loss = loss.mul_scalar(batch.scale);
         if batch.steep {

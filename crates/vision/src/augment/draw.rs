@@ -6,37 +6,49 @@ use crate::random::SplitMix64;
 /// An augmentation with its amounts: 0 where a piece is off.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    pub(super) shape: ImageShape,
+    pub(crate) shape: ImageShape,
     pub(super) rotate: f32,
     /// As the tangent of the angle.
     pub(super) shear: f32,
     pub(super) scale: f32,
     pub(super) shift: usize,
-    pub(super) crop: usize,
-    pub(super) flip: bool,
-    pub(super) cutout: usize,
+    pub(crate) crop: usize,
+    pub(crate) flip: bool,
+    pub(crate) cutout: usize,
 }
 
 /// What happens to one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Draw {
     /// How the position that a pixel is taken from depends on where it goes, where the image is resampled.
-    affine: Option<Affine>,
+    pub(crate) affine: Option<Affine>,
     /// Rows and columns by which the window of the crop is off the middle.
-    crop: (isize, isize),
-    flip: bool,
+    pub(crate) crop: (isize, isize),
+    pub(crate) flip: bool,
     /// The square to cut out: rows and columns from and to, within the image.
-    cutout: Option<[usize; 4]>,
+    pub(crate) cutout: Option<[usize; 4]>,
 }
 
 /// The inverse map of a shear, scaling, rotation and shift about the centre: `row = r0 + ry*y + rx*x`, and so the column.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Affine {
+pub(crate) struct Affine {
     row: [f32; 3],
     column: [f32; 3],
 }
 
 impl Plan {
+    /// Whether values between the pixels are computed: shear, scaling, rotation, shift.
+    pub(crate) fn resamples(&self) -> bool {
+        self.rotate > 0.0 || self.shear > 0.0 || self.scale > 0.0 || self.shift > 0
+    }
+
+    /// How far from the image, in pixels of it, a resampled pixel can be taken from at most.
+    pub(crate) fn reach(&self) -> f64 {
+        let ImageShape { height, width, .. } = self.shape;
+        let far = (height + width + 2 * self.shift + 2 * self.crop) as f64;
+        far * (1.0 + f64::from(self.shear)) / (1.0 - f64::from(self.scale))
+    }
+
     /// What happens to the image of this key. Every number is drawn whether its piece is on or off, so switching
     /// one piece does not change what the others do.
     pub(crate) fn draw(&self, seed: u64, epoch: u64, index: usize) -> Draw {
@@ -49,9 +61,8 @@ impl Plan {
         let flip = random.coin() && self.flip;
         let centre = (random.below(height), random.below(width));
         let slant = random.symmetric() * self.shear;
-        let resampled = self.rotate > 0.0 || self.shear > 0.0 || self.scale > 0.0 || self.shift > 0;
         Draw {
-            affine: resampled.then(|| Affine::inverse(self.shape, angle, slant, factor, shift)),
+            affine: self.resamples().then(|| Affine::inverse(self.shape, angle, slant, factor, shift)),
             crop,
             flip,
             cutout: (self.cutout > 0).then(|| {
@@ -66,7 +77,16 @@ impl Plan {
     }
 }
 
+/// A pixel in [`Affine::fixed`] is `2^16`.
+pub(crate) const ONE_BITS: u32 = 16;
+const ONE: i64 = 1 << ONE_BITS;
+
 impl Affine {
+    /// The map of rows and that of columns, in whole numbers of 2^-16 pixels.
+    pub(crate) fn fixed(&self) -> [[i64; 3]; 2] {
+        [self.row, self.column].map(|map| map.map(|value| (f64::from(value) * ONE as f64).round() as i64))
+    }
+
     /// The inverse of: slanted by `slant` columns a row, scaled by `factor`, rotated by `angle`, moved by `shift`.
     fn inverse(shape: ImageShape, angle: f32, slant: f32, factor: f32, shift: [f32; 2]) -> Self {
         let (sine, cosine) = (angle.sin() / factor, angle.cos() / factor);
@@ -95,14 +115,13 @@ impl Affine {
         out: &mut [f32],
         normalise: &Normalise,
     ) {
-        const ONE: i64 = 1 << 16;
-        let fixed = |value: f32| (f64::from(value) * ONE as f64).round() as i64;
-        let start = |map: [f32; 3]| fixed(map[0]) + fixed(map[1]) * y as i64 + fixed(map[2]) * first as i64;
-        let (mut row, mut column) = (start(self.row), start(self.column));
-        let (row_step, column_step) = (fixed(self.row[2]), fixed(self.column[2]));
+        let [row, column] = self.fixed();
+        let start = |map: [i64; 3]| map[0] + map[1] * y as i64 + map[2] * first as i64;
+        let (row_step, column_step) = (row[2], column[2]);
+        let (mut row, mut column) = (start(row), start(column));
         let (height, width) = (shape.height as i64, shape.width as i64);
         for out in out {
-            let (top, left) = (row >> 16, column >> 16);
+            let (top, left) = (row >> ONE_BITS, column >> ONE_BITS);
             let (down, right) = ((row & (ONE - 1)) as f32 / ONE as f32, (column & (ONE - 1)) as f32 / ONE as f32);
             let [[a, b], [c, d]] = if top >= 0 && left >= 0 && top + 1 < height && left + 1 < width {
                 let at = (top * width + left) as usize;

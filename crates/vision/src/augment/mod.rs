@@ -7,7 +7,7 @@ mod draw;
 
 use std::fmt;
 
-pub(crate) use draw::{Normalise, Plan};
+pub(crate) use draw::{Normalise, ONE_BITS, Plan};
 
 use crate::image_set::ImageShape;
 use crate::nearest::{nearest, suggestion};

@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::layers::{Layer, Table};
 use super::loss::{classification_steps, initialised};
+use super::precision::like;
 use super::{ModelError, check};
 use crate::image_set::ImageShape;
 
@@ -80,7 +81,7 @@ impl LeNetConfig {
 impl LeNet {
     /// Logits, `(image, class)`, of images, `(image, channel, row, column)`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let flow = self.pool.forward(relu(self.conv1.forward(images)));
+        let flow = self.pool.forward(relu(self.conv1.forward(like(images, &self.conv1.weight))));
         let flow = self.pool.forward(relu(self.conv2.forward(flow)));
         let flow = relu(self.fc1.forward(flow.flatten::<2>(1, 3)));
         self.fc3.forward(relu(self.fc2.forward(flow)))

@@ -20,7 +20,9 @@ pub(crate) fn output(
     label_smoothing: f32,
     forward: impl FnOnce(Tensor<4>) -> Tensor<2>,
 ) -> ClassificationOutput {
-    let logits = forward(batch.images);
+    // The weights may be bf16; the loss is computed as precisely as the images came.
+    let dtype = batch.images.dtype();
+    let logits = forward(batch.images).cast(dtype);
     let loss = classification_loss(logits.clone(), batch.targets.clone(), label_smoothing);
     ClassificationOutput::new(loss, logits, batch.targets)
 }

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::layers::{Layer, Table};
 use super::loss::{classification_steps, initialised};
+use super::precision::like;
 use super::{ModelError, check};
 use crate::image_set::ImageShape;
 
@@ -77,7 +78,7 @@ impl Mlp {
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let mut flow = images.flatten::<2>(1, 3);
         for (index, layer) in self.layers.iter().enumerate() {
-            flow = layer.forward(if index == 0 { flow } else { relu(flow) });
+            flow = layer.forward(if index == 0 { like(flow, &layer.weight) } else { relu(flow) });
         }
         flow
     }

@@ -14,6 +14,7 @@ mod layers;
 mod lenet;
 mod loss;
 mod mlp;
+mod precision;
 mod resnet;
 mod resnet9;
 

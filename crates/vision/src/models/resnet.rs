@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, s};
 
 use super::layers::{Layer, Table};
 use super::loss::{classification_steps, initialised};
+use super::precision::{like, normalised};
 use super::{ModelError, check};
 use crate::image_set::ImageShape;
 
@@ -83,10 +84,10 @@ impl BasicBlock {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let flow = relu(self.bn1.forward(self.conv1.forward(input.clone())));
-        let flow = self.bn2.forward(self.conv2.forward(flow));
+        let flow = relu(normalised(&self.bn1, self.conv1.forward(input.clone())));
+        let flow = normalised(&self.bn2, self.conv2.forward(flow));
         let shortcut = match &self.downsample {
-            Some((conv, norm)) => norm.forward(pointwise(conv, input)),
+            Some((conv, norm)) => normalised(norm, pointwise(conv, input)),
             None => input,
         };
         relu(flow + shortcut)
@@ -175,7 +176,7 @@ impl ResNetConfig {
 impl ResNet {
     /// Logits, `(image, class)`, of images, `(image, channel, row, column)`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut flow = relu(self.bn1.forward(self.conv1.forward(images)));
+        let mut flow = relu(normalised(&self.bn1, self.conv1.forward(like(images, &self.conv1.weight))));
         for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten() {
             flow = block.forward(flow);
         }

@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::layers::{Layer, Table};
 use super::loss::{classification_steps, initialised};
+use super::precision::{like, normalised};
 use super::{ModelError, check};
 use crate::image_set::ImageShape;
 
@@ -76,7 +77,7 @@ fn layers() -> [(usize, usize, bool); 3] {
 
 impl ConvNorm {
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        relu(self.bn.forward(self.conv.forward(input)))
+        relu(normalised(&self.bn, self.conv.forward(input)))
     }
 }
 
@@ -89,7 +90,7 @@ impl PooledLayer {
     }
 
     fn forward(&self, input: Tensor<4>, pool: &MaxPool2d) -> Tensor<4> {
-        let flow = pool.forward(relu(self.bn.forward(self.conv.forward(input))));
+        let flow = pool.forward(relu(normalised(&self.bn, self.conv.forward(input))));
         match &self.residual {
             Some(residual) => residual.res2.forward(residual.res1.forward(flow.clone())) + flow,
             None => flow,
@@ -149,7 +150,7 @@ impl ResNet9Config {
 impl ResNet9 {
     /// Logits, `(image, class)`, of images, `(image, channel, row, column)`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut flow = self.prep.forward(images);
+        let mut flow = self.prep.forward(like(images, &self.prep.conv.weight));
         for layer in [&self.layer1, &self.layer2, &self.layer3] {
             flow = layer.forward(flow, &self.pool);
         }
