@@ -29,7 +29,7 @@ fn accuracy(model: &str, precision: &str, epochs: &str) -> f64 {
 
 #[test]
 fn networks_learn_in_bf16_what_they_learn_in_f32() {
-    for (model, epochs) in [("mlp", "6"), ("lenet", "6"), ("resnet8", "2")] {
+    for (model, epochs) in [("mlp", "6"), ("lenet", "6"), ("convnet", "4"), ("resnet8", "2")] {
         let (whole, half) = (accuracy(model, "f32", epochs), accuracy(model, "bf16", epochs));
         println!("{model}: f32 {whole:.2} %, bf16 {half:.2} %");
         assert!(whole > 80.0 && (whole - half).abs() < 4.0, "{model}: f32 {whole}, bf16 {half}");

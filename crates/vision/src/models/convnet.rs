@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::layers::{Layer, Table};
 use super::loss::{classification_steps, initialised};
+use super::precision::{like, normalised};
 use super::{ModelError, check};
 use crate::image_set::ImageShape;
 
@@ -78,19 +79,19 @@ impl Residual {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let flow = relu(self.bn1.forward(self.conv1.forward(input.clone())));
-        relu(self.bn2.forward(self.conv2.forward(flow))) + input
+        let flow = relu(normalised(&self.bn1, self.conv1.forward(input.clone())));
+        relu(normalised(&self.bn2, self.conv2.forward(flow))) + input
     }
 }
 
 impl Stage {
     fn forward(&self, input: Tensor<4>, pool: Option<&MaxPool2d>) -> Tensor<4> {
-        let flow = self.conv.forward(input);
+        let flow = self.conv.forward(like(input, &self.conv.weight));
         let flow = match pool {
             Some(pool) => pool.forward(flow),
             None => flow,
         };
-        let flow = relu(self.bn.forward(flow));
+        let flow = relu(normalised(&self.bn, flow));
         match &self.residual {
             Some(residual) => residual.forward(flow),
             None => flow,
