@@ -20,6 +20,8 @@ enum Home {
     Flex(DType),
     #[cfg(feature = "ndarray")]
     NdArray(DType),
+    #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+    Gpu,
     Elsewhere,
 }
 
@@ -39,6 +41,8 @@ fn home(tensor: &DispatchTensor) -> Home {
             burn_ndarray::NdArrayTensor::F64(_) => Home::NdArray(DType::F64),
             _ => Home::Elsewhere,
         },
+        #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+        DispatchTensorKind::Cube(_) if super::kernel::takes(tensor) => Home::Gpu,
         _ => Home::Elsewhere,
     }
 }
@@ -68,6 +72,8 @@ where
         Home::Flex(dtype) if together => flex::apply(rule, dtype, param, grad, states),
         #[cfg(feature = "ndarray")]
         Home::NdArray(dtype) if together => ndarray::apply(rule, dtype, param, grad, states),
+        #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+        Home::Gpu if together => super::kernel::apply(rule, param, grad, states),
         _ => {
             return rule.update(
                 Tensor::from_dispatch(param),
@@ -116,6 +122,8 @@ pub(super) fn read<const K: usize, const D: usize, Out>(
                 }))
             })
         }
+        #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+        Home::Gpu => None,
         Home::Elsewhere => None,
     }
 }
@@ -261,7 +269,7 @@ mod ndarray {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::cell::Cell;
 
     use burn::module::{Param, ParamId};
@@ -272,10 +280,10 @@ mod tests {
 
     thread_local! {
         /// Makes this thread's updates composed of tensor operations, as they are on a GPU.
-        pub(super) static COMPOSED: Cell<bool> = const { Cell::new(false) };
+        pub(crate) static COMPOSED: Cell<bool> = const { Cell::new(false) };
     }
 
-    const OPTIONS: &[&str] = &[
+    pub(crate) const OPTIONS: &[&str] = &[
         "type = 'adam'\nweight_decay = 0.1\nmaximize = true",
         "type = 'adam'\namsgrad = true",
         "type = 'adamw'",
@@ -295,7 +303,7 @@ mod tests {
         "type = 'prodigy'\nd0 = 1e-2",
     ];
 
-    fn run(text: &str, device: &Device, dtype: DType) -> Vec<f64> {
+    pub(crate) fn run(text: &str, device: &Device, dtype: DType) -> Vec<f64> {
         let wave = |phase: f64| {
             let values: Vec<f64> = (0..1000).map(|i| (f64::from(i) * 0.7 + phase).sin()).collect();
             Tensor::<1>::from_data(TensorData::new(values, [1000]), (device, dtype))
