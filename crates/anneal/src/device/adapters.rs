@@ -65,7 +65,7 @@ pub enum DeviceUnavailable {
 /// Opens the adapter of a kind of GPU that is compiled in.
 pub(super) fn open(name: &str, index: Option<usize>) -> Result<Device, DeviceUnavailable> {
     let asked = || index.map_or_else(|| name.to_owned(), |index| format!("{name}:{index}"));
-    let compiled_in = |kind: &&str| super::KINDS.iter().any(|it| it.name == **kind && it.compiled_in);
+    let compiled_in = |kind: &&str| super::KINDS.iter().any(|it| it.name == *kind && it.compiled_in);
     let kinds: Vec<&str> = match name {
         "gpu" => ["cuda", "metal", "vulkan", "wgpu"].into_iter().filter(compiled_in).collect(),
         name => vec![name],

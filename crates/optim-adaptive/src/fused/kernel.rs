@@ -35,6 +35,8 @@ pub(super) fn apply<R: Rule<N>, const N: usize>(
     states: [DispatchTensor; N],
 ) -> (DispatchTensor, [DispatchTensor; N]) {
     let (program, numbers) = program::of(rule);
+    #[cfg(all(test, feature = "wgpu"))]
+    tests::OPERATIONS.set(program.launches());
     let (param, grad, states) = (own(open(param)), into_contiguous(open(grad)), states.map(|state| own(open(state))));
     launch(&param, grad, &states, numbers, program);
     (close(param), states.map(close))
@@ -197,6 +199,7 @@ fn one(values: &Sequence<f32>, numbers: &Sequence<f32>, #[comptime] op: Op) -> f
 
 #[cfg(all(test, feature = "wgpu"))]
 mod tests {
+    use std::cell::Cell;
     use std::time::Instant;
 
     use burn::module::{Param, ParamId};
@@ -206,6 +209,11 @@ mod tests {
     use super::super::buffers::tests::{COMPOSED, OPTIONS, run};
     use super::*;
     use crate::OptimizerConfig;
+
+    thread_local! {
+        /// How many launches the last update of this thread would have taken, composed of tensor operations.
+        pub(super) static OPERATIONS: Cell<usize> = const { Cell::new(0) };
+    }
 
     fn gpu() -> Device {
         Device::wgpu(DeviceKind::DefaultDevice)
@@ -279,7 +287,8 @@ mod tests {
                     step(steps);
                     let micros = began.elapsed().as_secs_f64() * 1e6 / steps as f64;
                     let text = text.replace('\n', ", ");
-                    println!("{text:35} {n:8} {} {micros:10.1} us", if composed { "composed" } else { "kernel  " });
+                    let launches = if composed { OPERATIONS.get() } else { 1 };
+                    println!("{text:30} {n:8} elements, {launches:2} launches: {micros:10.1} us");
                 }
                 COMPOSED.set(false);
             }

@@ -34,6 +34,19 @@ pub(super) struct Program {
     pub(super) results: Vec<usize>,
 }
 
+#[cfg(all(test, feature = "wgpu"))]
+impl Program {
+    /// How many kernels the same formula starts as tensor operations.
+    pub(super) fn launches(&self) -> usize {
+        let launches = |op: &Op| match op {
+            Op::Under(..) => 2,
+            Op::Larger(..) => 4,
+            _ => 1,
+        };
+        self.ops.iter().map(launches).sum()
+    }
+}
+
 /// What `rule` does, and the numbers it does it with.
 pub(super) fn of<R: Rule<N>, const N: usize>(rule: R) -> (Program, Vec<f32>) {
     let tape = Rc::new(RefCell::new(Tape { values: 2 + N, ops: Vec::new(), numbers: Vec::new() }));
