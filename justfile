@@ -55,6 +55,16 @@ gpu-test *ARGS:
 bench-finder:
     cargo bench -p anneal --bench finder
 
+# training steps here and in PyTorch, in turns, and both operation by operation; the first time makes a Python with torch
+bench-throughput *ARGS="--profile":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    dir="${XDG_CACHE_HOME:-$HOME/.cache}/anneal/peers"
+    python="${ANNEAL_PYTHON:-$dir/bin/python}"
+    "$python" -c "import torch" 2>/dev/null || { just peers "$dir"; python="$dir/bin/python"; }
+    cargo bench -q -p anneal --bench throughput --no-run
+    "$python" crates/anneal/benches/throughput/peer.py {{ARGS}} -- cargo bench -q -p anneal --bench throughput --
+
 # a Python with the peers that tests compare with: TensorBoard, PyTorch (5 GB); then: export ANNEAL_PYTHON=DIR/bin/python
 peers DIR="${XDG_CACHE_HOME:-$HOME/.cache}/anneal/peers":
     python3 -m venv {{DIR}}

@@ -5,7 +5,7 @@
 //! where a checkpoint lies between, less the median of that time where none does: the snapshot, waiting for the write
 //! before, and the copies that the next update makes because the snapshot still holds its buffers. On a machine that
 //! does other work too the difference drowns in noise, and the time inside `save`, with the wait for the last write at
-//! the end of the run spread over all, is the firmer figure.
+//! the end of the run spread over all, is the firmer figure. `... --bench checkpoint -- resnet18` runs one model alone.
 
 #![allow(clippy::expect_used, reason = "a benchmark may fail loudly")]
 
@@ -62,8 +62,12 @@ fn main() {
     if std::env::args().any(|arg| arg == "--test") {
         return;
     }
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     // (model, batch size, steps, steps between checkpoints)
     for (name, batch_size, steps, every) in [("resnet8", 32, 120, 6), ("resnet18", 4, 24, 4)] {
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
+            continue;
+        }
         let device = Device::flex().autodiff();
         device.seed(1);
         let shape = anneal::vision::ImageShape { channels: 3, height: 32, width: 32 };

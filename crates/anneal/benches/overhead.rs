@@ -3,6 +3,9 @@
 //!
 //! `cargo bench -p anneal --bench overhead` prints, per model, the median and the quartiles of the ratio over
 //! interleaved pairs of runs. The hard case is the small MLP, whose step takes about a millisecond.
+//!
+//! `... --bench overhead -- mlp 64` runs that case alone; `-- mlp 64 bare` (or `trainer`) runs one of the two loops, ten
+//! times: for a profiler, or to compare seconds of processor time where the machine does other work too.
 
 #![allow(clippy::expect_used, reason = "a benchmark may fail loudly")]
 
@@ -22,6 +25,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PAIRS: usize = 15;
 const STEPS: u64 = 300;
+const CASES: [(&str, usize); 3] = [("mlp", 64), ("mlp", 128), ("lenet", 64)];
 
 struct Setup {
     device: Device,
@@ -63,7 +67,7 @@ fn bare(setup: &Setup, batch_size: usize) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
-/// Seconds of one look at the gradients of a batch: the trainer's, which is this pass of the clipping norm.
+/// Seconds of a pass of its own over the gradients of a batch, which the trainer makes under `on_nonfinite = "skip"`.
 fn look(setup: &Setup, batch_size: usize) -> f64 {
     let loader = loader(setup, batch_size);
     let batch = endless(&loader).next().expect("a batch");
@@ -105,18 +109,36 @@ fn trained(setup: &Setup, batch_size: usize) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
+fn setup(model: &str) -> Setup {
+    let device = Device::flex().autodiff();
+    device.seed(1);
+    let model = Classifier::new(model, &ModelOptions::default(), set().shape(), 10, &device).expect("a model");
+    let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3").expect("an optimizer");
+    Setup { device, model, optimizer }
+}
+
 fn main() {
     // `cargo test --benches` runs benches with `--test`: nothing to do then.
     if std::env::args().any(|arg| arg == "--test") {
         return;
     }
-    for (name, batch_size) in [("mlp", 64), ("mlp", 128), ("lenet", 64)] {
-        let device = Device::flex().autodiff();
-        device.seed(1);
-        let shape = set().shape();
-        let model = Classifier::new(name, &ModelOptions::default(), shape, 10, &device).expect("a model");
-        let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3").expect("an optimizer");
-        let setup = Setup { device, model, optimizer };
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    if let [name, batch_size, which] = args.as_slice() {
+        let (setup, batch_size) = (setup(name), batch_size.parse().expect("a batch size"));
+        for _ in 0..10 {
+            if which == "bare" {
+                bare(&setup, batch_size)
+            } else {
+                trained(&setup, batch_size)
+            };
+        }
+        return;
+    }
+    for (name, batch_size) in CASES {
+        if args.len() == 2 && args != [name.to_owned(), batch_size.to_string()] {
+            continue;
+        }
+        let setup = setup(name);
         bare(&setup, batch_size);
         let mut pairs: Vec<(f64, f64)> = Vec::new();
         for pair in 0..PAIRS {
@@ -145,7 +167,7 @@ fn main() {
         let look = look(&setup, batch_size);
         let step = at(&bare_seconds, 0.5) / STEPS as f64;
         println!(
-            "{name} batch {batch_size}: seeing that the gradients are finite takes {:.1} us, {:.2} % of a bare step (in the ratio above)",
+            "{name} batch {batch_size}: a pass of its own over the gradients would take {:.1} us, {:.2} % of a bare step",
             look * 1e6,
             look / step * 100.0
         );

@@ -34,12 +34,15 @@ mod optimizers;
 mod passes;
 mod record;
 mod settings;
+mod snapshot;
 mod spec;
 mod state;
+mod watch;
 
 pub use adaptive::{AdaptiveOptimizer, NoModuleOptimizer};
 pub use clip::{ClipError, NormType, clip_grad_norm, clip_grad_norm_with, clip_grad_value};
 pub use config::OptimizerConfig;
+pub use fused::held_data;
 pub use groups::{GROUP_FIELDS, Group, Groups, Pattern, PatternError};
 pub use momentum::MomentumHandle;
 pub use optimizers::{
@@ -50,6 +53,7 @@ pub use optimizers::{
     ScheduleFreeState, Sgd, SgdConfig, SgdState,
 };
 pub use record::{AdaptiveRecord, RecordMismatch};
+pub use snapshot::OptimizerSnapshot;
 
 // What a state of one's own is made with; `#[derive(RecordState)]` names these at its crate's root.
 pub use burn::optim::{RecordState, StateSink, StateSource, join_index, join_path};

@@ -9,8 +9,10 @@ use burn::tensor::{Device, GradientCheckpointingStrategy, Tensor};
 
 use crate::Groups;
 use crate::adaptive::Member;
+use crate::fused::{is_fused, watching};
 use crate::optimizers::{ProdigyState, ScheduleFreeState};
 use crate::spec::{Piece, Shared};
+use crate::watch::Watch;
 
 /// One parameter.
 pub(crate) struct Entry {
@@ -119,11 +121,21 @@ pub(crate) struct StepPass<'a> {
     pub(crate) grads: &'a mut GradientsParams,
     pub(crate) rates: &'a ModuleLearningRate,
     pub(crate) path: PathBuffer,
+    /// Where gradients that are not finite are reported, if anywhere.
+    pub(crate) watch: Option<&'a mut Watch>,
 }
 
 impl StepPass<'_> {
     fn update<const D: usize>(&mut self, id: ParamId, param: Tensor<D>, grad: Tensor<D>) -> Tensor<D> {
         let (entry, member) = self.parts.of(id, &self.path.text, D);
+        let is_prodigy = matches!(member.built.shared, Shared::Prodigy(_));
+        let sweep_sees = !member.frozen && member.built.sees_gradients() && is_fused(&grad);
+        match &mut self.watch {
+            // The pre-pass has looked.
+            Some(watch) if is_prodigy => watch.skip(),
+            Some(watch) if !sweep_sees => watch.look(&self.path.text, &grad),
+            _ => {}
+        }
         if member.frozen {
             return param;
         }
@@ -133,7 +145,15 @@ impl StepPass<'_> {
         let lr = self.rates.lr_from_param(id, Some(&entry.path)) * member.lr_scale;
         let optim = member.built.of_rank(D);
         let state = entry.take_state(optim.as_ref(), &device);
-        let (param, state) = optim.step_dyn(D, lr, param.inner().into_bridge(), grad.into_bridge(), state);
+        let step = || optim.step_dyn(D, lr, param.inner().into_bridge(), grad.into_bridge(), state);
+        let (param, state) = match &mut self.watch {
+            Some(watch) if sweep_sees => {
+                let (updated, finite) = watching(step);
+                watch.note(&self.path.text, finite);
+                updated
+            }
+            _ => step(),
+        };
         entry.put_state(state, device);
         context.restore(Tensor::from_bridge(param), id)
     }
@@ -163,6 +183,8 @@ pub(crate) struct PrePass<'a> {
     pub(crate) parts: Parts<'a>,
     pub(crate) grads: &'a mut GradientsParams,
     pub(crate) path: PathBuffer,
+    /// Where Prodigy's gradients that are not finite are reported, if anywhere.
+    pub(crate) watch: Option<&'a mut Watch>,
 }
 
 impl ModuleVisitor for PrePass<'_> {
@@ -178,6 +200,11 @@ impl ModuleVisitor for PrePass<'_> {
         let id = param.id;
         let Some(grad) = self.grads.remove::<D>(id) else { return };
         let (entry, member) = self.parts.of(id, &self.path.text, D);
+        match &mut self.watch {
+            Some(watch) if matches!(member.built.shared, Shared::Prodigy(_)) => watch.look(&self.path.text, &grad),
+            Some(watch) => watch.skip(),
+            None => {}
+        }
         let grad = match &member.built.shared {
             Shared::Prodigy(prodigy) if !member.frozen && member.lr_scale > 0.0 => {
                 let device = grad.device();

@@ -121,6 +121,18 @@ impl AdaptiveRecord {
         Ok(self.into_writer().into_bytes()?.to_vec())
     }
 
+    /// As [`into_bytes`](Self::into_bytes), in place of what `buffer` holds: its memory is used again. Each tensor is
+    /// let go once it is written.
+    ///
+    /// # Errors
+    ///
+    /// What the burnpack writer refuses; `buffer` holds nothing of use then.
+    pub fn write_into(self, buffer: &mut Vec<u8>) -> Result<(), RecordError> {
+        let writer = self.into_writer();
+        buffer.resize(writer.size()?, 0);
+        Ok(writer.write_into(buffer)?)
+    }
+
     /// From burnpack bytes.
     ///
     /// # Errors

@@ -106,6 +106,12 @@ impl Built {
         }
     }
 
+    /// Whether each gradient passes through the fused update, as it is and in every step.
+    pub(crate) fn sees_gradients(&self) -> bool {
+        // Prodigy has added the decay by then, and leaves the parameters alone in some steps.
+        !self.burns && !matches!(self.shared, Shared::Prodigy(_))
+    }
+
     /// The optimizer, if it is the same for all ranks and needs no pre-pass: what burn's own loop can run.
     pub(crate) fn standalone(&self) -> Option<&Arc<dyn Piece>> {
         (self.other.is_none() && !matches!(self.shared, Shared::Prodigy(_))).then_some(&self.optim)

@@ -7,6 +7,7 @@
 use burn::tensor::{Device, Tensor};
 use burn_pack::Scalar;
 
+use crate::fused::{held_data, owned};
 use crate::{StateSink, StateSource};
 
 /// One field of a state.
@@ -44,7 +45,7 @@ scalar!(usize, u64, f64);
 
 impl<const D: usize> Field for Tensor<D> {
     fn flatten(&self, prefix: &str, name: &str, out: &mut StateSink) {
-        out.push_tensor(prefix, name, self.clone().into_data());
+        out.push_tensor(prefix, name, held_data(self.clone()));
     }
 
     fn unflatten(prefix: &str, name: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
@@ -53,7 +54,8 @@ impl<const D: usize> Field for Tensor<D> {
             return None;
         }
         let dtype = data.dtype();
-        Some(Self::from_data(data, (device, dtype)))
+        // A record may hold the buffers of the optimizer it was taken from, or the file it was read from.
+        Some(Self::from_data(owned(data), (device, dtype)))
     }
 
     fn moved(self, device: &Device) -> Self {

@@ -4,7 +4,7 @@
 
 mod common;
 
-use burn::module::{Module, Param, ParamId};
+use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
 use optim_adaptive::{AdaptiveOptimizer, AdaptiveRecord, Group, Groups, OptimizerConfig, Pattern, RecordMismatch};
@@ -252,6 +252,126 @@ fn a_rebuilt_copy_goes_on_alike_and_shares_nothing() {
         assert_eq!(optimizer.to_bytes().expect("bytes"), saved, "{text}: the copy's steps show in the original");
         assert_ne!(optimizer.momentum().get(), Some(0.123), "{text}");
         assert_eq!(bits(&steps(&mut optimizer, model, 3..6)), bits(&ahead), "{text}");
+    }
+}
+
+/// A record holds the state as it was, whatever steps follow; on Flex by its buffers, which those steps then leave alone.
+#[test]
+fn a_record_is_of_its_moment() {
+    for (name, device) in devices() {
+        for Row { text, .. } in TABLE {
+            let mut optimizer = config(text).init();
+            let model = steps(&mut optimizer, some_model(DType::F32, &device), 0..3);
+            let saved = optimizer.to_bytes().expect("bytes");
+            let (snapshot, record) = (optimizer.snapshot(), optimizer.to_record());
+            steps(&mut optimizer, model, 3..6);
+            if !stateless(text) {
+                assert_ne!(optimizer.to_bytes().expect("bytes"), saved, "{text} on {name}");
+            }
+            // A buffer that held something else before, longer or shorter.
+            for mut buffer in [Vec::new(), vec![7; 3], vec![7; 100_000]] {
+                record.clone().write_into(&mut buffer).expect("written");
+                assert!(buffer == saved, "{text} on {name}: the record");
+            }
+            let bytes = snapshot.into_record().into_bytes().expect("bytes");
+            assert!(bytes == saved, "{text} on {name}: the snapshot");
+        }
+    }
+}
+
+/// For gradients that are finite it is `step`; for others it names the first parameter.
+#[test]
+fn a_watched_step_names_the_first_gradient_that_is_not_finite() {
+    let bad = |[rows, columns]: [usize; 2], dtype, value: f64, device: &Device| {
+        let mut values = vec![0.5; rows * columns];
+        values[rows * columns - 1] = value;
+        tensor::<2>(&values, [rows, columns], dtype, device)
+    };
+    for (name, device) in devices() {
+        for Row { text, .. } in TABLE {
+            for dtype in [DType::F32, DType::F64, DType::BF16] {
+                // ndarray has no half precision, burn's own have f32 states only.
+                if dtype != DType::F32 && (is_burns(text) || (dtype == DType::BF16 && name == "ndarray")) {
+                    continue;
+                }
+                for (weight, bias, expected) in [
+                    (1.0, 1.0, None),
+                    (f64::NAN, 1.0, Some("weight")),
+                    (1.0, f64::INFINITY, Some("bias")),
+                    (f64::NEG_INFINITY, f64::NAN, Some("weight")),
+                ] {
+                    // In the first step, which makes the state, and in a later one.
+                    for before in [0, 3] {
+                        let what = format!("{text} on {name} in {dtype:?}, step {}: {weight} and {bias}", before + 1);
+                        let mut optimizer = config(text).init();
+                        let mut model = some_model(DType::F32, &device);
+                        if dtype != DType::F32 {
+                            model = model.map(&mut Cast(dtype));
+                        }
+                        for _ in 0..before {
+                            let grads = model.grads(
+                                Some(bad([3, 4], dtype, 0.1, &device)),
+                                Some(bad([1, 5], dtype, 0.2, &device).reshape([5])),
+                            );
+                            let seen;
+                            (model, seen) = optimizer.step_watched(0.01, model, grads);
+                            assert_eq!(seen, None, "{what}");
+                        }
+                        let grads = || {
+                            model.grads(
+                                Some(bad([3, 4], dtype, weight, &device)),
+                                Some(bad([1, 5], dtype, bias, &device).reshape([5])),
+                            )
+                        };
+                        let mut other = optimizer.rebuild().expect("a copy");
+                        let (watched, seen) = optimizer.step_watched(0.01, model.clone(), grads());
+                        assert_eq!(seen.as_deref(), expected, "{what}");
+                        let plain = other.step(0.01, model.clone(), grads());
+                        let data = |model: &Two| {
+                            let weight = model.weight.val().into_data().as_bytes().to_vec();
+                            [weight, model.bias.val().into_data().as_bytes().to_vec()].concat()
+                        };
+                        assert!(data(&watched) == data(&plain), "{what}: the update is another");
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Cast(DType);
+
+impl ModuleMapper for Cast {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| tensor.cast(self.0))
+    }
+}
+
+/// A gradient counts wherever its parameter is: in a group of another optimizer, in a frozen one.
+#[test]
+fn a_watched_step_looks_at_every_group() {
+    let group = |optimizer: Option<&str>| {
+        let mut group = Group::new(Pattern::new("bias").expect("pattern"));
+        group.optimizer = optimizer.map(config);
+        group.frozen = optimizer.is_none();
+        Groups::new(vec![group])
+    };
+    let others = [None, Some("type = 'sgd'"), Some("type = 'lion'"), Some("type = 'schedule_free_sgd'")];
+    for Row { text, .. } in TABLE {
+        for other in others {
+            for (weight, bias, expected) in
+                [(1.0, 1.0, None), (f64::NAN, f64::NAN, Some("weight")), (1.0, f64::NAN, Some("bias"))]
+            {
+                let mut optimizer = config(text).init_with_groups(group(other));
+                let model = some_model(DType::F32, &cpu());
+                let grads = model.grads(
+                    Some(tensor(&[weight; 12], [3, 4], DType::F32, &cpu())),
+                    Some(tensor(&[bias; 5], [5], DType::F32, &cpu())),
+                );
+                let (_, seen) = optimizer.step_watched(0.01, model, grads);
+                assert_eq!(seen.as_deref(), expected, "{text}, bias under {other:?}");
+            }
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use std::{
 
 use common::{Net, Points, alone, bits, net, optimizer, poisoned_data, rates, steep_data, train_data, valid_data};
 use trainer::{
-    Averaging, Callback, CallbackError, CheckpointPolicy, Ema, Fitted, Flow, NonFiniteEvent, OnNonFinite, Rollback,
-    StepEvent, TrainConfig, TrainError, Trainer, checkpoint,
+    Averaging, Callback, CallbackError, CheckpointPolicy, Ema, Every, Fitted, Flow, NonFiniteEvent, OnNonFinite,
+    Rollback, StepEvent, TrainConfig, TrainError, Trainer, checkpoint,
     data::{Loader, Source},
 };
 
@@ -52,10 +52,15 @@ fn fit(config: TrainConfig, data: &Loader<Points>, ears: &Ears) -> Result<Fitted
     Trainer::new(config).callback(ears.clone()).fit(net(), optimizer(ADAM), rates, data, Some(&valid_data()))
 }
 
-/// The steps (from 1) of the first epoch whose batch holds item 5.
+/// The step (from 1) of the first epoch whose batch holds item 5.
 fn bad_step(data: &Loader<Points>) -> u64 {
+    bad_step_of(data, 0)
+}
+
+/// The step (from 1, within its epoch) whose batch holds item 5.
+fn bad_step_of(data: &Loader<Points>, epoch: u64) -> u64 {
     let bad = |batch: Points| batch.scale.is_infinite() || batch.steep;
-    let at = data.epoch(0, 0).position(|batch| bad(batch.expect("a batch").input));
+    let at = data.epoch(epoch, 0).position(|batch| bad(batch.expect("a batch").input));
     at.expect("one is bad") as u64 + 1
 }
 
@@ -135,31 +140,69 @@ fn rollback(max: u64, lr_factor: f64) -> TrainConfig {
 #[test]
 fn it_goes_back_to_the_last_good_state() {
     let _alone = alone();
-    let bad = bad_step(&poisoned_data());
-    assert!(bad > 1, "there is something to go back from");
-    // Without checkpoints the state is that of the start: a run that ends with the bad step ends where it began, moments
-    // and average included.
-    let config = TrainConfig {
-        limit: trainer::Limit::Steps(bad),
-        averaging: Some(Averaging::Ema(Ema::new(0.5))),
-        ..rollback(3, 1.0)
-    };
-    let fitted = fit(config, &poisoned_data(), &Ears::default()).expect("goes back");
-    assert!(bits(&fitted.model) == bits(&net()));
-    assert!(bits(fitted.eval_model()) == bits(&net()), "there is no average yet");
-    assert_eq!(fitted.optimizer.to_bytes().expect("bytes"), optimizer(ADAM).to_bytes().expect("bytes"));
-    assert_eq!((fitted.report.rollbacks, fitted.report.skipped_steps, fitted.report.steps), (1, 1, bad));
+    // A gradient under a finite loss shows in the update itself, which has then spoilt weights and moments.
+    for (name, data) in [("loss", poisoned_data as fn() -> Loader<Points>), ("gradient", steep_data)] {
+        let bad = bad_step(&data());
+        assert!(bad > 1, "there is something to go back from");
+        // Without checkpoints the state is that of the start: a run that ends with the bad step ends where it began,
+        // moments and average included.
+        let config = TrainConfig {
+            limit: trainer::Limit::Steps(bad),
+            averaging: Some(Averaging::Ema(Ema::new(0.5))),
+            ..rollback(3, 1.0)
+        };
+        let ears = Ears::default();
+        let fitted = fit(config, &data(), &ears).expect("goes back");
+        assert!(bits(&fitted.model) == bits(&net()), "{name}");
+        assert!(bits(fitted.eval_model()) == bits(&net()), "{name}: there is no average yet");
+        let fresh = optimizer(ADAM).to_bytes().expect("bytes");
+        assert_eq!(fitted.optimizer.to_bytes().expect("bytes"), fresh, "{name}");
+        assert_eq!((fitted.report.rollbacks, fitted.report.skipped_steps, fitted.report.steps), (1, 1, bad), "{name}");
+        let faults = ears.faults.lock().expect("the lock");
+        let gradient = (name != "loss").then(|| "first.weight".to_owned());
+        assert_eq!(*faults, [(bad, name != "loss", gradient, OnNonFinite::Rollback)], "{name}");
 
-    // In the second epoch it goes back to the end of the first.
-    let first =
-        fit(TrainConfig { limit: trainer::Limit::Epochs(1), ..rollback(3, 1.0) }, &poisoned_data(), &Ears::default())
-            .expect("trains");
-    let again = poisoned_data().epoch(1, 0).position(|batch| batch.expect("a batch").input.scale.is_infinite());
-    let again = again.expect("one is bad") as u64 + 1;
-    let config = TrainConfig { limit: trainer::Limit::Steps(6 + again), ..rollback(3, 1.0) };
-    let second = fit(config, &poisoned_data(), &Ears::default()).expect("goes back");
-    assert!(bits(&second.model) == bits(&first.model));
-    assert_eq!(second.report.rollbacks, 2);
+        // In the second epoch it goes back to the end of the first.
+        let first =
+            fit(TrainConfig { limit: trainer::Limit::Epochs(1), ..rollback(3, 1.0) }, &data(), &Ears::default())
+                .expect("trains");
+        let config = TrainConfig { limit: trainer::Limit::Steps(6 + bad_step_of(&data(), 1)), ..rollback(3, 1.0) };
+        let second = fit(config, &data(), &Ears::default()).expect("goes back");
+        assert!(bits(&second.model) == bits(&first.model), "{name}");
+        assert_eq!(second.report.rollbacks, 2, "{name}");
+    }
+}
+
+/// The bad step leaves nothing behind: neither a checkpoint of what it has made of the weights, nor an average.
+#[test]
+fn what_stops_a_run_is_in_no_checkpoint() {
+    let _alone = alone();
+    for data in [poisoned_data as fn() -> Loader<Points>, steep_data] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let bad = bad_step(&data());
+        let config = TrainConfig {
+            averaging: Some(Averaging::Ema(Ema::new(0.5))),
+            checkpoint: Some(CheckpointPolicy { every: Every::Steps(1), ..CheckpointPolicy::new(dir.path()) }),
+            ..TrainConfig::epochs(2)
+        };
+        fit(config.clone(), &data(), &Ears::default()).expect_err("stops");
+        let last = checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint;
+        assert_eq!(last.state().step, bad - 1);
+        assert!(finite(&last.model(net()).expect("a model")));
+        assert!(finite(&last.module("ema.bpk", net()).expect("an average")));
+        // And it is the one that a run leaves that ends there.
+        let there = tempfile::tempdir().expect("a folder");
+        let config = TrainConfig {
+            limit: trainer::Limit::Steps(bad - 1),
+            checkpoint: Some(CheckpointPolicy::new(there.path())),
+            ..config
+        };
+        fit(config, &data(), &Ears::default()).expect("trains");
+        let expected = checkpoint::newest(there.path()).expect("a checkpoint").checkpoint;
+        for name in ["model.bpk", "optimizer.bpk", "ema.bpk"] {
+            assert!(last.part(name).is_some() && last.part(name) == expected.part(name), "{name}");
+        }
+    }
 }
 
 #[test]

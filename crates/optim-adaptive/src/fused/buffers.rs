@@ -11,6 +11,7 @@ use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, Disp
 use burn::tensor::{DType, Tensor};
 
 use super::sweep::{in_place, into_gradient};
+use super::watch::Guard;
 use super::{Rule, Sweep, SweepOver};
 
 /// Where the fused loops exist.
@@ -47,8 +48,18 @@ fn home(tensor: &DispatchTensor) -> Home {
     }
 }
 
+/// Whether fused loops exist for a tensor: it is on a CPU backend, in f32 or f64.
+pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
+    match home(&tensor.clone().into_dispatch()) {
+        #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+        // The kernel looks at no gradient: to look at one costs the device's queue.
+        Home::Gpu => false,
+        home => home != Home::Elsewhere,
+    }
+}
+
 /// Applies `rule`: fused where all tensors live on the same CPU backend in the same precision and shape, composed of
-/// tensor operations otherwise.
+/// tensor operations otherwise. Tells a [watch](super::watching) whether the gradient was finite.
 pub(crate) fn apply<R: Rule<N>, const N: usize, const D: usize>(
     rule: R,
     param: Tensor<D>,
@@ -58,6 +69,7 @@ pub(crate) fn apply<R: Rule<N>, const N: usize, const D: usize>(
 where
     SweepOver: Sweep<N>,
 {
+    let watch = Guard::take();
     let same_shape = param.shape() == grad.shape() && states.iter().all(|state| state.shape() == param.shape());
     let param = param.into_dispatch();
     let grad = grad.into_dispatch();
@@ -67,22 +79,31 @@ where
     #[cfg(test)]
     let place = if tests::COMPOSED.get() { Home::Elsewhere } else { place };
     let together = same_shape && home(&grad) == place && states.iter().all(|state| home(state) == place);
-    let (param, states) = match place {
+    let (param, states, finite) = match place {
         #[cfg(feature = "flex")]
         Home::Flex(dtype) if together => flex::apply(rule, dtype, param, grad, states),
         #[cfg(feature = "ndarray")]
         Home::NdArray(dtype) if together => ndarray::apply(rule, dtype, param, grad, states),
         #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
-        Home::Gpu if together => super::kernel::apply(rule, param, grad, states),
+        Home::Gpu if together => {
+            let grad = Tensor::<D>::from_dispatch(grad);
+            let finite = !watch.is_on() || all_finite(&grad);
+            let (param, states) = super::kernel::apply(rule, param, grad.into_dispatch(), states);
+            (param, states, finite)
+        }
         _ => {
-            return rule.update(
-                Tensor::from_dispatch(param),
-                Tensor::from_dispatch(grad),
-                states.map(Tensor::from_dispatch),
-            );
+            let grad = Tensor::<D>::from_dispatch(grad);
+            watch.saw(!watch.is_on() || all_finite(&grad));
+            return rule.update(Tensor::from_dispatch(param), grad, states.map(Tensor::from_dispatch));
         }
     };
+    watch.saw(finite);
     (Tensor::from_dispatch(param), states.map(Tensor::from_dispatch))
+}
+
+/// Whether every element is finite: 0 times one that is not is NaN.
+fn all_finite<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.clone().mul_scalar(0.0).sum().into_scalar::<f64>() == 0.0
 }
 
 /// Calls `read32` or `read64` on the elements of `tensors`; `None` where they are not all on the same CPU backend in
@@ -143,7 +164,7 @@ mod flex {
         param: DispatchTensor,
         grad: DispatchTensor,
         states: [DispatchTensor; N],
-    ) -> (DispatchTensor, [DispatchTensor; N])
+    ) -> (DispatchTensor, [DispatchTensor; N], bool)
     where
         SweepOver: Sweep<N>,
     {
@@ -154,16 +175,16 @@ mod flex {
             ($t:ty) => {{
                 let slices = states.each_mut().map(FlexTensor::storage_mut::<$t>);
                 if param.is_unique() || !grad.is_unique() {
-                    in_place(rule, param.storage_mut::<$t>(), grad.storage::<$t>(), slices);
-                    param
+                    let finite = in_place(rule, param.storage_mut::<$t>(), grad.storage::<$t>(), slices);
+                    (param, finite)
                 } else {
-                    into_gradient(rule, param.storage::<$t>(), grad.storage_mut::<$t>(), slices);
-                    grad
+                    let finite = into_gradient(rule, param.storage::<$t>(), grad.storage_mut::<$t>(), slices);
+                    (grad, finite)
                 }
             }};
         }
-        let param = if dtype == DType::F64 { run!(f64) } else { run!(f32) };
-        (close(param), states.map(close))
+        let (param, finite) = if dtype == DType::F64 { run!(f64) } else { run!(f32) };
+        (close(param), states.map(close), finite)
     }
 
     /// The tensor, row-major and covering its whole buffer.
@@ -203,7 +224,7 @@ mod ndarray {
         param: DispatchTensor,
         grad: DispatchTensor,
         states: [DispatchTensor; N],
-    ) -> (DispatchTensor, [DispatchTensor; N])
+    ) -> (DispatchTensor, [DispatchTensor; N], bool)
     where
         SweepOver: Sweep<N>,
     {
@@ -223,20 +244,22 @@ mod ndarray {
                 let mut states = states.map(inner);
                 let param_in_place = param.is_unique() || !grad.is_unique();
                 let slices = states.each_mut().map(|state| state.ensure_owned().as_slice_mut().unwrap_or_default());
-                let updated = if param_in_place {
+                let (updated, finite) = if param_in_place {
                     let target = param.ensure_owned().as_slice_mut().unwrap_or_default();
-                    in_place(rule, target, grad.ensure_owned().as_slice().unwrap_or_default(), slices);
-                    param
+                    let source = grad.ensure_owned().as_slice().unwrap_or_default();
+                    let finite = in_place(rule, target, source, slices);
+                    (param, finite)
                 } else {
                     let target = grad.ensure_owned().as_slice_mut().unwrap_or_default();
-                    into_gradient(rule, param.ensure_owned().as_slice().unwrap_or_default(), target, slices);
-                    grad
+                    let source = param.ensure_owned().as_slice().unwrap_or_default();
+                    let finite = into_gradient(rule, source, target, slices);
+                    (grad, finite)
                 };
-                (NdArrayTensor::$variant(updated), states.map(NdArrayTensor::$variant))
+                (NdArrayTensor::$variant(updated), states.map(NdArrayTensor::$variant), finite)
             }};
         }
-        let (param, states) = if dtype == DType::F64 { run!(F64) } else { run!(F32) };
-        (close(param), states.map(close))
+        let (param, states, finite) = if dtype == DType::F64 { run!(F64) } else { run!(F32) };
+        (close(param), states.map(close), finite)
     }
 
     /// The tensor as a plain owned array: borrowed storage (zero-copy loads) and odd layouts are copied here.

@@ -12,6 +12,7 @@
 //! This layer knows buffers and arithmetic. It knows no optimizer by name, no module and no record.
 
 mod buffers;
+mod data;
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
 mod kernel;
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda", test))]
@@ -19,11 +20,15 @@ mod program;
 mod reduce;
 mod sweep;
 mod value;
+mod watch;
 
-pub(crate) use buffers::apply;
+pub(crate) use buffers::{apply, is_fused};
+pub use data::held_data;
+pub(crate) use data::owned;
 pub(crate) use reduce::{max_abs, norm_power_sum, prodigy_sums};
 pub(crate) use sweep::{Sweep, SweepOver};
 pub(crate) use value::{Real, Value};
+pub(crate) use watch::watching;
 
 /// An update formula over a parameter, its gradient and `N` state buffers.
 ///

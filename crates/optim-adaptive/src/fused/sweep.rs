@@ -2,8 +2,12 @@
 //!
 //! Elements do not depend on each other and no operation is contracted, so neither the width of the vectors nor the
 //! number of threads changes a bit of the result.
+//!
+//! Every loop says besides whether the gradient was finite: the largest of its elements' bits, as integers, which hides
+//! behind the divisions and the memory of the update.
 
 use std::slice::ChunksMut;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Real, Rule};
@@ -14,13 +18,14 @@ pub(crate) const CHUNK: usize = 1 << 14;
 /// Up to this many elements one thread is faster than waking a second one.
 pub(crate) const ALONE: usize = 1 << 15;
 
-/// Loops over a parameter, a gradient and `N` states; implemented by [`SweepOver`] for 0 to 4 states.
+/// Loops over a parameter, a gradient and `N` states; implemented by [`SweepOver`] for 0 to 4 states. Each says whether
+/// the gradient was finite.
 pub(crate) trait Sweep<const N: usize> {
     /// Writes the new parameter over the old one.
-    fn in_place<T: Real, R: Rule<N>>(rule: R, param: &mut [T], grad: &[T], states: [&mut [T]; N]);
+    fn in_place<T: Real, R: Rule<N>>(rule: R, param: &mut [T], grad: &[T], states: [&mut [T]; N]) -> bool;
 
     /// Writes the new parameter over the gradient, which is read for the last time here.
-    fn into_gradient<T: Real, R: Rule<N>>(rule: R, param: &[T], grad: &mut [T], states: [&mut [T]; N]);
+    fn into_gradient<T: Real, R: Rule<N>>(rule: R, param: &[T], grad: &mut [T], states: [&mut [T]; N]) -> bool;
 }
 
 /// The type that carries the [`Sweep`] implementations.
@@ -33,12 +38,12 @@ macro_rules! multiversion {
         #[cfg(target_arch = "x86_64")]
         {
             #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
-            fn wide<$t: Real, $r: Rule<$n>>($($arg: $ty),*) {
-                $body::<$t, $r>($($arg),*);
+            fn wide<$t: Real, $r: Rule<$n>>($($arg: $ty),*) -> bool {
+                $body::<$t, $r>($($arg),*)
             }
             #[target_feature(enable = "avx2")]
-            fn medium<$t: Real, $r: Rule<$n>>($($arg: $ty),*) {
-                $body::<$t, $r>($($arg),*);
+            fn medium<$t: Real, $r: Rule<$n>>($($arg: $ty),*) -> bool {
+                $body::<$t, $r>($($arg),*)
             }
             if std::arch::is_x86_feature_detected!("avx512f")
                 && std::arch::is_x86_feature_detected!("avx512vl")
@@ -53,7 +58,7 @@ macro_rules! multiversion {
                 return unsafe { medium::<$t, $r>($($arg),*) };
             }
         }
-        $body::<$t, $r>($($arg),*);
+        $body::<$t, $r>($($arg),*)
     }};
 }
 
@@ -62,33 +67,39 @@ macro_rules! multiversion {
 macro_rules! sweep {
     ($n:literal: $($s:ident => $new:ident),*) => {
         impl Sweep<$n> for SweepOver {
-            fn in_place<T: Real, R: Rule<$n>>(rule: R, param: &mut [T], grad: &[T], states: [&mut [T]; $n]) {
+            fn in_place<T: Real, R: Rule<$n>>(rule: R, param: &mut [T], grad: &[T], states: [&mut [T]; $n]) -> bool {
                 #[inline(always)]
-                fn body<T: Real, R: Rule<$n>>(rule: R, param: &mut [T], grad: &[T], $($s: &mut [T]),*) {
+                fn body<T: Real, R: Rule<$n>>(rule: R, param: &mut [T], grad: &[T], $($s: &mut [T]),*) -> bool {
                     let n = param.len();
                     let grad = &grad[..n];
                     $(let $s = &mut $s[..n];)*
+                    let mut largest = T::ZERO;
                     for i in 0..n {
+                        largest = largest.max(grad[i].magnitude_bits());
                         let (new, [$($new),*]) = rule.update(param[i], grad[i], [$($s[i]),*]);
                         param[i] = new;
                         $($s[i] = $new;)*
                     }
+                    largest < T::INFINITE
                 }
                 let [$($s),*] = states;
                 multiversion!(body::<T, R; $n>(rule: R, param: &mut [T], grad: &[T] $(, $s: &mut [T])*))
             }
 
-            fn into_gradient<T: Real, R: Rule<$n>>(rule: R, param: &[T], grad: &mut [T], states: [&mut [T]; $n]) {
+            fn into_gradient<T: Real, R: Rule<$n>>(rule: R, param: &[T], grad: &mut [T], states: [&mut [T]; $n]) -> bool {
                 #[inline(always)]
-                fn body<T: Real, R: Rule<$n>>(rule: R, param: &[T], grad: &mut [T], $($s: &mut [T]),*) {
+                fn body<T: Real, R: Rule<$n>>(rule: R, param: &[T], grad: &mut [T], $($s: &mut [T]),*) -> bool {
                     let n = param.len();
                     let grad = &mut grad[..n];
                     $(let $s = &mut $s[..n];)*
+                    let mut largest = T::ZERO;
                     for i in 0..n {
+                        largest = largest.max(grad[i].magnitude_bits());
                         let (new, [$($new),*]) = rule.update(param[i], grad[i], [$($s[i]),*]);
                         grad[i] = new;
                         $($s[i] = $new;)*
                     }
+                    largest < T::INFINITE
                 }
                 let [$($s),*] = states;
                 multiversion!(body::<T, R; $n>(rule: R, param: &[T], grad: &mut [T] $(, $s: &mut [T])*))
@@ -104,7 +115,12 @@ sweep!(3: s0 => n0, s1 => n1, s2 => n2);
 sweep!(4: s0 => n0, s1 => n1, s2 => n2, s3 => n3);
 
 /// [`Sweep::in_place`] over all cores.
-pub(super) fn in_place<T: Real, R: Rule<N>, const N: usize>(rule: R, param: &mut [T], grad: &[T], states: [&mut [T]; N])
+pub(super) fn in_place<T: Real, R: Rule<N>, const N: usize>(
+    rule: R,
+    param: &mut [T],
+    grad: &[T],
+    states: [&mut [T]; N],
+) -> bool
 where
     SweepOver: Sweep<N>,
 {
@@ -113,9 +129,13 @@ where
     }
     let n = param.len();
     let chunks = param.chunks_mut(CHUNK).zip(grad.chunks(CHUNK)).zip(Together(states.map(|s| s.chunks_mut(CHUNK))));
+    let finite = AtomicBool::new(true);
     share(n.div_ceil(CHUNK), chunks, |((param, grad), states)| {
-        <SweepOver as Sweep<N>>::in_place(rule, param, grad, states);
+        if !<SweepOver as Sweep<N>>::in_place(rule, param, grad, states) {
+            finite.store(false, Ordering::Relaxed);
+        }
     });
+    finite.into_inner()
 }
 
 /// [`Sweep::into_gradient`] over all cores.
@@ -124,7 +144,8 @@ pub(super) fn into_gradient<T: Real, R: Rule<N>, const N: usize>(
     param: &[T],
     grad: &mut [T],
     states: [&mut [T]; N],
-) where
+) -> bool
+where
     SweepOver: Sweep<N>,
 {
     if param.len() <= ALONE {
@@ -132,9 +153,13 @@ pub(super) fn into_gradient<T: Real, R: Rule<N>, const N: usize>(
     }
     let n = param.len();
     let chunks = param.chunks(CHUNK).zip(grad.chunks_mut(CHUNK)).zip(Together(states.map(|s| s.chunks_mut(CHUNK))));
+    let finite = AtomicBool::new(true);
     share(n.div_ceil(CHUNK), chunks, |((param, grad), states)| {
-        <SweepOver as Sweep<N>>::into_gradient(rule, param, grad, states);
+        if !<SweepOver as Sweep<N>>::into_gradient(rule, param, grad, states) {
+            finite.store(false, Ordering::Relaxed);
+        }
     });
+    finite.into_inner()
 }
 
 /// The next chunk of each of `N` buffers.
@@ -215,6 +240,27 @@ mod tests {
                 assert_eq!((p1[i], a1[i], b1[i]), (p, a, b), "in place, {i} of {n}");
                 assert_eq!((g2[i], a2[i], b2[i]), (p, a, b), "into the gradient, {i} of {n}");
             }
+        }
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_seen_wherever_it_is() {
+        for n in [1, 15, 17, 1000, CHUNK, ALONE, ALONE + 1, 5 * CHUNK + 3] {
+            for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -0.0] {
+                for at in [0, n / 2, n - 1] {
+                    let [mut p, mut g, mut a, mut b] = buffers(n);
+                    g[at] = bad;
+                    let (mut a2, mut b2) = (a.clone(), b.clone());
+                    let seen = in_place(Mix, &mut p, &g, [&mut a, &mut b]);
+                    assert_eq!(seen, bad.is_finite(), "in place, {bad} at {at} of {n}");
+                    let seen = into_gradient(Mix, &p, &mut g, [&mut a2, &mut b2]);
+                    assert_eq!(seen, bad.is_finite(), "into the gradient, {bad} at {at} of {n}");
+                }
+            }
+            // Of the buffers, only the gradient counts.
+            let [mut p, g, mut a, mut b] = buffers(n);
+            (p[0], a[0], b[n - 1]) = (f32::NAN, f32::INFINITY, f32::NAN);
+            assert!(in_place(Mix, &mut p, &g, [&mut a, &mut b]), "{n}");
         }
     }
 

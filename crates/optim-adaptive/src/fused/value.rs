@@ -45,12 +45,24 @@ pub(crate) trait Value:
 
 /// A CPU element type that has fused loops.
 pub(crate) trait Real: Value + Copy + Send + Sync + 'static {
+    /// An unsigned integer of the same width.
+    type Bits: Copy + Ord;
+
+    /// The bits of 0.
+    const ZERO: Self::Bits;
+
+    /// The bits of infinity. Those of a NaN are larger, those of everything finite smaller.
+    const INFINITE: Self::Bits;
+
+    /// The bits without the sign: they order as magnitudes do, and are compared and reduced as integers.
+    fn magnitude_bits(self) -> Self::Bits;
+
     /// The number in double precision, for accumulating.
     fn wide(self) -> f64;
 }
 
 macro_rules! real {
-    ($t:ty) => {
+    ($t:ty, $bits:ty) => {
         impl Value for $t {
             #[inline(always)]
             fn scale(self, factor: f64) -> Self {
@@ -89,6 +101,17 @@ macro_rules! real {
         }
 
         impl Real for $t {
+            type Bits = $bits;
+
+            const ZERO: $bits = 0;
+
+            const INFINITE: $bits = <$t>::INFINITY.to_bits();
+
+            #[inline(always)]
+            fn magnitude_bits(self) -> $bits {
+                self.to_bits() & (<$bits>::MAX >> 1)
+            }
+
             #[inline(always)]
             fn wide(self) -> f64 {
                 f64::from(self)
@@ -97,8 +120,8 @@ macro_rules! real {
     };
 }
 
-real!(f32);
-real!(f64);
+real!(f32, u32);
+real!(f64, u64);
 
 impl<const D: usize> Value for Tensor<D> {
     fn scale(self, factor: f64) -> Self {
@@ -144,6 +167,25 @@ mod tests {
         }
         assert!(Value::larger(f64::NAN, 1.0).is_nan());
         assert!(Value::larger(1.0f32, f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn bits_tell_what_is_finite() {
+        for (value, finite) in [
+            (0.0, true),
+            (-0.0, true),
+            (f32::MAX, true),
+            (f32::MIN, true),
+            (f32::MIN_POSITIVE / 2.0, true),
+            (f32::INFINITY, false),
+            (f32::NEG_INFINITY, false),
+            (f32::NAN, false),
+            (-f32::NAN, false),
+        ] {
+            assert_eq!(value.magnitude_bits() < f32::INFINITE, finite, "{value}");
+            assert_eq!(f64::from(value).magnitude_bits() < f64::INFINITE, finite, "{value} in double precision");
+        }
+        assert!(f64::MAX.magnitude_bits() < f64::INFINITE);
     }
 
     #[test]

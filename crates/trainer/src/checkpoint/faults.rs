@@ -118,7 +118,10 @@ fn snapshot(step: u64, version: &str, loss: f64) -> Snapshot {
         step,
         values: BTreeMap::from([("loss".to_owned(), loss)]),
         parts: vec![
-            Part::encode("model.bpk", || Ok::<_, String>(vec![7; 1_000])),
+            Part::encode("model.bpk", |image| {
+                *image = vec![7; 1_000];
+                Ok::<_, String>(())
+            }),
             Part::json(STATE, &state).expect("a state"),
             Part::json(TIMES, &Times::default()).expect("times"),
         ],
@@ -231,21 +234,56 @@ fn a_writer_that_goes_away_finishes_what_it_began() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut writer = Writer::new(CheckpointPolicy::new(dir.path()));
     let mut slow = snapshot(1, "slow", 1.0);
-    slow.parts.push(Part::encode("slow.bin", || {
+    slow.parts.push(Part::encode("slow.bin", |image| {
         std::thread::sleep(std::time::Duration::from_millis(100));
-        Ok::<_, String>(vec![1])
+        *image = vec![1];
+        Ok::<_, String>(())
     }));
     writer.save(slow).expect("begun");
     drop(writer);
     assert_eq!(version(dir.path()), (1, "slow".to_owned()));
 }
 
+/// Memory is used again from one checkpoint to the next; what it held is not in the next one, whatever its size.
+#[test]
+fn a_checkpoint_holds_nothing_of_the_one_before() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for background in [false, true] {
+        let keep_all = CheckpointPolicy { background, keep_last: 9, ..CheckpointPolicy::new(dir.path()) };
+        let mut writer = Writer::new(keep_all);
+        let sizes = [1_000, 10, 5_000, 5_000, 0, 70];
+        for (step, size) in (1..).zip(sizes) {
+            let mut snapshot = snapshot(step, "", 1.0);
+            snapshot.parts.push(Part::encode("some.bin", move |image| {
+                image.resize(size, 0);
+                image.fill(step as u8);
+                Ok::<_, String>(())
+            }));
+            if step == 3 {
+                snapshot.parts.push(Part::encode("once.bin", |image| {
+                    image.push(9);
+                    Ok::<_, String>(())
+                }));
+            }
+            writer.save(snapshot).expect("begun");
+        }
+        writer.finish().expect("written");
+        for (step, size) in (1..).zip(sizes) {
+            let read = open(&dir.path().join(format!("step-{step:08}"))).expect("valid");
+            assert_eq!(read.part("some.bin"), Some(vec![step as u8; size].as_slice()), "step {step}");
+            assert_eq!(read.part("once.bin").is_some(), step == 3, "step {step}");
+        }
+    }
+}
+
+type Encode = dyn FnOnce(&mut Vec<u8>) -> Result<(), String> + Send;
+
 #[test]
 fn what_cannot_be_encoded_is_an_error_and_leaves_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     for (name, encode) in [
-        ("no", Box::new(|| Err("no such luck".to_owned())) as Box<dyn FnOnce() -> Result<Vec<u8>, String> + Send>),
-        ("panic", Box::new(|| panic!("no such luck"))),
+        ("no", Box::new(|_: &mut Vec<u8>| Err("no such luck".to_owned())) as Box<Encode>),
+        ("panic", Box::new(|_| panic!("no such luck"))),
     ] {
         let mut writer = Writer::new(CheckpointPolicy::new(dir.path()));
         let mut snapshot = snapshot(1, name, 1.0);

@@ -1,7 +1,9 @@
 //! What a checkpoint will hold: taken on the training thread, brought into its stored form on another.
 //!
-//! A snapshot of a module holds its tensors' handles, not their values: training goes on at once, and where the next
-//! update would write into a buffer that a snapshot still holds, it writes into a new one.
+//! A snapshot holds the handles of tensors, not their values: training goes on at once, and where the next update would
+//! write into a buffer that a snapshot still holds, it writes into a new one. So the writer's first work is to copy the
+//! values out ([`Images`]) and to let go of each handle as soon as it has, while the next batch is still on its way
+//! through the model; what takes long, checksums and the disk, comes after.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,6 +12,7 @@ use burn::{
     tensor::{Bool, Int, Tensor, TensorData},
 };
 use burn_pack::Writer;
+use optim_adaptive::held_data;
 use serde::Serialize;
 
 use super::CheckpointError;
@@ -21,7 +24,7 @@ pub(crate) struct Snapshot {
     pub(crate) step: u64,
     /// What was measured on exactly this state, by which the best are kept; empty where nothing was.
     pub(crate) values: BTreeMap<String, f64>,
-    /// Its files.
+    /// Its files, those first whose handles are dear to hold.
     pub(crate) parts: Vec<Part>,
 }
 
@@ -37,9 +40,12 @@ pub(crate) struct Part {
 pub(crate) enum Contents {
     /// This.
     Bytes(Vec<u8>),
-    /// What this gives, called on the writer's thread.
-    Encode(Box<dyn FnOnce() -> Result<Vec<u8>, CheckpointError> + Send>),
+    /// What this leaves in the buffer given to it, called on the writer's thread.
+    Encode(Box<Encode>),
 }
+
+/// Puts the content of a file in place of whatever a buffer holds.
+type Encode = dyn FnOnce(&mut Vec<u8>) -> Result<(), CheckpointError> + Send;
 
 impl Part {
     /// A module's parameters and running statistics, as burnpack: the same numbers give the same bytes.
@@ -48,24 +54,26 @@ impl Part {
     /// so they are read here and now, the update that burn holds back until the next pass included.
     pub(crate) fn module<M: Module>(name: impl Into<String>, module: &M) -> Self {
         let captured = capture(module);
-        let encode = move || {
+        let encode = move |image: &mut Vec<u8>| {
             let tensors = captured.into_iter().map(|Captured { path, id, data }| {
                 let (bytes, shape, dtype) = data().into_parts();
                 burn_pack::Tensor::new(path, dtype, shape, Some(id), bytes)
             });
-            Ok::<_, burn_pack::Error>(Writer::new(tensors.collect()).into_bytes()?.to_vec())
+            let writer = Writer::new(tensors.collect());
+            image.resize(writer.size()?, 0);
+            writer.write_into(image)
         };
         Self::encode(name, encode)
     }
 
-    /// What `encode` gives, called on the writer's thread.
+    /// What `encode` puts in place of whatever a buffer holds, called on the writer's thread.
     pub(crate) fn encode<E: ToString>(
         name: impl Into<String>,
-        encode: impl FnOnce() -> Result<Vec<u8>, E> + Send + 'static,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E> + Send + 'static,
     ) -> Self {
         let name = name.into();
         let what = name.clone();
-        let encode = move || encode().map_err(|error| CheckpointError::encode(what, &error));
+        let encode = move |image: &mut Vec<u8>| encode(image).map_err(|error| CheckpointError::encode(what, &error));
         Self { name, contents: Contents::Encode(Box::new(encode)) }
     }
 
@@ -81,9 +89,47 @@ impl Contents {
     pub(crate) fn into_bytes(self) -> Result<Vec<u8>, CheckpointError> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            Self::Encode(encode) => encode(),
+            Self::Encode(encode) => {
+                let mut image = Vec::new();
+                encode(&mut image)?;
+                Ok(image)
+            }
         }
     }
+}
+
+/// The files of the checkpoint before, by name: the memory that the next one's are put together in.
+///
+/// Memory that a process gets anew is dear, page by page, and more so while other threads ask for some too: a checkpoint
+/// of 134 MB took longer to allocate than to copy. So it is kept between the checkpoints of a run.
+#[derive(Default)]
+pub(crate) struct Images(BTreeMap<String, Vec<u8>>);
+
+impl Images {
+    /// The files of a checkpoint. Nothing of the snapshot is held afterwards.
+    pub(super) fn take_up(&mut self, parts: Vec<Part>) -> Result<Vec<Image>, CheckpointError> {
+        let image = |Part { name, contents }| match contents {
+            Contents::Bytes(bytes) => Ok(Image { name, bytes, is_kept: false }),
+            Contents::Encode(encode) => {
+                let mut bytes = self.0.remove(&name).unwrap_or_default();
+                encode(&mut bytes)?;
+                Ok(Image { name, bytes, is_kept: true })
+            }
+        };
+        parts.into_iter().map(image).collect()
+    }
+
+    /// Keeps the memory of what has been written, and no other.
+    pub(super) fn keep(&mut self, images: Vec<Image>) {
+        self.0 = images.into_iter().filter(|image| image.is_kept).map(|image| (image.name, image.bytes)).collect();
+    }
+}
+
+/// One file as it will be on the medium.
+pub(super) struct Image {
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+    is_kept: bool,
 }
 
 /// One tensor of a module.
@@ -133,7 +179,7 @@ impl ModuleVisitor for Capture {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.transform_for_save().val();
-        self.push(param.id, move || tensor.into_data());
+        self.push(param.id, move || held_data(tensor));
     }
 
     fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {

@@ -10,8 +10,13 @@ use std::{
 };
 
 use super::{
-    CheckpointError, CheckpointPolicy, PREFIX, files::Files, io, manifest::MANIFEST, manifest::Manifest, read,
-    snapshot::Snapshot,
+    CheckpointError, CheckpointPolicy, PREFIX,
+    files::Files,
+    io,
+    manifest::MANIFEST,
+    manifest::Manifest,
+    read,
+    snapshot::{Image, Images, Snapshot},
 };
 
 /// Prefix of what is being written or removed.
@@ -21,21 +26,40 @@ pub(super) const DISPLACED: &str = ".old-";
 
 /// Writes a checkpoint, then removes those that the policy no longer keeps.
 ///
+/// `images` is memory to do it in. `let_go` is called once nothing of the snapshot is held any more: what it says from
+/// then on is in memory of our own, and nobody waits for it.
+///
 /// On an error, what was there before is there still; the new checkpoint may be there too, where only tidying up
 /// failed.
 pub(super) fn write(
     files: &dyn Files,
     policy: &CheckpointPolicy,
     snapshot: Snapshot,
+    images: &mut Images,
+    let_go: impl FnOnce(),
 ) -> Result<PathBuf, CheckpointError> {
-    let (directory, step) = (&policy.directory, snapshot.step);
+    let Snapshot { step, values, parts } = snapshot;
+    let taken = images.take_up(parts)?;
+    let_go();
+    let written = write_images(files, policy, Manifest::new(step, values), &taken);
+    images.keep(taken);
+    written
+}
+
+fn write_images(
+    files: &dyn Files,
+    policy: &CheckpointPolicy,
+    manifest: Manifest,
+    images: &[Image],
+) -> Result<PathBuf, CheckpointError> {
+    let (directory, step) = (&policy.directory, manifest.step);
     let name = format!("{PREFIX}{step:08}");
     let path = directory.join(&name);
     let unfinished = directory.join(format!("{UNFINISHED}{name}"));
     let displaced = directory.join(format!("{DISPLACED}{name}"));
 
     let is_replaced = prepare(files, directory)?.contains(&name);
-    if let Err(error) = write_parts(files, &unfinished, snapshot) {
+    if let Err(error) = write_files(files, &unfinished, manifest, images) {
         // What was written so far takes space that the next try may need. If this fails too, the next try removes it.
         let _ = files.remove_dir_all(&unfinished);
         return Err(error);
@@ -87,18 +111,21 @@ fn prepare(files: &dyn Files, directory: &Path) -> Result<Vec<String>, Checkpoin
 }
 
 /// All files of the checkpoint, on the medium, under the temporary name.
-fn write_parts(files: &dyn Files, unfinished: &Path, snapshot: Snapshot) -> Result<(), CheckpointError> {
+fn write_files(
+    files: &dyn Files,
+    unfinished: &Path,
+    mut manifest: Manifest,
+    images: &[Image],
+) -> Result<(), CheckpointError> {
     files.create_dir(unfinished).map_err(io(unfinished, "create it"))?;
-    let mut manifest = Manifest::new(snapshot.step, snapshot.values);
     let write = |name: &str, bytes: &[u8]| {
         let path = unfinished.join(name);
         files.write(&path, bytes).map_err(io(&path, "write it"))?;
         files.sync_file(&path).map_err(io(&path, "flush it to disk"))
     };
-    for part in snapshot.parts {
-        let bytes = part.contents.into_bytes()?;
-        write(&part.name, &bytes)?;
-        manifest.add(part.name, &bytes);
+    for image in images {
+        write(&image.name, &image.bytes)?;
+        manifest.add(image.name.clone(), &image.bytes);
     }
     write(MANIFEST, &manifest.to_bytes()?)?;
     files.sync_dir(unfinished).map_err(io(unfinished, "flush it to disk"))

@@ -15,9 +15,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use burn::train::{
-    InferenceStep, TrainStep,
-    metric::{Adaptor, LossInput},
+use burn::{
+    tensor::Device,
+    train::{
+        InferenceStep, TrainStep,
+        metric::{Adaptor, LossInput},
+    },
 };
 use optim_adaptive::AdaptiveOptimizer;
 
@@ -60,6 +63,8 @@ impl Length {
 pub(crate) struct Run<'t, M: LearnerModel> {
     trainer: &'t mut Trainer<M>,
     model: Option<M>,
+    /// Where the model is: what its random numbers are drawn on.
+    device: Option<Device>,
     optimizer: AdaptiveOptimizer,
     rates: Rates,
     state: RunState,
@@ -122,6 +127,7 @@ where
         let mut run = Self {
             trainer,
             parameters: model.num_params(),
+            device: model.devices().into_iter().next(),
             model: None,
             optimizer,
             rates,

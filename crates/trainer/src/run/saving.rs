@@ -124,10 +124,12 @@ where
             elapsed: self.elapsed().as_secs_f64(),
             epochs: self.state.history.iter().map(|epoch| epoch.seconds).collect(),
         };
-        let record = self.optimizer.to_record();
+        let optimizer = self.optimizer.snapshot();
+        // The optimizer first: the next update wants to write into its buffers. It writes a parameter into its gradient's
+        // buffer where it cannot have the parameter's own.
         let mut parts = vec![
+            Part::encode(OPTIMIZER, move |image| optimizer.into_record().write_into(image)),
             Part::module(MODEL, self.model()?),
-            Part::encode(OPTIMIZER, move || record.into_bytes()),
             Part::json(STATE, &self.state)?,
             Part::json(TIMES, &times)?,
         ];

@@ -14,7 +14,7 @@ use optim_adaptive::ClipError;
 
 use super::{Run, non_finite::Fault};
 use crate::{
-    TrainError,
+    OnNonFinite, TrainError,
     averaging::blend,
     data::Batch,
     finite, metrics,
@@ -38,7 +38,7 @@ where
         let began = Instant::now();
         let step = self.state.step;
         let model = self.model.as_ref().ok_or(TrainError::NoData)?;
-        if let Some(device) = model.devices().first() {
+        if let Some(device) = &self.device {
             seed_step(device, self.trainer.config.seed, step, self.window.batches());
         }
         let output = TrainStep::step(model, batch.input);
@@ -93,43 +93,49 @@ where
         let model = self.model.take().ok_or(TrainError::NoData)?;
         let mut grads = self.window.take_mean(&model);
         self.frozen.drop_from(&model, &mut grads);
-        match self.clip(&model, &mut grads) {
+        let fault = match self.clip(&model, &mut grads) {
             Ok(None) => {
                 if let Some(momentum) = self.state.momentum {
                     self.optimizer.momentum().set(momentum);
                 }
-                let rates = if factor == 1.0 {
-                    self.rates.of_module(step)
+                let rates = self.rates.of_module_at(step, self.state.lr);
+                let (model, bad) = if self.update_sees_gradients() {
+                    self.optimizer.step_watched(rates, model, grads)
                 } else {
-                    self.rates.of_module_at(step, self.state.lr)
+                    (self.optimizer.step(rates, model, grads), None)
                 };
-                let model = self.optimizer.step(rates, model, grads);
-                self.average_in(&model);
+                if bad.is_none() {
+                    self.average_in(&model);
+                }
                 self.model = Some(model);
+                bad.map(Fault::Gradient)
             }
             Ok(Some(fault)) => {
                 drop(grads);
                 self.model = Some(model);
-                self.recover(fault)?;
-                self.state.skipped = true;
-                self.state.skipped_steps += 1;
+                Some(fault)
             }
             Err(error) => return Err(TrainError::Clip { step: step + 1, message: error.to_string() }),
+        };
+        if let Some(fault) = fault {
+            self.recover(fault)?;
+            self.state.skipped = true;
+            self.state.skipped_steps += 1;
         }
         self.state.step += 1;
         self.times.optimizer += began.elapsed().as_secs_f64();
         Ok(())
     }
 
-    /// Clips by value, then by norm, where the run is configured to; first sees whether loss and gradient are finite.
+    /// Clips by value, then by norm, where the run is configured to; first sees whether the loss is finite, and the
+    /// gradients where the update comes too late for it.
     fn clip(&self, model: &M, grads: &mut GradientsParams) -> Result<Option<Fault>, ClipError> {
         let config = &self.trainer.config;
         if let Some(loss) = self.window_loss.value().filter(|loss| !loss.is_finite()) {
             return Ok(Some(Fault::Loss(loss)));
         }
-        // The norm sees to it in its own pass, unless clipping by value has hidden an infinity before.
-        let norm_sees = config.clip_grad_norm.is_some() && config.clip_grad_value.is_none();
-        if !norm_sees && self.is_looked_at(self.state.step + 1) && !self.gradients_are_finite(model, grads) {
+        let looks = self.is_looked_at(self.state.step + 1) && !self.norm_sees_gradients();
+        if looks && !self.update_sees_gradients() && !self.gradients_are_finite(model, grads) {
             return Ok(finite::first_bad_gradient(model, grads).map(Fault::Gradient));
         }
         match clip(config.clip_grad_value, config.clip_grad_norm, model, grads) {
@@ -137,6 +143,25 @@ where
             Err(ClipError::NonFinite { path, .. }) => Ok(Some(Fault::Gradient(path))),
             Err(error) => Err(error),
         }
+    }
+
+    /// Clipping by norm sees in its own pass whether the gradients are finite, unless clipping by value has hidden an
+    /// infinity before.
+    fn norm_sees_gradients(&self) -> bool {
+        let config = &self.trainer.config;
+        config.clip_grad_norm.is_some() && config.clip_grad_value.is_none()
+    }
+
+    /// The update sees in its own pass whether the gradients of this step are finite. That is soon enough where the run
+    /// ends or goes back: what the update has made of them is thrown away. Where not every step is looked at (a GPU), the
+    /// update would read a number per parameter, and one for all is read before it instead.
+    fn update_sees_gradients(&self) -> bool {
+        let config = &self.trainer.config;
+        let is_clipped = config.clip_grad_norm.is_some() || config.clip_grad_value.is_some();
+        config.on_nonfinite != OnNonFinite::Skip
+            && !is_clipped
+            && config.check_every <= 1
+            && self.is_looked_at(self.state.step + 1)
     }
 
     fn gradients_are_finite(&self, model: &M, grads: &mut GradientsParams) -> bool {

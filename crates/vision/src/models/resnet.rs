@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, s};
 
 use super::layers::{Layer, Table};
 use super::loss::{classification_steps, initialised};
@@ -57,6 +57,18 @@ fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> 
         .init(device)
 }
 
+/// A 1x1 convolution without bias or padding, as a product of matrices over the pixels that its stride leaves: a third
+/// to two fifths of the time of burn's convolution on the CPU, whose path for 1x1 kernels does not take a stride.
+fn pointwise(conv: &Conv2d, images: Tensor<4>) -> Tensor<4> {
+    let [across, down] = conv.stride.map(|stride| stride as i64);
+    let images = if [across, down] == [1, 1] { images } else { images.slice(s![.., .., ..;across, ..;down]) };
+    let [batch, channels, height, width] = images.dims();
+    let weight = conv.weight.val();
+    let outputs = weight.dims()[0];
+    let flat = images.reshape([batch, channels, height * width]);
+    weight.reshape([1, outputs, channels]).matmul(flat).reshape([batch, outputs, height, width])
+}
+
 impl BasicBlock {
     fn new(channels: [usize; 2], stride: usize, device: &Device) -> Self {
         let norm = || BatchNormConfig::new(channels[1]).init(device);
@@ -74,7 +86,7 @@ impl BasicBlock {
         let flow = relu(self.bn1.forward(self.conv1.forward(input.clone())));
         let flow = self.bn2.forward(self.conv2.forward(flow));
         let shortcut = match &self.downsample {
-            Some((conv, norm)) => norm.forward(conv.forward(input)),
+            Some((conv, norm)) => norm.forward(pointwise(conv, input)),
             None => input,
         };
         relu(flow + shortcut)
@@ -172,3 +184,30 @@ impl ResNet {
 }
 
 classification_steps!(ResNet);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Distribution, Tolerance};
+
+    #[test]
+    fn the_product_is_the_convolution_with_its_gradients() {
+        let device = Device::flex().autodiff();
+        for (channels, stride, size) in [([3, 5], 2, 7), ([4, 2], 2, 6), ([2, 3], 1, 5), ([1, 1], 3, 8)] {
+            let conv = conv(channels, 1, stride, &device);
+            let images =
+                Tensor::<4>::random([2, channels[0], size, size], Distribution::Default, &device).require_grad();
+            let gradients = |out: &Tensor<4>| {
+                let gradients = out.clone().powf_scalar(2.0).sum().backward();
+                let of_images = images.grad(&gradients).expect("tracked").into_data();
+                (of_images, conv.weight.val().grad(&gradients).expect("tracked").into_data())
+            };
+            let (ours, burns) = (pointwise(&conv, images.clone()), conv.forward(images.clone()));
+            let tolerance = Tolerance::<f32>::default();
+            ours.to_data().assert_approx_eq(&burns.to_data(), tolerance);
+            let (ours, burns) = (gradients(&ours), gradients(&burns));
+            ours.0.assert_approx_eq(&burns.0, tolerance);
+            ours.1.assert_approx_eq(&burns.1, tolerance);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The operations that a step of each model is made of, and how long each takes.
+
+use burn::{
+    module::Module,
+    nn::{
+        BatchNormConfig, LinearConfig, PaddingConfig2d,
+        conv::{Conv2d, Conv2dConfig},
+        loss::CrossEntropyLossConfig,
+        pool::MaxPool2dConfig,
+    },
+    tensor::{Device, Distribution, Int, Tensor, TensorData, activation::relu},
+};
+use serde::Serialize;
+
+use super::median;
+
+/// One operation of a model; `peer.py` reads its fields and times the same in torch.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Operation {
+    /// Square kernel, padding that keeps the size at stride 1.
+    Conv {
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        stride: usize,
+        size: usize,
+        bias: bool,
+        first: bool,
+        count: usize,
+    },
+    BatchNorm {
+        channels: usize,
+        size: usize,
+        count: usize,
+    },
+    /// `size` is 1 after a linear layer.
+    Relu {
+        channels: usize,
+        size: usize,
+        count: usize,
+    },
+    /// The sum that closes a residual block.
+    Add {
+        channels: usize,
+        size: usize,
+        count: usize,
+    },
+    MaxPool {
+        channels: usize,
+        size: usize,
+        count: usize,
+    },
+    Average {
+        channels: usize,
+        size: usize,
+        count: usize,
+    },
+    Linear {
+        inputs: usize,
+        outputs: usize,
+        first: bool,
+        count: usize,
+    },
+    CrossEntropy {
+        count: usize,
+    },
+}
+
+use Operation::{Add, Average, BatchNorm, Conv, CrossEntropy, Linear, MaxPool, Relu};
+
+const fn conv(inputs: usize, outputs: usize, kernel: usize, stride: usize, size: usize, count: usize) -> Operation {
+    let first = inputs <= 3;
+    Conv { inputs, outputs, kernel, stride, size, bias: kernel == 5, first, count }
+}
+
+const fn linear(inputs: usize, outputs: usize) -> Operation {
+    Linear { inputs, outputs, first: false, count: 1 }
+}
+
+/// Everything in a training step of this model but the update.
+pub(crate) fn of(model: &str) -> Vec<Operation> {
+    match model {
+        "mlp" => vec![
+            Linear { inputs: 784, outputs: 256, first: true, count: 1 },
+            Relu { channels: 256, size: 1, count: 1 },
+            linear(256, 128),
+            Relu { channels: 128, size: 1, count: 1 },
+            linear(128, 10),
+            CrossEntropy { count: 1 },
+        ],
+        "lenet" => vec![
+            conv(1, 8, 5, 1, 28, 1),
+            Relu { channels: 8, size: 28, count: 1 },
+            MaxPool { channels: 8, size: 28, count: 1 },
+            conv(8, 16, 5, 1, 14, 1),
+            Relu { channels: 16, size: 14, count: 1 },
+            MaxPool { channels: 16, size: 14, count: 1 },
+            linear(784, 120),
+            Relu { channels: 120, size: 1, count: 1 },
+            linear(120, 84),
+            Relu { channels: 84, size: 1, count: 1 },
+            linear(84, 10),
+            CrossEntropy { count: 1 },
+        ],
+        _ => vec![
+            conv(3, 16, 3, 1, 32, 1),
+            conv(16, 16, 3, 1, 32, 2),
+            BatchNorm { channels: 16, size: 32, count: 3 },
+            Relu { channels: 16, size: 32, count: 3 },
+            Add { channels: 16, size: 32, count: 1 },
+            conv(16, 32, 3, 2, 32, 1),
+            conv(16, 32, 1, 2, 32, 1),
+            conv(32, 32, 3, 1, 16, 1),
+            BatchNorm { channels: 32, size: 16, count: 3 },
+            Relu { channels: 32, size: 16, count: 2 },
+            Add { channels: 32, size: 16, count: 1 },
+            conv(32, 64, 3, 2, 16, 1),
+            conv(32, 64, 1, 2, 16, 1),
+            conv(64, 64, 3, 1, 8, 1),
+            BatchNorm { channels: 64, size: 8, count: 3 },
+            Relu { channels: 64, size: 8, count: 2 },
+            Add { channels: 64, size: 8, count: 1 },
+            Average { channels: 64, size: 8, count: 1 },
+            linear(64, 10),
+            CrossEntropy { count: 1 },
+        ],
+    }
+}
+
+/// Seconds of an operation alone.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Times {
+    forward: f64,
+    /// What a backward pass through it costs, with the forward pass taken off.
+    backward: f64,
+}
+
+/// Times `forward` on the tape, from an input of this shape, alone and with the backward pass of `sum(out * weights)`; what that
+/// product and sum cost by themselves is measured and taken off.
+fn timed<const D: usize, const E: usize, M: Module>(
+    shape: [usize; D],
+    input_is_data: bool,
+    seconds: f64,
+    build: impl Fn(&Device) -> M,
+    forward: impl Fn(&M, Tensor<D>) -> Tensor<E>,
+) -> Times {
+    let device = Device::flex().autodiff();
+    device.seed(1);
+    let module = build(&device);
+    let data = Tensor::<D>::random(shape, Distribution::Default, &device);
+    let input = if input_is_data { data } else { data.require_grad() };
+    let weights = forward(&module, input.clone()).detach().ones_like();
+    let forward_alone = median(seconds, || drop(forward(&module, input.clone())));
+    let both = median(seconds, || drop((forward(&module, input.clone()) * weights.clone()).sum().backward()));
+    let out = forward(&module, input.clone()).detach().require_grad();
+    let frame = median(seconds, || drop((out.clone() * weights.clone()).sum().backward()));
+    Times { forward: forward_alone, backward: both - frame - forward_alone }
+}
+
+/// What an operation without parameters stands on.
+#[derive(Module, Debug)]
+struct Nothing {}
+
+pub(crate) fn time(operation: &Operation, batch: usize, seconds: f64) -> Times {
+    match *operation {
+        Conv { inputs, outputs, kernel, stride, size, bias, first, .. } => {
+            let pad = kernel / 2;
+            let build = |device: &Device| {
+                Conv2dConfig::new([inputs, outputs], [kernel, kernel])
+                    .with_stride([stride, stride])
+                    .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
+                    .with_bias(bias)
+                    .init(device)
+            };
+            timed([batch, inputs, size, size], first, seconds, build, Conv2d::forward)
+        }
+        BatchNorm { channels, size, .. } => timed(
+            [batch, channels, size, size],
+            false,
+            seconds,
+            |device| BatchNormConfig::new(channels).init(device),
+            |norm, input: Tensor<4>| norm.forward(input),
+        ),
+        Relu { channels, size: 1, .. } => {
+            timed([batch, channels], false, seconds, |_| Nothing {}, |_, input: Tensor<2>| relu(input))
+        }
+        Relu { channels, size, .. } => {
+            timed([batch, channels, size, size], false, seconds, |_| Nothing {}, |_, input: Tensor<4>| relu(input))
+        }
+        Add { channels, size, .. } => timed(
+            [batch, channels, size, size],
+            false,
+            seconds,
+            |_| Nothing {},
+            |_, input: Tensor<4>| input.clone() + input,
+        ),
+        MaxPool { channels, size, .. } => timed(
+            [batch, channels, size, size],
+            false,
+            seconds,
+            |_| MaxPool2dConfig::new([2, 2]).init(),
+            |pool, input: Tensor<4>| pool.forward(input),
+        ),
+        Average { channels, size, .. } => timed(
+            [batch, channels, size, size],
+            false,
+            seconds,
+            |_| Nothing {},
+            |_, input: Tensor<4>| input.flatten::<3>(2, 3).mean_dim(2).squeeze_dim::<2>(2),
+        ),
+        Linear { inputs, outputs, first, .. } => timed(
+            [batch, inputs],
+            first,
+            seconds,
+            |device| LinearConfig::new(inputs, outputs).init(device),
+            |linear, input: Tensor<2>| linear.forward(input),
+        ),
+        CrossEntropy { .. } => {
+            let classes: Vec<i64> = (0..batch as i64).map(|image| image % 10).collect();
+            let build = |_: &Device| Nothing {};
+            timed([batch, 10], false, seconds, build, |_, logits: Tensor<2>| {
+                let device = logits.device();
+                let targets = Tensor::<1, Int>::from_data(TensorData::new(classes.clone(), [batch]), &device);
+                CrossEntropyLossConfig::new().init(&device).forward(logits, targets)
+            })
+        }
+    }
+}

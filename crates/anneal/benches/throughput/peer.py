@@ -1,0 +1,220 @@
+"""Training steps of mlp, lenet and resnet8 here and in PyTorch, on one machine, in turns.
+
+    python peer.py [--rounds 5] [--seconds 3] [--threads 2] [--profile] [--out FILE.json] -- BENCHMARK
+        BENCHMARK: the command that runs this crate's benchmark, e.g. cargo bench -q -p anneal --bench throughput --
+
+Every round runs each case here and in torch, one after the other; which goes first alternates. The table has the
+median over the rounds of samples per second and of the ratio within a round. With --profile also the time of each
+operation of each model, forward and backward, here and in torch. `just bench-throughput` sets everything up.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+SHAPES = {"mlp": (1, 28, 28), "lenet": (1, 28, 28), "resnet8": (3, 32, 32)}
+
+
+class LeNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 8, 5, padding=2)
+        self.conv2 = nn.Conv2d(8, 16, 5, padding=2)
+        self.fc1, self.fc2, self.fc3 = nn.Linear(784, 120), nn.Linear(120, 84), nn.Linear(84, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        x = F.relu(self.fc1(x.flatten(1)))
+        return self.fc3(F.relu(self.fc2(x)))
+
+
+def conv(before, after, kernel, stride):
+    return nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=False)
+
+
+class Block(nn.Module):
+    def __init__(self, before, after, stride):
+        super().__init__()
+        self.conv1, self.bn1 = conv(before, after, 3, stride), nn.BatchNorm2d(after)
+        self.conv2, self.bn2 = conv(after, after, 3, 1), nn.BatchNorm2d(after)
+        self.short = nn.Identity()
+        if stride != 1 or before != after:
+            self.short = nn.Sequential(conv(before, after, 1, stride), nn.BatchNorm2d(after))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y + self.short(x))
+
+
+def model_of(name):
+    if name == "mlp":
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)
+        )
+    if name == "lenet":
+        return LeNet()
+    blocks = [Block(16, 16, 1), Block(16, 32, 2), Block(32, 64, 2)]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)]
+    return nn.Sequential(conv(3, 16, 3, 1), nn.BatchNorm2d(16), nn.ReLU(), *blocks, *head)
+
+
+def median_seconds(seconds, call):
+    """Median time of one call, after two for warming up."""
+    call()
+    call()
+    times, began = [], time.perf_counter()
+    while len(times) < 5 or time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def torch_step(name, batch, seconds):
+    torch.manual_seed(1)
+    model = model_of(name)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    images, targets = torch.rand(batch, *SHAPES[name]), torch.arange(batch) % 10
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(model(images), targets).backward()
+        optimizer.step()
+
+    return median_seconds(seconds, step)
+
+
+def torch_operation(op, batch, seconds):
+    """Seconds of an operation, forward and backward, measured as the benchmark here measures it."""
+    kind, module, first = op["kind"], None, op.get("first", False)
+    if kind == "conv":
+        module = nn.Conv2d(
+            op["inputs"], op["outputs"], op["kernel"], op["stride"], padding=op["kernel"] // 2, bias=op["bias"]
+        )
+        shape = (batch, op["inputs"], op["size"], op["size"])
+    elif kind == "batch_norm":
+        module, shape = nn.BatchNorm2d(op["channels"]), (batch, op["channels"], op["size"], op["size"])
+    elif kind == "linear":
+        module, shape = nn.Linear(op["inputs"], op["outputs"]), (batch, op["inputs"])
+    elif kind == "cross_entropy":
+        shape = (batch, 10)
+        classes = list(range(10)) * (batch // 10 + 1)
+        module = lambda x: F.cross_entropy(x, torch.tensor(classes[:batch]))
+    else:
+        shape = (batch, op["channels"]) if op["size"] == 1 else (batch, op["channels"], op["size"], op["size"])
+        module = {
+            "relu": F.relu,
+            "add": lambda x: x + x,
+            "max_pool": lambda x: F.max_pool2d(x, 2),
+            "average": lambda x: x.flatten(2).mean(2),
+        }[kind]
+    x = torch.rand(shape).requires_grad_(not first)
+    alone = median_seconds(seconds, lambda: module(x))
+    out = module(x).detach()
+    weights = torch.ones_like(out)
+    out.requires_grad_()
+    both = median_seconds(seconds, lambda: (module(x) * weights).sum().backward())
+    frame = median_seconds(seconds, lambda: (out * weights).sum().backward())
+    return {"forward": alone, "backward": both - frame - alone}
+
+
+def here(command, *arguments):
+    lines = subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout.splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def steps(command, rounds, seconds):
+    figures = []
+    for round_ in range(rounds):
+        for name in SHAPES:
+            for batch in (64, 128):
+                ours = lambda: here(command, "--steps", "--case", f"{name}:{batch}", "--seconds", str(seconds))[0]["step"]
+                theirs = lambda: torch_step(name, batch, seconds)
+                pair = (ours(), theirs()) if round_ % 2 == 0 else tuple(reversed((theirs(), ours())))
+                figures.append({"model": name, "batch": batch, "here": pair[0], "torch": pair[1]})
+    return figures
+
+
+def describe(op):
+    kind = op["kind"].replace("_", " ")
+    if kind == "conv":
+        stride = f", stride {op['stride']}" if op["stride"] > 1 else ""
+        return f"conv {op['inputs']} to {op['outputs']}, {op['kernel']}x{op['kernel']}{stride}, {op['size']}x{op['size']}"
+    if kind == "linear":
+        return f"linear {op['inputs']} to {op['outputs']}"
+    if kind == "cross entropy":
+        return kind
+    return f"{kind} {op['channels']}" + (f", {op['size']}x{op['size']}" if op["size"] > 1 else "")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--out")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    asked = parser.parse_args()
+    command = [part for i, part in enumerate(asked.command) if (i, part) != (0, "--")]
+    torch.set_num_threads(asked.threads)
+    os.environ["RAYON_NUM_THREADS"] = str(asked.threads)
+    print(f"torch {torch.__version__}, {asked.threads} threads each, {asked.rounds} rounds")
+
+    figures = steps(command, asked.rounds, asked.seconds)
+    print("\n| model, batch | here, samples/s | torch, samples/s | here / torch, median (least to most) |\n|---|---|---|---|")
+    for name in SHAPES:
+        for batch in (64, 128):
+            cases = [f for f in figures if (f["model"], f["batch"]) == (name, batch)]
+            ratios = sorted(f["torch"] / f["here"] for f in cases)
+            rate = lambda side: batch / statistics.median(f[side] for f in cases)
+            print(
+                f"| {name}, {batch} | {rate('here'):,.0f} | {rate('torch'):,.0f} "
+                f"| {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |"
+            )
+
+    operations = []
+    if asked.profile:
+        for name in SHAPES:
+            operations += here(command, "--profile", "--case", f"{name}:64", "--seconds", str(asked.seconds))
+        for line in operations:
+            line["torch"] = torch_operation(line["operation"], line["batch"], asked.seconds / 10)
+        for name in SHAPES:
+            lines = [line for line in operations if line["model"] == name]
+            total = {
+                side: sum(line["operation"]["count"] * sum(line[side].values()) for line in lines)
+                for side in ("time", "torch")
+            }
+            print(f"\n{name}, batch 64, milliseconds (times how often it occurs in a step)\n")
+            print("| operation | times | forward: here | torch | backward: here | torch | lost in a step |\n|---|---|---|---|---|---|---|")
+            lost = lambda line: line["operation"]["count"] * (sum(line["time"].values()) - sum(line["torch"].values()))
+            for line in sorted(lines, key=lost, reverse=True):
+                ms = lambda side, part: f"{1e3 * line[side][part]:.3f}"
+                print(
+                    f"| {describe(line['operation'])} | {line['operation']['count']} | {ms('time', 'forward')} "
+                    f"| {ms('torch', 'forward')} | {ms('time', 'backward')} | {ms('torch', 'backward')} | {1e3 * lost(line):+.3f} |"
+                )
+            step = lambda side: 1e3 * statistics.median(
+                f[side] for f in figures if (f["model"], f["batch"]) == (name, 64)
+            )
+            print(
+                f"\nsum of these: here {1e3 * total['time']:.2f}, torch {1e3 * total['torch']:.2f}; "
+                f"a whole step with Adam: here {step('here'):.2f}, torch {step('torch'):.2f}"
+            )
+    if asked.out:
+        with open(asked.out, "w", encoding="utf-8") as file:
+            json.dump({"torch": torch.__version__, "threads": asked.threads, "steps": figures, "profile": operations}, file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
