@@ -113,7 +113,12 @@ fn hint(kind: &str) -> &'static str {
 }
 
 /// The devices of a kind, GPUs before software drivers, or what went wrong in looking for them.
-#[allow(unused_variables, clippy::match_single_binding, reason = "which kinds there are depends on the features")]
+#[allow(
+    unused_variables,
+    clippy::match_single_binding,
+    clippy::unnecessary_wraps,
+    reason = "which kinds there are depends on the features"
+)]
 fn listed(kind: &str) -> Result<Vec<Device>, String> {
     #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
     {

@@ -93,7 +93,8 @@ where
         }
         _ => {
             let grad = Tensor::<D>::from_dispatch(grad);
-            watch.saw(!watch.is_on() || all_finite(&grad));
+            let finite = !watch.is_on() || all_finite(&grad);
+            watch.saw(finite);
             return rule.update(Tensor::from_dispatch(param), grad, states.map(Tensor::from_dispatch));
         }
     };
