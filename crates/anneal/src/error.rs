@@ -75,6 +75,14 @@ pub enum Error {
     /// A file of a run folder does not hold what it should.
     #[error(transparent)]
     Damaged(#[from] DamagedFile),
+    /// One of several experiments failed.
+    #[error("{experiment}: {source}")]
+    In {
+        /// Which.
+        experiment: String,
+        /// How.
+        source: Box<Error>,
+    },
     /// A file that was asked for could not be read or written.
     #[error("{path}: {source}")]
     File {
@@ -96,6 +104,12 @@ fn fetch_hint(error: &vision::DataError) -> String {
 }
 
 impl Error {
+    /// The same, with the name of the experiment that it ended.
+    #[must_use]
+    pub fn within(self, experiment: &str) -> Self {
+        Self::In { experiment: experiment.to_owned(), source: Box::new(self) }
+    }
+
     /// 2 for bad usage or config, 3 for a finder without a suggestion, 1 for what fails while running.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -107,6 +121,7 @@ impl Error {
             | Self::Finder(FinderError::Config(_))
             | Self::Train(TrainError::Setting(_) | TrainError::NoSuchParameter { .. }) => 2,
             Self::NoSuggestion(_) => 3,
+            Self::In { source, .. } => source.exit_code(),
             _ => 1,
         }
     }

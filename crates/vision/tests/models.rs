@@ -73,6 +73,8 @@ fn parameter_counts_are_those_of_the_papers_forms() {
         // 8*25+8 + 16*8*25+16 + 784*120+120 + 120*84+84 + 84*10+10
         ("lenet", SHAPES[1], 108_638),
         ("lenet", SHAPES[0], 22_238),
+        // 25*32+64 + 9*32*64+128 + 9*64*128+256 + 3*3*128*10+10
+        ("convnet", SHAPES[1], 104_938),
         ("resnet8", SHAPES[2], 78_042),
         // Page's entry: 6,563,520 in the convolutions, 4,480 in batch norm, 5,120 in a linear layer without bias.
         ("resnet9", SHAPES[2], 6_573_120),
@@ -80,6 +82,34 @@ fn parameter_counts_are_those_of_the_papers_forms() {
         ("resnet18", SHAPES[2], 11_173_962),
     ] {
         assert_eq!(model(name, shape, &device).parameters(), count, "{name} {shape}");
+    }
+}
+
+#[test]
+fn options_change_the_form_of_the_models_that_heed_them() {
+    let device = Device::flex();
+    let usual = ModelOptions::default();
+    let hidden = ModelOptions { hidden: vec![], ..usual.clone() };
+    let narrow = ModelOptions { channels: vec![8], ..usual.clone() };
+    let residual = ModelOptions { residual: true, ..usual.clone() };
+    for (name, options, shape, count) in [
+        ("mlp", &hidden, SHAPES[1], 7_850),
+        // 25*8+16 + 14*14*8*10+10
+        ("convnet", &narrow, SHAPES[1], 15_906),
+        // The plain form, and twice 9*64*64+128 and 9*128*128+256.
+        ("convnet", &residual, SHAPES[1], 104_938 + 73_984 + 295_424),
+        ("lenet", &narrow, SHAPES[1], 108_638),
+    ] {
+        let classifier = Classifier::new(name, options, shape, 10, &device).unwrap();
+        assert_eq!(classifier.parameters(), count, "{name} {options:?}");
+        let learned: usize = parameters(&classifier, None)
+            .iter()
+            .filter(|(path, ..)| !path.contains("running"))
+            .map(|(_, count, _)| count)
+            .sum();
+        assert_eq!(learned, count, "{name} {options:?}");
+        let images = Tensor::<4>::zeros([2, shape.channels, shape.height, shape.width], &device);
+        assert_eq!(classifier.forward(images).dims(), [2, 10], "{name} {options:?}");
     }
 }
 
@@ -120,6 +150,7 @@ fn parameters_bear_the_names_of_the_model_not_of_the_wrapper() {
     };
     assert_eq!(paths("mlp")[..2], ["layers.0.weight", "layers.0.bias"]);
     assert!(paths("lenet").contains(&"fc3.bias".to_owned()));
+    assert!(paths("convnet").contains(&"stages.2.bn.gamma".to_owned()));
     let resnet9 = paths("resnet9");
     for name in ["prep.conv.weight", "layer1.residual.res2.conv.weight", "layer3.bn.gamma", "linear.weight"] {
         assert!(resnet9.contains(&name.to_owned()), "{name} is not in {resnet9:?}");
@@ -186,7 +217,8 @@ fn a_record_restores_the_model_and_its_running_statistics() {
         let before = logits(&trained);
         let _ = TrainStep::step(&trained, batch.clone());
         let moved = logits(&trained);
-        assert_eq!(before != moved, info.name.starts_with("resnet"), "{}", info.name);
+        let has_batch_norm = trained.layers().iter().any(|layer| layer.kind == "batch norm");
+        assert_eq!(before != moved, has_batch_norm, "{}", info.name);
         let fresh = model(info.name, SHAPES[0], &device);
         assert_ne!(logits(&fresh), moved, "{}", info.name);
         let restored = fresh.try_load_record(trained.into_record()).unwrap();
@@ -216,11 +248,13 @@ fn what_cannot_be_built_is_refused() {
     };
     let usual = ModelOptions::default();
     let hidden = ModelOptions { hidden: vec![64, 0], ..usual.clone() };
+    let channels = ModelOptions { channels: vec![32, 0], ..usual.clone() };
+    let no_stage = ModelOptions { channels: vec![], ..usual.clone() };
     let smoothing = ModelOptions { label_smoothing: 1.0, ..usual.clone() };
     for (found, expected) in [
         (
             build("lenett", &usual, SHAPES[0], 10),
-            "no model is called `lenett`; did you mean `lenet`? (known: mlp, lenet, resnet8, resnet9, resnet18)",
+            "no model is called `lenett`; did you mean `lenet`? (known: mlp, lenet, convnet, resnet8, resnet9, resnet18)",
         ),
         (
             build("lenet", &usual, ImageShape::new(1, 3, 8), 10),
@@ -230,8 +264,20 @@ fn what_cannot_be_built_is_refused() {
             build("resnet9", &usual, ImageShape::new(1, 8, 7), 10),
             "`resnet9` needs images of at least 8x8 pixels with at least one channel, found 1x8x7",
         ),
+        (
+            build("convnet", &usual, ImageShape::new(1, 6, 8), 10),
+            "`convnet` needs images of at least 7x7 pixels with at least one channel, found 1x6x8",
+        ),
         (build("resnet8", &usual, SHAPES[0], 1), "1 classes: a classifier needs at least 2"),
         (build("mlp", &hidden, SHAPES[0], 10), "`hidden` is [64, 0]: every layer needs a width of at least 1"),
+        (
+            build("convnet", &channels, SHAPES[0], 10),
+            "`channels` is [32, 0]: there must be 1 to 8 stages, and each needs at least 1 channel",
+        ),
+        (
+            build("convnet", &no_stage, SHAPES[0], 10),
+            "`channels` is []: there must be 1 to 8 stages, and each needs at least 1 channel",
+        ),
         (build("mlp", &smoothing, SHAPES[0], 10), "`label_smoothing` is 1: allowed are 0 to less than 1"),
     ] {
         assert_eq!(found, expected);
@@ -245,7 +291,7 @@ fn a_plain_loop_of_burn_learns_the_digits() {
     let train = digits.batcher(digits.train.clone(), Augment::NONE).unwrap();
     let test = digits.batcher(digits.test.clone(), Augment::NONE).unwrap();
     let test_indices: Vec<usize> = (0..digits.test.len()).collect();
-    for (name, epochs) in [("mlp", 8), ("lenet", 8)] {
+    for (name, epochs) in [("mlp", 8), ("lenet", 8), ("convnet", 4)] {
         let mut classifier = model(name, SHAPES[0], &device);
         let mut optimizer = AdamConfig::new().init();
         for epoch in 0..epochs {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::experiment::compare::RateChoice;
+
 /// Choose, combine and trust a learning rate: train, look at schedules, find rates.
 #[derive(Debug, Parser)]
 #[command(name = "anneal", version, args_conflicts_with_subcommands = true)]
@@ -28,6 +30,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Find a learning rate: a sweep of rising rates on a copy of the model
     FindLr(FindLrArgs),
+    /// Train under several schedules, with the same model, data and seeds, and write one report
+    Compare(CompareArgs),
     /// Show what the rate will be, without training
     Schedule(ScheduleArgs),
     /// List what there is
@@ -184,6 +188,57 @@ pub struct FindLrArgs {
     /// Print the suggestion alone
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// `anneal compare`.
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
+    pub config: ConfigArgs,
+    /// A schedule table, a file with [schedule], [optimizer] and [[groups]], or a whole config of which these are taken;
+    /// may be repeated
+    #[arg(long = "schedule", value_name = "FILE.toml", num_args = 1..)]
+    pub schedules: Vec<PathBuf>,
+    /// CONFIG's own schedule takes part too, as it does where there is no --schedule
+    #[arg(long)]
+    pub with_config: bool,
+    /// Train each with this many seeds: run.seed and those after it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// The rate of each: as written, as the finder suggests, or the best of these by validation accuracy
+    #[arg(long, value_name = "config|find|X,Y,...", default_value_t)]
+    pub rates: RateChoice,
+    /// Take the time to this validation accuracy; default: the one that every run reached, rounded down to a tenth
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub target: Option<f64>,
+    /// The folder of the comparison; default runs/compare-NAME, then runs/compare-NAME-2, ...
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Train for this many epochs
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// Go on with the comparison in the folder: runs that have ended are not run again
+    #[arg(long, conflicts_with = "overwrite")]
+    pub resume: bool,
+    /// Start over where the folder holds a comparison
+    #[arg(long)]
+    pub overwrite: bool,
+    /// No progress and no table
+    #[arg(long)]
+    pub quiet: bool,
+    /// Print all figures as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A percentage above 0.
+fn percent(text: &str) -> Result<f64, String> {
+    match text.trim().trim_end_matches('%').trim_end().parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 100.0 => Ok(value),
+        _ => Err("a percentage above 0, up to 100".to_owned()),
+    }
 }
 
 /// `anneal schedule`.

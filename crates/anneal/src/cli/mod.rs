@@ -1,6 +1,7 @@
 //! The command line: arguments into typed options, options into the library's calls, results onto the terminal.
 
 mod args;
+mod compare;
 mod data;
 mod export;
 mod find_lr;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Report(args) => report::report(&args),
         Command::Export(args) => export::export(&args),
         Command::FindLr(args) => find_lr::find_lr(&args),
+        Command::Compare(args) => compare::compare(args),
         Command::Schedule(args) => schedule::schedule(&args),
         Command::List(args) => list::list(&args),
         Command::Data(command) => data::data(&command),

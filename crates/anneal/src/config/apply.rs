@@ -1,29 +1,48 @@
-//! A found rate written into a copy of a configuration's text, comments kept.
-//!
-//! The text is edited where the parser says that a value stands. (`toml_edit` would do this too; as a dependency it
-//! changes features that burn is compiled with, and all of burn is compiled anew.)
+//! A rate written into a configuration: into its tables, and into a copy of its text with all comments kept.
 
-use std::ops::Range;
-
+use lr_core::Registry;
 use strict_config::ConfigError;
-use toml::{
-    Spanned, Table, Value,
-    de::{DeTable, DeValue},
-};
+use toml::{Table, Value};
+use toml_edit::{DocumentMut, InlineTable, Item, RawString, TableLike};
 
-use super::{AutoRates, Document};
+use super::{AutoRates, Config, Document};
+
+impl Config {
+    /// The same at this rate. It goes where `"auto"` stands ([`AutoRates`]); where nothing is left open it becomes
+    /// `[optimizer] lr`, and the top (and foot) of a `cyclic` or `one_cycle` schedule, which sets the rate itself.
+    ///
+    /// # Errors
+    /// A rate that the optimizer or a schedule refuses.
+    pub fn at_rate(&self, lr: f64, registry: &Registry) -> Result<Self, ConfigError> {
+        let mut table = self.to_table();
+        AutoRates::to_apply(&table).fill(&mut table, lr);
+        Self::from_table(&table, registry)
+    }
+
+    /// The same with `"auto"` where [`at_rate`](Self::at_rate) would put the rate.
+    ///
+    /// # Errors
+    /// None that a configuration which has been read can give; the type says so because it is read anew.
+    pub fn with_open_rates(&self, registry: &Registry) -> Result<Self, ConfigError> {
+        let mut table = self.to_table();
+        AutoRates::to_apply(&table).mark(&mut table);
+        Self::from_table(&table, registry)
+    }
+}
 
 impl Document {
     /// The text with the found rate in its place, and the fields that were written with their values.
     ///
     /// The rate goes where `"auto"` stands ([`AutoRates`]). Where nothing is left open it becomes `[optimizer] lr`, and
     /// the top (and foot) of a `cyclic` or `one_cycle` schedule, which sets the rate itself. What `--set` changed is
-    /// written as well, so that the copy is what was swept.
+    /// written as well, so that the copy is what was swept. Comments, order and the way that a table is written (under a
+    /// header, on one line, by dotted keys) stay.
     ///
     /// # Errors
     /// A text that cannot be parsed.
     pub fn with_rate(&self, lr: f64) -> Result<(String, Vec<(String, f64)>), ConfigError> {
-        let mut text = self.text().to_owned();
+        let mut text: DocumentMut =
+            self.text().parse().map_err(|error: toml_edit::TomlError| ConfigError::conflict("", error.message()))?;
         for key in self.overrides() {
             let path: Vec<&str> = key.split('.').map(str::trim).collect();
             let Some((field, way)) = path.split_last() else { continue };
@@ -31,115 +50,114 @@ impl Document {
             let Some((section, value)) = section.and_then(|section| Some((section, section.get(*field)?))) else {
                 continue;
             };
-            text = put(text, &path, value)?;
+            put(text.as_item_mut(), &path, value);
             if *field == "type" {
-                text = retain(text, way, section)?;
+                retain(text.as_item_mut(), way, section);
             }
         }
         let places = AutoRates::to_apply(&self.table).values(lr);
         for (field, value) in &places {
             let path: Vec<&str> = field.split(['.', '[']).map(|part| part.trim_end_matches(']')).collect();
-            text = put(text, &path, &Value::Float(*value))?;
+            put(text.as_item_mut(), &path, &Value::Float(*value));
         }
-        Ok((text, places))
+        Ok((text.to_string(), places))
     }
 }
 
-/// A table in the text: where its fields stand, and where it stands itself if it is written on one line.
-struct Place {
-    /// Name, and the bytes from the name to the end of the value, of each field that is no table of its own.
-    fields: Vec<(String, Range<usize>, Range<usize>)>,
-    inline: Option<Range<usize>>,
-    header: usize,
-}
-
-/// Finds the table at a path.
-fn find(text: &str, way: &[&str]) -> Result<Option<Place>, ConfigError> {
-    let root = DeTable::parse(text).map_err(|error| ConfigError::syntax(text, &error))?;
-    let mut table = root.get_ref();
-    let mut span = 0..0;
-    let mut items: Option<&[Spanned<DeValue<'_>>]> = None;
-    for part in way {
-        let value = match items.take() {
-            Some(items) => part.parse::<usize>().ok().and_then(|i| items.get(i)),
-            None => table.iter().find(|(key, _)| key.get_ref() == part).map(|(_, value)| value),
-        };
-        let Some(value) = value else { return Ok(None) };
-        span = value.span();
-        match value.get_ref() {
-            DeValue::Table(inner) => table = inner,
-            DeValue::Array(inner) => items = Some(inner),
-            _ => return Ok(None),
-        }
+/// The item with this name, or with this number in an array.
+fn child<'i>(item: &'i mut Item, part: &str) -> Option<&'i mut Item> {
+    match part.parse::<usize>() {
+        Ok(number) if item.is_array() || item.is_array_of_tables() => item.get_mut(number),
+        // Indexing an item by a name would add what is not there.
+        _ => item.as_table_like_mut()?.get_mut(part),
     }
-    let is_inline = |span: &Range<usize>| text[span.clone()].starts_with('{');
-    // A table under a header of its own is no field of the lines here.
-    let is_field = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
-        DeValue::Table(_) => is_inline(&value.span()),
-        DeValue::Array(_) => text[value.span()].starts_with('[') && !text[value.span()].starts_with("[["),
-        _ => true,
-    };
-    let fields = table.iter().filter(|(_, value)| is_field(value)).map(|(key, value)| {
-        let whole = key.span().start..value.span().end;
-        (key.get_ref().to_string(), whole, value.span())
-    });
-    let inline = (!way.is_empty() && is_inline(&span)).then(|| span.clone());
-    Ok(Some(Place { fields: fields.collect(), inline, header: span.end }))
 }
 
 /// Sets a field; a field or a section that is missing is added.
-fn put(mut text: String, path: &[&str], value: &Value) -> Result<String, ConfigError> {
-    let Some((field, way)) = path.split_last() else { return Ok(text) };
-    let Some(place) = find(&text, way)? else {
-        let name = way.join(".");
-        text = format!("{}\n\n[{name}]\n{field} = {value}\n", text.trim_end());
-        return Ok(text);
-    };
-    if let Some((_, _, old)) = place.fields.iter().find(|(name, ..)| name == field) {
-        text.replace_range(old.clone(), &value.to_string());
-        return Ok(text);
-    }
-    let last = place.fields.iter().map(|(_, whole, _)| whole).max_by_key(|whole| whole.end);
-    // `schedule.type = ...`: a field beside a dotted one is dotted as it is, or it would fall into the table above.
-    let dotted = last.map_or("", |whole| {
-        let before = text[..whole.start].rsplit(['\n', ',', '{']).next().unwrap_or_default().trim();
-        if before.ends_with('.') { before } else { "" }
-    });
-    let field = format!("{dotted}{field}");
-    let last = last.map(|whole| whole.end);
-    match (place.inline, last) {
-        (Some(_), Some(last)) => text.insert_str(last, &format!(", {field} = {value}")),
-        (Some(braces), None) => text.insert_str(braces.start + 1, &format!(" {field} = {value} ")),
-        (None, last) => {
-            let after = last.unwrap_or(place.header);
-            let line_end = text[after..].find('\n').map_or(text.len(), |end| after + end);
-            text.insert_str(line_end, &format!("\n{field} = {value}"));
+fn put(item: &mut Item, path: &[&str], value: &Value) {
+    match path {
+        [] => {}
+        [field] => set(item, field, value),
+        [section, rest @ ..] => {
+            if child(item, section).is_none() {
+                add_section(item, section, rest.len() > 1);
+            }
+            if let Some(inner) = child(item, section) {
+                put(inner, rest, value);
+            }
         }
     }
-    Ok(text)
+}
+
+/// Adds an empty table: under a header of its own, or on the line of the one that it is in. `is_way`: what is to be set
+/// lies deeper, so that no header is needed.
+fn add_section(item: &mut Item, name: &str, is_way: bool) {
+    match item {
+        Item::Value(toml_edit::Value::InlineTable(table)) => append(table, name, InlineTable::new().into()),
+        other => {
+            let mut table = toml_edit::Table::new();
+            table.set_implicit(is_way);
+            if let Some(parent) = other.as_table_like_mut() {
+                parent.insert(name, Item::Table(table));
+            }
+        }
+    }
+}
+
+/// Sets a field of a table; what stands around an old value stays there.
+fn set(item: &mut Item, field: &str, value: &Value) {
+    // A value's text always reads back as one.
+    let Ok(mut value) = value.to_string().parse::<toml_edit::Value>() else { return };
+    if let Some(Item::Value(old)) = child(item, field) {
+        *value.decor_mut() = old.decor().clone();
+        *old = value;
+    } else if let Item::Value(toml_edit::Value::InlineTable(table)) = item {
+        append(table, field, value);
+    } else if let Some(table) = item.as_table_like_mut() {
+        table.insert(field, Item::Value(value));
+    }
+}
+
+/// Adds a field at the end of a table on one line; the space before its closing brace stays there.
+fn append(table: &mut InlineTable, field: &str, mut value: toml_edit::Value) {
+    let end = take_end(table);
+    value.decor_mut().set_prefix(" ");
+    value.decor_mut().set_suffix(end.unwrap_or_else(|| " ".into()));
+    table.insert(field, value);
+}
+
+/// What stands between the last value and the closing brace, taken away.
+fn take_end(table: &mut InlineTable) -> Option<RawString> {
+    let (_, last) = table.iter_mut().last()?;
+    let end = last.decor().suffix().cloned();
+    last.decor_mut().set_suffix("");
+    end
 }
 
 /// Drops the fields of a table that `kept` no longer has: a changed type has dropped those of the old one.
-fn retain(mut text: String, way: &[&str], kept: &Table) -> Result<String, ConfigError> {
-    let Some(place) = find(&text, way)? else { return Ok(text) };
-    let mut dropped: Vec<Range<usize>> =
-        place.fields.into_iter().filter(|(name, ..)| !kept.contains_key(name)).map(|(_, whole, _)| whole).collect();
-    dropped.sort_by_key(|range| std::cmp::Reverse(range.start));
-    for range in dropped {
-        let range = if place.inline.is_some() {
-            // With the comma behind it, or the one before.
-            match text[range.end..].find([',', '}']) {
-                Some(at) if text[range.end + at..].starts_with(',') => range.start..range.end + at + 1,
-                _ => text[..range.start].rfind(',').unwrap_or(range.start)..range.end,
+fn retain(item: &mut Item, way: &[&str], kept: &Table) {
+    let Some(item) = way.iter().try_fold(item, |item, part| child(item, part)) else { return };
+    let drop_from = |table: &mut dyn TableLike| {
+        let dropped: Vec<String> =
+            table.iter().map(|(name, _)| name.to_owned()).filter(|name| !kept.contains_key(name)).collect();
+        for name in dropped {
+            table.remove(&name);
+        }
+    };
+    match item {
+        Item::Value(toml_edit::Value::InlineTable(table)) => {
+            let end = take_end(table);
+            drop_from(table);
+            if let (Some(end), Some((_, last))) = (end, table.iter_mut().last()) {
+                last.decor_mut().set_suffix(end);
             }
-        } else {
-            let start = text[..range.start].rfind('\n').map_or(0, |at| at + 1);
-            let end = text[range.end..].find('\n').map_or(text.len(), |at| range.end + at + 1);
-            start..end
-        };
-        text.replace_range(range, "");
+        }
+        other => {
+            if let Some(table) = other.as_table_like_mut() {
+                drop_from(table);
+            }
+        }
     }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -202,6 +220,16 @@ mod tests {
         assert_eq!(table["schedule"].to_string(), "{ type = \"exponential\", gamma = 0.9 }");
         assert_eq!(table["train"]["steps"].as_integer(), Some(7));
         assert!(text.contains("# one line"), "{text}");
+        // As a person would have written it.
+        let expected = "optimizer = { type = 'sgd', momentum = 0.9, lr = 0.02 } # one line\n\
+            schedule = { type = \"exponential\", gamma = 0.9 }\n\n[train]\nsteps = 7\n";
+        assert_eq!(text, expected);
+        // The space before the brace stays, though the last field goes.
+        let (text, _) = applied(
+            "optimizer = { type = 'sgd', lr = 1 }\nschedule = { type = 'step', step_size = 3 }\n",
+            &["schedule.type=fixed"],
+        );
+        assert!(text.ends_with("schedule = { type = \"fixed\" }\n"), "{text}");
     }
 
     #[test]
@@ -214,6 +242,10 @@ mod tests {
         assert_eq!(table["optimizer"]["momentum"].as_float(), Some(0.8));
         assert_eq!(table["schedule"]["base_lr"].as_float(), Some(0.005), "{text}");
         assert!(text.contains("# top") && places.len() == 2, "{text}");
+        assert!(
+            text.contains("\noptimizer.momentum = 0.8\n") && text.contains("\nschedule.base_lr = 0.005\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -222,5 +254,41 @@ mod tests {
         let (text, places) = applied(text, &[]);
         assert!(text.contains("lr = 0.02 # found") && text.contains("max_lr = 0.02"), "{text}");
         assert_eq!(places.len(), 2);
+    }
+
+    #[test]
+    fn a_field_in_a_section_that_is_not_there_gets_one() {
+        let (text, _) = applied(TEXT, &["train.checkpoint.keep_last=3", "data.batch_size=8"]);
+        assert!(text.starts_with("# A run.\n[optimizer]   # its rate\n"), "{text}");
+        assert!(text.ends_with("\n[train.checkpoint]\nkeep_last = 3\n\n[data]\nbatch_size = 8\n"), "{text}");
+        let inline = "optimizer = { type = 'sgd' }\ntrain = { epochs = 1 }\n";
+        let (text, _) = applied(inline, &["train.checkpoint.keep_last=3"]);
+        assert_eq!(
+            text,
+            "optimizer = { type = 'sgd', lr = 0.02 }\ntrain = { epochs = 1, checkpoint = { keep_last = 3 } }\n"
+        );
+    }
+
+    #[test]
+    fn a_configuration_takes_a_rate_as_its_text_does() {
+        let registry = Registry::standard();
+        let read = |text: &str| Config::from_table(&text.parse().expect("TOML"), &registry).expect("a configuration");
+        let rates = |config: &Config| {
+            let schedule = config.schedule.to_table();
+            let of = |field: &str| schedule.get(field).and_then(Value::as_float);
+            (config.optimizer.lr(), of("max_lr"), of("base_lr"))
+        };
+        let cyclic = "[optimizer]\ntype = 'sgd'\nlr = 1\nmomentum = 0.9\n[schedule]\ntype = 'cyclic'\n";
+        let cases = [
+            ("[optimizer]\ntype = 'sgd'\nlr = 1", (0.02, None, None)),
+            (&format!("{cyclic}base_lr = 0.5\nmax_lr = 0.6"), (0.02, Some(0.02), Some(0.005))),
+            (&format!("{cyclic}base_lr = 0.001\nmax_lr = 'auto'"), (1.0, Some(0.02), Some(0.001))),
+        ];
+        for (text, expected) in cases {
+            let config = read(text);
+            assert_eq!(rates(&config.at_rate(0.02, &registry).expect("a good rate")), expected, "{text}");
+            let open = config.with_open_rates(&registry).expect("opened");
+            assert_eq!(rates(&open.with_found(0.02, &registry).expect("a good rate")), expected, "{text}");
+        }
     }
 }

@@ -151,7 +151,7 @@ impl Document {
     }
 
     /// The fields that were set, in order.
-    pub(super) fn overrides(&self) -> &[String] {
+    pub(crate) fn overrides(&self) -> &[String] {
         &self.overrides
     }
 

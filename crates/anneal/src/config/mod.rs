@@ -43,7 +43,8 @@ pub use run::{Logger, RunSection};
 pub use train::TrainSection;
 
 /// The sections a configuration may have.
-const SECTIONS: [&str; 8] = ["run", "data", "model", "optimizer", "schedule", "groups", "train", "lr_finder"];
+pub(crate) const SECTIONS: [&str; 8] =
+    ["run", "data", "model", "optimizer", "schedule", "groups", "train", "lr_finder"];
 
 /// The configuration of the embedded example: what a bare `anneal train` runs.
 pub const DEFAULT: &str = include_str!("../default.toml");

@@ -96,6 +96,8 @@ impl<'c> Assembly<'c> {
         let model = &self.config.model;
         let options = ModelOptions {
             hidden: model.hidden.clone().unwrap_or_default(),
+            channels: model.channels.clone().unwrap_or_default(),
+            residual: model.residual.unwrap_or_default(),
             label_smoothing: model.label_smoothing as f32,
         };
         let classes = self.dataset.classes.len();

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod auto_lr;
+pub mod compare;
 mod environment;
 mod find_lr;
 mod loggers;

@@ -82,20 +82,24 @@ impl Comparison {
 
     /// The table of the runs, for a terminal.
     pub fn to_text(&self) -> String {
-        let table = comparison_table(&self.runs);
-        let width = |column: usize| {
-            let cells = table.rows.iter().chain([&table.head]).filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let line = |row: &Vec<String>| {
-            let cells = row.iter().enumerate().map(|(column, cell)| {
-                let pad = " ".repeat(width(column).saturating_sub(cell.chars().count()));
-                if table.text_columns.contains(&column) { format!("{cell}{pad}") } else { format!("{pad}{cell}") }
-            });
-            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-        };
-        [&table.head].into_iter().chain(&table.rows).map(line).collect()
+        aligned(&comparison_table(&self.runs))
     }
+}
+
+/// A table in columns, for a terminal.
+pub(super) fn aligned(table: &Table) -> String {
+    let width = |column: usize| {
+        let cells = table.rows.iter().chain([&table.head]).filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let pad = " ".repeat(width(column).saturating_sub(cell.chars().count()));
+            if table.text_columns.contains(&column) { format!("{cell}{pad}") } else { format!("{pad}{cell}") }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    [&table.head].into_iter().chain(&table.rows).map(line).collect()
 }
 
 /// How a run stands: a word, and what to think of it.
@@ -113,7 +117,7 @@ fn value(metric: &str, value: f64) -> String {
     if metric == "accuracy" { format!("{value:.2} %") } else { format!("{value:.4}") }
 }
 
-fn duration(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match (whole / 3600, whole / 60 % 60) {
         (0, 0) => format!("{seconds:.1} s"),
@@ -123,7 +127,7 @@ fn duration(seconds: f64) -> String {
 }
 
 /// Thousands apart, by the narrow space that SI recommends.
-fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -133,10 +137,6 @@ fn count(number: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-fn test_value(run: &RunRecord, metric: &str) -> Option<f64> {
-    run.ended.as_ref()?.test.as_ref()?.get(metric).copied().flatten()
 }
 
 /// The page of one run.
@@ -171,8 +171,8 @@ fn of_run(run: &RunRecord) -> Page {
 
 fn facts(mut page: Page, run: &RunRecord) -> Page {
     let metric = run.main_metric();
-    if let Some(best) = test_value(run, metric) {
-        let note = test_value(run, "loss").filter(|_| metric != "loss").map(|loss| format!("loss {loss:.4}"));
+    if let Some(best) = run.test(metric) {
+        let note = run.test("loss").filter(|_| metric != "loss").map(|loss| format!("loss {loss:.4}"));
         page = page.fact(format!("Test {metric}"), value(metric, best), note.unwrap_or_default());
     }
     if let Some((step, best)) = run.best(metric) {
@@ -336,7 +336,7 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
             standing(run).0,
             run.type_of("optimizer"),
             run.type_of("schedule"),
-            number(test_value(run, metric)),
+            number(run.test(metric)),
             number(best.map(|(_, best)| best)),
             best.map_or_else(|| "–".to_owned(), |(step, _)| step.to_string()),
             run.steps().to_string(),
@@ -344,7 +344,7 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
             ended.map_or_else(|| "–".to_owned(), |ended| format!("{:.0}", ended.items_per_second)),
         ]
     };
-    let results = runs.iter().enumerate().filter_map(|(at, (_, run))| Some((at, test_value(run, metric)?)));
+    let results = runs.iter().enumerate().filter_map(|(at, (_, run))| Some((at, run.test(metric)?)));
     let best = results.reduce(|best, one| {
         let is_better = if metric == "loss" { one.1 < best.1 } else { one.1 > best.1 };
         if is_better { one } else { best }

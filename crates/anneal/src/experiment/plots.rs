@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Points of a series: x and y.
-type Points = (Vec<f64>, Vec<f64>);
+pub(super) type Points = (Vec<f64>, Vec<f64>);
 
 /// Draws `plots/loss`, `plots/accuracy` and `plots/lr` as SVG and PNG.
 pub(super) fn draw(run: &RunRecord) -> Result<(), Error> {
@@ -55,7 +55,7 @@ pub(super) fn metric(run: &RunRecord, name: &str) -> Chart {
     add(chart, "validation", run.curve(Phase::Valid, None, name), false)
 }
 
-fn labelled(metric: &str) -> String {
+pub(super) fn labelled(metric: &str) -> String {
     if metric == "accuracy" { "accuracy, %".to_owned() } else { metric.to_owned() }
 }
 

@@ -160,6 +160,19 @@ impl RunRecord {
         })
     }
 
+    /// A figure on the test set; `None` where it has not been measured.
+    pub fn test(&self, metric: &str) -> Option<f64> {
+        self.ended.as_ref()?.test.as_ref()?.get(metric).copied().flatten()
+    }
+
+    /// Seconds after which this many optimizer steps had been done, validations and checkpoints before them included: at
+    /// a logged step as the log says, between two in proportion, after the last its own. Of a run that was resumed the
+    /// parts are added; what an interruption lost is in none of them.
+    pub fn seconds_at(&self, step: u64) -> Option<f64> {
+        let lines = self.log.iter().filter(|line| line.split == Phase::Train && line.every == "step");
+        seconds_at(lines.map(|line| (line.step, line.seconds)), step)
+    }
+
     /// The metric that runs are compared by: the accuracy, or else the loss.
     pub fn main_metric(&self) -> &'static str {
         if self.log.iter().any(|line| line.metrics.contains_key("accuracy")) { "accuracy" } else { "loss" }
@@ -183,8 +196,7 @@ impl RunRecord {
 
     /// The configuration's settings as `section.field` and value, the run's name and folder left out.
     pub fn settings(&self) -> BTreeMap<String, String> {
-        let mut settings = BTreeMap::new();
-        flatten("", &Value::Table(self.config.1.clone()), &mut settings);
+        let mut settings = settings_of(&self.config.1);
         settings.retain(|path, _| !["run.name", "run.out_dir"].contains(&path.as_str()));
         settings
     }
@@ -194,6 +206,35 @@ fn field<'a>(table: &'a Table, section: &str, name: &str) -> Option<&'a Value> {
     table.get(section)?.as_table()?.get(name)
 }
 
+/// Step and seconds of logged steps, and the step whose time is asked for.
+fn seconds_at(logged: impl Iterator<Item = (u64, f64)>, step: u64) -> Option<f64> {
+    // Seconds of the processes before; the last line's step, its own seconds, and its seconds in all.
+    let mut before = 0.0;
+    let mut last: Option<(u64, f64, f64)> = None;
+    for (at, seconds) in logged {
+        if let Some((_, own, total)) = last
+            && seconds < own
+        {
+            before = total;
+        }
+        let total = before + seconds;
+        if at >= step {
+            let (from, since) = last.map_or((0, 0.0), |(from, _, since)| (from, since));
+            let part = if at > from { step.saturating_sub(from) as f64 / (at - from) as f64 } else { 1.0 };
+            return Some(since + part * (total - since));
+        }
+        last = Some((at, seconds, total));
+    }
+    last.map(|(_, _, total)| total)
+}
+
+/// Every setting of a configuration's tables as `section.field` and value.
+pub(super) fn settings_of(table: &Table) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    flatten("", &Value::Table(table.clone()), &mut settings);
+    settings
+}
+
 fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
     match value {
         Value::Table(table) => {
@@ -201,8 +242,14 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
                 flatten(&strict_config::join(path, name), value, into);
             }
         }
+        Value::Array(items) if items.iter().any(Value::is_table) => {
+            for (number, item) in items.iter().enumerate() {
+                flatten(&format!("{path}[{number}]"), item, into);
+            }
+        }
         Value::String(text) => drop(into.insert(path.to_owned(), text.clone())),
-        other => drop(into.insert(path.to_owned(), strict_config::show(other))),
+        // Whole: two that differ only at a long value's end are not the same.
+        other => drop(into.insert(path.to_owned(), other.to_string())),
     }
 }
 
@@ -248,4 +295,29 @@ fn log(dir: &RunDir) -> Result<Vec<LogLine>, Error> {
         }
     }
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds_at;
+
+    #[test]
+    fn seconds_lie_between_those_of_the_logged_steps() {
+        let log = [(10, 1.0), (20, 3.0), (30, 4.0)];
+        // Resumed after step 20, with a clock that starts anew.
+        let resumed = [(10, 1.0), (20, 3.0), (30, 0.5), (40, 2.0)];
+        let cases = [
+            (&log[..], 20, Some(3.0)),
+            (&log, 15, Some(2.0)),
+            (&log, 5, Some(0.5)),
+            (&log, 35, Some(4.0)),
+            (&resumed, 30, Some(3.5)),
+            (&resumed, 25, Some(3.25)),
+            (&resumed, 40, Some(5.0)),
+            (&[], 10, None),
+        ];
+        for (log, step, expected) in cases {
+            assert_eq!(seconds_at(log.iter().copied(), step), expected, "{log:?} at {step}");
+        }
+    }
 }

@@ -9,7 +9,9 @@ use burn::module::{
 use burn::tensor::{Device, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 
-use super::{Architecture, Layer, LeNet, Mlp, ModelError, ModelOptions, ResNet, ResNet9, loss, total_parameters};
+use super::{
+    Architecture, ConvNet, Layer, LeNet, Mlp, ModelError, ModelOptions, ResNet, ResNet9, loss, total_parameters,
+};
 use crate::batch::ImageBatch;
 use crate::image_set::ImageShape;
 
@@ -33,6 +35,7 @@ pub struct Classifier {
 enum Network {
     Mlp(Mlp),
     LeNet(LeNet),
+    ConvNet(ConvNet),
     ResNet(ResNet),
     ResNet9(ResNet9),
 }
@@ -43,6 +46,7 @@ macro_rules! with_model {
         match $network {
             Network::Mlp($model) => $body,
             Network::LeNet($model) => $body,
+            Network::ConvNet($model) => $body,
             Network::ResNet($model) => $body,
             Network::ResNet9($model) => $body,
         }
@@ -56,6 +60,7 @@ macro_rules! map_model {
         let network = match $classifier.network {
             Network::Mlp($model) => Network::Mlp($body),
             Network::LeNet($model) => Network::LeNet($body),
+            Network::ConvNet($model) => Network::ConvNet($body),
             Network::ResNet($model) => Network::ResNet($body),
             Network::ResNet9($model) => Network::ResNet9($body),
         };
@@ -84,6 +89,7 @@ impl Classifier {
         let network = match Architecture::named(name, options)? {
             Architecture::Mlp(config) => Network::Mlp(config.init(shape, classes, device)?),
             Architecture::LeNet(config) => Network::LeNet(config.init(shape, classes, device)?),
+            Architecture::ConvNet(config) => Network::ConvNet(config.init(shape, classes, device)?),
             Architecture::ResNet(config) => Network::ResNet(config.init(shape, classes, device)?),
             Architecture::ResNet9(config) => Network::ResNet9(config.init(shape, classes, device)?),
         };

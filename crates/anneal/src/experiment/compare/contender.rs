@@ -1,0 +1,279 @@
+//! Who takes part: CONFIG under the schedule (and optimizer, and groups) of each file.
+
+use std::path::{Path, PathBuf};
+
+use lr_core::{Horizon, Registry, Scheduler};
+use strict_config::{ConfigError, Fields};
+use toml::{Table, Value};
+
+use super::CompareRequest;
+use crate::{
+    config::{Config, Document, Origin, SECTIONS},
+    error::Error,
+    experiment::{Assembly, record::settings_of},
+};
+
+/// What a schedule file may replace in CONFIG.
+const REPLACED: [&str; 3] = ["schedule", "optimizer", "groups"];
+
+/// One that takes part.
+#[derive(Debug, Clone)]
+pub struct Contender {
+    /// What it is called: the file's name without its ending, made a folder's name, and made unlike the others'.
+    pub name: String,
+    /// Its file; `None` for CONFIG itself.
+    pub file: Option<PathBuf>,
+    /// CONFIG with this schedule.
+    pub config: Config,
+    /// What its file says and is not looked at, and the like.
+    pub warnings: Vec<String>,
+    source: Source,
+    horizon: Horizon,
+}
+
+/// Where a contender's settings stand.
+#[derive(Debug, Clone)]
+struct Source {
+    base: Document,
+    file: Option<(Document, Form)>,
+}
+
+/// What a schedule file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A schedule table: `type = ...` at the top.
+    Bare,
+    /// `[schedule]`, `[optimizer]`, `[[groups]]`, or some of them; CONFIG's stay for the others.
+    Part,
+    /// A whole configuration; what it leaves out of the three has its default.
+    Whole,
+}
+
+/// Reads and checks all that take part.
+///
+/// # Errors
+/// What is wrong with a file, with its name and line: it cannot be read, has unknown fields, does not fit CONFIG's
+/// optimizer or length, ...
+pub(super) fn read(request: &CompareRequest, base: &Config, registry: &Registry) -> Result<Vec<Contender>, Error> {
+    for (field, is_set) in [("train.fast_dev_run", base.train.fast_dev_run.is_some())] {
+        if is_set {
+            let message = "a trial writes no log, so there is nothing to compare";
+            return Err(request.base.locate(ConfigError::conflict(field, message)).into());
+        }
+    }
+    let mut contenders = Vec::new();
+    // What else is in the folder must not be taken for a contender.
+    let mut taken: Vec<String> = [super::FIGURES, crate::run_dir::REPORT, "compare.toml"].map(str::to_owned).to_vec();
+    if request.with_config || request.schedules.is_empty() {
+        let stem = match request.base.origin() {
+            Origin::File(path) => stem(path),
+            Origin::BuiltIn(_) => base.run.name.clone(),
+        };
+        let source = Source { base: request.base.clone(), file: None };
+        contenders.push(Contender::new(unlike(&stem, &mut taken), None, source, registry)?);
+    }
+    for path in &request.schedules {
+        let document = Document::read(path)?;
+        let form = form(&document)?;
+        let source = Source { base: request.base.clone(), file: Some((document, form)) };
+        let name = unlike(&stem(path), &mut taken);
+        contenders.push(Contender::new(name, Some(path.clone()), source, registry)?);
+    }
+    Ok(contenders)
+}
+
+impl Contender {
+    fn new(name: String, file: Option<PathBuf>, source: Source, registry: &Registry) -> Result<Self, Error> {
+        let located = |error| source.locate(error);
+        let config = Config::from_table(&source.table(), registry).map_err(located)?;
+        let warnings = source.warnings(registry)?;
+        // Everything that can be checked without training, for the length of this run.
+        let horizon = Assembly::new(&config).map(|assembly| assembly.horizon()).map_err(|error| match error {
+            Error::Setting(error) => source.locate(*error),
+            other => other,
+        })?;
+        let config = config.pinned().map_err(Error::Pretrained)?;
+        Ok(Self { name, file, config, warnings, source, horizon })
+    }
+
+    /// Its configuration at a rate of a grid: see [`Config::at_rate`].
+    pub(super) fn at_rate(&self, lr: f64, registry: &Registry) -> Result<Config, Error> {
+        let config = self.config.at_rate(lr, registry).map_err(|error| self.source.locate(error))?;
+        let schedule = &config.schedule;
+        let build = || {
+            let built = schedule.build(&self.horizon, "schedule")?;
+            let steps_per_epoch = self.horizon.steps_per_epoch().unwrap_or(1);
+            let (name, fingerprint) = (schedule.type_name(), schedule.fingerprint());
+            Scheduler::new(built, name, &fingerprint, schedule.interval(), steps_per_epoch, vec![lr])
+        };
+        build().map_err(|error| self.source.locate(error))?;
+        Ok(config)
+    }
+
+    /// Gives an error of its configuration its file and line.
+    pub(super) fn locate(&self, error: ConfigError) -> Error {
+        self.source.locate(error)
+    }
+}
+
+impl Source {
+    /// CONFIG's tables with those of the file.
+    fn table(&self) -> Table {
+        let mut table = self.base.table.clone();
+        let Some((file, form)) = &self.file else { return table };
+        if *form == Form::Bare {
+            table.insert("schedule".to_owned(), Value::Table(file.table.clone()));
+            return table;
+        }
+        for section in REPLACED {
+            match file.table.get(section) {
+                Some(value) => drop(table.insert(section.to_owned(), value.clone())),
+                None if *form == Form::Whole => drop(table.remove(section)),
+                None => {}
+            }
+        }
+        table
+    }
+
+    fn replaces(&self, section: &str) -> bool {
+        match &self.file {
+            None => false,
+            Some((_, Form::Bare)) => section == "schedule",
+            Some((file, Form::Part)) => REPLACED.contains(&section) && file.table.contains_key(section),
+            Some((_, Form::Whole)) => REPLACED.contains(&section),
+        }
+    }
+
+    /// Gives an error its file and line: those of the schedule file where the setting is its own, else CONFIG's, with the
+    /// file that it came up with.
+    fn locate(&self, mut error: ConfigError) -> Error {
+        let section = error.path.split(['.', '[']).next().unwrap_or_default().to_owned();
+        match &self.file {
+            None => self.base.locate(error).into(),
+            Some((file, form)) if self.replaces(&section) => {
+                if *form == Form::Bare {
+                    let inner = error.path.strip_prefix("schedule").unwrap_or_default();
+                    error = ConfigError { path: inner.trim_start_matches('.').to_owned(), ..error };
+                }
+                file.locate(error).into()
+            }
+            Some((file, _)) => Error::Usage(format!("with {}: {}", file.origin(), self.base.locate(error))),
+        }
+    }
+
+    /// What is said and has no effect.
+    fn warnings(&self, registry: &Registry) -> Result<Vec<String>, Error> {
+        let Some((file, form)) = &self.file else { return Ok(Vec::new()) };
+        let mut warnings = Vec::new();
+        for key in self.base.overrides() {
+            let section = key.split('.').next().unwrap_or_default();
+            if self.replaces(section) {
+                warnings.push(format!("--set {key} changes CONFIG; {} has a [{section}] of its own", file.origin()));
+            }
+        }
+        if *form == Form::Whole {
+            let differing = self.differing(registry)?;
+            if !differing.is_empty() {
+                warnings.push(format!(
+                    "{}: only its schedule, optimizer and groups are taken; CONFIG's {} differ and are those that run",
+                    file.origin(),
+                    differing.join(", ")
+                ));
+            }
+        }
+        Ok(warnings)
+    }
+
+    /// The settings of a whole configuration that are not taken and are not CONFIG's.
+    fn differing(&self, registry: &Registry) -> Result<Vec<String>, Error> {
+        let Some((file, _)) = &self.file else { return Ok(Vec::new()) };
+        let others = |table: &Table| {
+            let mut table = table.clone();
+            for section in ["run", "lr_finder"].iter().chain(&REPLACED) {
+                table.remove(*section);
+            }
+            settings_of(&table)
+        };
+        // Where it would run and what it is called is not looked at, so a device that is not here is no matter.
+        let mut without_run = file.table.clone();
+        without_run.remove("run");
+        let whole = Config::from_table(&without_run, registry).map_err(|error| file.locate(error))?;
+        let base = Config::from_table(&self.base.table, registry).map_err(|error| self.base.locate(error))?;
+        let (theirs, ours) = (others(&whole.to_table()), others(&base.to_table()));
+        let mut paths: Vec<&String> = theirs.keys().chain(ours.keys()).collect();
+        paths.sort();
+        paths.dedup();
+        let is_free = |path: &str| path == "data.data_dir" || path == "data.workers";
+        let paths = paths.into_iter().filter(|path| !is_free(path) && theirs.get(*path) != ours.get(*path));
+        Ok(paths.cloned().collect())
+    }
+}
+
+/// What a schedule file is.
+fn form(document: &Document) -> Result<Form, Error> {
+    let table = &document.table;
+    if table.contains_key("type") {
+        return Ok(Form::Bare);
+    }
+    Fields::open(table, "", &SECTIONS).map_err(|error| document.locate(error))?;
+    if table.keys().any(|section| !REPLACED.contains(&section.as_str())) {
+        return Ok(Form::Whole);
+    }
+    if table.is_empty() {
+        let expected = "`type = ...` at the top, or a [schedule], [optimizer] or [[groups]] table, or a whole config";
+        return Err(document
+            .locate(ConfigError::conflict("", format!("holds no schedule; expected {expected}")))
+            .into());
+    }
+    Ok(Form::Part)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+}
+
+/// A name as a folder can have it, made unlike those taken (in any case: some file systems do not tell cases apart).
+fn unlike(stem: &str, taken: &mut Vec<String>) -> String {
+    let plain: String =
+        stem.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' }).collect();
+    let plain = plain.trim_start_matches('.');
+    let plain = if plain.is_empty() { "schedule" } else { plain };
+    let mut name = plain.to_owned();
+    let mut number = 2;
+    while taken.contains(&name.to_lowercase()) {
+        name = format!("{plain}-{number}");
+        number += 1;
+    }
+    taken.push(name.to_lowercase());
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_folders_and_unlike_each_other() {
+        let mut taken = vec!["compare.json".to_owned()];
+        let stems = ["step", "step-2", "Step", "step", "a b/c", "..", "", "compare.json"];
+        let names: Vec<String> = stems.iter().map(|stem| unlike(stem, &mut taken)).collect();
+        let expected = ["step", "step-2", "Step-3", "step-4", "a-b-c", "schedule", "schedule-2", "compare.json-2"];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn what_a_file_is() {
+        let form_of = |text: &str| {
+            let document = Document::parse(Origin::BuiltIn("a.toml"), text).expect("TOML");
+            form(&document).map_err(|error| error.to_string())
+        };
+        assert_eq!(form_of("type = 'fixed'"), Ok(Form::Bare));
+        assert_eq!(form_of("[schedule]\ntype = 'fixed'"), Ok(Form::Part));
+        assert_eq!(form_of("[optimizer]\ntype = 'sgd'"), Ok(Form::Part));
+        assert_eq!(form_of("[optimizer]\ntype = 'sgd'\n[train]\nepochs = 2"), Ok(Form::Whole));
+        let refusal = |text| form_of(text).expect_err("a refusal");
+        assert!(refusal("").starts_with("a.toml: holds no schedule; expected `type = ...`"), "{}", refusal(""));
+        let unknown = refusal("\n[shedule]\ntype = 'fixed'");
+        assert!(unknown.starts_with("a.toml:2: shedule: unknown field; did you mean `schedule`?"), "{unknown}");
+    }
+}

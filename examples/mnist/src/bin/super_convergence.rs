@@ -1,0 +1,211 @@
+//! One cycle against the best constant rate: how many steps does each need to a given validation accuracy?
+//!
+//! The claim is that of Smith and Topin, *Super-convergence* (2018), tried on MNIST with a small network and SGD with
+//! momentum. Both sides are tuned first, on seeds of their own: the constant rate over [`RATES`], the cycle over
+//! [`PEAKS`] and [`CYCLES`]. What came out best is then run on fresh seeds. A run ends where it reaches [`TARGET`].
+//!
+//! `cargo run --release -p example-mnist --bin super_convergence -- OUT [seeds]` writes `OUT/runs.csv` (every
+//! validation), `OUT/steps.svg` and prints the table of docs/super-convergence.md.
+
+use std::{collections::BTreeMap, error::Error, fmt, fmt::Write as _, fs, path::PathBuf, sync::Arc, sync::Mutex};
+
+use anneal::trainer::{CallbackError, ValidateEvery, ValidationEvent, data::split};
+use anneal::vision::models::{Classifier, ModelOptions};
+use anneal::{prelude::*, vision::Augment};
+use burn::tensor::Device;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Accuracy to reach on the 3,000 held out images, in percent.
+const TARGET: f64 = 98.0;
+/// Constant rates.
+const RATES: [f64; 6] = [0.02, 0.05, 0.1, 0.2, 0.4, 0.8];
+/// Peaks of the cycle.
+const PEAKS: [f64; 3] = [0.2, 0.5, 1.0];
+/// Lengths of the cycle, in steps.
+const CYCLES: [u64; 3] = [150, 200, 300];
+/// Constant rates are given up after so many steps (two epochs).
+const MOST_STEPS: u64 = 844;
+/// Steps between validations: how finely the figures are known.
+const EVERY: u64 = 25;
+const BATCH_SIZE: usize = 128;
+const TUNING_SEEDS: [u64; 1] = [101];
+
+/// What is tried: a constant rate, or one cycle.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Setting {
+    Constant { rate: f64 },
+    OneCycle { peak: f64, steps: u64 },
+}
+
+impl Setting {
+    fn schedule(self) -> String {
+        match self {
+            Self::Constant { .. } => "type = 'fixed'".to_owned(),
+            Self::OneCycle { peak, .. } => format!("type = 'one_cycle'\nmax_lr = {peak}"),
+        }
+    }
+
+    fn rate(self) -> f64 {
+        match self {
+            Self::Constant { rate } => rate,
+            Self::OneCycle { peak, .. } => peak,
+        }
+    }
+
+    fn steps(self) -> u64 {
+        match self {
+            Self::Constant { .. } => MOST_STEPS,
+            Self::OneCycle { steps, .. } => steps,
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant { rate } => write!(f, "constant {rate}"),
+            Self::OneCycle { peak, steps } => write!(f, "one cycle to {peak} in {steps} steps"),
+        }
+    }
+}
+
+/// Keeps the accuracies, and ends the run at the target.
+struct Watch {
+    seen: Arc<Mutex<Vec<(u64, f64)>>>,
+}
+
+impl Callback for Watch {
+    fn name(&self) -> &'static str {
+        "watch"
+    }
+
+    fn on_validation(&mut self, event: &ValidationEvent<'_>) -> Result<Flow, CallbackError> {
+        let accuracy = event.values.get("valid.accuracy").copied().unwrap_or_default();
+        if let Ok(mut seen) = self.seen.lock() {
+            seen.push((event.step, accuracy));
+        }
+        Ok(if accuracy >= TARGET { Flow::Stop(format!("{TARGET} % reached")) } else { Flow::Continue })
+    }
+}
+
+/// Step and accuracy of each validation of a run that ends at the target.
+fn train(mnist: &Dataset, setting: Setting, seed: u64) -> Result<Vec<(u64, f64)>, Box<dyn Error>> {
+    let device = Device::flex().autodiff();
+    device.seed(seed);
+    let (train, valid) = split(mnist.train.len(), 0.05, seed);
+    let loader = |images: ImageSet, batch_size, device: Device| -> Result<_, Box<dyn Error>> {
+        let batcher = mnist.batcher(images.clone(), Augment::NONE)?;
+        Ok(Loader::new(images.len(), batch_size, move |indices, epoch| batcher.batch(indices, epoch, seed, &device)))
+    };
+    let train = loader(mnist.train.subset(&train), BATCH_SIZE, device.clone())?.shuffled(seed).workers(1);
+    let valid = loader(mnist.train.subset(&valid), 1000, device.clone().inner())?;
+    let options = ModelOptions { channels: vec![8, 16, 32], ..ModelOptions::default() };
+    let model = Classifier::new("convnet", &options, mnist.shape(), 10, &device)?;
+    let optimizer = OptimizerConfig::from_toml_str(&format!("type = 'sgd'\nmomentum = 0.9\nlr = {}", setting.rate()))?;
+    let schedule = ScheduleConfig::from_toml_str(&setting.schedule())?;
+    let horizon = Horizon::run(train.batches() as u64, setting.steps());
+    let rates = Rates::new(Scheduler::from_config(&schedule, &horizon, vec![optimizer.lr()])?);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let config = TrainConfig { validate_every: ValidateEvery::Steps(EVERY), ..TrainConfig::steps(setting.steps()) };
+    Trainer::new(config).metric(AccuracyMetric::new()).callback(Watch { seen: Arc::clone(&seen) }).fit(
+        model,
+        optimizer.init(),
+        rates,
+        &train,
+        Some(&valid),
+    )?;
+    let seen = seen.lock().map_err(|_| "a run's accuracies are lost")?.clone();
+    Ok(seen)
+}
+
+/// Steps to the target; `None` where it was not reached.
+fn steps_to_target(seen: &[(u64, f64)]) -> Option<u64> {
+    seen.iter().find(|(_, accuracy)| *accuracy >= TARGET).map(|(step, _)| *step)
+}
+
+/// The middle of the sorted counts, runs that never got there counting as the longest.
+fn median(steps: &[Option<u64>]) -> f64 {
+    let mut steps: Vec<f64> = steps.iter().map(|steps| steps.map_or(f64::INFINITY, |steps| steps as f64)).collect();
+    steps.sort_by(f64::total_cmp);
+    let half = steps.len() / 2;
+    if steps.len() % 2 == 1 { steps[half] } else { f64::midpoint(steps[half - 1], steps[half]) }
+}
+
+/// The runs of one phase: trains each setting with each seed, prints a line for each setting, keeps every validation.
+struct Runs<'a> {
+    mnist: &'a Dataset,
+    csv: String,
+    curves: BTreeMap<String, Vec<Vec<(u64, f64)>>>,
+}
+
+impl Runs<'_> {
+    /// Median steps of each setting.
+    fn phase(
+        &mut self,
+        name: &str,
+        settings: &[Setting],
+        seeds: &[u64],
+    ) -> Result<Vec<(Setting, f64)>, Box<dyn Error>> {
+        println!("\n| {name}, seeds {seeds:?} | steps to {TARGET} % | median |\n|---|---|---|");
+        let mut medians = Vec::new();
+        for &setting in settings {
+            let mut steps = Vec::new();
+            for &seed in seeds {
+                let seen = train(self.mnist, setting, seed)?;
+                for (step, accuracy) in &seen {
+                    writeln!(self.csv, "{name},{setting},{seed},{step},{accuracy}")?;
+                }
+                steps.push(steps_to_target(&seen));
+                self.curves.entry(format!("{name}: {setting}")).or_default().push(seen);
+            }
+            let each: Vec<String> =
+                steps.iter().map(|steps| steps.map_or("never".to_owned(), |steps| steps.to_string())).collect();
+            let median = median(&steps);
+            println!("| {setting} | {} | {median} |", each.join(", "));
+            medians.push((setting, median));
+        }
+        medians.sort_by(|a, b| a.1.total_cmp(&b.1));
+        Ok(medians)
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let out = PathBuf::from(args.next().ok_or("usage: super_convergence OUT [seeds]")?);
+    let seeds: u64 = args.next().map_or(Ok(5), |seeds| seeds.parse())?;
+    let mnist = anneal::vision::load("mnist", None)?;
+    fs::create_dir_all(&out)?;
+    let mut runs =
+        Runs { mnist: &mnist, csv: "phase,setting,seed,step,accuracy\n".to_owned(), curves: BTreeMap::new() };
+
+    let constant: Vec<Setting> = RATES.iter().map(|&rate| Setting::Constant { rate }).collect();
+    let cycles: Vec<Setting> =
+        CYCLES.iter().flat_map(|&steps| PEAKS.iter().map(move |&peak| Setting::OneCycle { peak, steps })).collect();
+    let constant = runs.phase("tuning the constant rate", &constant, &TUNING_SEEDS)?;
+    let cycles = runs.phase("tuning the cycle", &cycles, &TUNING_SEEDS)?;
+    // The second best of each too: two seeds may have named the wrong one.
+    let chosen: Vec<Setting> = constant[..2].iter().chain(&cycles[..2]).map(|(setting, _)| *setting).collect();
+    let seeds: Vec<u64> = (1..=seeds).collect();
+    runs.phase("fresh", &chosen, &seeds)?;
+
+    fs::write(out.join("runs.csv"), &runs.csv)?;
+    let mut chart = Chart::new(format!("Steps to {TARGET} % on MNIST: fresh seeds"))
+        .x("optimizer step")
+        .y("validation accuracy, %")
+        .y_limits(95.0, 99.0)
+        .mark_y(TARGET, "target");
+    for (setting, curves) in
+        runs.curves.iter().filter_map(|(name, curves)| Some((name.strip_prefix("fresh: ")?, curves)))
+    {
+        for (index, curve) in curves.iter().enumerate() {
+            let (xs, ys): (Vec<f64>, Vec<f64>) = curve.iter().map(|&(step, accuracy)| (step as f64, accuracy)).unzip();
+            let series = Series::line(setting, xs, ys);
+            chart = chart.series(if index == 0 { series } else { series.faint() });
+        }
+    }
+    fs::write(out.join("steps.svg"), chart.to_svg()?)?;
+    println!("\n{}: runs.csv, steps.svg", out.display());
+    Ok(())
+}
