@@ -8,7 +8,7 @@ use trainer::{
     weights::WeightsError,
 };
 
-use crate::{config::ConfigFileError, experiment::DamagedFile, run_dir::RunDirError};
+use crate::{config::ConfigFileError, device::DeviceUnavailable, experiment::DamagedFile, run_dir::RunDirError};
 
 /// Why a command ended without its result.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,9 @@ pub enum Error {
     /// The command line asks for something that makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// The device is not on this machine.
+    #[error(transparent)]
+    Device(#[from] DeviceUnavailable),
     /// A data set could not be read.
     #[error("{data}{hint}", data = .0, hint = fetch_hint(.0))]
     Data(#[from] vision::DataError),
@@ -113,6 +116,7 @@ impl Error {
             Self::Config(_)
             | Self::Setting(_)
             | Self::Usage(_)
+            | Self::Device(_)
             | Self::Pretrained(_)
             | Self::Finder(FinderError::Config(_))
             | Self::Train(TrainError::Setting(_) | TrainError::NoSuchParameter { .. }) => 2,

@@ -68,12 +68,17 @@ fn rows(what: Listed) -> Vec<Value> {
         Listed::Devices => device::KINDS
             .iter()
             .map(|kind| {
-                json!({
+                let mut row = json!({
                     "name": kind.name,
                     "summary": kind.summary,
                     "compiled_in": kind.compiled_in,
                     "feature": kind.feature,
-                })
+                });
+                // `gpu` is one of the kinds below it.
+                if kind.is_gpu() && kind.compiled_in && kind.name != "gpu" {
+                    row["adapters"] = kind.adapters().iter().map(ToString::to_string).collect();
+                }
+                row
             })
             .collect(),
     }
@@ -164,12 +169,14 @@ fn table(rows: &[Value]) -> String {
     for row in objects {
         let field = |name: &str| row.get(name).map(&text).unwrap_or_default();
         let _ = writeln!(out, "{:<width$}  {}", field("name"), field("summary"));
+        let none: &[&str] = if row.get("adapters") == Some(&json!([])) { &["adapters: none found"] } else { &[] };
         let rest: Vec<String> = row
             .iter()
             .filter(|(name, value)| {
                 !matches!(name.as_str(), "name" | "summary") && !value.is_null() && !text(value).is_empty()
             })
             .map(|(name, value)| format!("{}: {}", name.replace('_', " "), text(value)))
+            .chain(none.iter().map(ToString::to_string))
             .collect();
         if !rest.is_empty() {
             let _ = writeln!(out, "{:<width$}  {}", "", rest.join(" · "));

@@ -40,17 +40,14 @@ pub fn horizon(config: &Config, items: usize) -> Horizon {
 }
 
 impl<'c> Assembly<'c> {
-    /// Loads the data set and checks everything that can be checked without training: monitors, schedules, the model.
+    /// Opens the device, loads the data set and checks everything that can be checked without training: monitors,
+    /// schedules, the model.
     pub fn new(config: &'c Config) -> Result<Self, Error> {
+        let device = config.run.device.open()?;
         let dataset = config.data.load()?;
         let (train, valid) = split(dataset.train.len(), config.data.validation, config.run.seed);
-        let assembly = Self {
-            config,
-            device: config.run.device.device(),
-            train: dataset.train.subset(&train),
-            valid: dataset.train.subset(&valid),
-            dataset,
-        };
+        let assembly =
+            Self { config, device, train: dataset.train.subset(&train), valid: dataset.train.subset(&valid), dataset };
         if assembly.train.is_empty() {
             return Err(ConfigError::not_allowed(
                 "data.validation",

@@ -21,6 +21,8 @@ enum Home {
     Flex(DType),
     #[cfg(feature = "ndarray")]
     NdArray(DType),
+    #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+    Gpu,
     Elsewhere,
 }
 
@@ -40,13 +42,20 @@ fn home(tensor: &DispatchTensor) -> Home {
             burn_ndarray::NdArrayTensor::F64(_) => Home::NdArray(DType::F64),
             _ => Home::Elsewhere,
         },
+        #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+        DispatchTensorKind::Cube(_) if super::kernel::takes(tensor) => Home::Gpu,
         _ => Home::Elsewhere,
     }
 }
 
 /// Whether fused loops exist for a tensor: it is on a CPU backend, in f32 or f64.
 pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
-    home(&tensor.clone().into_dispatch()) != Home::Elsewhere
+    match home(&tensor.clone().into_dispatch()) {
+        #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+        // The kernel looks at no gradient: to look at one costs the device's queue.
+        Home::Gpu => false,
+        home => home != Home::Elsewhere,
+    }
 }
 
 /// Applies `rule`: fused where all tensors live on the same CPU backend in the same precision and shape, composed of
@@ -75,16 +84,27 @@ where
         Home::Flex(dtype) if together => flex::apply(rule, dtype, param, grad, states),
         #[cfg(feature = "ndarray")]
         Home::NdArray(dtype) if together => ndarray::apply(rule, dtype, param, grad, states),
+        #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+        Home::Gpu if together => {
+            let grad = Tensor::<D>::from_dispatch(grad);
+            let finite = !watch.is_on() || all_finite(&grad);
+            let (param, states) = super::kernel::apply(rule, param, grad.into_dispatch(), states);
+            (param, states, finite)
+        }
         _ => {
             let grad = Tensor::<D>::from_dispatch(grad);
-            // 0 times what is not finite is NaN.
-            let finite = !watch.is_on() || grad.clone().mul_scalar(0.0).sum().into_scalar::<f64>() == 0.0;
+            let finite = !watch.is_on() || all_finite(&grad);
             watch.saw(finite);
             return rule.update(Tensor::from_dispatch(param), grad, states.map(Tensor::from_dispatch));
         }
     };
     watch.saw(finite);
     (Tensor::from_dispatch(param), states.map(Tensor::from_dispatch))
+}
+
+/// Whether every element is finite: 0 times one that is not is NaN.
+fn all_finite<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.clone().mul_scalar(0.0).sum().into_scalar::<f64>() == 0.0
 }
 
 /// Calls `read32` or `read64` on the elements of `tensors`; `None` where they are not all on the same CPU backend in
@@ -124,6 +144,8 @@ pub(super) fn read<const K: usize, const D: usize, Out>(
                 }))
             })
         }
+        #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+        Home::Gpu => None,
         Home::Elsewhere => None,
     }
 }
@@ -271,7 +293,7 @@ mod ndarray {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::cell::Cell;
 
     use burn::module::{Param, ParamId};
@@ -282,10 +304,10 @@ mod tests {
 
     thread_local! {
         /// Makes this thread's updates composed of tensor operations, as they are on a GPU.
-        pub(super) static COMPOSED: Cell<bool> = const { Cell::new(false) };
+        pub(crate) static COMPOSED: Cell<bool> = const { Cell::new(false) };
     }
 
-    const OPTIONS: &[&str] = &[
+    pub(crate) const OPTIONS: &[&str] = &[
         "type = 'adam'\nweight_decay = 0.1\nmaximize = true",
         "type = 'adam'\namsgrad = true",
         "type = 'adamw'",
@@ -305,7 +327,7 @@ mod tests {
         "type = 'prodigy'\nd0 = 1e-2",
     ];
 
-    fn run(text: &str, device: &Device, dtype: DType) -> Vec<f64> {
+    pub(crate) fn run(text: &str, device: &Device, dtype: DType) -> Vec<f64> {
         let wave = |phase: f64| {
             let values: Vec<f64> = (0..1000).map(|i| (f64::from(i) * 0.7 + phase).sin()).collect();
             Tensor::<1>::from_data(TensorData::new(values, [1000]), (device, dtype))

@@ -4,13 +4,19 @@
 //!
 //! - **fused** on the CPU backends (Flex and NdArray, f32 and f64): vectorised, over all cores, in place wherever
 //!   the buffers are not shared ([`buffers`], [`sweep`]), through burn's backend extension interface;
-//! - **composed** of burn's tensor operations everywhere else (GPUs, half precision): `Value` is implemented for
-//!   tensors too.
+//! - as **one kernel** on GPUs, in single precision: the formula is written down as a list of operations ([`program`])
+//!   and CubeCL compiles it ([`kernel`]);
+//! - **composed** of burn's tensor operations everywhere else (half precision, burn's `fusion`): `Value` is implemented
+//!   for tensors too.
 //!
 //! This layer knows buffers and arithmetic. It knows no optimizer by name, no module and no record.
 
 mod buffers;
 mod data;
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+mod kernel;
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda", test))]
+mod program;
 mod reduce;
 mod sweep;
 mod value;

@@ -153,11 +153,15 @@ where
     }
 
     /// The update sees in its own pass whether the gradients of this step are finite. That is soon enough where the run
-    /// ends or goes back: what the update has made of them is thrown away.
+    /// ends or goes back: what the update has made of them is thrown away. Where not every step is looked at (a GPU), the
+    /// update would read a number per parameter, and one for all is read before it instead.
     fn update_sees_gradients(&self) -> bool {
         let config = &self.trainer.config;
         let is_clipped = config.clip_grad_norm.is_some() || config.clip_grad_value.is_some();
-        config.on_nonfinite != OnNonFinite::Skip && !is_clipped && self.is_looked_at(self.state.step + 1)
+        config.on_nonfinite != OnNonFinite::Skip
+            && !is_clipped
+            && config.check_every <= 1
+            && self.is_looked_at(self.state.step + 1)
     }
 
     fn gradients_are_finite(&self, model: &M, grads: &mut GradientsParams) -> bool {

@@ -1,9 +1,15 @@
-//! Devices by name: what a configuration may say, and what this build can do about it.
+//! Devices by name: what a configuration may say, and what this build and this machine can do about it.
+//!
+//! Here: the names. `adapters`: what a GPU's name stands for on this machine, and opening it.
+
+mod adapters;
 
 use std::fmt;
 
 use burn::tensor::Device;
 use strict_config::ConfigError;
+
+pub use adapters::{Adapter, DeviceUnavailable};
 
 /// A kind of device and which of its kind, as written in a config: `cpu`, `flex`, `wgpu:1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,62 +97,53 @@ impl DeviceName {
         Ok(Self { kind, index })
     }
 
-    /// burn's device, with autodiff.
-    pub fn device(self) -> Device {
-        self.plain().autodiff()
+    /// burn's device, with autodiff: looked for on this machine and, where it is a GPU, started.
+    ///
+    /// Without an index, `wgpu`, `vulkan` and `metal` are what wgpu takes for the machine's fastest adapter (or what
+    /// `CUBECL_WGPU_DEFAULT_DEVICE` names); with one, the adapter at that place of [`Kind::adapters`]. `gpu` is the
+    /// first of `cuda`, `metal`, `vulkan`, `wgpu` that this build has and this machine has an adapter for.
+    ///
+    /// # Errors
+    /// There is no such adapter, or it cannot be started. A CPU is always there.
+    pub fn open(self) -> Result<Device, DeviceUnavailable> {
+        let name = match self.kind.name {
+            "cpu" if cfg!(feature = "flex") => "flex",
+            "cpu" => "ndarray",
+            name => name,
+        };
+        match name {
+            #[cfg(feature = "flex")]
+            "flex" => Ok(Device::flex().autodiff()),
+            #[cfg(feature = "ndarray")]
+            "ndarray" =>
+            {
+                #[allow(
+                    deprecated,
+                    reason = "kept because users ask for it; the design says why it is never the default"
+                )]
+                Ok(Device::ndarray().autodiff())
+            }
+            name => adapters::open(name, self.index).map(Device::autodiff),
+        }
     }
 
     /// Whether reading a value back waits for the device's queue, so that it is worth doing rarely.
     pub fn is_gpu(self) -> bool {
-        !matches!(self.kind.name, "cpu" | "flex" | "ndarray")
-    }
-
-    #[allow(unreachable_code, clippy::needless_return, reason = "which lines are reached depends on the features")]
-    fn plain(self) -> Device {
-        let name = match self.kind.name {
-            "cpu" => best(&["flex", "ndarray"]),
-            "gpu" => best(&["cuda", "metal", "vulkan", "wgpu"]),
-            name => name,
-        };
-        #[cfg(feature = "ndarray")]
-        if name == "ndarray" {
-            #[allow(
-                deprecated,
-                reason = "kept because users ask for it; the design says why it is never the default"
-            )]
-            return Device::ndarray();
-        }
-        #[cfg(feature = "cuda")]
-        if name == "cuda" {
-            return Device::cuda(self.index.unwrap_or(0));
-        }
-        #[cfg(feature = "vulkan")]
-        if name == "vulkan" {
-            return Device::vulkan(self.kind_of_gpu());
-        }
-        #[cfg(feature = "metal")]
-        if name == "metal" {
-            return Device::metal(self.kind_of_gpu());
-        }
-        #[cfg(feature = "wgpu")]
-        if name == "wgpu" {
-            return Device::wgpu(self.kind_of_gpu());
-        }
-        let _ = name;
-        Device::flex()
-    }
-
-    #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
-    fn kind_of_gpu(self) -> burn::tensor::DeviceKind {
-        use burn::tensor::DeviceKind;
-        self.index.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu)
+        self.kind.is_gpu()
     }
 }
 
-/// The first of these that is compiled in; the caller has made sure that one is.
-fn best(names: &[&'static str]) -> &'static str {
-    let has = |name: &&&str| KINDS.iter().any(|kind| kind.name == **name && kind.compiled_in);
-    names.iter().find(has).copied().unwrap_or("flex")
+impl Kind {
+    /// Whether it is one of GPUs.
+    pub fn is_gpu(&self) -> bool {
+        !matches!(self.name, "cpu" | "flex" | "ndarray")
+    }
+
+    /// What this machine has of it, in the order in which `NAME:N` counts. Empty for CPUs and for what is not compiled
+    /// in. Starts each of them to ask for its name, which can take some tenths of a second.
+    pub fn adapters(&self) -> Vec<Adapter> {
+        if self.is_gpu() && self.compiled_in { adapters::list(self.name) } else { Vec::new() }
+    }
 }
 
 impl fmt::Display for DeviceName {
@@ -172,7 +169,7 @@ mod tests {
         assert!(refusal("flex:x").contains("name:N"));
         if !cfg!(feature = "cuda") {
             let message = refusal("cuda");
-            assert!(message.contains("this build has cpu, flex") && message.contains("--features cuda"), "{message}");
+            assert!(message.contains("this build has cpu,") && message.contains("--features cuda"), "{message}");
         }
     }
 }
