@@ -64,7 +64,7 @@ fn main() {
     }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     // (model, batch size, steps, steps between checkpoints)
-    for (name, batch_size, steps, every) in [("resnet8", 32, 120, 6), ("resnet18", 4, 24, 4)] {
+    for (name, batch_size, steps, every) in [("resnet8", 32, 120, 6), ("resnet18", 4, 72, 12)] {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;
         }
