@@ -5,7 +5,7 @@
 //! [`PEAKS`] and [`CYCLES`]. What came out best is then run on fresh seeds. A run ends where it reaches a target accuracy.
 //!
 //! `cargo run --release -p example-mnist --bin super_convergence -- OUT [seeds] [target]` writes `OUT/runs.csv` (every
-//! validation), `OUT/steps.svg` and prints the table of docs/super-convergence.md.
+//! validation), `OUT/steps.svg` and prints the tables.
 
 use std::{collections::BTreeMap, error::Error, fmt, fmt::Write as _, fs, path::PathBuf, sync::Arc, sync::Mutex};
 
