@@ -40,16 +40,7 @@ lr-study *ARGS:
 
 # the GPU path, on the device that ANNEAL_GPU names (default gpu); where no GPU is in sight, on Mesa's software driver
 gpu-test *ARGS:
-    #!/usr/bin/env bash
-    set -euo pipefail
-    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/anneal/target-gpu}"
-    lavapipe=/usr/share/vulkan/icd.d/lvp_icd.$(uname -m).json
-    if [ -z "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ] && [ -f "$lavapipe" ] && ! compgen -G '/dev/dri/render*' \
-        >/dev/null && ! [ -e /dev/nvidia0 ]; then
-        export VK_DRIVER_FILES="$lavapipe"
-    fi
-    cargo test --release -p anneal -p optim-adaptive --features anneal/wgpu,optim-adaptive/wgpu \
-        --lib --test gpu --test gpu_runs {{ARGS}}
+    bash .ci/gpu-test {{ARGS}}
 
 # what a sweep costs beside as many training steps
 bench-finder:

@@ -18,7 +18,7 @@ use burn::tensor::Device;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Accuracy to reach on the 3,000 held out images, in percent, unless the command line says another.
-const TARGET: f64 = 98.0;
+const TARGET: f64 = 98.5;
 /// Constant rates.
 const RATES: [f64; 6] = [0.02, 0.05, 0.1, 0.2, 0.4, 0.8];
 /// Peaks of the cycle.
@@ -188,7 +188,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         CYCLES.iter().flat_map(|&steps| PEAKS.iter().map(move |&peak| Setting::OneCycle { peak, steps })).collect();
     let constant = runs.phase("tuning the constant rate", &constant, &TUNING_SEEDS)?;
     let cycles = runs.phase("tuning the cycle", &cycles, &TUNING_SEEDS)?;
-    // The second best of each too: two seeds may have named the wrong one.
+    // The second best of each too: one seed may have named the wrong one.
     let chosen: Vec<Setting> = constant[..2].iter().chain(&cycles[..2]).map(|(setting, _)| *setting).collect();
     let seeds: Vec<u64> = (1..=seeds).collect();
     runs.phase("fresh", &chosen, &seeds)?;
