@@ -170,6 +170,7 @@ fn update3(
 
 /// Writes the operations into the kernel, one after the other.
 #[cube]
+#[allow(clippy::needless_range_loop, reason = "`unroll` takes a range, not an iterator")]
 fn run(values: &mut Sequence<f32>, numbers: &Sequence<f32>, #[comptime] ops: Vec<Op>) {
     #[unroll]
     for i in 0..ops.len() {
