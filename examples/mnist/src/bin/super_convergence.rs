@@ -149,15 +149,10 @@ struct Runs<'a> {
 }
 
 impl Runs<'_> {
-    /// Median steps of each setting.
-    fn phase(
-        &mut self,
-        name: &str,
-        settings: &[Setting],
-        seeds: &[u64],
-    ) -> Result<Vec<(Setting, f64)>, Box<dyn Error>> {
+    /// The settings, the one with the least median of steps first.
+    fn phase(&mut self, name: &str, settings: &[Setting], seeds: &[u64]) -> Result<Vec<Setting>, Box<dyn Error>> {
         println!("\n| {name}, seeds {seeds:?} | steps to {} % | median |\n|---|---|---|", self.target);
-        let mut medians = Vec::new();
+        let mut ranked = Vec::new();
         for &setting in settings {
             let mut steps = Vec::new();
             for &seed in seeds {
@@ -172,16 +167,18 @@ impl Runs<'_> {
                 steps.iter().map(|steps| steps.map_or("never".to_owned(), |steps| steps.to_string())).collect();
             let median = median(&steps);
             println!("| {setting} | {} | {median} |", each.join(", "));
-            medians.push((setting, median));
+            // Where most seeds never get there, the others tell.
+            let total: u64 = steps.iter().map(|steps| steps.unwrap_or(2 * MOST_STEPS)).sum();
+            ranked.push((setting, (median, total)));
         }
-        medians.sort_by(|a, b| a.1.total_cmp(&b.1));
-        Ok(medians)
+        ranked.sort_by(|(_, a), (_, b)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        Ok(ranked.into_iter().map(|(setting, _)| setting).collect())
     }
 
     /// Median steps of the fresh runs of a setting to an accuracy below the target, which they passed on their way.
     fn fresh(&self, setting: Setting, accuracy: f64) -> f64 {
         let curves = self.curves.get(&format!("fresh: {setting}"));
-        let steps: Vec<_> = curves.into_iter().flatten().map(|seen| steps_to(accuracy, seen)).collect();
+        let steps: Vec<_> = curves.into_iter().flatten().map(|seen| steps_to(accuracy - 1e-9, seen)).collect();
         median(&steps)
     }
 
@@ -225,7 +222,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let constant = runs.phase("tuning the constant rate", &constant, &TUNING_SEEDS)?;
     let cycles = runs.phase("tuning the cycle", &cycles, &TUNING_SEEDS)?;
     // The second best of each too: three seeds may have named the wrong one.
-    let chosen: Vec<Setting> = constant[..2].iter().chain(&cycles[..2]).map(|(setting, _)| *setting).collect();
+    let chosen: Vec<Setting> = constant[..2].iter().chain(&cycles[..2]).copied().collect();
     let seeds: Vec<u64> = (FRESH_SEED..FRESH_SEED + seeds).collect();
     runs.phase("fresh", &chosen, &seeds)?;
     runs.lower_targets(&chosen);
