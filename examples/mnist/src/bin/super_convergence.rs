@@ -175,7 +175,8 @@ impl Runs<'_> {
         Ok(ranked.into_iter().map(|(setting, _)| setting).collect())
     }
 
-    /// Median steps of the fresh runs of a setting to an accuracy below the target, which they passed on their way.
+    /// Median steps of the fresh runs of a setting to an accuracy up to the target, which they passed on their way; 1e-9
+    /// for the rounding of `target - 0.1`.
     fn fresh(&self, setting: Setting, accuracy: f64) -> f64 {
         let curves = self.curves.get(&format!("fresh: {setting}"));
         let steps: Vec<_> = curves.into_iter().flatten().map(|seen| steps_to(accuracy - 1e-9, seen)).collect();
