@@ -5,14 +5,17 @@
 
 use std::fmt;
 
-use strict_config::{ConfigError, Problem, show};
+use serde::de::{self, Deserialize, Deserializer};
+use serde::{Serialize, Serializer};
+use strict_config::{ConfigError, Problem, raise, show};
 use toml::Value;
 
 /// The largest number of ticks a duration may have: beyond 2^53 an `f64` no longer counts in ones.
 const MOST_TICKS: u64 = 1 << 53;
 
 /// What one tick of a schedule is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Interval {
     /// One optimizer step.
     Step,
@@ -190,9 +193,6 @@ impl From<u64> for Duration {
 impl Duration {
     /// Reads a duration; `path` is the field's place, for errors.
     pub fn parse(value: &Value, path: &str) -> Result<Self, ConfigError> {
-        const EXPECTED: &str = "a duration: whole ticks (30), or \"5ep\", \"500it\", \"20%\", \"rest\"";
-        let wrong_type =
-            || ConfigError::new(path, Problem::WrongType { expected: EXPECTED.to_owned(), found: show(value) });
         match value {
             Value::Integer(ticks) => u64::try_from(*ticks)
                 .map(Self::Ticks)
@@ -204,7 +204,7 @@ impl Duration {
                     "a number with a unit (\"5ep\", \"500it\", \"20%\") or \"rest\"",
                 )
             }),
-            _ => Err(wrong_type()),
+            _ => Err(ConfigError::new(path, Problem::WrongType { expected: EXPECTED.to_owned(), found: show(value) })),
         }
     }
 
@@ -313,6 +313,43 @@ impl fmt::Display for Duration {
             Self::Percent(percent) => write!(f, "{percent}%"),
             Self::Rest => f.write_str("rest"),
         }
+    }
+}
+
+/// What a duration is, in words.
+const EXPECTED: &str = "a duration: whole ticks (30), or \"5ep\", \"500it\", \"20%\", \"rest\"";
+
+impl Serialize for Duration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Duration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Duration;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(EXPECTED)
+            }
+
+            fn visit_i64<E: de::Error>(self, ticks: i64) -> Result<Duration, E> {
+                Duration::parse(&Value::Integer(ticks), "").map_err(raise)
+            }
+
+            fn visit_u64<E: de::Error>(self, ticks: u64) -> Result<Duration, E> {
+                Ok(Duration::Ticks(ticks))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+                Duration::parse(&Value::String(text.to_owned()), "").map_err(raise)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
     }
 }
 

@@ -121,6 +121,19 @@ impl ConfigError {
         Self::new("", Problem::Syntax { message: error.message().to_owned(), line, column })
     }
 
+    /// The same error where a table may hold `more` fields than the type that was read: where it is about an unknown
+    /// field at top level, they are named first among the known ones.
+    #[must_use]
+    pub fn with_known(mut self, more: &[&str]) -> Self {
+        if let Problem::UnknownField { nearest, known } = &mut self.problem
+            && !self.path.contains(['.', '['])
+        {
+            known.splice(0..0, more.iter().map(|&name| name.to_owned()));
+            *nearest = crate::nearest(&self.path, known.iter().map(String::as_str)).map(str::to_owned);
+        }
+        self
+    }
+
     /// The same error, seen from a table that holds this one at `prefix`.
     #[must_use]
     pub fn within(mut self, prefix: &str) -> Self {
@@ -170,6 +183,7 @@ impl fmt::Display for Problem {
                     more => write!(f, " (known: {shown}, and {more} more)"),
                 }
             }
+            Self::Missing { expected } if expected.is_empty() => f.write_str("missing"),
             Self::Missing { expected } => write!(f, "missing; expected {expected}"),
             Self::WrongType { expected, found } => write!(f, "expected {expected}, found {found}"),
             Self::NotAllowed { found, allowed } => write!(f, "{found} is not allowed here; allowed: {allowed}"),

@@ -1,22 +1,166 @@
-//! Reading a table of settings strictly: every value has a path, every refusal says the field, the value found
-//! and what would be right, and an unknown name is answered with the nearest known one.
+//! Settings as serde structs, read strictly: every value has a path, every refusal says the field, the value found and
+//! what would be right, and an unknown name is answered with the nearest known one.
 //!
-//! What lives here: [`Fields`], a typed reader over one TOML table, and [`ConfigError`]. It knows nothing of
-//! learning rates, optimizers or files; the rooms above use it to turn a table into a type that cannot be wrong.
+//! A struct with serde's derives states its settings once: names, types, defaults, documentation. [`read`] takes a table
+//! apart with a deserializer of this crate, whose error is a [`ConfigError`]; [`write`](fn@write) gives the table with every
+//! field explicit; [`fields_of`] lists the names. Ranges stand in [`Settings::check`], with the helpers of [`check`].
+//! This crate knows nothing of learning rates, optimizers or files.
 //!
 //! ```
-//! use strict_config::Fields;
-//! let table: toml::Table = "step_size = 30\ngama = 0.1".parse()?;
-//! let error = Fields::open(&table, "schedule", &["type", "step_size", "gamma"]).unwrap_err();
-//! assert_eq!(error.to_string(), "schedule.gama: unknown field; did you mean `gamma`? (known: type, step_size, gamma)");
-//! # Ok::<(), toml::de::Error>(())
+//! use serde::{Deserialize, Serialize};
+//! use strict_config::{ConfigError, Settings, check};
+//!
+//! #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Step {
+//!     step_size: u64,
+//!     #[serde(default = "tenth")]
+//!     gamma: f64,
+//! }
+//!
+//! fn tenth() -> f64 {
+//!     0.1
+//! }
+//!
+//! impl Settings for Step {
+//!     fn check(&self) -> Result<(), ConfigError> {
+//!         check::at_least("step_size", self.step_size, 1)?;
+//!         check::non_negative("gamma", self.gamma)
+//!     }
+//! }
+//!
+//! let read = |text: &str| strict_config::read::<Step>(&text.parse().unwrap(), "schedule");
+//! assert_eq!(read("step_size = 30")?, Step { step_size: 30, gamma: 0.1 });
+//! let refusals = [
+//!     ("step_size = 30\ngama = 0.1", "schedule.gama: unknown field; did you mean `gamma`? (known: step_size, gamma)"),
+//!     ("gamma = 0.5", "schedule.step_size: missing; expected a whole number"),
+//!     ("step_size = 1.5", "schedule.step_size: expected a whole number, found 1.5"),
+//!     ("step_size = 0", "schedule.step_size: 0 is not allowed here; allowed: a whole number of at least 1"),
+//! ];
+//! for (text, message) in refusals {
+//!     assert_eq!(read(text).unwrap_err().to_string(), message);
+//! }
+//! assert_eq!(strict_config::write(&read("step_size = 30")?).to_string(), "step_size = 30\ngamma = 0.1\n");
+//! assert_eq!(strict_config::fields_of::<Step>(), ["step_size", "gamma"]);
+//! # Ok::<(), ConfigError>(())
 //! ```
 
+pub mod check;
+mod de;
 mod error;
 mod fields;
+mod raise;
 
 pub use error::{ConfigError, Problem};
 pub use fields::Fields;
+pub use raise::raise;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+/// Settings that a table holds: a struct with serde's derives, and the ranges of its fields.
+pub trait Settings: Serialize + DeserializeOwned {
+    /// Refuses values of the right type that are not allowed. Errors name the field relative to this table.
+    ///
+    /// # Errors
+    /// The first field that is out of its range, or fields that contradict each other.
+    fn check(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+}
+
+/// Reads settings from `table`, found at `path` in its document, and [checks](Settings::check) them.
+///
+/// # Errors
+/// An unknown or missing field, a wrong type, a value that is not allowed. The error's path begins with `path`.
+pub fn read<T: Settings>(table: &Table, path: &str) -> Result<T, ConfigError> {
+    let settings = deserialize::<T>(table).and_then(|settings| settings.check().map(|()| settings));
+    settings.map_err(|error| error.within(path))
+}
+
+/// Deserializes a table without a check; paths in errors begin at the table.
+///
+/// # Errors
+/// An unknown or missing field, a wrong type.
+pub fn deserialize<T: DeserializeOwned>(table: &Table) -> Result<T, ConfigError> {
+    de::from_table(table).map_err(|error| match &error.problem {
+        Problem::Missing { expected } if expected.is_empty() => with_expectation::<T>(table, error),
+        _ => error,
+    })
+}
+
+/// serde does not say what a missing field would hold. A date in its place, which no setting takes, makes it say so.
+fn with_expectation<T: DeserializeOwned>(table: &Table, error: ConfigError) -> ConfigError {
+    let mut probe = Value::Table(table.clone());
+    let mut at = Some(&mut probe);
+    let mut parts = error.path.split(['.', '[']).map(|part| part.trim_end_matches(']')).peekable();
+    while let Some(part) = parts.next() {
+        at = match at {
+            Some(Value::Table(table)) if parts.peek().is_none() => {
+                let date = toml::value::Date { year: 1970, month: 1, day: 1 };
+                table.insert(part.to_owned(), Value::Datetime(date.into()));
+                None
+            }
+            Some(Value::Table(table)) => table.get_mut(part),
+            Some(Value::Array(items)) => part.parse::<usize>().ok().and_then(|at| items.get_mut(at)),
+            _ => None,
+        };
+    }
+    match probe.as_table().map(de::from_table::<T>) {
+        Some(Err(ConfigError { path, problem: Problem::WrongType { expected, .. } })) if path == error.path => {
+            ConfigError::missing(path, expected)
+        }
+        _ => error,
+    }
+}
+
+/// The table of settings, every field explicit but those that are `None`, in the order of the struct.
+///
+/// TOML has no whole numbers above `i64::MAX`: settings with such a number, which no table can have given, make an empty
+/// table.
+pub fn write(settings: &impl Serialize) -> Table {
+    Table::try_from(settings).unwrap_or_default()
+}
+
+/// The names of the fields that a struct with serde's derives has; none for any other type.
+pub fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut names: &'static [&'static str] = &[];
+    // It fails by design: nothing is there to read.
+    let _ = T::deserialize(de::FieldNames { names: &mut names });
+    names
+}
+
+/// Any number, infinities and NaN too; for `#[serde(deserialize_with = "strict_config::any_number")]`. Without it a number
+/// must be finite.
+///
+/// # Errors
+/// What is no number.
+pub fn any_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    struct AnyNumber;
+
+    impl serde::de::Visitor<'_> for AnyNumber {
+        type Value = f64;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a number")
+        }
+
+        fn visit_f64<E>(self, number: f64) -> Result<f64, E> {
+            Ok(number)
+        }
+
+        fn visit_i64<E>(self, number: i64) -> Result<f64, E> {
+            Ok(number as f64)
+        }
+
+        fn visit_u64<E>(self, number: u64) -> Result<f64, E> {
+            Ok(number as f64)
+        }
+    }
+
+    deserializer.deserialize_any(AnyNumber)
+}
 
 /// The known name nearest to `name`, if any is near enough to be a likely slip: by Jaro-Winkler similarity, which
 /// forgives long names a wrong ending, or by Damerau-Levenshtein distance, which forgives short names a swap.
