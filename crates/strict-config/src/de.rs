@@ -177,11 +177,11 @@ struct ValueDeserializer<'a> {
 }
 
 impl ValueDeserializer<'_> {
-    fn wrong_type(&self, expected: &str) -> ConfigError {
+    fn wrong_type(self, expected: &str) -> ConfigError {
         ConfigError::new("", Problem::WrongType { expected: expected.to_owned(), found: show(self.value) })
     }
 
-    fn number(&self) -> Result<f64, ConfigError> {
+    fn number(self) -> Result<f64, ConfigError> {
         match self.value {
             Value::Float(number) if number.is_finite() => Ok(*number),
             Value::Float(number) => Err(ConfigError::not_allowed("", number, "a finite number")),
@@ -190,7 +190,7 @@ impl ValueDeserializer<'_> {
         }
     }
 
-    fn whole(&self, least: i64, most: i64) -> Result<i64, ConfigError> {
+    fn whole(self, least: i64, most: i64) -> Result<i64, ConfigError> {
         let Value::Integer(number) = self.value else { return Err(self.wrong_type("a whole number")) };
         let refusal = |allowed: String| Err(ConfigError::not_allowed("", number, allowed));
         match *number {
