@@ -262,7 +262,7 @@ mod tests {
         }
     }
 
-    /// Not a test: what a step costs both ways, for docs/gpu.md.
+    /// Not a test: what a step costs both ways, for docs/notes/gpu.md.
     #[test]
     #[ignore = "a measurement"]
     fn cost() {

@@ -237,7 +237,7 @@ mod tests {
         assert!(matches!(curve.suggestion(Rule::Minimum), Err(NoSuggestion::Flat { .. })));
     }
 
-    /// The first table of docs/lr-finder.md.
+    /// The first table under "What smoothing does" in docs/notes/lr-finder.md.
     #[test]
     fn smoothing_shifts_suggestions_to_higher_rates() {
         use crate::lr_finder::{LrFinderConfig, Sweep};
