@@ -8,7 +8,11 @@ use trainer::{
     weights::WeightsError,
 };
 
-use crate::{config::ConfigFileError, device::DeviceUnavailable, experiment::DamagedFile, run_dir::RunDirError};
+use crate::{
+    config::ConfigFileError,
+    device::DeviceUnavailable,
+    run_dir::{DamagedFile, RunDirError},
+};
 
 /// Why a command ended without its result.
 #[derive(Debug, thiserror::Error)]

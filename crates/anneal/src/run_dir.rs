@@ -62,6 +62,18 @@ pub enum RunDirError {
     },
 }
 
+/// A file of a run folder that does not hold what it should.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}{}: {message}", line.map(|line| format!(":{line}")).unwrap_or_default())]
+pub struct DamagedFile {
+    /// Which file.
+    pub path: String,
+    /// Line, from 1, where known.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+}
+
 /// What to do where the folder holds a run already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Existing {
@@ -72,6 +84,17 @@ pub enum Existing {
     Overwrite,
     /// Go on.
     Resume,
+}
+
+impl Existing {
+    /// What `--resume` and `--overwrite` ask for.
+    pub(crate) fn from_flags(resume: bool, overwrite: bool) -> Self {
+        match (resume, overwrite) {
+            (true, _) => Self::Resume,
+            (_, true) => Self::Overwrite,
+            _ => Self::Refuse,
+        }
+    }
 }
 
 /// The folder of a run.
@@ -88,7 +111,9 @@ impl RunDir {
             (true, Existing::Overwrite | Existing::Resume) => Ok(dir),
             (false, _) => {
                 let is_empty = match fs::read_dir(path) {
-                    Ok(entries) => entries.flatten().all(|entry| is_leftover(&entry.file_name().to_string_lossy())),
+                    Ok(entries) => {
+                        entries.flatten().all(|entry| report::is_unfinished(&entry.file_name().to_string_lossy()))
+                    }
                     Err(error) if error.kind() == io::ErrorKind::NotFound => true,
                     Err(source) => return Err(io_error(path, "read it", source)),
                 };
@@ -97,32 +122,10 @@ impl RunDir {
         }
     }
 
-    /// `out_dir/name`, or `out_dir/name-2`, `-3`, ... whichever does not exist yet. To resume, the last that holds a
-    /// run; to overwrite, the first.
+    /// The run folder below `out_dir` when `--out` names none: see [`numbered`].
     pub fn numbered(out_dir: &Path, name: &str, existing: Existing) -> Result<Self, RunDirError> {
-        let numbered =
-            |number: u64| out_dir.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
-        match existing {
-            Existing::Overwrite => Self::at(&numbered(1), existing),
-            Existing::Refuse => {
-                let mut number = 1;
-                while numbered(number).exists() {
-                    number += 1;
-                }
-                Ok(Self(numbered(number)))
-            }
-            Existing::Resume => {
-                let mut last = numbered(1);
-                let mut number = 2;
-                while numbered(number).exists() {
-                    if numbered(number).join(CONFIG).exists() {
-                        last = numbered(number);
-                    }
-                    number += 1;
-                }
-                Self::at(&last, existing)
-            }
-        }
+        let path = numbered(out_dir, name, existing, |path| path.join(CONFIG).exists());
+        if existing == Existing::Refuse { Ok(Self(path)) } else { Self::at(&path, existing) }
     }
 
     /// Makes the folder ready for a fresh run: created, and what an earlier run left removed.
@@ -154,9 +157,7 @@ impl RunDir {
     /// Writes a file of the run, whole or not at all.
     pub fn write(&self, name: &str, contents: &str) -> Result<(), RunDirError> {
         let path = self.path(name);
-        let unfinished = self.path(&format!(".{name}{LEFTOVER}"));
-        fs::write(&unfinished, contents).map_err(|source| io_error(&unfinished, "write it", source))?;
-        fs::rename(&unfinished, &path).map_err(|source| io_error(&path, "write it", source))
+        report::atomic_write(&path, contents).map_err(|source| io_error(&path, "write it", source))
     }
 
     /// A path inside.
@@ -174,12 +175,18 @@ impl RunDir {
     }
 }
 
-/// The end of the name of a file that is being written.
-const LEFTOVER: &str = ".tmp";
-
-/// What a process killed in the middle of [`RunDir::write`] leaves.
-fn is_leftover(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(LEFTOVER)
+/// `out_dir/name`, or `out_dir/name-2`, `-3`, ... whichever does not exist yet. To resume, the last one that `is_ours`; to
+/// overwrite, the first.
+pub(crate) fn numbered(out_dir: &Path, name: &str, existing: Existing, is_ours: impl Fn(&Path) -> bool) -> PathBuf {
+    let first = out_dir.join(name);
+    let path = |number: u64| out_dir.join(format!("{name}-{number}"));
+    let others = || (2..).map(path).take_while(|path| path.exists());
+    match existing {
+        Existing::Overwrite => first,
+        Existing::Refuse if !first.exists() => first,
+        Existing::Refuse => path(others().count() as u64 + 2),
+        Existing::Resume => others().filter(|path| is_ours(path)).last().unwrap_or(first),
+    }
 }
 
 fn remove(path: &Path, how: impl Fn(&Path) -> io::Result<()>) -> Result<(), RunDirError> {

@@ -117,6 +117,24 @@ fn a_run_leaves_its_weights_and_any_checkpoint_can_be_exported() {
 }
 
 #[test]
+fn of_equal_checkpoints_export_takes_the_one_that_is_kept_as_the_best() {
+    // A rate that changes no weight: every epoch validates the same.
+    let config = SMALL.replace("lr = 1e-3", "lr = 1e-30");
+    let dir = folder(&[("still.toml", &config)]);
+    let best = |run: &str| {
+        let ran = done(dir.path(), &["export", run, "--best", "--to", "best.safetensors", "--json"]);
+        serde_json::from_str::<Value>(&ran.out).expect("JSON")["step"].as_u64().expect("a step")
+    };
+    done(dir.path(), &["train", "still.toml", "--out", "all", "--quiet", "--set", "train.checkpoint.keep_last=3"]);
+    done(dir.path(), &["train", "still.toml", "--out", "kept", "--quiet"]);
+    let steps = |run: &str| trainer::checkpoint::steps(&dir.path().join(run).join("checkpoints")).expect("checkpoints");
+    let (all, kept) = (steps("all"), steps("kept"));
+    assert_eq!((all.len(), kept.len()), (3, 2));
+    assert_eq!(kept, [all[0], all[2]], "the trainer keeps the oldest as the best, and the newest");
+    assert_eq!((best("all"), best("kept")), (all[0], all[0]));
+}
+
+#[test]
 fn fine_tuning_starts_from_the_runs_weights_with_a_new_head() {
     let tuned = |path: &str, more: &str| {
         format!(

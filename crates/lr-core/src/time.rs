@@ -14,7 +14,7 @@ use toml::Value;
 const MOST_TICKS: u64 = 1 << 53;
 
 /// What one tick of a schedule is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interval {
     /// One optimizer step.

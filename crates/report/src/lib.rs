@@ -20,9 +20,10 @@
 //!
 //! Layers, each knowing only those above it: [`Chart`] (data) and `axis` (ranges, ticks, labels); `prepare` (what of
 //! the data can be drawn, where); `layout` and `picture` (a chart onto a canvas), `terminal`; `canvas` and `font`
-//! (pixels and letters over plotters' drawing trait); `png` (that trait over tiny-skia); `save` (files). Beside them, knowing
-//! of each other only what is said: [`page`] (HTML with charts in it), [`tensorboard`] (event files) and `table` (CSV).
+//! (pixels and letters over plotters' drawing trait); `png` (that trait over tiny-skia); `save` (files). Beside them:
+//! [`page`] (HTML with charts in it), [`tensorboard`] (event files), `table` (CSV) and [`atomic_write`].
 
+mod atomic;
 mod axis;
 mod canvas;
 mod chart;
@@ -40,6 +41,7 @@ mod table;
 pub mod tensorboard;
 mod terminal;
 
+pub use atomic::{atomic_write, is_unfinished};
 pub use axis::Scale;
 pub use chart::{Band, Chart, Mark, RightAxis, Series, Shape};
 pub use error::ReportError;

@@ -1,14 +1,12 @@
 //! Charts as files.
 
-use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::Path;
 
-use crate::{Chart, ReportError};
+use crate::{Chart, ReportError, atomic::atomic_write};
 
 impl Chart {
     /// Saves the chart; the extension, in any case, says as what: `.svg` or `.png`. The file appears whole or not at
-    /// all: it is written under a temporary name beside its place, then renamed.
+    /// all.
     ///
     /// # Errors
     ///
@@ -24,28 +22,14 @@ impl Chart {
                 return Err(ReportError::Extension { path: path.to_owned(), found });
             }
         };
-        write_whole(path, &bytes).map_err(|source| ReportError::Write { path: path.to_owned(), source })
+        atomic_write(path, bytes).map_err(|source| ReportError::Write { path: path.to_owned(), source })
     }
-}
-
-/// Writes a file under a temporary name beside its place, then moves it there.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    let done = written.and_then(|()| fs::rename(&temporary, path));
-    if done.is_err() {
-        // Nothing half-written stays behind; the first error is the one worth reporting.
-        let _ = fs::remove_file(&temporary);
-    }
-    done
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::Series;
 

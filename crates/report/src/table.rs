@@ -1,14 +1,16 @@
 //! A table that grows while it is written: a CSV file whose columns are those seen so far.
 //!
-//! A value of a new name makes a new column: the file is written anew with the longer header, whole or not at all, and
-//! earlier rows have an empty cell there. Metrics appear in the first epoch of a run, so this happens a few times, while
-//! the file is small.
+//! A value of a new name adds a column: the file is rewritten with the longer header, whole or not at all, and earlier
+//! rows get an empty cell there. Metrics first appear in the first epoch of a run, so this happens a few times, while the
+//! file is small.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, BufWriter, Read},
     path::{Path, PathBuf},
 };
+
+use crate::atomic::atomic_write;
 
 /// A cell of a row: the column's name and what stands there.
 pub type NamedCell = (String, String);
@@ -101,28 +103,28 @@ impl GrowingCsv {
         self.out.flush().map_err(failed(&self.path, "write it"))
     }
 
-    /// Writes the file anew under a temporary name, moves it into place and goes on at its end.
+    /// Replaces the file by one with these columns and rows, and opens it at its end.
     fn with(path: &Path, columns: Vec<String>, rows: &[Vec<String>]) -> Result<Self, TableError> {
-        let unfinished = path.with_extension("csv.tmp");
-        let open = |options: &mut OpenOptions, path: &Path| {
-            options.open(path).map(|file| csv::WriterBuilder::new().flexible(true).from_writer(BufWriter::new(file)))
-        };
         let written = (|| {
-            let mut out = open(OpenOptions::new().write(true).create(true).truncate(true), &unfinished)?;
-            out.write_record(&columns)?;
+            let mut table = builder().from_writer(Vec::new());
+            table.write_record(&columns)?;
             for row in rows {
                 let padding = columns.len().saturating_sub(row.len());
-                out.write_record(row.iter().map(String::as_str).chain(std::iter::repeat_n("", padding)))?;
+                table.write_record(row.iter().map(String::as_str).chain(std::iter::repeat_n("", padding)))?;
             }
-            out.flush()?;
-            fs::rename(&unfinished, path)?;
-            open(OpenOptions::new().append(true), path)
+            atomic_write(path, table.into_inner().map_err(csv::IntoInnerError::into_error)?)?;
+            OpenOptions::new().append(true).open(path)
         })();
-        match written {
-            Ok(out) => Ok(Self { path: path.to_owned(), columns, out }),
-            Err(source) => Err(failed(path, "write it")(source)),
-        }
+        let file = written.map_err(failed(path, "write it"))?;
+        Ok(Self { path: path.to_owned(), columns, out: builder().from_writer(BufWriter::new(file)) })
     }
+}
+
+/// Rows may be shorter than the header.
+fn builder() -> csv::WriterBuilder {
+    let mut builder = csv::WriterBuilder::new();
+    builder.flexible(true);
+    builder
 }
 
 fn failed(path: &Path, action: &'static str) -> impl Fn(io::Error) -> TableError {
@@ -152,6 +154,8 @@ fn read(path: &Path) -> io::Result<Option<Rows>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn cells(pairs: &[(&str, &str)]) -> Vec<NamedCell> {

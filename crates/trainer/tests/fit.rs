@@ -11,6 +11,7 @@ use std::sync::{
 
 use burn::train::metric::AccuracyMetric;
 use common::{BATCH, ITEMS, alone, bits, net, optimizer, points_of, rates, train_data, valid_data};
+use lr_core::Interval;
 use trainer::{
     Callback, CallbackError, EarlyStopping, EpochEvent, Flow, Mode, RunInfo, StepEvent, StopReason, TrainConfig,
     TrainError, Trainer,
@@ -202,11 +203,13 @@ fn the_log_tells_it_all_and_resumes() {
         let text = std::fs::read_to_string(&path).expect("a log");
         text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
     };
-    let steps: Vec<u64> = lines().iter().filter(|line| line.every == "step").map(|line| line.step).collect();
+    let steps: Vec<u64> = lines().iter().filter(|line| line.every == Interval::Step).map(|line| line.step).collect();
     assert_eq!(steps, [1, 4, 8, 12]);
     assert!(lines().iter().all(|line| line.momentum.is_some() && line.loss.is_some()));
-    assert!(lines().iter().filter(|line| line.every == "step").all(|line| line.metrics.contains_key("accuracy")));
-    assert_eq!(lines().iter().filter(|line| line.every == "epoch").count(), 4);
+    assert!(
+        lines().iter().filter(|line| line.every == Interval::Step).all(|line| line.metrics.contains_key("accuracy"))
+    );
+    assert_eq!(lines().iter().filter(|line| line.every == Interval::Epoch).count(), 4);
     let before = lines().len();
     std::fs::write(&path, std::fs::read_to_string(&path).expect("a log") + "{\"step\": 13, \"ep").expect("torn");
     let resumed =

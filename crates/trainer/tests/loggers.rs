@@ -119,7 +119,7 @@ fn three_logs_say_the_same() {
     let valid: Vec<(u64, &str, Option<f64>)> = lines
         .iter()
         .filter(|line| line.split == trainer::Phase::Valid)
-        .map(|line| (line.step, line.every.as_str(), line.loss))
+        .map(|line| (line.step, line.every.name(), line.loss))
         .collect();
     // The third step's validation tells what the sixth's does, see `tell`; at an epoch's end it is told once.
     assert_eq!(

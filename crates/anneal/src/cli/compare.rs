@@ -1,15 +1,73 @@
 //! `anneal compare`.
 
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
-use super::{Ended, args::CompareArgs, interrupt, print, train::document};
+use clap::Args;
+use study::RateChoice;
+
+use super::{
+    config_args::{ConfigArgs, document},
+    interrupt,
+    output::{Exit, print},
+};
 use crate::{
     error::Error,
     experiment::compare::{CompareOptions, CompareRequest, Compared, FIGURES, compare as run},
     run_dir::{Existing, REPORT},
 };
 
-pub(super) fn compare(args: CompareArgs) -> Result<Ended, Error> {
+/// `anneal compare`.
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
+    pub config: ConfigArgs,
+    /// A schedule table, a file with [schedule], [optimizer] and [[groups]], or a whole config of which these are taken;
+    /// may be repeated
+    #[arg(long = "schedule", value_name = "FILE.toml", num_args = 1..)]
+    pub schedules: Vec<PathBuf>,
+    /// CONFIG's own schedule takes part too, as it does where there is no --schedule
+    #[arg(long)]
+    pub with_config: bool,
+    /// Train each with this many seeds: run.seed and those after it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// The rate of each: as written, as the finder suggests, or the best of these by validation accuracy
+    #[arg(long, value_name = "config|find|X,Y,...", default_value_t)]
+    pub rates: RateChoice,
+    /// Take the time to this validation accuracy; default: the one that every run reached, rounded down to a tenth
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub target: Option<f64>,
+    /// The folder of the comparison; default runs/compare-NAME, then runs/compare-NAME-2, ...
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Train for this many epochs
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// Go on with the comparison in the folder: runs that have ended are not run again
+    #[arg(long, conflicts_with = "overwrite")]
+    pub resume: bool,
+    /// Start over where the folder holds a comparison
+    #[arg(long)]
+    pub overwrite: bool,
+    /// No progress and no table
+    #[arg(long)]
+    pub quiet: bool,
+    /// Print all figures as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A percentage above 0.
+fn percent(text: &str) -> Result<f64, String> {
+    match text.trim().trim_end_matches('%').trim_end().parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 100.0 => Ok(value),
+        _ => Err("a percentage above 0, up to 100".to_owned()),
+    }
+}
+
+pub(super) fn compare(args: CompareArgs) -> Result<Exit, Error> {
     if args.config.config.is_none() {
         return Err(Error::Usage(
             "which CONFIG? anneal compare CONFIG --schedule A.toml --schedule B.toml; `anneal new` prints one"
@@ -24,11 +82,7 @@ pub(super) fn compare(args: CompareArgs) -> Result<Ended, Error> {
         rates: args.rates,
         target: args.target,
     };
-    let existing = match (args.resume, args.overwrite) {
-        (true, _) => Existing::Resume,
-        (_, true) => Existing::Overwrite,
-        _ => Existing::Refuse,
-    };
+    let existing = Existing::from_flags(args.resume, args.overwrite);
     let quiet = args.quiet || args.json;
     let options = CompareOptions {
         out: args.out,
@@ -39,11 +93,11 @@ pub(super) fn compare(args: CompareArgs) -> Result<Ended, Error> {
     };
     let compared = run(&request, &options)?;
     if args.json {
-        print(&compared.figures.to_json())?;
+        print(&compared.study.to_json())?;
     } else if !args.quiet {
         print(&text(&compared))?;
     }
-    Ok(if compared.interrupted { Ended::Interrupted } else { Ended::Well })
+    Ok(if compared.interrupted { Exit::Interrupted } else { Exit::Done })
 }
 
 /// How it goes on: beside the results, which go to standard output.
@@ -55,7 +109,7 @@ fn text(compared: &Compared) -> String {
     let Some(dir) = &compared.dir else {
         return "interrupted before the first run; nothing was written\n".to_owned();
     };
-    let mut text = compared.figures.to_text();
+    let mut text = compared.study.to_text();
     if compared.interrupted {
         text.push_str("interrupted; everything is saved, the same command with --resume goes on\n");
     }

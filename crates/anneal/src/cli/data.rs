@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use vision::{
@@ -13,21 +14,55 @@ use vision::{
     fetch::{Event, Fetched, fetch as fetch_set},
 };
 
-use super::{
-    Ended,
-    args::{DataCommand, FetchArgs, VerifyArgs},
-    print,
-};
+use super::output::{Exit, print};
 use crate::error::Error;
 
-pub(super) fn data(command: &DataCommand) -> Result<Ended, Error> {
+/// `anneal data`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DataCommand {
+    /// Download a data set, check it, and put it into place
+    Fetch(FetchArgs),
+    /// Hold every file of a data set against all that is known about it
+    Verify(VerifyArgs),
+}
+
+/// `anneal data fetch`.
+#[derive(Debug, Clone, Args)]
+pub struct FetchArgs {
+    /// A name from `anneal list datasets`
+    pub name: String,
+    /// The data folder that gets it; default: ANNEAL_DATA_DIR, then the cache folder
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// From here alone: the address of a folder that has the files
+    #[arg(long, value_name = "BASE")]
+    pub url: Option<String>,
+    /// No progress and no summary
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// `anneal data verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// A name from `anneal list datasets`, or folder:PATH
+    pub name: String,
+    /// Where it is looked for first
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// As a JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub(super) fn data(command: &DataCommand) -> Result<Exit, Error> {
     match command {
         DataCommand::Fetch(args) => fetch(args),
         DataCommand::Verify(args) => verify(args),
     }
 }
 
-fn fetch(args: &FetchArgs) -> Result<Ended, Error> {
+fn fetch(args: &FetchArgs) -> Result<Exit, Error> {
     let data_folder = data_folder(args.data_dir.as_deref())?;
     let mut progress = Progress { quiet: args.quiet, bar: None, failed: Vec::new() };
     let fetched = fetch_set(&args.name, &data_folder, args.url.as_deref(), &mut |event| progress.show(event));
@@ -48,7 +83,7 @@ fn fetch(args: &FetchArgs) -> Result<Ended, Error> {
         }
     };
     print(if args.quiet { "" } else { &text })?;
-    Ok(Ended::Well)
+    Ok(Exit::Done)
 }
 
 /// Where a data set goes: the folder that is looked into first.
@@ -117,13 +152,13 @@ impl Progress {
     }
 }
 
-fn verify(args: &VerifyArgs) -> Result<Ended, Error> {
+fn verify(args: &VerifyArgs) -> Result<Exit, Error> {
     let verified = vision::verify(&args.name, args.data_dir.as_deref())?;
     print(&if args.json { json(&args.name, &verified) } else { table(&args.name, &verified) })?;
     let problems =
         verified.files.iter().filter_map(|file| file.problem.as_ref()).chain(verified.dataset.as_ref().err());
     match problems.map(ToString::to_string).next() {
-        None => Ok(Ended::Well),
+        None => Ok(Exit::Done),
         Some(problem) => Err(Error::Verify { name: args.name.clone(), problem }),
     }
 }

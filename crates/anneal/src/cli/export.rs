@@ -1,15 +1,43 @@
 //! `anneal export`.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde_json::json;
 
-use super::{Ended, args::ExportArgs, print, train::of_run};
+use super::{
+    output::{Exit, print},
+    train::of_run,
+};
 use crate::{
     error::Error,
     experiment::{self, Which},
     run_dir::{Existing, RunDir},
 };
 
-pub(super) fn export(args: &ExportArgs) -> Result<Ended, Error> {
+/// `anneal export`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// The run folder
+    pub run_dir: PathBuf,
+    /// The file to write; default model.safetensors in the run folder
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub to: Option<PathBuf>,
+    /// The newest valid checkpoint (the default)
+    #[arg(long, conflicts_with_all = ["best", "step"])]
+    pub last: bool,
+    /// The checkpoint that is best by the config's `checkpoint.keep_best`
+    #[arg(long, conflicts_with = "step")]
+    pub best: bool,
+    /// The checkpoint of this step
+    #[arg(long, value_name = "N")]
+    pub step: Option<u64>,
+    /// Print what was written as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub(super) fn export(args: &ExportArgs) -> Result<Exit, Error> {
     let config = of_run(&args.run_dir, None, Vec::new())?;
     let dir = RunDir::at(&args.run_dir, Existing::Resume)?;
     let which = match (args.step, args.best) {
@@ -24,5 +52,5 @@ pub(super) fn export(args: &ExportArgs) -> Result<Ended, Error> {
     } else {
         format!("{path}: {} at step {}, for PyTorch (safetensors)\n", config.model.name, exported.step)
     })?;
-    Ok(Ended::Well)
+    Ok(Exit::Done)
 }

@@ -7,20 +7,48 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::Args;
 use lr_core::Registry;
 use trainer::lr_finder::{Rule, Spread};
 
-use super::{Ended, args::FindLrArgs, print, train::document};
+use super::{
+    config_args::{ConfigArgs, document},
+    output::{Exit, print},
+};
 use crate::{
     config::{Config, Document},
     error::Error,
     experiment::{self, Found},
 };
 
+/// `anneal find-lr`.
+#[derive(Debug, Clone, Args)]
+pub struct FindLrArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
+    pub config: ConfigArgs,
+    /// Draw the curve, on a log axis, into this file; may be repeated
+    #[arg(long, value_name = "FILE.svg|.png")]
+    pub plot: Vec<PathBuf>,
+    /// Write curve and suggestion into this file; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write a copy of CONFIG with the found rate in place, comments kept; default CONFIG's name with .found.toml
+    #[allow(clippy::option_option, reason = "not asked for, asked for, asked for by name: clap's own form of it")]
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub apply: Option<Option<PathBuf>>,
+    /// Let --apply replace a file that exists
+    #[arg(long, requires = "apply")]
+    pub overwrite: bool,
+    /// Print the suggestion alone
+    #[arg(long)]
+    pub quiet: bool,
+}
+
 /// Size of the plot in the terminal, in characters.
 const TERMINAL: (usize, usize) = (80, 16);
 
-pub(super) fn find_lr(args: &FindLrArgs) -> Result<Ended, Error> {
+pub(super) fn find_lr(args: &FindLrArgs) -> Result<Exit, Error> {
     let document = document(&args.config, None)?;
     let config = Config::from_document(&document, &Registry::standard())?;
     let copy = args.apply.as_ref().map(|file| copy_name(file.as_deref(), args.config.config.as_deref()));
@@ -38,7 +66,8 @@ pub(super) fn find_lr(args: &FindLrArgs) -> Result<Ended, Error> {
         if to_stdout {
             print(&json)?;
         } else {
-            std::fs::write(path, json).map_err(|source| Error::File { path: path.display().to_string(), source })?;
+            report::atomic_write(path, json)
+                .map_err(|source| Error::File { path: path.display().to_string(), source })?;
         }
     }
     let applied = match (&copy, &found.suggestion) {
@@ -49,7 +78,7 @@ pub(super) fn find_lr(args: &FindLrArgs) -> Result<Ended, Error> {
         let answer = if args.quiet { answer(&found, true) } else { text(&found) + &applied };
         print(&answer)?;
     }
-    Ok(if found.suggestion.is_ok() { Ended::Well } else { Ended::WithoutSuggestion })
+    Ok(if found.suggestion.is_ok() { Exit::Done } else { Exit::WithoutSuggestion })
 }
 
 /// What a run that searches for its rate shows before it trains.
@@ -126,14 +155,12 @@ fn apply(document: &Document, lr: f64, copy: &Path, overwrite: bool) -> Result<S
     Ok(format!("written to {}: {}\n", copy.display(), places.join(", ")))
 }
 
-/// Writes a whole file or none: a new one in its place, an old one by way of a temporary name.
+/// Writes a file; one that exists is replaced only where `overwrite` says so.
 fn write(path: &Path, text: &str, overwrite: bool) -> io::Result<()> {
-    if !overwrite {
-        return OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes());
+    if overwrite {
+        return report::atomic_write(path, text);
     }
-    let unfinished = path.with_extension("toml.tmp");
-    std::fs::write(&unfinished, text)?;
-    std::fs::rename(&unfinished, path)
+    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
 }
 
 fn exists(path: &Path) -> Error {

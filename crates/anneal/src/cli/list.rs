@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use clap::{Args, ValueEnum};
 use lr_core::Registry;
 use optim_adaptive::{ConfigError, OptimizerConfig};
 use serde_json::{Map, Value, json};
@@ -11,14 +12,49 @@ use vision::{
 };
 
 use super::{
-    Ended,
-    args::{ListArgs, Listed},
-    print,
-    train::configured,
+    config_args::{ConfigArgs, configured},
+    output::{Exit, print},
 };
 use crate::{config::Config, device, error::Error, experiment::Assembly};
 
-pub(super) fn list(args: &ListArgs) -> Result<Ended, Error> {
+/// `anneal list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// What to list
+    #[arg(value_enum)]
+    pub what: Listed,
+    /// For `models`: this one alone, with the table of its layers
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// For `models`: count for the images and classes of this data set
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
+    /// For `parameters`: whose model and groups
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// As a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// Strategies for `[schedule] type`
+    Schedules,
+    /// Optimizers for `[optimizer] type`
+    Optimizers,
+    /// Models for `[model] type`
+    Models,
+    /// Data sets for `[data] dataset`
+    Datasets,
+    /// Devices for `[run] device`
+    Devices,
+    /// The parameters of a config's model, and the group of each
+    Parameters,
+}
+
+pub(super) fn list(args: &ListArgs) -> Result<Exit, Error> {
     let rows = match args.what {
         Listed::Parameters => parameters(&configured(&args.config, None)?)?,
         Listed::Models => return models(args),
@@ -26,7 +62,7 @@ pub(super) fn list(args: &ListArgs) -> Result<Ended, Error> {
     };
     let text = if args.json { format!("{}\n", Value::Array(rows)) } else { table(&rows) };
     print(&text)?;
-    Ok(Ended::Well)
+    Ok(Exit::Done)
 }
 
 /// One object per thing; the first field is its name, the second a summary.
@@ -88,7 +124,7 @@ fn rows(what: Listed) -> Vec<Value> {
 const USUAL: [(&str, ImageShape); 2] = [("mnist", ImageShape::new(1, 28, 28)), ("cifar10", ImageShape::new(3, 32, 32))];
 
 /// The models: what each is, how many parameters it has, and the table of its layers.
-fn models(args: &ListArgs) -> Result<Ended, Error> {
+fn models(args: &ListArgs) -> Result<Exit, Error> {
     let known: Vec<&ModelInfo> = match &args.model {
         None => vision::models::known().collect(),
         Some(name) => {
@@ -133,7 +169,7 @@ fn models(args: &ListArgs) -> Result<Ended, Error> {
         }));
     }
     print(&if args.json { format!("{}\n", Value::Array(rows)) } else { text })?;
-    Ok(Ended::Well)
+    Ok(Exit::Done)
 }
 
 /// Each parameter of the configured model: its path, shape, group and what the group changes.

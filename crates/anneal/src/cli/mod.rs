@@ -1,38 +1,83 @@
-//! The command line: arguments into typed options, options into the library's calls, results onto the terminal.
+//! The command line: arguments into typed options, options into the library's calls, results onto the terminal. A file
+//! for each command, with its arguments.
 
-mod args;
 mod compare;
+mod config_args;
 mod data;
 mod export;
 mod find_lr;
 mod interrupt;
 mod list;
 mod metrics_file;
+mod output;
 mod report;
 mod schedule;
 mod train;
 
 use std::{io::Write, process::ExitCode};
 
-pub use args::{Cli, Command};
+use clap::{Parser, Subcommand};
 
-use crate::{config, error::Error};
+use self::{
+    compare::CompareArgs,
+    data::DataCommand,
+    export::ExportArgs,
+    find_lr::FindLrArgs,
+    list::ListArgs,
+    output::{Exit, print},
+    report::ReportArgs,
+    schedule::ScheduleArgs,
+    train::{EvaluateArgs, ResumeArgs, TrainArgs},
+};
+use crate::config;
 
-/// How a command ended that did not fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    /// Done.
-    Well,
-    /// The finder has no suggestion.
-    WithoutSuggestion,
-    /// Interrupted, after saving.
-    Interrupted,
+/// Choose, combine and trust a learning rate: train, look at schedules, find rates.
+#[derive(Debug, Parser)]
+#[command(name = "anneal", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; without it, `train`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model; with no CONFIG the embedded digits example
+    Train(TrainArgs),
+    /// Go on with a run from its newest valid checkpoint
+    Resume(ResumeArgs),
+    /// Measure a run's newest checkpoint on the test set
+    Evaluate(EvaluateArgs),
+    /// Write a page with the figures of a run, or of several beside each other
+    Report(ReportArgs),
+    /// Write a run's weights as safetensors, which PyTorch opens
+    Export(ExportArgs),
+    /// Find a learning rate: a sweep of rising rates on a copy of the model
+    FindLr(FindLrArgs),
+    /// Train under several schedules, with the same model, data and seeds, and write one report
+    Compare(CompareArgs),
+    /// Show what the rate will be, without training
+    Schedule(ScheduleArgs),
+    /// List what there is
+    List(ListArgs),
+    /// Fetch a data set, or check one that is there
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Print a commented starter config
+    New,
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::Train(TrainArgs::default())
+    }
 }
 
 /// Runs a command and gives its exit code: 0 done, 1 failed while running, 2 bad usage or config, 3 finder without a
 /// suggestion, 130 interrupted after saving.
 pub fn run(cli: Cli) -> ExitCode {
-    let ended = match cli.command.unwrap_or_default() {
+    let exit = match cli.command.unwrap_or_default() {
         Command::Train(args) => train::train(args),
         Command::Resume(args) => train::resume(&args),
         Command::Evaluate(args) => train::evaluate(&args),
@@ -43,24 +88,15 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Schedule(args) => schedule::schedule(&args),
         Command::List(args) => list::list(&args),
         Command::Data(command) => data::data(&command),
-        Command::New => print(config::DEFAULT).map(|()| Ended::Well),
+        Command::New => print(config::DEFAULT).map(|()| Exit::Done),
     };
-    match ended {
-        Ok(Ended::Well) => ExitCode::SUCCESS,
-        Ok(Ended::WithoutSuggestion) => ExitCode::from(3),
-        Ok(Ended::Interrupted) => ExitCode::from(130),
+    match exit {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::WithoutSuggestion) => ExitCode::from(3),
+        Ok(Exit::Interrupted) => ExitCode::from(130),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::from(error.exit_code())
         }
-    }
-}
-
-/// Writes to standard output. A reader that has gone away (`| head`) ends the command quietly, as it does with `cat`.
-fn print(text: &str) -> Result<(), Error> {
-    match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        Err(source) => Err(Error::File { path: "standard output".to_owned(), source }),
-        Ok(()) => Ok(()),
     }
 }

@@ -2,10 +2,26 @@
 
 use std::path::PathBuf;
 
-use super::{Ended, args::ReportArgs, print};
+use clap::Args;
+
+use super::output::{Exit, print};
 use crate::{error::Error, experiment::Comparison, run_dir::REPORT};
 
-pub(super) fn report(args: &ReportArgs) -> Result<Ended, Error> {
+/// `anneal report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// Run folders; several are compared
+    #[arg(required = true, value_name = "RUN_DIR")]
+    pub run_dirs: Vec<PathBuf>,
+    /// The page; default report.html in the run folder, or in the current one for several
+    #[arg(long, value_name = "FILE.html")]
+    pub out: Option<PathBuf>,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub(super) fn report(args: &ReportArgs) -> Result<Exit, Error> {
     let comparison = Comparison::read(&args.run_dirs)?;
     let out = args.out.clone().unwrap_or_else(|| match args.run_dirs.as_slice() {
         [one] => one.join(REPORT),
@@ -19,5 +35,5 @@ pub(super) fn report(args: &ReportArgs) -> Result<Ended, Error> {
     } else {
         print(&format!("{}report: {}\n", comparison.to_text(), out.display()))?;
     }
-    Ok(Ended::Well)
+    Ok(Exit::Done)
 }

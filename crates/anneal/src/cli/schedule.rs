@@ -1,19 +1,66 @@
 //! `anneal schedule`.
 
-use std::{fmt::Write, path::Path};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
+use clap::{Args, ValueEnum};
 use lr_core::{Registry, ScheduleConfig};
 
 use super::{
-    Ended,
-    args::{Format, ScheduleArgs},
-    metrics_file, print,
+    metrics_file,
+    output::{Exit, print},
 };
 use crate::{
     config::{Config, Document},
     error::Error,
     experiment::{Preview, PreviewLength, horizon},
 };
+
+/// `anneal schedule`.
+#[derive(Debug, Clone, Args)]
+pub struct ScheduleArgs {
+    /// A whole config, or a bare schedule table (`type = ...` at top level); several are overlaid in the plot
+    #[arg(required = true, value_name = "FILE.toml")]
+    pub files: Vec<PathBuf>,
+    /// Base rate; several are several parameter groups. Default: the config's optimizer rate, or 1 for a bare table
+    #[arg(long, value_name = "X")]
+    pub base_lr: Vec<f64>,
+    /// Optimizer steps of the run
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Epochs of the run
+    #[arg(long, value_name = "E")]
+    pub epochs: Option<u64>,
+    /// Optimizer steps in an epoch
+    #[arg(long, value_name = "K")]
+    pub steps_per_epoch: Option<u64>,
+    /// For a reactive schedule: one number per line, fed after each tick
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+    /// How the rows are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Draw the schedule into this file; may be repeated
+    #[arg(long, value_name = "FILE.svg|.png")]
+    pub plot: Vec<PathBuf>,
+    /// Change a setting, as in schedule.gamma=0.5 (gamma=0.5 for a bare table); may be repeated
+    #[arg(long = "set", value_name = "key.path=value")]
+    pub set: Vec<String>,
+}
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// A plot drawn in the terminal, and aligned columns
+    #[default]
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON object per row
+    Jsonl,
+}
 
 /// Size of the plot in the terminal, in characters.
 const TERMINAL: (usize, usize) = (80, 16);
@@ -30,7 +77,7 @@ struct Read {
     length: PreviewLength,
 }
 
-pub(super) fn schedule(args: &ScheduleArgs) -> Result<Ended, Error> {
+pub(super) fn schedule(args: &ScheduleArgs) -> Result<Exit, Error> {
     let metrics = args.metrics.as_deref().map(metrics_file::read).transpose()?;
     let previews = args
         .files
@@ -62,7 +109,7 @@ pub(super) fn schedule(args: &ScheduleArgs) -> Result<Ended, Error> {
         Format::Jsonl => jsonl(&previews)?,
     };
     print(&text)?;
-    Ok(Ended::Well)
+    Ok(Exit::Done)
 }
 
 fn read(file: &Path, args: &ScheduleArgs) -> Result<Read, Error> {
@@ -115,7 +162,7 @@ fn of_run(config: &Config) -> Result<PreviewLength, Error> {
     })
 }
 
-fn label(file: &Path, files: &[std::path::PathBuf]) -> String {
+fn label(file: &Path, files: &[PathBuf]) -> String {
     let stem = |path: &Path| path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let mine = stem(file);
     if files.iter().filter(|other| stem(other) == mine).count() > 1 { file.display().to_string() } else { mine }

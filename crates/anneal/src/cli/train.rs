@@ -1,60 +1,91 @@
 //! `anneal train`, `resume`, `evaluate`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use lr_core::Registry;
-use toml::Value;
+use clap::Args;
 use trainer::StopReason;
 
 use super::{
-    Ended,
-    args::{ConfigArgs, EvaluateArgs, ResumeArgs, TrainArgs},
-    find_lr, interrupt, print,
+    config_args::{ConfigArgs, configured},
+    find_lr, interrupt,
+    output::{Exit, print},
 };
 use crate::{
-    config::{self, Config, ConfigFileError, Document, Origin},
+    config::Config,
     error::Error,
     experiment::{self, Found, Outcome, TrainOptions},
     run_dir::{CONFIG, Existing, RunDir},
 };
 
-/// The config that the arguments name, with their changes.
-pub(super) fn configured(args: &ConfigArgs, epochs: Option<u64>) -> Result<Config, ConfigFileError> {
-    Config::from_document(&document(args, epochs)?, &Registry::standard())
+/// `anneal train`.
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[derive(Debug, Clone, Default, Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
+    pub config: ConfigArgs,
+    /// The run folder itself; default runs/NAME, then runs/NAME-2, ...
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Train for this many epochs
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// End in order after this long (30s, 10m, 1.5h), the time before a resumption counted
+    #[arg(long, value_name = "TIME")]
+    pub max_time: Option<String>,
+    /// Try everything out: one epoch of N batches, a validation and a test of as many, no logs, no checkpoints
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
+    pub fast_dev_run: Option<String>,
+    /// Train on the first N batches alone, over and over, and validate on them: can the model learn them by heart?
+    #[arg(long, value_name = "N")]
+    pub overfit_batches: Option<usize>,
+    /// Go on with the run in the run folder
+    #[arg(long, conflicts_with = "overwrite")]
+    pub resume: bool,
+    /// Start over where the run folder holds a run
+    #[arg(long)]
+    pub overwrite: bool,
+    /// No progress and no summary
+    #[arg(long)]
+    pub quiet: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
-/// Its document.
-pub(super) fn document(args: &ConfigArgs, epochs: Option<u64>) -> Result<Document, ConfigFileError> {
-    let mut document = match &args.config {
-        Some(path) => Document::read(path)?,
-        None => Document::parse(Origin::BuiltIn("the embedded example"), config::DEFAULT)?,
-    };
-    document.set(&args.set)?;
-    let text = |path: &Path| Value::String(path.display().to_string());
-    let flags =
-        [("run.device", args.device.clone().map(Value::String)), ("data.data_dir", args.data_dir.as_deref().map(text))];
-    for (key, value) in flags {
-        if let Some(value) = value {
-            document.set(&[format!("{key}={value}")])?;
-        }
-    }
-    if let Some(epochs) = epochs {
-        if let Some(Value::Table(train)) = document.table.get_mut("train") {
-            train.remove("steps");
-        }
-        document.set(&[format!("train.epochs={epochs}")])?;
-    }
-    Ok(document)
+/// `anneal resume`.
+#[derive(Debug, Clone, Args)]
+pub struct ResumeArgs {
+    /// The run folder
+    pub run_dir: PathBuf,
+    /// Train until this many epochs in all
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// End in order after this long in all (30s, 10m, 1.5h)
+    #[arg(long, value_name = "TIME")]
+    pub max_time: Option<String>,
+    /// No progress and no summary
+    #[arg(long)]
+    pub quiet: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
-pub(super) fn train(mut args: TrainArgs) -> Result<Ended, Error> {
+/// `anneal evaluate`.
+#[derive(Debug, Clone, Args)]
+pub struct EvaluateArgs {
+    /// The run folder
+    pub run_dir: PathBuf,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub(super) fn train(mut args: TrainArgs) -> Result<Exit, Error> {
     take_switches(&mut args);
     let config = configured(&args.config, args.epochs)?;
-    let existing = match (args.resume, args.overwrite) {
-        (true, _) => Existing::Resume,
-        (_, true) => Existing::Overwrite,
-        _ => Existing::Refuse,
-    };
+    let existing = Existing::from_flags(args.resume, args.overwrite);
     let quiet = args.quiet || args.json;
     let announce = (!quiet).then_some(find_lr::announce as fn(&Found));
     let options = TrainOptions { out: args.out, existing, quiet, interrupt: interrupt::flag(), announce };
@@ -81,7 +112,7 @@ fn take_switches(args: &mut TrainArgs) {
     }
 }
 
-pub(super) fn resume(args: &ResumeArgs) -> Result<Ended, Error> {
+pub(super) fn resume(args: &ResumeArgs) -> Result<Exit, Error> {
     let max_time = args.max_time.iter().map(|time| format!("train.max_time={time}")).collect();
     let config = of_run(&args.run_dir, args.epochs, max_time)?;
     let options = TrainOptions {
@@ -94,7 +125,7 @@ pub(super) fn resume(args: &ResumeArgs) -> Result<Ended, Error> {
     finish(&experiment::train(&config, &options)?, args.quiet, args.json)
 }
 
-pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Ended, Error> {
+pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Exit, Error> {
     let config = of_run(&args.run_dir, None, Vec::new())?;
     let dir = RunDir::at(&args.run_dir, Existing::Resume)?;
     let values = experiment::evaluate(&config, &dir)?;
@@ -105,7 +136,7 @@ pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Ended, Error> {
             print(&format!("test {name} {value:.4}\n"))?;
         }
     }
-    Ok(Ended::Well)
+    Ok(Exit::Done)
 }
 
 /// The config that a run was started with, with changes.
@@ -115,11 +146,11 @@ pub(super) fn of_run(run_dir: &Path, epochs: Option<u64>, set: Vec<String>) -> R
     Ok(configured(&args, epochs)?)
 }
 
-fn finish(outcome: &Outcome, quiet: bool, json: bool) -> Result<Ended, Error> {
+fn finish(outcome: &Outcome, quiet: bool, json: bool) -> Result<Exit, Error> {
     if json {
         print(&outcome.summary.to_json())?;
     } else if !quiet {
         print(&format!("{}run folder: {}\n", outcome.summary, outcome.dir.root().display()))?;
     }
-    Ok(if outcome.report.stopped == StopReason::Interrupted { Ended::Interrupted } else { Ended::Well })
+    Ok(if outcome.report.stopped == StopReason::Interrupted { Exit::Interrupted } else { Exit::Done })
 }

@@ -91,15 +91,20 @@ impl CheckpointSection {
 
     /// The trainer's policy, in this folder. The best can be told only where there is a validation set.
     pub(crate) fn policy(&self, directory: &Path, validates: bool) -> CheckpointPolicy {
-        let best = validates && !self.keep_best.is_empty();
         CheckpointPolicy {
             directory: directory.to_owned(),
             every: self.every,
             keep_last: self.keep_last,
-            keep_best: best.then(|| KeepBest { monitor: self.keep_best.clone(), mode: self.mode, k: self.k }),
+            keep_best: self.best().filter(|_| validates),
             background: self.background,
             on_error: self.on_error,
         }
+    }
+
+    /// Which checkpoints are the best; `None` where none is kept for its value.
+    pub(crate) fn best(&self) -> Option<KeepBest> {
+        let best = KeepBest { monitor: self.keep_best.clone(), mode: self.mode, k: self.k };
+        (!self.keep_best.is_empty()).then_some(best)
     }
 }
 

@@ -19,6 +19,7 @@ mod document;
 mod early_stopping;
 mod finder;
 mod groups;
+mod leaves;
 mod model;
 mod pretrained;
 mod run;
@@ -37,6 +38,7 @@ pub use document::{ConfigFileError, Document, Origin};
 pub use early_stopping::EarlyStoppingSection;
 pub use finder::{FinderSection, Validate};
 pub use groups::GroupsSection;
+pub(crate) use leaves::leaves;
 pub use model::ModelSection;
 pub use pretrained::PretrainedSection;
 pub use run::{Logger, RunSection};
@@ -174,27 +176,8 @@ impl Config {
         }
         weights::put_averaging(&mut table, self.train.averaging.as_ref());
         weights::put_freeze(&mut table, &self.train.freeze);
-        let mut lines = Vec::new();
-        flatten("", &Value::Table(table), &mut lines);
+        let lines: Vec<String> = leaves(&table).iter().map(|(path, value)| format!("{path} = {value}")).collect();
         lines.join("\n")
-    }
-}
-
-/// Every value with its path, a line for each.
-fn flatten(path: &str, value: &Value, lines: &mut Vec<String>) {
-    match value {
-        Value::Table(table) => {
-            for (key, value) in table {
-                let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                flatten(&inner, value, lines);
-            }
-        }
-        Value::Array(items) if items.iter().any(Value::is_table) => {
-            for (i, item) in items.iter().enumerate() {
-                flatten(&format!("{path}[{i}]"), item, lines);
-            }
-        }
-        other => lines.push(format!("{path} = {other}")),
     }
 }
 

@@ -6,6 +6,7 @@ use optim_adaptive::{AdaptiveOptimizer, ConfigError};
 use trainer::{
     Rates, TrainConfig,
     data::{Loader, split},
+    weights,
 };
 use vision::{
     Augment, Batcher, Dataset, ImageBatch, ImageSet, OnDeviceError,
@@ -91,7 +92,12 @@ impl<'c> Assembly<'c> {
     /// # Errors
     /// As [`model`](Self::model); weights that are not there, are damaged or do not fit.
     pub fn initial_model(&self) -> Result<Classifier, Error> {
-        super::weights::pretrained(&self.config.model, self.model()?)
+        let model = self.model()?;
+        let Some(pretrained) = &self.config.model.pretrained else { return Ok(model) };
+        let options = pretrained.options().map_err(|(_, error)| Error::Pretrained(error))?;
+        let (model, loaded) = weights::load(model, &pretrained.path, &options).map_err(Error::Pretrained)?;
+        tracing::info!("pretrained: {loaded}");
+        Ok(model)
     }
 
     /// A freshly initialised model: a function of the seed.

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use lr_core::Registry;
 use trainer::{Callback, CallbackError, RunInfo};
 
-use super::{Found, find_lr};
+use super::{Found, find_lr, record::Sweep};
 use crate::{
     config::Config,
     error::Error,
@@ -45,8 +45,8 @@ pub fn tune(config: &Config, resumed: Option<&RunDir>) -> Result<Tuned, Error> {
 }
 
 fn found_before(path: &Path) -> Option<f64> {
-    let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
-    json["suggestion"]["lr"].as_f64()
+    let sweep: Sweep = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
+    Some(sweep.suggestion?.lr)
 }
 
 /// Writes `lr_finder.json` and `plots/lr_finder` once the run has started.

@@ -20,7 +20,7 @@ pub use environment::Session;
 pub use find_lr::{Found, find_lr};
 pub use page::Comparison;
 pub use preview::{Preview, PreviewLength, Row};
-pub use record::{DamagedFile, Ended, RunRecord, Stopped, Suggested, Sweep};
+pub use record::{RunRecord, Suggested, Sweep};
 pub use summary::Summary;
 pub use train::{Outcome, TrainOptions, evaluate, train};
 pub use weights::{Exported, Which, export};

@@ -5,25 +5,16 @@ use std::{
     path::Path,
 };
 
-use report::page::{Page, Part, Section, Table, Tone};
+use lr_core::Interval;
+use report::page::{Page, Part, Section, Table, Tone, count, duration};
 use serde_json::{Value, json};
-use trainer::Phase;
+use trainer::{Phase, StopReason};
 
 use super::{plots, record::RunRecord};
 use crate::{
     error::Error,
     run_dir::{METRICS, REPORT, RunDir},
 };
-
-/// The name of a phase of the loop on the page.
-const PHASES: [(&str, &str); 6] = [
-    ("data", "waiting for data"),
-    ("model", "forward and backward"),
-    ("optimizer", "optimizer"),
-    ("validation", "validation"),
-    ("checkpoint", "checkpoints"),
-    ("callbacks", "callbacks"),
-];
 
 /// Draws the plots and writes the page of a run that has ended, in whatever way.
 pub(super) fn write(dir: &RunDir) -> Result<(), Error> {
@@ -82,72 +73,36 @@ impl Comparison {
 
     /// The table of the runs, for a terminal.
     pub fn to_text(&self) -> String {
-        aligned(&comparison_table(&self.runs))
+        comparison_table(&self.runs).to_text()
     }
 }
 
-/// A table in columns, for a terminal.
-pub(super) fn aligned(table: &Table) -> String {
-    let width = |column: usize| {
-        let cells = table.rows.iter().chain([&table.head]).filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+/// How a run ended, and what to think of it.
+fn outcome(run: &RunRecord) -> (String, Tone) {
+    let (word, tone) = match run.summary.as_ref().map(|summary| &summary.stopped) {
+        None => ("not finished", Tone::Bad),
+        Some(StopReason::Finished) => ("finished", Tone::Good),
+        Some(StopReason::EarlyStopping) => ("stopped early", Tone::Good),
+        Some(StopReason::Interrupted) => ("interrupted", Tone::Notice),
+        Some(StopReason::TimeLimit) => ("time limit", Tone::Notice),
+        Some(StopReason::Callback(reason)) => return (format!("stopped: {reason}"), Tone::Notice),
     };
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().enumerate().map(|(column, cell)| {
-            let pad = " ".repeat(width(column).saturating_sub(cell.chars().count()));
-            if table.text_columns.contains(&column) { format!("{cell}{pad}") } else { format!("{pad}{cell}") }
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    [&table.head].into_iter().chain(&table.rows).map(line).collect()
-}
-
-/// How a run stands: a word, and what to think of it.
-fn standing(run: &RunRecord) -> (String, Tone) {
-    let Some(ended) = &run.ended else { return ("not finished".to_owned(), Tone::Bad) };
-    match (ended.stopped.kind.as_str(), &ended.stopped.detail) {
-        ("" | "finished", _) => ("finished".to_owned(), Tone::Good),
-        ("early_stopping", _) => ("stopped early".to_owned(), Tone::Good),
-        ("callback", Some(reason)) => (format!("stopped: {reason}"), Tone::Notice),
-        (kind, _) => (kind.replace('_', " "), Tone::Notice),
-    }
+    (word.to_owned(), tone)
 }
 
 fn value(metric: &str, value: f64) -> String {
     if metric == "accuracy" { format!("{value:.2} %") } else { format!("{value:.4}") }
 }
 
-pub(super) fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match (whole / 3600, whole / 60 % 60) {
-        (0, 0) => format!("{seconds:.1} s"),
-        (0, minutes) => format!("{minutes} min {} s", whole % 60),
-        (hours, minutes) => format!("{hours} h {minutes} min"),
-    }
-}
-
-/// Thousands apart, by the narrow space that SI recommends.
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// The page of one run.
 fn of_run(run: &RunRecord) -> Page {
-    let (word, tone) = standing(run);
-    let dataset = run.ended.as_ref().map(|ended| ended.dataset.clone()).filter(|name| !name.is_empty());
-    let dataset = dataset.or_else(|| Some(run.setting("data", "dataset")?.as_str()?.to_owned()));
+    let (word, tone) = outcome(run);
+    let dataset = run.summary.as_ref().map(|summary| summary.dataset.as_str());
+    let dataset = dataset.or_else(|| run.setting("data", "dataset")?.as_str());
     let subtitle = format!(
         "{} on {} with {} under a {} schedule",
         run.type_of("model"),
-        dataset.unwrap_or_else(|| "?".to_owned()),
+        dataset.unwrap_or("?"),
         run.type_of("optimizer"),
         run.type_of("schedule")
     );
@@ -178,24 +133,22 @@ fn facts(mut page: Page, run: &RunRecord) -> Page {
     if let Some((step, best)) = run.best(metric) {
         page = page.fact(format!("Validation {metric}"), value(metric, best), format!("best, at step {}", count(step)));
     }
-    let (_, losses) = run.curve(Phase::Train, Some("epoch"), "loss");
+    let (_, losses) = run.curve(Phase::Train, Some(Interval::Epoch), "loss");
     if let Some(last) = losses.last() {
         page = page.fact("Training loss", value("loss", *last), "mean of the last epoch");
     }
     page = page.fact("Steps", count(run.steps()), format!("{} epochs finished", count(run.epochs())));
-    if let Some(ended) = &run.ended {
-        let from = ended.resumed_from.map(|step| format!(" since step {}", count(step))).unwrap_or_default();
-        let note = format!("{} items/s{from}", count(ended.items_per_second.round() as u64));
-        page = page.fact("Time", duration(ended.elapsed.unwrap_or(ended.seconds)), note);
-        if ended.skipped_steps > 0 {
-            page = page.fact("Skipped updates", count(ended.skipped_steps), "loss or gradient not finite");
+    if let Some(summary) = &run.summary {
+        let from = summary.resumed_from.map(|step| format!(" since step {}", count(step))).unwrap_or_default();
+        let note = format!("{} items/s{from}", count(summary.items_per_second.round() as u64));
+        page = page.fact("Time", duration(summary.elapsed), note);
+        if summary.skipped_steps > 0 {
+            page = page.fact("Skipped updates", count(summary.skipped_steps), "loss or gradient not finite");
         }
-        if let Some(bytes) = ended.peak_memory {
+        if let Some(bytes) = summary.peak_memory {
             page = page.fact("Peak memory", format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20)), "");
         }
-        if let Some(parameters) = ended.parameters {
-            page = page.fact("Parameters", count(parameters), run.type_of("model"));
-        }
+        page = page.fact("Parameters", count(summary.parameters as u64), run.type_of("model"));
     }
     page
 }
@@ -203,20 +156,21 @@ fn facts(mut page: Page, run: &RunRecord) -> Page {
 /// Where the time went.
 fn times(run: &RunRecord) -> Section {
     let section = Section::new("Where the time went");
-    let Some(ended) = &run.ended else { return section };
-    let named = |key: &str| PHASES.iter().find(|(phase, _)| *phase == key).map_or(key, |(_, name)| name).to_owned();
-    let order = |key: &str| PHASES.iter().position(|(phase, _)| *phase == key).unwrap_or(PHASES.len());
-    let mut phases: Vec<(&String, &f64)> = ended.times.iter().collect();
-    phases.sort_by_key(|(key, _)| order(key));
-    let mut shares: Vec<(String, f64)> = phases.into_iter().map(|(key, seconds)| (named(key), *seconds)).collect();
-    let rest = ended.seconds - shares.iter().map(|(_, seconds)| seconds).sum::<f64>();
-    if rest > 0.0 {
-        shares.push(("everything else".to_owned(), rest));
-    }
-    let whole: f64 = shares.iter().map(|(_, seconds)| seconds).sum();
+    let Some(summary) = &run.summary else { return section };
+    let times = &summary.times;
+    let phases = [
+        ("waiting for data", times.data),
+        ("forward and backward", times.model),
+        ("optimizer", times.optimizer),
+        ("validation", times.validation),
+        ("checkpoints", times.checkpoint),
+        ("callbacks", times.callbacks),
+    ];
+    let rest = summary.seconds - phases.iter().map(|(_, seconds)| seconds).sum::<f64>();
+    let shares = phases.into_iter().chain([("everything else", rest)]).filter(|(_, seconds)| *seconds > 0.0);
+    let whole: f64 = shares.clone().map(|(_, seconds)| seconds).sum();
     let text = |seconds: f64| format!("{} ({:.1} %)", duration(seconds), 100.0 * seconds / whole);
-    section
-        .part(Part::Shares(shares.into_iter().filter(|(_, s)| *s > 0.0).map(|(name, s)| (name, s, text(s))).collect()))
+    section.part(Part::Shares(shares.map(|(name, seconds)| (name.to_owned(), seconds, text(seconds))).collect()))
 }
 
 /// One row per epoch; the best is marked.
@@ -230,7 +184,7 @@ fn epochs(run: &RunRecord) -> Table {
         values: BTreeMap<String, f64>,
     }
     let mut rows: BTreeMap<u64, Row> = BTreeMap::new();
-    for line in run.log.iter().filter(|line| line.every == "epoch") {
+    for line in run.log.iter().filter(|line| line.every == Interval::Epoch) {
         let row = rows.entry(line.epoch).or_default();
         (row.step, row.lr, row.momentum, row.seconds) = (line.step, line.lr, line.momentum, line.seconds);
         let split = if line.split == Phase::Train { "train" } else { "valid" };
@@ -330,18 +284,18 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
     let cells = |(label, run): &(String, RunRecord)| {
         let best = run.best(metric);
         let number = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), |number| value(metric, number));
-        let ended = run.ended.as_ref();
+        let summary = run.summary.as_ref();
         vec![
             label.clone(),
-            standing(run).0,
+            outcome(run).0,
             run.type_of("optimizer"),
             run.type_of("schedule"),
             number(run.test(metric)),
             number(best.map(|(_, best)| best)),
             best.map_or_else(|| "–".to_owned(), |(step, _)| step.to_string()),
             run.steps().to_string(),
-            ended.map_or_else(|| "–".to_owned(), |ended| duration(ended.elapsed.unwrap_or(ended.seconds))),
-            ended.map_or_else(|| "–".to_owned(), |ended| format!("{:.0}", ended.items_per_second)),
+            summary.map_or_else(|| "–".to_owned(), |summary| duration(summary.elapsed)),
+            summary.map_or_else(|| "–".to_owned(), |summary| format!("{:.0}", summary.items_per_second)),
         ]
     };
     let results = runs.iter().enumerate().filter_map(|(at, (_, run))| Some((at, run.test(metric)?)));
@@ -360,21 +314,21 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
 /// A run's figures for a program.
 fn figures(label: &str, run: &RunRecord) -> Value {
     let metric = run.main_metric();
-    let ended = run.ended.as_ref();
+    let summary = run.summary.as_ref();
     json!({
         "run": label,
         "folder": run.dir.root().display().to_string(),
         "name": run.name,
-        "state": standing(run).0,
+        "state": outcome(run).0,
         "model": run.type_of("model"),
         "optimizer": run.type_of("optimizer"),
         "schedule": run.type_of("schedule"),
         "steps": run.steps(),
         "epochs": run.epochs(),
-        "test": ended.and_then(|ended| ended.test.clone()),
+        "test": summary.and_then(|summary| summary.test.clone()),
         "best": run.best(metric).map(|(step, value)| json!({ "metric": format!("valid.{metric}"), "step": step, "value": value })),
-        "seconds": ended.map(|ended| ended.seconds),
-        "items_per_second": ended.map(|ended| ended.items_per_second),
+        "seconds": summary.map(|summary| summary.seconds),
+        "items_per_second": summary.map(|summary| summary.items_per_second),
     })
 }
 
@@ -383,15 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_for_people() {
-        for (seconds, text) in
-            [(0.04, "0.0 s"), (59.4, "59.4 s"), (61.0, "1 min 1 s"), (3600.0 * 2.0 + 90.0, "2 h 1 min")]
-        {
-            assert_eq!(duration(seconds), text);
-        }
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1\u{202f}000"), (1_234_567, "1\u{202f}234\u{202f}567")] {
-            assert_eq!(count(number), text);
-        }
+    fn an_accuracy_is_a_percentage() {
         assert_eq!((value("accuracy", 98.333), value("loss", 0.123_45)), ("98.33 %".to_owned(), "0.1235".to_owned()));
     }
 }

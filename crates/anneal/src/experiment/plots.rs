@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use lr_core::{Registry, ScheduleConfig};
+use lr_core::{Interval, Registry, ScheduleConfig};
 use report::{Chart, Series};
+use study::Curve;
 use toml::Value;
 use trainer::Phase;
 
@@ -17,9 +18,6 @@ use crate::{
     run_dir::{PLOTS, io_error},
 };
 
-/// Points of a series: x and y.
-pub(super) type Points = (Vec<f64>, Vec<f64>);
-
 /// Draws `plots/loss`, `plots/accuracy` and `plots/lr` as SVG and PNG.
 pub(super) fn draw(run: &RunRecord) -> Result<(), Error> {
     let folder = run.dir.path(PLOTS);
@@ -32,7 +30,7 @@ pub(super) fn draw(run: &RunRecord) -> Result<(), Error> {
     Ok(())
 }
 
-fn add(chart: Chart, label: &str, (xs, ys): Points, faint: bool) -> Chart {
+fn add(chart: Chart, label: &str, (xs, ys): Curve, faint: bool) -> Chart {
     if xs.is_empty() {
         return chart;
     }
@@ -43,38 +41,34 @@ fn add(chart: Chart, label: &str, (xs, ys): Points, faint: bool) -> Chart {
 /// Training and validation loss.
 pub(super) fn loss(run: &RunRecord) -> Chart {
     let chart = Chart::new("loss").x("step").y("loss");
-    let chart = add(chart, "train (batch)", run.curve(Phase::Train, Some("step"), "loss"), true);
-    let chart = add(chart, "train (epoch)", run.curve(Phase::Train, Some("epoch"), "loss"), false);
+    let chart = add(chart, "train (batch)", run.curve(Phase::Train, Some(Interval::Step), "loss"), true);
+    let chart = add(chart, "train (epoch)", run.curve(Phase::Train, Some(Interval::Epoch), "loss"), false);
     add(chart, "validation", run.curve(Phase::Valid, None, "loss"), false)
 }
 
 /// A metric on training batches and on the validation set.
 pub(super) fn metric(run: &RunRecord, name: &str) -> Chart {
     let chart = Chart::new(name).x("step").y(labelled(name));
-    let chart = add(chart, "train (batch)", run.curve(Phase::Train, Some("step"), name), true);
+    let chart = add(chart, "train (batch)", run.curve(Phase::Train, Some(Interval::Step), name), true);
     add(chart, "validation", run.curve(Phase::Valid, None, name), false)
 }
 
-pub(super) fn labelled(metric: &str) -> String {
+fn labelled(metric: &str) -> String {
     if metric == "accuracy" { "accuracy, %".to_owned() } else { metric.to_owned() }
 }
 
 /// The rate, and the momentum where the schedule sets it; what was planned behind them where the run ended before it.
 pub(super) fn rate(run: &RunRecord) -> Chart {
-    let steps = |value: &dyn Fn(&trainer::callbacks::LogLine) -> Option<f64>| -> Points {
-        let lines = run.log.iter().filter(|line| line.split == Phase::Train && line.every == "step");
-        lines.filter_map(|line| Some((line.step as f64, value(line)?))).unzip()
-    };
     let mut chart = Chart::new("learning rate").x("step").y("learning rate");
     let planned = Planned::of(run);
     if let Some(planned) = planned.as_ref().filter(|planned| planned.steps > run.steps()) {
         chart = chart.series(Series::steps("planned", &planned.curve.0, &planned.curve.1).faint());
     }
-    let mut chart = add(chart, "learning rate", steps(&|line| Some(line.lr)), false);
+    let mut chart = add(chart, "learning rate", run.of_steps(|line| Some(line.lr)), false);
     for (step, label) in planned.into_iter().flat_map(|planned| planned.phases) {
         chart = chart.mark_x(step, label);
     }
-    let momentum = steps(&|line| line.momentum);
+    let momentum = run.of_steps(|line| line.momentum);
     if momentum.0.is_empty() {
         return chart;
     }
@@ -84,7 +78,7 @@ pub(super) fn rate(run: &RunRecord) -> Chart {
 /// The schedule of a run over its whole planned length.
 struct Planned {
     steps: u64,
-    curve: Points,
+    curve: Curve,
     phases: Vec<(f64, String)>,
 }
 
@@ -98,7 +92,7 @@ impl Planned {
         let length = PreviewLength { steps: Some(steps), epochs: None, steps_per_epoch: Some(steps_per_epoch) };
         let schedule: &ScheduleConfig = &config.schedule;
         let preview = Preview::new("planned", schedule, "schedule", vec![config.optimizer.lr()], length, None).ok()?;
-        let scale = if schedule.interval() == lr_core::Interval::Epoch { steps_per_epoch } else { 1 };
+        let scale = if schedule.interval() == Interval::Epoch { steps_per_epoch } else { 1 };
         // The log counts the step that a tick is in force at from 1.
         let at = |tick: u64| (tick * scale + 1) as f64;
         let curve = preview.rows.iter().filter_map(|row| Some((at(row.tick), *row.lr.first()?))).unzip();
@@ -132,7 +126,7 @@ pub(super) fn finder(sweep: &Sweep) -> Chart {
 }
 
 /// One curve per run.
-pub(super) fn overlay(title: &str, y: &str, curves: Vec<(String, Points)>) -> Option<Chart> {
+pub(super) fn overlay(title: &str, y: &str, curves: Vec<(String, Curve)>) -> Option<Chart> {
     if curves.iter().all(|(_, (xs, _))| xs.is_empty()) {
         return None;
     }
@@ -142,7 +136,7 @@ pub(super) fn overlay(title: &str, y: &str, curves: Vec<(String, Points)>) -> Op
 
 /// What several runs are compared by: validation loss and metrics, training loss, rate.
 pub(super) fn overlays(runs: &[(String, RunRecord)]) -> Vec<Chart> {
-    let each = |points: &dyn Fn(&RunRecord) -> Points| -> Vec<(String, Points)> {
+    let each = |points: &dyn Fn(&RunRecord) -> Curve| -> Vec<(String, Curve)> {
         runs.iter().map(|(label, run)| (label.clone(), points(run))).collect()
     };
     let mut charts = vec![overlay("validation loss", "loss", each(&|run| run.curve(Phase::Valid, None, "loss")))];
@@ -153,12 +147,9 @@ pub(super) fn overlays(runs: &[(String, RunRecord)]) -> Vec<Chart> {
         let title = format!("validation {name}");
         charts.push(overlay(&title, &labelled(&name), each(&|run| run.curve(Phase::Valid, None, &name))));
     }
-    let training = each(&|run| run.curve(Phase::Train, Some("epoch"), "loss"));
+    let training = each(&|run| run.curve(Phase::Train, Some(Interval::Epoch), "loss"));
     charts.push(overlay("training loss (mean of each epoch)", "loss", training));
-    let rates = each(&|run| {
-        let lines = run.log.iter().filter(|line| line.split == Phase::Train && line.every == "step");
-        lines.map(|line| (line.step as f64, line.lr)).unzip()
-    });
+    let rates = each(&|run| run.of_steps(|line| Some(line.lr)));
     charts.push(overlay("learning rate", "learning rate", rates));
     charts.into_iter().flatten().collect()
 }

@@ -2,28 +2,18 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use lr_core::Interval;
 use serde::{Deserialize, de::DeserializeOwned};
+use study::Curve;
 use toml::{Table, Value};
 use trainer::{Phase, callbacks::LogLine};
 
-use super::environment::Session;
+use super::{environment::Session, summary::Summary};
 use crate::{
-    config::Document,
+    config::{Document, leaves},
     error::Error,
-    run_dir::{CONFIG, ENVIRONMENT, Existing, FINDER, METRICS, RunDir, SUMMARY, io_error},
+    run_dir::{CONFIG, DamagedFile, ENVIRONMENT, Existing, FINDER, METRICS, RunDir, SUMMARY, io_error},
 };
-
-/// A file of a run folder that does not hold what it should.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}{}: {message}", line.map(|line| format!(":{line}")).unwrap_or_default())]
-pub struct DamagedFile {
-    /// Which file.
-    pub path: String,
-    /// Line, from 1, where known.
-    pub line: Option<usize>,
-    /// What is wrong.
-    pub message: String,
-}
 
 /// A run folder read back.
 #[derive(Debug, Clone)]
@@ -36,50 +26,12 @@ pub struct RunRecord {
     pub config: (String, Table),
     /// The log.
     pub log: Vec<LogLine>,
-    /// What came out; `None` where the run has not come to its end, or not yet.
-    pub ended: Option<Ended>,
+    /// The result; `None` where the run failed, was killed, or is still under way.
+    pub summary: Option<Summary>,
     /// The processes that worked on it.
     pub sessions: Vec<Session>,
     /// The sweep of the learning-rate finder that belongs to it.
     pub finder: Option<Sweep>,
-}
-
-/// What a report needs of `summary.json`. Fields that are not there are left out of the report.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(default)]
-pub struct Ended {
-    /// The data set; a part is called a part.
-    pub dataset: String,
-    /// Trainable numbers.
-    pub parameters: Option<u64>,
-    /// Why it ended.
-    pub stopped: Stopped,
-    /// Updates left out because the loss was not finite.
-    pub skipped_steps: u64,
-    /// Figures on the test set.
-    pub test: Option<BTreeMap<String, Option<f64>>>,
-    /// Seconds of the last process's part of the run.
-    pub seconds: f64,
-    /// Seconds of the whole run, all processes together.
-    pub elapsed: Option<f64>,
-    /// The most memory that the last process used, in bytes.
-    pub peak_memory: Option<u64>,
-    /// Training items per second.
-    pub items_per_second: f64,
-    /// Where the seconds went.
-    pub times: BTreeMap<String, f64>,
-    /// The step the last process resumed from.
-    pub resumed_from: Option<u64>,
-}
-
-/// Why a run ended, by the name that [`trainer::StopReason`] has in a file.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
-pub struct Stopped {
-    /// `finished`, `early_stopping`, `interrupted`, ...
-    pub kind: String,
-    /// More about it.
-    pub detail: Option<String>,
 }
 
 /// What `anneal find-lr --json` writes, as far as a picture needs it.
@@ -94,6 +46,10 @@ pub struct Sweep {
     pub smoothed: Vec<Option<f64>>,
     /// The rule's answer.
     pub suggestion: Option<Suggested>,
+    /// Training steps that it took, where that was noted: with its repeats more than the curve has points.
+    pub steps: Option<u64>,
+    /// Seconds that it took, where that was noted.
+    pub seconds: Option<f64>,
 }
 
 /// A suggested rate.
@@ -117,10 +73,10 @@ impl RunRecord {
         let table = Document::read(&dir.path(CONFIG))?.table;
         let name = field(&table, "run", "name").and_then(Value::as_str).unwrap_or("run").to_owned();
         let log = log(&dir)?;
-        let ended = json(&dir, SUMMARY)?;
+        let summary = json(&dir, SUMMARY)?;
         let sessions = json(&dir, ENVIRONMENT)?.unwrap_or_default();
         let finder = json(&dir, FINDER)?;
-        Ok(Self { dir, name, config: (config, table), log, ended, sessions, finder })
+        Ok(Self { dir, name, config: (config, table), log, summary, sessions, finder })
     }
 
     /// A setting of the configuration.
@@ -133,12 +89,18 @@ impl RunRecord {
         self.setting(section, "type").and_then(Value::as_str).unwrap_or("?").to_owned()
     }
 
-    /// A metric of one set: step and value. `every` is `step` or `epoch`; `None` takes both.
-    pub fn curve(&self, split: Phase, every: Option<&str>, metric: &str) -> (Vec<f64>, Vec<f64>) {
+    /// A metric of one set: steps and values, of the logged steps, of the epochs, or (`None`) of both.
+    pub fn curve(&self, split: Phase, every: Option<Interval>, metric: &str) -> Curve {
         let value = |line: &LogLine| {
             if metric == "loss" { line.loss } else { line.metrics.get(metric).copied().flatten() }
         };
         let lines = self.log.iter().filter(|line| line.split == split && every.is_none_or(|every| line.every == every));
+        lines.filter_map(|line| Some((line.step as f64, value(line)?))).unzip()
+    }
+
+    /// What the logged training steps tell, as steps and values: the rate, the momentum, the seconds.
+    pub fn of_steps(&self, value: impl Fn(&LogLine) -> Option<f64>) -> Curve {
+        let lines = self.log.iter().filter(|line| line.split == Phase::Train && line.every == Interval::Step);
         lines.filter_map(|line| Some((line.step as f64, value(line)?))).unzip()
     }
 
@@ -152,25 +114,13 @@ impl RunRecord {
 
     /// The best value of a metric on the validation set (the highest, of a loss the lowest) and its step.
     pub fn best(&self, metric: &str) -> Option<(u64, f64)> {
-        let (steps, values) = self.curve(Phase::Valid, None, metric);
-        let better = |a: f64, b: f64| if metric == "loss" { a < b } else { a > b };
-        steps.into_iter().zip(values).fold(None, |best: Option<(u64, f64)>, (step, value)| match best {
-            Some((_, so_far)) if !better(value, so_far) => best,
-            _ => Some((step as u64, value)),
-        })
+        let curve = self.curve(Phase::Valid, None, metric);
+        if metric == "loss" { study::lowest(&curve) } else { study::highest(&curve) }
     }
 
     /// A figure on the test set; `None` where it has not been measured.
     pub fn test(&self, metric: &str) -> Option<f64> {
-        self.ended.as_ref()?.test.as_ref()?.get(metric).copied().flatten()
-    }
-
-    /// Seconds after which this many optimizer steps had been done, validations and checkpoints before them included: at
-    /// a logged step as the log says, between two in proportion, after the last its own. Of a run that was resumed the
-    /// parts are added; what an interruption lost is in none of them.
-    pub fn seconds_at(&self, step: u64) -> Option<f64> {
-        let lines = self.log.iter().filter(|line| line.split == Phase::Train && line.every == "step");
-        seconds_at(lines.map(|line| (line.step, line.seconds)), step)
+        self.summary.as_ref()?.test.as_ref()?.get(metric).copied().flatten()
     }
 
     /// The metric that runs are compared by: the accuracy, or else the loss.
@@ -185,12 +135,12 @@ impl RunRecord {
 
     /// Epochs finished.
     pub fn epochs(&self) -> u64 {
-        self.log.iter().filter(|line| line.every == "epoch").map(|line| line.epoch + 1).max().unwrap_or(0)
+        self.log.iter().filter(|line| line.every == Interval::Epoch).map(|line| line.epoch + 1).max().unwrap_or(0)
     }
 
     /// Optimizer steps in an epoch, where one has been finished.
     pub fn steps_per_epoch(&self) -> Option<u64> {
-        let first = self.log.iter().find(|line| line.every == "epoch" && line.epoch == 0)?;
+        let first = self.log.iter().find(|line| line.every == Interval::Epoch && line.epoch == 0)?;
         Some(first.step).filter(|steps| *steps > 0)
     }
 
@@ -206,51 +156,10 @@ fn field<'a>(table: &'a Table, section: &str, name: &str) -> Option<&'a Value> {
     table.get(section)?.as_table()?.get(name)
 }
 
-/// Step and seconds of logged steps, and the step whose time is asked for.
-fn seconds_at(logged: impl Iterator<Item = (u64, f64)>, step: u64) -> Option<f64> {
-    // Seconds of the processes before; the last line's step, its own seconds, and its seconds in all.
-    let mut before = 0.0;
-    let mut last: Option<(u64, f64, f64)> = None;
-    for (at, seconds) in logged {
-        if let Some((_, own, total)) = last
-            && seconds < own
-        {
-            before = total;
-        }
-        let total = before + seconds;
-        if at >= step {
-            let (from, since) = last.map_or((0, 0.0), |(from, _, since)| (from, since));
-            let part = if at > from { step.saturating_sub(from) as f64 / (at - from) as f64 } else { 1.0 };
-            return Some(since + part * (total - since));
-        }
-        last = Some((at, seconds, total));
-    }
-    last.map(|(_, _, total)| total)
-}
-
-/// Every setting of a configuration's tables as `section.field` and value.
+/// Every setting of a configuration's tables as `section.field` and value; texts without quotes.
 pub(super) fn settings_of(table: &Table) -> BTreeMap<String, String> {
-    let mut settings = BTreeMap::new();
-    flatten("", &Value::Table(table.clone()), &mut settings);
-    settings
-}
-
-fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
-    match value {
-        Value::Table(table) => {
-            for (name, value) in table {
-                flatten(&strict_config::join(path, name), value, into);
-            }
-        }
-        Value::Array(items) if items.iter().any(Value::is_table) => {
-            for (number, item) in items.iter().enumerate() {
-                flatten(&format!("{path}[{number}]"), item, into);
-            }
-        }
-        Value::String(text) => drop(into.insert(path.to_owned(), text.clone())),
-        // Whole: two that differ only at a long value's end are not the same.
-        other => drop(into.insert(path.to_owned(), other.to_string())),
-    }
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    leaves(table).into_iter().map(|(path, value)| (path, text(value))).collect()
 }
 
 /// A file's text; `None` where there is no such file.
@@ -295,29 +204,4 @@ fn log(dir: &RunDir) -> Result<Vec<LogLine>, Error> {
         }
     }
     Ok(lines)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::seconds_at;
-
-    #[test]
-    fn seconds_lie_between_those_of_the_logged_steps() {
-        let log = [(10, 1.0), (20, 3.0), (30, 4.0)];
-        // Resumed after step 20, with a clock that starts anew.
-        let resumed = [(10, 1.0), (20, 3.0), (30, 0.5), (40, 2.0)];
-        let cases = [
-            (&log[..], 20, Some(3.0)),
-            (&log, 15, Some(2.0)),
-            (&log, 5, Some(0.5)),
-            (&log, 35, Some(4.0)),
-            (&resumed, 30, Some(3.5)),
-            (&resumed, 25, Some(3.25)),
-            (&resumed, 40, Some(5.0)),
-            (&[], 10, None),
-        ];
-        for (log, step, expected) in cases {
-            assert_eq!(seconds_at(log.iter().copied(), step), expected, "{log:?} at {step}");
-        }
-    }
 }

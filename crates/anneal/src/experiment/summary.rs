@@ -105,9 +105,7 @@ impl Summary {
         // Strings, numbers and maps with string keys always have a JSON form.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
-}
 
-impl Summary {
     /// Where the time went, and how much memory it took.
     fn print_costs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let times = &self.times;

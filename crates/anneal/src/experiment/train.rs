@@ -131,12 +131,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
 /// are all damaged are an error: starting over would remove them.
 fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
     match checkpoint::newest(&dir.path(CHECKPOINTS)) {
-        Ok(found) => {
-            for passed_over in &found.passed_over {
-                tracing::warn!("passed over a checkpoint: {passed_over}");
-            }
-            Ok(Some(found.checkpoint))
-        }
+        Ok(found) => Ok(Some(weights::accepted(found))),
         Err(CheckpointError::None { directory, skipped }) if skipped.is_empty() => {
             tracing::warn!("{}: no checkpoint yet; the run starts from its beginning", directory.display());
             Ok(None)
@@ -148,8 +143,8 @@ fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
 /// The mean loss and accuracy of a run's newest checkpoint on the test set.
 pub fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTreeMap<String, f64>, Error> {
     let assembly = Assembly::new(config)?;
-    let found = checkpoint::newest(&dir.path(CHECKPOINTS))?;
-    let model = weights::evaluated(config, &assembly, &found.checkpoint)?;
+    let checkpoint = weights::accepted(checkpoint::newest(&dir.path(CHECKPOINTS))?);
+    let model = weights::evaluated(config, &assembly, &checkpoint)?;
     Ok(trainer::evaluate(&model, &assembly.test_loader()?, AccuracyMetric::new())?)
 }
 

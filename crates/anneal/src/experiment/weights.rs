@@ -2,21 +2,19 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
 use burn::module::Module;
 use trainer::{
-    Mode,
-    checkpoint::{self, Checkpoint, CheckpointError},
+    checkpoint::{self, Checkpoint, Found},
     weights,
 };
 use vision::models::Classifier;
 
 use super::Assembly;
 use crate::{
-    config::{Config, ModelSection},
+    config::{CheckpointSection, Config},
     error::Error,
     run_dir::{CHECKPOINTS, RunDir},
 };
@@ -44,15 +42,6 @@ pub struct Exported {
     pub sha256: String,
 }
 
-/// A fresh model with the section's pretrained weights put in, where it names any.
-pub(super) fn pretrained(section: &ModelSection, model: Classifier) -> Result<Classifier, Error> {
-    let Some(pretrained) = &section.pretrained else { return Ok(model) };
-    let options = pretrained.options().map_err(|(_, error)| Error::Pretrained(error))?;
-    let (model, loaded) = weights::load(model, &pretrained.path, &options).map_err(Error::Pretrained)?;
-    tracing::info!("pretrained: {loaded}");
-    Ok(model)
-}
-
 /// The model that a checkpoint answers with: the averaged or the restored weights where the run keeps such.
 pub(super) fn evaluated(
     config: &Config,
@@ -77,7 +66,7 @@ pub fn export(config: &Config, dir: &RunDir, which: Which, to: Option<&Path>) ->
     let assembly = Assembly::new(config)?;
     let checkpoints = dir.path(CHECKPOINTS);
     let checkpoint = match which {
-        Which::Last => checkpoint::newest(&checkpoints)?.checkpoint,
+        Which::Last => accepted(checkpoint::newest(&checkpoints)?),
         Which::Best => best(config, &checkpoints)?,
         Which::Step(step) => of_step(&checkpoints, step)?,
     };
@@ -95,46 +84,28 @@ fn metadata(config: &Config, step: u64) -> BTreeMap<String, String> {
 }
 
 fn of_step(checkpoints: &Path, step: u64) -> Result<Checkpoint, Error> {
-    let path = checkpoints.join(format!("step-{step:08}"));
+    let path = checkpoint::path_of(checkpoints, step);
     if path.is_dir() {
         return Ok(checkpoint::open(&path)?);
     }
-    let steps: Vec<String> = valid(checkpoints)?.iter().map(|found| found.state().step.to_string()).collect();
+    let steps: Vec<String> = checkpoint::steps(checkpoints)?.iter().map(ToString::to_string).collect();
     let there = if steps.is_empty() { "none".to_owned() } else { steps.join(", ") };
     Err(Error::Usage(format!("{}: no checkpoint of step {step} (there: {there})", checkpoints.display())))
 }
 
-/// The best checkpoint by the monitored value; the newer of two that are equal.
+/// The best checkpoint by the value that the configuration monitors.
 fn best(config: &Config, checkpoints: &Path) -> Result<Checkpoint, Error> {
-    let policy = config.train.checkpoint.as_ref().filter(|policy| !policy.keep_best.is_empty());
-    let Some(policy) = policy else {
+    let rule = config.train.checkpoint.as_ref().and_then(CheckpointSection::best).ok_or_else(|| {
         let what = "--best: this run kept no best checkpoint (train.checkpoint.keep_best); use --last or --step";
-        return Err(Error::Usage(what.to_owned()));
-    };
-    let found = valid(checkpoints)?;
-    let skipped = found.iter().map(|found| format!("step {}: no {}", found.state().step, policy.keep_best)).collect();
-    let worth = |value: f64| if policy.mode == Mode::Max { value } else { -value };
-    found
-        .into_iter()
-        .filter_map(|found| Some((worth(*found.values().get(&policy.keep_best)?), found)))
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, found)| found)
-        .ok_or(Error::Checkpoint(CheckpointError::None { directory: checkpoints.to_owned(), skipped }))
+        Error::Usage(what.to_owned())
+    })?;
+    Ok(accepted(checkpoint::best(checkpoints, &rule)?))
 }
 
-/// The valid checkpoints of a run, oldest first.
-fn valid(checkpoints: &Path) -> Result<Vec<Checkpoint>, Error> {
-    let refused = |source| Error::File { path: checkpoints.display().to_string(), source };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(checkpoints).map_err(refused)? {
-        let path = entry.map_err(refused)?.path();
-        let is_checkpoint = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-"));
-        match is_checkpoint.then(|| checkpoint::open(&path)) {
-            Some(Ok(checkpoint)) => found.push(checkpoint),
-            Some(Err(error)) => tracing::warn!("passed over a checkpoint: {error}"),
-            None => {}
-        }
+/// The checkpoint that was found; those passed over are logged.
+pub(super) fn accepted(found: Found) -> Checkpoint {
+    for error in found.passed_over {
+        tracing::warn!("passed over a checkpoint: {error}");
     }
-    found.sort_by_key(|checkpoint| checkpoint.state().step);
-    Ok(found)
+    found.checkpoint
 }

@@ -15,8 +15,11 @@
 //! ```
 
 mod render;
+mod text;
 
 use crate::Chart;
+
+pub use text::{count, duration};
 
 /// A page.
 #[derive(Debug, Clone, PartialEq, Default)]

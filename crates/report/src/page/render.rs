@@ -5,7 +5,7 @@ use std::path::Path;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
 use super::{Page, Part, Table, Tone};
-use crate::{Chart, ReportError, save::write_whole};
+use crate::{Chart, ReportError, atomic::atomic_write};
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -53,7 +53,7 @@ impl Page {
     /// As [`to_html`](Self::to_html); [`ReportError::Write`] naming the path.
     pub fn save(&self, path: &Path) -> Result<(), ReportError> {
         let html = self.to_html()?;
-        write_whole(path, html.as_bytes()).map_err(|source| ReportError::Write { path: path.to_owned(), source })
+        atomic_write(path, html).map_err(|source| ReportError::Write { path: path.to_owned(), source })
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
+    fs::{File, OpenOptions},
     io::{BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
+use lr_core::Interval;
 use serde::{Deserialize, Serialize};
 
 use super::position::{Position, Validation, of_split};
@@ -26,8 +27,8 @@ pub struct LogLine {
     pub epoch: u64,
     /// Which set.
     pub split: Phase,
-    /// `step` or `epoch`.
-    pub every: String,
+    /// What the line is of: a step, or an epoch.
+    pub every: Interval,
     /// The base rate.
     pub lr: f64,
     /// The momentum, where the schedule sets it.
@@ -52,7 +53,7 @@ pub struct JsonLines {
     position: Position,
     resumed_at: u64,
     /// What the kept lines say of the step resumed at: an epoch that ended there is told again.
-    told: BTreeSet<(Phase, String)>,
+    told: BTreeSet<(Phase, Interval)>,
 }
 
 impl JsonLines {
@@ -83,24 +84,23 @@ impl JsonLines {
     /// Opens the file with the lines up to `step`, whole or not at all.
     fn open(&mut self, step: u64) -> std::io::Result<()> {
         let kept = if step > 0 { Self::kept(&self.path, step)? } else { Vec::new() };
-        let unfinished = self.path.with_extension("jsonl.tmp");
-        let mut out = BufWriter::new(File::create(&unfinished)?);
         self.resumed_at = step;
         self.told.clear();
+        let mut log = String::new();
         for (text, line) in kept {
-            writeln!(out, "{text}")?;
+            log.push_str(&text);
+            log.push('\n');
             if line.step == step {
                 self.told.insert((line.split, line.every));
             }
         }
-        out.flush()?;
-        fs::rename(&unfinished, &self.path)?;
-        self.out = Some(out);
+        report::atomic_write(&self.path, log)?;
+        self.out = Some(BufWriter::new(OpenOptions::new().append(true).open(&self.path)?));
         Ok(())
     }
 
     fn write(&mut self, line: &LogLine) -> Result<(), CallbackError> {
-        if line.step == self.resumed_at && self.told.contains(&(line.split, line.every.clone())) {
+        if line.step == self.resumed_at && self.told.contains(&(line.split, line.every)) {
             return Ok(());
         }
         let text = serde_json::to_string(line).map_err(|error| self.failed(error))?;
@@ -114,7 +114,7 @@ impl JsonLines {
         };
         let mut metrics = finite(values);
         let loss = metrics.remove("loss").flatten();
-        let (split, every) = (Phase::Valid, "step".to_owned());
+        let (split, every) = (Phase::Valid, Interval::Step);
         self.write(&LogLine { step, epoch, split, every, lr, momentum, loss, metrics, seconds })
     }
 
@@ -153,7 +153,7 @@ impl Callback for JsonLines {
                 step: event.step,
                 epoch: event.epoch,
                 split: Phase::Train,
-                every: "step".to_owned(),
+                every: Interval::Step,
                 lr: event.lr,
                 momentum: event.momentum,
                 loss: event.loss.filter(|loss| loss.is_finite()),
@@ -186,7 +186,7 @@ impl Callback for JsonLines {
                 step: summary.step,
                 epoch: summary.epoch,
                 split,
-                every: "epoch".to_owned(),
+                every: Interval::Epoch,
                 lr: summary.lr,
                 momentum: summary.momentum,
                 loss: metrics.remove("loss").flatten(),

@@ -34,7 +34,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use policy::{CheckpointPolicy, Every, KeepBest, OnWriteError};
-pub use read::{Checkpoint, Found, newest, open};
+pub use read::{Checkpoint, Found, best, newest, open, steps};
 pub(crate) use snapshot::{Contents, Part, Snapshot};
 pub(crate) use writer::Writer;
 
@@ -50,6 +50,16 @@ pub(crate) const STATE: &str = "state.json";
 /// [`Times`].
 pub(crate) const TIMES: &str = "times.json";
 const PREFIX: &str = "step-";
+
+/// The name of the directory of a step's checkpoint.
+fn name_of(step: u64) -> String {
+    format!("{PREFIX}{step:08}")
+}
+
+/// Where below `directory` the checkpoint of a step is.
+pub fn path_of(directory: &Path, step: u64) -> PathBuf {
+    directory.join(name_of(step))
+}
 
 /// Why a checkpoint was not written, or not accepted.
 #[derive(Debug, thiserror::Error)]

@@ -80,8 +80,18 @@ impl KeepBest {
         Self { monitor: monitor.into(), mode, k: 1 }
     }
 
+    /// Checkpoints with the value measured on each, given oldest first, become the best first. Those without a value are
+    /// left out; of equal values the older one comes first.
+    pub(super) fn rank<T>(&self, oldest_first: impl IntoIterator<Item = (T, Option<f64>)>) -> Vec<T> {
+        let measured = oldest_first.into_iter().filter_map(|(checkpoint, value)| Some((checkpoint, value?)));
+        let mut ranked: Vec<(T, f64)> = measured.collect();
+        // A stable sort, so equal values keep their order.
+        ranked.sort_by(|(_, a), (_, b)| self.order(*a, *b));
+        ranked.into_iter().map(|(checkpoint, _)| checkpoint).collect()
+    }
+
     /// The better value first.
-    pub(crate) fn order(&self, a: f64, b: f64) -> Ordering {
+    fn order(&self, a: f64, b: f64) -> Ordering {
         if self.mode == Mode::Min { a.total_cmp(&b) } else { b.total_cmp(&a) }
     }
 
@@ -127,5 +137,12 @@ mod tests {
         check(Mode::Min, 2, &[(3.0, true), (2.0, true), (2.0, true), (2.0, false), (1.0, true)], &[1.0, 2.0]);
         check(Mode::Max, 2, &[(1.0, true), (3.0, true), (2.0, true), (0.0, false)], &[3.0, 2.0]);
         check(Mode::Max, 0, &[(f64::NAN, false), (f64::INFINITY, false), (1.0, true)], &[1.0]);
+    }
+
+    #[test]
+    fn checkpoints_are_ranked_as_they_are_admitted() {
+        let values = [("a", Some(2.0)), ("b", Some(1.0)), ("c", None), ("d", Some(1.0)), ("e", Some(2.0))];
+        assert_eq!(KeepBest::new("", Mode::Min).rank(values), ["b", "d", "a", "e"]);
+        assert_eq!(KeepBest::new("", Mode::Max).rank(values), ["a", "e", "b", "d"]);
     }
 }

@@ -11,7 +11,7 @@ use optim_adaptive::AdaptiveOptimizer;
 use serde::de::DeserializeOwned;
 
 use super::{
-    CheckpointError, MODEL, OPTIMIZER, PREFIX, RunState, STATE, TIMES, Times, damaged,
+    CheckpointError, KeepBest, MODEL, OPTIMIZER, PREFIX, RunState, STATE, TIMES, Times, damaged,
     files::{Disk, Files},
     io,
     manifest::{MANIFEST, Manifest},
@@ -29,12 +29,12 @@ pub struct Checkpoint {
     parts: BTreeMap<String, Vec<u8>>,
 }
 
-/// The newest valid checkpoint, and the newer ones that were not accepted.
+/// The first valid checkpoint of those that were looked at, and the ones before it that were not accepted.
 #[derive(Debug)]
 pub struct Found {
-    /// The one to go on from.
+    /// The one that was asked for.
     pub checkpoint: Checkpoint,
-    /// Newer directories that were passed over, each with the reason.
+    /// Directories that come before it and were passed over, each with the reason.
     pub passed_over: Vec<CheckpointError>,
 }
 
@@ -43,17 +43,50 @@ pub struct Found {
 /// # Errors
 /// [`CheckpointError::None`] with every reason where there is none.
 pub fn newest(directory: &Path) -> Result<Found, CheckpointError> {
+    let newest_first = list(&Disk, directory)?.into_iter().rev();
+    first_valid(directory, newest_first.map(|candidate| candidate.path), Vec::new())
+}
+
+/// The valid checkpoint below `directory` that is best by `rule`, as pruning ranks them: of equal values the older one.
+///
+/// # Errors
+/// [`CheckpointError::None`] with every reason where no valid checkpoint has that value.
+pub fn best(directory: &Path, rule: &KeepBest) -> Result<Found, CheckpointError> {
+    let mut skipped = Vec::new();
+    let mut measured = Vec::new();
+    for Candidate { step, path, .. } in list(&Disk, directory)? {
+        match Manifest::read(&Disk, &path).map(|manifest| manifest.values.get(&rule.monitor).copied()) {
+            Ok(None) => skipped.push(format!("step {step}: no {}", rule.monitor)),
+            Ok(value) => measured.push((path, value)),
+            Err(error) => skipped.push(error.to_string()),
+        }
+    }
+    first_valid(directory, rule.rank(measured), skipped)
+}
+
+/// The steps that have a checkpoint below `directory`, whole or damaged, in order.
+///
+/// # Errors
+/// [`CheckpointError::Io`] where the directory cannot be read. One that does not exist has none.
+pub fn steps(directory: &Path) -> Result<Vec<u64>, CheckpointError> {
+    Ok(list(&Disk, directory)?.into_iter().map(|candidate| candidate.step).collect())
+}
+
+/// The first of these that can be opened. `skipped` says what was left out before.
+fn first_valid(
+    directory: &Path,
+    paths: impl IntoIterator<Item = PathBuf>,
+    mut skipped: Vec<String>,
+) -> Result<Found, CheckpointError> {
     let mut passed_over = Vec::new();
-    for candidate in list(&Disk, directory)?.into_iter().rev() {
-        match open(&candidate.path) {
+    for path in paths {
+        match open(&path) {
             Ok(checkpoint) => return Ok(Found { checkpoint, passed_over }),
             Err(error) => passed_over.push(error),
         }
     }
-    Err(CheckpointError::None {
-        directory: directory.to_owned(),
-        skipped: passed_over.iter().map(ToString::to_string).collect(),
-    })
+    skipped.extend(passed_over.iter().map(ToString::to_string));
+    Err(CheckpointError::None { directory: directory.to_owned(), skipped })
 }
 
 /// The checkpoint in this directory, with every checksum verified.

@@ -10,12 +10,12 @@ use std::{
 };
 
 use super::{
-    CheckpointError, CheckpointPolicy, PREFIX,
+    CheckpointError, CheckpointPolicy,
     files::Files,
     io,
     manifest::MANIFEST,
     manifest::Manifest,
-    read,
+    name_of, read,
     snapshot::{Image, Images, Snapshot},
 };
 
@@ -53,7 +53,7 @@ fn write_images(
     images: &[Image],
 ) -> Result<PathBuf, CheckpointError> {
     let (directory, step) = (&policy.directory, manifest.step);
-    let name = format!("{PREFIX}{step:08}");
+    let name = name_of(step);
     let path = directory.join(&name);
     let unfinished = directory.join(format!("{UNFINISHED}{name}"));
     let displaced = directory.join(format!("{DISPLACED}{name}"));
@@ -153,10 +153,8 @@ fn prune(files: &dyn Files, policy: &CheckpointPolicy, written: u64) -> Result<(
     // From here on by index into `found`, newest first.
     let mut kept: Vec<usize> = (0..found.len().min(policy.keep_last.max(1))).collect();
     if let Some(best) = &policy.keep_best {
-        let value = |i: &usize| found[*i].1.values.get(&best.monitor).copied();
-        let mut ranked: Vec<usize> = (0..found.len()).rev().filter(|i| value(i).is_some()).collect();
-        // Stable, and oldest first before: of equal values the oldest comes first.
-        ranked.sort_by(|a, b| best.order(value(a).unwrap_or_default(), value(b).unwrap_or_default()));
+        let oldest_first = found.iter().enumerate().rev();
+        let ranked = best.rank(oldest_first.map(|(i, (_, manifest))| (i, manifest.values.get(&best.monitor).copied())));
         kept.extend(ranked.into_iter().take(best.k.max(1)));
     }
     let dropped = found.into_iter().enumerate().filter(|(i, _)| !kept.contains(i)).map(|(_, (path, _))| path);

@@ -14,10 +14,10 @@ use burn::{
 
 use super::Run;
 use crate::{
-    CheckpointEvent, CheckpointPolicy, OnNonFinite, StopReason, TrainError,
+    CheckpointEvent, OnNonFinite, StopReason, TrainError,
     averaging::AVERAGES,
     checkpoint::{
-        Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, RunState, STATE, Snapshot, TIMES, Times,
+        self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, RunState, STATE, Snapshot, TIMES, Times,
     },
     early_stopping::{BEST, Watch},
     finite,
@@ -115,7 +115,7 @@ where
     fn save(&mut self) -> Result<(), TrainError> {
         let Some(policy) = self.writer.as_ref().map(|writer| writer.policy().clone()) else { return Ok(()) };
         let step = self.state.step;
-        let path = checkpoint_path(&policy, step);
+        let path = checkpoint::path_of(&policy.directory, step);
         let event = CheckpointEvent { step, path: &path };
         self.tell(|callback| callback.on_checkpoint(&event))?;
         let began = Instant::now();
@@ -261,11 +261,6 @@ fn read_fallback(checkpoint: &Checkpoint) -> Result<Option<Fallback>, TrainError
     let others = AVERAGES.into_iter().chain([BEST]);
     let parts = others.filter_map(|name| Some((name.to_owned(), file(name)?))).collect();
     Ok(Some(Fallback { state, model, optimizer, parts }))
-}
-
-/// Where the checkpoint of this step will be.
-fn checkpoint_path(policy: &CheckpointPolicy, step: u64) -> std::path::PathBuf {
-    policy.directory.join(format!("step-{step:08}"))
 }
 
 /// Refuses a checkpoint whose fingerprint of `what` is another, and shows the parts that differ.

@@ -1,9 +1,8 @@
 //! A model's weights as a safetensors file that PyTorch opens.
 
-use std::{collections::BTreeMap, fs::File, io::Write, path::Path};
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 use burn::module::Module;
-use burn_pack::AtomicFile;
 use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
 use serde_json::{Map, Value};
 
@@ -16,8 +15,7 @@ pub const FILE: &str = "model.safetensors";
 ///
 /// `safetensors.torch.load_file` reads the file, and `load_state_dict` with `strict = True` accepts it where the module
 /// in torch has the same names: `num_batches_tracked` of a batch norm may be absent, torch then starts it at 0. Equal
-/// weights give equal files, byte for byte. The file is written beside its destination, flushed to disk and renamed, so
-/// whoever looks sees the old file or the new one.
+/// weights give equal files, byte for byte. The file is replaced whole or not at all.
 ///
 /// # Errors
 /// What the file system refuses; a parameter in a type that safetensors does not have (quantized).
@@ -32,11 +30,7 @@ pub fn save<M: Module>(model: &M, path: &Path) -> Result<(), WeightsError> {
 /// As [`save`].
 pub fn save_with<M: Module>(model: &M, path: &Path, metadata: &BTreeMap<String, String>) -> Result<(), WeightsError> {
     let bytes = encode(model, metadata).map_err(|what| WeightsError::Encode { path: path.to_owned(), what })?;
-    let pack = |error: burn_pack::Error| io(path, "write it")(std::io::Error::other(error.to_string()));
-    let (scratch, mut file) = AtomicFile::create(path).map_err(pack)?;
-    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(io(path, "write it"))?;
-    drop(file);
-    scratch.commit().map_err(pack)?;
+    report::atomic_write(path, &bytes).map_err(io(path, "write it"))?;
     flush_directory(path)
 }
 

@@ -6,7 +6,7 @@ use lr_core::{Horizon, Registry, Scheduler};
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
-use super::CompareRequest;
+use super::request::CompareRequest;
 use crate::{
     config::{Config, Document, Origin, SECTIONS},
     error::Error,
@@ -14,24 +14,24 @@ use crate::{
 };
 
 /// What a schedule file may replace in CONFIG.
-const REPLACED: [&str; 3] = ["schedule", "optimizer", "groups"];
+pub(super) const REPLACED: [&str; 3] = ["schedule", "optimizer", "groups"];
 
-/// One that takes part.
+/// One of those that are compared.
 #[derive(Debug, Clone)]
-pub struct Contender {
-    /// What it is called: the file's name without its ending, made a folder's name, and made unlike the others'.
-    pub name: String,
+pub(super) struct Contender {
+    /// The file's name without its ending, as a folder can have it, and different from the others'.
+    pub(super) name: String,
     /// Its file; `None` for CONFIG itself.
-    pub file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     /// CONFIG with this schedule.
-    pub config: Config,
-    /// What its file says and is not looked at, and the like.
-    pub warnings: Vec<String>,
+    pub(super) config: Config,
+    /// What its file says that has no effect.
+    pub(super) warnings: Vec<String>,
     source: Source,
     horizon: Horizon,
 }
 
-/// Where a contender's settings stand.
+/// The documents that a contender's settings come from.
 #[derive(Debug, Clone)]
 struct Source {
     base: Document,
@@ -49,44 +49,41 @@ enum Form {
     Whole,
 }
 
-/// Reads and checks all that take part.
+/// Reads and checks all that take part. None gets a name that is `reserved`.
 ///
 /// # Errors
 /// What is wrong with a file, with its name and line: it cannot be read, has unknown fields, does not fit CONFIG's
 /// optimizer or length, ...
-pub(super) fn read(request: &CompareRequest, base: &Config, registry: &Registry) -> Result<Vec<Contender>, Error> {
-    for (field, is_set) in [("train.fast_dev_run", base.train.fast_dev_run.is_some())] {
-        if is_set {
-            let message = "a trial writes no log, so there is nothing to compare";
-            return Err(request.base.locate(ConfigError::conflict(field, message)).into());
-        }
+pub(super) fn read(request: &CompareRequest, base: &Config, reserved: &[&str]) -> Result<Vec<Contender>, Error> {
+    if base.train.fast_dev_run.is_some() {
+        let message = "a trial writes no log, so there is nothing to compare";
+        return Err(request.base.locate(ConfigError::conflict("train.fast_dev_run", message)).into());
     }
     let mut contenders = Vec::new();
-    // What else is in the folder must not be taken for a contender.
-    let mut taken: Vec<String> = [super::FIGURES, crate::run_dir::REPORT, "compare.toml"].map(str::to_owned).to_vec();
+    let mut taken: Vec<String> = reserved.iter().map(|name| (*name).to_owned()).collect();
     if request.with_config || request.schedules.is_empty() {
         let stem = match request.base.origin() {
             Origin::File(path) => stem(path),
             Origin::BuiltIn(_) => base.run.name.clone(),
         };
         let source = Source { base: request.base.clone(), file: None };
-        contenders.push(Contender::new(unlike(&stem, &mut taken), None, source, registry)?);
+        contenders.push(Contender::new(unlike(&stem, &mut taken), None, source)?);
     }
     for path in &request.schedules {
         let document = Document::read(path)?;
         let form = form(&document)?;
         let source = Source { base: request.base.clone(), file: Some((document, form)) };
         let name = unlike(&stem(path), &mut taken);
-        contenders.push(Contender::new(name, Some(path.clone()), source, registry)?);
+        contenders.push(Contender::new(name, Some(path.clone()), source)?);
     }
     Ok(contenders)
 }
 
 impl Contender {
-    fn new(name: String, file: Option<PathBuf>, source: Source, registry: &Registry) -> Result<Self, Error> {
+    fn new(name: String, file: Option<PathBuf>, source: Source) -> Result<Self, Error> {
         let located = |error| source.locate(error);
-        let config = Config::from_table(&source.table(), registry).map_err(located)?;
-        let warnings = source.warnings(registry)?;
+        let config = Config::from_table(&source.table(), &Registry::standard()).map_err(located)?;
+        let warnings = source.warnings()?;
         // Everything that can be checked without training, for the length of this run.
         let horizon = Assembly::new(&config).map(|assembly| assembly.horizon()).map_err(|error| match error {
             Error::Setting(error) => source.locate(*error),
@@ -97,8 +94,8 @@ impl Contender {
     }
 
     /// Its configuration at a rate of a grid: see [`Config::at_rate`].
-    pub(super) fn at_rate(&self, lr: f64, registry: &Registry) -> Result<Config, Error> {
-        let config = self.config.at_rate(lr, registry).map_err(|error| self.source.locate(error))?;
+    pub(super) fn at_rate(&self, lr: f64) -> Result<Config, Error> {
+        let config = self.config.at_rate(lr, &Registry::standard()).map_err(|error| self.source.locate(error))?;
         let schedule = &config.schedule;
         let build = || {
             let built = schedule.build(&self.horizon, "schedule")?;
@@ -110,7 +107,12 @@ impl Contender {
         Ok(config)
     }
 
-    /// Gives an error of its configuration its file and line.
+    /// Its configuration with the rates left open that the finder is to choose: see [`Config::with_open_rates`].
+    pub(super) fn with_open_rates(&self) -> Result<Config, Error> {
+        self.config.with_open_rates(&Registry::standard()).map_err(|error| self.source.locate(error))
+    }
+
+    /// Adds file and line to an error of its configuration.
     pub(super) fn locate(&self, error: ConfigError) -> Error {
         self.source.locate(error)
     }
@@ -144,8 +146,8 @@ impl Source {
         }
     }
 
-    /// Gives an error its file and line: those of the schedule file where the setting is its own, else CONFIG's, with the
-    /// file that it came up with.
+    /// Adds file and line to an error: of the schedule file where the setting comes from it, else of CONFIG, naming the
+    /// schedule file as well.
     fn locate(&self, mut error: ConfigError) -> Error {
         let section = error.path.split(['.', '[']).next().unwrap_or_default().to_owned();
         match &self.file {
@@ -161,8 +163,8 @@ impl Source {
         }
     }
 
-    /// What is said and has no effect.
-    fn warnings(&self, registry: &Registry) -> Result<Vec<String>, Error> {
+    /// What the file says that has no effect.
+    fn warnings(&self) -> Result<Vec<String>, Error> {
         let Some((file, form)) = &self.file else { return Ok(Vec::new()) };
         let mut warnings = Vec::new();
         for key in self.base.overrides() {
@@ -172,7 +174,7 @@ impl Source {
             }
         }
         if *form == Form::Whole {
-            let differing = self.differing(registry)?;
+            let differing = self.differing()?;
             if !differing.is_empty() {
                 warnings.push(format!(
                     "{}: only its schedule, optimizer and groups are taken; CONFIG's {} differ and are those that run",
@@ -184,8 +186,8 @@ impl Source {
         Ok(warnings)
     }
 
-    /// The settings of a whole configuration that are not taken and are not CONFIG's.
-    fn differing(&self, registry: &Registry) -> Result<Vec<String>, Error> {
+    /// The settings of a whole configuration that are not taken and differ from CONFIG's.
+    fn differing(&self) -> Result<Vec<String>, Error> {
         let Some((file, _)) = &self.file else { return Ok(Vec::new()) };
         let others = |table: &Table| {
             let mut table = table.clone();
@@ -194,11 +196,12 @@ impl Source {
             }
             settings_of(&table)
         };
-        // Where it would run and what it is called is not looked at, so a device that is not here is no matter.
+        // `[run]` is not used, so a device that this machine lacks is no error.
         let mut without_run = file.table.clone();
         without_run.remove("run");
-        let whole = Config::from_table(&without_run, registry).map_err(|error| file.locate(error))?;
-        let base = Config::from_table(&self.base.table, registry).map_err(|error| self.base.locate(error))?;
+        let registry = Registry::standard();
+        let whole = Config::from_table(&without_run, &registry).map_err(|error| file.locate(error))?;
+        let base = Config::from_table(&self.base.table, &registry).map_err(|error| self.base.locate(error))?;
         let (theirs, ours) = (others(&whole.to_table()), others(&base.to_table()));
         let mut paths: Vec<&String> = theirs.keys().chain(ours.keys()).collect();
         paths.sort();
@@ -232,7 +235,7 @@ fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
 }
 
-/// A name as a folder can have it, made unlike those taken (in any case: some file systems do not tell cases apart).
+/// A name that a folder can have and that is not taken; case is ignored, since some file systems ignore it.
 fn unlike(stem: &str, taken: &mut Vec<String>) -> String {
     let plain: String =
         stem.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' }).collect();

@@ -1,75 +1,30 @@
 //! `anneal compare`: one model, one data set and the same seeds under several schedules (or optimizers).
 //!
-//! What lives here: who takes part (`contender`), at which rate (`rates`), each run into a folder of its own (`runs`), the
-//! figures (`figures`), the page (`page`, `curves`), and the folder of it all (`folder`). It trains with
-//! [`train`](fn@super::train) and reads with [`RunRecord`]; it has no loop and no mathematics of training.
+//! What lives here: who takes part (`contender`), at which rate (`rates`, `sweep`), each run into a folder of its own
+//! (`runner`), and the folder of it all (`folder`, `plan`). Statistics, ranking and page are in [`study`]; training is
+//! [`train`](fn@super::train)'s.
 
 mod contender;
-mod curves;
-mod figures;
 mod folder;
-mod page;
+mod plan;
 mod rates;
-mod runs;
+mod request;
+mod runner;
+mod sweep;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::path::PathBuf;
 
 use lr_core::Registry;
+use study::{Run, RunLog, RunState, Setup, Study};
 
-pub use contender::Contender;
-pub use figures::{Behind, Figures, RateFigures, RunFigures, Spread, Standing, Target, ToTarget, Tried, TuningCost};
-pub use rates::RateChoice;
+pub use folder::FIGURES;
+pub use request::{CompareOptions, CompareRequest};
 
-use super::RunRecord;
-use crate::{
-    config::{Config, Document},
-    error::Error,
-    run_dir::{Existing, REPORT},
-};
-use rates::{Rated, Swept};
-use runs::State;
-
-/// All figures, in the folder of a comparison.
-pub const FIGURES: &str = "compare.json";
-
-/// What is to be compared.
-#[derive(Debug, Clone)]
-pub struct CompareRequest {
-    /// CONFIG, with what the command line changed: model, data, length, and whatever a schedule file does not replace.
-    pub base: Document,
-    /// The schedule files.
-    pub schedules: Vec<PathBuf>,
-    /// CONFIG's own schedule takes part too. It does anyway where there are no files.
-    pub with_config: bool,
-    /// How many seeds: CONFIG's, and those after it.
-    pub seeds: u64,
-    /// At which rate each is trained.
-    pub rates: RateChoice,
-    /// The validation accuracy, in percent, that the time is taken to; by default chosen from what was reached.
-    pub target: Option<f64>,
-}
-
-/// How a comparison is run.
-#[derive(Debug, Clone, Default)]
-pub struct CompareOptions {
-    /// The folder; by default the next free `compare-NAME` below `[run] out_dir`.
-    pub out: Option<PathBuf>,
-    /// What to do where it holds a comparison.
-    pub existing: Existing,
-    /// No progress of the runs.
-    pub quiet: bool,
-    /// Set by whoever wants it to end in order: the run under way is saved, the others are left for a resumption.
-    pub interrupt: Arc<AtomicBool>,
-    /// Told of each run as it begins and ends, a line at a time.
-    pub announce: Option<fn(&str)>,
-}
+use crate::{config::Config, error::Error, run_dir::REPORT};
+use contender::Contender;
+use folder::Folder;
+use rates::ChosenRate;
+use runner::Runner;
 
 /// A comparison that has ended, or was interrupted.
 #[derive(Debug)]
@@ -77,61 +32,57 @@ pub struct Compared {
     /// Where it is; `None` where it was interrupted before anything was written.
     pub dir: Option<PathBuf>,
     /// The figures of the runs that there are.
-    pub figures: Figures,
+    pub study: Study,
     /// Whether runs are missing.
     pub interrupted: bool,
-}
-
-/// One contender's runs read back.
-struct Entry {
-    contender: Contender,
-    rate: Option<Rated>,
-    runs: Vec<(u64, State, Option<RunRecord>)>,
 }
 
 /// Trains every contender with every seed, and writes `compare.json` and `report.html`.
 ///
 /// Everything is read and checked before any work: the files, each schedule for the run's length, each rate of a grid.
-/// Runs go seed by seed, so that one that is interrupted has treated all alike. A run whose loss stops being finite is
-/// noted as failed, and the others go on.
+/// Runs go seed by seed, so that an interrupted comparison has as many runs of each contender. A run whose loss stops
+/// being finite is noted as failed, and the others go on.
 ///
 /// # Errors
-/// A file, setting or folder that is refused; [`Error::NoSuggestion`] where a rate is to be found and cannot be, before
-/// anything is written; a run that fails otherwise than by its numbers.
+/// A file, setting or folder that is refused; [`Error::NoSuggestion`] where the finder suggests no rate, before anything
+/// is written; a run that fails other than by its numbers.
 pub fn compare(request: &CompareRequest, options: &CompareOptions) -> Result<Compared, Error> {
-    let registry = Registry::standard();
-    let base = Config::from_document(&request.base, &registry)?;
+    let base = Config::from_document(&request.base, &Registry::standard())?;
     let seeds = seeds(&base, request.seeds)?;
-    let contenders = contender::read(request, &base, &registry)?;
+    let contenders = contender::read(request, &base, &folder::FILES)?;
     for warning in contenders.iter().flat_map(|contender| &contender.warnings) {
         tracing::warn!("{warning}");
     }
-    request.rates.check(&contenders, &registry)?;
-    let dir = folder::choose(options.out.as_deref(), &base.run, options.existing);
-    let plan = folder::plan(&contenders, &seeds, &request.rates);
-    folder::check(&dir, &plan, options.existing)?;
+    rates::check(&request.rates, &contenders)?;
+    let folder = Folder::choose(options, &base.run);
+    let plan = plan::plan(&contenders, &seeds, &request.rates);
+    folder.check(&plan)?;
 
-    let job = Job { dir: &dir, options, first_seed: base.run.seed };
-    let Some(found) = job.found(&contenders, &request.rates, &registry)? else {
-        let figures = Figures::none(request, &base, &seeds);
-        return Ok(Compared { dir: None, figures, interrupted: true });
+    let runs = contenders.len() * (request.rates.grid().len() + seeds.len());
+    let mut runner = Runner::new(&folder, options, base.run.seed, runs);
+    let Some(sweeps) = rates::sweeps(&request.rates, &contenders, &folder, &runner)? else {
+        let study = Study::new(setup(request, &base, &seeds, None), Vec::new());
+        return Ok(Compared { dir: None, study, interrupted: true });
     };
-    folder::start(&dir, &plan, &found, options.existing)?;
+    folder.start(&plan, &sweeps)?;
 
-    let runs = contenders.len() as u64 * (request.rates.tries() + seeds.len() as u64);
-    let mut count = Count { done: 0, of: runs };
-    let mut entries = job.rated(contenders, found, &request.rates, &mut count, &registry)?;
+    let mut entries = Vec::new();
+    for contender in contenders {
+        let sweep = sweeps.get(&contender.name);
+        let rate = rates::chosen(&request.rates, &contender, sweep, &mut runner)?;
+        entries.push(Entry { contender, rate, runs: Vec::new() });
+    }
     for seed in &seeds {
         for entry in &mut entries {
-            let (state, record) = job.run(entry, *seed, &mut count)?;
-            entry.runs.push((*seed, state, record));
+            entry.train(*seed, &mut runner)?;
         }
     }
-    let figures = Figures::of(request, &base, &seeds, &mut entries);
-    let interrupted = !figures.complete;
-    folder::write(&dir, FIGURES, &figures.to_json())?;
-    page::page(&figures, &entries, &base).save(&dir.join(REPORT))?;
-    Ok(Compared { dir: Some(dir), figures, interrupted })
+
+    let setup = setup(request, &base, &seeds, runner.dataset());
+    let study = Study::new(setup, entries.into_iter().map(Entry::into_study).collect());
+    folder.write(FIGURES, &study.to_json())?;
+    study.page(common(&base)).save(&folder.path().join(REPORT))?;
+    Ok(Compared { dir: Some(folder.path().to_owned()), interrupted: !study.complete, study })
 }
 
 /// CONFIG's seed and those after it.
@@ -144,131 +95,62 @@ fn seeds(base: &Config, count: u64) -> Result<Vec<u64>, Error> {
     }
 }
 
-/// How far it is.
-struct Count {
-    done: u64,
-    of: u64,
+/// What was asked for. `dataset` is the data set as the runs name it, where one has finished.
+fn setup(request: &CompareRequest, base: &Config, seeds: &[u64], dataset: Option<&str>) -> Setup {
+    Setup {
+        config: request.base.origin().to_string(),
+        model: base.model.name.clone(),
+        dataset: dataset.unwrap_or(&base.data.dataset).to_owned(),
+        device: base.run.device.to_string(),
+        seeds: seeds.to_vec(),
+        rates: request.rates.clone(),
+        target: request.target,
+    }
 }
 
-/// What all runs share.
-struct Job<'a> {
-    dir: &'a Path,
-    options: &'a CompareOptions,
-    first_seed: u64,
+/// The sections that no schedule file replaces.
+fn common(base: &Config) -> String {
+    let mut table = base.to_table();
+    for section in contender::REPLACED {
+        table.remove(section);
+    }
+    // A table of plain values always has a TOML form.
+    toml::to_string(&table).unwrap_or_default()
 }
 
-impl Job<'_> {
-    fn interrupted(&self) -> bool {
-        self.options.interrupt.load(Ordering::Relaxed)
-    }
+/// A contender with its rate and its runs so far.
+struct Entry {
+    contender: Contender,
+    /// `None` where the comparison was interrupted before it was chosen.
+    rate: Option<ChosenRate>,
+    runs: Vec<Run>,
+}
 
-    fn say(&self, text: &str) {
-        if let Some(announce) = self.options.announce {
-            announce(text);
-        }
-    }
-
-    /// The sweeps of the contenders whose rate is to be found, by name. `None` where they were interrupted.
-    fn found(
-        &self,
-        contenders: &[Contender],
-        choice: &RateChoice,
-        registry: &Registry,
-    ) -> Result<Option<BTreeMap<String, Swept>>, Error> {
-        let mut found = BTreeMap::new();
-        for contender in contenders {
-            let Some(open) = rates::open(contender, choice, registry)? else { continue };
-            if let Some(sweep) = folder::sweep(self.dir, &contender.name, self.options.existing) {
-                found.insert(contender.name.clone(), sweep);
-                continue;
-            }
-            if self.interrupted() {
-                return Ok(None);
-            }
-            let sweep = rates::sweep(&open).map_err(|error| error.within(&contender.name))?;
-            self.say(&format!("{}: the finder suggests {:.2e}", contender.name, sweep.lr));
-            found.insert(contender.name.clone(), sweep);
-        }
-        Ok((!self.interrupted()).then_some(found))
-    }
-
-    /// Each contender with its rate; the runs of a grid are trained for it.
-    fn rated(
-        &self,
-        contenders: Vec<Contender>,
-        mut found: BTreeMap<String, Swept>,
-        choice: &RateChoice,
-        count: &mut Count,
-        registry: &Registry,
-    ) -> Result<Vec<Entry>, Error> {
-        let mut entries = Vec::new();
-        for contender in contenders {
-            let rate = match (choice, found.remove(&contender.name)) {
-                (RateChoice::Grid(grid), _) => self.tuned(&contender, grid, count, registry)?,
-                (_, Some(sweep)) => Some(Rated::found(&contender, sweep, choice, registry)?),
-                (_, None) => Some(Rated::as_written(&contender)),
-            };
-            entries.push(Entry { contender, rate, runs: Vec::new() });
-        }
-        Ok(entries)
-    }
-
-    /// The best rate of a grid, by a run with the first seed at each; `None` where not all have ended.
-    fn tuned(
-        &self,
-        contender: &Contender,
-        grid: &[f64],
-        count: &mut Count,
-        registry: &Registry,
-    ) -> Result<Option<Rated>, Error> {
-        let mut tried = Vec::new();
-        let mut is_whole = true;
-        for lr in grid {
-            let name = format!("{}/tuning/lr-{lr:e}", contender.name);
-            let config = contender.at_rate(*lr, registry)?;
-            let (state, record) = self.train(config, &name, self.first_seed, count)?;
-            is_whole &= state.has_ended();
-            tried.push(Tried::new(*lr, name, &state, record.as_ref()));
-        }
-        if is_whole { Rated::best(contender, tried, registry).map(Some) } else { Ok(None) }
-    }
-
-    /// A contender's run with a seed.
-    fn run(&self, entry: &Entry, seed: u64, count: &mut Count) -> Result<(State, Option<RunRecord>), Error> {
-        match entry.rate.as_ref().map(|rate| &rate.config) {
-            Some(Some(config)) => {
-                self.train(config.clone(), &format!("{}/seed-{seed}", entry.contender.name), seed, count)
-            }
-            Some(None) => Ok((State::Failed("no rate of the grid could be trained at".to_owned()), None)),
-            None => Ok((State::Missing, None)),
-        }
-    }
-
-    /// One run into its folder, unless it has ended there before.
-    fn train(
-        &self,
-        mut config: Config,
-        name: &str,
-        seed: u64,
-        count: &mut Count,
-    ) -> Result<(State, Option<RunRecord>), Error> {
-        let dir = self.dir.join(name);
-        config.run.seed = seed;
-        config.run.name = name.replace('/', " ");
-        count.done += 1;
-        let place = format!("[{}/{}] {name}", count.done, count.of);
-        let state = match runs::ended(&dir)? {
-            Some(state) => state,
-            None if self.interrupted() => State::Missing,
-            None => {
-                self.say(&place);
-                runs::train(&config, &dir, self.options).map_err(|error| error.within(name))?
-            }
+impl Entry {
+    /// Its run with a seed.
+    fn train(&mut self, seed: u64, runner: &mut Runner<'_>) -> Result<(), Error> {
+        let name = format!("{}/seed-{seed}", self.contender.name);
+        let not_run = |state, error| Run::new(seed, &name, state, error, RunLog::default());
+        let run = match self.rate.as_ref().map(|rate| &rate.config) {
+            Some(Some(config)) => runner.run(config.clone(), name, Some(seed))?,
+            Some(None) => not_run(RunState::Failed, Some("no rate of the grid could be trained at".to_owned())),
+            None => not_run(RunState::Missing, None),
         };
-        let record = if state == State::Missing { None } else { Some(RunRecord::read(&dir)?) };
-        if state != State::Missing {
-            self.say(&format!("{place}: {}", runs::describe(&state, record.as_ref())));
+        self.runs.push(run);
+        Ok(())
+    }
+
+    fn into_study(self) -> study::Contender {
+        let Self { contender, rate, runs } = self;
+        let (config, rate) = rate.map_or((None, None), |rate| (rate.config, Some(rate.figures)));
+        let config = config.as_ref().unwrap_or(&contender.config);
+        study::Contender {
+            file: contender.file.as_ref().map(|file| file.display().to_string()),
+            optimizer: config.optimizer.type_name().to_owned(),
+            schedule: config.schedule.type_name().to_owned(),
+            rate,
+            warnings: contender.warnings,
+            ..study::Contender::new(contender.name, runs)
         }
-        Ok((state, record))
     }
 }

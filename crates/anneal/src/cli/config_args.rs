@@ -1,0 +1,54 @@
+//! The config that most commands are given, and what the command line changes in it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use lr_core::Registry;
+use toml::Value;
+
+use crate::config::{self, Config, ConfigFileError, Document, Origin};
+
+/// Which config, and what to change in it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArgs {
+    /// A TOML file; without it, the embedded digits example
+    pub config: Option<PathBuf>,
+    /// Change a setting, as in schedule.gamma=0.5; may be repeated. A changed `type` starts its table anew
+    #[arg(long = "set", value_name = "key.path=value")]
+    pub set: Vec<String>,
+    /// Where to run: cpu, gpu, flex, ndarray, wgpu, vulkan, metal, cuda, with :N for the N-th
+    #[arg(long, value_name = "D")]
+    pub device: Option<String>,
+    /// Where data sets are looked for first
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The config that the arguments name, with their changes.
+pub(super) fn configured(args: &ConfigArgs, epochs: Option<u64>) -> Result<Config, ConfigFileError> {
+    Config::from_document(&document(args, epochs)?, &Registry::standard())
+}
+
+/// Its document.
+pub(super) fn document(args: &ConfigArgs, epochs: Option<u64>) -> Result<Document, ConfigFileError> {
+    let mut document = match &args.config {
+        Some(path) => Document::read(path)?,
+        None => Document::parse(Origin::BuiltIn("the embedded example"), config::DEFAULT)?,
+    };
+    document.set(&args.set)?;
+    let text = |path: &Path| Value::String(path.display().to_string());
+    let flags =
+        [("run.device", args.device.clone().map(Value::String)), ("data.data_dir", args.data_dir.as_deref().map(text))];
+    for (key, value) in flags {
+        if let Some(value) = value {
+            document.set(&[format!("{key}={value}")])?;
+        }
+    }
+    if let Some(epochs) = epochs {
+        if let Some(Value::Table(train)) = document.table.get_mut("train") {
+            train.remove("steps");
+        }
+        document.set(&[format!("train.epochs={epochs}")])?;
+    }
+    Ok(document)
+}

@@ -1,0 +1,167 @@
+//! One run of a comparison: trained, resumed, or left as it ended before.
+
+use std::{
+    io::IsTerminal,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
+
+use lr_core::Interval;
+use study::{Run, RunLog, RunState};
+use trainer::{Phase, StopReason, TrainError};
+
+use super::{folder::Folder, request::CompareOptions};
+use crate::{
+    config::Config,
+    error::Error,
+    experiment::{RunRecord, TrainOptions, train},
+    run_dir::{CONFIG, Existing, RunDir, SUMMARY, io_error},
+};
+
+/// Why a run failed, in its folder: so that a resumption does not try it again.
+const FAILURE: &str = "failure.txt";
+
+/// Trains the runs of a comparison one after the other.
+pub(super) struct Runner<'a> {
+    folder: &'a Folder,
+    options: &'a CompareOptions,
+    first_seed: u64,
+    done: usize,
+    total: usize,
+    dataset: Option<String>,
+}
+
+impl<'a> Runner<'a> {
+    /// For so many runs in this folder.
+    pub(super) fn new(folder: &'a Folder, options: &'a CompareOptions, first_seed: u64, total: usize) -> Self {
+        Self { folder, options, first_seed, done: 0, total, dataset: None }
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.options.interrupt.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn say(&self, text: &str) {
+        if let Some(announce) = self.options.announce {
+            announce(text);
+        }
+    }
+
+    /// Trains a configuration into the folder `name` of the comparison, with a seed (by default the first), unless it has
+    /// ended there before or the comparison is interrupted.
+    ///
+    /// # Errors
+    /// A run that cannot be read; one that fails other than by numbers that are not finite.
+    pub(super) fn run(&mut self, mut config: Config, name: String, seed: Option<u64>) -> Result<Run, Error> {
+        let dir = self.folder.path().join(&name);
+        let seed = seed.unwrap_or(self.first_seed);
+        config.run.seed = seed;
+        config.run.name = name.replace('/', " ");
+        self.done += 1;
+        let place = format!("[{}/{}] {name}", self.done, self.total);
+        let (state, error) = match ended_before(&dir)? {
+            Some(ended) => ended,
+            None if self.is_interrupted() => (RunState::Missing, None),
+            None => {
+                self.say(&place);
+                self.train(&config, &dir).map_err(|error| error.within(&name))?
+            }
+        };
+        if state == RunState::Missing {
+            return Ok(Run::new(seed, name, state, None, RunLog::default()));
+        }
+        let record = RunRecord::read(&dir)?;
+        self.dataset = record.summary.as_ref().map(|summary| summary.dataset.clone()).or(self.dataset.take());
+        let run = Run::new(seed, name, state, error, log(&record));
+        self.say(&format!("{place}: {}", result(&run)));
+        Ok(run)
+    }
+
+    /// The data set as the runs name it; `None` before one has finished.
+    pub(super) fn dataset(&self) -> Option<&str> {
+        self.dataset.as_deref()
+    }
+
+    fn train(&self, config: &Config, dir: &Path) -> Result<(RunState, Option<String>), Error> {
+        let options = TrainOptions {
+            out: Some(dir.to_owned()),
+            existing: if dir.join(CONFIG).exists() { Existing::Resume } else { Existing::Refuse },
+            // Off a terminal there would be a line for every epoch of every run.
+            quiet: self.options.quiet || !std::io::stderr().is_terminal(),
+            interrupt: Arc::clone(&self.options.interrupt),
+            announce: None,
+        };
+        match train(config, &options) {
+            Ok(outcome) if outcome.report.stopped == StopReason::Interrupted => Ok((RunState::Interrupted, None)),
+            Ok(_) => Ok((RunState::Finished, None)),
+            Err(Error::Train(error)) if has_diverged(&error) => {
+                let message = error.to_string();
+                RunDir::at(dir, Existing::Resume)?.write(FAILURE, &format!("{message}\n"))?;
+                Ok((RunState::Failed, Some(message)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// How a run in this folder ended, and why it failed; `None` where there is none, or one that can be resumed.
+fn ended_before(dir: &Path) -> Result<Option<(RunState, Option<String>)>, Error> {
+    if !dir.join(CONFIG).exists() {
+        return Ok(None);
+    }
+    let failure = dir.join(FAILURE);
+    match std::fs::read_to_string(&failure) {
+        Ok(text) => return Ok(Some((RunState::Failed, Some(text.trim().to_owned())))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(io_error(&failure, "read it", source).into()),
+    }
+    if !dir.join(SUMMARY).exists() {
+        return Ok(None);
+    }
+    let summary = RunRecord::read(dir)?.summary;
+    let is_over = summary.is_some_and(|summary| summary.stopped != StopReason::Interrupted);
+    Ok(is_over.then_some((RunState::Finished, None)))
+}
+
+/// A failure that is due to the rate, not to the machine.
+fn has_diverged(error: &TrainError) -> bool {
+    matches!(
+        error,
+        TrainError::NonFinite { .. }
+            | TrainError::NonFiniteGradient { .. }
+            | TrainError::NonFiniteParameter { .. }
+            | TrainError::TooManyRollbacks { .. }
+    )
+}
+
+/// What a run has measured.
+fn log(run: &RunRecord) -> RunLog {
+    let summary = run.summary.as_ref();
+    RunLog {
+        lr: run.of_steps(|line| Some(line.lr)),
+        momentum: run.of_steps(|line| line.momentum),
+        seconds: run.of_steps(|line| Some(line.seconds)),
+        train_loss: run.curve(Phase::Train, Some(Interval::Step), "loss"),
+        epoch_train_loss: run.curve(Phase::Train, Some(Interval::Epoch), "loss"),
+        valid_loss: run.curve(Phase::Valid, None, "loss"),
+        valid_accuracy: run.curve(Phase::Valid, None, "accuracy"),
+        steps: run.steps(),
+        epochs: run.epochs(),
+        test_accuracy: run.test("accuracy"),
+        test_loss: run.test("loss"),
+        total_seconds: summary.map(|summary| summary.elapsed),
+        items_per_second: summary.map(|summary| summary.items_per_second),
+    }
+}
+
+/// The result of a run in a line.
+fn result(run: &Run) -> String {
+    let figure = |name: &str, value: Option<f64>| value.map(|value| format!("{name} {value:.2} %"));
+    let figures = [figure("test", run.test_accuracy), figure("best valid", run.best_valid_accuracy)];
+    let figures: Vec<String> = figures.into_iter().flatten().collect();
+    match (run.state, &run.error) {
+        (RunState::Finished, _) if !figures.is_empty() => figures.join(", "),
+        (state, Some(error)) => format!("{state}: {error}"),
+        (state, None) => state.to_string(),
+    }
+}

@@ -1,0 +1,92 @@
+//! Files that appear whole or not at all.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+};
+
+/// The end of the name of a file that is being written; it begins with a dot.
+const UNFINISHED: &str = ".tmp";
+
+/// Writes a file whole or not at all: under a temporary name in the same folder, flushed to the medium, then renamed.
+/// What was there before is replaced; on an error it stays, and no temporary file is left.
+///
+/// # Errors
+/// What the system said.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("summary.json");
+/// report::atomic_write(&path, "{}\n")?;
+/// assert_eq!(std::fs::read_to_string(&path)?, "{}\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn atomic_write(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(UNFINISHED);
+    // Temporary files are private by default; this one becomes an ordinary file, so the umask decides.
+    #[cfg(unix)]
+    builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(contents.as_ref())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// Whether a file of this name is what a process that was killed in [`atomic_write`] leaves.
+pub fn is_unfinished(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(UNFINISHED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        for contents in ["first", "second, longer", ""] {
+            atomic_write(&path, contents).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), contents);
+            assert_eq!(names(folder.path()), ["a.json"]);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_may_read_it_as_any_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, usual) = (folder.path().join("ours"), folder.path().join("usual"));
+        atomic_write(&ours, "").unwrap();
+        fs::write(&usual, "").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&usual));
+    }
+
+    #[test]
+    fn on_an_error_the_old_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder of that name cannot be replaced by a file.
+        let taken = folder.path().join("taken");
+        fs::create_dir(&taken).unwrap();
+        assert!(atomic_write(&taken, "text").is_err());
+        assert!(atomic_write(&folder.path().join("missing/a.json"), "text").is_err());
+        assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[test]
+    fn unfinished_files_are_known_by_their_names() {
+        assert!(is_unfinished(".config.toml.Xa3b.tmp") && is_unfinished(".config.toml.tmp"));
+        assert!(!is_unfinished("config.toml") && !is_unfinished(".gitignore") && !is_unfinished("notes.tmp"));
+    }
+}

@@ -1,0 +1,189 @@
+//! The page of a study, and its summary for a terminal.
+
+use std::fmt::Write;
+
+use report::{
+    Chart,
+    page::{Page, Part, Section, Tone, count, duration},
+};
+
+use crate::{
+    contender::Contender,
+    rate::RateChoice,
+    result::{Study, TuningCost},
+    tables::spread_text,
+};
+
+impl Study {
+    /// The page; `common` is the configuration that all contenders have in common.
+    pub fn page(&self, common: String) -> Page {
+        let title = plural(self.contenders.len(), self.what_differs());
+        let seeds = plural(self.seeds.len(), "seed");
+        let (state, tone) = if self.complete { ("finished", Tone::Good) } else { ("not finished", Tone::Notice) };
+        let page = Page::new(format!("Comparison of {title} on {}", self.dataset))
+            .subtitle(format!("{} on {}, {seeds}: the same model, data and seeds under each", self.model, self.device))
+            .badge(state, tone);
+        self.facts(page)
+            .section(
+                Section::new("Results")
+                    .note(self.how_to_read())
+                    .part(Part::Table(self.results_table()))
+                    .part(Part::Table(self.speeds_table())),
+            )
+            .section(
+                Section::new("Curves")
+                    .note(if self.seeds.len() > 1 {
+                        "Lines are means over the seeds, bands reach from the lowest to the highest seed. The axis of the \
+                         accuracies begins where the slowest is after a quarter of the run."
+                    } else {
+                        "The axis of the accuracies begins where the slowest is after a quarter of the run."
+                    })
+                    .part(Part::Charts(self.charts())),
+            )
+            .section(
+                Section::new("Choice of the rates")
+                    .note(self.how_rates_were_chosen())
+                    .part(Part::Table(self.trials_table()))
+                    .part(Part::Charts(self.sweep_charts())),
+            )
+            .section(Section::new("Runs").part(Part::Table(self.runs_table())))
+            .section(
+                Section::new("What was compared")
+                    .part(Part::Pairs(self.files()))
+                    .part(Part::Table(self.warnings_table())),
+            )
+            .section(
+                Section::new("Configuration")
+                    .note("What all have in common, every default made explicit; each run's folder has its own.")
+                    .part(Part::Code(common)),
+            )
+            .footer(format!("written by anneal {}", env!("CARGO_PKG_VERSION")))
+    }
+
+    /// The table of the contenders and how to read it, for a terminal.
+    pub fn to_text(&self) -> String {
+        let mut text = self.results_table().to_text();
+        if self.target.is_some() {
+            text.push('\n');
+            text.push_str(&self.speeds_table().to_text());
+        }
+        text.push('\n');
+        text.push_str(&self.how_to_read());
+        text.push('\n');
+        if self.tuning_cost.steps > 0 {
+            text.push_str(&self.how_rates_were_chosen());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// What the contenders differ in.
+    fn what_differs(&self) -> &'static str {
+        let is_one =
+            |of: fn(&Contender) -> &String| self.contenders.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]));
+        if is_one(|one| &one.schedule) && !is_one(|one| &one.optimizer) { "optimizer" } else { "schedule" }
+    }
+
+    /// How to read the tables.
+    fn how_to_read(&self) -> String {
+        let seeds = self.seeds.len();
+        let mut text = if seeds == 1 {
+            "One seed each: no spread is known, and differences of this size may be chance. ".to_owned()
+        } else {
+            format!(
+                "Mean ± sample standard deviation over {seeds} seeds, the same for each; sorted by the test accuracy. "
+            )
+        };
+        if self.contenders.len() == 1 {
+            text.push_str("There is one contender, so nothing to compare it with. ");
+        }
+        if let Some(target) = self.target {
+            let chosen = if target.given {
+                format!("The target of {} % validation accuracy was given. ", target.accuracy)
+            } else {
+                format!(
+                    "The target of {} % validation accuracy was chosen after the runs: what every run reached, rounded \
+                     down to a tenth. ",
+                    target.accuracy
+                )
+            };
+            text.push_str(&chosen);
+            text.push_str(
+                "Steps and seconds to it are medians, a run that never got there counted as never; they are as fine as \
+                 the validations (train.validate_every). ",
+            );
+        }
+        let failed: usize = self.contenders.iter().map(|contender| contender.failed).sum();
+        if failed > 0 {
+            let _ = write!(
+                text,
+                "{} failed (loss, gradient or weights not finite) and is in no mean; whoever has such stands last. ",
+                plural(failed, "run")
+            );
+        }
+        if !self.complete {
+            text.push_str("Runs are missing: --resume goes on. ");
+        }
+        text.trim_end().to_owned()
+    }
+
+    /// How the rates were chosen and what that cost.
+    fn how_rates_were_chosen(&self) -> String {
+        let TuningCost { runs, steps, seconds } = self.tuning_cost;
+        let what = match &self.rates {
+            RateChoice::Config | RateChoice::Find => {
+                "Found by the learning-rate finder with the first seed, before the runs".to_owned()
+            }
+            RateChoice::Grid(_) => format!(
+                "The best of a grid ({}) by the validation accuracy of a run with the first seed, which is therefore no \
+                 fresh seed for the table above; it took {}",
+                self.rates,
+                plural(runs as usize, "run")
+            ),
+        };
+        format!("{what}: {} steps, {} in all.", count(steps), duration(seconds))
+    }
+
+    /// The sweeps that rates were found by.
+    fn sweep_charts(&self) -> Vec<Chart> {
+        let sweeps = self.contenders.iter().filter_map(|one| Some((&one.name, one.rate.as_ref()?.sweep.as_ref()?)));
+        sweeps
+            .map(|(name, sweep)| Chart { title: format!("learning-rate finder: {name}"), ..sweep.chart.clone() })
+            .collect()
+    }
+
+    fn facts(&self, mut page: Page) -> Page {
+        if let Some(first) = self.contenders.first().filter(|first| first.test_accuracy.is_some()) {
+            let accuracy = spread_text(first.test_accuracy.as_ref(), 2);
+            page = page.fact("Best on the test set", &first.name, format!("{accuracy} %"));
+        }
+        if let (Some((contender, steps)), Some(target)) = (self.quickest(), self.target) {
+            let title = format!("First at {} %", target.accuracy);
+            page = page.fact(title, &contender.name, format!("{steps} steps, median"));
+        }
+        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        page = page.fact("Seeds", seeds.len().to_string(), seeds.join(", "));
+        let seconds: f64 = self.runs().filter_map(|run| run.seconds).sum();
+        let ended = self.runs().filter(|run| run.state.has_ended()).count();
+        let of_all = format!("{ended} of {}", self.runs().count());
+        page = page.fact("Runs", of_all, format!("{} of training", duration(seconds)));
+        let TuningCost { steps, seconds, .. } = self.tuning_cost;
+        if steps > 0 {
+            page = page.fact("Choice of rates", format!("{} steps", count(steps)), duration(seconds));
+        }
+        page
+    }
+
+    /// The file of each.
+    fn files(&self) -> Vec<(String, String)> {
+        let config = ("CONFIG".to_owned(), self.config.clone());
+        let file = |contender: &Contender| {
+            (contender.name.clone(), contender.file.clone().unwrap_or_else(|| "CONFIG's own".to_owned()))
+        };
+        [config].into_iter().chain(self.contenders.iter().map(file)).collect()
+    }
+}
+
+fn plural(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
