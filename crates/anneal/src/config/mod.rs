@@ -93,7 +93,7 @@ impl Config {
         let tables = fields.tables("groups")?.unwrap_or_default();
         let groups = GroupsSection::from_tables(&tables, &optimizer, registry)?;
         Ok(Self {
-            run: RunSection::from_table(section("run")?)?,
+            run: strict_config::read(section("run")?, "run")?,
             data: DataSection::from_table(section("data")?)?,
             model: ModelSection::from_table(section("model")?)?,
             optimizer,
@@ -125,7 +125,7 @@ impl Config {
     /// Every setting explicit; reads back as an equal configuration.
     pub fn to_table(&self) -> Table {
         let mut table = Table::new();
-        table.insert("run".to_owned(), Value::Table(self.run.to_table()));
+        table.insert("run".to_owned(), Value::Table(strict_config::write(&self.run)));
         table.insert("data".to_owned(), Value::Table(self.data.to_table()));
         table.insert("model".to_owned(), Value::Table(self.model.to_table()));
         table.insert("optimizer".to_owned(), Value::Table(self.optimizer.to_table()));

@@ -2,16 +2,19 @@
 
 use std::path::PathBuf;
 
-use strict_config::{ConfigError, Fields};
-use toml::{Table, Value};
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Deserializer, Serialize};
+use strict_config::{ConfigError, Problem, Settings, check, raise};
+use toml::Value;
 
-use super::put;
 use crate::device::DeviceName;
 
 /// A log that a run can write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Logger {
     /// `metrics.jsonl`, which every run writes: plots, reports and resuming read it.
+    #[serde(rename = "jsonl")]
     JsonLines,
     /// `metrics.csv`.
     Csv,
@@ -19,46 +22,35 @@ pub enum Logger {
     TensorBoard,
 }
 
-impl Logger {
-    const ALL: [Self; 3] = [Self::JsonLines, Self::Csv, Self::TensorBoard];
-
-    /// Its name in a config: `jsonl`, `csv`, `tensorboard`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::JsonLines => "jsonl",
-            Self::Csv => "csv",
-            Self::TensorBoard => "tensorboard",
-        }
-    }
-
-    /// Reads `loggers`: each at most once; `jsonl` is among them, named or not.
-    fn read(fields: &Fields<'_>) -> Result<Vec<Self>, ConfigError> {
-        let Some(names) = fields.array("loggers")? else { return Ok(vec![Self::JsonLines, Self::TensorBoard]) };
-        let mut loggers = vec![Self::JsonLines];
-        let mut seen: Vec<&str> = Vec::new();
-        for (number, value) in names.iter().enumerate() {
-            let path = format!("{}[{number}]", fields.path_of("loggers"));
-            let Some(name) = value.as_str() else {
-                return Err(ConfigError::not_allowed(path, strict_config::show(value), "the name of a logger"));
-            };
-            let Some(logger) = Self::ALL.into_iter().find(|logger| logger.name() == name) else {
-                return Err(ConfigError::unknown_name(path, "logger", name, Self::ALL.map(Self::name)));
-            };
-            if seen.contains(&name) {
-                return Err(ConfigError::not_allowed(path, format!("{name:?} a second time"), "each logger once"));
+/// Reads `loggers`: each at most once; `jsonl` is among them, named or not.
+fn loggers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Logger>, D::Error> {
+    let mut seen: Vec<Logger> = Vec::new();
+    for (number, value) in Vec::<Value>::deserialize(deserializer)?.iter().enumerate() {
+        let path = format!("[{number}]");
+        let Some(name) = value.as_str() else {
+            return Err(raise(ConfigError::not_allowed(path, strict_config::show(value), "the name of a logger")));
+        };
+        let logger = Logger::deserialize(name.into_deserializer()).map_err(|mut error: ConfigError| {
+            if let Problem::UnknownName { kind, .. } = &mut error.problem {
+                "logger".clone_into(kind);
             }
-            seen.push(name);
-            if logger != Self::JsonLines {
-                loggers.push(logger);
-            }
+            raise(error.within(&path))
+        })?;
+        if seen.contains(&logger) {
+            return Err(raise(ConfigError::not_allowed(path, format!("{name:?} a second time"), "each logger once")));
         }
-        loggers.sort_unstable();
-        Ok(loggers)
+        seen.push(logger);
     }
+    if !seen.contains(&Logger::JsonLines) {
+        seen.push(Logger::JsonLines);
+    }
+    seen.sort_unstable();
+    Ok(seen)
 }
 
 /// `[run]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RunSection {
     /// Names the run folder. Default `run`.
     pub name: String,
@@ -70,47 +62,41 @@ pub struct RunSection {
     pub out_dir: PathBuf,
     /// The logs that are written: `jsonl` (always, named or not), `csv`, `tensorboard`. Default
     /// `["jsonl", "tensorboard"]`.
+    #[serde(deserialize_with = "loggers")]
     pub loggers: Vec<Logger>,
 }
 
-impl RunSection {
-    /// Reads the table.
-    pub fn from_table(table: &Table) -> Result<Self, ConfigError> {
-        let fields = Fields::open(table, "run", &["name", "seed", "device", "out_dir", "loggers"])?;
-        let name = fields.str("name")?.unwrap_or("run");
-        if name.is_empty() || name.contains(['/', '\\', '\0']) || name == "." || name == ".." {
-            return Err(ConfigError::not_allowed(fields.path_of("name"), format!("{name:?}"), "a name for a folder"));
+impl Default for RunSection {
+    fn default() -> Self {
+        Self {
+            name: "run".to_owned(),
+            seed: 42,
+            device: DeviceName::CPU,
+            out_dir: "runs".into(),
+            loggers: vec![Logger::JsonLines, Logger::TensorBoard],
         }
-        let device = fields.str("device")?.unwrap_or("cpu");
-        Ok(Self {
-            name: name.to_owned(),
-            seed: fields.u64("seed")?.unwrap_or(42),
-            device: DeviceName::parse(device, &fields.path_of("device"))?,
-            out_dir: fields.str("out_dir")?.unwrap_or("runs").into(),
-            loggers: Logger::read(&fields)?,
-        })
     }
+}
 
-    /// Every setting explicit.
-    pub fn to_table(&self) -> Table {
-        let mut table = Table::new();
-        put(&mut table, "name", Some(self.name.clone()));
-        put(&mut table, "seed", Some(self.seed as i64));
-        put(&mut table, "device", Some(self.device.to_string()));
-        put(&mut table, "out_dir", Some(self.out_dir.display().to_string()));
-        let loggers: Vec<Value> = self.loggers.iter().map(|logger| Value::from(logger.name())).collect();
-        put(&mut table, "loggers", Some(loggers));
-        table
+impl Settings for RunSection {
+    fn check(&self) -> Result<(), ConfigError> {
+        let name = self.name.as_str();
+        let is_folder = !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != "..";
+        check::is_allowed("name", format!("{name:?}"), "a name for a folder", is_folder)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use toml::Table;
+
     use super::*;
 
     fn loggers(text: &str) -> Result<Vec<Logger>, String> {
         let table: Table = text.parse().expect("TOML");
-        RunSection::from_table(&table).map(|section| section.loggers).map_err(|error| error.to_string())
+        strict_config::read::<RunSection>(&table, "run")
+            .map(|section| section.loggers)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -141,7 +127,10 @@ mod tests {
     #[test]
     fn the_resolved_section_reads_back() {
         let table: Table = "name = 'a'\nloggers = ['csv']".parse().expect("TOML");
-        let section = RunSection::from_table(&table).expect("read");
-        assert_eq!(RunSection::from_table(&section.to_table()).expect("read back"), section);
+        let section = strict_config::read::<RunSection>(&table, "run").expect("read");
+        assert_eq!(
+            strict_config::read::<RunSection>(&strict_config::write(&section), "run").expect("read back"),
+            section
+        );
     }
 }

@@ -7,7 +7,8 @@ mod adapters;
 use std::fmt;
 
 use burn::tensor::Device;
-use strict_config::ConfigError;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strict_config::{ConfigError, raise};
 
 pub use adapters::{Adapter, DeviceUnavailable};
 
@@ -35,7 +36,7 @@ const CPU: bool = cfg!(any(feature = "flex", feature = "ndarray"));
 const GPU: bool = cfg!(any(feature = "cuda", feature = "vulkan", feature = "metal", feature = "wgpu"));
 
 /// Every kind of device there is, compiled in or not.
-pub const KINDS: [Kind; 8] = [
+pub static KINDS: [Kind; 8] = [
     Kind { name: "cpu", summary: "the best CPU backend of this build", feature: "flex", compiled_in: CPU },
     Kind { name: "gpu", summary: "the best GPU backend of this build", feature: "wgpu", compiled_in: GPU },
     Kind { name: "flex", summary: "CPU, burn's current backend", feature: "flex", compiled_in: cfg!(feature = "flex") },
@@ -57,6 +58,9 @@ pub const KINDS: [Kind; 8] = [
 ];
 
 impl DeviceName {
+    /// The best CPU backend of this build.
+    pub const CPU: Self = Self { kind: &KINDS[0], index: None };
+
     /// Reads a name; `path` is where it stands, for errors.
     ///
     /// # Errors
@@ -143,6 +147,18 @@ impl Kind {
     /// in. Starts each of them to ask for its name, which can take some tenths of a second.
     pub fn adapters(&self) -> Vec<Adapter> {
         if self.is_gpu() && self.compiled_in { adapters::list(self.name) } else { Vec::new() }
+    }
+}
+
+impl Serialize for DeviceName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DeviceName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?, "").map_err(raise)
     }
 }
 
