@@ -1,0 +1,26 @@
+//! Which tensors the kernels take, and the word about those that they do not.
+
+use std::sync::Once;
+
+use burn::backend::DispatchTensorKind;
+use burn::tensor::{DType, Tensor};
+
+/// Whether a tensor is single precision on Flex, tracked for gradients or not.
+pub(crate) fn is_covered<const D: usize>(tensor: &Tensor<D>) -> bool {
+    if tensor.dtype() != DType::F32 {
+        return false;
+    }
+    match tensor.clone().into_dispatch().kind {
+        DispatchTensorKind::Flex(_) => true,
+        DispatchTensorKind::Autodiff(kind) => matches!(*kind, DispatchTensorKind::Flex(_)),
+        #[allow(unreachable_patterns, reason = "with other backends compiled in there are more kinds")]
+        _ => false,
+    }
+}
+
+/// Says once that an operation is left to burn, and why the first time.
+pub(crate) fn left_to_burn(said: &'static Once, operation: &str, shape: &[usize], why: &str) {
+    said.call_once(|| {
+        tracing::debug!("{operation} of {shape:?} is burn's own: {why} (said once; the kernels take f32 on Flex)");
+    });
+}

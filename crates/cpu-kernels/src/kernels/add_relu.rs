@@ -1,0 +1,99 @@
+//! The sum that closes a residual block, with ReLU in the same pass, and its gradient.
+
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+use super::memory::{filled, parallel};
+use super::set::{InstructionSet, Kernel};
+use super::vector::Vector;
+
+/// One thread's part.
+const PART: usize = 1 << 14;
+
+/// What is made of a number and another one.
+pub(crate) trait Pairwise: Copy + Send + Sync {
+    fn of(self, x: f32, y: f32) -> f32;
+}
+
+/// `max(x + y, 0)`, NaN where it is NaN.
+#[derive(Clone, Copy)]
+pub(crate) struct AddRelu;
+
+impl Pairwise for AddRelu {
+    #[inline(always)]
+    fn of(self, x: f32, y: f32) -> f32 {
+        let sum = x + y;
+        if sum < 0.0 { 0.0 } else { sum }
+    }
+}
+
+/// The gradient `x` where ReLU's output `y` is greater than 0 or NaN.
+#[derive(Clone, Copy)]
+pub(crate) struct ReluGradient;
+
+impl Pairwise for ReluGradient {
+    #[inline(always)]
+    fn of(self, x: f32, y: f32) -> f32 {
+        if y <= 0.0 { 0.0 } else { x }
+    }
+}
+
+/// `x[i] = what.of(x[i], y[i])`.
+pub(crate) fn in_place(what: impl Pairwise, set: InstructionSet, x: &mut [f32], y: &[f32]) {
+    assert_eq!(x.len(), y.len());
+    let part = |(x, y): (&mut [f32], &[f32])| set.run(InPlace { what, x, y });
+    if parallel(x.len(), 2 * PART) {
+        x.par_chunks_mut(PART).zip(y.par_chunks(PART)).for_each(part);
+    } else {
+        part((x, y));
+    }
+}
+
+/// `out[i] = what.of(x[i], y[i])`.
+pub(crate) fn made(what: impl Pairwise, set: InstructionSet, x: &[f32], y: &[f32]) -> Vec<f32> {
+    assert_eq!(x.len(), y.len());
+    filled(x.len(), |out| {
+        let part = |((out, x), y): ((&mut [MaybeUninit<f32>], &[f32]), &[f32])| set.run(Made { what, x, y, out });
+        if parallel(x.len(), 2 * PART) {
+            out.par_chunks_mut(PART).zip(x.par_chunks(PART)).zip(y.par_chunks(PART)).for_each(part);
+        } else {
+            part(((out, x), y));
+        }
+    })
+}
+
+struct InPlace<'a, P> {
+    what: P,
+    x: &'a mut [f32],
+    y: &'a [f32],
+}
+
+impl<P: Pairwise> Kernel for InPlace<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for (x, &y) in self.x.iter_mut().zip(self.y) {
+            *x = self.what.of(*x, y);
+        }
+    }
+}
+
+struct Made<'a, P> {
+    what: P,
+    x: &'a [f32],
+    y: &'a [f32],
+    out: &'a mut [MaybeUninit<f32>],
+}
+
+impl<P: Pairwise> Kernel for Made<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for ((out, &x), &y) in self.out.iter_mut().zip(self.x).zip(self.y) {
+            out.write(self.what.of(x, y));
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The kernels: functions of slices and shapes. No tensor, no graph.
+
+pub(crate) mod add_relu;
+pub(crate) mod batch_norm;
+pub(crate) mod conv;
+pub(crate) mod memory;
+mod panel;
+pub(crate) mod pool;
+mod scratch;
+mod set;
+mod tile;
+mod vector;
+
+pub use set::{FORCE, InstructionSet, UnknownSet, instruction_set};
