@@ -70,13 +70,7 @@ pub(crate) struct Normalised {
     pub(crate) variance: Tensor<1>,
 }
 
-pub(crate) fn batch_norm(
-    input: Tensor<4>,
-    gamma: Tensor<1>,
-    beta: Tensor<1>,
-    epsilon: f64,
-    relu: bool,
-) -> Normalised {
+pub(crate) fn batch_norm(input: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64, relu: bool) -> Normalised {
     let (input, gamma, beta) = (input.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
     let of_batch = <Dispatch as CpuKernels>::batch_norm(input, gamma, beta, epsilon, relu);
     Normalised {

@@ -2,6 +2,7 @@
 
 use std::sync::Once;
 
+use burn::module::Param;
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, MaxPool2d};
 use burn::nn::{BatchNorm, PaddingConfig2d};
@@ -24,7 +25,7 @@ const TENSOR: &str = "a tensor in another precision or on another device";
 pub fn conv2d(conv: &Conv2d, input: Tensor<4>) -> Tensor<4> {
     static SAID: Once = Once::new();
     match convolution(conv, &input) {
-        Ok(shapes) => kernels::conv2d(input, conv.weight.val(), conv.bias.as_ref().map(|bias| bias.val()), shapes),
+        Ok(shapes) => kernels::conv2d(input, conv.weight.val(), conv.bias.as_ref().map(Param::val), shapes),
         Err(why) => {
             left_to_burn(&SAID, "conv2d", &input.dims(), why);
             conv.forward(input)
@@ -189,10 +190,8 @@ fn windows(
     // A window that lies in the padding as a whole has no value in it: burn's own knows what to do.
     let inside = |padding: (usize, usize), kernel: usize| padding.0.max(padding.1) < kernel;
     let fits = inside(rows, kernel[0]) && inside(columns, kernel[1]) && height * width > 0;
-    match (
-        output_length(height, kernel[0], stride[0], rows, 1),
-        output_length(width, kernel[1], stride[1], columns, 1),
-    ) {
+    match (output_length(height, kernel[0], stride[0], rows, 1), output_length(width, kernel[1], stride[1], columns, 1))
+    {
         (Some(down), Some(across)) if fits => Ok(Windows {
             planes: batch * channels,
             size: [height, width],

@@ -59,7 +59,7 @@ impl Case {
         let input = tensor([self.batch, inputs, self.size[0], self.size[1]], 1, dtype, &device);
         let weight = tensor([outputs, inputs / self.groups, self.kernel[0], self.kernel[1]], 2, dtype, &device);
         let bias: Vec<_> = self.bias.then(|| tensor([outputs], 3, dtype, &device)).into_iter().collect();
-        with_gradients(&[input, weight], &bias, |tensors, bias| {
+        with_gradients([input, weight], bias, |tensors, bias| {
             let mut layer = layer.clone();
             layer.weight = Param::from_tensor(tensors[1].clone());
             layer.bias = bias.first().map(|bias| Param::from_tensor(bias.clone()));
@@ -190,14 +190,14 @@ fn inputs_may_be_views() {
         big.slice([0..1, 0..3, 0..8, 0..5]).expand([2, 3, 8, 5]),
     ] {
         let copy = Tensor::<4>::from_data(view.to_data(), &device);
-        let of_view = with_gradients(&[view], &[], |inputs, _| conv2d(&layer, inputs[0].clone()));
-        let of_copy = with_gradients(&[copy], &[], |inputs, _| conv2d(&layer, inputs[0].clone()));
+        let of_view = with_gradients([view], [], |inputs, _| conv2d(&layer, inputs[0].clone()));
+        let of_copy = with_gradients([copy], [], |inputs, _| conv2d(&layer, inputs[0].clone()));
         assert_eq!(of_view, of_copy);
     }
     // A gradient that arrives as a view: `flip` hands one on.
     let input = tensor([2, 3, 6, 6], 6, DType::F32, &device);
-    let ours = with_gradients(&[input.clone()], &[], |inputs, _| conv2d(&layer, inputs[0].clone()).flip([3]));
-    let burns = with_gradients(&[input], &[], |inputs, _| layer.forward(inputs[0].clone()).flip([3]));
+    let ours = with_gradients([input.clone()], [], |inputs, _| conv2d(&layer, inputs[0].clone()).flip([3]));
+    let burns = with_gradients([input], [], |inputs, _| layer.forward(inputs[0].clone()).flip([3]));
     assert!(ours.iter().zip(&burns).all(|(ours, burns)| common::error(ours, burns) < 1e-6));
 }
 
@@ -236,7 +236,7 @@ fn with_gradient_checkpointing_the_gradients_are_the_same() {
         let layer = Case::square(2, [3, 3], 6, 3, 1, 1).layer(&device);
         let weight = tensor([3, 3, 3, 3], 2, DType::F32, &device);
         let input = tensor([2, 3, 6, 6], 1, DType::F32, &device);
-        with_gradients(&[input, weight], &[], |tensors, _| {
+        with_gradients([input, weight], [], |tensors, _| {
             let mut layer = layer.clone();
             layer.weight = Param::from_tensor(tensors[1].clone());
             let flow = burn::tensor::activation::relu(conv2d(&layer, tensors[0].clone()));
@@ -257,7 +257,7 @@ fn gradients_agree_with_finite_differences() {
         layer.weight = Param::from_tensor(tensors[1].clone());
         conv2d(&layer, tensors[0].clone())
     };
-    let found = with_gradients(&[input.clone(), weight.clone()], &[], call);
+    let found = with_gradients([input.clone(), weight.clone()], [], call);
     let weights = common::numbers(found[0].len(), 99);
     let objective = |input: &Tensor<4>, weight: &Tensor<4>| -> f64 {
         let result = values(call(&[input.clone(), weight.clone()], &[]));
@@ -269,13 +269,13 @@ fn gradients_agree_with_finite_differences() {
         Tensor::<4>::from_data(burn::tensor::TensorData::new(values, tensor.dims()), &device)
     };
     // The function is linear in each of the two: a wide step has no error but rounding.
-    for at in 0..found[1].len() {
-        let slope = (objective(&moved(&input, at, 0.5), &weight) - objective(&moved(&input, at, -0.5), &weight)) / 1.0;
-        assert!((slope - found[1][at]).abs() < 1e-5, "input {at}: {slope} and {}", found[1][at]);
+    for (at, gradient) in found[1].iter().enumerate() {
+        let slope = objective(&moved(&input, at, 0.5), &weight) - objective(&moved(&input, at, -0.5), &weight);
+        assert!((slope - gradient).abs() < 1e-5, "input {at}: {slope} and {gradient}");
     }
-    for at in 0..found[2].len() {
+    for (at, gradient) in found[2].iter().enumerate() {
         let slope = objective(&input, &moved(&weight, at, 0.5)) - objective(&input, &moved(&weight, at, -0.5));
-        assert!((slope - found[2][at]).abs() < 1e-5, "weight {at}: {slope} and {}", found[2][at]);
+        assert!((slope - gradient).abs() < 1e-5, "weight {at}: {slope} and {gradient}");
     }
 }
 

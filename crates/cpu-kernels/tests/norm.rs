@@ -26,7 +26,7 @@ fn run(forward: Forward, dims: [usize; 4], [mean, spread]: [f32; 2], dtype: DTyp
     };
     let input = |seed| tensor(dims, seed, dtype, &device).mul_scalar(spread).add_scalar(mean);
     let parameters = [4, 5].map(|seed| tensor([dims[1]], seed, dtype, &device));
-    let mut found = with_gradients(&[input(1)], &parameters, |inputs, parameters| {
+    let mut found = with_gradients([input(1)], parameters, |inputs, parameters| {
         let [gamma, beta] = [0, 1].map(|at| Param::from_tensor(parameters[at].clone()));
         let norm = BatchNorm { gamma, beta, ..norm.clone() };
         // The statistics after a second batch are looked at below.
@@ -41,7 +41,7 @@ fn run(forward: Forward, dims: [usize; 4], [mean, spread]: [f32; 2], dtype: DTyp
 #[test]
 fn it_is_as_exact_as_burns() {
     for (ours, burns) in BOTH {
-        for dims in [[4, 16, 16, 16], [3, 5, 7, 7], [8, 3, 1, 1], [2, 32, 4, 4], [1, 2, 5, 40], [5, 1, 1, 3]] {
+        for dims in [[4, 16, 16, 16], [3, 5, 7, 7], [8, 13, 1, 1], [2, 32, 4, 4], [1, 12, 5, 40], [5, 16, 1, 3]] {
             for scale in [[0.0, 1.0], [3.0, 0.1], [-1e3, 20.0]] {
                 let result = |forward, dtype| run(forward, dims, scale, dtype);
                 let what = format!("{dims:?}, {scale:?}");
@@ -91,7 +91,8 @@ fn inference_and_frozen_layers_are_burns() {
         let plain = norm.clone().valid();
         assert_eq!(values(ours(&plain, input.clone().inner())), values(burns(&plain, input.clone().inner())));
         let frozen = norm.freeze();
-        let results = [ours, burns].map(|forward| with_gradients(&[input.clone()], &[], |x, _| forward(&frozen, x[0].clone())));
+        let results =
+            [ours, burns].map(|forward| with_gradients([input.clone()], [], |x, _| forward(&frozen, x[0].clone())));
         assert_eq!(results[0], results[1]);
         assert_eq!(values(frozen.running_mean.value_sync()), trained, "statistics of a frozen layer stay");
     }
@@ -104,7 +105,7 @@ fn views_and_other_precisions() {
     let view = tensor([4, 5, 6, 3], 1, DType::F32, &device).permute([0, 3, 1, 2]);
     for (ours, burns) in BOTH {
         let [ours, burns] =
-            [ours, burns].map(|forward| with_gradients(&[view.clone()], &[], |x, _| forward(&norm, x[0].clone())));
+            [ours, burns].map(|forward| with_gradients([view.clone()], [], |x, _| forward(&norm, x[0].clone())));
         assert!(ours.iter().zip(&burns).all(|(ours, burns)| common::error(ours, burns) < 2e-6));
         for dtype in [DType::F64, DType::BF16] {
             let [ours, burns] = BOTH[0].into();
@@ -120,7 +121,7 @@ fn a_gradient_that_is_shared_stays_as_it_is() {
     let norm = BatchNormConfig::new(3).init(&device);
     let inputs = [1, 2].map(|seed| tensor([2, 3, 5, 5], seed, DType::F32, &device));
     let block = |norm_of: Forward, sum: fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
-        with_gradients(&inputs, &[], |x, _| {
+        with_gradients(inputs.clone(), [], |x, _| {
             let flow = sum(norm_of(&norm, x[0].clone()), x[1].clone());
             sum(norm_of(&norm, flow.clone()), flow + x[0].clone())
         })
@@ -138,12 +139,12 @@ fn a_gradient_that_is_shared_stays_as_it_is() {
 fn the_sum_with_relu_is_burns_bit_for_bit() {
     let device = Device::flex().autodiff();
     let inputs = [1, 2].map(|seed| tensor([3, 5, 37, 91], seed, DType::F32, &device));
-    let ours = with_gradients(&inputs, &[], |x, _| add_relu(x[0].clone(), x[1].clone()));
-    let burns = with_gradients(&inputs, &[], |x, _| relu(x[0].clone() + x[1].clone()));
+    let ours = with_gradients(inputs.clone(), [], |x, _| add_relu(x[0].clone(), x[1].clone()));
+    let burns = with_gradients(inputs.clone(), [], |x, _| relu(x[0].clone() + x[1].clone()));
     assert_eq!(ours, burns);
     // The same tensor twice; shapes that broadcast.
-    let twice = with_gradients(&inputs[..1], &[], |x, _| add_relu(x[0].clone(), x[0].clone()));
-    let burns = with_gradients(&inputs[..1], &[], |x, _| relu(x[0].clone() + x[0].clone()));
+    let twice = with_gradients(inputs[..1].to_vec(), [], |x, _| add_relu(x[0].clone(), x[0].clone()));
+    let burns = with_gradients(inputs[..1].to_vec(), [], |x, _| relu(x[0].clone() + x[0].clone()));
     assert_eq!(twice, burns);
     let one = tensor([1, 5, 1, 1], 3, DType::F32, &device);
     assert_eq!(values(add_relu(inputs[0].clone(), one.clone())), values(relu(inputs[0].clone() + one)));

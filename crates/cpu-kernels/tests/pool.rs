@@ -43,8 +43,8 @@ impl Case {
             .init();
         let input = tensor(self.dims, 1, DType::F32, &Device::flex().autodiff());
         [
-            with_gradients(&[input.clone()], &[], |x, _| max_pool2d(&pool, x[0].clone())),
-            with_gradients(&[input], &[], |x, _| pool.forward(x[0].clone())),
+            with_gradients([input.clone()], [], |x, _| max_pool2d(&pool, x[0].clone())),
+            with_gradients([input], [], |x, _| pool.forward(x[0].clone())),
         ]
     }
 
@@ -57,8 +57,8 @@ impl Case {
             .init();
         let input = tensor(self.dims, 1, DType::F32, &Device::flex().autodiff());
         [
-            with_gradients(&[input.clone()], &[], |x, _| avg_pool2d(&pool, x[0].clone())),
-            with_gradients(&[input], &[], |x, _| pool.forward(x[0].clone())),
+            with_gradients([input.clone()], [], |x, _| avg_pool2d(&pool, x[0].clone())),
+            with_gradients([input], [], |x, _| pool.forward(x[0].clone())),
         ]
     }
 
@@ -117,10 +117,8 @@ fn the_average_of_maps() {
     let device = Device::flex().autodiff();
     for dims in [[2, 5, 8, 8], [3, 1, 7, 5], [1, 4, 1, 1]] {
         let input = tensor(dims, 1, DType::F32, &device);
-        let ours = with_gradients(&[input.clone()], &[], |x, _| global_avg_pool(x[0].clone()));
-        let burns = with_gradients(&[input], &[], |x, _| {
-            x[0].clone().flatten::<3>(2, 3).mean_dim(2).squeeze_dim::<2>(2)
-        });
+        let ours = with_gradients([input.clone()], [], |x, _| global_avg_pool(x[0].clone()));
+        let burns = with_gradients([input], [], |x, _| x[0].clone().flatten::<3>(2, 3).mean_dim(2).squeeze_dim::<2>(2));
         assert!(ours.iter().zip(&burns).all(|(ours, burns)| error(ours, burns) < 1e-6), "{dims:?}");
     }
     assert_eq!(global_avg_pool(Tensor::zeros([0, 3, 4, 4], &device)).dims(), [0, 3]);
@@ -146,7 +144,8 @@ fn ties_and_nan_are_torchs() {
                 .with_strides([2, 2])
                 .with_padding(PaddingConfig2d::Explicit(padding, padding, 0, 0))
                 .init();
-            let input = Tensor::<4>::from_data(TensorData::new(values_in.to_vec(), [1, 1, 2, 2]), &device).require_grad();
+            let input =
+                Tensor::<4>::from_data(TensorData::new(values_in.to_vec(), [1, 1, 2, 2]), &device).require_grad();
             let output = max_pool2d(&pool, input.clone());
             assert_eq!(bits(&values(output.clone())), bits(&values(pool.forward(input.clone()))));
             assert_eq!(values(output.clone())[0].is_nan(), greatest.is_nan());
@@ -163,8 +162,8 @@ fn views_and_threads() {
     let device = Device::flex().autodiff();
     let pool = MaxPool2dConfig::new([2, 2]).init();
     let view = tensor([3, 9, 10, 4], 1, DType::F32, &device).permute([0, 3, 1, 2]);
-    let ours = with_gradients(&[view.clone()], &[], |x, _| max_pool2d(&pool, x[0].clone()));
-    let burns = with_gradients(&[view], &[], |x, _| pool.forward(x[0].clone()));
+    let ours = with_gradients([view.clone()], [], |x, _| max_pool2d(&pool, x[0].clone()));
+    let burns = with_gradients([view], [], |x, _| pool.forward(x[0].clone()));
     assert_eq!(ours, burns);
     assert_same_for_every_number_of_threads(|| {
         let case = Case::new([20, 6, 19, 21], 3, 2, 1);

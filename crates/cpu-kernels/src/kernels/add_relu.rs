@@ -54,11 +54,11 @@ pub(crate) fn in_place(what: impl Pairwise, set: InstructionSet, x: &mut [f32], 
 pub(crate) fn made(what: impl Pairwise, set: InstructionSet, x: &[f32], y: &[f32]) -> Vec<f32> {
     assert_eq!(x.len(), y.len());
     filled(x.len(), |out| {
-        let part = |((out, x), y): ((&mut [MaybeUninit<f32>], &[f32]), &[f32])| set.run(Made { what, x, y, out });
         if parallel(x.len(), 2 * PART) {
-            out.par_chunks_mut(PART).zip(x.par_chunks(PART)).zip(y.par_chunks(PART)).for_each(part);
+            let parts = x.par_chunks(PART).zip(y.par_chunks(PART)).zip(out.par_chunks_mut(PART));
+            parts.for_each(|((x, y), out)| set.run(Made { what, x, y, out }));
         } else {
-            part(((out, x), y));
+            set.run(Made { what, x, y, out });
         }
     })
 }

@@ -133,7 +133,15 @@ impl Conv {
             biases[..self.outputs].copy_from_slice(bias);
         }
         let image = |(input, out): (&[f32], &mut [MaybeUninit<f32>])| {
-            set.run(ForwardImage { conv: self, panel: &panel, offsets: &offsets, weights: &weights, biases: &biases, input, out });
+            set.run(ForwardImage {
+                conv: self,
+                panel: &panel,
+                offsets: &offsets,
+                weights: &weights,
+                biases: &biases,
+                input,
+                out,
+            });
         };
         filled(self.batch * self.outputs * self.map(), |out| {
             let (each, of) = (self.image(), self.outputs * self.map());
@@ -260,8 +268,7 @@ impl Kernel for ForwardImage<'_> {
         for first in (0..height).step_by(panel.strip) {
             let rows = panel.strip.min(height - first);
             panel.fill::<V>(input, first, rows, buffer);
-            let mut target =
-                Target { out: &mut out[first * width..], pitch: height * width, rows: conv.outputs };
+            let mut target = Target { out: &mut out[first * width..], pitch: height * width, rows: conv.outputs };
             positions::<V>(rows * width, offsets, weights, biases, buffer, &mut target);
         }
     }
@@ -298,9 +305,7 @@ impl Transposed {
         };
         let back = [0, 1].map(|axis| distinct(taps(axis).map(|(_, _, j)| j)));
         let least = [0, 1].map(|axis| conv.padding[axis] / conv.stride[axis]);
-        let size = [0, 1].map(|axis| {
-            (conv.size[axis] - 1 + conv.padding[axis]) / conv.stride[axis] + 1 - least[axis]
-        });
+        let size = [0, 1].map(|axis| (conv.size[axis] - 1 + conv.padding[axis]) / conv.stride[axis] + 1 - least[axis]);
         let furthest = back[0].last().copied().unwrap_or_default();
         let per_row = conv.outputs * back[1].len() * size[1];
         let panel = Panel {
@@ -361,11 +366,8 @@ impl Kernel for InputGradient<'_> {
             if whole {
                 // One phase, whose positions are the input's.
                 let Some(Phase { offsets, weights, .. }) = phases.first() else { return };
-                let mut target = Target {
-                    out: &mut out[first * size[1]..],
-                    pitch: size[0] * size[1],
-                    rows: conv.inputs,
-                };
+                let mut target =
+                    Target { out: &mut out[first * size[1]..], pitch: size[0] * size[1], rows: conv.inputs };
                 positions::<V>(length, offsets, weights, biases, buffer, &mut target);
                 continue;
             }

@@ -71,7 +71,11 @@ impl Windows {
         assert!(input.len() == self.planes * of_input && first.len() == self.planes * of_first);
         assert!(second.len() == self.planes * of_second);
         if parallel(self.planes * self.plane(), WORTH_THREADS) {
-            (input.par_chunks_exact(of_input), first.par_chunks_exact_mut(of_first), second.par_chunks_exact_mut(of_second))
+            (
+                input.par_chunks_exact(of_input),
+                first.par_chunks_exact_mut(of_first),
+                second.par_chunks_exact_mut(of_second),
+            )
                 .into_par_iter()
                 .with_min_len(WORTH_THREADS.div_ceil(self.plane()))
                 .for_each(plane);
@@ -98,8 +102,7 @@ impl Windows {
     /// The gradient of [`max`](Self::max)'s input.
     pub(crate) fn max_gradient(&self, set: InstructionSet, grad: &[f32], places: &[u32]) -> Vec<f32> {
         assert_eq!(places.len(), grad.len());
-        let both: Vec<(&[f32], &[u32])> =
-            grad.chunks_exact(self.map()).zip(places.chunks_exact(self.map())).collect();
+        let both: Vec<(&[f32], &[u32])> = grad.chunks_exact(self.map()).zip(places.chunks_exact(self.map())).collect();
         let mut nothing = vec![(); self.planes];
         filled(self.planes * self.plane(), |out| {
             self.each((&both, 1), (out, self.plane()), (&mut nothing, 1), |(both, out, _)| {
@@ -118,8 +121,10 @@ impl Windows {
                     let rows = self.inside(0, y);
                     for (x, out) in out.iter_mut().enumerate() {
                         let columns = self.inside(1, x);
-                        let sum: f32 =
-                            rows.clone().map(|row| sum(&input[row * self.size[1]..][..self.size[1]][columns.clone()])).sum();
+                        let sum: f32 = rows
+                            .clone()
+                            .map(|row| sum(&input[row * self.size[1]..][..self.size[1]][columns.clone()]))
+                            .sum();
                         out.write(sum / self.divisor(divisor, rows.len() * columns.len()));
                     }
                 }

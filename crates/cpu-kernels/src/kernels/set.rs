@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use super::vector::{Portable, Vector};
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};
+use super::vector::{Portable, Vector};
 
 /// The environment variable that forces a set: `avx512`, `avx2` or `portable`.
 pub const FORCE: &str = "CPU_KERNELS";

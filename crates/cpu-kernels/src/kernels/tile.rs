@@ -226,8 +226,7 @@ pub(crate) fn products<V: Vector>(
         for tile in 0..tiles {
             // As even as they can be: 25 terms are 9, 8 and 8.
             let count = (terms - first).div_ceil(tiles - tile);
-            let table = &offsets.table[first..first + count];
-            let at = (&segments, table, panel, lanes, lane, pitch);
+            let at = Products { segments, offsets: &offsets.table[first..first + count], panel, lanes, lane, pitch };
             let out = &mut out[first * pitch..][..count * pitch];
             macro_rules! sized {
                 ($($n:literal)*) => {
@@ -254,23 +253,34 @@ pub(crate) fn products<V: Vector>(
 /// Rows of lanes are padded to a multiple of this, the widest register.
 pub(crate) const LANE_BLOCK: usize = 16;
 
+/// What a tile of [`products`] reads.
+#[derive(Clone, Copy)]
+struct Products<'a> {
+    segments: &'a [Segment],
+    /// Of the terms of this tile.
+    offsets: &'a [u32],
+    panel: &'a [f32],
+    lanes: &'a [f32],
+    /// The first lane of this tile.
+    lane: usize,
+    pitch: usize,
+}
+
 /// `K` terms times `N` registers of lanes.
 ///
 /// # Safety
 /// As [`products`] asserts; `lane + N * LANES <= pitch`, `out` has `K` rows of `pitch`.
 #[inline(always)]
-unsafe fn product_tile<V: Vector, const K: usize, const N: usize>(
-    (segments, table, panel, lanes, lane, pitch): (&&[Segment], &[u32], &[f32], &[f32], usize, usize),
-    out: &mut [f32],
-) {
-    debug_assert!(table.len() == K && lane + N * V::LANES <= pitch && out.len() == K * pitch);
+unsafe fn product_tile<V: Vector, const K: usize, const N: usize>(at: Products<'_>, out: &mut [f32]) {
+    let Products { segments, offsets, panel, lanes, lane, pitch } = at;
+    debug_assert!(offsets.len() == K && lane + N * V::LANES <= pitch && out.len() == K * pitch);
     // SAFETY: the caller's promise.
     unsafe {
         let mut sums = [[V::splat(0.0); N]; K];
         let mut added = 0;
-        for segment in *segments {
+        for segment in segments {
             let mut from = [panel.as_ptr(); K];
-            for (from, &offset) in from.iter_mut().zip(table) {
+            for (from, &offset) in from.iter_mut().zip(offsets) {
                 *from = from.add(segment.panel + offset as usize);
             }
             let lanes = lanes.as_ptr().add(segment.lanes + lane);

@@ -34,14 +34,7 @@ pub(crate) trait Vector: Copy {
     /// where there are fewer rows than lanes. At most `LANES` rows and columns.
     ///
     /// Reads `from[row * pitch + column]`, writes `to[column * to_pitch + lane]`.
-    unsafe fn transpose(
-        from: *const f32,
-        rows: usize,
-        columns: usize,
-        pitch: usize,
-        to: *mut f32,
-        to_pitch: usize,
-    );
+    unsafe fn transpose(from: *const f32, rows: usize, columns: usize, pitch: usize, to: *mut f32, to_pitch: usize);
 }
 
 /// Eight numbers without any assumption on the processor. Compilers make two or more registers of it.
@@ -98,14 +91,7 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    unsafe fn transpose(
-        from: *const f32,
-        rows: usize,
-        columns: usize,
-        pitch: usize,
-        to: *mut f32,
-        to_pitch: usize,
-    ) {
+    unsafe fn transpose(from: *const f32, rows: usize, columns: usize, pitch: usize, to: *mut f32, to_pitch: usize) {
         debug_assert!(rows <= Self::LANES && columns <= Self::LANES);
         for column in 0..columns {
             for lane in 0..Self::LANES {
@@ -124,6 +110,7 @@ pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    #[allow(clippy::wildcard_imports, reason = "thirty instructions")]
     use std::arch::x86_64::*;
 
     use super::Vector;

@@ -1,5 +1,6 @@
 //! What the tests share: numbers, and a function's result with its gradients, in either precision.
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::expect_used, reason = "a test may fail loudly")]
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
@@ -57,12 +58,12 @@ pub(crate) fn assert_as_exact(what: &str, ours: &[Vec<f64>], burns: &[Vec<f64>],
 /// The result of a function of tensors of four dimensions and its parameters, and the gradients of
 /// `sum(result * weights)` for fixed weights.
 pub(crate) fn with_gradients<const D: usize>(
-    inputs: &[Tensor<4>],
-    parameters: &[Tensor<1>],
+    inputs: impl IntoIterator<Item = Tensor<4>>,
+    parameters: impl IntoIterator<Item = Tensor<1>>,
     call: impl Fn(&[Tensor<4>], &[Tensor<1>]) -> Tensor<D>,
 ) -> Vec<Vec<f64>> {
-    let inputs: Vec<_> = inputs.iter().map(|input| input.clone().require_grad()).collect();
-    let parameters: Vec<_> = parameters.iter().map(|parameter| parameter.clone().require_grad()).collect();
+    let inputs: Vec<_> = inputs.into_iter().map(Tensor::require_grad).collect();
+    let parameters: Vec<_> = parameters.into_iter().map(Tensor::require_grad).collect();
     let result = call(&inputs, &parameters);
     let weights = tensor(result.dims(), 99, result.dtype(), &result.device());
     let mut found = vec![values(result.clone())];
