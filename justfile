@@ -15,6 +15,7 @@ test:
 # format and lints, as CI checks them
 lint:
     cargo fmt --all --check
+    python3 .ci/links.py
     cargo clippy --release --workspace --all-targets -- -D warnings
 
 # licences, bans, sources (and advisories, where the database can be reached)
