@@ -17,10 +17,7 @@ use std::{
 use anneal::{
     prelude::*,
     trainer::{CallbackError, CheckpointPolicy, Every, Flow, StepEvent},
-    vision::{
-        Augment,
-        models::{Classifier, ModelOptions},
-    },
+    vision::{Augment, models::Classifier},
 };
 use burn::tensor::Device;
 
@@ -71,7 +68,7 @@ fn main() {
         let device = Device::flex().autodiff();
         device.seed(1);
         let shape = anneal::vision::ImageShape { channels: 3, height: 32, width: 32 };
-        let Ok(model) = Classifier::new(name, &ModelOptions::default(), shape, 10, &device) else {
+        let Ok(model) = Classifier::named(name, shape, 10, &device) else {
             println!("{name}: not built in");
             continue;
         };

@@ -10,10 +10,7 @@ use std::time::Instant;
 
 use anneal::{
     prelude::*,
-    vision::{
-        Augment,
-        models::{Classifier, ModelOptions},
-    },
+    vision::{Augment, models::Classifier},
 };
 use burn::tensor::Device;
 
@@ -42,7 +39,7 @@ impl Setup {
         let at = device.clone();
         let assemble = move |indices: &[usize], epoch| batcher.batch(indices, epoch, 0, &at);
         Self {
-            model: Classifier::new(model, &ModelOptions::default(), shape, 10, &device).expect("a model"),
+            model: Classifier::named(model, shape, 10, &device).expect("a model"),
             optimizer: OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-4").expect("an optimizer"),
             loader: Loader::new(items, batch_size, assemble).shuffled(1),
         }

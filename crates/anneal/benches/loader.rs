@@ -10,10 +10,7 @@ use std::time::{Duration, Instant};
 use anneal::{
     prelude::*,
     trainer::data::{Loader, Source},
-    vision::{
-        self, Augment, ImageShape,
-        models::{Classifier, ModelOptions},
-    },
+    vision::{self, Augment, ImageShape, models::Classifier},
 };
 use burn::{optim::AdamConfig, tensor::Device, train::TrainStep};
 
@@ -76,7 +73,7 @@ fn main() {
     };
 
     let part = images.take(BATCH * 40);
-    let mut model = Some(Classifier::new("lenet", &ModelOptions::default(), images.shape(), 10, &device).unwrap());
+    let mut model = Some(Classifier::named("lenet", images.shape(), 10, &device).unwrap());
     let mut optimizer = AdamConfig::new().init();
     let source = loader("none", 1, &part);
     let trained = rate(|epoch| {

@@ -13,10 +13,7 @@ use std::time::Instant;
 
 use anneal::{
     prelude::*,
-    vision::{
-        Augment,
-        models::{Classifier, ModelOptions},
-    },
+    vision::{Augment, models::Classifier},
 };
 use burn::{optim::GradientsParams, tensor::Device};
 
@@ -112,7 +109,7 @@ fn trained(setup: &Setup, batch_size: usize) -> f64 {
 fn setup(model: &str) -> Setup {
     let device = Device::flex().autodiff();
     device.seed(1);
-    let model = Classifier::new(model, &ModelOptions::default(), set().shape(), 10, &device).expect("a model");
+    let model = Classifier::named(model, set().shape(), 10, &device).expect("a model");
     let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3").expect("an optimizer");
     Setup { device, model, optimizer }
 }

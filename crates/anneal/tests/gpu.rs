@@ -15,7 +15,7 @@ use anneal::{
     trainer,
     vision::{
         ImageShape,
-        models::{Classifier, ModelOptions},
+        models::{Classifier, MlpConfig},
     },
 };
 use burn::{
@@ -151,7 +151,7 @@ fn one_step_agrees_with_flex() {
         // Made anew each time: clones of a batch norm share the statistics that they have yet to take in.
         let model = || {
             flex().seed(5);
-            let model = Classifier::new(name, &ModelOptions::default(), shape, 10, &flex()).expect("a model");
+            let model = Classifier::named(name, shape, 10, &flex()).expect("a model");
             trainer::stable_ids(model)
         };
         let before = Values::of(&model().valid(), None);
@@ -251,8 +251,7 @@ fn the_finder_agrees_with_flex_and_changes_nothing() {
     let shape = ImageShape::new(1, 8, 8);
     let digits = anneal::vision::load("digits", None).expect("the data set");
     flex().seed(5);
-    let options = ModelOptions { hidden: vec![32], ..ModelOptions::default() };
-    let model = Classifier::new("mlp", &options, shape, 10, &flex()).expect("a model");
+    let model = Classifier::new(MlpConfig { hidden: vec![32] }, shape, 10, &flex()).expect("a model");
     let model = trainer::stable_ids(model);
     let optimizer = OptimizerConfig::from_toml_str("type = 'adam'").expect("a default").init();
     let sweep = |device: &Device| {

@@ -20,7 +20,6 @@ use anneal::{
 };
 use burn::tensor::Device;
 use toml::{Table, Value};
-use vision::models::{Classifier, ModelOptions};
 
 mod common;
 
@@ -63,14 +62,7 @@ fn assemble_without_data(config: &Config, name: &str) {
     let info = vision::known().find(|info| info.name == config.data.dataset).expect(name);
     let schedule = config.schedule.build(&horizon(config, info.train), "schedule").expect(name);
     drop(schedule);
-    let model = &config.model;
-    let options = ModelOptions {
-        hidden: model.hidden.clone().unwrap_or_default(),
-        channels: model.channels.clone().unwrap_or_default(),
-        residual: model.residual.unwrap_or_default(),
-        label_smoothing: model.label_smoothing as f32,
-    };
-    Classifier::new(&model.name, &options, info.shape, info.classes.len(), &Device::flex()).expect(name);
+    config.model.init(info.shape, info.classes.len(), &Device::flex()).expect(name);
     assert!(!config.schedule.sets_momentum() || config.optimizer.supports_momentum(), "{name}");
     drop(config.optimizer.init_with_groups(config.groups.groups().clone()));
 }

@@ -14,7 +14,7 @@ use anneal::{
     trainer::weights::{LoadOptions, load, save},
     vision::{
         ImageShape,
-        models::{Classifier, ModelOptions},
+        models::{Classifier, LeNetConfig, MlpConfig, ModelConfig, ResNet8Config},
     },
 };
 use burn::{
@@ -74,10 +74,14 @@ fn the_same_weights_give_the_same_logits() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = |name: &str| folder.path().join(name).display().to_string();
     let device = Device::flex();
-    let options = ModelOptions { hidden: vec![32, 16], ..ModelOptions::default() };
-    for (name, channels, size) in [("mlp", 1, 8), ("lenet", 1, 28), ("resnet8", 3, 32)] {
-        let shape = ImageShape::new(channels, size, size);
-        let model = |device: &Device| Classifier::new(name, &options, shape, 10, device).expect("a model");
+    let models: [(ModelConfig, usize, usize); 3] = [
+        (MlpConfig { hidden: vec![32, 16] }.into(), 1, 8),
+        (LeNetConfig {}.into(), 1, 28),
+        (ResNet8Config {}.into(), 3, 32),
+    ];
+    for (config, channels, size) in models {
+        let (name, shape) = (config.info().name, ImageShape::new(channels, size, size));
+        let model = |device: &Device| Classifier::new(config.clone(), shape, 10, device).expect("a model");
         let random = |images: usize, device: &Device| {
             Tensor::<4>::random([images, channels, size, size], Distribution::Normal(0.5, 1.5), device)
         };

@@ -13,7 +13,7 @@ use anneal::{
     },
     vision::{
         ImageShape,
-        models::{Classifier, ModelOptions},
+        models::{Classifier, MlpConfig},
     },
 };
 use burn::{
@@ -62,7 +62,7 @@ fn lenet_made_by_torch_gives_torchs_logits() {
     };
     let device = Device::flex();
     for file in ["lenet.safetensors", "lenet.pt"] {
-        let model = Classifier::new("lenet", &ModelOptions::default(), ImageShape::new(1, 8, 8), 10, &device);
+        let model = Classifier::named("lenet", ImageShape::new(1, 8, 8), 10, &device);
         let (model, loaded) = load(model.expect("a model"), &golden.join(file), &LoadOptions::new()).expect("loaded");
         assert_eq!(loaded.loaded.len(), 10, "{loaded}");
         let logits = model.valid().forward(Tensor::from_data(numbers("inputs"), &device)).into_data();
@@ -260,8 +260,8 @@ fn a_schedule_free_run_leaves_the_weights_that_were_evaluated() {
     // Not the parameters that were trained at the last step.
     let path = fs::read_dir(dir.path().join("free/checkpoints")).unwrap().last().expect("one").unwrap().path();
     let checkpoint = trainer::checkpoint::open(&path).expect("valid");
-    let options = ModelOptions { hidden: vec![16], ..ModelOptions::default() };
-    let fresh = || Classifier::new("mlp", &options, ImageShape::new(1, 8, 8), 10, &Device::flex()).expect("a model");
+    let (config, shape) = (MlpConfig { hidden: vec![16] }, ImageShape::new(1, 8, 8));
+    let fresh = || Classifier::new(config.clone(), shape, 10, &Device::flex()).expect("a model");
     weights::save(&checkpoint.model(fresh()).expect("its model"), &dir.path().join("trained.safetensors")).unwrap();
     let of = |name: &str| tensor(&dir.path().join(name), "layers.0.weight");
     assert_ne!(of("trained.safetensors"), of("free/model.safetensors"));

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::did_you_mean;
+
 /// A refused setting: where it stands and what is wrong with it.
 ///
 /// `path` is the field's place in the document, with indices for arrays (`schedule.schedules[1].t_max`); it is
@@ -160,14 +162,9 @@ const SHOWN: usize = 24;
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let did_you_mean = |f: &mut fmt::Formatter<'_>, nearest: &Option<String>| match nearest {
-            Some(name) => write!(f, "; did you mean `{name}`?"),
-            None => Ok(()),
-        };
         match self {
             Self::UnknownField { nearest, known } => {
-                write!(f, "unknown field")?;
-                did_you_mean(f, nearest)?;
+                write!(f, "unknown field{}", did_you_mean(nearest.as_deref()))?;
                 if known.is_empty() {
                     write!(f, " (this table takes no fields)")
                 } else {
@@ -175,8 +172,7 @@ impl fmt::Display for Problem {
                 }
             }
             Self::UnknownName { kind, found, nearest, known } => {
-                write!(f, "there is no {kind} `{found}`")?;
-                did_you_mean(f, nearest)?;
+                write!(f, "there is no {kind} `{found}`{}", did_you_mean(nearest.as_deref()))?;
                 let shown = known.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
                 match known.len().saturating_sub(SHOWN) {
                     0 => write!(f, " (known: {shown})"),

@@ -168,16 +168,19 @@ pub fn any_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f
 /// ```
 /// assert_eq!(strict_config::nearest("cosin_annealing", ["step", "cosine_annealing"]), Some("cosine_annealing"));
 /// assert_eq!(strict_config::nearest("mpl", ["mlp", "lenet"]), Some("mlp"));
+/// assert_eq!(strict_config::nearest("CIFAR-10", ["cifar10", "mnist"]), Some("cifar10"));
+/// assert_eq!(strict_config::nearest("fashion_mnist", ["mnist", "fashion-mnist"]), Some("fashion-mnist"));
 /// assert_eq!(strict_config::nearest("zzz", ["step", "cosine_annealing"]), None);
 /// ```
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LIKELY: f64 = 0.75;
     const LIKELY_SLIP: f64 = 0.6;
-    let folded = name.to_lowercase().replace('-', "_");
+    let fold = |name: &str| name.to_lowercase().replace('-', "_");
+    let name = fold(name);
     let likeness = |candidate: &str| {
-        let candidate = candidate.to_lowercase();
-        let similar = strsim::jaro_winkler(&folded, &candidate);
-        let slip = strsim::normalized_damerau_levenshtein(&folded, &candidate);
+        let candidate = fold(candidate);
+        let similar = strsim::jaro_winkler(&name, &candidate);
+        let slip = strsim::normalized_damerau_levenshtein(&name, &candidate);
         (similar >= LIKELY || slip >= LIKELY_SLIP).then(|| similar.max(slip))
     };
     known
@@ -185,6 +188,11 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter_map(|candidate| Some((likeness(candidate)?, candidate)))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// The end of a message about an unknown name: ``; did you mean `mlp`?``, or nothing where no known name is near.
+pub fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 /// Joins a path and a field: `("schedule", "gamma")` is `schedule.gamma`, `("", "gamma")` is `gamma`.

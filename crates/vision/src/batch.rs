@@ -5,7 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use crate::augment::{Augment, AugmentError, Normalise, Plan};
 use crate::image_set::{ImageSet, ImageShape};
 
-/// Images and their classes, ready for a network.
+/// Images and their classes as tensors.
 #[derive(Clone, Debug)]
 pub struct ImageBatch {
     /// Normalised pixels: `(image, channel, row, column)`.
@@ -26,7 +26,7 @@ impl ImageBatch {
     }
 }
 
-/// Why a [`Batcher`] cannot be.
+/// Why a [`Batcher`] cannot be made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum BatcherError {
     /// Mean and deviation are not one finite number for each channel, or a deviation is not above zero.
@@ -51,7 +51,7 @@ pub enum BatcherError {
 ///
 /// A pixel `v` becomes `(v / 255 - mean) / std` of its channel, by a table of 256 entries. A batch takes one
 /// allocation, whatever its size. What happens to an image depends on (seed, epoch, index) alone, where the index
-/// is its position in the set; batches can so be assembled on any number of threads in any order.
+/// is its position in the set, so batches can be assembled on any number of threads in any order.
 #[derive(Clone, Debug)]
 pub struct Batcher {
     set: ImageSet,

@@ -14,7 +14,7 @@ pub struct Dataset {
     pub name: String,
     /// The images to train on (validation images are held out of these by the caller).
     pub train: ImageSet,
-    /// The images that are looked at once, at the end.
+    /// The images for the one test at the end.
     pub test: ImageSet,
     /// The names of the classes, label 0 first.
     pub classes: Vec<String>,
@@ -24,7 +24,7 @@ pub struct Dataset {
     pub std: Vec<f32>,
     /// SHA-256 of shape, pixels and labels of both parts, in hex: a resumed run refuses another data set.
     pub fingerprint: String,
-    /// What part of the data set this is, where it is not the whole: to be said beside every figure.
+    /// Which part of the data set this is, where it is not the whole. Reports name it beside every figure.
     pub part: Option<&'static str>,
 }
 
@@ -54,7 +54,7 @@ impl Dataset {
             return mismatch("names of classes", classes.len().to_string(), train.classes().to_string());
         }
         let (mean, mut std) = train.statistics();
-        // A constant channel carries nothing: left as it is (minus its mean), it is zero everywhere.
+        // A constant channel has no deviation to divide by; minus its mean it is 0 everywhere.
         std.iter_mut().filter(|std| **std == 0.0).for_each(|std| *std = 1.0);
         let fingerprint = fingerprint(&[&train, &test]);
         Ok(Self { name, train, test, classes, mean, std, fingerprint, part: None })

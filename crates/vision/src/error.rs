@@ -4,16 +4,17 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use strict_config::did_you_mean;
+
 use crate::image_set::ImageSetError;
-use crate::nearest::suggestion;
-use crate::sets::{DataFile, Download};
+use crate::sets::dataset_info::{DataFile, Download};
 
 /// Why a data set could not be loaded. Every message names the file (or the name asked for), what was found and
 /// what was expected.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// No data set has this name.
-    #[error("no data set is called `{name}`{} (known: {}, folder:PATH)", suggestion(*.nearest), known.join(", "))]
+    #[error("no data set is called `{name}`{} (known: {}, folder:PATH)", did_you_mean(*.nearest), known.join(", "))]
     Unknown {
         /// The name asked for.
         name: String,
@@ -41,7 +42,7 @@ pub enum DataError {
         /// What is wrong with it.
         problem: FileProblem,
     },
-    /// Images and labels that do not make a set, where they did not come from a file.
+    /// Images and labels that do not form a set and do not come from a single file.
     #[error("data set `{name}`: {problem}")]
     Set {
         /// The data set.
@@ -49,7 +50,7 @@ pub enum DataError {
         /// What is wrong.
         problem: ImageSetError,
     },
-    /// A folder of images is not laid out as one.
+    /// A folder of images does not have the layout of one.
     #[error("{}: {problem}", path.display())]
     Layout {
         /// The folder in question.
@@ -112,7 +113,7 @@ pub enum FileProblem {
         /// Declared columns.
         columns: u32,
     },
-    /// The content is shorter or longer than its header (or its format) asks for.
+    /// The content is shorter or longer than its header or its format says.
     #[error("{found} bytes of content, expected {expected} ({reason})")]
     Length {
         /// Bytes found.
@@ -156,7 +157,7 @@ pub enum FileProblem {
         /// The number of classes.
         classes: usize,
     },
-    /// The content has the right form but is not this data set's.
+    /// The content has the right form but another checksum.
     #[error("SHA-256 of the content is {found}, expected {expected}: the file is damaged or another")]
     Checksum {
         /// What was computed.
@@ -164,7 +165,7 @@ pub enum FileProblem {
         /// What it should be.
         expected: String,
     },
-    /// The file is not an image that can be decoded: no PNG or JPEG, or a damaged one.
+    /// The file cannot be decoded: it is not a PNG or JPEG, or it is damaged.
     #[error("no image that can be read (PNG and JPEG can): {reason}")]
     Image {
         /// What the decoder said.
@@ -189,16 +190,17 @@ impl FileProblem {
     }
 }
 
-/// One folder that was looked into, and why the data set is not there.
+/// A folder that was searched, and why the data set is not in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookedIn {
     /// The folder.
     pub folder: PathBuf,
-    /// Files that it lacks; `None` where there is no such folder.
+    /// Files that are missing in it; `None` where the folder does not exist.
     pub lacks: Option<Vec<&'static str>>,
 }
 
-/// A data set whose files are in none of the folders: says which files to put where, and where they were sought.
+/// A data set whose files are in none of the folders: the message says which files to put where, and which folders were
+/// searched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
     /// The data set.
@@ -209,9 +211,9 @@ pub struct Missing {
     pub files: &'static [DataFile],
     /// What to download by hand.
     pub downloads: &'static [Download],
-    /// Where it was looked for.
+    /// The folders that were searched.
     pub looked_in: Vec<LookedIn>,
-    /// A data set that is there and may be what was meant.
+    /// A data set whose files are there and that may be meant instead.
     pub instead: Option<&'static str>,
 }
 

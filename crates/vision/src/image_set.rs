@@ -38,7 +38,7 @@ impl fmt::Display for ImageShape {
     }
 }
 
-/// Why bytes and labels do not make an [`ImageSet`].
+/// Why bytes and labels do not form an [`ImageSet`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageSetError {
     /// An extent of the shape is zero, or their product does not fit.
@@ -47,7 +47,7 @@ pub enum ImageSetError {
         /// The shape that was given.
         found: ImageShape,
     },
-    /// The number of bytes is not what the number of labels asks for.
+    /// The number of bytes does not match the number of labels.
     #[error("{labels} images of {shape} need {expected} bytes of pixels, found {found}")]
     Pixels {
         /// How many labels were given.

@@ -2,11 +2,11 @@
 //!
 //! What lives here: strict readers of image files ([`read`]), the data sets known by name ([`load`], [`known`]),
 //! fetching them ([`fetch`]), images held as one block of bytes ([`ImageSet`]), their assembly into normalised and augmented tensors
-//! on the host ([`Batcher`], [`Augment`]) or on the device ([`DeviceBatcher`]), and the networks of the field ([`models`]). What it may know: burn, and files of
-//! images. What it must not know: a training loop, an optimizer, a learning rate, a config file.
+//! on the host ([`Batcher`], [`Augment`]) or on the device ([`DeviceBatcher`]), and the networks of the field ([`models`]). What it may know: burn, files of
+//! images, and how settings are read. What it must not know: a training loop, an optimizer, a learning rate.
 //!
-//! Nothing here chooses a device: every function that makes a tensor is given one. Parameters of a new model are
-//! drawn at once, in order, from the device's generator, so `device.seed(s)` before the constructor fixes them.
+//! Nothing here chooses a device: every function that makes a tensor takes one. Parameters of a new model are drawn at
+//! once, in order, from the device's generator, so `device.seed(s)` before the constructor fixes them.
 //!
 //! ```no_run
 //! use vision::{Augment, Batcher, load};
@@ -26,7 +26,6 @@ mod error;
 pub mod fetch;
 mod image_set;
 pub mod models;
-mod nearest;
 mod on_device;
 mod random;
 pub mod read;

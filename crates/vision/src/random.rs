@@ -1,4 +1,4 @@
-//! Numbers that depend on nothing but a key: the generator behind augmentation.
+//! Random numbers that are a function of a key: the generator behind augmentation.
 
 /// SplitMix64 (Steele, Lea, Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014), started from a
 /// key of several words. Each sample of each epoch has a generator of its own, so the numbers do not depend on

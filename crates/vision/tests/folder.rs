@@ -75,14 +75,11 @@ fn without_a_test_folder_a_part_of_each_class_is_held_out() {
 fn it_trains_a_model() {
     use burn::tensor::Device;
     use burn::train::TrainStep;
-    use vision::{
-        Augment,
-        models::{Classifier, ModelOptions},
-    };
+    use vision::{Augment, models::Classifier};
     let (root, device) = (with_test(), Device::flex().autodiff());
     let data = load_folder(root.path(), &options(16)).unwrap();
     let batcher = data.batcher(data.train.clone(), Augment::parse("crop+flip").unwrap()).unwrap();
-    let model = Classifier::new("lenet", &ModelOptions::default(), data.shape(), data.classes.len(), &device).unwrap();
+    let model = Classifier::named("lenet", data.shape(), data.classes.len(), &device).unwrap();
     let loss: f32 = model.step(batcher.batch(&[0, 1, 2, 3], 0, 0, &device)).item.loss.into_scalar();
     assert!(loss.is_finite());
 }
@@ -115,7 +112,7 @@ fn what_is_not_laid_out_so_is_refused_by_name() {
         "ROOT/train: 303 classes: a set holds 1 to 256",
     );
     let error = load_folder(Path::new("/nowhere"), &options(0)).unwrap_err().to_string();
-    assert_eq!(error, "/nowhere: image_size is 0: allowed are 1 to 1024");
+    assert_eq!(error, "/nowhere: image_size: 0 is not allowed here; allowed: a whole number of at least 1");
     let test = FolderOptions { test: 1.0, ..options(8) };
     assert!(matches!(load_folder(Path::new("/nowhere"), &test), Err(DataError::Layout { .. })));
 }

@@ -8,7 +8,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use vision::ImageShape;
-use vision::models::{self, Classifier, ModelOptions};
+use vision::models::{self, Classifier};
 
 #[derive(Default)]
 struct Values(Vec<Vec<f32>>);
@@ -21,7 +21,7 @@ impl ModuleVisitor for Values {
 
 fn values(name: &str, seed: u64, device: &Device) -> Vec<Vec<f32>> {
     device.seed(seed);
-    let model = Classifier::new(name, &ModelOptions::default(), ImageShape::new(1, 8, 8), 10, device).unwrap();
+    let model = Classifier::named(name, ImageShape::new(1, 8, 8), 10, device).unwrap();
     // Whatever is drawn between the constructor and the first use must not matter.
     let _ = Tensor::<1>::random([17], burn::tensor::Distribution::Default, device).into_data();
     let mut values = Values::default();

@@ -6,13 +6,13 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use burn::train::{InferenceStep, TrainStep};
-use vision::models::{self, Classifier, ModelError, ModelOptions};
+use vision::models::{self, Classifier, ConvNetConfig, MlpConfig, ModelConfig, ModelError};
 use vision::{Augment, ImageBatch, ImageShape, load};
 
 const SHAPES: [ImageShape; 3] = [ImageShape::new(1, 8, 8), ImageShape::new(1, 28, 28), ImageShape::new(3, 32, 32)];
 
 fn model(name: &str, shape: ImageShape, device: &Device) -> Classifier {
-    Classifier::new(name, &ModelOptions::default(), shape, 10, device).unwrap()
+    Classifier::named(name, shape, 10, device).unwrap()
 }
 
 fn digits_batch(n: usize, device: &Device) -> ImageBatch {
@@ -86,30 +86,27 @@ fn parameter_counts_are_those_of_the_papers_forms() {
 }
 
 #[test]
-fn options_change_the_form_of_the_models_that_heed_them() {
+fn settings_change_the_form_of_their_model() {
     let device = Device::flex();
-    let usual = ModelOptions::default();
-    let hidden = ModelOptions { hidden: vec![], ..usual.clone() };
-    let narrow = ModelOptions { channels: vec![8], ..usual.clone() };
-    let residual = ModelOptions { residual: true, ..usual.clone() };
-    for (name, options, shape, count) in [
-        ("mlp", &hidden, SHAPES[1], 7_850),
+    let convnet = ConvNetConfig::default();
+    let cases: [(ModelConfig, ImageShape, usize); 3] = [
+        (MlpConfig { hidden: vec![] }.into(), SHAPES[1], 7_850),
         // 25*8+16 + 14*14*8*10+10
-        ("convnet", &narrow, SHAPES[1], 15_906),
+        (ConvNetConfig { channels: vec![8], ..convnet.clone() }.into(), SHAPES[1], 15_906),
         // The plain form, and twice 9*64*64+128 and 9*128*128+256.
-        ("convnet", &residual, SHAPES[1], 104_938 + 73_984 + 295_424),
-        ("lenet", &narrow, SHAPES[1], 108_638),
-    ] {
-        let classifier = Classifier::new(name, options, shape, 10, &device).unwrap();
-        assert_eq!(classifier.parameters(), count, "{name} {options:?}");
+        (ConvNetConfig { residual: true, ..convnet }.into(), SHAPES[1], 104_938 + 73_984 + 295_424),
+    ];
+    for (config, shape, count) in cases {
+        let classifier = Classifier::new(config.clone(), shape, 10, &device).unwrap();
+        assert_eq!(classifier.parameters(), count, "{config:?}");
         let learned: usize = parameters(&classifier, None)
             .iter()
             .filter(|(path, ..)| !path.contains("running"))
             .map(|(_, count, _)| count)
             .sum();
-        assert_eq!(learned, count, "{name} {options:?}");
+        assert_eq!(learned, count, "{config:?}");
         let images = Tensor::<4>::zeros([2, shape.channels, shape.height, shape.width], &device);
-        assert_eq!(classifier.forward(images).dims(), [2, 10], "{name} {options:?}");
+        assert_eq!(classifier.forward(images).dims(), [2, 10], "{config:?}");
     }
 }
 
@@ -118,7 +115,7 @@ fn the_table_of_layers_tells_the_truth() {
     let device = Device::flex();
     for info in models::known() {
         for shape in SHAPES {
-            let layers = models::layers(info.name, &ModelOptions::default(), shape, 10).unwrap();
+            let layers = ModelConfig::named(info.name).unwrap().layers(shape, 10).unwrap();
             let classifier = model(info.name, shape, &device);
             for layer in layers.iter().filter(|layer| layer.parameters > 0) {
                 let prefix = format!("{}.", layer.name);
@@ -189,8 +186,7 @@ fn label_smoothing_changes_the_training_loss_and_not_the_other() {
     let device = Device::flex().autodiff();
     let batch = digits_batch(32, &device);
     device.seed(1);
-    let options = ModelOptions { label_smoothing: 0.2, ..ModelOptions::default() };
-    let smoothed = Classifier::new("mlp", &options, SHAPES[0], 10, &device).unwrap();
+    let smoothed = Classifier::named("mlp", SHAPES[0], 10, &device).unwrap().with_label_smoothing(0.2).unwrap();
     let logits = smoothed.forward(batch.images.clone());
     let log_softmax = burn::tensor::activation::log_softmax(logits, 1).to_data().try_to_vec::<f32>().unwrap();
     let targets = batch.targets.to_data_as::<i64>().try_to_vec::<i64>().unwrap();
@@ -238,47 +234,41 @@ fn a_record_of_another_model_is_refused() {
 #[test]
 fn what_cannot_be_built_is_refused() {
     let device = Device::flex();
-    let build = |name: &str, options: &ModelOptions, shape, classes| {
-        let error = Classifier::new(name, options, shape, classes, &device).unwrap_err();
-        // The table of layers refuses the same, but for the loss, which is no layer.
-        if !matches!(error, ModelError::LabelSmoothing { .. }) {
-            assert_eq!(models::layers(name, options, shape, classes).unwrap_err(), error);
-        }
+    let named = |name: &str| ModelConfig::named(name);
+    let build = |config: Result<ModelConfig, ModelError>, shape, classes| {
+        let Ok(config) = config else { return config.unwrap_err().to_string() };
+        let error = Classifier::new(config.clone(), shape, classes, &device).unwrap_err();
+        // The table of layers refuses the same.
+        assert_eq!(config.layers(shape, classes).unwrap_err(), error);
         error.to_string()
     };
-    let usual = ModelOptions::default();
-    let hidden = ModelOptions { hidden: vec![64, 0], ..usual.clone() };
-    let channels = ModelOptions { channels: vec![32, 0], ..usual.clone() };
-    let no_stage = ModelOptions { channels: vec![], ..usual.clone() };
-    let smoothing = ModelOptions { label_smoothing: 1.0, ..usual.clone() };
+    let mlp = |hidden: &[usize]| Ok(MlpConfig { hidden: hidden.to_vec() }.into());
+    let convnet = |channels: &[usize]| Ok(ConvNetConfig { channels: channels.to_vec(), residual: false }.into());
+    let smoothed = Classifier::named("mlp", SHAPES[0], 10, &device).unwrap().with_label_smoothing(1.0);
+    let known: Vec<&str> = models::known().map(|info| info.name).collect();
+    let unknown = format!("no model is called `lenett`; did you mean `lenet`? (known: {})", known.join(", "));
     for (found, expected) in [
+        (build(named("lenett"), SHAPES[0], 10), unknown.as_str()),
         (
-            build("lenett", &usual, SHAPES[0], 10),
-            "no model is called `lenett`; did you mean `lenet`? (known: mlp, lenet, convnet, resnet8, resnet9, resnet18)",
-        ),
-        (
-            build("lenet", &usual, ImageShape::new(1, 3, 8), 10),
+            build(named("lenet"), ImageShape::new(1, 3, 8), 10),
             "`lenet` needs images of at least 4x4 pixels with at least one channel, found 1x3x8",
         ),
         (
-            build("resnet9", &usual, ImageShape::new(1, 8, 7), 10),
+            build(named("resnet9"), ImageShape::new(1, 8, 7), 10),
             "`resnet9` needs images of at least 8x8 pixels with at least one channel, found 1x8x7",
         ),
         (
-            build("convnet", &usual, ImageShape::new(1, 6, 8), 10),
+            build(named("convnet"), ImageShape::new(1, 6, 8), 10),
             "`convnet` needs images of at least 7x7 pixels with at least one channel, found 1x6x8",
         ),
-        (build("resnet8", &usual, SHAPES[0], 1), "1 classes: a classifier needs at least 2"),
-        (build("mlp", &hidden, SHAPES[0], 10), "`hidden` is [64, 0]: every layer needs a width of at least 1"),
+        (build(named("resnet8"), SHAPES[0], 1), "1 classes: a classifier needs at least 2"),
+        (build(mlp(&[64, 0]), SHAPES[0], 10), "mlp.hidden[1]: 0 is not allowed here; allowed: a width of at least 1"),
         (
-            build("convnet", &channels, SHAPES[0], 10),
-            "`channels` is [32, 0]: there must be 1 to 8 stages, and each needs at least 1 channel",
+            build(convnet(&[32, 0]), SHAPES[0], 10),
+            "convnet.channels[1]: 0 is not allowed here; allowed: a width of at least 1",
         ),
-        (
-            build("convnet", &no_stage, SHAPES[0], 10),
-            "`channels` is []: there must be 1 to 8 stages, and each needs at least 1 channel",
-        ),
-        (build("mlp", &smoothing, SHAPES[0], 10), "`label_smoothing` is 1: allowed are 0 to less than 1"),
+        (build(convnet(&[]), SHAPES[0], 10), "convnet.channels: 0 stages is not allowed here; allowed: 1 to 8 stages"),
+        (smoothed.unwrap_err().to_string(), "`label_smoothing` is 1: allowed are 0 to less than 1"),
     ] {
         assert_eq!(found, expected);
     }

@@ -7,10 +7,7 @@ use std::sync::Arc;
 use anneal::{
     lr_core::{ScheduleConfig, burn::BurnScheduler},
     optim_adaptive::OptimizerConfig,
-    vision::{
-        self, Augment, Batcher as Images, ImageBatch,
-        models::{Classifier, ModelOptions},
-    },
+    vision::{self, Augment, Batcher as Images, ImageBatch, models::Classifier},
 };
 use burn::{
     data::{
@@ -61,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let schedule = BurnScheduler::from_config(&schedule, &horizon, 0.01)?;
     let optimizer = OptimizerConfig::from_toml_str("type = 'adamw'\nlr = 0.01")?.init();
 
-    let model = Classifier::new("lenet", &ModelOptions::default(), digits.shape(), 10, &device)?;
+    let model = Classifier::named("lenet", digits.shape(), 10, &device)?;
     let result = SupervisedTraining::new(&folder, train, test)
         .metrics((AccuracyMetric::new(), LossMetric::new()))
         .with_default_checkpointers()

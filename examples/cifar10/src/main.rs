@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use anneal::trainer::{Averaging, Ema, data::split};
-use anneal::vision::models::{Classifier, ModelOptions};
+use anneal::vision::models::{Classifier, ConvNetConfig};
 use anneal::{prelude::*, vision::Augment};
 use burn::tensor::Device;
 
@@ -37,8 +37,8 @@ fn run(epochs: u64, dataset: &str) -> Result<(), Box<dyn std::error::Error>> {
     let valid = loader(cifar.train.subset(&valid), 500, Augment::NONE, device.clone().inner())?;
     let test = loader(cifar.test.clone(), 500, Augment::NONE, device.clone().inner())?;
 
-    let options = ModelOptions { residual: true, label_smoothing: 0.1, ..ModelOptions::default() };
-    let model = Classifier::new("convnet", &options, cifar.shape(), cifar.classes.len(), &device)?;
+    let config = ConvNetConfig { residual: true, ..ConvNetConfig::default() };
+    let model = Classifier::new(config, cifar.shape(), cifar.classes.len(), &device)?.with_label_smoothing(0.1)?;
     model.layers().iter().for_each(|layer| println!("{layer}"));
 
     let optimizer = OptimizerConfig::from_toml_str(OPTIMIZER)?;

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use anneal::vision::models::{Classifier, ModelOptions};
+use anneal::vision::models::Classifier;
 use anneal::{prelude::*, trainer::data::split, vision::Augment};
 use burn::tensor::Device;
 
@@ -34,7 +34,7 @@ fn run(epochs: u64) -> Result<(), Box<dyn std::error::Error>> {
     let valid = loader(mnist.train.subset(&valid), 500, device.clone().inner())?;
     let test = loader(mnist.test.clone(), 500, device.clone().inner())?;
 
-    let model = Classifier::new("convnet", &ModelOptions::default(), mnist.shape(), 10, &device)?;
+    let model = Classifier::named("convnet", mnist.shape(), 10, &device)?;
     model.layers().iter().for_each(|layer| println!("{layer}"));
 
     let optimizer = OptimizerConfig::from_toml_str(OPTIMIZER)?;

@@ -13,10 +13,7 @@ use std::time::{Duration, Instant};
 
 use anneal::{
     prelude::*,
-    vision::{
-        ImageShape,
-        models::{Classifier, ModelOptions},
-    },
+    vision::{ImageShape, models::Classifier},
 };
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use serde_json::json;
@@ -87,7 +84,7 @@ fn step(model: &str, shape: ImageShape, batch: usize, seconds: f64) -> f64 {
     let images = Tensor::random([batch, shape.channels, shape.height, shape.width], Distribution::Default, &device);
     let classes: Vec<i64> = (0..batch as i64).map(|image| image % 10).collect();
     let targets = Tensor::<1, Int>::from_data(TensorData::new(classes, [batch]), &device);
-    let model = Classifier::new(model, &ModelOptions::default(), shape, 10, &device).expect("a model");
+    let model = Classifier::named(model, shape, 10, &device).expect("a model");
     let mut model = Some(model);
     let mut optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3").expect("an optimizer").init();
     median(seconds, || {

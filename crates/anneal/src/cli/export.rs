@@ -50,7 +50,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<Exit, Error> {
     print(&if args.json {
         format!("{}\n", json!({ "path": path.to_string(), "step": exported.step, "sha256": exported.sha256 }))
     } else {
-        format!("{path}: {} at step {}, for PyTorch (safetensors)\n", config.model.name, exported.step)
+        format!("{path}: {} at step {}, for PyTorch (safetensors)\n", config.model.name(), exported.step)
     })?;
     Ok(Exit::Done)
 }

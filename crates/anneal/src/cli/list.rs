@@ -6,16 +6,18 @@ use clap::{Args, ValueEnum};
 use lr_core::Registry;
 use optim_adaptive::{ConfigError, OptimizerConfig};
 use serde_json::{Map, Value, json};
-use vision::{
-    ImageShape,
-    models::{ModelInfo, ModelOptions},
-};
+use vision::models::ModelConfig;
 
 use super::{
     config_args::{ConfigArgs, configured},
     output::{Exit, print},
 };
-use crate::{config::Config, device, error::Error, experiment::Assembly};
+use crate::{
+    config::{Config, folder_fields},
+    device,
+    error::Error,
+    experiment::Assembly,
+};
 
 /// `anneal list`.
 #[derive(Debug, Clone, Args)]
@@ -96,7 +98,7 @@ fn rows(what: Listed) -> Vec<Value> {
             .chain([json!({
                 "name": "folder",
                 "summary": "images of your own by class: train/CLASS/*.png or *.jpg in the folder that `path` names",
-                "fields": ["path", "image_size", "grey", "test", "split_seed"],
+                "fields": folder_fields(),
             })])
             .collect(),
         // Listed with their config, by `parameters`, and with their layers, by `models`.
@@ -120,36 +122,26 @@ fn rows(what: Listed) -> Vec<Value> {
     }
 }
 
-/// The images and classes that models are counted for, unless `--dataset` says otherwise.
-const USUAL: [(&str, ImageShape); 2] = [("mnist", ImageShape::new(1, 28, 28)), ("cifar10", ImageShape::new(3, 32, 32))];
-
 /// The models: what each is, how many parameters it has, and the table of its layers.
 fn models(args: &ListArgs) -> Result<Exit, Error> {
-    let known: Vec<&ModelInfo> = match &args.model {
-        None => vision::models::known().collect(),
+    let models = match &args.model {
+        None => vision::models::known().map(|info| ModelConfig::named(info.name)).collect::<Result<_, _>>()?,
         Some(name) => {
-            let found = vision::models::known().find(|info| info.name == *name);
-            let names = vision::models::known().map(|info| info.name);
-            vec![found.ok_or_else(|| ConfigError::unknown_name("--model", "model", name, names))?]
-        }
-    };
-    let chosen = match &args.dataset {
-        None => None,
-        Some(name) => {
-            let info = vision::info(name)?;
-            Some((info.name, info.shape, info.classes.len()))
+            let at_flag = |error| ConfigError { path: "--model".to_owned(), ..error };
+            vec![ModelConfig::read(name, &toml::Table::new()).map_err(at_flag)?]
         }
     };
     let (mut rows, mut text) = (Vec::new(), String::new());
-    for info in known {
-        // The fully connected ones are made for MNIST, the residual ones for CIFAR.
-        let usual = USUAL[usize::from(info.name.starts_with("resnet"))];
-        let (dataset, shape, classes) = chosen.unwrap_or((usual.0, usual.1, 10));
-        let layers = vision::models::layers(info.name, &ModelOptions::default(), shape, classes)?;
+    for model in models {
+        let info = model.info();
+        let dataset = vision::info(args.dataset.as_deref().unwrap_or(info.dataset))?;
+        let (shape, classes) = (dataset.shape, dataset.classes.len());
+        let layers = model.layers(shape, classes)?;
+        let fields = [model.fields(), &["label_smoothing"]].concat();
         let parameters = vision::models::total_parameters(&layers);
         let _ = writeln!(text, "{}  {}", info.name, info.summary);
-        let _ = writeln!(text, "  source: {} · fields: {}", info.source, info.options.join(", "));
-        let _ = writeln!(text, "  {parameters} parameters for {dataset} ({shape}, {classes} classes)");
+        let _ = writeln!(text, "  source: {} · fields: {}", info.source, fields.join(", "));
+        let _ = writeln!(text, "  {parameters} parameters for {} ({shape}, {classes} classes)", dataset.name);
         for layer in &layers {
             let _ = writeln!(text, "    {layer}");
         }
@@ -157,8 +149,8 @@ fn models(args: &ListArgs) -> Result<Exit, Error> {
             "name": info.name,
             "summary": info.summary,
             "source": info.source,
-            "fields": info.options,
-            "dataset": dataset,
+            "fields": fields,
+            "dataset": dataset.name,
             "parameters": parameters,
             "layers": layers.iter().map(|layer| json!({
                 "name": layer.name,

@@ -1,12 +1,12 @@
 //! `[data]`: what is trained on, and how it is cut into batches.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use strict_config::{ConfigError, Fields};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use strict_config::{ConfigError, Problem, Settings, check};
 use toml::{Table, Value};
 use vision::{DataError, Dataset, FOLDER_PREFIX, FolderOptions};
-
-use super::put;
 
 /// The name of a data set that is a folder of images.
 const FOLDER: &str = "folder";
@@ -14,41 +14,62 @@ const FOLDER: &str = "folder";
 /// `resident`: whether the images live on the device, where batches are then assembled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Resident {
-    /// On a GPU, where the data set is not too large.
+    /// `"auto"`: on a GPU, where the data set is not too large.
     #[default]
     Auto,
-    /// On any device; what cannot be reached there is refused.
+    /// `true`: on any device; a data set that does not fit there is refused.
     Always,
-    /// Batches are assembled on the host.
+    /// `false`: batches are assembled on the host.
     Never,
 }
 
-impl Resident {
-    fn read(fields: &Fields<'_>) -> Result<Self, ConfigError> {
-        match fields.value("resident") {
-            None => Ok(Self::Auto),
-            Some(Value::String(text)) if text == "auto" => Ok(Self::Auto),
-            Some(Value::Boolean(true)) => Ok(Self::Always),
-            Some(Value::Boolean(false)) => Ok(Self::Never),
-            Some(other) => Err(fields.wrong_type("resident", "true, false or \"auto\"", other)),
+/// The fields that `dataset = "folder"` adds.
+pub(crate) fn folder_fields() -> Vec<&'static str> {
+    [&["path"], strict_config::fields_of::<FolderOptions>()].concat()
+}
+
+impl Serialize for Resident {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Always => serializer.serialize_bool(true),
+            Self::Never => serializer.serialize_bool(false),
         }
     }
+}
 
-    fn to_value(self) -> Value {
-        match self {
-            Self::Auto => "auto".into(),
-            Self::Always => true.into(),
-            Self::Never => false.into(),
+impl<'de> Deserialize<'de> for Resident {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Choice;
+
+        impl de::Visitor<'_> for Choice {
+            type Value = Resident;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false or \"auto\"")
+            }
+
+            fn visit_bool<E>(self, always: bool) -> Result<Resident, E> {
+                Ok(if always { Resident::Always } else { Resident::Never })
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Resident, E> {
+                if text == "auto" { Ok(Resident::Auto) } else { Err(E::invalid_type(de::Unexpected::Str(text), &self)) }
+            }
         }
+
+        deserializer.deserialize_any(Choice)
     }
 }
 
 /// `[data]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct DataSection {
     /// A name from `anneal list datasets`, or `folder` for a folder of images by class. Default `digits`.
     pub dataset: String,
-    /// `folder` only: where the images are, and how they are read. `dataset = "folder:PATH"` says the path at once.
+    /// `folder` only: `path`, where the images are, and how they are read. `dataset = "folder:PATH"` is short for both.
+    #[serde(skip)]
     pub folder: Option<(PathBuf, FolderOptions)>,
     /// Where data sets are looked for first; then `ANNEAL_DATA_DIR`, then the user's cache folder.
     pub data_dir: Option<PathBuf>,
@@ -64,56 +85,77 @@ pub struct DataSection {
     pub resident: Resident,
 }
 
+impl Default for DataSection {
+    fn default() -> Self {
+        Self {
+            dataset: "digits".to_owned(),
+            folder: None,
+            data_dir: None,
+            batch_size: 64,
+            validation: 0.1,
+            augment: "none".to_owned(),
+            workers: 1,
+            resident: Resident::default(),
+        }
+    }
+}
+
+impl Settings for DataSection {
+    fn check(&self) -> Result<(), ConfigError> {
+        let names: Vec<&str> = vision::known().map(|info| info.name).chain([FOLDER]).collect();
+        if !names.contains(&self.dataset.as_str()) {
+            return Err(ConfigError::unknown_name("dataset", "dataset", &self.dataset, names));
+        }
+        vision::Augment::parse(&self.augment).map_err(|error| ConfigError::conflict("augment", error.to_string()))?;
+        check::at_least("batch_size", self.batch_size as u64, 1)?;
+        let allowed = "a fraction of at least 0 and below 1";
+        check::number("validation", self.validation, allowed, |part| (0.0..1.0).contains(&part))
+    }
+}
+
 impl DataSection {
     /// Reads the table.
     pub fn from_table(table: &Table) -> Result<Self, ConfigError> {
-        let usual = ["dataset", "data_dir", "batch_size", "validation", "augment", "workers", "resident"];
-        let of_folder = ["path", "image_size", "grey", "test", "split_seed"];
-        let any = Fields::open_any(table, "data");
-        let name = any.str("dataset")?.unwrap_or("digits");
+        Self::read(table).map_err(|error| error.within("data"))
+    }
+
+    fn read(table: &Table) -> Result<Self, ConfigError> {
+        let name = table.get("dataset").and_then(Value::as_str).unwrap_or_default();
         let short = name.strip_prefix(FOLDER_PREFIX);
-        let is_folder = short.is_some() || name == FOLDER;
-        let known: Vec<&str> = usual.into_iter().chain(of_folder.into_iter().filter(|_| is_folder)).collect();
-        let fields = Fields::open(table, "data", &known)?;
-        let names: Vec<&str> = vision::known().map(|info| info.name).chain([FOLDER]).collect();
-        if !is_folder && !names.contains(&name) {
-            return Err(ConfigError::unknown_name(fields.path_of("dataset"), "dataset", name, names));
+        if short.is_none() && name != FOLDER {
+            return strict_config::read(table, "");
         }
-        let folder = if is_folder { Some(folder(&fields, short)?) } else { None };
-        let augment = fields.str("augment")?.unwrap_or("none");
-        vision::Augment::parse(augment)
-            .map_err(|error| ConfigError::conflict(fields.path_of("augment"), error.to_string()))?;
-        Ok(Self {
-            dataset: if is_folder { FOLDER } else { name }.to_owned(),
-            folder,
-            data_dir: fields.str("data_dir")?.map(PathBuf::from),
-            batch_size: fields.u64_from("batch_size", 1)?.unwrap_or(64) as usize,
-            validation: fields
-                .f64_where("validation", "a fraction of at least 0 and below 1", |part| (0.0..1.0).contains(&part))?
-                .unwrap_or(0.1),
-            augment: augment.to_owned(),
-            workers: fields.u64("workers")?.unwrap_or(1) as usize,
-            resident: Resident::read(&fields)?,
-        })
+        let of_folder = folder_fields();
+        let (mut folder, mut table): (Table, Table) =
+            table.clone().into_iter().partition(|(field, _)| of_folder.contains(&field.as_str()));
+        table.insert("dataset".to_owned(), FOLDER.into());
+        let path = match (short, folder.remove("path")) {
+            (Some(path), None) => path.into(),
+            (None, Some(Value::String(path))) => path.into(),
+            (None, Some(other)) => {
+                let (expected, found) = ("a string".to_owned(), strict_config::show(&other));
+                return Err(ConfigError::new("path", Problem::WrongType { expected, found }));
+            }
+            (Some(_), Some(_)) => return Err(ConfigError::conflict("path", "the path stands in `dataset` already")),
+            (None, None) => {
+                return Err(ConfigError::missing("path", "the folder that holds train/CLASS/*.png or *.jpg"));
+            }
+        };
+        let section: Self = strict_config::read(&table, "").map_err(|error| error.with_known(&of_folder))?;
+        Ok(Self { folder: Some((path, strict_config::read(&folder, "")?)), ..section })
     }
 
     /// Every setting explicit.
     pub fn to_table(&self) -> Table {
         let mut table = Table::new();
-        put(&mut table, "dataset", Some(self.dataset.clone()));
-        if let Some((path, options)) = &self.folder {
-            put(&mut table, "path", Some(path.display().to_string()));
-            put(&mut table, "image_size", Some(options.image_size as i64));
-            put(&mut table, "grey", Some(options.grey));
-            put(&mut table, "test", Some(options.test));
-            put(&mut table, "split_seed", Some(options.split_seed as i64));
+        for (field, value) in strict_config::write(self) {
+            table.insert(field, value);
+            // What belongs to a folder follows the name of the data set, which is the first field.
+            if let (1, Some((path, options))) = (table.len(), &self.folder) {
+                table.insert("path".to_owned(), path.display().to_string().into());
+                table.extend(strict_config::write(options));
+            }
         }
-        put(&mut table, "data_dir", self.data_dir.as_ref().map(|path| path.display().to_string()));
-        put(&mut table, "batch_size", Some(self.batch_size as i64));
-        put(&mut table, "validation", Some(self.validation));
-        put(&mut table, "augment", Some(self.augment.clone()));
-        put(&mut table, "workers", Some(self.workers as i64));
-        put(&mut table, "resident", Some(self.resident.to_value()));
         table
     }
 
@@ -124,37 +166,4 @@ impl DataSection {
             None => vision::load(&self.dataset, self.data_dir.as_deref()),
         }
     }
-}
-
-/// The path of a folder of images (`short`, where the data set's name says it) and how it is read.
-fn folder(fields: &Fields<'_>, short: Option<&str>) -> Result<(PathBuf, FolderOptions), ConfigError> {
-    let path = match (short, fields.str("path")?) {
-        (Some(path), None) | (None, Some(path)) => PathBuf::from(path),
-        (Some(_), Some(_)) => {
-            return Err(ConfigError::conflict(
-                fields.path_of("path"),
-                "the path stands in `dataset` already".to_owned(),
-            ));
-        }
-        (None, None) => return Err(fields.missing("path", "the folder that holds train/CLASS/*.png or *.jpg")),
-    };
-    let usual = FolderOptions::default();
-    let most = FolderOptions::LARGEST_SIZE;
-    let image_size = fields.u64_from("image_size", 1)?.map_or(usual.image_size, |size| size as usize);
-    if image_size > most {
-        return Err(ConfigError::not_allowed(
-            fields.path_of("image_size"),
-            image_size,
-            format!("at most {most} pixels"),
-        ));
-    }
-    let options = FolderOptions {
-        image_size,
-        grey: fields.bool("grey")?.unwrap_or(usual.grey),
-        test: fields
-            .f64_where("test", "a part of more than 0 and below 1", |part| part > 0.0 && part < 1.0)?
-            .unwrap_or(usual.test),
-        split_seed: fields.u64("split_seed")?.unwrap_or(usual.split_seed),
-    };
-    Ok((path, options))
 }

@@ -33,6 +33,7 @@ use toml::{Table, Value};
 
 pub use auto::{AUTO, AutoRates};
 pub use checkpoint::CheckpointSection;
+pub(crate) use data::folder_fields;
 pub use data::{DataSection, Resident};
 pub use document::{ConfigFileError, Document, Origin};
 pub use early_stopping::EarlyStoppingSection;

@@ -8,10 +8,7 @@ use trainer::{
     data::{Loader, split},
     weights,
 };
-use vision::{
-    Augment, Batcher, Dataset, ImageBatch, ImageSet, OnDeviceError,
-    models::{Classifier, ModelOptions},
-};
+use vision::{Augment, Batcher, Dataset, ImageBatch, ImageSet, OnDeviceError, models::Classifier};
 
 use crate::{
     config::{Config, EarlyStoppingSection, Resident},
@@ -103,15 +100,7 @@ impl<'c> Assembly<'c> {
     /// A freshly initialised model: a function of the seed.
     pub fn model(&self) -> Result<Classifier, Error> {
         self.device.seed(self.config.run.seed);
-        let model = &self.config.model;
-        let options = ModelOptions {
-            hidden: model.hidden.clone().unwrap_or_default(),
-            channels: model.channels.clone().unwrap_or_default(),
-            residual: model.residual.unwrap_or_default(),
-            label_smoothing: model.label_smoothing as f32,
-        };
-        let classes = self.dataset.classes.len();
-        let model = Classifier::new(&model.name, &options, self.dataset.shape(), classes, &self.device)?;
+        let model = self.config.model.init(self.dataset.shape(), self.dataset.classes.len(), &self.device)?;
         Ok(trainer::stable_ids(model))
     }
 

@@ -76,7 +76,7 @@ impl Summary {
         Self {
             name: config.run.name.clone(),
             dataset: dataset.part.map_or_else(|| dataset.name.clone(), |part| format!("{} ({part})", dataset.name)),
-            model: config.model.name.clone(),
+            model: config.model.name().to_owned(),
             parameters: report.parameters,
             optimizer: config.optimizer.type_name().to_owned(),
             schedule: config.schedule.type_name().to_owned(),

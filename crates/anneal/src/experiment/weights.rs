@@ -78,8 +78,11 @@ pub fn export(config: &Config, dir: &RunDir, which: Which, to: Option<&Path>) ->
 }
 
 fn metadata(config: &Config, step: u64) -> BTreeMap<String, String> {
-    let entries =
-        [("model", config.model.name.clone()), ("dataset", config.data.dataset.clone()), ("step", step.to_string())];
+    let entries = [
+        ("model", config.model.name().to_owned()),
+        ("dataset", config.data.dataset.clone()),
+        ("step", step.to_string()),
+    ];
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

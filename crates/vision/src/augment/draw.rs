@@ -1,4 +1,4 @@
-//! What augmentation does to one image: numbers drawn from a key, and pixels moved by them.
+//! Augmentation of one image: random numbers drawn from a key, and the pixels that they move.
 
 use crate::image_set::ImageShape;
 use crate::random::SplitMix64;
@@ -20,7 +20,7 @@ pub(crate) struct Plan {
 /// What happens to one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Draw {
-    /// How the position that a pixel is taken from depends on where it goes, where the image is resampled.
+    /// The map from a pixel of the result to its position in the image, where the image is resampled.
     pub(crate) affine: Option<Affine>,
     /// Rows and columns by which the window of the crop is off the middle.
     pub(crate) crop: (isize, isize),
@@ -42,15 +42,15 @@ impl Plan {
         self.rotate > 0.0 || self.shear > 0.0 || self.scale > 0.0 || self.shift > 0
     }
 
-    /// How far from the image, in pixels of it, a resampled pixel can be taken from at most.
+    /// The largest distance from the image, in its pixels, at which a resampled pixel may be read.
     pub(crate) fn reach(&self) -> f64 {
         let ImageShape { height, width, .. } = self.shape;
         let far = (height + width + 2 * self.shift + 2 * self.crop) as f64;
         far * (1.0 + f64::from(self.shear)) / (1.0 - f64::from(self.scale))
     }
 
-    /// What happens to the image of this key. Every number is drawn whether its piece is on or off, so switching
-    /// one piece does not change what the others do.
+    /// The draw for an image. Every number is drawn whether its piece is on or off, so switching one piece does not
+    /// change the others.
     pub(crate) fn draw(&self, seed: u64, epoch: u64, index: usize) -> Draw {
         let ImageShape { height, width, .. } = self.shape;
         let mut random = SplitMix64::keyed([seed, epoch, index as u64]);
@@ -104,8 +104,8 @@ impl Affine {
 
     /// Writes output columns `first..` of output row `y`, from a plane of bytes: bilinear, black outside.
     ///
-    /// Positions are whole numbers of 2^-16 pixels, as far as a step to the next column goes: neither rounding nor
-    /// a test for a whole number takes a branch, and the result is the same on every processor.
+    /// Positions are whole numbers of 2^-16 pixels: rounding takes no branch, and the result is the same on every
+    /// processor.
     fn write_row(
         &self,
         plane: &[u8],
@@ -143,7 +143,7 @@ impl Affine {
     }
 }
 
-/// What turns a byte (or a value between bytes) of one channel into what the network sees.
+/// The normalisation of one channel: of bytes, and of values between bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Normalise {
     /// `(v / 255 - mean) / std` for each byte.
@@ -170,7 +170,7 @@ impl Draw {
         }
         if let Some([top, bottom, left, right]) = self.cutout {
             for row in out.chunks_exact_mut(width).take(bottom).skip(top) {
-                // The mean is 0 once normalised.
+                // The normalised mean is 0.
                 row[left..right].fill(0.0);
             }
         }

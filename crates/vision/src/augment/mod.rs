@@ -8,14 +8,14 @@ mod draw;
 use std::fmt;
 
 pub(crate) use draw::{Normalise, ONE_BITS, Plan};
+use strict_config::{did_you_mean, nearest};
 
 use crate::image_set::ImageShape;
-use crate::nearest::{nearest, suggestion};
 
 /// How far a piece may go, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
-    /// The usual amount for images of this size; said at each field of [`Augment`].
+    /// The usual amount for images of this size, which each field of [`Augment`] gives.
     Auto,
     /// This many pixels.
     Pixels(usize),
@@ -56,18 +56,18 @@ pub struct Augment {
     pub cutout: Option<Amount>,
 }
 
-/// Why a text or a choice is no augmentation.
+/// Why a text does not name an augmentation, or one does not fit the images.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum AugmentError {
     /// A piece of this name does not exist.
-    #[error("augmentation `{piece}` is not known{} (known: none, {})", suggestion(*.nearest), NAMES.join(", "))]
+    #[error("augmentation `{piece}` is not known{} (known: none, {})", did_you_mean(*.nearest), NAMES.join(", "))]
     Unknown {
         /// The name.
         piece: String,
         /// The known name most like it.
         nearest: Option<&'static str>,
     },
-    /// A piece is named twice, or `none` stands beside others.
+    /// A piece is named twice, or `none` is named together with others.
     #[error("augmentation `{text}`: `{piece}` stands twice or beside `none`")]
     Twice {
         /// The whole text.
@@ -115,7 +115,7 @@ impl Augment {
     /// one will not do: `crop_flip`, `crop:4+flip+cutout:8`, `shift_rotate:15`.
     ///
     /// # Errors
-    /// A piece that is not known (with the nearest that is), one that stands twice, an amount that makes no sense.
+    /// A piece that is not known (with the nearest that is), one that is named twice, an amount that is not allowed.
     ///
     /// ```
     /// use vision::{Amount, Augment};
@@ -173,7 +173,7 @@ impl Augment {
             shear: self.shear.unwrap_or(0.0).to_radians().tan(),
             rotate: self.rotate.unwrap_or(0.0).to_radians(),
             scale: self.scale.unwrap_or(0.0) / 100.0,
-            // Past these nothing of the image need be left.
+            // More could leave nothing of the image.
             shift: resolve("shift", self.shift, shape.height / 14, side - 1)?,
             crop: resolve("crop", self.crop, shape.height / 8, side - 1)?,
             flip: self.flip,
@@ -194,7 +194,7 @@ fn pixels(piece: &'static str, amount: Option<&str>) -> Result<Amount, AugmentEr
     }
 }
 
-/// What may be said of an amount that is a real number.
+/// What is allowed for an amount that is a real number.
 const SHEAR: &str = "degrees, more than 0, at most 60";
 const SCALE: &str = "percent, more than 0, at most 90";
 const ROTATE: &str = "degrees, more than 0, at most 180";

@@ -13,7 +13,7 @@ pub enum FetchError {
     /// No data set has this name.
     #[error(transparent)]
     Name(#[from] DataError),
-    /// The data set is a part of another and cannot be had alone.
+    /// The data set is a part of another and is not published by itself.
     #[error("`{name}` is a part of `{whole}` and is not published by itself: fetch `{whole}`")]
     Part {
         /// The name asked for.
@@ -21,7 +21,7 @@ pub enum FetchError {
         /// The data set that it is a part of.
         whole: &'static str,
     },
-    /// No address gave the file.
+    /// No address provided the file.
     #[error(transparent)]
     NotFetched(Box<NotFetched>),
     /// A file cannot be written, moved or read back: the disk is full, the folder may not be written.
@@ -32,13 +32,13 @@ pub enum FetchError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// A file lies where the data set's should go, and is not it. It is left as it is.
-    #[error("{0}\nIt lies where a file of the data set belongs: move it away or delete it, then fetch again.")]
+    /// Another file is in the place of one of the data set's. It is left as it is.
+    #[error("{0}\nIt is in the place of a file of the data set: move it away or delete it, then fetch again.")]
     InTheWay(#[source] DataError),
-    /// A download has the right sum but not the content that its data set's form asks for.
+    /// A download has the right checksum but not the content that the data set needs.
     #[error("{0}")]
     Content(#[source] DataError),
-    /// An archive has the right sum but lacks a file, or holds another than it should.
+    /// An archive has the right checksum but a wrong or missing file.
     #[error("{}: {problem}", path.display())]
     Archive {
         /// The archive.
@@ -46,16 +46,16 @@ pub enum FetchError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Another fetch of the same data set is at work.
-    #[error("{}: another fetch of this data set is at work there", path.display())]
+    /// Another fetch of the same data set is running.
+    #[error("{}: another fetch of this data set is running there", path.display())]
     Busy {
-        /// The folder that it holds.
+        /// The folder that it has locked.
         path: PathBuf,
     },
 }
 
 impl FetchError {
-    /// For `map_err`: a refusal of the operating system, at this path.
+    /// For `map_err`: an error of the operating system, at this path.
     pub(super) fn disk(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Disk { path, source }
@@ -67,16 +67,16 @@ impl FetchError {
 pub struct Attempt {
     /// The address.
     pub url: String,
-    /// Why it did not give the file.
+    /// Why it did not provide the file.
     pub reason: String,
 }
 
-/// A file that no address gave: what was tried, and what to put where by hand.
+/// A file that no address provided: what was tried, and what to put where by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotFetched {
     /// The data set.
     pub name: &'static str,
-    /// The file that could not be had.
+    /// The file that could not be fetched.
     pub file: &'static str,
     /// What was tried, in order.
     pub attempts: Vec<Attempt>,
@@ -94,14 +94,14 @@ impl fmt::Display for NotFetched {
         for Attempt { url, reason } in &self.attempts {
             writeln!(out, "  {url}\n    {reason}")?;
         }
-        writeln!(out, "To do it by hand, download with whatever reaches the network:")?;
+        writeln!(out, "To do it by hand, download:")?;
         for download in self.downloads {
             let Download { bytes, md5, sha256, .. } = download;
             writeln!(out, "  {} ({bytes} bytes)\n    MD5 {md5}\n    SHA-256 {sha256}", download.url())?;
         }
         for download in self.downloads {
             if let Packing::TarGzip { folder } = download.packing {
-                writeln!(out, "Unpack {}; the files lie in its folder {folder}/.", download.file)?;
+                writeln!(out, "Unpack {}; the files are in its folder {folder}/.", download.file)?;
             }
         }
         writeln!(out, "Then put these files there:")?;

@@ -1,4 +1,4 @@
-//! One file over HTTP, going on from what is there.
+//! One file over HTTP, resuming a partial download.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -7,24 +7,24 @@ use std::time::Duration;
 
 use super::Event;
 
-/// How often a transfer may stop without having brought a byte before the address is given up.
+/// Transfers without a new byte before the address is given up.
 const STALLS: u32 = 3;
 
-/// How long a server may be silent.
+/// The timeout of a connection and of a read.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Bytes between two events of progress.
+/// Bytes between two progress events.
 const STEP: usize = 1 << 16;
 
-/// Why an address did not give its file.
+/// Why an address did not provide its file.
 pub(super) enum Failure {
-    /// The address is of no use: not there, not willing, or sends something else. Another may be.
+    /// The server is not reachable, refuses, or sends another file. Another address may work.
     Server(String),
-    /// The file cannot be written here. No other address helps.
+    /// The file cannot be written here. Another address would not help.
     Disk(io::Error),
 }
 
-/// What a transfer came to that did not fail.
+/// The result of a transfer that may be resumed.
 enum Transfer {
     Complete,
     /// It broke off, for this reason.
@@ -43,9 +43,8 @@ impl Client {
         Self(agent.build())
     }
 
-    /// Brings the file at `url`, which has `bytes` bytes, to `part`, going on from the bytes that are there. When it
-    /// ends well, `part` has that many bytes and they are on the disk; whether they are the right ones is not looked at.
-    /// When it does not, what has arrived is kept.
+    /// Downloads the file at `url`, which has `bytes` bytes, to `part`, resuming from the bytes that are there. On success
+    /// `part` has that many bytes, synced to the disk; their checksum is not checked here. On failure they are kept.
     pub(super) fn download(
         &self,
         url: &str,
@@ -79,7 +78,7 @@ impl Client {
         let file = &mut file;
         let mut have = length(part);
         if have > bytes {
-            // Of another file: this one is not so long.
+            // Longer than the file: it is another one.
             restart(file)?;
             have = 0;
         }
@@ -114,7 +113,7 @@ impl Client {
     }
 }
 
-/// The bytes that are there; none where there is no file.
+/// The length of a file; 0 where there is none.
 fn length(part: &Path) -> u64 {
     fs::metadata(part).map_or(0, |part| part.len())
 }
@@ -126,7 +125,7 @@ fn restart(file: &mut File) -> Result<(), Failure> {
     file.set_len(0).map_err(Failure::Disk)
 }
 
-/// A connection that was never there is final; one that broke may come back.
+/// A connection that broke may be resumed; one that could not be made is an error.
 fn transport(error: &ureq::Transport) -> Result<Transfer, Failure> {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     let reason = match (error.message(), source) {
@@ -141,7 +140,7 @@ fn transport(error: &ureq::Transport) -> Result<Transfer, Failure> {
     }
 }
 
-/// Where the body of an answer starts: at what was asked for, or at the start where the server knows no ranges.
+/// Where the body of a response starts: at the requested byte, or at 0 where the server does not support ranges.
 fn starts_at(response: &ureq::Response, have: u64, bytes: u64) -> Result<u64, String> {
     let (from, total) = match response.status() {
         200 => (0, response.header("Content-Length").and_then(|length| length.trim().parse().ok())),
@@ -164,7 +163,7 @@ fn starts_at(response: &ureq::Response, have: u64, bytes: u64) -> Result<u64, St
     }
 }
 
-/// Copies the body of an answer; never more than the file should have.
+/// Copies the body of a response, but never more than the file should have.
 fn copy(
     body: impl Read,
     file: &mut File,

@@ -1,12 +1,11 @@
 //! Fetching data sets: download, check, unpack, put into place.
 //!
 //! What lives here: HTTP (`http`), archives (`unpack`), and the order of things ([`fetch`]). What it may know: the
-//! table of data sets and their folders. What it must not know: a terminal; whoever wants to show progress is told of it
-//! by events.
+//! table of data sets and their folders. What it must not know: a terminal; the caller shows progress from [`Event`]s.
 //!
-//! Nothing half-done is ever where a reader looks. A download grows in `<data folder>/.fetch/<data set>/`; a file goes to
-//! `<data folder>/<data set>/` by one rename, when all of it is there, is on the disk and has the right SHA-256. What had
-//! arrived when a download broke off stays in `.fetch`, and the next one goes on from there.
+//! A reader never sees an incomplete file. A download is written to `<data folder>/.fetch/<data set>/`; a file moves to
+//! `<data folder>/<data set>/` by one rename, once it is complete, synced to the disk and has the right SHA-256. An
+//! interrupted download stays in `.fetch`, and the next fetch resumes it.
 
 mod error;
 mod http;
@@ -25,24 +24,24 @@ use crate::error::FileProblem;
 use crate::sets::folder::{Folder, RECORDED, locate};
 use crate::sets::{DataFile, DatasetInfo, Download, Packing, info};
 
-/// The folder inside a data folder in which downloads grow.
+/// The folder inside a data folder for unfinished downloads.
 const STAGING: &str = ".fetch";
 
-/// What a fetch tells while it is at work.
+/// The progress of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// A download begins, or begins again.
+    /// A download starts or restarts.
     Begins {
         /// From where.
         url: &'a str,
-        /// Bytes that it will have.
+        /// Bytes of the whole file.
         bytes: u64,
-        /// Bytes that are already here.
+        /// Bytes that were downloaded before.
         from: u64,
     },
-    /// So many bytes are here now.
+    /// The number of bytes downloaded so far.
     At(u64),
-    /// It did not work there; the next address, if there is one, is tried.
+    /// An address failed; the next one, if there is one, is tried.
     Failed {
         /// From where.
         url: &'a str,
@@ -55,12 +54,12 @@ pub enum Event<'a> {
     Placed(&'a Path),
 }
 
-/// How a fetch ended that did not fail.
+/// The result of a successful fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fetched {
     /// The data set is part of the program: there is nothing to fetch.
     Embedded,
-    /// All files were there already, and are as they should be.
+    /// All files were there already, and passed their checks.
     AlreadyThere(PathBuf),
     /// These files were put into this folder.
     Placed {
@@ -76,8 +75,8 @@ pub enum Fetched {
 /// there already are checked and kept.
 ///
 /// # Errors
-/// An unknown name; a data set that is a part of another; files that no address gives, with the reason of each and what
-/// to put where by hand; a disk that is full or refuses; a file in the way that is not the data set's.
+/// An unknown name; a data set that is a part of another; files that no address provides, with the reason of each and
+/// what to put where by hand; a disk that is full or not writable; another file in the place of one of the data set's.
 pub fn fetch(
     name: &str,
     data_folder: &Path,
@@ -113,7 +112,7 @@ pub fn fetch_set(
     let staging = Staging::open(data_folder, info)?;
     let placed = place_all(info, &missing, base, &staging, &folder, watch);
     if placed.is_err() {
-        // A folder that was made for files that did not come.
+        // The folder may have been created for files that failed.
         let _ = fs::remove_dir(&folder);
         staging.leave();
     } else {
@@ -122,7 +121,7 @@ pub fn fetch_set(
     placed.map(|files| Fetched::Placed { folder, files })
 }
 
-/// Fetches the missing files, one download after the other, and puts each into its place.
+/// Fetches the missing files, one download after the other, and moves each into its place.
 fn place_all(
     info: &DatasetInfo,
     missing: &[&DataFile],
@@ -138,7 +137,7 @@ fn place_all(
             continue;
         }
         let part = staging.path.join(format!("{}.part", download.file));
-        arrive(info, download, base, &part, folder, watch)?;
+        download_file(info, download, base, &part, folder, watch)?;
         let files = match download.packing {
             Packing::Gzip => vec![(part.clone(), folder.join(download.file), wanted[0])],
             Packing::TarGzip { folder: inside } => {
@@ -150,7 +149,7 @@ fn place_all(
                     .collect()
             }
         };
-        // All of an archive's files are checked before the first of them is put into place.
+        // All files of an archive are checked before the first of them is moved.
         let sums = files.iter().map(|(from, to, file)| check(from, to, file)).collect::<Result<Vec<_>, _>>()?;
         fs::create_dir_all(folder).map_err(FetchError::disk(folder))?;
         record(folder, &sums)?;
@@ -165,7 +164,7 @@ fn place_all(
     Ok(placed)
 }
 
-/// The files that are not in the folder; those that are must be the data set's.
+/// The files that are not in the folder. Those that are there are checked.
 fn missing<'i>(info: &'i DatasetInfo, folder: &Path) -> Result<Vec<&'i DataFile>, FetchError> {
     let opened = Folder::new(folder.to_owned());
     let mut missing = Vec::new();
@@ -180,8 +179,8 @@ fn missing<'i>(info: &'i DatasetInfo, folder: &Path) -> Result<Vec<&'i DataFile>
     Ok(missing)
 }
 
-/// Downloads into `part` from the first address that gives the right bytes.
-fn arrive(
+/// Downloads into `part` from the first address that sends the right bytes.
+fn download_file(
     info: &DatasetInfo,
     download: &Download,
     base: Option<&str>,
@@ -195,7 +194,7 @@ fn arrive(
     for base in bases {
         let slash = if base.ends_with('/') { "" } else { "/" };
         let url = format!("{base}{slash}{}", download.file);
-        // Bytes of an earlier try may be of another file: then once more from the start.
+        // Bytes of an earlier attempt may belong to another file; then the download restarts once.
         for _ in 0..2 {
             let kept = fs::metadata(part).map_or(0, |part| part.len());
             let reason = match client.download(&url, part, download.bytes, watch) {
@@ -228,7 +227,7 @@ fn arrive(
     })))
 }
 
-/// Checks a file of the data set before it is put into its place; gives the sum of its content, for the record.
+/// Checks a file of the data set before it is moved; returns the checksum of its content, for the record.
 fn check<'f>(from: &Path, to: &Path, file: &'f DataFile) -> Result<(&'f str, String), FetchError> {
     let bytes = crate::read::content(from, file.bytes).map_err(FetchError::Content)?;
     let found = bytes.len() as u64;
@@ -289,7 +288,7 @@ fn remove(path: &Path) -> Result<(), FetchError> {
     }
 }
 
-/// Makes renames in a folder last; where a folder cannot be opened (not on Unix), the system sees to it.
+/// Syncs a folder, so that renames in it survive a crash. Outside Unix a folder cannot be opened; there it does nothing.
 fn sync_folder(folder: &Path) -> Result<(), FetchError> {
     match File::open(folder) {
         Ok(opened) if cfg!(unix) => opened.sync_all().map_err(FetchError::disk(folder)),
@@ -297,7 +296,7 @@ fn sync_folder(folder: &Path) -> Result<(), FetchError> {
     }
 }
 
-/// The folder in which the downloads of one data set grow, held by a lock against a second fetch.
+/// The folder for the unfinished downloads of one data set, locked against a second fetch.
 struct Staging {
     path: PathBuf,
     lock: File,
@@ -316,25 +315,25 @@ impl Staging {
         }
     }
 
-    /// Removes the folder, and that of all fetches where this was the last.
+    /// Removes the folder, and its parent if no other data set is being fetched.
     fn close(self) -> Result<(), FetchError> {
         drop(self.lock);
         fs::remove_dir_all(&self.path).map_err(FetchError::disk(&self.path))?;
         if let Some(all) = self.path.parent() {
-            // Another data set may be on its way there.
+            // Fails, as it should, while another data set is being fetched.
             let _ = fs::remove_dir(all);
         }
         Ok(())
     }
 
-    /// Leaves what has arrived for the next fetch, and removes the folder where nothing has. What cannot be removed
-    /// does no harm there, and the fetch has failed for a reason that matters more.
+    /// Keeps downloaded bytes for the next fetch, and removes the folder where there are none. An error is ignored: the
+    /// fetch has failed for a more important reason.
     fn leave(self) {
-        let arrived = fs::read_dir(&self.path).is_ok_and(|entries| {
+        let has_bytes = fs::read_dir(&self.path).is_ok_and(|entries| {
             let mut files = entries.filter_map(Result::ok).filter(|entry| entry.file_name() != "lock");
             files.any(|entry| entry.metadata().map_or(true, |file| file.len() > 0))
         });
-        if !arrived {
+        if !has_bytes {
             let _ = self.close();
         }
     }

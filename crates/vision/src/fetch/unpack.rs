@@ -12,9 +12,9 @@ use crate::sets::DataFile;
 
 /// Takes `wanted` out of the folder `inside` of a `.tar.gz` into `into`; gives their paths, in the order of `wanted`.
 ///
-/// The archive names nothing here: an entry whose path is exactly `inside/NAME` of a file that is wanted, and which is a
-/// regular file of the size that this file has, is written to `into/NAME`. Every other entry is passed over. No more is
-/// written than these files have bytes.
+/// No path of the archive is followed: an entry whose path is exactly `inside/NAME` of a wanted file, and which is a
+/// regular file of the right size, is written to `into/NAME`. Every other entry is ignored. Never more bytes are written
+/// than these files have.
 pub(super) fn unpack(
     archive: &Path,
     inside: &str,

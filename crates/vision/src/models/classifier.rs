@@ -9,13 +9,15 @@ use burn::module::{
 use burn::tensor::{Device, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 
-use super::{
-    Architecture, ConvNet, Layer, LeNet, Mlp, ModelError, ModelOptions, ResNet, ResNet9, loss, total_parameters,
-};
+use super::architecture::Architecture;
+use super::config::ModelConfig;
+use super::error::ModelError;
+use super::layers::{Layer, total_parameters};
+use super::loss;
 use crate::batch::ImageBatch;
 use crate::image_set::ImageShape;
 
-/// A model chosen by name at run time.
+/// A model chosen at run time.
 ///
 /// As a burn module it is the model that it holds: parameters have the same paths (`fc1.weight`, not
 /// `LeNet.fc1.weight`, which a derived enum would give), so patterns on paths and exported files do not depend on
@@ -30,76 +32,77 @@ pub struct Classifier {
     layers: Arc<[Layer]>,
 }
 
-#[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one model a program: a box would spare nothing")]
-enum Network {
-    Mlp(Mlp),
-    LeNet(LeNet),
-    ConvNet(ConvNet),
-    ResNet(ResNet),
-    ResNet9(ResNet9),
-}
-
-/// Evaluates an expression on the model that is there.
-macro_rules! with_model {
-    ($network:expr, $model:ident => $body:expr) => {
-        match $network {
-            Network::Mlp($model) => $body,
-            Network::LeNet($model) => $body,
-            Network::ConvNet($model) => $body,
-            Network::ResNet($model) => $body,
-            Network::ResNet9($model) => $body,
+macro_rules! define_network {
+    ([$($name:ident: $config:ident,)*]) => {
+        #[derive(Clone, Debug)]
+        #[expect(clippy::large_enum_variant, reason = "one model a program: a box would spare nothing")]
+        enum Network {
+            $($name(<super::$config as Architecture>::Network)),*
         }
     };
 }
 
-/// As `with_model`, for an expression that gives the same model again.
-macro_rules! map_model {
-    ($classifier:expr, $model:ident => $body:expr) => {{
-        let (label_smoothing, layers) = ($classifier.label_smoothing, Arc::clone(&$classifier.layers));
-        let network = match $classifier.network {
-            Network::Mlp($model) => Network::Mlp($body),
-            Network::LeNet($model) => Network::LeNet($body),
-            Network::ConvNet($model) => Network::ConvNet($body),
-            Network::ResNet($model) => Network::ResNet($body),
-            Network::ResNet9($model) => Network::ResNet9($body),
-        };
-        Classifier { network, label_smoothing, layers }
-    }};
+models!(define_network);
+
+/// A [`Network`] from what a variant of an enum of the models holds.
+macro_rules! to_network {
+    ([$($name:ident: $config:ident,)*] $any:ident, $value:expr, $inner:ident => $body:expr) => {
+        match $value { $($any::$name($inner) => Network::$name($body)),* }
+    };
 }
 
 impl Classifier {
-    /// The model of this name (see [`known`](super::known)) for images of this shape, with its parameters drawn from
-    /// the generator of `device`: `device.seed(s)` before this call fixes them.
+    /// A model for images of this shape, with its parameters drawn from the generator of `device`: `device.seed(s)` before
+    /// this call fixes them. Its labels are not smoothed.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use vision::{ImageShape, models::{Classifier, ConvNetConfig}};
+    ///
+    /// let config = ConvNetConfig { channels: vec![8, 16], ..ConvNetConfig::default() };
+    /// let model = Classifier::new(config, ImageShape::new(1, 28, 28), 10, &Device::flex())?.with_label_smoothing(0.1)?;
+    /// assert_eq!(model.parameters(), 9_258);
+    /// # Ok::<(), vision::models::ModelError>(())
+    /// ```
     ///
     /// # Errors
-    /// An unknown name (with the nearest known one), images that are too small, fewer than two classes, options out
-    /// of range.
+    /// As [`Architecture::init`].
     pub fn new(
-        name: &str,
-        options: &ModelOptions,
+        config: impl Into<ModelConfig>,
         shape: ImageShape,
         classes: usize,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let label_smoothing = options.label_smoothing;
-        if !(0.0..1.0).contains(&label_smoothing) {
-            return Err(ModelError::LabelSmoothing { found: label_smoothing });
+        let config = config.into();
+        let layers = config.layers(shape, classes)?.into();
+        let network = models!(to_network ModelConfig, config, config => config.init(shape, classes, device)?);
+        Ok(Self { network, label_smoothing: 0.0, layers })
+    }
+
+    /// The model of this name (see [`known`](super::known)) with the defaults of its settings.
+    ///
+    /// # Errors
+    /// An unknown name (with the nearest known one); as [`new`](Self::new).
+    pub fn named(name: &str, shape: ImageShape, classes: usize, device: &Device) -> Result<Self, ModelError> {
+        Self::new(ModelConfig::named(name)?, shape, classes, device)
+    }
+
+    /// The same, trained with label smoothing `a`, from 0 to less than 1: the target is `1 - a` for the class plus
+    /// `a / classes` for every class. The loss of inference is never smoothed.
+    ///
+    /// # Errors
+    /// A value out of this range.
+    pub fn with_label_smoothing(self, label_smoothing: f32) -> Result<Self, ModelError> {
+        if (0.0..1.0).contains(&label_smoothing) {
+            Ok(Self { label_smoothing, ..self })
+        } else {
+            Err(ModelError::LabelSmoothing { found: label_smoothing })
         }
-        let network = match Architecture::named(name, options)? {
-            Architecture::Mlp(config) => Network::Mlp(config.init(shape, classes, device)?),
-            Architecture::LeNet(config) => Network::LeNet(config.init(shape, classes, device)?),
-            Architecture::ConvNet(config) => Network::ConvNet(config.init(shape, classes, device)?),
-            Architecture::ResNet(config) => Network::ResNet(config.init(shape, classes, device)?),
-            Architecture::ResNet9(config) => Network::ResNet9(config.init(shape, classes, device)?),
-        };
-        let layers = super::layers(name, options, shape, classes)?.into();
-        Ok(Self { network, label_smoothing, layers })
     }
 
     /// Logits, `(image, class)`, of images, `(image, channel, row, column)`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        with_model!(&self.network, model => model.forward(images))
+        models!(with_variant Network, &self.network, model => model.forward(images))
     }
 
     /// Its layers, first to last.
@@ -135,45 +138,46 @@ impl InferenceStep for Classifier {
 
 impl Module for Classifier {
     fn collect_devices(&self, devices: Devices) -> Devices {
-        with_model!(&self.network, model => model.collect_devices(devices))
+        models!(with_variant Network, &self.network, model => model.collect_devices(devices))
     }
 
     fn fork(self, device: &Device) -> Self {
-        map_model!(self, model => model.fork(device))
+        Self { network: models!(to_network Network, self.network, model => model.fork(device)), ..self }
     }
 
     fn to_device(self, device: &Device) -> Self {
-        map_model!(self, model => model.to_device(device))
+        Self { network: models!(to_network Network, self.network, model => model.to_device(device)), ..self }
     }
 
     fn train(self) -> Self {
-        map_model!(self, model => Module::train(model))
+        Self { network: models!(to_network Network, self.network, model => Module::train(model)), ..self }
     }
 
     fn valid(&self) -> Self {
-        map_model!(self.clone(), model => model.valid())
+        let network = models!(to_network Network, &self.network, model => model.valid());
+        Self { network, label_smoothing: self.label_smoothing, layers: Arc::clone(&self.layers) }
     }
 
     fn materialize(self) -> Self {
-        map_model!(self, model => model.materialize())
+        Self { network: models!(to_network Network, self.network, model => model.materialize()), ..self }
     }
 
     fn num_params(&self) -> usize {
-        with_model!(&self.network, model => Module::num_params(model))
+        models!(with_variant Network, &self.network, model => Module::num_params(model))
     }
 
     fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        with_model!(&self.network, model => model.visit(visitor));
+        models!(with_variant Network, &self.network, model => model.visit(visitor));
     }
 
     fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
-        map_model!(self, model => model.map(mapper))
+        Self { network: models!(to_network Network, self.network, model => model.map(mapper)), ..self }
     }
 }
 
 impl ModuleDisplayDefault for Classifier {
     fn content(&self, content: Content) -> Option<Content> {
-        with_model!(&self.network, model => ModuleDisplayDefault::content(model, content))
+        models!(with_variant Network, &self.network, model => ModuleDisplayDefault::content(model, content))
     }
 
     fn num_params(&self) -> usize {

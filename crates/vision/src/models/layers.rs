@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::image_set::ImageShape;
+
 /// One layer of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
@@ -28,15 +30,17 @@ pub fn total_parameters(layers: &[Layer]) -> usize {
     layers.iter().map(|layer| layer.parameters).sum()
 }
 
-/// A table under construction: knows the shape of what flows.
-pub(crate) struct Table {
+/// The table of a model's layers under construction: it follows the shape of one image through them.
+#[derive(Debug)]
+pub struct LayerTable {
     layers: Vec<Layer>,
-    pub(crate) shape: Vec<usize>,
+    /// The shape after the last layer.
+    pub shape: Vec<usize>,
 }
 
-impl Table {
-    pub(crate) fn new(channels: usize, height: usize, width: usize) -> Self {
-        Self { layers: Vec::new(), shape: vec![channels, height, width] }
+impl LayerTable {
+    pub(super) fn new(shape: ImageShape) -> Self {
+        Self { layers: Vec::new(), shape: vec![shape.channels, shape.height, shape.width] }
     }
 
     fn push(&mut self, name: &str, kind: String, output: Vec<usize>, parameters: usize) {
@@ -45,40 +49,42 @@ impl Table {
     }
 
     /// A square convolution that keeps the size (for stride 1) or divides it, rounding up.
-    pub(crate) fn conv(&mut self, name: &str, channels: usize, kernel: usize, stride: usize, bias: bool) {
+    pub fn conv(&mut self, name: &str, channels: usize, kernel: usize, stride: usize, bias: bool) {
         let weights = self.shape[0] * channels * kernel * kernel + if bias { channels } else { 0 };
         let output = vec![channels, self.shape[1].div_ceil(stride), self.shape[2].div_ceil(stride)];
         let stride = if stride == 1 { String::new() } else { format!(", stride {stride}") };
         self.push(name, format!("conv {kernel}x{kernel}{stride}"), output, weights);
     }
 
-    pub(crate) fn batch_norm(&mut self, name: &str) {
+    /// Batch norm: a scale and a shift for each channel.
+    pub fn batch_norm(&mut self, name: &str) {
         self.push(name, "batch norm".to_owned(), self.shape.clone(), 2 * self.shape[0]);
     }
 
-    pub(crate) fn max_pool(&mut self, name: &str) {
+    /// Max pooling 2x2 with stride 2, which rounds down.
+    pub fn max_pool(&mut self, name: &str) {
         let output = vec![self.shape[0], self.shape[1] / 2, self.shape[2] / 2];
         self.push(name, "max pool 2x2".to_owned(), output, 0);
     }
 
     /// One number for each channel.
-    pub(crate) fn global(&mut self, name: &str, kind: &str) {
+    pub fn global(&mut self, name: &str, kind: &str) {
         self.push(name, kind.to_owned(), vec![self.shape[0]], 0);
     }
 
     /// A fully connected layer over everything that flows.
-    pub(crate) fn linear(&mut self, name: &str, width: usize) {
+    pub fn linear(&mut self, name: &str, width: usize) {
         let inputs: usize = self.shape.iter().product();
         self.push(name, "linear".to_owned(), vec![width], (inputs + 1) * width);
     }
 
     /// A fully connected layer without bias, times a constant.
-    pub(crate) fn scaled_linear(&mut self, name: &str, width: usize, scale: f32) {
+    pub fn scaled_linear(&mut self, name: &str, width: usize, scale: f32) {
         let inputs: usize = self.shape.iter().product();
         self.push(name, format!("linear, times {scale}"), vec![width], inputs * width);
     }
 
-    pub(crate) fn finish(self) -> Vec<Layer> {
+    pub(super) fn finish(self) -> Vec<Layer> {
         self.layers
     }
 }

@@ -1,6 +1,6 @@
 //! The step of training and of inference, as burn-train asks for them.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Int, Tensor};
 use burn::train::{ClassificationOutput, TrainOutput};
@@ -9,7 +9,7 @@ use crate::batch::ImageBatch;
 
 /// Cross-entropy of logits against classes, averaged over the batch, with label smoothing `a` (0 for none):
 /// `-mean_i sum_c q_ic ln softmax(logits_i)_c`, `q_ic = (1 - a) [c = target_i] + a / classes`. burn's own loss.
-pub fn classification_loss(logits: Tensor<2>, targets: Tensor<1, Int>, label_smoothing: f32) -> Tensor<1> {
+fn classification_loss(logits: Tensor<2>, targets: Tensor<1, Int>, label_smoothing: f32) -> Tensor<1> {
     let smoothing = (label_smoothing > 0.0).then_some(label_smoothing);
     CrossEntropyLossConfig::new().with_smoothing(smoothing).init(&logits.device()).forward(logits, targets)
 }
@@ -20,7 +20,7 @@ pub(crate) fn output(
     label_smoothing: f32,
     forward: impl FnOnce(Tensor<4>) -> Tensor<2>,
 ) -> ClassificationOutput {
-    // The weights may be bf16; the loss is computed as precisely as the images came.
+    // The weights may be bf16; the loss is computed in the type of the images.
     let dtype = batch.images.dtype();
     let logits = forward(batch.images).cast(dtype);
     let loss = classification_loss(logits.clone(), batch.targets.clone(), label_smoothing);
@@ -57,16 +57,3 @@ macro_rules! classification_steps {
     };
 }
 pub(crate) use classification_steps;
-
-/// Draws all parameters now, in the order of the module. burn draws a parameter where it is first used, and all from
-/// one generator: left to that, the initial weights would depend on the order of use.
-pub(crate) fn initialised<M: Module>(model: M) -> M {
-    struct Use;
-    impl ModuleVisitor for Use {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let _ = param.val();
-        }
-    }
-    model.visit(&mut Use);
-    model
-}

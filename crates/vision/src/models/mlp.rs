@@ -4,15 +4,18 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings};
 
-use super::layers::{Layer, Table};
-use super::loss::{classification_steps, initialised};
+use super::architecture::{Architecture, ModelInfo, check_widths};
+use super::layers::LayerTable;
+use super::loss::classification_steps;
 use super::precision::like;
-use super::{ModelError, check};
 use crate::image_set::ImageShape;
 
-/// The form of an [`Mlp`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The settings of an [`Mlp`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct MlpConfig {
     /// Widths of the hidden layers; empty for a linear classifier. Default: 256, 128.
     pub hidden: Vec<usize>,
@@ -20,7 +23,13 @@ pub struct MlpConfig {
 
 impl Default for MlpConfig {
     fn default() -> Self {
-        Self { hidden: Self::HIDDEN.to_vec() }
+        Self { hidden: vec![256, 128] }
+    }
+}
+
+impl Settings for MlpConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        check_widths("hidden", &self.hidden)
     }
 }
 
@@ -33,43 +42,27 @@ pub struct Mlp {
     pub layers: Vec<Linear>,
 }
 
-impl MlpConfig {
-    /// The widths of the hidden layers, unless chosen.
-    pub const HIDDEN: [usize; 2] = [256, 128];
+impl Architecture for MlpConfig {
+    const INFO: ModelInfo = ModelInfo {
+        name: "mlp",
+        summary: "fully connected layers with ReLU, 256 and 128 wide unless `hidden` says otherwise",
+        source: "the usual baseline on MNIST",
+        dataset: "mnist",
+    };
 
-    fn check(&self, shape: ImageShape, classes: usize) -> Result<(), ModelError> {
-        if self.hidden.contains(&0) {
-            return Err(ModelError::Hidden { found: self.hidden.clone() });
-        }
-        check("mlp", shape, 1, classes)
-    }
+    type Network = Mlp;
 
-    /// A model with its parameters drawn from the generator of `device`.
-    ///
-    /// # Errors
-    /// A hidden layer of width 0, images without pixels, fewer than two classes.
-    pub fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Mlp, ModelError> {
-        self.check(shape, classes)?;
+    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> Mlp {
         let mut inputs = shape.pixels();
-        let layers = self
-            .hidden
-            .iter()
-            .chain([&classes])
-            .map(|&width| LinearConfig::new(std::mem::replace(&mut inputs, width), width).init(device));
-        Ok(initialised(Mlp { layers: layers.collect() }))
+        let widths = self.hidden.iter().chain([&classes]);
+        let layers = widths.map(|&width| LinearConfig::new(std::mem::replace(&mut inputs, width), width).init(device));
+        Mlp { layers: layers.collect() }
     }
 
-    /// The layers that such a model has.
-    ///
-    /// # Errors
-    /// As [`init`](Self::init).
-    pub fn layers(&self, shape: ImageShape, classes: usize) -> Result<Vec<Layer>, ModelError> {
-        self.check(shape, classes)?;
-        let mut table = Table::new(shape.channels, shape.height, shape.width);
+    fn describe(&self, classes: usize, table: &mut LayerTable) {
         for (index, &width) in self.hidden.iter().chain([&classes]).enumerate() {
             table.linear(&format!("layers.{index}"), width);
         }
-        Ok(table.finish())
     }
 }
 

@@ -5,27 +5,41 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, s};
+use serde::{Deserialize, Serialize};
+use strict_config::Settings;
 
-use super::layers::{Layer, Table};
-use super::loss::{classification_steps, initialised};
+use super::architecture::{Architecture, ModelInfo};
+use super::layers::LayerTable;
+use super::loss::classification_steps;
 use super::precision::{like, normalised};
-use super::{ModelError, check};
 use crate::image_set::ImageShape;
 
-/// The form of a [`ResNet`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResNetConfig {
-    name: &'static str,
-    /// Blocks and channels of each stage; every stage but the first halves height and width.
-    stages: Vec<(usize, usize)>,
-}
+/// The settings of the [`ResNet`] with one block in each of three stages of 16, 32 and 64 channels: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResNet8Config {}
+
+/// The settings of the [`ResNet`] with two blocks in each of four stages of 64, 128, 256 and 512 channels: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResNet18Config {}
+
+impl Settings for ResNet8Config {}
+impl Settings for ResNet18Config {}
+
+/// Blocks and channels of each stage; every stage but the first halves height and width.
+#[derive(Clone, Copy)]
+struct Stages(&'static [(usize, usize)]);
+
+const RESNET8: Stages = Stages(&[(1, 16), (1, 32), (1, 64)]);
+const RESNET18: Stages = Stages(&[(2, 64), (2, 128), (2, 256), (2, 512)]);
 
 /// A residual network of basic blocks (He et al., *Deep residual learning for image recognition*, 2016), in the form
 /// for small images: a 3x3 convolution first, no pooling before the last average. Where a block changes the shape
 /// its shortcut is a 1x1 convolution with batch norm (option B of the paper).
 ///
 /// Convolutions have no bias and are drawn from `N(0, 2 / fan_out)`, batch norm starts as the identity, the last
-/// layer is drawn as torch's `Linear` is. Parameters bear torchvision's names.
+/// layer is drawn as torch's `Linear` is. Parameters have torchvision's names.
 #[derive(Module, Debug)]
 pub struct ResNet {
     conv1: Conv2d,
@@ -58,8 +72,8 @@ fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> 
         .init(device)
 }
 
-/// A 1x1 convolution without bias or padding, as a product of matrices over the pixels that its stride leaves: a third
-/// to two fifths of the time of burn's convolution on the CPU, whose path for 1x1 kernels does not take a stride.
+/// A 1x1 convolution without bias or padding, as a matrix product over the pixels that its stride selects. It takes a
+/// third to two fifths of the time of burn's convolution on the CPU, whose path for 1x1 kernels has no stride.
 fn pointwise(conv: &Conv2d, images: Tensor<4>) -> Tensor<4> {
     let [across, down] = conv.stride.map(|stride| stride as i64);
     let images = if [across, down] == [1, 1] { images } else { images.slice(s![.., .., ..;across, ..;down]) };
@@ -94,45 +108,30 @@ impl BasicBlock {
     }
 }
 
-impl ResNetConfig {
-    /// One block in each of three stages of 16, 32 and 64 channels.
-    pub fn resnet8() -> Self {
-        Self { name: "resnet8", stages: vec![(1, 16), (1, 32), (1, 64)] }
-    }
-
-    /// Two blocks in each of four stages of 64, 128, 256 and 512 channels.
-    pub fn resnet18() -> Self {
-        Self { name: "resnet18", stages: vec![(2, 64), (2, 128), (2, 256), (2, 512)] }
-    }
-
+impl Stages {
     /// Channels in, channels out and stride of each block of a stage (from 0; none past the last).
-    fn blocks(&self, stage: usize) -> impl Iterator<Item = ([usize; 2], usize)> + use<> {
-        let (blocks, channels) = self.stages.get(stage).copied().unwrap_or_default();
-        let before = self.stages.get(stage.saturating_sub(1)).map_or(channels, |&(_, channels)| channels);
+    fn blocks(self, stage: usize) -> impl Iterator<Item = ([usize; 2], usize)> {
+        let (blocks, channels) = self.0.get(stage).copied().unwrap_or_default();
+        let before = self.0.get(stage.saturating_sub(1)).map_or(channels, |&(_, channels)| channels);
         (0..blocks).map(move |block| match block {
             0 => ([before, channels], if stage == 0 { 1 } else { 2 }),
             _ => ([channels; 2], 1),
         })
     }
 
-    fn stem(&self) -> usize {
-        self.stages.first().map_or(0, |&(_, channels)| channels)
+    fn stem(self) -> usize {
+        self.0.first().map_or(0, |&(_, channels)| channels)
     }
 
-    fn last(&self) -> usize {
-        self.stages.last().map_or(0, |&(_, channels)| channels)
+    fn last(self) -> usize {
+        self.0.last().map_or(0, |&(_, channels)| channels)
     }
 
-    /// A model with its parameters drawn from the generator of `device`.
-    ///
-    /// # Errors
-    /// Images without pixels, fewer than two classes.
-    pub fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<ResNet, ModelError> {
-        check(self.name, shape, 1, classes)?;
+    fn build(self, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
         let stage = |stage| {
             self.blocks(stage).map(|(channels, stride)| BasicBlock::new(channels, stride, device)).collect::<Vec<_>>()
         };
-        Ok(initialised(ResNet {
+        ResNet {
             conv1: conv([shape.channels, self.stem()], 3, 1, device),
             bn1: BatchNormConfig::new(self.stem()).init(device),
             layer1: stage(0),
@@ -140,19 +139,13 @@ impl ResNetConfig {
             layer3: stage(2),
             layer4: stage(3),
             fc: LinearConfig::new(self.last(), classes).init(device),
-        }))
+        }
     }
 
-    /// The layers that such a model has.
-    ///
-    /// # Errors
-    /// As [`init`](Self::init).
-    pub fn layers(&self, shape: ImageShape, classes: usize) -> Result<Vec<Layer>, ModelError> {
-        check(self.name, shape, 1, classes)?;
-        let mut table = Table::new(shape.channels, shape.height, shape.width);
+    fn describe(self, classes: usize, table: &mut LayerTable) {
         table.conv("conv1", self.stem(), 3, 1, false);
         table.batch_norm("bn1");
-        for stage in 0..self.stages.len() {
+        for stage in 0..self.0.len() {
             for (index, (channels, stride)) in self.blocks(stage).enumerate() {
                 let path = |part: &str| format!("layer{}.{index}.{part}", stage + 1);
                 let input = table.shape.clone();
@@ -169,7 +162,44 @@ impl ResNetConfig {
         }
         table.global("average", "global average");
         table.linear("fc", classes);
-        Ok(table.finish())
+    }
+}
+
+impl Architecture for ResNet8Config {
+    const INFO: ModelInfo = ModelInfo {
+        name: "resnet8",
+        summary: "residual network of one block in each of three stages (16, 32, 64 channels)",
+        source: "He et al., Deep residual learning for image recognition, 2016, section 4.2, with n = 1 and projections",
+        dataset: "cifar10",
+    };
+
+    type Network = ResNet;
+
+    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
+        RESNET8.build(shape, classes, device)
+    }
+
+    fn describe(&self, classes: usize, table: &mut LayerTable) {
+        RESNET8.describe(classes, table);
+    }
+}
+
+impl Architecture for ResNet18Config {
+    const INFO: ModelInfo = ModelInfo {
+        name: "resnet18",
+        summary: "residual network of two blocks in each of four stages (64 to 512 channels), 3x3 stem for small images",
+        source: "He et al., Deep residual learning for image recognition, 2016, table 1, in the form used on CIFAR",
+        dataset: "cifar10",
+    };
+
+    type Network = ResNet;
+
+    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
+        RESNET18.build(shape, classes, device)
+    }
+
+    fn describe(&self, classes: usize, table: &mut LayerTable) {
+        RESNET18.describe(classes, table);
     }
 }
 

@@ -6,22 +6,27 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use strict_config::Settings;
 
-use super::layers::{Layer, Table};
-use super::loss::{classification_steps, initialised};
+use super::architecture::{Architecture, ModelInfo};
+use super::layers::LayerTable;
+use super::loss::classification_steps;
 use super::precision::{like, normalised};
-use super::{ModelError, check};
 use crate::image_set::ImageShape;
 
 /// Channels of the first convolution and of the three layers.
 const CHANNELS: [usize; 4] = [64, 128, 256, 512];
 
-/// What the logits are multiplied by, so that a new network is unsure and a high rate does not shake it at once.
+/// The factor on the logits: a new network is unsure, so that training starts well at a high rate.
 const SCALE: f32 = 0.125;
 
-/// The form of a [`ResNet9`]; there is nothing to choose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ResNet9Config;
+/// The settings of a [`ResNet9`]: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResNet9Config {}
+
+impl Settings for ResNet9Config {}
 
 /// The network of D. Page's DAWNBench entry (*How to train your ResNet*, 2018; `basic_net` with residuals in layers 1 and
 /// 3): a convolution of 64 channels; three layers of 128, 256 and 512 channels, each a convolution and a max pooling, the
@@ -29,7 +34,7 @@ pub struct ResNet9Config;
 /// layer without bias, times 0.125. Every convolution is 3x3 without bias, followed by batch norm and ReLU.
 ///
 /// Parameters are drawn as torch's layers draw theirs, `U(-1/sqrt(fan_in), 1/sqrt(fan_in))`, as there; batch norm starts
-/// as the identity. They bear the names of that entry's layers (`layer1.residual.res1.conv.weight`). Images of at least
+/// as the identity. They have the names of that entry's layers (`layer1.residual.res1.conv.weight`). Images of at least
 /// 8x8.
 #[derive(Module, Debug)]
 pub struct ResNet9 {
@@ -90,7 +95,7 @@ impl PooledLayer {
     }
 
     fn forward(&self, input: Tensor<4>, pool: &MaxPool2d) -> Tensor<4> {
-        // Pooling first gives the same numbers, and leaves ReLU a quarter of them.
+        // Pooling first gives the same result, and leaves ReLU a quarter of the work.
         let flow = relu(pool.forward(normalised(&self.bn, self.conv.forward(input))));
         match &self.residual {
             Some(residual) => residual.res2.forward(residual.res1.forward(flow.clone())) + flow,
@@ -99,52 +104,49 @@ impl PooledLayer {
     }
 }
 
-impl ResNet9Config {
-    fn check(shape: ImageShape, classes: usize) -> Result<(), ModelError> {
-        check("resnet9", shape, 8, classes)
+impl Architecture for ResNet9Config {
+    const INFO: ModelInfo = ModelInfo {
+        name: "resnet9",
+        summary: "small and fast on CIFAR: four convolutions (64 to 512 channels) with two residuals, max pooling",
+        source: "D. Page, How to train your ResNet, 2018 (DAWNBench)",
+        dataset: "cifar10",
+    };
+
+    type Network = ResNet9;
+
+    fn least_side(&self) -> usize {
+        8
     }
 
-    /// A model with its parameters drawn from the generator of `device`.
-    ///
-    /// # Errors
-    /// Images below 8x8, fewer than two classes.
-    pub fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<ResNet9, ModelError> {
-        Self::check(shape, classes)?;
+    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> ResNet9 {
         let [layer1, layer2, layer3] = layers().map(|layer| PooledLayer::new(layer, device));
-        Ok(initialised(ResNet9 {
+        ResNet9 {
             prep: conv_norm([shape.channels, CHANNELS[0]], device),
             layer1,
             layer2,
             layer3,
             pool: MaxPool2dConfig::new([2, 2]).init(),
             linear: LinearConfig::new(CHANNELS[3], classes).with_bias(false).init(device),
-        }))
+        }
     }
 
-    /// The layers that such a model has.
-    ///
-    /// # Errors
-    /// As [`init`](Self::init).
-    pub fn layers(&self, shape: ImageShape, classes: usize) -> Result<Vec<Layer>, ModelError> {
-        Self::check(shape, classes)?;
-        let mut table = Table::new(shape.channels, shape.height, shape.width);
-        let conv_norm = |table: &mut Table, path: &str, channels| {
+    fn describe(&self, classes: usize, table: &mut LayerTable) {
+        let conv_norm = |table: &mut LayerTable, path: &str, channels| {
             table.conv(&format!("{path}.conv"), channels, 3, 1, false);
             table.batch_norm(&format!("{path}.bn"));
         };
-        conv_norm(&mut table, "prep", CHANNELS[0]);
+        conv_norm(table, "prep", CHANNELS[0]);
         for (index, (_, channels, residual)) in (1..).zip(layers()) {
             let path = format!("layer{index}");
-            conv_norm(&mut table, &path, channels);
+            conv_norm(table, &path, channels);
             table.max_pool("pool");
             if residual {
-                conv_norm(&mut table, &format!("{path}.residual.res1"), channels);
-                conv_norm(&mut table, &format!("{path}.residual.res2"), channels);
+                conv_norm(table, &format!("{path}.residual.res1"), channels);
+                conv_norm(table, &format!("{path}.residual.res2"), channels);
             }
         }
         table.global("maximum", "global maximum");
         table.scaled_linear("linear", classes, SCALE);
-        Ok(table.finish())
     }
 }
 
@@ -155,7 +157,7 @@ impl ResNet9 {
         for layer in [&self.layer1, &self.layer2, &self.layer3] {
             flow = layer.forward(flow, &self.pool);
         }
-        // At 32x32 this is the entry's last pooling, 4x4 over a map of 4x4.
+        // At 32x32 this is the entry's last pooling of 4x4.
         let features = flow.flatten::<3>(2, 3).max_dim(2).squeeze_dim::<2>(2);
         self.linear.forward(features).mul_scalar(SCALE)
     }

@@ -1,4 +1,4 @@
-//! The bytes of all images in one tensor: how they lie there, and how they are read.
+//! The bytes of all images in one tensor: their layout, and how they are read.
 
 use burn::tensor::{DType, Device, Int, IntDType, Tensor, TensorData};
 
@@ -43,8 +43,8 @@ impl Block {
     }
 }
 
-/// How an image lies in the block: as it is, or with one black pixel around each plane where pixels may be taken from
-/// outside of it. Every position outside is taken to that border.
+/// The layout of an image in the block: as it is, or with a border of one black pixel around each plane where positions
+/// outside the image may be read. Every position outside is clamped to that border.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Layout {
     pub(super) shape: ImageShape,

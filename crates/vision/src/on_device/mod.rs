@@ -4,18 +4,18 @@
 //! What it may know: the batcher and its draws. What it must not know: which device is worth it, a loop, a config.
 //!
 //! A batch is the host's, bit for bit. The draws are the batcher's, made on the host; where a pixel is taken from is
-//! computed in whole numbers; and what it becomes is looked up in the batcher's table, not computed anew. A resampled
-//! pixel lies between four others: it is computed by the host's operations on f32, in the host's order.
+//! computed in whole numbers; and its value is looked up in the batcher's table. A resampled pixel is interpolated from
+//! four others by the host's operations on f32, in the host's order.
 
 mod block;
-mod orders;
+mod draws;
 #[cfg(test)]
 mod tests;
 
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
 use self::block::{Block, Layout};
-use self::orders::{Orders, Told};
+use self::draws::{Draws, Offsets};
 use crate::augment::{Augment, ONE_BITS};
 use crate::batch::{Batcher, ImageBatch};
 use crate::image_set::ImageShape;
@@ -47,15 +47,15 @@ const MOST: u64 = i32::MAX as u64;
 /// A [`Batcher`] whose images and labels live on a device.
 ///
 /// Made by [`Batcher::on_device`]. What happens to an image is drawn on the host from (seed, epoch, index), as
-/// [`Batcher::batch`] draws it, and done on the device. For each image of a batch 4 bytes go there (its index), 12 more
-/// where it may be cropped, mirrored or resampled, 16 more where a square is cut out and 24 more where it is resampled:
-/// beside the `4 * channels * height * width + 4` of a batch that is assembled on the host.
+/// [`Batcher::batch`] draws it, and applied on the device. Each image of a batch sends 4 bytes there (its index), 12 more
+/// where it may be cropped, mirrored or resampled, 16 more where a square is cut out and 24 more where it is resampled.
+/// An image of a batch that is assembled on the host sends `4 * channels * height * width + 4`.
 #[derive(Clone, Debug)]
 pub struct DeviceBatcher {
     host: Batcher,
     device: Device,
     layout: Layout,
-    told: Told,
+    offsets: Offsets,
     block: Block,
     labels: Tensor<1, Int>,
     /// The normalised value of each byte, 256 for each channel.
@@ -134,7 +134,7 @@ impl Batcher {
             host: self.clone(),
             device: device.clone(),
             layout,
-            told: Told::of(self.plan.as_ref()),
+            offsets: Offsets::of(self.plan.as_ref()),
             block: Block::new(layout.block(self), bytewise, device),
             labels: Tensor::from_data(TensorData::new(labels, [set.len()]), device),
             table: Tensor::from_data(TensorData::new(table, [channels * 256]), device),
@@ -155,7 +155,7 @@ impl DeviceBatcher {
 
     /// The bytes that go to the device for each image of a batch.
     pub fn bytes_per_image(&self) -> usize {
-        self.told.count * size_of::<i32>()
+        self.offsets.count * size_of::<i32>()
     }
 
     /// The images at these positions of the set, as tensors on the device: bit for bit what [`Batcher::batch`] gives.
@@ -163,28 +163,28 @@ impl DeviceBatcher {
     /// # Panics
     /// As a slice does, where an index is not below the number of images.
     pub fn batch(&self, indices: &[usize], epoch: u64, seed: u64) -> ImageBatch {
-        let orders = Orders::draw(&self.host, self.told, indices, epoch, seed, &self.device);
+        let draws = Draws::draw(&self.host, self.offsets, indices, epoch, seed, &self.device);
         let (mut rows, mut columns) = (self.rows.clone(), self.columns.clone());
-        if let Some(begin) = self.told.moved {
-            let [down, step, start] = orders.numbers(begin);
+        if let Some(begin) = self.offsets.moved {
+            let [down, step, start] = draws.numbers(begin);
             rows = rows.add(down);
             columns = columns.mul(step).add(start);
         }
-        let start = orders.number(0).mul_scalar(self.layout.image() as i32);
-        let mut images = match self.told.warped {
+        let start = draws.number(0).mul_scalar(self.layout.image() as i32);
+        let mut images = match self.offsets.warped {
             None => self.copied(rows, columns, start),
-            Some(begin) => self.resampled(&rows, &columns, &start, &orders.numbers(begin)),
+            Some(begin) => self.resampled(&rows, &columns, &start, &draws.numbers(begin)),
         };
-        if let Some(begin) = self.told.cut {
-            let [top, bottom, left, right] = orders.numbers(begin);
+        if let Some(begin) = self.offsets.cut {
+            let [top, bottom, left, right] = draws.numbers(begin);
             let square = within(&self.rows, top, bottom).bool_and(within(&self.columns, left, right));
-            // The mean is 0 once normalised.
+            // The normalised mean is 0.
             images = images.clone().mask_fill(square.expand(images.shape()), 0.0);
         }
-        ImageBatch { images, targets: self.labels.clone().select(0, orders.indices()) }
+        ImageBatch { images, targets: self.labels.clone().select(0, draws.indices()) }
     }
 
-    /// Where rows and columns of images lie in the block; those outside of an image are its black border.
+    /// Positions in the block of rows and columns of images. Outside an image they point to its black border.
     fn positions(&self, rows: Tensor<4, Int>, columns: Tensor<4, Int>, start: Tensor<4, Int>) -> Tensor<4, Int> {
         let (mut rows, mut columns) = (rows, columns);
         if self.layout.border > 0 {
@@ -204,7 +204,7 @@ impl DeviceBatcher {
         self.table.clone().select(0, values.reshape([shape.num_elements()])).reshape(shape)
     }
 
-    /// The normalised values between the pixels where the maps of rows and of columns lead: bilinear.
+    /// The normalised values at the positions that the affine maps of rows and columns give, by bilinear interpolation.
     fn resampled(
         &self,
         rows: &Tensor<4, Int>,
@@ -233,7 +233,7 @@ impl DeviceBatcher {
         if self.host.plan.is_none_or(|plan| plan.crop == 0) {
             return images;
         }
-        // What a crop shows beside the image is black, wherever the map would lead.
+        // Outside the image a crop shows black, whatever the map gives.
         let ImageShape { height, width, .. } = self.layout.shape;
         let inside = |positions: &Tensor<4, Int>, extent: usize| {
             positions.clone().greater_equal_scalar(0).bool_and(positions.clone().lower_scalar(extent as i32))

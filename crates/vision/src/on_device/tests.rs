@@ -67,7 +67,7 @@ proptest! {
 fn every_piece_at_the_size_of_cifar() {
     let shape = ImageShape::new(3, 32, 32);
     let device = Device::flex().autodiff();
-    for (augment, told) in [
+    for (augment, offsets) in [
         ("none", 4),
         ("flip", 16),
         ("crop", 16),
@@ -80,7 +80,7 @@ fn every_piece_at_the_size_of_cifar() {
         let indices: Vec<usize> = (0..30).collect();
         for bytewise in [true, false] {
             let resident = host.laid_out_on(&device, bytewise).unwrap();
-            assert_eq!(resident.bytes_per_image(), told, "{augment}");
+            assert_eq!(resident.bytes_per_image(), offsets, "{augment}");
             let found = resident.batch(&indices, 3, 9);
             assert_eq!(bits(&found), bits(&host.batch(&indices, 3, 9, &device)), "{augment}");
             // As a batch from the host: on the training device, and nothing to differentiate.

@@ -38,11 +38,11 @@ impl Form {
     }
 }
 
-/// Appends the images and labels of a file's content to `pixels` and `labels`; gives the number of records.
+/// Appends the images and labels of a file's content to `pixels` and `labels`; returns the number of records.
 ///
 /// # Errors
-/// A length that is not a whole number of records, a label that names no class (also one that is not taken: it shows
-/// that the file is another). Then nothing is appended.
+/// A length that is not a whole number of records, a label out of range (in either label byte: then it is another file).
+/// Then nothing is appended.
 pub fn records(bytes: &[u8], form: Form, pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<usize, FileProblem> {
     let record = form.record();
     let count = bytes.len() / record;

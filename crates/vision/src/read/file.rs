@@ -16,7 +16,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 ///
 /// # Errors
 /// A file that cannot be read; a gzip container that ends early, is corrupt, fails its CRC or has bytes after its
-/// end; content of more than `limit` bytes. No more than `limit + 1` bytes are ever held, whatever the file claims.
+/// end; content of more than `limit` bytes. Never more than `limit + 1` bytes are held, whatever the file claims.
 pub fn content(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
     let unreadable = |source| DataError::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
@@ -29,7 +29,7 @@ pub fn content(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
 /// The content of bytes already in memory, by the same rules.
 pub(crate) fn content_of(bytes: &[u8], limit: u64) -> Result<Vec<u8>, FileProblem> {
     unpack(bytes, limit).map_err(|failure| match failure {
-        // A slice cannot fail to be read: what the decoder reports is about the content.
+        // Reading a slice cannot fail, so the error is about the content.
         Failure::Io(source) => FileProblem::Gzip { reason: source.to_string() },
         Failure::Content(problem) => problem,
     })

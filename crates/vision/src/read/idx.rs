@@ -30,7 +30,7 @@ fn header<'a, const N: usize>(
 ) -> Result<([u32; N], &'a [u8]), FileProblem> {
     let expected = 4 * (N + 1);
     let word = |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_be_bytes);
-    // The magic number comes first even where the rest is cut off: it says more about what the file is.
+    // A wrong magic number is reported before a short header: it says more about the file.
     if let Some(found) = word(0).filter(|&found| found != magic) {
         return Err(FileProblem::Magic { found, expected: magic, kind });
     }
@@ -48,7 +48,7 @@ fn header<'a, const N: usize>(
 /// Another magic number, a header cut short, images without pixels, more or fewer bytes than the header declares.
 pub fn images(bytes: &[u8]) -> Result<Images<'_>, FileProblem> {
     let ([count, rows, columns], pixels) = header(bytes, IMAGES, "IDX images, unsigned bytes")?;
-    // Three 32-bit factors can pass 64 bits; such a file cannot exist.
+    // The product of three 32-bit numbers can overflow 64 bits; no such file exists.
     let expected = u64::from(rows) * u64::from(columns);
     let Some(expected) = expected.checked_mul(u64::from(count)).filter(|_| expected > 0) else {
         return Err(FileProblem::Dimensions { count, rows, columns });

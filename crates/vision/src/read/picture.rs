@@ -1,8 +1,8 @@
 //! PNG and JPEG files as squares of one size.
 //!
-//! What happens to a picture is what torchvision's `Resize(side)` and `CenterCrop(side)` do, but for the order: the
-//! middle square is taken first and then resampled (a triangle filter as wide as the scale asks for, which is what PIL
-//! calls bilinear), so that a long strip of a picture costs no more than its middle. Transparency is dropped and grey is
+//! A picture is cropped and resized as by torchvision's `Resize(side)` and `CenterCrop(side)`, but in the other order: the
+//! middle square is cropped first and then resampled (with a triangle filter as wide as the scale, which PIL calls
+//! bilinear), so that a long strip costs no more than its middle. Transparency is dropped and grey is
 //! ITU-R 601 luma, as PIL's `convert` has both; a turn noted in EXIF is not followed, as torchvision does not.
 
 use std::io::Cursor;
@@ -14,13 +14,13 @@ use crate::error::FileProblem;
 use crate::image_set::ImageShape;
 
 /// The most pixels that a picture may have on a side.
-pub const LARGEST_SIDE: u32 = 16_384;
+const LARGEST_SIDE: u32 = 16_384;
 
 /// The most bytes that a picture may take once decoded.
-pub const LARGEST_IMAGE: u64 = 256 << 20;
+const LARGEST_IMAGE: u64 = 256 << 20;
 
-/// Deflate packs at most 1,032 bytes into one, a JPEG's entropy coding no more than about as many: a header that declares
-/// more than this times the bytes of its file is not borne out by them.
+/// Deflate packs at most 1,032 bytes into one, a JPEG's entropy coding about as many. A header that declares more than
+/// this times the bytes of its file is refused.
 const MOST_PACKED: u64 = 2_048;
 
 /// The last chunk of every PNG: no bytes, `IEND`, and their checksum.
@@ -30,12 +30,12 @@ fn image_problem(error: &dyn std::fmt::Display) -> FileProblem {
     FileProblem::Image { reason: error.to_string() }
 }
 
-/// Decodes a PNG or JPEG file (told by its first bytes) and writes its middle square, resampled to the square `shape`,
+/// Decodes a PNG or JPEG file (recognised by its first bytes) and writes its middle square, resampled to the square `shape`,
 /// plane by plane to `out`, which has [`ImageShape::pixels`] bytes. One channel is grey, three are RGB.
 ///
 /// # Errors
-/// Bytes that are no PNG or JPEG or are damaged or cut short; a header that declares more pixels than the bytes can
-/// hold, than [`LARGEST_SIDE`] or than [`LARGEST_IMAGE`].
+/// Bytes that are not a PNG or JPEG, or are damaged or cut short; a header that declares more pixels than the bytes can
+/// hold, more than 16,384 on a side or more than 256 MiB in all.
 pub fn square(bytes: &[u8], shape: ImageShape, out: &mut [u8]) -> Result<(), FileProblem> {
     let picture = decode(bytes)?.into_rgb8();
     let (width, height) = picture.dimensions();
@@ -73,7 +73,7 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, FileProblem> {
         return Err(image_problem(&format!("the {name} ends before its end mark")));
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    // Dimensions are held against the bytes below, with both in the message.
+    // Dimensions are checked against the bytes below, with both in the message.
     reader.no_limits();
     let mut decoder = reader.into_decoder().map_err(|error| image_problem(&error))?;
     let ((width, height), size) = (decoder.dimensions(), decoder.total_bytes());
@@ -93,8 +93,8 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, FileProblem> {
     DynamicImage::from_decoder(decoder).map_err(|error| image_problem(&error))
 }
 
-/// Whether the end mark of a JPEG is reached by going from segment to segment (ITU-T T.81, annex B). The decoder does not
-/// ask: it would show a file that was cut off with its rest in grey.
+/// Whether the segments of a JPEG (ITU-T T.81, annex B) reach its end mark. The decoder does not check: it fills the rest
+/// of a file that was cut off with grey.
 fn jpeg_has_its_end(bytes: &[u8]) -> bool {
     const END: u8 = 0xd9;
     let mut at = 2;

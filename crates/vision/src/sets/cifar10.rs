@@ -1,7 +1,7 @@
 //! CIFAR-10, whole, and a part of it under a name of its own.
 
+use super::dataset_info::{DataFile, DatasetInfo, Download, Packing};
 use super::folder::Folder;
-use super::{DataFile, DatasetInfo, Download, Packing, class_names};
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::image_set::ImageSet;
@@ -29,7 +29,7 @@ static ARCHIVE: [Download; 1] = [Download {
     packing: Packing::TarGzip { folder: "cifar-10-batches-bin" },
 }];
 
-/// The publishers give a sum of the archive, not of its files; the two known here are those of the reference data.
+/// The publishers give a checksum of the archive only; the checksums of files known here are those of the reference data.
 pub(super) static WHOLE: DatasetInfo = DatasetInfo {
     name: "cifar10",
     summary: "small photographs of ten kinds of things, 32x32 RGB",
@@ -76,7 +76,7 @@ pub(super) static PART: DatasetInfo = DatasetInfo {
 pub(super) fn read(info: &'static DatasetInfo, folder: &Folder) -> Result<Dataset, DataError> {
     let train = set(info, folder, "data_batch")?;
     let test = set(info, folder, "test_batch")?;
-    Dataset::new(info.name, train, test, class_names(info))
+    Dataset::new(info.name, train, test, info.class_names())
 }
 
 /// The images of all files whose name starts so, in their order.

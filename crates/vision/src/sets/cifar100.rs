@@ -1,7 +1,7 @@
 //! CIFAR-100, by its hundred classes or by its twenty superclasses.
 
+use super::dataset_info::{DataFile, DatasetInfo, Download, Packing};
 use super::folder::Folder;
-use super::{DataFile, DatasetInfo, Download, Packing, class_names};
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::image_set::ImageSet;
@@ -135,7 +135,7 @@ const COARSE_CLASSES: &[&str] = &[
     "vehicles_2",
 ];
 
-/// The publishers give a sum of the archive, not of its files; those of the files are recorded when it is fetched.
+/// The publishers give a checksum of the archive only; those of the files are recorded when it is fetched.
 static FILES: [DataFile; 2] = [
     DataFile { name: "train.bin", bytes: (50_000 * Form::CIFAR100_FINE.record()) as u64, sha256: None },
     DataFile { name: "test.bin", bytes: (10_000 * Form::CIFAR100_FINE.record()) as u64, sha256: None },
@@ -183,7 +183,7 @@ pub(super) fn read(info: &'static DatasetInfo, folder: &Folder) -> Result<Datase
         ImageSet::new(pixels, labels, info.shape, info.classes.len())
             .map_err(|problem| DataError::Set { name: info.name.to_owned(), problem })
     };
-    Dataset::new(info.name, set(&info.files[0])?, set(&info.files[1])?, class_names(info))
+    Dataset::new(info.name, set(&info.files[0])?, set(&info.files[1])?, info.class_names())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{DatasetInfo, TEN_DIGITS, class_names};
+use super::dataset_info::{DatasetInfo, TEN_DIGITS};
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::image_set::{ImageSet, ImageShape};
@@ -34,7 +34,7 @@ macro_rules! embedded {
 pub(super) fn read() -> Result<Dataset, DataError> {
     let train = set(embedded!("train-images-idx3-ubyte.gz"), embedded!("train-labels-idx1-ubyte.gz"))?;
     let test = set(embedded!("t10k-images-idx3-ubyte.gz"), embedded!("t10k-labels-idx1-ubyte.gz"))?;
-    Dataset::new(INFO.name, train, test, class_names(&INFO))
+    Dataset::new(INFO.name, train, test, INFO.class_names())
 }
 
 fn set(images: (&str, &[u8]), labels: (&str, &[u8])) -> Result<ImageSet, DataError> {

@@ -1,16 +1,16 @@
-//! The folder that holds a data set's files, and the record of their sums that a fetch leaves there.
+//! The folder that holds a data set's files, and the record of their checksums that a fetch leaves there.
 
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::dataset_info::{DataFile, DatasetInfo};
 use crate::dataset::hex;
 use crate::error::{DataError, FileProblem, LookedIn, Missing};
 use crate::read;
-use crate::sets::{DataFile, DatasetInfo};
 
-/// Beside the files: SHA-256 of the content of each, unpacked, as it was when its download had passed its own check. For
-/// files of which nobody publishes a sum.
+/// The file beside the data that records the SHA-256 of the unpacked content of each file after its download passed its
+/// check: for files without a published checksum.
 pub(crate) const RECORDED: &str = "contents.sha256";
 
 /// A folder in which files of a data set are.
@@ -64,7 +64,7 @@ pub(super) fn find(
     })))
 }
 
-/// The sum of a file's content that was recorded beside it.
+/// The checksum of a file's content that was recorded beside it.
 pub(crate) fn recorded(folder: &Path, file: &DataFile) -> Option<String> {
     let text = std::fs::read_to_string(folder.join(RECORDED)).ok()?;
     text.lines()
@@ -73,7 +73,7 @@ pub(crate) fn recorded(folder: &Path, file: &DataFile) -> Option<String> {
 }
 
 impl Folder {
-    /// For whoever fills it.
+    /// For `fetch`, which fills it.
     #[cfg(feature = "fetch")]
     pub(crate) fn new(path: PathBuf) -> Self {
         Self(path)
@@ -85,7 +85,7 @@ impl Folder {
 
     /// The content of a file; at most the bytes it should have are read.
     pub(crate) fn read(&self, file: &DataFile) -> Result<Content, DataError> {
-        // Gone since it was found: then opening the plain name says so.
+        // If the file has gone since, opening its plain name gives the error.
         let path = locate(&self.0, file).unwrap_or_else(|| self.0.join(file.name));
         let bytes = read::content(&path, file.bytes)?;
         Ok(Content { path, bytes })
@@ -93,8 +93,8 @@ impl Folder {
 }
 
 impl Content {
-    /// Refuses content that is not this file's, where its checksum is known or was recorded. To be called after the format's own
-    /// checks, which say more precisely what is wrong.
+    /// Refuses content with another checksum than the known or recorded one. Call it after the format's own checks, whose
+    /// errors are more precise.
     pub(crate) fn verify(&self, file: &DataFile) -> Result<(), DataError> {
         let found_bytes = self.bytes.len() as u64;
         if found_bytes != file.bytes {
@@ -108,7 +108,7 @@ impl Content {
         if found == expected { Ok(()) } else { Err(FileProblem::Checksum { found, expected }.in_file(&self.path)) }
     }
 
-    /// The sum of the content, in hex.
+    /// The SHA-256 of the content, in hex.
     pub(crate) fn sha256(&self) -> String {
         hex(&Sha256::digest(&self.bytes))
     }

@@ -7,16 +7,21 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings, check};
 
-use super::FOLDER_PREFIX;
 use crate::dataset::Dataset;
 use crate::error::{DataError, FileProblem};
 use crate::image_set::{ImageSet, ImageSetError, ImageShape};
 use crate::random::SplitMix64;
 use crate::read::picture;
 
+/// The start of the name of a data set that is a folder of images: `folder:/data/flowers`.
+pub const FOLDER_PREFIX: &str = "folder:";
+
 /// How a folder of images is read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct FolderOptions {
     /// Height and width of the images, which are resampled to it: 1 to 1024. Default 32.
     pub image_size: usize,
@@ -25,7 +30,7 @@ pub struct FolderOptions {
     /// Where there is no `test` folder: the part of each class that is held out for it, more than 0 and below 1; of a
     /// class with at least two images, at least one. Default 0.2.
     pub test: f64,
-    /// What that split depends on, and the only thing: the same for every run unless it is changed here. Default 0.
+    /// The seed of that split. It does not depend on the seed of the run. Default 0.
     pub split_seed: u64,
 }
 
@@ -35,12 +40,19 @@ impl Default for FolderOptions {
     }
 }
 
-impl FolderOptions {
-    /// The largest [`image_size`](Self::image_size).
-    pub const LARGEST_SIZE: usize = 1024;
+/// The largest size of an image.
+const LARGEST_SIZE: usize = 1024;
+
+impl Settings for FolderOptions {
+    fn check(&self) -> Result<(), ConfigError> {
+        let size = self.image_size;
+        check::at_least("image_size", size as u64, 1)?;
+        check::is_allowed("image_size", size, &format!("at most {LARGEST_SIZE} pixels"), size <= LARGEST_SIZE)?;
+        check::number("test", self.test, "a part of more than 0 and below 1", |part| part > 0.0 && part < 1.0)
+    }
 }
 
-/// A file of more bytes than this is no image of a data set.
+/// The largest size of an image file, in bytes.
 const LARGEST_FILE: u64 = 64 << 20;
 
 /// A class by its place among the names, and its files in the order of their names.
@@ -50,23 +62,17 @@ type Files = Vec<(u8, PathBuf)>;
 ///
 /// The classes are the folders in `path/train`, in the order of their names (of their bytes, as torchvision's
 /// `ImageFolder` has them); their images are the files ending in `.png`, `.jpg` or `.jpeg`, in any case, directly in
-/// them. Other files are passed over, and so is what starts with a dot. Each image is cut to its middle square and
+/// them. Other files, and names that start with a dot, are ignored. Each image is cut to its middle square and
 /// resampled (see [`picture::square`]). `path/test` has the same classes, or some of them; where it is missing, a part
 /// of each class is held out by a split that depends on the names and [`FolderOptions::split_seed`] alone.
 ///
 /// # Errors
-/// A folder that is not laid out so, a class without an image, a class of `test` that `train` has not, more than 256
+/// A folder with another layout, a class without an image, a class of `test` that `train` does not have, more than 256
 /// classes, an image that cannot be decoded: each names the folder or the file. Options out of their ranges.
 pub fn load_folder(path: &Path, options: &FolderOptions) -> Result<Dataset, DataError> {
     let name = format!("{FOLDER_PREFIX}{}", path.display());
     let layout = |problem: String| DataError::Layout { path: path.to_owned(), problem };
-    if !(1..=FolderOptions::LARGEST_SIZE).contains(&options.image_size) {
-        let most = FolderOptions::LARGEST_SIZE;
-        return Err(layout(format!("image_size is {}: allowed are 1 to {most}", options.image_size)));
-    }
-    if !(options.test > 0.0 && options.test < 1.0) {
-        return Err(layout(format!("test is {}: allowed is a part of more than 0 and below 1", options.test)));
-    }
+    options.check().map_err(|error| layout(error.to_string()))?;
     let train_folder = path.join("train");
     if !train_folder.is_dir() {
         return Err(layout("has no folder `train` (expected: train/CLASS/*.png, *.jpg or *.jpeg)".to_owned()));
@@ -125,7 +131,7 @@ fn class_names(folder: &Path) -> Result<Vec<String>, DataError> {
     Err(DataError::Layout { path: folder.to_owned(), problem })
 }
 
-/// The images of all classes; a class without any is refused where the folder is there, as in `train` it always is.
+/// The images of all classes. A folder of a class without any image is refused.
 fn files(folder: &Path, classes: &[String]) -> Result<Files, DataError> {
     let image = |path: &Path| {
         let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
@@ -176,7 +182,7 @@ fn pixels(files: &Files, shape: ImageShape) -> Result<Vec<u8>, DataError> {
     let wanted = files.len().saturating_mul(shape.pixels());
     block.try_reserve_exact(wanted).map_err(|_| DataError::Layout {
         path: files.first().map(|(_, path)| path.clone()).unwrap_or_default(),
-        problem: format!("{} images of {shape} take {wanted} bytes, which cannot be had", files.len()),
+        problem: format!("{} images of {shape} take {wanted} bytes, more than there is memory for", files.len()),
     })?;
     block.resize(wanted, 0);
     let results: Vec<Result<(), DataError>> = block

@@ -1,7 +1,7 @@
 //! MNIST, and Fashion-MNIST, which has its form: four IDX files.
 
+use super::dataset_info::{DataFile, DatasetInfo, Download, Packing, TEN_DIGITS};
 use super::folder::{Content, Folder};
-use super::{DataFile, DatasetInfo, Download, Packing, TEN_DIGITS, class_names};
 use crate::dataset::Dataset;
 use crate::error::{DataError, FileProblem};
 use crate::image_set::{ImageSet, ImageShape};
@@ -91,8 +91,8 @@ pub(super) static MNIST: DatasetInfo = DatasetInfo {
     ],
 };
 
-/// Only the sums of the compressed files are published: they are held to when the files are fetched, and the sums of the
-/// content are recorded then.
+/// Only the checksums of the compressed files are published: they are checked when the files are fetched, and the
+/// checksums of the content are recorded then.
 static FASHION_FILES: [DataFile; 4] = files([None; 4]);
 
 pub(super) static FASHION: DatasetInfo = DatasetInfo {
@@ -152,7 +152,7 @@ pub(super) static FASHION: DatasetInfo = DatasetInfo {
 pub(super) fn read(info: &'static DatasetInfo, folder: &Folder) -> Result<Dataset, DataError> {
     let train = set(info, folder, &info.files[0], &info.files[1])?;
     let test = set(info, folder, &info.files[2], &info.files[3])?;
-    Dataset::new(info.name, train, test, class_names(info))
+    Dataset::new(info.name, train, test, info.class_names())
 }
 
 fn set(info: &DatasetInfo, folder: &Folder, images: &DataFile, labels: &DataFile) -> Result<ImageSet, DataError> {
@@ -175,7 +175,7 @@ fn set(info: &DatasetInfo, folder: &Folder, images: &DataFile, labels: &DataFile
         .map_err(|problem| DataError::Set { name: info.name.to_owned(), problem })
 }
 
-/// Checks the file of images; gives the length of its header.
+/// Checks the file of images; returns the length of its header.
 fn checked_images(info: &DatasetInfo, file: &Content) -> Result<usize, DataError> {
     let images = idx::images(&file.bytes).map_err(|problem| problem.in_file(&file.path))?;
     if (images.rows, images.columns) != (info.shape.height, info.shape.width) {

@@ -1,10 +1,10 @@
-//! The data sets known by name: what they are, where their files are sought, how they are read; and a folder of images,
-//! which is known by its path.
+//! The data sets that can be named: where their files are searched and how they are read; and a folder of images.
 //!
-//! Adding one: a file here with its [`DatasetInfo`] and a function that reads it, and a line in [`SOURCES`].
+//! Adding one: a file here with its [`DatasetInfo`] and a function that reads it, and a line in [`DATASETS`].
 
 mod cifar10;
 mod cifar100;
+pub(crate) mod dataset_info;
 mod digits;
 pub(crate) mod folder;
 mod images;
@@ -13,98 +13,16 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 
+pub use dataset_info::{DataFile, DatasetInfo, Download, Packing};
 use folder::Folder;
-pub use images::{FolderOptions, load_folder};
+pub use images::{FOLDER_PREFIX, FolderOptions, load_folder};
 pub use verify::{Against, Verified, VerifiedFile, verify};
 
 use crate::dataset::Dataset;
 use crate::error::DataError;
-use crate::image_set::ImageShape;
-use crate::nearest::nearest;
 
-/// A file that belongs to a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DataFile {
-    /// Its name, without `.gz`.
-    pub name: &'static str,
-    /// Bytes of its content, uncompressed.
-    pub bytes: u64,
-    /// SHA-256 of its content, uncompressed, where it is known here; then another content is refused.
-    pub sha256: Option<&'static str>,
-}
-
-/// What a download is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Packing {
-    /// One data file, packed with gzip; it is kept so. Its name is that of the data file and `.gz`.
-    Gzip,
-    /// A tar archive packed with gzip, from which the data files are taken.
-    TarGzip {
-        /// The folder inside the archive in which they lie.
-        folder: &'static str,
-    },
-}
-
-/// A file to download.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Download {
-    /// Its name.
-    pub file: &'static str,
-    /// Where it is: addresses of folders, each ending in `/`, in the order in which they are tried.
-    pub mirrors: &'static [&'static str],
-    /// Its size.
-    pub bytes: u64,
-    /// Its MD5, as its publishers (or torchvision) give it: to check by hand what was downloaded by hand.
-    pub md5: &'static str,
-    /// Its SHA-256; anything else is refused.
-    pub sha256: &'static str,
-    /// What it is.
-    pub packing: Packing,
-}
-
-impl Download {
-    /// Where it is first looked for.
-    pub fn url(&self) -> String {
-        format!("{}{}", self.mirrors.first().copied().unwrap_or_default(), self.file)
-    }
-
-    /// Whether this data file comes out of it.
-    pub fn holds(&self, file: &DataFile) -> bool {
-        match self.packing {
-            Packing::Gzip => self.file.strip_suffix(".gz") == Some(file.name),
-            Packing::TarGzip { .. } => true,
-        }
-    }
-}
-
-/// What is known about a data set without loading it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DatasetInfo {
-    /// The name to ask for.
-    pub name: &'static str,
-    /// What it is, in a line.
-    pub summary: &'static str,
-    /// The shape of its images.
-    pub shape: ImageShape,
-    /// The names of its classes, label 0 first.
-    pub classes: &'static [&'static str],
-    /// Training images.
-    pub train: usize,
-    /// Test images.
-    pub test: usize,
-    /// Who made it, and under what terms.
-    pub origin: &'static str,
-    /// What part of a data set it is, where it is not the whole.
-    pub part: Option<&'static str>,
-    /// Its folder inside a data folder; empty where it is embedded.
-    pub folder: &'static str,
-    /// Its files; none where it is embedded.
-    pub files: &'static [DataFile],
-    /// Where its files come from.
-    pub downloads: &'static [Download],
-}
-
-struct Source {
+/// A data set that can be named, and how it is read.
+struct Row {
     info: &'static DatasetInfo,
     read: Reader,
     /// A data set that may be meant where this one is missing.
@@ -116,20 +34,15 @@ enum Reader {
     Folder(fn(&'static DatasetInfo, &Folder) -> Result<Dataset, DataError>),
 }
 
-const TEN_DIGITS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-
-static SOURCES: [Source; 7] = [
-    Source { info: &digits::INFO, read: Reader::Embedded(digits::read), part: None },
-    Source { info: &mnist::MNIST, read: Reader::Folder(mnist::read), part: None },
-    Source { info: &mnist::FASHION, read: Reader::Folder(mnist::read), part: None },
-    Source { info: &cifar10::WHOLE, read: Reader::Folder(cifar10::read), part: Some(&cifar10::PART) },
-    Source { info: &cifar10::PART, read: Reader::Folder(cifar10::read), part: None },
-    Source { info: &cifar100::FINE, read: Reader::Folder(cifar100::read), part: None },
-    Source { info: &cifar100::COARSE, read: Reader::Folder(cifar100::read), part: None },
+static DATASETS: &[Row] = &[
+    Row { info: &digits::INFO, read: Reader::Embedded(digits::read), part: None },
+    Row { info: &mnist::MNIST, read: Reader::Folder(mnist::read), part: None },
+    Row { info: &mnist::FASHION, read: Reader::Folder(mnist::read), part: None },
+    Row { info: &cifar10::WHOLE, read: Reader::Folder(cifar10::read), part: Some(&cifar10::PART) },
+    Row { info: &cifar10::PART, read: Reader::Folder(cifar10::read), part: None },
+    Row { info: &cifar100::FINE, read: Reader::Folder(cifar100::read), part: None },
+    Row { info: &cifar100::COARSE, read: Reader::Folder(cifar100::read), part: None },
 ];
-
-/// What stands before the path where a data set is a folder of images: `folder:/data/flowers`.
-pub const FOLDER_PREFIX: &str = "folder:";
 
 /// The data sets that [`load`] knows by name.
 ///
@@ -139,13 +52,13 @@ pub const FOLDER_PREFIX: &str = "folder:";
 /// assert_eq!(names[5..], ["cifar100", "cifar100-coarse"]);
 /// ```
 pub fn known() -> impl Iterator<Item = &'static DatasetInfo> {
-    SOURCES.iter().map(|source| source.info)
+    DATASETS.iter().map(|row| row.info)
 }
 
-fn source(name: &str) -> Result<&'static Source, DataError> {
-    SOURCES.iter().find(|source| source.info.name == name).ok_or_else(|| DataError::Unknown {
+fn row(name: &str) -> Result<&'static Row, DataError> {
+    DATASETS.iter().find(|row| row.info.name == name).ok_or_else(|| DataError::Unknown {
         name: name.to_owned(),
-        nearest: nearest(name, known().map(|info| info.name)),
+        nearest: strict_config::nearest(name, known().map(|info| info.name)),
         known: known().map(|info| info.name).collect(),
     })
 }
@@ -161,12 +74,11 @@ fn source(name: &str) -> Result<&'static Source, DataError> {
 /// # Ok::<(), vision::DataError>(())
 /// ```
 pub fn info(name: &str) -> Result<&'static DatasetInfo, DataError> {
-    source(name).map(|source| source.info)
+    row(name).map(|row| row.info)
 }
 
 /// Loads the data set of this name: `digits` from the program itself, the others from the first of the
-/// [`search_dirs`] that holds all their files, `folder:PATH` from that folder by [`load_folder`] as it does unless told
-/// otherwise.
+/// [`search_dirs`] that holds all their files, `folder:PATH` from that folder by [`load_folder`] with the default options.
 ///
 /// # Errors
 /// An unknown name; files that are missing, unreadable, damaged or not this data set's. See [`DataError`].
@@ -185,12 +97,12 @@ fn load_from(name: &str, data_folders: &[PathBuf]) -> Result<Dataset, DataError>
     if let Some(path) = name.strip_prefix(FOLDER_PREFIX) {
         return load_folder(Path::new(path), &FolderOptions::default());
     }
-    let source = source(name)?;
-    let mut dataset = match source.read {
+    let row = row(name)?;
+    let mut dataset = match row.read {
         Reader::Embedded(read) => read()?,
-        Reader::Folder(read) => read(source.info, &folder::find(source.info, source.part, data_folders)?)?,
+        Reader::Folder(read) => read(row.info, &folder::find(row.info, row.part, data_folders)?)?,
     };
-    dataset.part = source.info.part;
+    dataset.part = row.info.part;
     Ok(dataset)
 }
 
@@ -206,10 +118,6 @@ pub fn search_dirs(data_dir: Option<&Path>) -> Vec<PathBuf> {
         }
     }
     folders
-}
-
-fn class_names(info: &DatasetInfo) -> Vec<String> {
-    info.classes.iter().map(|&name| name.to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -1,23 +1,23 @@
-//! A data set's files held against all that is known about them, one by one.
+//! A check of each file of a data set.
 
 use std::path::{Path, PathBuf};
 
-use super::{DataFile, FOLDER_PREFIX, Reader, folder, load, search_dirs, source};
+use super::{DataFile, FOLDER_PREFIX, Reader, folder, load, row, search_dirs};
 use crate::dataset::Dataset;
 use crate::error::DataError;
 
-/// What the sum of a file's content was held against.
+/// What the checksum of a file's content was compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Against {
-    /// The sum of the published file, which is part of this program.
+    /// The checksum of the published file, which is part of this program.
     Published,
-    /// The sum that was recorded when the file was fetched from an archive with a published sum.
+    /// The checksum that was recorded when the file was fetched from an archive with a published checksum.
     Recorded,
-    /// Nothing: no sum of this file is known. Its size and its form were checked.
+    /// Nothing: no checksum of this file is known. Its size and its form were checked.
     Nothing,
 }
 
-/// A file that was looked at.
+/// A file that was checked.
 #[derive(Debug)]
 pub struct VerifiedFile {
     /// Where it is.
@@ -26,7 +26,7 @@ pub struct VerifiedFile {
     pub bytes: u64,
     /// SHA-256 of its content, unpacked, in hex; empty where it cannot be read.
     pub sha256: String,
-    /// What that was held against.
+    /// What that was compared with.
     pub against: Against,
     /// What is wrong with it.
     pub problem: Option<DataError>,
@@ -37,29 +37,29 @@ pub struct VerifiedFile {
 pub struct Verified {
     /// Its files; none where the data set is part of the program or a folder of images.
     pub files: Vec<VerifiedFile>,
-    /// The data set, where every file is as it should be and all of them make one.
+    /// The data set, where every file is right and all of them fit together.
     pub dataset: Result<Dataset, DataError>,
 }
 
-/// Reads every file of a data set (named as for [`load`]), says of each what its sum is and what it was held against,
-/// and then loads the whole: form, sizes, range of labels, numbers of images.
+/// Reads every file of a data set (named as for [`load`]), reports the checksum of each and what it was compared with,
+/// and then loads the whole, which checks form, sizes, range of labels and numbers of images.
 ///
 /// # Errors
-/// An unknown name, files that are missing. What is wrong with a file that is there is in the answer.
+/// An unknown name, files that are missing. What is wrong with a file that is there is in the result.
 pub fn verify(name: &str, data_dir: Option<&Path>) -> Result<Verified, DataError> {
     if name.starts_with(FOLDER_PREFIX) {
         return Ok(Verified { files: Vec::new(), dataset: load(name, data_dir) });
     }
-    let source = source(name)?;
-    let Reader::Folder(_) = source.read else {
+    let row = row(name)?;
+    let Reader::Folder(_) = row.read else {
         return Ok(Verified { files: Vec::new(), dataset: load(name, data_dir) });
     };
-    let folder = folder::find(source.info, source.part, &search_dirs(data_dir))?;
-    let files = source.info.files.iter().map(|file| look_at(&folder, file)).collect();
+    let folder = folder::find(row.info, row.part, &search_dirs(data_dir))?;
+    let files = row.info.files.iter().map(|file| check_file(&folder, file)).collect();
     Ok(Verified { files, dataset: load(name, data_dir) })
 }
 
-fn look_at(folder: &folder::Folder, file: &DataFile) -> VerifiedFile {
+fn check_file(folder: &folder::Folder, file: &DataFile) -> VerifiedFile {
     let path = folder::locate(folder.path(), file).unwrap_or_else(|| folder.path().join(file.name));
     let against = match file.sha256 {
         Some(_) => Against::Published,

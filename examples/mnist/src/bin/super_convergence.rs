@@ -10,7 +10,7 @@
 use std::{collections::BTreeMap, error::Error, fmt, fmt::Write as _, fs, path::PathBuf, sync::Arc, sync::Mutex};
 
 use anneal::trainer::{CallbackError, ValidateEvery, ValidationEvent, data::split};
-use anneal::vision::models::{Classifier, ModelOptions};
+use anneal::vision::models::{Classifier, ConvNetConfig};
 use anneal::{prelude::*, vision::Augment};
 use burn::tensor::Device;
 
@@ -104,8 +104,8 @@ fn train(mnist: &Dataset, setting: Setting, seed: u64, target: f64) -> Result<Ve
     };
     let train = loader(mnist.train.subset(&train), BATCH_SIZE, device.clone())?.shuffled(seed).workers(1);
     let valid = loader(mnist.train.subset(&valid), 1000, device.clone().inner())?;
-    let options = ModelOptions { channels: vec![8, 16, 32], ..ModelOptions::default() };
-    let model = Classifier::new("convnet", &options, mnist.shape(), 10, &device)?;
+    let config = ConvNetConfig { channels: vec![8, 16, 32], ..ConvNetConfig::default() };
+    let model = Classifier::new(config, mnist.shape(), 10, &device)?;
     let optimizer = OptimizerConfig::from_toml_str(&format!("type = 'sgd'\nmomentum = 0.9\nlr = {}", setting.rate()))?;
     let schedule = ScheduleConfig::from_toml_str(&setting.schedule())?;
     let horizon = Horizon::run(train.batches() as u64, setting.steps());

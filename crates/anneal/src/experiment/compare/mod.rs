@@ -99,7 +99,7 @@ fn seeds(base: &Config, count: u64) -> Result<Vec<u64>, Error> {
 fn setup(request: &CompareRequest, base: &Config, seeds: &[u64], dataset: Option<&str>) -> Setup {
     Setup {
         config: request.base.origin().to_string(),
-        model: base.model.name.clone(),
+        model: base.model.name().to_owned(),
         dataset: dataset.unwrap_or(&base.data.dataset).to_owned(),
         device: base.run.device.to_string(),
         seeds: seeds.to_vec(),

@@ -1,4 +1,4 @@
-//! What the device is told of each image of a batch: its index, and what was drawn for it.
+//! The numbers that a batch sends to the device: the index of each image, and what was drawn for it.
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
@@ -12,66 +12,73 @@ const CUT: usize = 4;
 /// Where a resampled pixel comes from: the maps of rows and of columns.
 const WARPED: usize = 6;
 
-/// Which numbers there are, and where they begin: `None` where the augmentation has no such piece.
+/// Which numbers there are for an image, and where they begin: `None` where the augmentation has no such piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Told {
+pub(super) struct Offsets {
     pub(super) moved: Option<usize>,
     pub(super) cut: Option<usize>,
     pub(super) warped: Option<usize>,
     pub(super) count: usize,
 }
 
-impl Told {
+impl Offsets {
     pub(super) fn of(plan: Option<&Plan>) -> Self {
-        let mut told = Self { count: 1, ..Self::default() };
-        let Some(plan) = plan else { return told };
+        let mut offsets = Self { count: 1, ..Self::default() };
+        let Some(plan) = plan else { return offsets };
         let mut block = |is_there: bool, numbers: usize| {
-            let begin = told.count;
-            told.count += if is_there { numbers } else { 0 };
+            let begin = offsets.count;
+            offsets.count += if is_there { numbers } else { 0 };
             is_there.then_some(begin)
         };
         let moved = block(plan.crop > 0 || plan.flip || plan.resamples(), MOVED);
         let cut = block(plan.cutout > 0, CUT);
         let warped = block(plan.resamples(), WARPED);
-        Self { moved, cut, warped, ..told }
+        Self { moved, cut, warped, ..offsets }
     }
 }
 
 /// The numbers of a batch on the device: each number of all images, then the next.
-pub(super) struct Orders {
+pub(super) struct Draws {
     numbers: Tensor<2, Int>,
     images: usize,
 }
 
-impl Orders {
-    /// Draws for these images of the batcher's set and sends it to the device.
-    pub(super) fn draw(host: &Batcher, told: Told, indices: &[usize], epoch: u64, seed: u64, device: &Device) -> Self {
+impl Draws {
+    /// Draws for these images of the batcher's set and sends the numbers to the device.
+    pub(super) fn draw(
+        host: &Batcher,
+        offsets: Offsets,
+        indices: &[usize],
+        epoch: u64,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
         let (images, most) = (indices.len(), host.set().len());
-        let mut numbers = vec![0; images * told.count];
+        let mut numbers = vec![0; images * offsets.count];
         for (i, &index) in indices.iter().enumerate() {
-            // A device would read what lies there without a word.
+            // A device would read past the end of the block without an error.
             assert!(index < most, "index {index} is not below {most}");
-            let mut tell = |begin: usize, values: &[i64]| {
+            let mut put = |begin: usize, values: &[i64]| {
                 for (number, &value) in values.iter().enumerate() {
                     // Positions are computed modulo 2^32, and so may be these.
                     numbers[(begin + number) * images + i] = value as i32;
                 }
             };
-            tell(0, &[index as i64]);
-            let Some(plan) = host.plan.filter(|_| told.count > 1) else { continue };
+            put(0, &[index as i64]);
+            let Some(plan) = host.plan.filter(|_| offsets.count > 1) else { continue };
             let draw = plan.draw(seed, epoch, index);
-            if let Some(begin) = told.moved {
+            if let Some(begin) = offsets.moved {
                 let (step, first) = if draw.flip { (-1, plan.shape.width as i64 - 1) } else { (1, 0) };
-                tell(begin, &[draw.crop.0 as i64, step, first + draw.crop.1 as i64]);
+                put(begin, &[draw.crop.0 as i64, step, first + draw.crop.1 as i64]);
             }
-            if let Some((begin, square)) = told.cut.zip(draw.cutout) {
-                tell(begin, &square.map(|edge| edge as i64));
+            if let Some((begin, square)) = offsets.cut.zip(draw.cutout) {
+                put(begin, &square.map(|edge| edge as i64));
             }
-            if let Some((begin, affine)) = told.warped.zip(draw.affine) {
-                tell(begin, affine.fixed().as_flattened());
+            if let Some((begin, affine)) = offsets.warped.zip(draw.affine) {
+                put(begin, affine.fixed().as_flattened());
             }
         }
-        let numbers = TensorData::new(numbers, [told.count, images]);
+        let numbers = TensorData::new(numbers, [offsets.count, images]);
         Self { numbers: Tensor::from_data(numbers, (device, DType::I32)), images }
     }
 

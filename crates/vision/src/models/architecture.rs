@@ -1,0 +1,104 @@
+//! What the settings of a model give: a network for images of some shape, and the table of its layers.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
+use strict_config::{ConfigError, Settings};
+
+use super::error::ModelError;
+use super::layers::{Layer, LayerTable};
+use crate::image_set::ImageShape;
+
+/// What is known about a model without building it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// The name to ask for.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub summary: &'static str,
+    /// Where it comes from.
+    pub source: &'static str,
+    /// The data set for which lists give the numbers of parameters.
+    pub dataset: &'static str,
+}
+
+/// The settings of a model, as its table in a config holds them, and the network that they describe.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use vision::{ImageShape, models::{Architecture, MlpConfig}};
+///
+/// let (shape, device) = (ImageShape::new(1, 8, 8), Device::flex());
+/// let model = MlpConfig { hidden: vec![32] }.init(shape, 10, &device)?;
+/// assert_eq!(model.forward(Tensor::zeros([5, 1, 8, 8], &device)).dims(), [5, 10]);
+/// # Ok::<(), vision::models::ModelError>(())
+/// ```
+pub trait Architecture: Settings + Default {
+    /// What lists say about it.
+    const INFO: ModelInfo;
+
+    /// The network: a module whose `forward` takes images, `(image, channel, row, column)`, to logits, `(image, class)`.
+    type Network: Module;
+
+    /// The least height and width of an image.
+    fn least_side(&self) -> usize {
+        1
+    }
+
+    /// The network, for images, classes and settings that are allowed.
+    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> Self::Network;
+
+    /// Adds the layers to a table, in the order in which images go through them.
+    fn describe(&self, classes: usize, table: &mut LayerTable);
+
+    /// A network with its parameters drawn from the generator of `device`: `device.seed(s)` before this call fixes them.
+    ///
+    /// # Errors
+    /// Settings out of their ranges, images smaller than [`least_side`](Self::least_side) or without channels, fewer than
+    /// two classes.
+    fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Self::Network, ModelError> {
+        accept(self, shape, classes)?;
+        Ok(initialised(self.build(shape, classes, device)))
+    }
+
+    /// The layers that such a network has; no parameter is allocated.
+    ///
+    /// # Errors
+    /// As [`init`](Self::init).
+    fn layers(&self, shape: ImageShape, classes: usize) -> Result<Vec<Layer>, ModelError> {
+        accept(self, shape, classes)?;
+        let mut table = LayerTable::new(shape);
+        self.describe(classes, &mut table);
+        Ok(table.finish())
+    }
+}
+
+fn accept<A: Architecture>(config: &A, shape: ImageShape, classes: usize) -> Result<(), ModelError> {
+    let model = A::INFO.name;
+    config.check().map_err(|error| ModelError::Settings(Box::new(error.within(model))))?;
+    let least = config.least_side();
+    if shape.height < least || shape.width < least || shape.channels == 0 {
+        return Err(ModelError::ImageTooSmall { model, found: shape, least });
+    }
+    if classes < 2 { Err(ModelError::Classes { found: classes }) } else { Ok(()) }
+}
+
+/// Refuses a layer without a neuron or a channel.
+pub(super) fn check_widths(field: &str, widths: &[usize]) -> Result<(), ConfigError> {
+    match widths.iter().position(|width| *width == 0) {
+        Some(at) => Err(ConfigError::not_allowed(format!("{field}[{at}]"), 0, "a width of at least 1")),
+        None => Ok(()),
+    }
+}
+
+/// Draws all parameters now, in the order of the module. burn draws a parameter where it is first used, and all from
+/// one generator: left to that, the initial weights would depend on the order of use.
+fn initialised<M: Module>(model: M) -> M {
+    struct Use;
+    impl ModuleVisitor for Use {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let _ = param.val();
+        }
+    }
+    model.visit(&mut Use);
+    model
+}
