@@ -35,7 +35,7 @@ pub enum Error {
     /// A data set could not be fetched.
     #[error(transparent)]
     Fetch(#[from] vision::fetch::FetchError),
-    /// A data set that was verified is not as it should be; which of its files are wrong has been said.
+    /// A verified data set is not as it should be. The command has listed the files that are wrong.
     #[error("data set `{name}` is not as it should be: {problem}")]
     Verify {
         /// The data set.
@@ -67,7 +67,7 @@ pub enum Error {
     /// The finder failed.
     #[error(transparent)]
     Finder(#[from] FinderError),
-    /// A rate was to be found, and the finder has no suggestion.
+    /// A rate is `"auto"`, and the finder has no suggestion.
     #[error(
         "lr = \"auto\", and the finder has no suggestion: {0}. `anneal find-lr` shows the curve; or set the rate to a \
          number"
@@ -97,7 +97,7 @@ pub enum Error {
     },
 }
 
-/// How files that are missing can be had, where they can.
+/// How to fetch missing files, where they can be fetched.
 fn fetch_hint(error: &vision::DataError) -> String {
     match error {
         vision::DataError::Missing(missing) if vision::info(missing.name).is_ok_and(|info| info.part.is_none()) => {
@@ -108,7 +108,7 @@ fn fetch_hint(error: &vision::DataError) -> String {
 }
 
 impl Error {
-    /// The same, with the name of the experiment that it ended.
+    /// Adds the name of the experiment that failed.
     #[must_use]
     pub fn within(self, experiment: &str) -> Self {
         Self::In { experiment: experiment.to_owned(), source: Box::new(self) }

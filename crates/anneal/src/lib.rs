@@ -13,6 +13,7 @@
 //! # Ok::<(), anneal::ConfigError>(())
 //! ```
 
+#[doc(hidden)]
 pub mod cli;
 pub mod config;
 pub mod device;

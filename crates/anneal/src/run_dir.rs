@@ -9,9 +9,9 @@
 //! checkpoints/     see trainer::checkpoint
 //! plots/           loss, accuracy, lr (and momentum): .svg and .png
 //! lr_finder.json   curve and suggestion, where `lr = "auto"` was to be found; plots/lr_finder beside it
-//! report.html      all of it to look at
+//! report.html      all of it as a page
 //! model.safetensors  the weights that were evaluated, for PyTorch (trainer::weights)
-//! summary.json     what came out
+//! summary.json     the result
 //! ```
 
 use std::{
@@ -20,34 +20,34 @@ use std::{
 };
 
 /// The name of the resolved configuration; a folder that has one holds a run.
-pub const CONFIG: &str = "config.toml";
+pub(crate) const CONFIG: &str = "config.toml";
 /// The log.
-pub const METRICS: &str = "metrics.jsonl";
+pub(crate) const METRICS: &str = "metrics.jsonl";
 /// The log as a table.
-pub const METRICS_CSV: &str = "metrics.csv";
+pub(crate) const METRICS_CSV: &str = "metrics.csv";
 /// Where it ran.
-pub const ENVIRONMENT: &str = "environment.json";
+pub(crate) const ENVIRONMENT: &str = "environment.json";
 /// The page.
-pub const REPORT: &str = "report.html";
+pub(crate) const REPORT: &str = "report.html";
 /// A sweep of the learning-rate finder that belongs to the run.
-pub const FINDER: &str = "lr_finder.json";
+pub(crate) const FINDER: &str = "lr_finder.json";
 /// The checkpoints.
-pub const CHECKPOINTS: &str = "checkpoints";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// The pictures.
-pub const PLOTS: &str = "plots";
+pub(crate) const PLOTS: &str = "plots";
 /// The result.
-pub const SUMMARY: &str = "summary.json";
+pub(crate) const SUMMARY: &str = "summary.json";
 
 /// Why a folder cannot take the run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirError {
-    /// It holds a run, and neither going on nor starting over was asked for.
+    /// It holds a run, and neither resuming nor overwriting was asked for.
     #[error("{}: holds a run already; use --resume to go on with it, --overwrite to start over, or another --out", .0.display())]
     HoldsRun(PathBuf),
-    /// It holds something that is no run of ours, so nothing in it is touched.
+    /// It holds files that are not a run's, so nothing in it is touched.
     #[error("{}: is not empty and holds no run (no {CONFIG}); choose another folder", .0.display())]
     NotEmpty(PathBuf),
-    /// Going on was asked for, and there is nothing to go on with.
+    /// Resuming was asked for, and there is no run.
     #[error("{}: holds no run to resume (no {CONFIG})", .0.display())]
     NoRun(PathBuf),
     /// The file system refused.
@@ -82,7 +82,7 @@ pub enum Existing {
     Refuse,
     /// Start over: what a run writes is removed, other files stay.
     Overwrite,
-    /// Go on.
+    /// Resume it.
     Resume,
 }
 
@@ -143,7 +143,7 @@ impl RunDir {
         Ok(())
     }
 
-    /// What else an earlier run may have left in the folder itself.
+    /// Other files that an earlier run may have left in the folder itself.
     fn logs_and_reports(&self) -> Result<Vec<String>, RunDirError> {
         let entries = fs::read_dir(&self.0).map_err(|source| io_error(&self.0, "read it", source))?;
         let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());

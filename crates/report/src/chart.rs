@@ -24,7 +24,7 @@ pub struct Chart {
     pub right: Option<RightAxis>,
     /// The curves, drawn in this order.
     pub series: Vec<Series>,
-    /// Lines and points to be noticed.
+    /// Marked lines and points.
     pub marks: Vec<Mark>,
     /// Areas between a low and a high curve.
     pub bands: Vec<Band>,
@@ -69,7 +69,7 @@ pub struct Series {
     pub faint: bool,
 }
 
-/// Something to be noticed.
+/// A marked line or point.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mark {
     /// A vertical line, labelled above the plot.

@@ -15,7 +15,7 @@ use crate::atomic::atomic_write;
 /// A cell of a row: the column's name and what stands there.
 pub type NamedCell = (String, String);
 
-/// Why a CSV file could not be written or taken up again.
+/// Why a CSV file could not be written or resumed.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: cannot {action}: {source}", path.display())]
 pub struct TableError {
@@ -44,7 +44,7 @@ impl GrowingCsv {
         Self::with(path, columns.iter().map(|column| (*column).to_owned()).collect(), &[])
     }
 
-    /// Goes on with a file, keeping the rows for which `keep` holds; `keep` looks a cell up by its column's name. A last
+    /// Resumes a file, keeping the rows for which `keep` holds; `keep` looks a cell up by its column's name. A last
     /// row without an end of line was cut off by a crash and is not kept. A file that is not there is created.
     ///
     /// # Errors
@@ -186,7 +186,7 @@ mod tests {
         table.row(&cells(&[("step", "3"), ("lr", "0.1")])).unwrap();
         drop(table);
         assert_eq!(fs::read_to_string(&path).unwrap(), "step,valid,lr\n1,,\n2,0.5,\n3,,0.1\n");
-        // Nothing to go on with is a fresh table.
+        // Without a file the table is fresh.
         let other = folder.path().join("other.csv");
         GrowingCsv::resume(&other, &["step"], |_| true).unwrap().flush().unwrap();
         assert_eq!(fs::read_to_string(&other).unwrap(), "step\n");

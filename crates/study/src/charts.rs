@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// From this many epochs on the training loss is drawn as the means of epochs; below, as that of the logged batches.
-const FEW_EPOCHS: u64 = 3;
+const FEW_EPOCHS: usize = 3;
 
 /// Rates that differ by more than this factor are drawn on a logarithmic axis.
 const FAR_APART: f64 = 20.0;
@@ -80,7 +80,7 @@ impl Study {
     /// Rate, momentum, training and validation loss, validation accuracy.
     pub(crate) fn charts(&self) -> Vec<Chart> {
         let all = &self.contenders;
-        let has_epochs = self.runs().any(|run| run.log.epochs >= FEW_EPOCHS);
+        let has_epochs = self.runs().any(|run| run.log.epoch_train_loss.0.len() >= FEW_EPOCHS);
         let train = if has_epochs {
             chart("training loss (mean of each epoch)", "loss", all, |log| &log.epoch_train_loss)
         } else {

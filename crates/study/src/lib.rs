@@ -33,7 +33,7 @@ mod tables;
 
 pub use contender::{Contender, Gap, TimeToTarget};
 pub use curve::{Curve, highest, lowest};
-pub use rate::{Rate, RateChoice, RateSource, Sweep, Trial, choose};
+pub use rate::{FinderSweep, Rate, RateChoice, RateSource, Trial, choose};
 pub use result::{Setup, Study, Target, TuningCost};
 pub use run::{Run, RunLog, RunState};
 pub use spread::Spread;

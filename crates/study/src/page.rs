@@ -18,10 +18,13 @@ impl Study {
     /// The page; `common` is the configuration that all contenders have in common.
     pub fn page(&self, common: String) -> Page {
         let title = plural(self.contenders.len(), self.what_differs());
-        let seeds = plural(self.seeds.len(), "seed");
+        let seeds = plural(self.setup.seeds.len(), "seed");
         let (state, tone) = if self.complete { ("finished", Tone::Good) } else { ("not finished", Tone::Notice) };
-        let page = Page::new(format!("Comparison of {title} on {}", self.dataset))
-            .subtitle(format!("{} on {}, {seeds}: the same model, data and seeds under each", self.model, self.device))
+        let page = Page::new(format!("Comparison of {title} on {}", self.setup.dataset))
+            .subtitle(format!(
+                "{} on {}, {seeds}: the same model, data and seeds under each",
+                self.setup.model, self.setup.device
+            ))
             .badge(state, tone);
         self.facts(page)
             .section(
@@ -32,7 +35,7 @@ impl Study {
             )
             .section(
                 Section::new("Curves")
-                    .note(if self.seeds.len() > 1 {
+                    .note(if self.setup.seeds.len() > 1 {
                         "Lines are means over the seeds, bands reach from the lowest to the highest seed. The axis of the \
                          accuracies begins where the slowest is after a quarter of the run."
                     } else {
@@ -86,7 +89,7 @@ impl Study {
 
     /// How to read the tables.
     fn how_to_read(&self) -> String {
-        let seeds = self.seeds.len();
+        let seeds = self.setup.seeds.len();
         let mut text = if seeds == 1 {
             "One seed each: no spread is known, and differences of this size may be chance. ".to_owned()
         } else {
@@ -130,14 +133,14 @@ impl Study {
     /// How the rates were chosen and what that cost.
     fn how_rates_were_chosen(&self) -> String {
         let TuningCost { runs, steps, seconds } = self.tuning_cost;
-        let what = match &self.rates {
+        let what = match &self.setup.rates {
             RateChoice::Config | RateChoice::Find => {
                 "Found by the learning-rate finder with the first seed, before the runs".to_owned()
             }
             RateChoice::Grid(_) => format!(
                 "The best of a grid ({}) by the validation accuracy of a run with the first seed, which is therefore no \
                  fresh seed for the table above; it took {}",
-                self.rates,
+                self.setup.rates,
                 plural(runs as usize, "run")
             ),
         };
@@ -161,7 +164,7 @@ impl Study {
             let title = format!("First at {} %", target.accuracy);
             page = page.fact(title, &contender.name, format!("{steps} steps, median"));
         }
-        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        let seeds: Vec<String> = self.setup.seeds.iter().map(u64::to_string).collect();
         page = page.fact("Seeds", seeds.len().to_string(), seeds.join(", "));
         let seconds: f64 = self.runs().filter_map(|run| run.seconds).sum();
         let ended = self.runs().filter(|run| run.state.has_ended()).count();
@@ -176,7 +179,7 @@ impl Study {
 
     /// The file of each.
     fn files(&self) -> Vec<(String, String)> {
-        let config = ("CONFIG".to_owned(), self.config.clone());
+        let config = ("CONFIG".to_owned(), self.setup.config.clone());
         let file = |contender: &Contender| {
             (contender.name.clone(), contender.file.clone().unwrap_or_else(|| "CONFIG's own".to_owned()))
         };

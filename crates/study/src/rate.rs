@@ -101,7 +101,7 @@ pub struct Rate {
     pub max_lr: Option<f64>,
     /// The finder's sweep; in JSON its steps, as `sweep_steps`.
     #[serde(rename = "sweep_steps", serialize_with = "steps_of")]
-    pub sweep: Option<Sweep>,
+    pub sweep: Option<FinderSweep>,
     /// The runs of a grid.
     #[serde(rename = "tried")]
     pub trials: Vec<Trial>,
@@ -109,7 +109,7 @@ pub struct Rate {
 
 /// A sweep of the learning-rate finder.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sweep {
+pub struct FinderSweep {
     /// Training steps that it took, over all its repeats.
     pub steps: u64,
     /// Seconds that it took.
@@ -119,7 +119,7 @@ pub struct Sweep {
 }
 
 #[allow(clippy::ref_option, reason = "serde calls it with a reference to the field")]
-fn steps_of<S: Serializer>(sweep: &Option<Sweep>, serializer: S) -> Result<S::Ok, S::Error> {
+fn steps_of<S: Serializer>(sweep: &Option<FinderSweep>, serializer: S) -> Result<S::Ok, S::Error> {
     sweep.as_ref().map(|sweep| sweep.steps).serialize(serializer)
 }
 

@@ -9,27 +9,8 @@ use crate::{
 };
 
 /// What a study was asked to do.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Setup {
-    /// CONFIG.
-    pub config: String,
-    /// The model.
-    pub model: String,
-    /// The data set; a part is called a part.
-    pub dataset: String,
-    /// The device.
-    pub device: String,
-    /// The seeds, the same for every contender.
-    pub seeds: Vec<u64>,
-    /// How the rates were chosen.
-    pub rates: RateChoice,
-    /// The validation accuracy that the time is taken to, in percent; `None` chooses it from what was reached.
-    pub target: Option<f64>,
-}
-
-/// All figures of a study; `compare.json`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Study {
     /// CONFIG.
     pub config: String,
     /// The model.
@@ -42,6 +23,17 @@ pub struct Study {
     pub seeds: Vec<u64>,
     /// How the rates were chosen: `config`, `find`, or the grid as it was given.
     pub rates: RateChoice,
+    /// The validation accuracy that the time is taken to, in percent; `None` chooses it from what was reached.
+    #[serde(skip)]
+    pub given_target: Option<f64>,
+}
+
+/// All figures of a study; `compare.json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Study {
+    /// What was asked for.
+    #[serde(flatten)]
+    pub setup: Setup,
     /// The validation accuracy that the time is taken to; `None` where no run has validated.
     pub target: Option<Target>,
     /// What the choice of the rates cost.
@@ -82,7 +74,7 @@ impl Study {
             let ((a_lacks, a), (b_lacks, b)) = (a.rank(), b.rank());
             a_lacks.cmp(&b_lacks).then(a.total_cmp(&b))
         });
-        let given = setup.target.map(|accuracy| Target { accuracy, given: true });
+        let given = setup.given_target.map(|accuracy| Target { accuracy, given: true });
         let target = given.or_else(|| Target::of(&contenders));
         if let Some(target) = target {
             for contender in &mut contenders {
@@ -97,12 +89,7 @@ impl Study {
         let mut runs = contenders.iter().flat_map(|contender| &contender.runs);
         let have_rates = !contenders.is_empty() && contenders.iter().all(|contender| contender.rate.is_some());
         Self {
-            config: setup.config,
-            model: setup.model,
-            dataset: setup.dataset,
-            device: setup.device,
-            seeds: setup.seeds,
-            rates: setup.rates,
+            setup,
             target,
             tuning_cost: TuningCost::of(&contenders),
             warnings: contenders.iter().flat_map(|contender| contender.warnings.clone()).collect(),

@@ -58,8 +58,6 @@ pub struct RunLog {
     pub valid_accuracy: Curve,
     /// Optimizer steps done.
     pub steps: u64,
-    /// Epochs finished.
-    pub epochs: u64,
     /// Accuracy on the test set, in percent.
     pub test_accuracy: Option<f64>,
     /// Loss on the test set.

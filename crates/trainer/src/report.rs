@@ -38,6 +38,18 @@ pub enum StopReason {
     Callback(String),
 }
 
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("finished"),
+            Self::EarlyStopping => f.write_str("stopped early"),
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::TimeLimit => f.write_str("out of time"),
+            Self::Callback(reason) => write!(f, "stopped: {reason}"),
+        }
+    }
+}
+
 /// Seconds spent in each part of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct PhaseTimes {
@@ -120,14 +132,8 @@ impl FitReport {
 
 impl fmt::Display for FitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = match &self.stopped {
-            StopReason::Finished => "finished".to_owned(),
-            StopReason::EarlyStopping => "stopped early".to_owned(),
-            StopReason::Interrupted => "interrupted".to_owned(),
-            StopReason::TimeLimit => "out of time".to_owned(),
-            StopReason::Callback(reason) => format!("stopped: {reason}"),
-        };
-        write!(f, "{how} after {} epochs, {} steps, {:.1} s", self.epochs.len(), self.steps, self.seconds)?;
+        let Self { stopped, steps, seconds, .. } = self;
+        write!(f, "{stopped} after {} epochs, {steps} steps, {seconds:.1} s", self.epochs.len())?;
         write!(f, " ({:.0} items/s)", self.items_per_second)?;
         if let Some(last) = self.epochs.last() {
             for (name, value) in &last.values {

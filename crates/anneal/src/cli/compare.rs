@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    experiment::compare::{CompareOptions, CompareRequest, Compared, FIGURES, compare as run},
+    experiment::compare::{CompareOptions, CompareOutcome, CompareRequest, FIGURES, compare as run},
     run_dir::{Existing, REPORT},
 };
 
@@ -100,12 +100,12 @@ pub(super) fn compare(args: CompareArgs) -> Result<Exit, Error> {
     Ok(if compared.interrupted { Exit::Interrupted } else { Exit::Done })
 }
 
-/// How it goes on: beside the results, which go to standard output.
+/// Progress goes to standard error; standard output is for results.
 fn announce(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn text(compared: &Compared) -> String {
+fn text(compared: &CompareOutcome) -> String {
     let Some(dir) = &compared.dir else {
         return "interrupted before the first run; nothing was written\n".to_owned();
     };

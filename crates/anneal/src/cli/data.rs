@@ -97,7 +97,7 @@ fn data_folder(given: Option<&Path>) -> Result<PathBuf, Error> {
 struct Progress {
     quiet: bool,
     bar: Option<ProgressBar>,
-    /// Addresses that did not serve: told when another does, for if none does the error tells them all.
+    /// Addresses that failed: shown when another one works. If none does, the error lists them all.
     failed: Vec<String>,
 }
 
@@ -131,10 +131,10 @@ impl Progress {
         self.end();
         let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr_with_hz(10));
         let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-        // The template is a constant of ours; were it wrong, indicatif's own style would serve.
+        // The template is a constant; if it were wrong, indicatif's own style would do.
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(url.rsplit('/').next().unwrap_or(url).to_owned());
-        // What was here before is not part of the speed.
+        // Bytes of an earlier download do not count towards the speed.
         bar.set_position(from);
         bar.reset_eta();
         self.bar = Some(bar);
@@ -163,7 +163,7 @@ fn verify(args: &VerifyArgs) -> Result<Exit, Error> {
     }
 }
 
-/// What a sum was held against, in words.
+/// What a checksum was compared with.
 fn against(against: Against) -> &'static str {
     match against {
         Against::Published => "published sum",

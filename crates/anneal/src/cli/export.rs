@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    experiment::{self, Which},
+    experiment::{self, CheckpointChoice},
     run_dir::{Existing, RunDir},
 };
 
@@ -41,9 +41,9 @@ pub(super) fn export(args: &ExportArgs) -> Result<Exit, Error> {
     let config = of_run(&args.run_dir, None, Vec::new())?;
     let dir = RunDir::at(&args.run_dir, Existing::Resume)?;
     let which = match (args.step, args.best) {
-        (Some(step), _) => Which::Step(step),
-        (None, true) => Which::Best,
-        (None, false) => Which::Last,
+        (Some(step), _) => CheckpointChoice::Step(step),
+        (None, true) => CheckpointChoice::Best,
+        (None, false) => CheckpointChoice::Last,
     };
     let exported = experiment::export(&config, &dir, which, args.to.as_deref())?;
     let path = exported.path.display();

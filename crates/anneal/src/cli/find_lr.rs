@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::{Config, Document},
     error::Error,
-    experiment::{self, Found},
+    experiment::{self, FinderResult},
 };
 
 /// `anneal find-lr`.
@@ -81,14 +81,14 @@ pub(super) fn find_lr(args: &FindLrArgs) -> Result<Exit, Error> {
     Ok(if found.suggestion.is_ok() { Exit::Done } else { Exit::WithoutSuggestion })
 }
 
-/// What a run that searches for its rate shows before it trains.
-pub(super) fn announce(found: &Found) {
-    // A terminal that has gone away is no reason not to train.
+/// Shows the finder's result before a run trains.
+pub(super) fn announce(found: &FinderResult) {
+    // A closed terminal must not stop the training.
     let _ = print(&text(found));
 }
 
-/// Curve, end, the configured rule's answer and what the others say.
-fn text(found: &Found) -> String {
+/// The curve, why the sweep ended, the suggestion, and what the other rules suggest.
+fn text(found: &FinderResult) -> String {
     let curve = found.curve();
     let mut text = format!(
         "{}\n{} rates, ended: {}",
@@ -114,7 +114,7 @@ fn text(found: &Found) -> String {
     text
 }
 
-fn answer(found: &Found, quiet: bool) -> String {
+fn answer(found: &FinderResult, quiet: bool) -> String {
     match &found.suggestion {
         Ok(suggestion) if quiet => format!("{:e}\n", suggestion.lr),
         Ok(suggestion) => format!("suggestion ({}): lr = {:.3e}\n", suggestion.rule, suggestion.lr),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::{Exit, print};
-use crate::{error::Error, experiment::Comparison, run_dir::REPORT};
+use crate::{error::Error, experiment::RunsReport, run_dir::REPORT};
 
 /// `anneal report`.
 #[derive(Debug, Clone, Args)]
@@ -22,7 +22,7 @@ pub struct ReportArgs {
 }
 
 pub(super) fn report(args: &ReportArgs) -> Result<Exit, Error> {
-    let comparison = Comparison::read(&args.run_dirs)?;
+    let comparison = RunsReport::read(&args.run_dirs)?;
     let out = args.out.clone().unwrap_or_else(|| match args.run_dirs.as_slice() {
         [one] => one.join(REPORT),
         _ => PathBuf::from(REPORT),

@@ -65,14 +65,14 @@ pub enum Format {
 /// Size of the plot in the terminal, in characters.
 const TERMINAL: (usize, usize) = (80, 16);
 
-/// A schedule out of a file: a whole config's, or a bare table.
-struct Read {
+/// A schedule from a file: a whole config's, or a bare table.
+struct ScheduleFile {
     document: Document,
     config: ScheduleConfig,
-    /// Where the schedule's fields stand in the file.
+    /// The path of the schedule's fields in the file.
     path: &'static str,
     base_lrs: Vec<f64>,
-    /// Groups with a schedule of their own: where it stands, what it is, its base rate.
+    /// Groups with a schedule of their own: its path, the schedule, its base rate.
     groups: Vec<(String, ScheduleConfig, f64)>,
     length: PreviewLength,
 }
@@ -85,7 +85,7 @@ pub(super) fn schedule(args: &ScheduleArgs) -> Result<Exit, Error> {
         .map(|file| {
             let read = read(file, args)?;
             let label = label(file, &args.files);
-            let preview = |read: &Read| {
+            let preview = |read: &ScheduleFile| {
                 let lrs = read.base_lrs.clone();
                 let mut preview = Preview::new(&label, &read.config, read.path, lrs, read.length, metrics.as_deref())?;
                 for (path, config, lr) in &read.groups {
@@ -112,7 +112,7 @@ pub(super) fn schedule(args: &ScheduleArgs) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-fn read(file: &Path, args: &ScheduleArgs) -> Result<Read, Error> {
+fn read(file: &Path, args: &ScheduleArgs) -> Result<ScheduleFile, Error> {
     let registry = Registry::standard();
     let mut document = Document::read(file)?;
     document.set(&args.set)?;
@@ -140,7 +140,7 @@ fn read(file: &Path, args: &ScheduleArgs) -> Result<Read, Error> {
         (whole.schedule, "schedule", base_lrs, length)
     };
     let base_lrs = if args.base_lr.is_empty() { base_lrs } else { args.base_lr.clone() };
-    Ok(Read { document, config, path, base_lrs, groups, length })
+    Ok(ScheduleFile { document, config, path, base_lrs, groups, length })
 }
 
 /// The optimizer's rate, and that of each group under the same schedule.
@@ -151,7 +151,7 @@ fn base_lrs(config: &Config) -> Vec<f64> {
     std::iter::once(lr).chain(scaled).collect()
 }
 
-/// The length of the run that a whole config describes.
+/// The length of the run that a config describes.
 fn of_run(config: &Config) -> Result<PreviewLength, Error> {
     let dataset = config.data.load()?;
     let horizon = horizon(config, dataset.train.len());

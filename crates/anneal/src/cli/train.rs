@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
-    experiment::{self, Found, Outcome, TrainOptions},
+    experiment::{self, FinderResult, TrainOptions, TrainOutcome},
     run_dir::{CONFIG, Existing, RunDir},
 };
 
@@ -87,7 +87,7 @@ pub(super) fn train(mut args: TrainArgs) -> Result<Exit, Error> {
     let config = configured(&args.config, args.epochs)?;
     let existing = Existing::from_flags(args.resume, args.overwrite);
     let quiet = args.quiet || args.json;
-    let announce = (!quiet).then_some(find_lr::announce as fn(&Found));
+    let announce = (!quiet).then_some(find_lr::announce as fn(&FinderResult));
     let options = TrainOptions { out: args.out, existing, quiet, interrupt: interrupt::flag(), announce };
     finish(&experiment::train(&config, &options)?, args.quiet, args.json)
 }
@@ -146,7 +146,7 @@ pub(super) fn of_run(run_dir: &Path, epochs: Option<u64>, set: Vec<String>) -> R
     Ok(configured(&args, epochs)?)
 }
 
-fn finish(outcome: &Outcome, quiet: bool, json: bool) -> Result<Exit, Error> {
+fn finish(outcome: &TrainOutcome, quiet: bool, json: bool) -> Result<Exit, Error> {
     if json {
         print(&outcome.summary.to_json())?;
     } else if !quiet {

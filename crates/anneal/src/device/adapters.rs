@@ -15,7 +15,7 @@ use burn::tensor::Device;
 
 /// A GPU of this machine, or a software driver that stands in for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Adapter {
+pub(crate) struct Adapter {
     /// What a config calls it: `wgpu:0`.
     pub name: String,
     /// What it calls itself; why it cannot be used, where that is so.

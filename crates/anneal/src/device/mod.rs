@@ -10,7 +10,8 @@ use burn::tensor::Device;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strict_config::{ConfigError, raise};
 
-pub use adapters::{Adapter, DeviceUnavailable};
+pub(crate) use adapters::Adapter;
+pub use adapters::DeviceUnavailable;
 
 /// A kind of device and which of its kind, as written in a config: `cpu`, `flex`, `wgpu:1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct DeviceName {
 
 /// A kind of device.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Kind {
+pub(crate) struct Kind {
     /// Its name in a config.
     pub name: &'static str,
     /// What it is.
@@ -36,7 +37,7 @@ const CPU: bool = cfg!(any(feature = "flex", feature = "ndarray"));
 const GPU: bool = cfg!(any(feature = "cuda", feature = "vulkan", feature = "metal", feature = "wgpu"));
 
 /// Every kind of device there is, compiled in or not.
-pub static KINDS: [Kind; 8] = [
+pub(crate) static KINDS: [Kind; 8] = [
     Kind { name: "cpu", summary: "the best CPU backend of this build", feature: "flex", compiled_in: CPU },
     Kind { name: "gpu", summary: "the best GPU backend of this build", feature: "wgpu", compiled_in: GPU },
     Kind { name: "flex", summary: "CPU, burn's current backend", feature: "flex", compiled_in: cfg!(feature = "flex") },
@@ -139,13 +140,13 @@ impl DeviceName {
 
 impl Kind {
     /// Whether it is one of GPUs.
-    pub fn is_gpu(&self) -> bool {
+    pub(crate) fn is_gpu(&self) -> bool {
         !matches!(self.name, "cpu" | "flex" | "ndarray")
     }
 
     /// What this machine has of it, in the order in which `NAME:N` counts. Empty for CPUs and for what is not compiled
     /// in. Starts each of them to ask for its name, which can take some tenths of a second.
-    pub fn adapters(&self) -> Vec<Adapter> {
+    pub(crate) fn adapters(&self) -> Vec<Adapter> {
         if self.is_gpu() && self.compiled_in { adapters::list(self.name) } else { Vec::new() }
     }
 }

@@ -13,7 +13,7 @@ const BURN: &str = "0.22.1";
 
 /// A process that worked on a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
+pub(crate) struct Session {
     /// When it began, in UTC (RFC 3339).
     pub started: String,
     /// Optimizer steps that had been done before it.
@@ -39,7 +39,7 @@ impl Session {
         let now = OffsetDateTime::now_utc();
         let now = now.replace_nanosecond(0).unwrap_or(now);
         Self {
-            // A moment of the present has an RFC 3339 form.
+            // The current time always has an RFC 3339 form.
             started: now.format(&Rfc3339).unwrap_or_default(),
             from_step,
             anneal: env!("CARGO_PKG_VERSION").to_owned(),
@@ -67,7 +67,7 @@ impl Callback for Environment {
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         let path = self.dir.path(ENVIRONMENT);
         let earlier = fs::read_to_string(&path).ok().filter(|_| run.steps_done > 0);
-        // What cannot be read any more is no reason not to go on.
+        // A damaged file is replaced: it must not end the run.
         let mut sessions: Vec<Session> = earlier.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         sessions.push(Session::here(&self.device, run.steps_done));
         // Strings and numbers always have a JSON form.
@@ -76,7 +76,7 @@ impl Callback for Environment {
     }
 }
 
-/// Of lines such as `NAME="value"` or `name : value`, the value of a name.
+/// The value of a name in lines such as `NAME="value"` or `name : value`.
 fn value_of(text: &str, name: &str, separator: char) -> Option<String> {
     let value = text.lines().find_map(|line| {
         let (key, value) = line.split_once(separator)?;
@@ -101,7 +101,7 @@ fn commit() -> Option<String> {
     output("git", &["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
 }
 
-/// What a command prints, where there is such a command and it ends well.
+/// The output of a command; `None` where it does not exist or fails.
 fn output(program: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success())?;
     let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();

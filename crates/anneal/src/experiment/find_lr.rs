@@ -13,9 +13,9 @@ use crate::{
     error::Error,
 };
 
-/// Sweeps that have ended, and what they suggest.
+/// The sweeps of the learning-rate finder, and what they suggest.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct FinderResult {
     /// The sweeps; one, unless `[lr_finder] repeats` asks for more.
     pub sweeps: LrSweeps,
     /// The configured rule.
@@ -24,7 +24,7 @@ pub struct Found {
     pub suggestion: Result<Suggestion, NoSuggestion>,
 }
 
-impl Found {
+impl FinderResult {
     /// The curve; of several sweeps, the median.
     pub fn curve(&self) -> &LrCurve {
         self.sweeps.curve()
@@ -44,9 +44,9 @@ impl Found {
 /// Sweeps with the model, data, optimizer, groups and clipping of a configuration; nothing is written.
 ///
 /// # Errors
-/// What the configuration names cannot be had, or a sweep failed. No suggestion is no error: it is in
-/// [`Found::suggestion`].
-pub fn find_lr(config: &Config) -> Result<Found, Error> {
+/// Something that the configuration names is missing, or a sweep failed. A curve without a suggestion is not an error:
+/// see [`FinderResult::suggestion`].
+pub fn find_lr(config: &Config) -> Result<FinderResult, Error> {
     let assembly = Assembly::new(config)?;
     let (model, optimizer, rates) = (assembly.initial_model()?, assembly.optimizer(), assembly.rates()?);
     let loader = assembly.train_loader()?;
@@ -73,5 +73,5 @@ pub fn find_lr(config: &Config) -> Result<Found, Error> {
         .repeat(&subject, section.repeats)?;
     let sweeps = sweeps.skip(section.skip.0, section.skip.1);
     let suggestion = sweeps.suggestion(section.rule);
-    Ok(Found { sweeps, rule: section.rule, suggestion })
+    Ok(FinderResult { sweeps, rule: section.rule, suggestion })
 }

@@ -1,8 +1,21 @@
 //! Experiments: a configuration put together from the rooms and run. No loop and no mathematics of its own.
+//!
+//! ```no_run
+//! use anneal::config::{Config, DEFAULT, Document, Origin};
+//! use anneal::experiment::{TrainOptions, find_lr, train};
+//! use anneal::lr_core::Registry;
+//!
+//! let document = Document::parse(Origin::BuiltIn("digits"), DEFAULT)?;
+//! let config = Config::from_document(&document, &Registry::standard())?;
+//! println!("{:?}", find_lr(&config)?.suggestion);
+//! let outcome = train(&config, &TrainOptions::default())?;
+//! println!("{}in {}", outcome.summary, outcome.dir.root().display());
+//! # Ok::<(), anneal::Error>(())
+//! ```
 
 mod assemble;
 mod auto_lr;
-pub mod compare;
+pub(crate) mod compare;
 mod environment;
 mod find_lr;
 mod loggers;
@@ -15,12 +28,12 @@ mod train;
 mod weights;
 
 pub use assemble::{Assembly, horizon};
-pub use auto_lr::{Tuned, tune};
-pub use environment::Session;
-pub use find_lr::{Found, find_lr};
-pub use page::Comparison;
-pub use preview::{Preview, PreviewLength, Row};
-pub use record::{RunRecord, Suggested, Sweep};
+pub use find_lr::{FinderResult, find_lr};
 pub use summary::Summary;
-pub use train::{Outcome, TrainOptions, evaluate, train};
-pub use weights::{Exported, Which, export};
+pub use train::{TrainOptions, TrainOutcome, train};
+
+pub(crate) use page::RunsReport;
+pub(crate) use preview::{Preview, PreviewLength};
+pub(crate) use record::RunRecord;
+pub(crate) use train::evaluate;
+pub(crate) use weights::{CheckpointChoice, export};

@@ -23,7 +23,7 @@ pub(super) fn write(dir: &RunDir) -> Result<(), Error> {
     Ok(of_run(&run).save(&dir.path(REPORT))?)
 }
 
-/// The same for a run that has failed: its error is the one to tell, so what goes wrong here is only logged.
+/// The same for a run that has failed. Its own error is the one to report, so errors here are only logged.
 pub(super) fn write_what_there_is(dir: &RunDir) {
     if dir.path(METRICS).exists()
         && let Err(error) = write(dir)
@@ -34,17 +34,17 @@ pub(super) fn write_what_there_is(dir: &RunDir) {
 
 /// Several runs, or one.
 #[derive(Debug)]
-pub struct Comparison {
+pub(crate) struct RunsReport {
     /// Each with the name it has on the page.
     runs: Vec<(String, RunRecord)>,
 }
 
-impl Comparison {
+impl RunsReport {
     /// Reads the run folders.
     ///
     /// # Errors
     /// As [`RunRecord::read`].
-    pub fn read(paths: &[impl AsRef<Path>]) -> Result<Self, Error> {
+    pub(crate) fn read(paths: &[impl AsRef<Path>]) -> Result<Self, Error> {
         let runs = paths.iter().map(|path| RunRecord::read(path.as_ref())).collect::<Result<Vec<_>, _>>()?;
         let folder = |run: &RunRecord| run.dir.root().file_name().map(|name| name.to_string_lossy().into_owned());
         let short: Vec<Option<String>> = runs.iter().map(folder).collect();
@@ -56,7 +56,7 @@ impl Comparison {
     }
 
     /// The page: that of the run, or the comparison of several.
-    pub fn page(&self) -> Page {
+    pub(crate) fn page(&self) -> Page {
         match self.runs.as_slice() {
             [(_, run)] => of_run(run),
             runs => of_runs(runs),
@@ -64,7 +64,7 @@ impl Comparison {
     }
 
     /// The figures of each run, and what differs between their configurations.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let runs: Vec<Value> = self.runs.iter().map(|(label, run)| figures(label, run)).collect();
         let differences: serde_json::Map<String, Value> =
             differences(&self.runs).into_iter().map(|(path, values)| (path, json!(values))).collect();
@@ -72,12 +72,12 @@ impl Comparison {
     }
 
     /// The table of the runs, for a terminal.
-    pub fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         comparison_table(&self.runs).to_text()
     }
 }
 
-/// How a run ended, and what to think of it.
+/// How a run ended, and the tone of its badge.
 fn outcome(run: &RunRecord) -> (String, Tone) {
     let (word, tone) = match run.summary.as_ref().map(|summary| &summary.stopped) {
         None => ("not finished", Tone::Bad),

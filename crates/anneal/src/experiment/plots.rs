@@ -10,7 +10,7 @@ use trainer::Phase;
 
 use super::{
     Preview, PreviewLength,
-    record::{RunRecord, Sweep},
+    record::{RunRecord, SweepRecord},
 };
 use crate::{
     config::Config,
@@ -57,10 +57,10 @@ fn labelled(metric: &str) -> String {
     if metric == "accuracy" { "accuracy, %".to_owned() } else { metric.to_owned() }
 }
 
-/// The rate, and the momentum where the schedule sets it; what was planned behind them where the run ended before it.
+/// The rate, and the momentum where the schedule sets it. Where the run ended early, the planned rate is behind them.
 pub(super) fn rate(run: &RunRecord) -> Chart {
     let mut chart = Chart::new("learning rate").x("step").y("learning rate");
-    let planned = Planned::of(run);
+    let planned = PlannedRates::of(run);
     if let Some(planned) = planned.as_ref().filter(|planned| planned.steps > run.steps()) {
         chart = chart.series(Series::steps("planned", &planned.curve.0, &planned.curve.1).faint());
     }
@@ -76,13 +76,13 @@ pub(super) fn rate(run: &RunRecord) -> Chart {
 }
 
 /// The schedule of a run over its whole planned length.
-struct Planned {
+struct PlannedRates {
     steps: u64,
     curve: Curve,
     phases: Vec<(f64, String)>,
 }
 
-impl Planned {
+impl PlannedRates {
     /// `None` where it cannot be known: no epoch has been finished, or the schedule reacts to what is measured.
     fn of(run: &RunRecord) -> Option<Self> {
         let config = Config::from_table(&run.config.1, &Registry::standard()).ok()?;
@@ -93,7 +93,7 @@ impl Planned {
         let schedule: &ScheduleConfig = &config.schedule;
         let preview = Preview::new("planned", schedule, "schedule", vec![config.optimizer.lr()], length, None).ok()?;
         let scale = if schedule.interval() == Interval::Epoch { steps_per_epoch } else { 1 };
-        // The log counts the step that a tick is in force at from 1.
+        // The log counts steps from 1.
         let at = |tick: u64| (tick * scale + 1) as f64;
         let curve = preview.rows.iter().filter_map(|row| Some((at(row.tick), *row.lr.first()?))).unzip();
         let phases =
@@ -103,7 +103,7 @@ impl Planned {
 }
 
 /// The sweep of a learning-rate finder.
-pub(super) fn finder(sweep: &Sweep) -> Chart {
+pub(super) fn finder(sweep: &SweepRecord) -> Chart {
     let values = |losses: &[Option<f64>]| -> Vec<f64> { losses.iter().map(|loss| loss.unwrap_or(f64::NAN)).collect() };
     let (losses, smoothed) = (values(&sweep.losses), values(&sweep.smoothed));
     let mut chart = Chart::new("learning-rate finder").x("learning rate").y("loss").x_log();

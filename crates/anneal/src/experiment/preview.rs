@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::error::Error;
 
-/// How far to look.
+/// The length of the run that is previewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PreviewLength {
+pub(crate) struct PreviewLength {
     /// Optimizer steps of the run.
     pub steps: Option<u64>,
     /// Epochs of the run.
@@ -22,7 +22,7 @@ impl PreviewLength {
     ///
     /// # Errors
     /// Too little, or too much, to know the number of rows; the message says what is missing.
-    pub fn resolve(self, interval: Interval) -> Result<(Horizon, u64), Error> {
+    pub(crate) fn resolve(self, interval: Interval) -> Result<(Horizon, u64), Error> {
         let usage = |message: &str| Err(Error::Usage(message.to_owned()));
         if [self.steps, self.epochs, self.steps_per_epoch].contains(&Some(0)) {
             return usage("--steps, --epochs and --steps-per-epoch are at least 1");
@@ -57,7 +57,7 @@ impl PreviewLength {
 
 /// One tick: the rate (and momentum, where the strategy cycles it) of each group.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
+pub(crate) struct Row {
     /// Tick, from 0.
     pub tick: u64,
     /// One rate per group.
@@ -66,26 +66,26 @@ pub struct Row {
     pub momentum: Option<Vec<f64>>,
 }
 
-/// A schedule looked at.
+/// What a schedule does, tick by tick.
 #[derive(Debug, Clone)]
-pub struct Preview {
-    /// What it is called in a legend.
+pub(crate) struct Preview {
+    /// Its name in a legend.
     pub label: String,
     /// What a tick is.
     pub interval: Interval,
-    /// Row by row.
+    /// One for each tick.
     pub rows: Vec<Row>,
-    /// Where something begins.
+    /// Where the schedule's phases begin.
     pub phases: Vec<Phase>,
 }
 
 impl Preview {
-    /// Looks at a schedule for groups with these base rates. `metrics` feed a reactive schedule: metric `i` after tick
+    /// Computes the rows of a schedule for groups with these base rates. `metrics` feed a reactive schedule: metric `i` after tick
     /// `i`.
     ///
     /// # Errors
     /// A schedule that cannot be built for this length; metrics that are missing or too few.
-    pub fn new(
+    pub(crate) fn new(
         label: &str,
         config: &ScheduleConfig,
         path: &str,
@@ -133,12 +133,12 @@ impl Preview {
         Ok(Self { label: label.to_owned(), interval: config.interval(), rows, phases })
     }
 
-    /// Adds a column: a parameter group with a schedule of its own, looked at where the rows are. `length` is that of
+    /// Adds a column: a parameter group with a schedule of its own, at the ticks of the rows. `length` is that of
     /// the rows.
     ///
     /// # Errors
     /// A schedule that cannot be built; a reactive one; another interval where the steps per epoch are not known.
-    pub fn add_group(
+    pub(crate) fn add_group(
         &mut self,
         config: &ScheduleConfig,
         path: &str,
@@ -191,7 +191,7 @@ impl Preview {
                 let curve = ScheduleCurve::new(label, &ticks, lrs);
                 let momenta: Option<Vec<f64>> =
                     self.rows.iter().map(|row| row.momentum.as_ref()?.get(group).copied()).collect();
-                // Groups share their momentum: one curve tells it.
+                // Groups share the momentum, so one curve is enough.
                 match momenta.filter(|momenta| group == 0 && !momenta.is_empty()) {
                     Some(momenta) => curve.with_momenta(momenta),
                     None => curve,
@@ -201,7 +201,7 @@ impl Preview {
     }
 
     /// A chart of one or more schedules; phases are marked where there is one schedule.
-    pub fn chart(previews: &[Self]) -> Chart {
+    pub(crate) fn chart(previews: &[Self]) -> Chart {
         let curves: Vec<ScheduleCurve> = previews.iter().flat_map(Self::curves).collect();
         let (title, phases) = match previews {
             [one] => {

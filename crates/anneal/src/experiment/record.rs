@@ -1,6 +1,10 @@
 //! A run folder read back: what reports and plots are made of.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use lr_core::Interval;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -17,7 +21,7 @@ use crate::{
 
 /// A run folder read back.
 #[derive(Debug, Clone)]
-pub struct RunRecord {
+pub(crate) struct RunRecord {
     /// Where it is.
     pub dir: RunDir,
     /// What the configuration calls it.
@@ -31,13 +35,13 @@ pub struct RunRecord {
     /// The processes that worked on it.
     pub sessions: Vec<Session>,
     /// The sweep of the learning-rate finder that belongs to it.
-    pub finder: Option<Sweep>,
+    pub finder: Option<SweepRecord>,
 }
 
 /// What `anneal find-lr --json` writes, as far as a picture needs it.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default)]
-pub struct Sweep {
+pub(crate) struct SweepRecord {
     /// The rates.
     pub lrs: Vec<f64>,
     /// The losses.
@@ -45,7 +49,7 @@ pub struct Sweep {
     /// The losses, smoothed.
     pub smoothed: Vec<Option<f64>>,
     /// The rule's answer.
-    pub suggestion: Option<Suggested>,
+    pub suggestion: Option<SuggestedRate>,
     /// Training steps that it took, where that was noted: with its repeats more than the curve has points.
     pub steps: Option<u64>,
     /// Seconds that it took, where that was noted.
@@ -54,7 +58,7 @@ pub struct Sweep {
 
 /// A suggested rate.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Suggested {
+pub(crate) struct SuggestedRate {
     /// By which rule.
     pub rule: String,
     /// The rate.
@@ -65,9 +69,9 @@ impl RunRecord {
     /// Reads a run folder.
     ///
     /// # Errors
-    /// No run there; a file that is missing, cannot be read, or is damaged, by name. Missing may be what a run that has
-    /// not ended does not have yet; a last line of the log that was never finished is passed over.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    /// No run there; a file that is missing, cannot be read, or is damaged, by name. Files that
+    /// a run writes at its end may be missing; an unfinished last line of the log is skipped.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let dir = RunDir::at(path, Existing::Resume)?;
         let config = text(&dir, CONFIG)?.unwrap_or_default();
         let table = Document::read(&dir.path(CONFIG))?.table;
@@ -80,17 +84,17 @@ impl RunRecord {
     }
 
     /// A setting of the configuration.
-    pub fn setting(&self, section: &str, name: &str) -> Option<&Value> {
+    pub(crate) fn setting(&self, section: &str, name: &str) -> Option<&Value> {
         field(&self.config.1, section, name)
     }
 
-    /// The settings `type` of optimizer, schedule, model: which.
-    pub fn type_of(&self, section: &str) -> String {
+    /// The `type` of the optimizer, the schedule or the model.
+    pub(crate) fn type_of(&self, section: &str) -> String {
         self.setting(section, "type").and_then(Value::as_str).unwrap_or("?").to_owned()
     }
 
     /// A metric of one set: steps and values, of the logged steps, of the epochs, or (`None`) of both.
-    pub fn curve(&self, split: Phase, every: Option<Interval>, metric: &str) -> Curve {
+    pub(crate) fn curve(&self, split: Phase, every: Option<Interval>, metric: &str) -> Curve {
         let value = |line: &LogLine| {
             if metric == "loss" { line.loss } else { line.metrics.get(metric).copied().flatten() }
         };
@@ -98,14 +102,14 @@ impl RunRecord {
         lines.filter_map(|line| Some((line.step as f64, value(line)?))).unzip()
     }
 
-    /// What the logged training steps tell, as steps and values: the rate, the momentum, the seconds.
-    pub fn of_steps(&self, value: impl Fn(&LogLine) -> Option<f64>) -> Curve {
+    /// A value of the logged training steps, such as the rate: steps and values.
+    pub(crate) fn of_steps(&self, value: impl Fn(&LogLine) -> Option<f64>) -> Curve {
         let lines = self.log.iter().filter(|line| line.split == Phase::Train && line.every == Interval::Step);
         lines.filter_map(|line| Some((line.step as f64, value(line)?))).unzip()
     }
 
     /// The names of all metrics but the loss.
-    pub fn metrics(&self) -> Vec<String> {
+    pub(crate) fn metrics(&self) -> Vec<String> {
         let mut names: Vec<String> = self.log.iter().flat_map(|line| line.metrics.keys().cloned()).collect();
         names.sort();
         names.dedup();
@@ -113,39 +117,39 @@ impl RunRecord {
     }
 
     /// The best value of a metric on the validation set (the highest, of a loss the lowest) and its step.
-    pub fn best(&self, metric: &str) -> Option<(u64, f64)> {
+    pub(crate) fn best(&self, metric: &str) -> Option<(u64, f64)> {
         let curve = self.curve(Phase::Valid, None, metric);
         if metric == "loss" { study::lowest(&curve) } else { study::highest(&curve) }
     }
 
     /// A figure on the test set; `None` where it has not been measured.
-    pub fn test(&self, metric: &str) -> Option<f64> {
+    pub(crate) fn test(&self, metric: &str) -> Option<f64> {
         self.summary.as_ref()?.test.as_ref()?.get(metric).copied().flatten()
     }
 
     /// The metric that runs are compared by: the accuracy, or else the loss.
-    pub fn main_metric(&self) -> &'static str {
+    pub(crate) fn main_metric(&self) -> &'static str {
         if self.log.iter().any(|line| line.metrics.contains_key("accuracy")) { "accuracy" } else { "loss" }
     }
 
     /// Optimizer steps done, as far as the log knows.
-    pub fn steps(&self) -> u64 {
+    pub(crate) fn steps(&self) -> u64 {
         self.log.iter().map(|line| line.step).max().unwrap_or(0)
     }
 
     /// Epochs finished.
-    pub fn epochs(&self) -> u64 {
+    pub(crate) fn epochs(&self) -> u64 {
         self.log.iter().filter(|line| line.every == Interval::Epoch).map(|line| line.epoch + 1).max().unwrap_or(0)
     }
 
     /// Optimizer steps in an epoch, where one has been finished.
-    pub fn steps_per_epoch(&self) -> Option<u64> {
+    pub(crate) fn steps_per_epoch(&self) -> Option<u64> {
         let first = self.log.iter().find(|line| line.every == Interval::Epoch && line.epoch == 0)?;
         Some(first.step).filter(|steps| *steps > 0)
     }
 
     /// The configuration's settings as `section.field` and value, the run's name and folder left out.
-    pub fn settings(&self) -> BTreeMap<String, String> {
+    pub(crate) fn settings(&self) -> BTreeMap<String, String> {
         let mut settings = settings_of(&self.config.1);
         settings.retain(|path, _| !["run.name", "run.out_dir"].contains(&path.as_str()));
         settings
@@ -160,6 +164,12 @@ fn field<'a>(table: &'a Table, section: &str, name: &str) -> Option<&'a Value> {
 pub(super) fn settings_of(table: &Table) -> BTreeMap<String, String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     leaves(table).into_iter().map(|(path, value)| (path, text(value))).collect()
+}
+
+/// The paths of the settings that differ, in order. One that only one of the two has differs.
+pub(super) fn differing<'s>(a: &'s BTreeMap<String, String>, b: &'s BTreeMap<String, String>) -> BTreeSet<&'s String> {
+    let paths = a.keys().chain(b.keys());
+    paths.filter(|path| a.get(*path) != b.get(*path)).collect()
 }
 
 /// A file's text; `None` where there is no such file.
@@ -198,7 +208,7 @@ fn log(dir: &RunDir) -> Result<Vec<LogLine>, Error> {
     for (number, line) in text.split_inclusive('\n').enumerate() {
         match serde_json::from_str(line) {
             Ok(line) => lines.push(line),
-            // A process that was killed while it wrote.
+            // Cut off when the process was killed.
             Err(_) if !line.ends_with('\n') => {}
             Err(error) => return Err(damaged(&path, Some(number + 1), format!("is damaged: {error}"))),
         }

@@ -1,4 +1,4 @@
-//! What came out of a run, for people (printed) and for programs (`summary.json`).
+//! The result of a run, for people (printed) and for programs (`summary.json`).
 
 use std::{collections::BTreeMap, fmt};
 
@@ -8,7 +8,7 @@ use trainer::{FitReport, PhaseTimes, StopReason};
 use super::Assembly;
 use crate::config::Config;
 
-/// What came out of a run.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The run's name.
@@ -136,12 +136,9 @@ fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = match &self.stopped {
-            StopReason::Finished => "finished".to_owned(),
-            StopReason::EarlyStopping => "stopped early".to_owned(),
-            StopReason::Interrupted => "interrupted; everything is saved, `anneal resume` goes on".to_owned(),
-            StopReason::TimeLimit => "out of time; everything is saved, `anneal resume` goes on".to_owned(),
-            StopReason::Callback(reason) => format!("stopped: {reason}"),
+        let resumable = match self.stopped {
+            StopReason::Interrupted | StopReason::TimeLimit => "; everything is saved, `anneal resume` goes on",
+            StopReason::Finished | StopReason::EarlyStopping | StopReason::Callback(_) => "",
         };
         writeln!(
             f,
@@ -150,8 +147,8 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "{how} after {} epochs ({} steps) in {:.1} s, {:.0} items/s",
-            self.epochs, self.steps, self.seconds, self.items_per_second
+            "{}{resumable} after {} epochs ({} steps) in {:.1} s, {:.0} items/s",
+            self.stopped, self.epochs, self.steps, self.seconds, self.items_per_second
         )?;
         let print = |f: &mut fmt::Formatter<'_>, name: &str, values: &BTreeMap<String, Option<f64>>| {
             write!(f, "{name:<6}")?;

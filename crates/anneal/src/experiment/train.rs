@@ -13,8 +13,8 @@ use trainer::{
 };
 
 use super::{
-    Assembly, Found,
-    auto_lr::{KeepFound, tune},
+    Assembly, FinderResult,
+    auto_lr::{SaveSweep, with_found_rates},
     environment::Environment,
     loggers, page,
     summary::Summary,
@@ -35,25 +35,25 @@ pub struct TrainOptions {
     pub existing: Existing,
     /// No progress.
     pub quiet: bool,
-    /// Set by whoever wants the run to end in order.
+    /// Set to end the run in order.
     pub interrupt: Arc<AtomicBool>,
-    /// Told what the finder found for a rate that is `"auto"`, before the training starts.
-    pub announce: Option<fn(&Found)>,
+    /// Called with the finder's result for a rate that is `"auto"`, before the training starts.
+    pub announce: Option<fn(&FinderResult)>,
 }
 
 /// A run that has ended.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct TrainOutcome {
     /// Where it is.
     pub dir: RunDir,
-    /// What came out.
+    /// Its result.
     pub summary: Summary,
     /// The trainer's figures.
     pub report: FitReport,
 }
 
 /// Trains, evaluates on the test set, draws the plots and writes the summary.
-pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> {
+pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Error> {
     let config = &config.pinned().map_err(Error::Pretrained)?;
     // Lightning's `fast_dev_run` leaves no logs and no checkpoints.
     let is_trial = config.train.fast_dev_run.is_some();
@@ -63,7 +63,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
         None => RunDir::numbered(&config.run.out_dir, &config.run.name, existing),
     };
     let dir = match dir {
-        // Killed before it had written anything, or never started: going on means starting.
+        // Killed before it wrote anything, or never started: resuming means starting.
         Err(RunDirError::NoRun(path)) => {
             tracing::warn!("{}: holds no run yet; starting it", path.display());
             RunDir::at(&path, Existing::Refuse)?
@@ -71,11 +71,11 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
         other => other?,
     };
     let resumed = if existing == Existing::Resume { newest(&dir)? } else { None };
-    let tuned = tune(config, resumed.is_some().then_some(&dir))?;
-    if let (Some(announce), Some(found)) = (options.announce, &tuned.found) {
+    let (config, found) = with_found_rates(config, resumed.is_some().then_some(&dir))?;
+    if let (Some(announce), Some(found)) = (options.announce, &found) {
         announce(found);
     }
-    let config = &tuned.config;
+    let config = &config;
     let assembly = Assembly::new(config)?;
     // A checkpoint replaces every weight; only a fresh start needs the pretrained ones.
     let model = if resumed.is_some() { assembly.model()? } else { assembly.initial_model()? };
@@ -92,9 +92,8 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
         trainer = trainer.callback(Progress::new());
     }
     let text = resolved(config);
-    trainer = trainer
-        .callback(ResolvedConfig { dir: dir.clone(), text: text.clone() })
-        .callback(KeepFound::new(&dir, tuned.found.as_ref()));
+    trainer =
+        trainer.callback(ResolvedConfig { dir: dir.clone(), text: text.clone() }).callback(SaveSweep::new(&dir, found));
     if !is_trial {
         trainer = trainer
             .callback(Environment { dir: dir.clone(), device: config.run.device.to_string() })
@@ -124,11 +123,11 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
         weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
         page::write(&dir)?;
     }
-    Ok(Outcome { dir, summary, report: fitted.report })
+    Ok(TrainOutcome { dir, summary, report: fitted.report })
 }
 
-/// The checkpoint to go on from; `None` where the run has not written one yet and has to start over. Checkpoints that
-/// are all damaged are an error: starting over would remove them.
+/// The checkpoint to resume from; `None` where the run has written none and starts over. If all checkpoints are damaged
+/// that is an error: starting over would remove them.
 fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
     match checkpoint::newest(&dir.path(CHECKPOINTS)) {
         Ok(found) => Ok(Some(weights::accepted(found))),
@@ -141,14 +140,14 @@ fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
 }
 
 /// The mean loss and accuracy of a run's newest checkpoint on the test set.
-pub fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTreeMap<String, f64>, Error> {
+pub(crate) fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTreeMap<String, f64>, Error> {
     let assembly = Assembly::new(config)?;
     let checkpoint = weights::accepted(checkpoint::newest(&dir.path(CHECKPOINTS))?);
     let model = weights::evaluated(config, &assembly, &checkpoint)?;
     Ok(trainer::evaluate(&model, &assembly.test_loader()?, AccuracyMetric::new())?)
 }
 
-/// Writes `config.toml` once the run has started, so that a resume that is refused leaves the run's own.
+/// Writes `config.toml` once the run has started, so that a refused resume does not replace the run's own.
 struct ResolvedConfig {
     dir: RunDir,
     text: String,

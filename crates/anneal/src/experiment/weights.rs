@@ -19,9 +19,9 @@ use crate::{
     run_dir::{CHECKPOINTS, RunDir},
 };
 
-/// Which of a run's checkpoints.
+/// CheckpointChoice of a run's checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Which {
+pub(crate) enum CheckpointChoice {
     /// The newest valid one.
     #[default]
     Last,
@@ -33,16 +33,16 @@ pub enum Which {
 
 /// Weights that have been written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exported {
-    /// Where.
+pub(crate) struct ExportedWeights {
+    /// The file.
     pub path: PathBuf,
-    /// The step they are of.
+    /// The checkpoint's step.
     pub step: u64,
-    /// Of the file, in hexadecimal.
+    /// The SHA-256 of the file, in hexadecimal.
     pub sha256: String,
 }
 
-/// The model that a checkpoint answers with: the averaged or the restored weights where the run keeps such.
+/// The model to evaluate of a checkpoint: with the averaged or the restored best weights, where the run keeps them.
 pub(super) fn evaluated(
     config: &Config,
     assembly: &Assembly<'_>,
@@ -52,7 +52,7 @@ pub(super) fn evaluated(
     Ok(trainer::kept_model(checkpoint, model, optimizer, &assembly.train_loader()?, config.run.seed)?)
 }
 
-/// Writes the weights that a run has ended with into its folder, as `model.safetensors`.
+/// Writes the final weights of a run into its folder, as `model.safetensors`.
 pub(super) fn keep<M: Module>(config: &Config, dir: &RunDir, model: &M, step: u64) -> Result<(), Error> {
     Ok(weights::save_with(model, &dir.path(weights::FILE), &metadata(config, step))?)
 }
@@ -62,19 +62,24 @@ pub(super) fn keep<M: Module>(config: &Config, dir: &RunDir, model: &M, step: u6
 ///
 /// # Errors
 /// No such checkpoint, a damaged one; a file that cannot be written.
-pub fn export(config: &Config, dir: &RunDir, which: Which, to: Option<&Path>) -> Result<Exported, Error> {
+pub(crate) fn export(
+    config: &Config,
+    dir: &RunDir,
+    which: CheckpointChoice,
+    to: Option<&Path>,
+) -> Result<ExportedWeights, Error> {
     let assembly = Assembly::new(config)?;
     let checkpoints = dir.path(CHECKPOINTS);
     let checkpoint = match which {
-        Which::Last => accepted(checkpoint::newest(&checkpoints)?),
-        Which::Best => best(config, &checkpoints)?,
-        Which::Step(step) => of_step(&checkpoints, step)?,
+        CheckpointChoice::Last => accepted(checkpoint::newest(&checkpoints)?),
+        CheckpointChoice::Best => best(config, &checkpoints)?,
+        CheckpointChoice::Step(step) => of_step(&checkpoints, step)?,
     };
     let step = checkpoint.state().step;
     let path = to.map_or_else(|| dir.path(weights::FILE), Path::to_owned);
     weights::save_with(&evaluated(config, &assembly, &checkpoint)?, &path, &metadata(config, step))?;
     let sha256 = weights::sha256(&path)?;
-    Ok(Exported { path, step, sha256 })
+    Ok(ExportedWeights { path, step, sha256 })
 }
 
 fn metadata(config: &Config, step: u64) -> BTreeMap<String, String> {

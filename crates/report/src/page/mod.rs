@@ -26,7 +26,7 @@ pub use text::{count, duration};
 pub struct Page {
     /// Its title, and that of the browser's window.
     pub title: String,
-    /// A short word on the state of things, beside the title.
+    /// A short word on the state, beside the title.
     pub badge: Option<Badge>,
     /// A line under the title.
     pub subtitle: String,
@@ -85,7 +85,7 @@ pub struct Section {
 pub enum Part {
     /// Charts, two beside each other where there is room. The page sets their size.
     Charts(Vec<Chart>),
-    /// Names and what they stand for.
+    /// Names and their values.
     Pairs(Vec<(String, String)>),
     /// A table.
     Table(Table),
@@ -102,7 +102,7 @@ pub struct Table {
     pub head: Vec<String>,
     /// The rows, each as long as the head.
     pub rows: Vec<Vec<String>>,
-    /// Rows to be noticed, by number.
+    /// Highlighted rows, by number.
     pub marked: Vec<usize>,
     /// Columns of text, which stand left; numbers stand right.
     pub text_columns: Vec<usize>,

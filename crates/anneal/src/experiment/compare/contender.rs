@@ -10,7 +10,10 @@ use super::request::CompareRequest;
 use crate::{
     config::{Config, Document, Origin, SECTIONS},
     error::Error,
-    experiment::{Assembly, record::settings_of},
+    experiment::{
+        Assembly,
+        record::{differing, settings_of},
+    },
 };
 
 /// What a schedule file may replace in CONFIG.
@@ -203,12 +206,8 @@ impl Source {
         let whole = Config::from_table(&without_run, &registry).map_err(|error| file.locate(error))?;
         let base = Config::from_table(&self.base.table, &registry).map_err(|error| self.base.locate(error))?;
         let (theirs, ours) = (others(&whole.to_table()), others(&base.to_table()));
-        let mut paths: Vec<&String> = theirs.keys().chain(ours.keys()).collect();
-        paths.sort();
-        paths.dedup();
         let is_free = |path: &str| path == "data.data_dir" || path == "data.workers";
-        let paths = paths.into_iter().filter(|path| !is_free(path) && theirs.get(*path) != ours.get(*path));
-        Ok(paths.cloned().collect())
+        Ok(differing(&theirs, &ours).into_iter().filter(|path| !is_free(path)).cloned().collect())
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// All figures, in the folder of a comparison.
-pub const FIGURES: &str = "compare.json";
+pub(crate) const FIGURES: &str = "compare.json";
 
 /// What is compared; a folder that has it holds a comparison.
 const PLAN: &str = "compare.toml";

@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use lr_core::Registry;
 use study::{Run, RunLog, RunState, Setup, Study};
 
-pub use folder::FIGURES;
-pub use request::{CompareOptions, CompareRequest};
+pub(crate) use folder::FIGURES;
+pub(crate) use request::{CompareOptions, CompareRequest};
 
 use crate::{config::Config, error::Error, run_dir::REPORT};
 use contender::Contender;
@@ -28,7 +28,7 @@ use runner::Runner;
 
 /// A comparison that has ended, or was interrupted.
 #[derive(Debug)]
-pub struct Compared {
+pub(crate) struct CompareOutcome {
     /// Where it is; `None` where it was interrupted before anything was written.
     pub dir: Option<PathBuf>,
     /// The figures of the runs that there are.
@@ -46,7 +46,7 @@ pub struct Compared {
 /// # Errors
 /// A file, setting or folder that is refused; [`Error::NoSuggestion`] where the finder suggests no rate, before anything
 /// is written; a run that fails other than by its numbers.
-pub fn compare(request: &CompareRequest, options: &CompareOptions) -> Result<Compared, Error> {
+pub(crate) fn compare(request: &CompareRequest, options: &CompareOptions) -> Result<CompareOutcome, Error> {
     let base = Config::from_document(&request.base, &Registry::standard())?;
     let seeds = seeds(&base, request.seeds)?;
     let contenders = contender::read(request, &base, &folder::FILES)?;
@@ -62,27 +62,27 @@ pub fn compare(request: &CompareRequest, options: &CompareOptions) -> Result<Com
     let mut runner = Runner::new(&folder, options, base.run.seed, runs);
     let Some(sweeps) = rates::sweeps(&request.rates, &contenders, &folder, &runner)? else {
         let study = Study::new(setup(request, &base, &seeds, None), Vec::new());
-        return Ok(Compared { dir: None, study, interrupted: true });
+        return Ok(CompareOutcome { dir: None, study, interrupted: true });
     };
     folder.start(&plan, &sweeps)?;
 
-    let mut entries = Vec::new();
+    let mut participants = Vec::new();
     for contender in contenders {
         let sweep = sweeps.get(&contender.name);
         let rate = rates::chosen(&request.rates, &contender, sweep, &mut runner)?;
-        entries.push(Entry { contender, rate, runs: Vec::new() });
+        participants.push(Participant { contender, rate, runs: Vec::new() });
     }
     for seed in &seeds {
-        for entry in &mut entries {
-            entry.train(*seed, &mut runner)?;
+        for participant in &mut participants {
+            participant.train(*seed, &mut runner)?;
         }
     }
 
     let setup = setup(request, &base, &seeds, runner.dataset());
-    let study = Study::new(setup, entries.into_iter().map(Entry::into_study).collect());
+    let study = Study::new(setup, participants.into_iter().map(Participant::into_study).collect());
     folder.write(FIGURES, &study.to_json())?;
     study.page(common(&base)).save(&folder.path().join(REPORT))?;
-    Ok(Compared { dir: Some(folder.path().to_owned()), interrupted: !study.complete, study })
+    Ok(CompareOutcome { dir: Some(folder.path().to_owned()), interrupted: !study.complete, study })
 }
 
 /// CONFIG's seed and those after it.
@@ -104,7 +104,7 @@ fn setup(request: &CompareRequest, base: &Config, seeds: &[u64], dataset: Option
         device: base.run.device.to_string(),
         seeds: seeds.to_vec(),
         rates: request.rates.clone(),
-        target: request.target,
+        given_target: request.target,
     }
 }
 
@@ -119,14 +119,14 @@ fn common(base: &Config) -> String {
 }
 
 /// A contender with its rate and its runs so far.
-struct Entry {
+struct Participant {
     contender: Contender,
     /// `None` where the comparison was interrupted before it was chosen.
     rate: Option<ChosenRate>,
     runs: Vec<Run>,
 }
 
-impl Entry {
+impl Participant {
     /// Its run with a seed.
     fn train(&mut self, seed: u64, runner: &mut Runner<'_>) -> Result<(), Error> {
         let name = format!("{}/seed-{seed}", self.contender.name);

@@ -4,7 +4,7 @@ use study::RateChoice;
 use toml::{Table, Value};
 
 use super::contender::Contender;
-use crate::experiment::record::settings_of;
+use crate::experiment::record::{differing, settings_of};
 
 /// Settings that may differ between a comparison and its resumption: they change no figure.
 const FREE: [&str; 5] = ["run.name", "run.out_dir", "run.loggers", "data.data_dir", "data.workers"];
@@ -41,12 +41,9 @@ pub(super) fn difference(old: &Table, new: &Table) -> Option<String> {
         };
         let now = settings(entry).unwrap_or_default();
         let show = |value: Option<&String>| value.map_or_else(|| "not set".to_owned(), Clone::clone);
-        let mut paths: Vec<&String> = before.keys().chain(now.keys()).collect();
-        paths.sort();
-        paths.dedup();
-        let changed: Vec<String> = paths
+        let changed: Vec<String> = differing(&before, &now)
             .into_iter()
-            .filter(|path| !FREE.contains(&path.as_str()) && before.get(*path) != now.get(*path))
+            .filter(|path| !FREE.contains(&path.as_str()))
             .map(|path| format!("{path} ({} there, {} now)", show(before.get(path)), show(now.get(path))))
             .collect();
         if !changed.is_empty() {

@@ -11,7 +11,7 @@ use crate::{config::Document, run_dir::Existing};
 
 /// What is to be compared.
 #[derive(Debug, Clone)]
-pub struct CompareRequest {
+pub(crate) struct CompareRequest {
     /// CONFIG, with what the command line changed: model, data, length, and whatever a schedule file does not replace.
     pub base: Document,
     /// The schedule files.
@@ -28,7 +28,7 @@ pub struct CompareRequest {
 
 /// How a comparison is run.
 #[derive(Debug, Clone, Default)]
-pub struct CompareOptions {
+pub(crate) struct CompareOptions {
     /// The folder; by default the next free `compare-NAME` below `[run] out_dir`.
     pub out: Option<PathBuf>,
     /// What to do where it holds a comparison.

@@ -146,7 +146,6 @@ fn log(run: &RunRecord) -> RunLog {
         valid_loss: run.curve(Phase::Valid, None, "loss"),
         valid_accuracy: run.curve(Phase::Valid, None, "accuracy"),
         steps: run.steps(),
-        epochs: run.epochs(),
         test_accuracy: run.test("accuracy"),
         test_loss: run.test("loss"),
         total_seconds: summary.map(|summary| summary.elapsed),

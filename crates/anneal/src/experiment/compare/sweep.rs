@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     config::Config,
     error::Error,
-    experiment::{Found, plots, record::Sweep, tune},
+    experiment::{FinderResult, auto_lr::with_found_rates, plots, record::SweepRecord},
 };
 
 /// A sweep that suggests a rate.
@@ -17,13 +17,13 @@ pub(super) struct RateSweep {
     pub(super) json: Value,
     /// The rate that it suggests.
     pub(super) lr: f64,
-    sweep: Sweep,
+    sweep: SweepRecord,
 }
 
 impl RateSweep {
     /// From the content of a file; `None` where it holds no suggestion.
     pub(super) fn read(json: Value) -> Option<Self> {
-        let sweep: Sweep = serde_json::from_value(json.clone()).ok()?;
+        let sweep: SweepRecord = serde_json::from_value(json.clone()).ok()?;
         let lr = sweep.suggestion.as_ref()?.lr;
         Some(Self { json, lr, sweep })
     }
@@ -34,18 +34,18 @@ impl RateSweep {
     /// [`Error::NoSuggestion`].
     pub(super) fn run(config: &Config) -> Result<Self, Error> {
         let began = Instant::now();
-        let found = tune(config, None)?.found;
+        let (_, found) = with_found_rates(config, None)?;
         let sweeps = found.iter().flat_map(|found| found.sweeps.sweeps());
         let steps: usize = sweeps.map(|sweep| sweep.lrs.len()).sum();
-        let mut json = found.as_ref().map(Found::to_json).unwrap_or_default();
+        let mut json = found.as_ref().map(FinderResult::to_json).unwrap_or_default();
         json["steps"] = steps.into();
         json["seconds"] = began.elapsed().as_secs_f64().into();
         Self::read(json).ok_or_else(|| Error::Usage("there is no rate to be found".to_owned()))
     }
 
     /// Its cost and its curve.
-    pub(super) fn figures(&self) -> study::Sweep {
-        study::Sweep {
+    pub(super) fn figures(&self) -> study::FinderSweep {
+        study::FinderSweep {
             steps: self.sweep.steps.unwrap_or(self.sweep.lrs.len() as u64),
             seconds: self.sweep.seconds.unwrap_or(0.0),
             chart: plots::finder(&self.sweep),
