@@ -175,7 +175,7 @@ impl ScheduleConfig {
         }
     }
 
-    fn build_on(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    pub(crate) fn build_on(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         match &self.warmup {
             None => self.strategy.build(clock),
             Some(warmup) => warmup.build(clock, |clock| self.strategy.build(clock)),

@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use strict_config::ConfigError;
-
 use crate::state::{StateError, StateReader, StateWriter};
 
 /// What the learning rate (and momentum) is at a tick.
@@ -37,14 +35,6 @@ pub trait Schedule: fmt::Debug + Send + Sync + ScheduleClone {
     /// The rate at `tick` for a parameter group whose base rate is `base_lr`: finite and at least 0.
     fn lr(&self, base_lr: f64, tick: u64) -> f64;
 
-    /// The rates at `tick` of several groups, into `rates`: the same numbers as [`lr`](Self::lr) gives one by one. Worth
-    /// writing where most of the work does not depend on the base rate.
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-            *rate = self.lr(*base_lr, tick);
-        }
-    }
-
     /// The momentum (SGD's, or the first of Adam's betas) at `tick`, where the strategy cycles it.
     fn momentum(&self, _tick: u64) -> Option<f64> {
         None
@@ -59,17 +49,6 @@ pub trait Schedule: fmt::Debug + Send + Sync + ScheduleClone {
     /// not known.
     fn bounds(&self, _base_lr: f64) -> Option<(f64, f64)> {
         None
-    }
-
-    /// Is told the base rates of the parameter groups that share this schedule, before any rate is asked for. Only a
-    /// schedule that needs more than the one base rate in hand takes note: where the reference derives its factor from
-    /// the optimizer's default rate (the first of `base_lrs`), or reacts to all groups together. A composition passes
-    /// it on to its parts.
-    ///
-    /// # Errors
-    /// Base rates that the schedule cannot work with.
-    fn bind(&mut self, _base_lrs: &[f64]) -> Result<(), ConfigError> {
-        Ok(())
     }
 
     /// Whether the rate depends on metrics fed through [`observe`](Self::observe), not on time alone.

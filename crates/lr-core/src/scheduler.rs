@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use strict_config::ConfigError;
 
-use crate::math::Divisor;
 use crate::state::{ScheduleState, StateError, StateReader, StateWriter};
-use crate::time::{Horizon, Interval};
+use crate::time::{Clock, Horizon, Interval};
 use crate::{Phase, Schedule, ScheduleConfig, config};
 
 /// A schedule at work: it knows the base rates of its parameter groups and how steps become ticks.
@@ -29,7 +28,7 @@ pub struct Scheduler {
     fingerprint: String,
     interval: Interval,
     /// Steps in a tick: 1, or those of an epoch.
-    steps_per_tick: Divisor,
+    steps_per_tick: u64,
     base_lrs: Vec<f64>,
 }
 
@@ -39,8 +38,8 @@ impl Scheduler {
     /// # Errors
     /// Base rates that are negative or not finite, none at all, or that the schedule cannot work with; 0 steps per
     /// epoch.
-    pub fn new(
-        mut schedule: Box<dyn Schedule>,
+    fn new(
+        schedule: Box<dyn Schedule>,
         name: &str,
         fingerprint: &str,
         interval: Interval,
@@ -56,7 +55,6 @@ impl Scheduler {
         if steps_per_epoch == 0 {
             return Err(ConfigError::not_allowed("steps_per_epoch", 0, "at least one step per epoch"));
         }
-        schedule.bind(&base_lrs)?;
         let steps_per_tick = match interval {
             Interval::Step => 1,
             Interval::Epoch => steps_per_epoch,
@@ -66,16 +64,20 @@ impl Scheduler {
             name: name.to_owned(),
             fingerprint: fingerprint.to_owned(),
             interval,
-            steps_per_tick: Divisor::new(steps_per_tick),
+            steps_per_tick,
             base_lrs,
         })
     }
 
     /// The schedule of a config. Where the horizon does not know the steps per epoch, a per-epoch schedule takes
     /// each step for an epoch; ask it [by tick](Self::lr_at_tick) then.
+    ///
+    /// # Errors
+    /// What cannot be resolved against `horizon`, and base rates that are no rates or that the schedule cannot work
+    /// with. Paths are relative to the schedule's table.
     pub fn from_config(config: &ScheduleConfig, horizon: &Horizon, base_lrs: Vec<f64>) -> Result<Self, ConfigError> {
         let steps_per_epoch = horizon.steps_per_epoch().unwrap_or(1);
-        let schedule = config.build(horizon, "")?;
+        let schedule = config.build_on(&Clock::new(*horizon, config.interval()).with_base_lrs(&base_lrs))?;
         Self::new(schedule, config.type_name(), &config.fingerprint(), config.interval(), steps_per_epoch, base_lrs)
     }
 
@@ -103,18 +105,6 @@ impl Scheduler {
         self.base_lrs.get(group).map_or(0.0, |base_lr| sane(self.schedule.lr(*base_lr, tick)))
     }
 
-    /// The rates of all groups for a step, into `rates`, without allocation. What does not depend on the base rate is
-    /// worked out once. Places in `rates` beyond the groups are left alone.
-    #[inline]
-    pub fn lrs_into(&self, step: u64, rates: &mut [f64]) {
-        let count = rates.len().min(self.base_lrs.len());
-        let rates = &mut rates[..count];
-        self.schedule.lrs(&self.base_lrs[..count], self.tick_of(step), rates);
-        for rate in rates {
-            *rate = sane(*rate);
-        }
-    }
-
     /// The momentum for a step, where the schedule cycles it.
     #[inline]
     pub fn momentum(&self, step: u64) -> Option<f64> {
@@ -130,7 +120,7 @@ impl Scheduler {
     /// The tick that a step belongs to.
     #[inline]
     pub fn tick_of(&self, step: u64) -> u64 {
-        if self.steps_per_tick.get() == 1 { step } else { self.steps_per_tick.of(step) }
+        step / self.steps_per_tick
     }
 
     /// What a tick is.

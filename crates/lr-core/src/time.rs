@@ -97,22 +97,37 @@ fn known(count: u64) -> Option<u64> {
 
 /// The clock that a strategy's durations are resolved against: the run, what a tick is, and at which tick of the
 /// run the strategy's own tick 0 lies (parts of a `sequential`, strategies behind a warm-up).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// It knows the base rates of the parameter groups too, where there are any: a few ported schedules derive their factor
+/// from the first of them, or react to all groups together.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Clock {
     horizon: Horizon,
     interval: Interval,
     start: u64,
+    base_lrs: Vec<f64>,
 }
 
 impl Clock {
     /// A clock that starts with the run.
     pub fn new(horizon: Horizon, interval: Interval) -> Self {
-        Self { horizon, interval, start: 0 }
+        Self { horizon, interval, start: 0, base_lrs: Vec::new() }
     }
 
     /// A clock of which nothing is known but that it ticks: enough for durations given in ticks.
     pub fn unknown() -> Self {
         Self::new(Horizon::unknown(), Interval::Step)
+    }
+
+    /// The same for parameter groups with these base rates.
+    #[must_use]
+    pub fn with_base_lrs(self, base_lrs: &[f64]) -> Self {
+        Self { base_lrs: base_lrs.to_vec(), ..self }
+    }
+
+    /// The base rates of the parameter groups; empty where they are not known.
+    pub fn base_lrs(&self) -> &[f64] {
+        &self.base_lrs
     }
 
     /// What is known of the run.
@@ -138,13 +153,13 @@ impl Clock {
     /// The clock of something that starts `ticks` later.
     #[must_use]
     pub fn later(&self, ticks: u64) -> Self {
-        Self { start: self.start.saturating_add(ticks), ..*self }
+        Self { start: self.start.saturating_add(ticks), ..self.clone() }
     }
 
     /// The clock of a part that counts epochs inside a whole that counts steps.
     #[must_use]
     pub(crate) fn in_epochs(&self, steps_per_epoch: u64) -> Self {
-        Self { interval: Interval::Epoch, start: self.start / steps_per_epoch.max(1), ..*self }
+        Self { interval: Interval::Epoch, start: self.start / steps_per_epoch.max(1), ..self.clone() }
     }
 }
 

@@ -118,15 +118,7 @@ impl<'c> Assembly<'c> {
     pub fn rates_at(&self, lr: f64) -> Result<Rates, Error> {
         let horizon = self.horizon();
         let scheduler = |schedule: &lr_core::ScheduleConfig, path: &str| {
-            let built = schedule.build(&horizon, path)?;
-            Scheduler::new(
-                built,
-                schedule.type_name(),
-                &schedule.fingerprint(),
-                schedule.interval(),
-                horizon.steps_per_epoch().unwrap_or(1),
-                vec![lr],
-            )
+            Scheduler::from_config(schedule, &horizon, vec![lr]).map_err(|error| error.within(path))
         };
         let mut rates = Rates::new(scheduler(&self.config.schedule, "schedule")?);
         if let Some(monitor) = self.config.schedule.monitor() {

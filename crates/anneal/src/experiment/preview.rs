@@ -94,11 +94,8 @@ impl Preview {
         metrics: Option<&[f64]>,
     ) -> Result<Self, Error> {
         let (horizon, rows) = length.resolve(config.interval())?;
-        let schedule = config.build(&horizon, path)?;
-        let steps_per_epoch = horizon.steps_per_epoch().unwrap_or(1);
-        let groups = base_lrs.len();
-        let (name, fingerprint) = (config.type_name(), config.fingerprint());
-        let mut scheduler = Scheduler::new(schedule, name, &fingerprint, config.interval(), steps_per_epoch, base_lrs)?;
+        let (groups, name) = (base_lrs.len(), config.type_name());
+        let mut scheduler = Scheduler::from_config(config, &horizon, base_lrs).map_err(|error| error.within(path))?;
         let metrics = match (scheduler.is_reactive(), metrics) {
             (false, _) => &[],
             (true, None) => {
@@ -146,14 +143,7 @@ impl Preview {
         length: PreviewLength,
     ) -> Result<(), Error> {
         let (horizon, _) = length.resolve(self.interval)?;
-        let scheduler = Scheduler::new(
-            config.build(&horizon, path)?,
-            config.type_name(),
-            &config.fingerprint(),
-            config.interval(),
-            horizon.steps_per_epoch().unwrap_or(1),
-            vec![base_lr],
-        )?;
+        let scheduler = Scheduler::from_config(config, &horizon, vec![base_lr]).map_err(|error| error.within(path))?;
         if scheduler.is_reactive() {
             return Err(Error::Usage(format!(
                 "{path}: a group under a reactive schedule cannot be shown beside others"

@@ -126,9 +126,6 @@ impl ChainedSchedule {
     }
 }
 
-/// Groups that are worked out together, so that what a part has to do per tick is done once for them.
-const TOGETHER: usize = 32;
-
 /// `rate` times the factor that `other` is of `base_lr`. Capped, since `inf` times a later 0 would be no number.
 #[inline]
 fn times(rate: f64, other: f64, base_lr: f64) -> f64 {
@@ -143,23 +140,6 @@ impl Schedule for ChainedSchedule {
         }
         let first = capped(first.lr(base_lr, tick));
         others.iter().fold(first, |rate, part| times(rate, part.lr(base_lr, tick), base_lr))
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        let Some((first, others)) = self.parts.split_first() else { return rates.copy_from_slice(base_lrs) };
-        for (base_lrs, rates) in base_lrs.chunks(TOGETHER).zip(rates.chunks_mut(TOGETHER)) {
-            first.lrs(base_lrs, tick, rates);
-            let mut of_part = [0.0; TOGETHER];
-            for part in others {
-                part.lrs(base_lrs, tick, &mut of_part[..base_lrs.len()]);
-                for ((rate, own), base_lr) in rates.iter_mut().zip(&of_part).zip(base_lrs) {
-                    *rate = times(*rate, *own, *base_lr);
-                }
-            }
-            for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-                *rate = if *base_lr == 0.0 { 0.0 } else { capped(*rate) };
-            }
-        }
     }
 
     fn momentum(&self, tick: u64) -> Option<f64> {
@@ -183,10 +163,6 @@ impl Schedule for ChainedSchedule {
             product = (product.0 * (low / base_lr), product.1 * (high / base_lr));
         }
         Some((scaled(base_lr, product.0), scaled(base_lr, product.1)))
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        self.parts.iter_mut().try_for_each(|part| part.bind(base_lrs))
     }
 
     fn is_reactive(&self) -> bool {

@@ -103,13 +103,6 @@ impl Schedule for ScaledSchedule {
         scaled(self.factor, self.inner.lr(base_lr, tick))
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        self.inner.lrs(base_lrs, tick, rates);
-        for rate in rates {
-            *rate = scaled(self.factor, *rate);
-        }
-    }
-
     fn momentum(&self, tick: u64) -> Option<f64> {
         self.inner.momentum(tick)
     }
@@ -121,10 +114,6 @@ impl Schedule for ScaledSchedule {
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
         let (low, high) = self.inner.bounds(base_lr)?;
         Some((scaled(self.factor, low), scaled(self.factor, high)))
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        self.inner.bind(base_lrs)
     }
 
     fn is_reactive(&self) -> bool {

@@ -168,11 +168,6 @@ impl Schedule for SequentialSchedule {
         self.parts[index].lr(base_lr, tick)
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        let (index, tick) = self.at(tick);
-        self.parts[index].lrs(base_lrs, tick, rates);
-    }
-
     fn momentum(&self, tick: u64) -> Option<f64> {
         let (index, tick) = self.at(tick);
         self.parts[index].momentum(tick)
@@ -199,10 +194,6 @@ impl Schedule for SequentialSchedule {
             let (a, b) = (a?, b?);
             Some((a.0.min(b.0), a.1.max(b.1)))
         })?
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        self.parts.iter_mut().try_for_each(|part| part.bind(base_lrs))
     }
 
     fn is_reactive(&self) -> bool {

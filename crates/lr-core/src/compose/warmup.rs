@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
-use crate::math::{cos_pi, exp2, log2, ratio, scaled};
+use crate::math::{cos_pi, ratio, scaled};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Phase, Schedule, StateError, StateReader, StateWriter};
 
@@ -38,12 +38,12 @@ impl WarmUpKind {
         }
     }
 
-    /// The factor at the part `u` of the warm-up, from 0 to 1, starting at `s`, whose logarithm to the base 2 is `log_s`.
-    fn factor(self, s: f64, log_s: f64, u: f64) -> f64 {
+    /// The factor at the part `u` of the warm-up, from 0 to 1, starting at `s`.
+    fn factor(self, s: f64, u: f64) -> f64 {
         match self {
             Self::Linear => s + (1.0 - s) * u,
             Self::Cosine => s + (1.0 - s) * (1.0 - cos_pi(u)) * 0.5,
-            Self::Exponential => exp2(log_s * (1.0 - u)),
+            Self::Exponential => s.powf(1.0 - u),
             Self::Constant => s,
         }
     }
@@ -119,7 +119,7 @@ impl WarmUp {
             .check()
             .and_then(|()| self.duration.ticks("duration", 0, clock))
             .map_err(|error| error.within("warmup"))?;
-        let inner = strategy(&if self.prefix { clock.later(ticks) } else { *clock })?;
+        let inner = strategy(&if self.prefix { clock.later(ticks) } else { clock.clone() })?;
         if ticks == 0 {
             return Ok(inner);
         }
@@ -134,20 +134,18 @@ pub struct WarmedUp {
     ticks: u64,
     kind: WarmUpKind,
     start_factor: f64,
-    log_start: f64,
     prefix: bool,
 }
 
 impl WarmedUp {
     /// `inner` behind a warm-up of `ticks`.
     pub fn new(inner: Box<dyn Schedule>, ticks: u64, kind: WarmUpKind, start_factor: f64, prefix: bool) -> Self {
-        // As far as `ratio` counts: longer than any run.
-        Self { inner, ticks: ticks.min(1 << 62), kind, start_factor, log_start: log2(start_factor), prefix }
+        Self { inner, ticks, kind, start_factor, prefix }
     }
 
     /// The factor at a tick of the warm-up.
     fn factor(&self, tick: u64) -> f64 {
-        self.kind.factor(self.start_factor, self.log_start, ratio(tick, self.ticks))
+        self.kind.factor(self.start_factor, ratio(tick, self.ticks))
     }
 
     /// The inner schedule's tick.
@@ -160,16 +158,6 @@ impl Schedule for WarmedUp {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         let rate = self.inner.lr(base_lr, self.inner_tick(tick));
         if tick >= self.ticks { rate } else { scaled(rate, self.factor(tick)) }
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        self.inner.lrs(base_lrs, self.inner_tick(tick), rates);
-        if tick < self.ticks {
-            let factor = self.factor(tick);
-            for rate in rates {
-                *rate = scaled(*rate, factor);
-            }
-        }
     }
 
     fn momentum(&self, tick: u64) -> Option<f64> {
@@ -186,10 +174,6 @@ impl Schedule for WarmedUp {
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
         let (low, high) = self.inner.bounds(base_lr)?;
         Some((scaled(low, self.start_factor.min(1.0)), scaled(high, self.start_factor.max(1.0))))
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        self.inner.bind(base_lrs)
     }
 
     fn is_reactive(&self) -> bool {

@@ -79,11 +79,6 @@ impl<C: Curve> Schedule for Absolute<C> {
         self.0.rate(tick)
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        let rate = self.0.rate(tick);
-        rates.iter_mut().zip(base_lrs).for_each(|(slot, _)| *slot = rate);
-    }
-
     fn phases(&self) -> Vec<Phase> {
         self.0.phases()
     }

@@ -5,8 +5,8 @@ use crate::{Horizon, Registry, ScheduleConfig, Scheduler};
 
 fn built(text: &str) -> Result<Scheduler, crate::ConfigError> {
     let config = ScheduleConfig::from_table(&text.parse().expect("TOML"), "schedule")?;
-    let schedule = config.build(&Horizon::run(10, 100), "schedule")?;
-    Scheduler::new(schedule, "", "", config.interval(), 10, vec![0.1, 0.2])
+    config.build(&Horizon::run(10, 100), "schedule")?;
+    Scheduler::from_config(&config, &Horizon::run(10, 100), vec![0.1, 0.2])
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::Table;
 
-use crate::math::{Divisor, cosine_weight, ordered, ratio, weighted};
+use crate::math::{cosine_weight, ordered, ratio, weighted};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -67,14 +67,13 @@ impl Strategy for CosineAnnealing {
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let t_max = self.t_max.ticks("t_max", 1, clock)?;
-        Ok(Box::new(Cosine { t_max, period: Divisor::new(2 * t_max), eta_min: self.eta_min }))
+        Ok(Box::new(Cosine { t_max, eta_min: self.eta_min }))
     }
 }
 
 #[derive(Debug, Clone)]
 struct Cosine {
     t_max: u64,
-    period: Divisor,
     eta_min: f64,
 }
 
@@ -83,8 +82,8 @@ impl Cosine {
     fn weight(&self, tick: u64) -> f64 {
         // Reduced to one half period in whole numbers first, so that late ticks are as exact as early ones.
         let tick = if tick > self.t_max {
-            let (_, rest) = self.period.with_rest(tick);
-            rest.min(self.period.get() - rest)
+            let rest = tick % (2 * self.t_max);
+            rest.min(2 * self.t_max - rest)
         } else {
             tick
         };
@@ -95,13 +94,6 @@ impl Cosine {
 impl Schedule for Cosine {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         weighted(base_lr, self.eta_min, self.weight(tick))
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        let weight = self.weight(tick);
-        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-            *rate = weighted(*base_lr, self.eta_min, weight);
-        }
     }
 
     fn phases(&self) -> Vec<Phase> {

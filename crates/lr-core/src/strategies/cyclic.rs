@@ -4,7 +4,7 @@ use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
 use crate::formula::{Formula, Variables};
-use crate::math::{Divisor, Powers, capped, halved, ordered, ratio};
+use crate::math::{capped, ordered, ratio};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -200,10 +200,10 @@ impl Strategy for Cyclic {
             lr: (self.base_lr, self.max_lr),
             momentum: self.cycle_momentum.then_some((self.base_momentum, self.max_momentum)),
             up,
-            size: Divisor::new(up.saturating_add(down)),
+            size: up.saturating_add(down),
             height: match &self.scale_fn {
                 Some(formula) => Height::Formula(formula.clone(), self.scale_mode),
-                None if self.mode == CyclicMode::ExpRange => Height::Powers(self.gamma, Powers::new(self.gamma)),
+                None if self.mode == CyclicMode::ExpRange => Height::Powers(self.gamma),
                 None => Height::Mode(self.mode),
             },
         }))
@@ -221,7 +221,7 @@ impl Strategy for Cyclic {
 #[derive(Debug, Clone)]
 enum Height {
     Mode(CyclicMode),
-    Powers(f64, Powers),
+    Powers(f64),
     Formula(Formula, ScaleMode),
 }
 
@@ -230,20 +230,20 @@ struct Cycles {
     lr: (f64, f64),
     momentum: Option<(f64, f64)>,
     up: u64,
-    size: Divisor,
+    size: u64,
     height: Height,
 }
 
 impl Cycles {
     /// How far up the current cycle, times its height.
     fn reach(&self, tick: u64) -> f64 {
-        let (cycle, into) = self.size.with_rest(tick);
-        let size = self.size.get();
+        let size = self.size;
+        let (cycle, into) = (tick / size, tick % size);
         let part = if into <= self.up { ratio(into, self.up) } else { ratio(size - into, size - self.up) };
         let height = match &self.height {
-            Height::Mode(CyclicMode::Triangular2) => halved(cycle),
+            Height::Mode(CyclicMode::Triangular2) => (-(cycle as f64)).exp2(),
             Height::Mode(_) => 1.0,
-            Height::Powers(_, powers) => powers.of(tick),
+            Height::Powers(gamma) => gamma.powf(tick as f64),
             Height::Formula(formula, mode) => {
                 let x = match mode {
                     ScaleMode::Cycle => cycle as f64 + 1.0,
@@ -266,24 +266,20 @@ impl Schedule for Cycles {
         (base + (max - base) * self.reach(tick)).clamp(0.0, f64::MAX)
     }
 
-    fn lrs(&self, _base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        rates.fill(self.lr(0.0, tick));
-    }
-
     fn momentum(&self, tick: u64) -> Option<f64> {
         let (base, max) = self.momentum?;
         Some((max - (max - base) * self.reach(tick)).clamp(0.0, 1.0))
     }
 
     fn phases(&self) -> Vec<Phase> {
-        let start = |cycle: u64| Some(Phase::new(cycle.checked_mul(self.size.get())?, format!("cycle {}", cycle + 1)));
+        let start = |cycle: u64| Some(Phase::new(cycle.checked_mul(self.size)?, format!("cycle {}", cycle + 1)));
         (1..MARKED_CYCLES).map_while(start).collect()
     }
 
     fn bounds(&self, _base_lr: f64) -> Option<(f64, f64)> {
         match self.height {
-            Height::Powers(gamma, _) if gamma > 1.0 => None,
-            Height::Mode(_) | Height::Powers(..) => Some(ordered(self.lr.0, self.lr.1)),
+            Height::Powers(gamma) if gamma > 1.0 => None,
+            Height::Mode(_) | Height::Powers(_) => Some(ordered(self.lr.0, self.lr.1)),
             Height::Formula(..) => None,
         }
     }

@@ -4,7 +4,7 @@ use strict_config::{ConfigError, Fields};
 use toml::Table;
 
 use super::step::decay_bounds;
-use crate::math::{Powers, scale_all, scaled};
+use crate::math::scaled;
 use crate::strategy::{check, table};
 use crate::{Clock, Entry, Interval, Schedule, Scope, Strategy};
 
@@ -58,23 +58,18 @@ impl Strategy for Exponential {
     }
 
     fn assemble(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        Ok(Box::new(Decay { gamma: self.gamma, powers: Powers::new(self.gamma) }))
+        Ok(Box::new(Decay { gamma: self.gamma }))
     }
 }
 
 #[derive(Debug, Clone)]
 struct Decay {
     gamma: f64,
-    powers: Powers,
 }
 
 impl Schedule for Decay {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        scaled(base_lr, self.powers.of(tick))
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        scale_all(base_lrs, self.powers.of(tick), rates);
+        scaled(base_lr, self.gamma.powf(tick as f64))
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -4,7 +4,7 @@ use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
 use crate::formula::{Formula, FormulaClock};
-use crate::math::{scale_all, scaled};
+use crate::math::scaled;
 use crate::strategy::table;
 use crate::{Clock, Entry, Interval, Schedule, Scope, Strategy};
 
@@ -64,29 +64,17 @@ impl Strategy for Expression {
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let formula = FormulaClock::new(&self.expression, "expression", clock)?;
         formula.check_at("expression", 0)?;
-        Ok(Box::new(Factor { per_group: self.expression.uses_lr(), formula }))
+        Ok(Box::new(Factor { formula }))
     }
 }
 
 #[derive(Debug, Clone)]
 struct Factor {
     formula: FormulaClock,
-    /// Whether the formula uses the base rate.
-    per_group: bool,
 }
 
 impl Schedule for Factor {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         scaled(base_lr, self.formula.factor(base_lr, tick))
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        if self.per_group {
-            for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-                *rate = self.lr(*base_lr, tick);
-            }
-        } else {
-            scale_all(base_lrs, self.formula.factor(0.0, tick), rates);
-        }
     }
 }

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::Table;
 
-use crate::math::{linear_between, ordered, ratio, scale_all, scaled};
+use crate::math::{linear_between, ordered, ratio, scaled};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -102,10 +102,6 @@ impl Line {
 impl Schedule for Line {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         scaled(base_lr, self.factor(tick))
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn phases(&self) -> Vec<Phase> {

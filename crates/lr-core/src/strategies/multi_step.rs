@@ -4,7 +4,7 @@ use strict_config::{ConfigError, Fields};
 use toml::Table;
 
 use super::step::decay_bounds;
-use crate::math::{reached, scale_all, scaled};
+use crate::math::{reached, scaled};
 use crate::strategy::{ScheduleFields, array, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -90,10 +90,6 @@ impl Drops {
 impl Schedule for Drops {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         scaled(base_lr, self.factor(tick))
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn phases(&self) -> Vec<Phase> {

@@ -262,10 +262,6 @@ impl Schedule for Cycle {
         self.strategy.between(leg.lr.0, leg.lr.1, u).max(0.0)
     }
 
-    fn lrs(&self, _base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        rates.fill(self.lr(0.0, tick));
-    }
-
     fn momentum(&self, tick: u64) -> Option<f64> {
         let (leg, u) = self.at(tick);
         self.moves_momentum.then(|| self.strategy.between(leg.momentum.0, leg.momentum.1, u))

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields, Problem, show};
 use toml::{Table, Value};
 
-use crate::math::{cosine_between, linear_between, ratio, reached, scale_all, scaled};
+use crate::math::{cosine_between, linear_between, ratio, reached, scaled};
 use crate::strategy::{array, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -162,10 +162,6 @@ impl Points {
 impl Schedule for Points {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         scaled(base_lr, self.factor(tick))
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn phases(&self) -> Vec<Phase> {

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
-use crate::groups::BaseRates;
+use crate::groups::{GroupRate, find, group_rates};
 use crate::strategy::{check, table};
 use crate::{Clock, Entry, Interval, Schedule, Scope, StateError, StateReader, StateWriter, Strategy};
 
@@ -172,20 +172,13 @@ impl Strategy for ReduceOnPlateau {
         Ok(())
     }
 
-    fn assemble(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        Ok(Box::new(Plateau::new(self.clone())))
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        Ok(Box::new(Plateau::new(self.clone(), group_rates(clock))))
     }
 
     fn monitor(&self) -> Option<&str> {
         Some(&self.monitor)
     }
-}
-
-/// The rate of a base rate now, and before the last reduction.
-#[derive(Debug, Clone, Copy)]
-struct Rates {
-    now: f64,
-    before: f64,
 }
 
 #[derive(Debug, Clone)]
@@ -197,28 +190,18 @@ struct Plateau {
     reductions: u64,
     /// From which tick on the last reduction holds; before it, one less.
     since: u64,
-    /// The base rates that are known, and the rates that the reductions have made of them: what would otherwise have
-    /// to be worked out, reduction by reduction, at every step.
-    base_rates: BaseRates,
-    rates: Vec<Rates>,
+    /// What the reductions have made of the base rates that are known. For any other the reductions are applied one by
+    /// one at every step.
+    groups: Vec<GroupRate>,
 }
 
 impl Plateau {
-    fn new(config: ReduceOnPlateau) -> Self {
+    fn new(config: ReduceOnPlateau, groups: Vec<GroupRate>) -> Self {
         let best = match config.mode {
             PlateauMode::Min => f64::INFINITY,
             PlateauMode::Max => f64::NEG_INFINITY,
         };
-        Self {
-            config,
-            best,
-            num_bad_epochs: 0,
-            cooldown_counter: 0,
-            reductions: 0,
-            since: 0,
-            base_rates: BaseRates::default(),
-            rates: Vec::new(),
-        }
+        Self { config, best, num_bad_epochs: 0, cooldown_counter: 0, reductions: 0, since: 0, groups }
     }
 
     fn is_better(&self, metric: f64) -> bool {
@@ -253,41 +236,22 @@ impl Plateau {
 
     /// Works out the rates of the base rates that are known.
     fn catch_up(&mut self) {
-        let rates = |base_lr| Rates {
-            now: self.reduced(base_lr, self.reductions),
-            before: self.reduced(base_lr, self.reductions.saturating_sub(1)),
-        };
-        self.rates = self.base_rates.iter().map(rates).collect();
+        for i in 0..self.groups.len() {
+            self.groups[i] = self.caught_up(self.groups[i].base_lr);
+        }
     }
 
-    /// The rate for a base rate at a place among the known ones, if it has one.
-    fn rate(&self, place: Option<usize>, base_lr: f64, tick: u64) -> f64 {
-        match place {
-            Some(i) => {
-                let Rates { now, before } = self.rates[i];
-                if tick < self.since { before } else { now }
-            }
-            None if tick < self.since => self.reduced(base_lr, self.reductions.saturating_sub(1)),
-            None => self.reduced(base_lr, self.reductions),
-        }
+    /// The rate of a group after all reductions, and before the last one.
+    fn caught_up(&self, base_lr: f64) -> GroupRate {
+        let before = self.reduced(base_lr, self.reductions.saturating_sub(1));
+        GroupRate { base_lr, now: self.reduced(base_lr, self.reductions), before }
     }
 }
 
 impl Schedule for Plateau {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        self.rate(self.base_rates.find(base_lr), base_lr, tick)
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        for (group, (rate, base_lr)) in rates.iter_mut().zip(base_lrs).enumerate() {
-            *rate = self.rate(self.base_rates.find_as(group, *base_lr), *base_lr, tick);
-        }
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        self.base_rates = BaseRates::new(base_lrs);
-        self.catch_up();
-        Ok(())
+        let group = find(&self.groups, base_lr).cloned().unwrap_or_else(|| self.caught_up(base_lr));
+        if tick < self.since { group.before } else { group.now }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
@@ -311,10 +275,7 @@ impl Schedule for Plateau {
         }
         if self.num_bad_epochs > self.config.patience {
             self.reductions += 1;
-            for i in 0..self.rates.len() {
-                let Rates { now, .. } = self.rates[i];
-                self.rates[i] = Rates { now: self.once_reduced(now), before: now };
-            }
+            self.catch_up();
             self.since = tick.saturating_add(1);
             self.cooldown_counter = self.config.cooldown;
             self.num_bad_epochs = 0;

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::Table;
 
-use crate::math::{Exponent, ratio, scale_all, scaled};
+use crate::math::{power, ratio, scaled};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -66,14 +66,14 @@ impl Strategy for Polynomial {
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let ticks = self.total_iters.ticks("total_iters", 0, clock)?;
-        Ok(Box::new(Power { ticks, power: Exponent::new(self.power) }))
+        Ok(Box::new(Power { ticks, power: self.power }))
     }
 }
 
 #[derive(Debug, Clone)]
 struct Power {
     ticks: u64,
-    power: Exponent,
+    power: f64,
 }
 
 impl Power {
@@ -81,7 +81,7 @@ impl Power {
         if self.ticks == 0 {
             return 1.0;
         }
-        self.power.of(ratio(self.ticks - tick.min(self.ticks), self.ticks))
+        power(ratio(self.ticks - tick.min(self.ticks), self.ticks), self.power)
     }
 }
 
@@ -90,15 +90,11 @@ impl Schedule for Power {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        scale_all(base_lrs, self.factor(tick), rates);
-    }
-
     fn phases(&self) -> Vec<Phase> {
         if self.ticks == 0 { Vec::new() } else { vec![Phase::new(self.ticks, "zero")] }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
-        Some((if self.ticks == 0 || matches!(self.power, Exponent::Zero) { base_lr } else { 0.0 }, base_lr))
+        Some((if self.ticks == 0 || self.power == 0.0 { base_lr } else { 0.0 }, base_lr))
     }
 }

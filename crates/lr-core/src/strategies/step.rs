@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, Fields};
 use toml::Table;
 
-use crate::math::{Divisor, Powers, ordered, scale_all, scaled};
+use crate::math::{ordered, scaled};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Schedule, Scope, Strategy};
 
@@ -62,28 +62,19 @@ impl Strategy for Step {
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        Ok(Box::new(Steps {
-            step_size: Divisor::new(self.step_size.ticks("step_size", 1, clock)?),
-            gamma: self.gamma,
-            powers: Powers::new(self.gamma),
-        }))
+        Ok(Box::new(Steps { step_size: self.step_size.ticks("step_size", 1, clock)?, gamma: self.gamma }))
     }
 }
 
 #[derive(Debug, Clone)]
 struct Steps {
-    step_size: Divisor,
+    step_size: u64,
     gamma: f64,
-    powers: Powers,
 }
 
 impl Schedule for Steps {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        scaled(base_lr, self.powers.of(self.step_size.of(tick)))
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        scale_all(base_lrs, self.powers.of(self.step_size.of(tick)), rates);
+        scaled(base_lr, self.gamma.powf((tick / self.step_size) as f64))
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -109,13 +109,6 @@ impl Schedule for Approach {
         weighted(base_lr, self.swa_lr, self.weight(tick))
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        let weight = self.weight(tick);
-        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-            *rate = weighted(*base_lr, self.swa_lr, weight);
-        }
-    }
-
     fn phases(&self) -> Vec<Phase> {
         vec![Phase::new(self.ticks, "swa_lr")]
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use strict_config::{ConfigError, Fields};
 use toml::Table;
 
-use crate::math::{Divisor, cosine_between, cosine_weight, ordered, ratio, weighted};
+use crate::math::{cosine_between, cosine_weight, ordered, ratio, weighted};
 use crate::strategy::{ScheduleFields, check, table};
 use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 
@@ -154,7 +154,7 @@ impl Growing {
 
 #[derive(Debug, Clone)]
 struct Restarts {
-    t_0: Divisor,
+    t_0: u64,
     t_mult: u64,
     eta_min: f64,
     /// None where all cycles are alike.
@@ -164,14 +164,14 @@ struct Restarts {
 impl Restarts {
     fn new(t_0: u64, t_mult: u64, eta_min: f64) -> Self {
         let growing = (t_mult > 1).then(|| Growing::new(t_0, t_mult));
-        Self { t_0: Divisor::new(t_0), t_mult, eta_min, growing }
+        Self { t_0, t_mult, eta_min, growing }
     }
 
     /// How far `tick` is into its cycle, and the length of that.
     #[inline]
     fn place(&self, tick: u64) -> (u64, u64) {
         match &self.growing {
-            None => (self.t_0.with_rest(tick).1, self.t_0.get()),
+            None => (tick % self.t_0, self.t_0),
             Some(growing) => {
                 let Cycle { start, length } = growing.at(tick);
                 (tick - start, length)
@@ -198,15 +198,8 @@ impl Schedule for Restarts {
         weighted(base_lr, self.eta_min, self.weight(tick))
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        let weight = self.weight(tick);
-        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-            *rate = weighted(*base_lr, self.eta_min, weight);
-        }
-    }
-
     fn phases(&self) -> Vec<Phase> {
-        let starts = std::iter::successors(Some((0_u64, self.t_0.get())), |(start, length)| {
+        let starts = std::iter::successors(Some((0_u64, self.t_0)), |(start, length)| {
             Some((start.checked_add(*length)?, length.checked_mul(self.t_mult)?))
         });
         starts.skip(1).take(MARKED_RESTARTS).map(|(start, _)| Phase::new(start, "restart")).collect()

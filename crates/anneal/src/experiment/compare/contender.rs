@@ -99,14 +99,8 @@ impl Contender {
     /// Its configuration at a rate of a grid: see [`Config::at_rate`].
     pub(super) fn at_rate(&self, lr: f64) -> Result<Config, Error> {
         let config = self.config.at_rate(lr, &Registry::standard()).map_err(|error| self.source.locate(error))?;
-        let schedule = &config.schedule;
-        let build = || {
-            let built = schedule.build(&self.horizon, "schedule")?;
-            let steps_per_epoch = self.horizon.steps_per_epoch().unwrap_or(1);
-            let (name, fingerprint) = (schedule.type_name(), schedule.fingerprint());
-            Scheduler::new(built, name, &fingerprint, schedule.interval(), steps_per_epoch, vec![lr])
-        };
-        build().map_err(|error| self.source.locate(error))?;
+        Scheduler::from_config(&config.schedule, &self.horizon, vec![lr])
+            .map_err(|error| self.source.locate(error.within("schedule")))?;
         Ok(config)
     }
 

@@ -2,7 +2,7 @@
 
 use strict_config::ConfigError;
 
-use crate::math::{Divisor, Powers, cosine_weight, ratio, reached, scaled};
+use crate::math::{cosine_weight, ratio, reached, scaled};
 use crate::port::settings::{Port, settings};
 use crate::port::{Absolute, Curve, hull};
 use crate::strategy::check;
@@ -193,7 +193,7 @@ struct Cycles {
     /// The cycles until their length no longer changes: the last one repeats.
     list: Vec<Cycle>,
     /// The length of the last one, with the line behind it.
-    repeated: Divisor,
+    repeated: u64,
 }
 
 /// A value and its factor from cycle to cycle.
@@ -201,18 +201,17 @@ struct Cycles {
 struct Value {
     first: f64,
     mult: f64,
-    powers: Powers,
 }
 
 impl Value {
     fn new((first, mult): (f64, f64)) -> Self {
-        Self { first, mult, powers: Powers::new(mult) }
+        Self { first, mult }
     }
 
     /// In a cycle.
     #[inline]
     fn at(&self, cycle: u64) -> f64 {
-        if self.mult == 1.0 { self.first } else { scaled(self.first, self.powers.of(cycle)) }
+        scaled(self.first, self.mult.powf(cycle as f64))
     }
 }
 
@@ -241,7 +240,7 @@ impl Cycles {
             end: Value::new(settings.end),
             shape,
             starts: cycles.iter().map(|cycle| cycle.at).collect(),
-            repeated: Divisor::new(last.whole()),
+            repeated: last.whole(),
             list: cycles,
         })
     }
@@ -253,8 +252,7 @@ impl Cycles {
         let cycle = self.list[index];
         let passed = tick - cycle.at;
         if index + 1 == self.list.len() {
-            let (repeats, passed) = self.repeated.with_rest(passed);
-            return (index as u64 + repeats, cycle, passed);
+            return (index as u64 + passed / self.repeated, cycle, passed % self.repeated);
         }
         (index as u64, cycle, passed)
     }

@@ -119,17 +119,6 @@ impl Schedule for Warmed {
         self.start + (self.end(base_lr) - self.start) * count(tick) / count(self.last)
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        if let End::First = self.end
-            && tick >= self.last
-        {
-            return self.then.lrs(base_lrs, tick - self.last, rates);
-        }
-        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-            *rate = self.lr(*base_lr, tick);
-        }
-    }
-
     fn momentum(&self, tick: u64) -> Option<f64> {
         self.then.momentum(tick.saturating_sub(self.last))
     }
@@ -143,9 +132,5 @@ impl Schedule for Warmed {
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
         let end = self.end(base_lr);
         Some(hull(hull((self.start, self.start), (end, end)), self.then.bounds(base_lr)?))
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        self.then.bind(base_lrs)
     }
 }

@@ -2,7 +2,7 @@
 
 use strict_config::ConfigError;
 
-use crate::math::{Exponent, cosine_weight, ordered, ratio};
+use crate::math::{cosine_weight, ordered, power, ratio};
 use crate::port::settings::{Port, settings};
 use crate::port::{Absolute, Curve};
 use crate::strategy::check;
@@ -50,7 +50,7 @@ impl Port for CosineDecaySchedule {
             init: self.init_value,
             steps: self.decay_steps.ticks("decay_steps", 1, clock)?,
             alpha: self.alpha,
-            exponent: Exponent::new(self.exponent),
+            exponent: self.exponent,
         })))
     }
 }
@@ -60,13 +60,13 @@ pub(super) struct CosineDecay {
     pub(super) init: f64,
     pub(super) steps: u64,
     pub(super) alpha: f64,
-    pub(super) exponent: Exponent,
+    pub(super) exponent: f64,
 }
 
 impl Curve for CosineDecay {
     fn rate(&self, tick: u64) -> f64 {
         let cosine = cosine_weight(ratio(tick.min(self.steps), self.steps));
-        self.init * ((1.0 - self.alpha) * self.exponent.of(cosine) + self.alpha)
+        self.init * ((1.0 - self.alpha) * power(cosine, self.exponent) + self.alpha)
     }
 
     fn range(&self) -> Option<(f64, f64)> {

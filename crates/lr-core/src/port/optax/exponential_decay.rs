@@ -2,7 +2,7 @@
 
 use strict_config::ConfigError;
 
-use crate::math::{Divisor, Powers, count, exp2, log2, ordered, scaled};
+use crate::math::{ordered, ratio, scaled};
 use crate::port::settings::{Port, settings};
 use crate::port::{Absolute, Curve, non_negative};
 use crate::strategy::check;
@@ -49,9 +49,8 @@ impl ExponentialDecay {
         Ok(Decay {
             init: self.init_value,
             steps,
-            stairs: self.staircase.then(|| Stairs { steps: Divisor::new(steps), powers: Powers::new(self.decay_rate) }),
+            staircase: self.staircase,
             rate: self.decay_rate,
-            log_rate: log2(self.decay_rate),
             begin: self.transition_begin.ticks("transition_begin", 0, clock)?,
             end: self.end_value,
         })
@@ -72,22 +71,12 @@ impl Port for ExponentialDecay {
     }
 }
 
-/// How many whole transitions have passed, and what they come to.
-#[derive(Debug, Clone)]
-struct Stairs {
-    steps: Divisor,
-    powers: Powers,
-}
-
 #[derive(Debug, Clone)]
 pub(super) struct Decay {
     init: f64,
     steps: u64,
-    /// In place of the smooth decay.
-    stairs: Option<Stairs>,
+    staircase: bool,
     rate: f64,
-    /// Its logarithm to the base 2.
-    log_rate: f64,
     begin: u64,
     end: Option<f64>,
 }
@@ -112,11 +101,8 @@ impl Curve for Decay {
             return self.init;
         }
         let passed = tick.saturating_sub(self.begin);
-        let factor = match &self.stairs {
-            Some(stairs) => stairs.powers.of(stairs.steps.of(passed)),
-            None => exp2(count(passed) / count(self.steps) * self.log_rate),
-        };
-        self.bounded(scaled(self.init, factor))
+        let exponent = if self.staircase { (passed / self.steps) as f64 } else { ratio(passed, self.steps) };
+        self.bounded(scaled(self.init, self.rate.powf(exponent)))
     }
 
     fn range(&self) -> Option<(f64, f64)> {

@@ -2,7 +2,7 @@
 
 use strict_config::ConfigError;
 
-use crate::math::{Exponent, ordered, ratio};
+use crate::math::{ordered, power, ratio};
 use crate::port::settings::{Port, settings};
 use crate::port::{Absolute, Curve};
 use crate::strategy::check;
@@ -53,7 +53,7 @@ impl Port for PolynomialSchedule {
         Ok(Box::new(Absolute(Transition {
             init: self.init_value,
             end: self.end_value,
-            power: Exponent::new(self.power),
+            power: self.power,
             steps: self.transition_steps.ticks("transition_steps", 0, clock)?,
             begin: self.transition_begin.ticks("transition_begin", 0, clock)?,
         })))
@@ -134,14 +134,14 @@ impl Port for WarmupConstantSchedule {
 pub(super) struct Transition {
     init: f64,
     end: f64,
-    power: Exponent,
+    power: f64,
     steps: u64,
     begin: u64,
 }
 
 impl Transition {
     pub(super) fn line(init: f64, end: f64, steps: u64) -> Self {
-        Self { init, end, power: Exponent::One, steps, begin: 0 }
+        Self { init, end, power: 1.0, steps, begin: 0 }
     }
 }
 
@@ -152,7 +152,7 @@ impl Curve for Transition {
         }
         let passed = tick.saturating_sub(self.begin).min(self.steps);
         let left = 1.0 - ratio(passed, self.steps);
-        (self.init - self.end) * self.power.of(left) + self.end
+        (self.init - self.end) * power(left, self.power) + self.end
     }
 
     fn range(&self) -> Option<(f64, f64)> {

@@ -6,7 +6,6 @@ use toml::Value;
 use super::ExponentialDecay;
 use super::cosine_decay::CosineDecay;
 use super::polynomial::Transition;
-use crate::math::Exponent;
 use crate::port::settings::{Port, Setting, settings};
 use crate::port::{Absolute, non_negative};
 use crate::strategy::{array, check};
@@ -59,7 +58,7 @@ impl WarmupCosineDecaySchedule {
             init: self.peak_value,
             steps: end - warmup,
             alpha: if self.peak_value == 0.0 { 0.0 } else { self.end_value / self.peak_value },
-            exponent: Exponent::new(self.exponent),
+            exponent: self.exponent,
         };
         Ok(Parts { both: [Box::new(Absolute(rise)), Box::new(Absolute(fall))], warmup, end })
     }

@@ -4,7 +4,7 @@ use strict_config::ConfigError;
 
 use super::cycles::{Settings, Shape};
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::math::{Exponent, cosine_weight};
+use crate::math::{cosine_weight, power};
 use crate::port::settings::{Port, settings};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Schedule};
@@ -96,7 +96,7 @@ impl Port for CosineLRScheduler {
     }
 
     fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        let cosine = Cosine { k: Exponent::new(self.k_decay) };
+        let cosine = Cosine { k: self.k_decay };
         self.common().around(clock, Target::Base, |clock| self.cycles().with(clock, cosine))
     }
 
@@ -107,11 +107,11 @@ impl Port for CosineLRScheduler {
 
 #[derive(Debug, Clone)]
 struct Cosine {
-    k: Exponent,
+    k: f64,
 }
 
 impl Shape for Cosine {
     fn left(&self, u: f64) -> f64 {
-        cosine_weight(self.k.of(u))
+        cosine_weight(power(u, self.k))
     }
 }

@@ -2,7 +2,7 @@
 
 use strict_config::ConfigError;
 
-use crate::math::{Divisor, Powers, count, ordered, ratio, reached, scaled};
+use crate::math::{count, ordered, ratio, reached, scaled};
 use crate::strategy::check;
 use crate::{Clock, Duration, Phase, Schedule};
 
@@ -63,11 +63,10 @@ struct Table {
 /// `cycle_limit` of them the rate is `lr_min`.
 #[derive(Debug, Clone)]
 pub(super) struct Cycles<F> {
-    t_initial: Divisor,
+    t_initial: u64,
     lr_min: f64,
     cycle_mul: f64,
     cycle_decay: f64,
-    decays: Powers,
     cycle_limit: u64,
     /// Where cycles change length.
     table: Option<Table>,
@@ -80,11 +79,10 @@ impl<F> Cycles<F> {
 
     fn new(settings: &Settings<'_>, t_initial: u64, shape: F) -> Self {
         let mut cycles = Self {
-            t_initial: Divisor::new(t_initial),
+            t_initial,
             lr_min: settings.lr_min,
             cycle_mul: settings.cycle_mul,
             cycle_decay: settings.cycle_decay,
-            decays: Powers::new(settings.cycle_decay),
             cycle_limit: settings.cycle_limit,
             table: None,
             shape,
@@ -100,7 +98,7 @@ impl<F> Cycles<F> {
     /// It is a logarithm, rounded as the reference rounds it: at a boundary that is not a whole tick's, both may see
     /// the cycle end a tick late.
     fn number(&self, tick: u64) -> Option<f64> {
-        let (t, first, mul) = (tick as f64, self.t_initial.get() as f64, self.cycle_mul);
+        let (t, first, mul) = (tick as f64, self.t_initial as f64, self.cycle_mul);
         let argument = 1.0 - t / first * (1.0 - mul);
         // Shrinking cycles come to an end together; behind it the reference fails.
         if argument <= 0.0 {
@@ -111,7 +109,7 @@ impl<F> Cycles<F> {
     }
 
     fn numbered(&self, number: f64) -> Cycle {
-        let (first, mul) = (self.t_initial.get() as f64, self.cycle_mul);
+        let (first, mul) = (self.t_initial as f64, self.cycle_mul);
         let growth = mul.powf(number);
         Cycle {
             start: (1.0 - growth) / (1.0 - mul) * first,
@@ -141,13 +139,13 @@ impl<F> Cycles<F> {
     /// the last one.
     #[inline]
     fn at(&self, tick: u64) -> Option<(f64, f64)> {
-        let first = self.t_initial.get();
+        let first = self.t_initial;
         match &self.table {
             None if tick < first => (self.cycle_limit > 0).then(|| (1.0, ratio(tick, first))),
             None if self.cycle_limit == 1 => None,
             None => {
-                let (number, passed) = self.t_initial.with_rest(tick);
-                (number < self.cycle_limit).then(|| (self.decays.of(number), ratio(passed, first)))
+                let number = tick / first;
+                (number < self.cycle_limit).then(|| (self.cycle_decay.powf(number as f64), ratio(tick % first, first)))
             }
             Some(table) if tick < table.until => Some(table.cycles[reached(&table.from, tick) - 1].at(tick)),
             Some(table) if table.complete => None,
@@ -157,7 +155,7 @@ impl<F> Cycles<F> {
 
     /// The tick at which cycle `i` starts.
     fn start(&self, i: u64) -> f64 {
-        let (first, mul) = (self.t_initial.get() as f64, self.cycle_mul);
+        let (first, mul) = (self.t_initial as f64, self.cycle_mul);
         if mul == 1.0 { first * i as f64 } else { first * (1.0 - mul.powf(i as f64)) / (1.0 - mul) }
     }
 }
@@ -166,13 +164,6 @@ impl<F: Shape> Schedule for Cycles<F> {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         let Some((decay, passed)) = self.at(tick) else { return self.lr_min };
         self.lr_min + (scaled(base_lr, decay) - self.lr_min) * self.shape.left(passed)
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        let (decay, left) = self.at(tick).map_or((0.0, 0.0), |(decay, passed)| (decay, self.shape.left(passed)));
-        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-            *rate = self.lr_min + (scaled(*base_lr, decay) - self.lr_min) * left;
-        }
     }
 
     fn phases(&self) -> Vec<Phase> {

@@ -129,22 +129,6 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
         if tick == 0 { base_lr } else { self.main.lr(base_lr, tick - self.prefix) }
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        if tick >= self.warmup.max(1) {
-            return self.main.lrs(base_lrs, tick - self.prefix, rates);
-        }
-        // Only the first tick without a warm-up is left, or the warm-up itself.
-        match self.target {
-            Target::Main if self.warmup > 0 => self.main.lrs(base_lrs, self.warmup - self.prefix, rates),
-            _ => rates.copy_from_slice(base_lrs),
-        }
-        if self.warmup > 0 {
-            for rate in rates {
-                *rate = self.rise(*rate, tick);
-            }
-        }
-    }
-
     fn phases(&self) -> Vec<Phase> {
         let mut phases = Vec::new();
         if self.warmup > 0 {

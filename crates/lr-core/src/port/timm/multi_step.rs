@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::math::{ordered, reached, scale_all, scaled};
+use crate::math::{ordered, reached, scaled};
 use crate::port::in_order;
 use crate::port::settings::{Port, settings};
 use crate::strategy::check;
@@ -114,10 +114,6 @@ impl Drops {
 impl Schedule for Drops {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         scaled(base_lr, self.factor(tick))
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn phases(&self) -> Vec<Phase> {

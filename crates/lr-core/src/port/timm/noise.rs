@@ -146,16 +146,6 @@ impl<S: Schedule + Clone + 'static> Schedule for Noisy<S> {
         if tick < self.from { rate } else { rate + rate * self.noise.factor(tick) }
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        self.inner.lrs(base_lrs, tick, rates);
-        if tick >= self.from {
-            let factor = self.noise.factor(tick);
-            for rate in rates {
-                *rate += *rate * factor;
-            }
-        }
-    }
-
     fn phases(&self) -> Vec<Phase> {
         self.inner.phases()
     }
@@ -163,10 +153,6 @@ impl<S: Schedule + Clone + 'static> Schedule for Noisy<S> {
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
         let (low, high) = self.inner.bounds(base_lr)?;
         Some((low * (1.0 - self.noise.pct), high * (1.0 + self.noise.pct)))
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        self.inner.bind(base_lrs)
     }
 
     fn is_reactive(&self) -> bool {

@@ -120,15 +120,6 @@ impl Schedule for Warmed {
         self.plateau.lr(base_lr, tick)
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        if tick >= self.warmup {
-            return self.plateau.lrs(base_lrs, tick, rates);
-        }
-        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-            *rate = self.lr(*base_lr, tick);
-        }
-    }
-
     fn phases(&self) -> Vec<Phase> {
         if self.warmup == 0 {
             return Vec::new();
@@ -139,10 +130,6 @@ impl Schedule for Warmed {
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
         let plateau = self.plateau.bounds(base_lr)?;
         Some(if self.warmup > 0 { hull((self.init, self.init), plateau) } else { plateau })
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        self.plateau.bind(base_lrs)
     }
 
     fn is_reactive(&self) -> bool {

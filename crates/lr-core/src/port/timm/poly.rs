@@ -4,7 +4,7 @@ use strict_config::ConfigError;
 
 use super::cycles::{Settings, Shape};
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::math::Exponent;
+use crate::math::power;
 use crate::port::settings::{Port, settings};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Schedule};
@@ -97,7 +97,7 @@ impl Port for PolyLRScheduler {
     }
 
     fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        let polynomial = Polynomial { power: Exponent::new(self.power), k: Exponent::new(self.k_decay) };
+        let polynomial = Polynomial { power: self.power, k: self.k_decay };
         self.common().around(clock, Target::Base, |clock| self.cycles().with(clock, polynomial))
     }
 
@@ -108,12 +108,12 @@ impl Port for PolyLRScheduler {
 
 #[derive(Debug, Clone)]
 struct Polynomial {
-    power: Exponent,
-    k: Exponent,
+    power: f64,
+    k: f64,
 }
 
 impl Shape for Polynomial {
     fn left(&self, u: f64) -> f64 {
-        self.power.of((1.0 - self.k.of(u)).max(0.0))
+        power((1.0 - power(u, self.k)).max(0.0), self.power)
     }
 }

@@ -4,7 +4,7 @@ use strict_config::{ConfigError, Fields};
 use toml::Value;
 
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::math::{Divisor, Powers, count, scale_all, scaled};
+use crate::math::{count, scaled};
 use crate::port::settings::{Port, Setting, settings};
 use crate::strategy::{ScheduleFields, check};
 use crate::{Clock, Duration, Interval, Schedule, Scope};
@@ -116,7 +116,7 @@ impl Port for StepLRScheduler {
                 Period::Ticks(ticks) => *ticks,
                 Period::Duration(duration) => duration.ticks("decay_t", 1, clock)? as f64,
             };
-            Ok(Steps { period: Ticks::new(decay_t), decay_rate: self.decay_rate, powers: Powers::new(self.decay_rate) })
+            Ok(Steps { period: Ticks::new(decay_t), decay_rate: self.decay_rate })
         })
     }
 
@@ -129,33 +129,32 @@ impl Port for StepLRScheduler {
 struct Steps {
     period: Ticks,
     decay_rate: f64,
-    powers: Powers,
 }
 
 impl Steps {
     fn factor(&self, tick: u64) -> f64 {
-        self.powers.of(self.period.passed(tick))
+        self.decay_rate.powf(self.period.passed(tick) as f64)
     }
 }
 
 /// The ticks between two drops.
 #[derive(Debug, Clone, Copy)]
 enum Ticks {
-    Whole(Divisor),
+    Whole(u64),
     Parts(f64),
 }
 
 impl Ticks {
     fn new(ticks: f64) -> Self {
         let whole = ticks as u64;
-        if whole < 1 << 53 && whole as f64 == ticks { Self::Whole(Divisor::new(whole)) } else { Self::Parts(ticks) }
+        if whole < 1 << 53 && whole as f64 == ticks { Self::Whole(whole.max(1)) } else { Self::Parts(ticks) }
     }
 
     /// How many have passed.
     #[inline]
     fn passed(self, tick: u64) -> u64 {
         match self {
-            Self::Whole(ticks) => ticks.of(tick),
+            Self::Whole(ticks) => tick / ticks,
             Self::Parts(ticks) => floor_div(count(tick), ticks),
         }
     }
@@ -164,10 +163,6 @@ impl Ticks {
 impl Schedule for Steps {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         scaled(base_lr, self.factor(tick))
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -4,7 +4,6 @@ use strict_config::ConfigError;
 
 use super::cycles::{Settings, Shape};
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::math::exp2;
 use crate::port::settings::{Port, settings};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Schedule};
@@ -91,8 +90,7 @@ impl Port for TanhLRScheduler {
     }
 
     fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        const TWICE: f64 = 2.0 * std::f64::consts::LOG2_E;
-        let tanh = Tanh { from: TWICE * self.lb, change: TWICE * (self.ub - self.lb) };
+        let tanh = Tanh { from: 2.0 * self.lb, change: 2.0 * (self.ub - self.lb) };
         let target = if self.warmup_prefix { Target::Base } else { Target::Main };
         self.common().around(clock, target, |clock| self.cycles().with(clock, tanh))
     }
@@ -104,7 +102,7 @@ impl Port for TanhLRScheduler {
 
 #[derive(Debug, Clone)]
 struct Tanh {
-    /// The argument at the start and what is added to it until the end, for a power of 2 in place of the square of `e`.
+    /// The argument at the start and what is added to it until the end, doubled.
     from: f64,
     change: f64,
 }
@@ -112,6 +110,6 @@ struct Tanh {
 impl Shape for Tanh {
     fn left(&self, u: f64) -> f64 {
         // (1 - tanh z) / 2 is 1 / (e^2z + 1), which loses no digits where tanh is near 1.
-        1.0 / (exp2(self.from + self.change * u) + 1.0)
+        1.0 / ((self.from + self.change * u).exp() + 1.0)
     }
 }

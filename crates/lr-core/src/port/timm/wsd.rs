@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::math::{Exponent, cosine_weight, count, exp2, log2};
+use crate::math::{cosine_weight, count, power};
 use crate::port::settings::{Port, choice, settings};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Phase, Schedule};
@@ -136,16 +136,7 @@ impl Port for WSDLRScheduler {
             let decay_at = end
                 .checked_sub(decay)
                 .ok_or_else(|| ConfigError::not_allowed("decay_t", decay, format!("1 to `t_initial`, {end}")))?;
-            let log_ratio = log2(self.decay_ratio);
-            Ok(Wsd {
-                decay_at,
-                decay: decay as f64,
-                timescale,
-                config: self.clone(),
-                stable_power: Exponent::new(-self.stable_power),
-                decay_power: Exponent::new(self.decay_power),
-                log_ratio,
-            })
+            Ok(Wsd { decay_at, decay: decay as f64, timescale, config: self.clone() })
         })
     }
 
@@ -160,10 +151,6 @@ struct Wsd {
     decay: f64,
     timescale: f64,
     config: WSDLRScheduler,
-    stable_power: Exponent,
-    decay_power: Exponent,
-    /// The logarithm of `decay_ratio` to the base 2.
-    log_ratio: f64,
 }
 
 impl Wsd {
@@ -172,7 +159,7 @@ impl Wsd {
         match self.config.stable_fn {
             StableFn::Constant => 1.0,
             StableFn::Rsqrt => 1.0 / past().sqrt(),
-            StableFn::Power => self.stable_power.of(past()),
+            StableFn::Power => power(past(), -self.config.stable_power),
         }
     }
 
@@ -186,10 +173,10 @@ impl Wsd {
             DecayFn::Linear => 1.0 - u,
             DecayFn::OneMinusSqrt => 1.0 - u.sqrt(),
             DecayFn::Cosine => cosine_weight(u),
-            DecayFn::Power => 1.0 - self.decay_power.of(u),
+            DecayFn::Power => 1.0 - power(u, self.config.decay_power),
             DecayFn::Exp => {
                 let r = self.config.decay_ratio;
-                ((exp2(u * self.log_ratio) - r) / (1.0 - r)).max(0.0)
+                ((r.powf(u) - r) / (1.0 - r)).max(0.0)
             }
         }
     }
@@ -205,13 +192,6 @@ impl Wsd {
 impl Schedule for Wsd {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         self.rate(base_lr, self.stable(tick), self.left(tick))
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        let (stable, left) = (self.stable(tick), self.left(tick));
-        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-            *rate = self.rate(*base_lr, stable, left);
-        }
     }
 
     fn phases(&self) -> Vec<Phase> {

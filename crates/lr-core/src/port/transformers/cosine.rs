@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, divisor, steps};
-use crate::math::{cosine_weight, count, fraction, scale_all};
+use crate::math::{cosine_weight, count};
 use crate::port::settings::{Port, settings};
 use crate::port::wave;
 use crate::strategy::check;
@@ -64,10 +64,6 @@ impl Schedule for Wave {
         base_lr * self.factor(tick)
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        scale_all(base_lrs, self.factor(tick), rates);
-    }
-
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
         Some((0.0, base_lr))
     }
@@ -122,17 +118,13 @@ struct Restarts {
 impl Restarts {
     fn factor(&self, tick: u64) -> f64 {
         let progress = count(tick) / self.divisor;
-        if progress >= 1.0 { 0.0 } else { cosine_weight(fraction(self.num_cycles * progress)) }
+        if progress >= 1.0 { 0.0 } else { cosine_weight((self.num_cycles * progress).fract()) }
     }
 }
 
 impl Schedule for Restarts {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         base_lr * self.factor(tick)
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn phases(&self) -> Vec<Phase> {

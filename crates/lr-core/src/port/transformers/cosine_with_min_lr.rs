@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, divisor, steps};
-use crate::math::{count, ordered, scale_all};
+use crate::math::{count, ordered};
 use crate::port::settings::{Port, settings};
 use crate::port::{non_negative, wave};
 use crate::strategy::check;
@@ -45,12 +45,12 @@ impl Port for CosineWithMinLr {
     fn verify(&self) -> Result<(), ConfigError> {
         check_steps(&self.num_warmup_steps, &self.num_training_steps)?;
         check::non_negative("num_cycles", self.num_cycles)?;
-        Least::of(self.min_lr, self.min_lr_rate).map(drop)
+        Least::of(self.min_lr, self.min_lr_rate, &Clock::unknown()).map(drop)
     }
 
     fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let (warmup, steps) = steps(&self.num_warmup_steps, &self.num_training_steps, clock)?;
-        let least = Least::of(self.min_lr, self.min_lr_rate)?;
+        let least = Least::of(self.min_lr, self.min_lr_rate, clock)?;
         let then = Wave { divisor: divisor(steps), num_cycles: self.num_cycles, offset: 0.0, least };
         Ok(Box::new(WarmUpThen { warmup, then }))
     }
@@ -101,12 +101,12 @@ impl Port for CosineWarmupWithMinLr {
         check_steps(&self.num_warmup_steps, &self.num_training_steps)?;
         check::non_negative("num_cycles", self.num_cycles)?;
         non_negative("warmup_lr_rate", self.warmup_lr_rate)?;
-        Least::of(self.min_lr, self.min_lr_rate).map(drop)
+        Least::of(self.min_lr, self.min_lr_rate, &Clock::unknown()).map(drop)
     }
 
     fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let (warmup, steps) = steps(&self.num_warmup_steps, &self.num_training_steps, clock)?;
-        let least = Least::of(self.min_lr, self.min_lr_rate)?;
+        let least = Least::of(self.min_lr, self.min_lr_rate, clock)?;
         let wave = Wave { divisor: divisor(steps), num_cycles: self.num_cycles, offset: 1.0, least };
         Ok(Box::new(Ahead { warmup, start: self.warmup_lr_rate, wave }))
     }
@@ -120,18 +120,25 @@ enum Least {
 }
 
 impl Least {
-    fn of(min_lr: Option<f64>, min_lr_rate: Option<f64>) -> Result<Self, ConfigError> {
+    fn of(min_lr: Option<f64>, min_lr_rate: Option<f64>, clock: &Clock) -> Result<Self, ConfigError> {
         non_negative("min_lr", min_lr)?;
         non_negative("min_lr_rate", min_lr_rate)?;
         match (min_lr, min_lr_rate) {
-            (Some(rate), None) => Ok(Self::Rate(rate)),
+            (Some(rate), None) => match clock.base_lrs().first() {
+                None => Ok(Self::Rate(rate)),
+                Some(first) if *first > 0.0 => Ok(Self::Factor(rate / first)),
+                Some(_) => {
+                    let message = "it is a rate of the first group, whose base rate is 0; give `min_lr_rate` instead";
+                    Err(ConfigError::conflict("min_lr", message))
+                }
+            },
             (None, Some(factor)) => Ok(Self::Factor(factor)),
             (Some(_), Some(_)) => Err(ConfigError::conflict("min_lr", "give `min_lr` or `min_lr_rate`, not both")),
             (None, None) => Err(ConfigError::missing("min_lr_rate", "the least rate, as `min_lr` or `min_lr_rate`")),
         }
     }
 
-    /// The factor for a base rate; a rate that is not bound yet is taken of that base rate itself.
+    /// The factor for a base rate; a rate is taken of that base rate itself where the first group's is not known.
     fn factor(self, base_lr: f64) -> f64 {
         match self {
             Self::Factor(factor) => factor,
@@ -161,30 +168,8 @@ impl Schedule for Wave {
         base_lr * self.factor(self.least.factor(base_lr), tick)
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        match self.least {
-            Least::Factor(least) => scale_all(base_lrs, self.factor(least, tick), rates),
-            Least::Rate(_) => {
-                for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-                    *rate = self.lr(*base_lr, tick);
-                }
-            }
-        }
-    }
-
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
         Some(ordered(base_lr * self.least.factor(base_lr), base_lr))
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        if let (Least::Rate(rate), Some(&first)) = (self.least, base_lrs.first()) {
-            if first <= 0.0 {
-                let message = "it is a rate of the first group, whose base rate is 0; give `min_lr_rate` instead";
-                return Err(ConfigError::conflict("min_lr", message));
-            }
-            self.least = Least::Factor(rate / first);
-        }
-        Ok(())
     }
 }
 
@@ -215,14 +200,6 @@ impl Schedule for Ahead {
         base_lr * self.rise(tick)
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        if tick >= self.warmup {
-            self.wave.lrs(base_lrs, tick - self.warmup, rates);
-        } else {
-            scale_all(base_lrs, self.rise(tick), rates);
-        }
-    }
-
     fn phases(&self) -> Vec<Phase> {
         if self.warmup == 0 {
             return Vec::new();
@@ -237,9 +214,5 @@ impl Schedule for Ahead {
         }
         let start = self.start.unwrap_or(1.0 / self.warmup as f64);
         Some(crate::port::hull(wave, (base_lr * start, base_lr * start)))
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        self.wave.bind(base_lrs)
     }
 }

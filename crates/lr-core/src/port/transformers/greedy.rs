@@ -6,7 +6,7 @@ use strict_config::{ConfigError, Fields};
 use toml::Value;
 
 use super::check_steps;
-use crate::groups::BaseRates;
+use crate::groups::{GroupRate, find, group_rates};
 use crate::port::settings::{Port, Setting, settings};
 use crate::strategy::check;
 use crate::{
@@ -47,13 +47,13 @@ settings! {
     /// bottom reset everything to the start.
     ///
     /// It is reactive, and looks at all parameter groups together, so it must be told of them
-    /// ([`Schedule::bind`](crate::Schedule::bind), which a [`Scheduler`](crate::Scheduler) does); a base rate that it has
-    /// not been told of stays as it is.
+    /// ([`Clock::with_base_lrs`], which [`Scheduler::from_config`](crate::Scheduler::from_config) does); a base rate that it
+    /// has not been told of stays as it is.
     ///
     /// ```
-    /// use lr_core::{Interval, Clock, Scheduler, Strategy, port::transformers::Greedy};
-    /// let greedy = Greedy { patience: 1, factor: 0.5, ..Greedy::default() }.build(&Clock::unknown())?;
-    /// let mut s = Scheduler::new(greedy, "greedy", "", Interval::Step, 1, vec![0.1])?;
+    /// use lr_core::{Horizon, ScheduleConfig, Scheduler, port::transformers::Greedy};
+    /// let greedy = ScheduleConfig::new(Greedy { patience: 1, factor: 0.5, ..Greedy::default() });
+    /// let mut s = Scheduler::from_config(&greedy, &Horizon::unknown(), vec![0.1])?;
     /// let mut seen = Vec::new();
     /// for (step, loss) in [3.0, 2.0, 1.0, 1.0, 1.0, 1.0].into_iter().enumerate() {
     ///     seen.push(s.lr(0, step as u64));
@@ -120,10 +120,9 @@ impl Port for Greedy {
         Ok(())
     }
 
-    fn schedule(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         Ok(Box::new(GreedySchedule {
-            base_rates: BaseRates::default(),
-            groups: Vec::new(),
+            groups: group_rates(clock),
             since: 0,
             best: self.worst(),
             good: 0,
@@ -184,21 +183,11 @@ impl Window {
     }
 }
 
-/// A parameter group: its base rate, its rate now, and the one before the last change.
-#[derive(Debug, Clone)]
-struct Group {
-    base_lr: f64,
-    rate: f64,
-    before: f64,
-}
-
 #[derive(Debug, Clone)]
 struct GreedySchedule {
     config: Greedy,
-    base_rates: BaseRates,
-    /// One for each distinct base rate, in order.
-    groups: Vec<Group>,
-    /// From which tick on `rate` holds; before it, `before`.
+    groups: Vec<GroupRate>,
+    /// From which tick on the groups' rates of now hold.
     since: u64,
     best: f64,
     good: u64,
@@ -210,39 +199,30 @@ struct GreedySchedule {
 }
 
 impl GreedySchedule {
-    /// The rate for a base rate at a place among the known ones, if it has one.
-    fn rate(&self, place: Option<usize>, base_lr: f64, tick: u64) -> f64 {
-        match place.map(|i| &self.groups[i]) {
-            Some(group) if tick < self.since => group.before,
-            Some(group) => group.rate,
-            None => base_lr,
-        }
-    }
-
-    fn change(&mut self, tick: u64, rate: impl Fn(&Group) -> f64) {
+    fn change(&mut self, tick: u64, rate: impl Fn(f64) -> f64) {
         for group in &mut self.groups {
-            group.before = group.rate;
-            group.rate = rate(group);
+            group.before = group.now;
+            group.now = rate(group.now);
         }
         self.since = tick.saturating_add(1);
     }
 
     fn rise(&mut self, tick: u64) {
         let Greedy { factor, max_lr, eps, reset_start, .. } = self.config;
-        self.change(tick, |group| {
-            let next = (group.rate / factor).min(max_lr);
-            if next - group.rate > eps { next } else { group.rate }
+        self.change(tick, |rate| {
+            let next = (rate / factor).min(max_lr);
+            if next - rate > eps { next } else { rate }
         });
         self.reset_left = reset_start;
     }
 
     fn fall(&mut self, tick: u64) {
         let Greedy { factor, min_lr, eps, .. } = self.config;
-        self.change(tick, |group| {
-            let next = (group.rate * factor).max(min_lr);
-            if group.rate - next > eps { next } else { group.rate }
+        self.change(tick, |rate| {
+            let next = (rate * factor).max(min_lr);
+            if rate - next > eps { next } else { rate }
         });
-        if !self.groups.is_empty() && self.groups.iter().all(|group| group.rate <= min_lr) {
+        if !self.groups.is_empty() && self.groups.iter().all(|group| group.now <= min_lr) {
             self.reset_left = self.reset_left.saturating_sub(1);
             if self.reset_left == 0 {
                 self.reset();
@@ -252,7 +232,7 @@ impl GreedySchedule {
 
     fn reset(&mut self) {
         for group in &mut self.groups {
-            group.rate = group.base_lr;
+            group.now = group.base_lr;
         }
         self.best = self.config.worst();
         self.good = 0;
@@ -266,24 +246,15 @@ impl GreedySchedule {
 
 impl Schedule for GreedySchedule {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        self.rate(self.base_rates.find(base_lr), base_lr, tick)
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        for (group, (rate, base_lr)) in rates.iter_mut().zip(base_lrs).enumerate() {
-            *rate = self.rate(self.base_rates.find_as(group, *base_lr), *base_lr, tick);
+        match find(&self.groups, base_lr) {
+            Some(group) if tick < self.since => group.before,
+            Some(group) => group.now,
+            None => base_lr,
         }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
         Some((base_lr.min(self.config.min_lr), base_lr.max(self.config.max_lr)))
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        self.base_rates = BaseRates::new(base_lrs);
-        let group = |base_lr: f64| Group { base_lr, rate: base_lr, before: base_lr };
-        self.groups = self.base_rates.iter().map(group).collect();
-        Ok(())
     }
 
     fn is_reactive(&self) -> bool {
@@ -325,7 +296,7 @@ impl Schedule for GreedySchedule {
     fn save(&self, state: &mut StateWriter<'_>) {
         for (i, group) in self.groups.iter().enumerate() {
             let mut state = state.part(format!("group{i}"));
-            state.put("rate", group.rate);
+            state.put("rate", group.now);
             state.put("before", group.before);
         }
         state.put("since", self.since);
@@ -349,7 +320,7 @@ impl Schedule for GreedySchedule {
     fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
         for (i, group) in self.groups.iter_mut().enumerate() {
             let state = state.part(format!("group{i}"));
-            for (key, value) in [("rate", &mut group.rate), ("before", &mut group.before)] {
+            for (key, value) in [("rate", &mut group.now), ("before", &mut group.before)] {
                 let rate = state.float(key)?;
                 if !(rate.is_finite() && rate >= 0.0) {
                     return Err(state.invalid(key, rate, "a finite rate of at least 0"));

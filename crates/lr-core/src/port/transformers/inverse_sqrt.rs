@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps};
-use crate::math::{count, scale_all};
+use crate::math::count;
 use crate::port::settings::{Port, settings};
 use crate::{Clock, Duration, Interval, Schedule};
 
@@ -65,10 +65,6 @@ impl InverseRoot {
 impl Schedule for InverseRoot {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         base_lr * self.factor(tick)
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -29,7 +29,7 @@ pub use warmup_stable_decay::{Shape, WarmupStableDecay};
 
 use strict_config::ConfigError;
 
-use crate::math::{count, ratio, scale_all};
+use crate::math::{count, ratio};
 use crate::port::hull;
 use crate::{Clock, Duration, Phase, Registry, Schedule};
 
@@ -79,14 +79,6 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmUpThen<S> {
         if tick < self.warmup { base_lr * ratio(tick, self.warmup) } else { self.then.lr(base_lr, tick - self.warmup) }
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        if tick < self.warmup {
-            scale_all(base_lrs, ratio(tick, self.warmup), rates);
-        } else {
-            self.then.lrs(base_lrs, tick - self.warmup, rates);
-        }
-    }
-
     fn phases(&self) -> Vec<Phase> {
         let mut phases = Vec::new();
         if self.warmup > 0 {
@@ -100,9 +92,5 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmUpThen<S> {
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
         let then = self.then.bounds(base_lr)?;
         Some(if self.warmup > 0 { hull((0.0, base_lr), then) } else { then })
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        self.then.bind(base_lrs)
     }
 }

@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, steps};
-use crate::math::{Exponent, ordered, ratio};
+use crate::math::{ordered, power, ratio};
 use crate::port::settings::{Port, settings};
 use crate::strategy::check;
 use crate::{Clock, Duration, Interval, Schedule};
@@ -17,7 +17,7 @@ settings! {
     /// the first group, and other groups end in proportion.
     ///
     /// # Errors
-    /// A first group's rate that is not above `lr_end`, when the base rates are bound.
+    /// A first group's rate that is not above `lr_end`, where the base rates are known.
     ///
     /// ```
     /// use lr_core::{Clock, Duration, Strategy, port::transformers::Polynomial};
@@ -51,10 +51,12 @@ impl Port for Polynomial {
 
     fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let (warmup, steps) = steps(&self.num_warmup_steps, &self.num_training_steps, clock)?;
-        Ok(Box::new(WarmUpThen {
-            warmup,
-            then: Fall { steps, lr_end: self.lr_end, power: Exponent::new(self.power), lr_init: None },
-        }))
+        let lr_init = clock.base_lrs().first().copied();
+        if let Some(lr_init) = lr_init.filter(|lr_init| self.lr_end >= *lr_init) {
+            let allowed = format!("a rate below the first group's base rate, {lr_init}");
+            return Err(ConfigError::not_allowed("lr_end", self.lr_end, allowed));
+        }
+        Ok(Box::new(WarmUpThen { warmup, then: Fall { steps, lr_end: self.lr_end, power: self.power, lr_init } }))
     }
 }
 
@@ -62,8 +64,8 @@ impl Port for Polynomial {
 struct Fall {
     steps: i64,
     lr_end: f64,
-    power: Exponent,
-    /// The first group's base rate; until it is bound, each rate stands for itself.
+    power: f64,
+    /// The first group's base rate; where it is not known, each rate stands for itself.
     lr_init: Option<f64>,
 }
 
@@ -80,7 +82,7 @@ impl Fall {
         if self.steps <= 0 || tick >= self.steps as u64 {
             return None;
         }
-        Some(self.power.of(1.0 - ratio(tick, self.steps as u64)))
+        Some(power(1.0 - ratio(tick, self.steps as u64), self.power))
     }
 
     /// The rate of a group with so much of the way left.
@@ -96,24 +98,7 @@ impl Schedule for Fall {
         self.left(tick).map_or_else(|| self.end(base_lr), |left| self.between(base_lr, left))
     }
 
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        let left = self.left(tick);
-        for (rate, base_lr) in rates.iter_mut().zip(base_lrs) {
-            *rate = left.map_or_else(|| self.end(*base_lr), |left| self.between(*base_lr, left));
-        }
-    }
-
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
         Some(ordered(self.end(base_lr), base_lr))
-    }
-
-    fn bind(&mut self, base_lrs: &[f64]) -> Result<(), ConfigError> {
-        let Some(&lr_init) = base_lrs.first() else { return Ok(()) };
-        if self.lr_end >= lr_init {
-            let allowed = format!("a rate below the first group's base rate, {lr_init}");
-            return Err(ConfigError::not_allowed("lr_end", self.lr_end, allowed));
-        }
-        self.lr_init = Some(lr_init);
-        Ok(())
     }
 }

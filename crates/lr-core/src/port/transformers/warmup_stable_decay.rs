@@ -2,7 +2,7 @@
 
 use strict_config::ConfigError;
 
-use crate::math::{ordered, ratio, scale_all};
+use crate::math::{ordered, ratio};
 use crate::port::settings::{Port, choice, settings};
 use crate::port::wave;
 use crate::strategy::check;
@@ -148,10 +148,6 @@ impl Wsd {
 impl Schedule for Wsd {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         base_lr * self.factor(tick)
-    }
-
-    fn lrs(&self, base_lrs: &[f64], tick: u64, rates: &mut [f64]) {
-        scale_all(base_lrs, self.factor(tick), rates);
     }
 
     fn phases(&self) -> Vec<Phase> {
