@@ -175,6 +175,7 @@ fn a_schedule_that_sets_the_rate_itself_gets_the_found_one() {
         ("type = 'one_cycle'", &[("max_lr", 1.0)][..]),
         ("type = 'cyclic'\nstep_size_up = 2", &[("max_lr", 1.0), ("base_lr", 0.25)]),
         ("type = 'cyclic'\nmax_lr = 'auto'\nbase_lr = 1e-5", &[("max_lr", 1.0)]),
+        ("type = 'optax/cosine_onecycle_schedule'\ntransition_steps = 4", &[("peak_value", 1.0)]),
     ] {
         assert!(base.contains(step));
         let dir = folder(&[("a.toml", &base.replace(step, &format!("[schedule]\n{schedule}\n")))]);

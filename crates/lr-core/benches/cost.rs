@@ -1,8 +1,8 @@
-//! What a step of every named schedule costs, in its dearest phase: `cargo bench -p lr-core --bench cost [-- NAME ...]`.
+//! What a step of every named schedule costs, in its most expensive phase: `cargo bench -p lr-core --bench cost [-- NAME ...]`.
 //!
 //! For a machine that does other things too: each figure is the least of many samples of some microseconds, in which
 //! nothing else ran; the clock is measured beside it, so that the figure can be told in cycles. A phase is a window of
-//! consecutive ticks, asked for again and again; the dearest of the windows counts. Calls follow one another without
+//! consecutive ticks, asked for again and again; the most expensive window counts. Calls follow one another without
 //! waiting for the rate before, as they do in a table of rates or a plot.
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for a terminal")]
 
@@ -162,7 +162,7 @@ impl Cost {
     }
 }
 
-fn dearest(windows: &[f64]) -> f64 {
+fn highest(windows: &[f64]) -> f64 {
     windows.iter().copied().fold(0.0, f64::max)
 }
 
@@ -181,11 +181,11 @@ fn main() {
         gigahertz = gigahertz.max(clock());
         costs.iter_mut().for_each(Cost::measure);
     }
-    println!("{gigahertz:.2} GHz; the dearest phase; least of {} samples\n", PASSES * SAMPLES);
+    println!("{gigahertz:.2} GHz; the most expensive phase; least of {} samples\n", PASSES * SAMPLES);
     println!("| schedule | cycles | ns, 1 group | ns, 100 groups | ms, 1e6 ticks | settings |");
     println!("|---|---|---|---|---|---|");
     for ((name, text), cost) in all.iter().zip(&costs) {
-        let (one, hundred) = (dearest(&cost.one_group), dearest(&cost.hundred_groups));
+        let (one, hundred) = (highest(&cost.one_group), highest(&cost.hundred_groups));
         let million = cost.thousands.iter().sum::<f64>() / 1e6;
         let settings = text.split_once('\n').map_or("", |(_, fields)| fields).replace('\n', ", ");
         let cycles = one * gigahertz;

@@ -2,7 +2,7 @@
 //! `ModuleLrScheduler`, saved and restored with burn's records.
 //!
 //! burn calls [`step`](LrScheduler::step) once before each optimizer step, so the first call gives tick 0; the
-//! adapter counts the steps and knows how many make an epoch. What burn's trait has no place for goes through a
+//! adapter counts the steps and knows how many make an epoch. What burn's trait does not carry goes through a
 //! [`BurnHandle`] taken before the scheduler is handed over:
 //!
 //! | | |
@@ -12,11 +12,11 @@
 //! | where the schedule is | [`BurnHandle::lr`], [`BurnHandle::steps`], [`BurnHandle::epoch`] |
 //!
 //! **Records.** burn's `load_record` returns nothing, so it cannot refuse. Through it a record of another schedule is
-//! logged as an error (with `tracing`) and **left: the scheduler stays as it was**, which in a `Learner` that resumes
+//! logged as an error (with `tracing`) and **ignored: the scheduler stays as it was**, which in a `Learner` that resumes
 //! means that it starts from tick 0. Where you hold the adapter yourself, use [`BurnScheduler::try_load`], which says
 //! what is wrong. A record holds numbers only, so the strategy is marked by a hash of its name.
 //!
-//! **Copies** (burn's data-parallel training clones the `Learner`) count their own steps and hear all metrics.
+//! **Copies** (burn's data-parallel training clones the `Learner`) count their own steps and receive all metrics.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,7 +24,7 @@ use ::burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use ::burn::optim::LearningRate;
 
 use crate::state::{Scalar, ScheduleState, StateError};
-use crate::{ConfigError, Horizon, Registry, ScheduleConfig, Scheduler, config};
+use crate::{ConfigError, Horizon, ScheduleConfig, Scheduler, config};
 
 /// A schedule of one parameter group as burn's `LrScheduler`.
 ///
@@ -45,8 +45,8 @@ pub struct BurnScheduler {
     scheduler: Scheduler,
     /// Steps given out so far: the next call is for this one.
     steps: u64,
-    /// How many of the handle's metrics have been taken note of.
-    heard: usize,
+    /// How many of the handle's metrics have been fed to the schedule.
+    fed: usize,
     handle: BurnHandle,
 }
 
@@ -54,7 +54,7 @@ impl BurnScheduler {
     /// The schedule of a config for a group with base rate `base_lr`.
     ///
     /// # Errors
-    /// What cannot be resolved against `horizon`, and a base rate that is none. A per-epoch schedule needs to know the
+    /// What cannot be resolved against `horizon`, and a wrong base rate. A per-epoch schedule needs to know the
     /// steps per epoch, since burn calls it per step.
     pub fn from_config(config: &ScheduleConfig, horizon: &Horizon, base_lr: f64) -> Result<Self, ConfigError> {
         if config.interval() == crate::Interval::Epoch && horizon.steps_per_epoch().is_none() {
@@ -67,7 +67,7 @@ impl BurnScheduler {
     /// The first group of `scheduler`.
     pub fn new(scheduler: Scheduler) -> Self {
         let handle = BurnHandle::default();
-        let adapter = Self { scheduler, steps: 0, heard: 0, handle };
+        let adapter = Self { scheduler, steps: 0, fed: 0, handle };
         adapter.publish();
         adapter
     }
@@ -110,19 +110,19 @@ impl BurnScheduler {
         self.scheduler.try_load(&state)?;
         self.steps = steps;
         // What was measured before belongs to the state that was just replaced.
-        self.heard = self.handle.lock().metrics.len();
+        self.fed = self.handle.lock().metrics.len();
         self.publish();
         Ok(())
     }
 
-    /// Takes note of metrics measured since the last step, on behalf of that step.
-    fn listen(&mut self) {
+    /// Feeds the metrics measured since the last step, as that step's.
+    fn feed(&mut self) {
         let handle = self.handle.clone();
         let shared = handle.lock();
-        for metric in &shared.metrics[self.heard.min(shared.metrics.len())..] {
+        for metric in &shared.metrics[self.fed.min(shared.metrics.len())..] {
             self.scheduler.observe(self.steps.saturating_sub(1), *metric);
         }
-        self.heard = shared.metrics.len();
+        self.fed = shared.metrics.len();
     }
 
     /// Tells the handle what holds for the last step given out (or the first, before it).
@@ -138,7 +138,7 @@ impl BurnScheduler {
 
 impl LrScheduler for BurnScheduler {
     fn step(&mut self) -> LearningRate {
-        self.listen();
+        self.feed();
         let lr = self.scheduler.lr(0, self.steps);
         self.steps += 1;
         self.publish();
@@ -146,9 +146,9 @@ impl LrScheduler for BurnScheduler {
     }
 
     fn to_record(&self) -> LrSchedulerRecord {
-        // Metrics that are still to be heard belong to the last step, so they belong to its record.
+        // Metrics not yet fed belong to the last step, so they belong to its record.
         let mut up_to_date = self.clone();
-        up_to_date.listen();
+        up_to_date.feed();
         let state = up_to_date.scheduler.state();
         let fingerprint = u64::from_str_radix(&state.fingerprint, 16).unwrap_or_else(|_| hash(&state.fingerprint));
         let record = LrSchedulerRecord::new()
@@ -226,6 +226,7 @@ fn hash(name: &str) -> u64 {
 
 /// The strategy that hashes so, if it is a known one.
 fn name_of(hashed: u64) -> String {
-    let known = Registry::shared().iter().map(crate::Entry::name).chain(["custom"]).find(|name| hash(name) == hashed);
+    let known =
+        crate::standard::shared().iter().map(crate::Entry::name).chain(["custom"]).find(|name| hash(name) == hashed);
     known.map_or_else(|| format!("unknown ({hashed:016x})"), str::to_owned)
 }

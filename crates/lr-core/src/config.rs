@@ -1,18 +1,28 @@
 //! A schedule as a config table says it: a strategy, its interval, its warm-up. Parsed once, validated once.
 
-use std::fmt::Write as _;
+//!
+//! A strategy may hold other schedules, which serde reads while it reads the strategy. Which names they may use is the
+//! caller's choice ([`ScheduleConfig::from_table_with`]), and serde has no way to hand that down. So the registry in force
+//! is kept per thread for as long as a table is being read, together with how deep the table at hand is nested.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use strict_config::{ConfigError, Fields};
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strict_config::{ConfigError, raise};
 use toml::{Table, Value};
 
 use crate::compose::{PerEpoch, WarmUp};
-use crate::strategy::{Scope, Strategy};
-use crate::time::{Clock, Horizon, Interval};
+use crate::strategy::{AnyStrategy, Strategy};
+use crate::time::{Clock, Duration, Horizon, Interval};
 use crate::{Registry, Schedule};
 
 /// The fields every schedule table may have.
 const COMMON: [&str; 3] = ["type", "interval", "warmup"];
+
+/// How deep compositions may nest: far beyond any use, and far below what the stack holds.
+const DEEPEST: usize = 32;
 
 /// A parsed and validated schedule table.
 ///
@@ -29,7 +39,7 @@ const COMMON: [&str; 3] = ["type", "interval", "warmup"];
 /// ```
 #[derive(Debug, Clone)]
 pub struct ScheduleConfig {
-    strategy: Box<dyn Strategy>,
+    strategy: Box<dyn AnyStrategy>,
     interval: Option<Interval>,
     warmup: Option<WarmUp>,
 }
@@ -42,7 +52,7 @@ impl ScheduleConfig {
     /// let config = ScheduleConfig::new(CosineAnnealing::new(90)).with_warmup(WarmUp::linear(10));
     /// assert_eq!(config.interval(), Interval::Epoch);
     /// ```
-    pub fn new(strategy: impl Strategy + 'static) -> Self {
+    pub fn new(strategy: impl Strategy) -> Self {
         Self { strategy: Box::new(strategy), interval: None, warmup: None }
     }
 
@@ -60,39 +70,36 @@ impl ScheduleConfig {
         self
     }
 
-    /// Reads a bare schedule table: `type = ...` at top level.
-    pub fn from_toml_str(text: &str) -> Result<Self, ConfigError> {
-        let table: Table = text.parse().map_err(|error| ConfigError::syntax(text, &error))?;
-        Self::from_table(&table, "")
-    }
-
-    /// Reads a table found at `path`, which prefixes every error.
-    pub fn from_table(table: &Table, path: &str) -> Result<Self, ConfigError> {
-        Self::from_table_with(table, path, Registry::shared())
-    }
-
-    /// Reads a table with a registry of one's own.
+    /// Reads a table found at `path` with another registry than the standard one; nested schedules are read by it too.
+    ///
+    /// # Errors
+    /// A name that is not registered; unknown, missing or wrong fields. Paths begin with `path`.
     pub fn from_table_with(table: &Table, path: &str, registry: &Registry) -> Result<Self, ConfigError> {
-        Self::read(table, path, &Scope::new(registry))
+        let reading = Reading { registry: Rc::new(registry.clone()), depth: 0 };
+        read_within(reading, table).map_err(|error| error.within(path))
     }
 
-    pub(crate) fn read(table: &Table, path: &str, scope: &Scope<'_>) -> Result<Self, ConfigError> {
-        let head = Fields::open_any(table, path);
-        let name = head.need_str("type", "the name of a schedule, such as \"cosine_annealing\"")?;
-        let registry = scope.registry();
-        let entry = registry
-            .get(name)
-            .ok_or_else(|| ConfigError::unknown_name(head.path_of("type"), "schedule", name, registry.names()))?;
-        let known: Vec<&str> = COMMON.iter().chain(entry.fields()).copied().collect();
-        let fields = Fields::open(table, path, &known)?;
-        let strategy = entry.parse(&fields, scope)?;
-        strategy.check().map_err(|error| error.within(path))?;
-        let interval = fields.choice("interval", &[("step", Interval::Step), ("epoch", Interval::Epoch)])?;
+    fn read(table: &Table, registry: &Registry) -> Result<Self, ConfigError> {
+        let name = match table.get("type") {
+            None => {
+                let expected = "the name of a schedule, such as \"cosine_annealing\"";
+                return Err(ConfigError::missing("type", expected));
+            }
+            Some(Value::String(name)) => name,
+            Some(other) => return Err(ConfigError::wrong_type("type", "a string", other)),
+        };
+        let entry =
+            registry.get(name).ok_or_else(|| ConfigError::unknown_name("type", "schedule", name, registry.names()))?;
         // A strategy may have an argument of that name itself (transformers' greedy): then only a table is a warm-up.
-        let own_argument =
-            entry.fields().contains(&"warmup") && !matches!(fields.value("warmup"), Some(Value::Table(_)));
-        let warmup = if own_argument { None } else { fields.table("warmup")? };
-        let warmup = warmup.map(|table| WarmUp::read(table, &fields.path_of("warmup"))).transpose()?;
+        let is_own = |field: &str, value: &Value| entry.fields().contains(&field) && !value.is_table();
+        let is_common = |field: &str, value: &Value| COMMON.contains(&field) && !is_own(field, value);
+        let fields = table.clone().into_iter().filter(|(field, _)| field != "type");
+        let (common, own): (Vec<_>, Vec<_>) = fields.partition(|(field, value)| is_common(field, value));
+        let strategy = entry.read(&own.into_iter().collect()).map_err(|error| error.with_known(&COMMON))?;
+        let Common { interval, warmup } = strict_config::deserialize(&common.into_iter().collect())?;
+        if let Some(warmup) = &warmup {
+            warmup.check().map_err(|error| error.within("warmup"))?;
+        }
         Ok(Self { strategy, interval, warmup })
     }
 
@@ -104,26 +111,27 @@ impl ScheduleConfig {
     }
 
     /// The table as a part of a composition: the interval is left out where the part inherits that of the whole.
-    pub fn part_table(&self) -> Table {
-        let mut table = self.strategy.fields();
+    fn part_table(&self) -> Table {
+        let mut table = self.strategy.table();
         table.insert("type".to_owned(), Value::String(self.type_name().to_owned()));
         if let Some(interval) = self.interval {
             table.insert("interval".to_owned(), Value::String(interval.name().to_owned()));
         }
         if let Some(warmup) = &self.warmup {
-            table.insert("warmup".to_owned(), Value::Table(warmup.to_table()));
+            table.insert("warmup".to_owned(), Value::Table(strict_config::write(warmup)));
         }
         table
     }
 
     /// The strategy's name.
-    pub fn type_name(&self) -> &str {
-        self.strategy.type_name()
+    pub fn type_name(&self) -> &'static str {
+        self.strategy.name()
     }
 
-    /// The strategy.
-    pub fn strategy(&self) -> &dyn Strategy {
-        self.strategy.as_ref()
+    /// The highest rate that the schedule sets itself, whatever the base rate is; `None` where the rate follows the base
+    /// rate. A warm-up is not counted.
+    pub fn peak(&self) -> Option<f64> {
+        self.strategy.peak()
     }
 
     /// The warm-up, if there is one.
@@ -133,7 +141,7 @@ impl ScheduleConfig {
 
     /// What a tick is: as the config says, or the strategy's default.
     pub fn interval(&self) -> Interval {
-        self.interval.unwrap_or_else(|| self.strategy.default_interval())
+        self.interval.unwrap_or_else(|| self.strategy.interval())
     }
 
     /// The metric that the schedule, or a part of it, wants to be fed with.
@@ -201,17 +209,69 @@ impl PartialEq for ScheduleConfig {
 }
 
 impl Serialize for ScheduleConfig {
+    /// As a part of a composition, which may inherit its interval; [`to_table`](Self::to_table) shows the interval always.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_table().serialize(serializer)
+        self.part_table().serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for ScheduleConfig {
-    /// Reads a table by the [standard registry](Registry::standard).
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let table = Table::deserialize(deserializer)?;
-        Self::from_table(&table, "").map_err(de::Error::custom)
+/// What a schedule's table holds beside the strategy's own fields.
+#[derive(Deserialize)]
+struct Common {
+    interval: Option<Interval>,
+    #[serde(default, deserialize_with = "table_or_duration")]
+    warmup: Option<WarmUp>,
+}
+
+/// A warm-up in full, or the length of a linear one: `5`, `"5ep"`, `"10%"`.
+fn table_or_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WarmUp>, D::Error> {
+    let warmup = match Value::deserialize(deserializer)? {
+        Value::Table(table) => strict_config::deserialize(&table),
+        length @ (Value::Integer(_) | Value::String(_)) => Duration::parse(&length, "").map(WarmUp::linear),
+        other => {
+            let expected = "a duration, such as \"10%\", or a table with a `duration`";
+            Err(ConfigError::wrong_type("", expected, &other))
+        }
+    };
+    warmup.map(Some).map_err(raise)
+}
+
+/// What is known while a table is being read.
+#[derive(Clone)]
+struct Reading {
+    registry: Rc<Registry>,
+    /// How many schedules hold the one at hand.
+    depth: usize,
+}
+
+thread_local! {
+    static READING: RefCell<Option<Reading>> = const { RefCell::new(None) };
+}
+
+/// Reads a table of its own, or one nested in the table that this thread is reading.
+pub(crate) fn read_nested(table: &Table, default: fn() -> &'static Registry) -> Result<ScheduleConfig, ConfigError> {
+    match READING.with_borrow(Clone::clone) {
+        None => read_within(Reading { registry: Rc::new(default().clone()), depth: 0 }, table),
+        Some(Reading { depth: DEEPEST, .. }) => {
+            Err(ConfigError::conflict("", format!("schedules may nest {DEEPEST} deep")))
+        }
+        Some(Reading { registry, depth }) => read_within(Reading { registry, depth: depth + 1 }, table),
     }
+}
+
+fn read_within(reading: Reading, table: &Table) -> Result<ScheduleConfig, ConfigError> {
+    /// Puts back what was in force, even where reading panics.
+    struct Outer(Option<Reading>);
+
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            READING.set(self.0.take());
+        }
+    }
+
+    let registry = Rc::clone(&reading.registry);
+    let _outer = Outer(READING.replace(Some(reading)));
+    ScheduleConfig::read(table, &registry)
 }
 
 /// A value as text that does not depend on how a TOML library orders or writes it.

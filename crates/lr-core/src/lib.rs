@@ -37,6 +37,7 @@
 pub mod burn;
 mod compose;
 mod config;
+mod defaults;
 mod formula;
 mod groups;
 mod math;
@@ -44,6 +45,7 @@ pub mod port;
 mod registry;
 mod schedule;
 mod scheduler;
+mod standard;
 mod state;
 mod strategies;
 mod strategy;
@@ -55,10 +57,10 @@ pub use compose::{
 pub use config::ScheduleConfig;
 pub use formula::Formula;
 pub use registry::{Entry, Registry};
-pub use schedule::{Phase, Schedule, ScheduleClone};
+pub use schedule::{Mark, Schedule, ScheduleClone};
 pub use scheduler::Scheduler;
 pub use state::{Scalar, ScheduleState, StateError, StateReader, StateWriter};
 pub use strategies::*;
-pub use strategy::{ScheduleFields, Scope, Strategy, StrategyClone};
+pub use strategy::Strategy;
 pub use strict_config::ConfigError;
 pub use time::{Clock, Duration, Horizon, Interval};

@@ -142,6 +142,11 @@ pub(crate) fn power(base: f64, exponent: f64) -> f64 {
     }
 }
 
+/// The bounds of a schedule that starts at `base_lr` and multiplies by `gamma` without end.
+pub(crate) fn decay_bounds(base_lr: f64, gamma: f64) -> Option<(f64, f64)> {
+    (gamma <= 1.0).then(|| if gamma == 1.0 { (base_lr, base_lr) } else { ordered(0.0, base_lr) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,53 +1,40 @@
-//! Names of strategies, and how each is read from a table. Open: register your own under a name of your own.
+//! The strategies that a config can name. Open: register your own.
 
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use strict_config::ConfigError;
+use toml::Table;
 
-use strict_config::{ConfigError, Fields};
-
-use crate::strategy::{Scope, Strategy};
+use crate::strategy::{AnyStrategy, Strategy};
 use crate::time::Interval;
-use crate::{compose, port, strategies};
 
-type Parser = dyn Fn(&Fields<'_>, &Scope<'_>) -> Result<Box<dyn Strategy>, ConfigError> + Send + Sync;
-
-/// A strategy that can be named in a config.
-#[derive(Clone)]
+/// A strategy that can be named in a config: what its type says of itself.
+#[derive(Debug, Clone, Copy)]
 pub struct Entry {
     name: &'static str,
     aliases: &'static [&'static str],
     summary: &'static str,
+    example: &'static str,
     interval: Interval,
     fields: &'static [&'static str],
-    example: &'static str,
-    parse: Arc<Parser>,
+    rates: &'static [(&'static str, f64)],
+    read: fn(&Table) -> Result<Box<dyn AnyStrategy>, ConfigError>,
 }
 
 impl Entry {
-    /// An entry.
-    ///
-    /// `fields` are the known fields beside `type`, `interval` and `warmup`, which every strategy has; `interval` is
-    /// the default one; `example` is a complete table in TOML, which `anneal list` shows and the tests of every
-    /// strategy run.
-    pub fn new<S: Strategy + 'static>(
-        name: &'static str,
-        summary: &'static str,
-        interval: Interval,
-        fields: &'static [&'static str],
-        example: &'static str,
-        parse: impl Fn(&Fields<'_>, &Scope<'_>) -> Result<S, ConfigError> + Send + Sync + 'static,
-    ) -> Self {
-        let parse = move |fields: &Fields<'_>, scope: &Scope<'_>| {
-            parse(fields, scope).map(|strategy| Box::new(strategy) as Box<dyn Strategy>)
-        };
-        Self { name, aliases: &[], summary, interval, fields, example, parse: Arc::new(parse) }
-    }
-
-    /// The same under further names.
-    #[must_use]
-    pub fn with_aliases(mut self, aliases: &'static [&'static str]) -> Self {
-        self.aliases = aliases;
-        self
+    fn of<S: Strategy>() -> Self {
+        Self {
+            name: S::NAME,
+            aliases: S::ALIASES,
+            summary: S::SUMMARY,
+            example: S::EXAMPLE,
+            interval: S::INTERVAL,
+            fields: strict_config::fields_of::<S>(),
+            rates: S::RATES,
+            read: |table| {
+                let strategy: S = strict_config::deserialize(table)?;
+                strategy.check()?;
+                Ok(Box::new(strategy))
+            },
+        }
     }
 
     /// The name in a config.
@@ -75,19 +62,19 @@ impl Entry {
         self.fields
     }
 
+    /// [`Strategy::RATES`]: the fields that hold a rate which the strategy sets itself.
+    pub fn rates(&self) -> &'static [(&'static str, f64)] {
+        self.rates
+    }
+
     /// A complete table in TOML.
     pub fn example(&self) -> &'static str {
         self.example
     }
 
-    pub(crate) fn parse(&self, fields: &Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Strategy>, ConfigError> {
-        (self.parse)(fields, scope)
-    }
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("name", &self.name).field("fields", &self.fields).finish_non_exhaustive()
+    /// Reads and checks the strategy's own fields.
+    pub(crate) fn read(&self, table: &Table) -> Result<Box<dyn AnyStrategy>, ConfigError> {
+        (self.read)(table)
     }
 }
 
@@ -110,25 +97,9 @@ impl Registry {
         Self::default()
     }
 
-    /// All strategies of this crate.
-    pub fn standard() -> Self {
-        Self::shared().clone()
-    }
-
-    /// The standard registry, made once.
-    pub(crate) fn shared() -> &'static Self {
-        static STANDARD: OnceLock<Registry> = OnceLock::new();
-        STANDARD.get_or_init(|| {
-            let mut registry = Self::empty();
-            strategies::register(&mut registry);
-            compose::register(&mut registry);
-            port::register(&mut registry);
-            registry
-        })
-    }
-
     /// Adds a strategy; one of the same name is replaced.
-    pub fn register(&mut self, entry: Entry) {
+    pub fn register<S: Strategy>(&mut self) {
+        let entry = Entry::of::<S>();
         match self.entries.iter_mut().find(|known| known.name == entry.name) {
             Some(known) => *known = entry,
             None => self.entries.push(entry),

@@ -41,7 +41,7 @@ pub trait Schedule: fmt::Debug + Send + Sync + ScheduleClone {
     }
 
     /// Where something begins that a plot should mark; empty where nothing does.
-    fn phases(&self) -> Vec<Phase> {
+    fn marks(&self) -> Vec<Mark> {
         Vec::new()
     }
 
@@ -56,7 +56,7 @@ pub trait Schedule: fmt::Debug + Send + Sync + ScheduleClone {
         false
     }
 
-    /// Takes note of a metric measured at the end of `tick`; it acts from `tick + 1` on.
+    /// Feeds a metric measured at the end of `tick`; it acts from `tick + 1` on.
     fn observe(&mut self, _tick: u64, _metric: f64) {}
 
     /// Writes what [`observe`](Self::observe) has changed: a few named scalars.
@@ -87,23 +87,23 @@ impl Clone for Box<dyn Schedule> {
     }
 }
 
-/// A tick at which something begins, with a word for it: `warm-up`, `cycle 2`, `decay`.
+/// A tick at which something begins, with a word for it, for a plot: `warm-up`, `cycle 2`, `decay`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Phase {
+pub struct Mark {
     /// The tick.
     pub tick: u64,
     /// The word.
     pub label: String,
 }
 
-impl Phase {
-    /// A phase that begins at `tick`.
+impl Mark {
+    /// `label` at `tick`.
     pub fn new(tick: u64, label: impl Into<String>) -> Self {
         Self { tick, label: label.into() }
     }
 
-    /// The same phases on a clock that starts `ticks` earlier.
-    pub(crate) fn shifted(phases: Vec<Self>, ticks: u64) -> Vec<Self> {
-        phases.into_iter().map(|phase| Self { tick: phase.tick.saturating_add(ticks), ..phase }).collect()
+    /// The same marks on a clock that starts `ticks` earlier.
+    pub(crate) fn shifted(marks: Vec<Self>, ticks: u64) -> Vec<Self> {
+        marks.into_iter().map(|mark| Self { tick: mark.tick.saturating_add(ticks), ..mark }).collect()
     }
 }

@@ -6,7 +6,7 @@ use strict_config::ConfigError;
 
 use crate::state::{ScheduleState, StateError, StateReader, StateWriter};
 use crate::time::{Clock, Horizon, Interval};
-use crate::{Phase, Schedule, ScheduleConfig, config};
+use crate::{Mark, Schedule, ScheduleConfig, config};
 
 /// A schedule at work: it knows the base rates of its parameter groups and how steps become ticks.
 ///
@@ -73,8 +73,8 @@ impl Scheduler {
     /// each step for an epoch; ask it [by tick](Self::lr_at_tick) then.
     ///
     /// # Errors
-    /// What cannot be resolved against `horizon`, and base rates that are no rates or that the schedule cannot work
-    /// with. Paths are relative to the schedule's table.
+    /// What cannot be resolved against `horizon`, and base rates that are negative, not finite, or that the schedule cannot
+    /// work with. Paths are relative to the schedule's table.
     pub fn from_config(config: &ScheduleConfig, horizon: &Horizon, base_lrs: Vec<f64>) -> Result<Self, ConfigError> {
         let steps_per_epoch = horizon.steps_per_epoch().unwrap_or(1);
         let schedule = config.build_on(&Clock::new(*horizon, config.interval()).with_base_lrs(&base_lrs))?;
@@ -149,8 +149,8 @@ impl Scheduler {
     }
 
     /// Where something begins, in ticks.
-    pub fn phases(&self) -> Vec<Phase> {
-        self.schedule.phases()
+    pub fn marks(&self) -> Vec<Mark> {
+        self.schedule.marks()
     }
 
     /// Whether the rate depends on metrics.
@@ -158,12 +158,12 @@ impl Scheduler {
         self.schedule.is_reactive()
     }
 
-    /// Takes note of a metric measured after `step`; it acts from the next tick on.
+    /// Feeds a metric measured after `step`; it acts from the next tick on.
     pub fn observe(&mut self, step: u64, metric: f64) {
         self.observe_tick(self.tick_of(step), metric);
     }
 
-    /// Takes note of a metric measured at the end of `tick`; it acts from the next tick on.
+    /// Feeds a metric measured at the end of `tick`; it acts from the next tick on.
     pub fn observe_tick(&mut self, tick: u64, metric: f64) {
         self.schedule.observe(tick, metric);
     }
@@ -202,7 +202,7 @@ impl Scheduler {
     }
 }
 
-/// A rate that an optimizer can use, whatever a schedule of someone's own gives: NaN and negative become 0,
+/// A rate that an optimizer can use, whatever a custom schedule gives: NaN and negative become 0,
 /// infinite the largest number.
 #[expect(clippy::manual_clamp, reason = "`clamp` would keep a NaN, which `max` passes over")]
 fn sane(rate: f64) -> f64 {

@@ -5,34 +5,84 @@
 
 use std::fmt;
 
-use strict_config::{ConfigError, Fields};
-use toml::{Table, Value};
+use serde::{Serialize, de::DeserializeOwned};
+use strict_config::ConfigError;
+use toml::Table;
 
-use crate::time::{Clock, Duration, Interval};
-use crate::{Schedule, ScheduleConfig};
+use crate::Schedule;
+use crate::time::{Clock, Interval};
 
-/// The settings of a strategy: what a config table says, as a type.
+/// The settings of a strategy: a struct with serde's derives, which state its fields and their defaults.
 ///
-/// Errors carry the field's name relative to the strategy's own table; whoever holds the table adds its path.
-pub trait Strategy: fmt::Debug + Send + Sync + StrategyClone {
+/// Errors carry the field's name relative to the strategy's own table; the owner of the table adds its path.
+///
+/// ```
+/// use lr_core::{Clock, ConfigError, Lambda, Registry, Schedule, ScheduleConfig, Strategy};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// `base / (1 + k t)`.
+/// #[derive(Debug, Clone, Serialize, Deserialize)]
+/// #[serde(deny_unknown_fields)]
+/// struct InverseTime {
+///     k: f64,
+/// }
+///
+/// impl Strategy for InverseTime {
+///     const NAME: &'static str = "inverse_time";
+///     const SUMMARY: &'static str = "the base rate over time";
+///     const EXAMPLE: &'static str = "type = 'inverse_time'\nk = 0.1";
+///
+///     fn assemble(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+///         let k = self.k;
+///         Ok(Box::new(Lambda::new(Self::NAME, move |t| 1.0 / (1.0 + k * t as f64))))
+///     }
+/// }
+///
+/// let mut registry = Registry::standard();
+/// registry.register::<InverseTime>();
+/// let table = "type = 'inverse_time'\nk = 1.0".parse().unwrap();
+/// let config = ScheduleConfig::from_table_with(&table, "schedule", &registry)?;
+/// assert_eq!(config.build(&lr_core::Horizon::unknown(), "schedule")?.lr(0.8, 3), 0.2);
+/// # Ok::<(), ConfigError>(())
+/// ```
+pub trait Strategy: fmt::Debug + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The name in a config (`type = "..."`).
-    fn type_name(&self) -> &str;
+    const NAME: &'static str;
 
-    /// Every field with its value, defaults included; reading them gives an equal strategy.
-    fn fields(&self) -> Table;
+    /// What it is, in a line.
+    const SUMMARY: &'static str;
+
+    /// A complete table in TOML, which `anneal list` shows and the tests of every strategy run.
+    const EXAMPLE: &'static str;
+
+    /// Further names for the same.
+    const ALIASES: &'static [&'static str] = &[];
+
+    /// What a tick is unless the config says so.
+    const INTERVAL: Interval = Interval::Epoch;
+
+    /// The fields that hold a rate which the strategy sets itself, whatever the base rate is; the highest rate first. With
+    /// each, which part of the highest it is where a single rate is given for all (`lr = "auto"`).
+    const RATES: &'static [(&'static str, f64)] = &[];
 
     /// Refuses settings that are wrong whatever the run is.
+    ///
+    /// # Errors
+    /// The first setting that is not allowed.
     fn check(&self) -> Result<(), ConfigError> {
         Ok(())
     }
 
     /// Resolves the durations and gives the schedule; called by [`build`](Self::build) after
     /// [`check`](Self::check).
+    ///
+    /// # Errors
+    /// Durations that cannot be resolved on this clock.
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError>;
 
-    /// What a tick is unless the config says so.
+    /// [`INTERVAL`](Self::INTERVAL), unless that depends on the settings.
     fn default_interval(&self) -> Interval {
-        Interval::Epoch
+        Self::INTERVAL
     }
 
     /// Whether the schedule gives a momentum too.
@@ -40,9 +90,22 @@ pub trait Strategy: fmt::Debug + Send + Sync + StrategyClone {
         false
     }
 
-    /// The metric a reactive strategy wants to be fed with: `"valid.loss"`.
+    /// The metric a reactive strategy is fed with: `"valid.loss"`.
     fn monitor(&self) -> Option<&str> {
         None
+    }
+
+    /// The highest rate that the strategy sets itself, whatever the base rate is; `None` where the rate follows the base
+    /// rate.
+    fn peak(&self) -> Option<f64> {
+        let (field, _) = Self::RATES.first()?;
+        strict_config::write(self).get(*field)?.as_float()
+    }
+
+    /// The same settings as a resolved table shows them: with the defaults that depend on other settings filled in.
+    #[must_use]
+    fn resolved(&self) -> Self {
+        self.clone()
     }
 
     /// The schedule on `clock`.
@@ -55,123 +118,54 @@ pub trait Strategy: fmt::Debug + Send + Sync + StrategyClone {
     }
 }
 
-/// Clones a boxed [`Strategy`]; implemented for every strategy that is `Clone`.
-pub trait StrategyClone {
-    /// A boxed copy.
-    fn clone_box(&self) -> Box<dyn Strategy>;
+/// A [`Strategy`] of any type, checked when it is read or built.
+pub(crate) trait AnyStrategy: fmt::Debug + Send + Sync {
+    fn clone_box(&self) -> Box<dyn AnyStrategy>;
+    fn name(&self) -> &'static str;
+    fn peak(&self) -> Option<f64>;
+    fn table(&self) -> Table;
+    fn interval(&self) -> Interval;
+    fn sets_momentum(&self) -> bool;
+    fn monitor(&self) -> Option<&str>;
+    fn build(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError>;
 }
 
-impl<T: Strategy + Clone + 'static> StrategyClone for T {
-    fn clone_box(&self) -> Box<dyn Strategy> {
+impl<S: Strategy> AnyStrategy for S {
+    fn clone_box(&self) -> Box<dyn AnyStrategy> {
         Box::new(self.clone())
     }
+
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn peak(&self) -> Option<f64> {
+        Strategy::peak(self)
+    }
+
+    fn table(&self) -> Table {
+        strict_config::write(&self.resolved())
+    }
+
+    fn interval(&self) -> Interval {
+        self.default_interval()
+    }
+
+    fn sets_momentum(&self) -> bool {
+        Strategy::sets_momentum(self)
+    }
+
+    fn monitor(&self) -> Option<&str> {
+        Strategy::monitor(self)
+    }
+
+    fn build(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        Strategy::build(self, clock)
+    }
 }
 
-impl Clone for Box<dyn Strategy> {
+impl Clone for Box<dyn AnyStrategy> {
     fn clone(&self) -> Self {
         self.as_ref().clone_box()
-    }
-}
-
-/// A table of fields; [`Strategy::fields`] in one expression.
-pub(crate) fn table<const N: usize>(fields: [(&str, Value); N]) -> Table {
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// An array of values.
-pub(crate) fn array<T>(items: &[T], value: impl Fn(&T) -> Value) -> Value {
-    Value::Array(items.iter().map(value).collect())
-}
-
-/// Fields whose values belong to this crate: durations and nested schedules.
-pub trait ScheduleFields {
-    /// A duration.
-    fn duration(&self, field: &str) -> Result<Option<Duration>, ConfigError>;
-
-    /// A duration that must be there.
-    fn need_duration(&self, field: &str) -> Result<Duration, ConfigError>;
-
-    /// An array of durations that must be there.
-    fn need_durations(&self, field: &str) -> Result<Vec<Duration>, ConfigError>;
-}
-
-impl ScheduleFields for Fields<'_> {
-    fn duration(&self, field: &str) -> Result<Option<Duration>, ConfigError> {
-        self.value(field).map(|value| Duration::parse(value, &self.path_of(field))).transpose()
-    }
-
-    fn need_duration(&self, field: &str) -> Result<Duration, ConfigError> {
-        self.duration(field)?
-            .ok_or_else(|| self.missing(field, "a duration: ticks, \"5ep\", \"500it\", \"20%\" or \"rest\""))
-    }
-
-    fn need_durations(&self, field: &str) -> Result<Vec<Duration>, ConfigError> {
-        let path = self.path_of(field);
-        let items = self.array(field)?.ok_or_else(|| self.missing(field, "an array of durations"))?;
-        items.iter().enumerate().map(|(i, item)| Duration::parse(item, &format!("{path}[{i}]"))).collect()
-    }
-}
-
-/// What a parser may ask for while it reads a table: the registry, to read the schedules nested in it.
-#[derive(Debug, Clone, Copy)]
-pub struct Scope<'a> {
-    registry: &'a crate::Registry,
-    depth: usize,
-}
-
-/// How deep compositions may nest: far beyond any use, and far below what the stack holds.
-const DEEPEST: usize = 32;
-
-impl<'a> Scope<'a> {
-    pub(crate) fn new(registry: &'a crate::Registry) -> Self {
-        Self { registry, depth: 0 }
-    }
-
-    pub(crate) fn registry(&self) -> &'a crate::Registry {
-        self.registry
-    }
-
-    /// Reads a schedule nested in the table at hand; `path` is its whole place (`schedule.schedules[1]`).
-    pub fn schedule(&self, table: &Table, path: &str) -> Result<ScheduleConfig, ConfigError> {
-        if self.depth == DEEPEST {
-            return Err(ConfigError::conflict(path, format!("schedules may nest {DEEPEST} deep")));
-        }
-        ScheduleConfig::read(table, path, &Self { depth: self.depth + 1, ..*self })
-    }
-
-    /// Reads the array of schedules in `field`.
-    pub fn schedules(&self, fields: &Fields<'_>, field: &str) -> Result<Vec<ScheduleConfig>, ConfigError> {
-        let tables = fields.tables(field)?.ok_or_else(|| fields.missing(field, "an array of schedule tables"))?;
-        tables.iter().map(|(table, path)| self.schedule(table, path)).collect()
-    }
-}
-
-/// Checks on single settings, for [`Strategy::check`].
-pub(crate) mod check {
-    use strict_config::ConfigError;
-
-    /// `value` must satisfy `accept` (and be finite); `allowed` says so in words.
-    pub(crate) fn number(
-        field: &str,
-        value: f64,
-        allowed: &str,
-        accept: impl FnOnce(f64) -> bool,
-    ) -> Result<(), ConfigError> {
-        if value.is_finite() && accept(value) { Ok(()) } else { Err(ConfigError::not_allowed(field, value, allowed)) }
-    }
-
-    /// A finite number of at least 0: rates and factors.
-    pub(crate) fn non_negative(field: &str, value: f64) -> Result<(), ConfigError> {
-        number(field, value, "a finite number of at least 0", |v| v >= 0.0)
-    }
-
-    /// A finite number above 0.
-    pub(crate) fn positive(field: &str, value: f64) -> Result<(), ConfigError> {
-        number(field, value, "a finite number above 0", |v| v > 0.0)
-    }
-
-    /// A momentum: at least 0 and below 1.
-    pub(crate) fn momentum(field: &str, value: f64) -> Result<(), ConfigError> {
-        number(field, value, "a momentum: at least 0 and below 1", |v| (0.0..1.0).contains(&v))
     }
 }

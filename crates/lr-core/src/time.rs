@@ -199,6 +199,13 @@ pub enum Duration {
     Rest,
 }
 
+/// No time at all.
+impl Default for Duration {
+    fn default() -> Self {
+        Self::Ticks(0)
+    }
+}
+
 impl From<u64> for Duration {
     fn from(ticks: u64) -> Self {
         Self::Ticks(ticks)
@@ -365,6 +372,58 @@ impl<'de> Deserialize<'de> for Duration {
         }
 
         deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Reads an array of pairs of a time and a number: `[[0, 1.0], ["50%", 0.1]]`.
+pub(crate) struct Points {
+    /// What the array should be, in words.
+    pub(crate) all: &'static str,
+    /// What each pair should be.
+    pub(crate) each: &'static str,
+}
+
+impl<'de> de::Visitor<'de> for Points {
+    type Value = Vec<(Duration, f64)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.all)
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut points = Vec::new();
+        while let Some(point) = items.next_element_seed(Point(self.each))? {
+            points.push(point);
+        }
+        Ok(points)
+    }
+}
+
+struct Point(&'static str);
+
+impl<'de> de::DeserializeSeed<'de> for Point {
+    type Value = (Duration, f64);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> de::Visitor<'de> for Point {
+    type Value = (Duration, f64);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut pair: A) -> Result<Self::Value, A::Error> {
+        let wrong = || de::Error::invalid_type(de::Unexpected::Seq, &self);
+        let when = pair.next_element()?.ok_or_else(wrong)?;
+        let number = pair.next_element()?.ok_or_else(wrong)?;
+        match pair.next_element::<de::IgnoredAny>()? {
+            None => Ok((when, number)),
+            Some(_) => Err(wrong()),
+        }
     }
 }
 

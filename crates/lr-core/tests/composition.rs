@@ -2,9 +2,10 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::expect_fun_call)]
 
 use lr_core::{
-    ChainedSchedule, Clock, ConfigError, Entry, Exponential, Horizon, Interval, Lambda, Registry, ScaledSchedule,
-    Schedule, ScheduleConfig, Scheduler, SequentialSchedule, Strategy, WarmUpKind, WarmedUp,
+    ChainedSchedule, Clock, ConfigError, Exponential, Horizon, Interval, Lambda, Registry, ScaledSchedule, Schedule,
+    ScheduleConfig, Scheduler, SequentialSchedule, Strategy, WarmUpKind, WarmedUp,
 };
+use serde::{Deserialize, Serialize};
 
 /// 10 steps per epoch, 20 epochs.
 const RUN: (u64, u64) = (10, 200);
@@ -36,6 +37,31 @@ fn the_four_kinds_of_warm_up() {
         let expected: Vec<(u64, f64)> = (0..).zip(expected.map(|factor| 3.0 * factor)).collect();
         rates(&text, 3.0, &expected);
     }
+}
+
+/// A length alone is a linear warm-up, wherever a schedule's table stands.
+#[test]
+fn a_warm_up_may_be_a_length_alone() {
+    for (short, length) in [("5", "5"), ("'5ep'", "'5ep'"), ("'10%'", "'10%'")] {
+        for text in [
+            "type = 'fixed'\nwarmup = W",
+            "type = 'sequential'\nmilestones = [9]\nschedules = [{ type = 'fixed', warmup = W }, { type = 'step', step_size = 3, warmup = W }]\nwarmup = W",
+            "type = 'chained'\nschedules = [{ type = 'fixed', warmup = W }, { type = 'exponential', gamma = 0.9 }]",
+            "type = 'scaled'\nfactor = 0.5\nschedule = { type = 'fixed', warmup = W }",
+            "type = 'optax/join_schedules'\nboundaries = []\nschedules = [{ type = 'fixed', warmup = W }]",
+            "type = 'ignite/LRScheduler'\nlr_scheduler = { type = 'fixed', warmup = W }",
+            "type = 'transformers/linear'\nwarmup = W",
+        ] {
+            let config = |warmup: &str| ScheduleConfig::from_toml_str(&text.replace('W', warmup)).expect(text);
+            let (short, long) = (config(short), config(&format!("{{ duration = {length} }}")));
+            assert_eq!(short.to_table(), long.to_table(), "{text}: resolved in full");
+            assert_eq!(short.fingerprint(), long.fingerprint());
+        }
+    }
+    rates("type = 'fixed'\nwarmup = '20%'", 1.0, &[(0, 0.0), (1, 0.25), (2, 0.5), (4, 1.0)]);
+    // greedy has a number of that name itself.
+    let greedy = ScheduleConfig::from_toml_str("type = 'transformers/greedy'\nwarmup = 5").expect("a config");
+    assert!(greedy.warmup().is_none());
 }
 
 #[test]
@@ -155,9 +181,16 @@ fn momentum_comes_through_compositions() {
 }
 
 /// A strategy of a user's own, with a config of its own.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct Harmonic {
     k: f64,
+}
+
+impl Default for Harmonic {
+    fn default() -> Self {
+        Self { k: 1.0 }
+    }
 }
 
 impl Schedule for Harmonic {
@@ -167,13 +200,9 @@ impl Schedule for Harmonic {
 }
 
 impl Strategy for Harmonic {
-    fn type_name(&self) -> &'static str {
-        "acme/harmonic"
-    }
-
-    fn fields(&self) -> toml::Table {
-        [("k".to_owned(), toml::Value::Float(self.k))].into_iter().collect()
-    }
+    const NAME: &'static str = "acme/harmonic";
+    const SUMMARY: &'static str = "one over time";
+    const EXAMPLE: &'static str = "type = 'acme/harmonic'\nk = 1.0";
 
     fn assemble(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         Ok(Box::new(self.clone()))
@@ -183,14 +212,7 @@ impl Strategy for Harmonic {
 #[test]
 fn a_strategy_of_ones_own_composes_by_name() {
     let mut registry = Registry::standard();
-    registry.register(Entry::new(
-        "acme/harmonic",
-        "one over time",
-        Interval::Epoch,
-        &["k"],
-        "type = 'acme/harmonic'\nk = 1.0",
-        |fields, _| Ok(Harmonic { k: fields.f64("k")?.unwrap_or(1.0) }),
-    ));
+    registry.register::<Harmonic>();
     let text = "type = 'sequential'\nmilestones = [2]\nschedules = [{ type = 'fixed' }, { type = 'acme/harmonic', warmup = { duration = 1, start_factor = 0.5 } }]";
     let table: toml::Table = text.parse().expect("TOML");
     let config = ScheduleConfig::from_table_with(&table, "schedule", &registry).expect("a config");
@@ -199,6 +221,48 @@ fn a_strategy_of_ones_own_composes_by_name() {
     let again = ScheduleConfig::from_table_with(&config.to_table(), "schedule", &registry).expect("reads back");
     assert_eq!(again, config);
     assert!(ScheduleConfig::from_table(&table, "schedule").is_err(), "the standard registry does not know it");
+}
+
+#[test]
+fn the_rate_that_a_schedule_sets_itself_comes_through_compositions() {
+    let cases = [
+        ("type = 'cosine_annealing'\nt_max = 3", None),
+        ("type = 'cyclic'\nbase_lr = 0.1\nmax_lr = 0.2", Some(0.2)),
+        ("type = 'one_cycle'\nmax_lr = 3", Some(3.0)),
+        ("type = 'optax/cosine_onecycle_schedule'\ntransition_steps = 9\npeak_value = 0.3", Some(0.3)),
+        ("type = 'scaled'\nfactor = 0.5\nschedule = { type = 'one_cycle', max_lr = 1.0 }", Some(0.5)),
+        (
+            "type = 'sequential'\nmilestones = [3]\nschedules = [{ type = 'fixed' }, { type = 'one_cycle', max_lr = 1.0 }]",
+            Some(1.0),
+        ),
+        ("type = 'ignite/LRScheduler'\nlr_scheduler = { type = 'one_cycle', max_lr = 1.0 }", Some(1.0)),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(ScheduleConfig::from_toml_str(text).expect(text).peak(), expected, "{text}");
+    }
+}
+
+/// What a table may hold is told to serde once, and the registry in force is put back when a table has been read.
+#[test]
+fn schedules_nest_to_a_limit_and_each_table_is_read_by_its_own_registry() {
+    let nested = |depth: usize| {
+        format!(
+            "{}{{ type = 'fixed' }}{}",
+            "{ type = 'scaled', factor = 1, schedule = ".repeat(depth),
+            " }".repeat(depth)
+        )
+    };
+    let read = |depth| format!("x = {}", nested(depth)).parse::<toml::Table>().map(|table| table["x"].clone());
+    let config =
+        |depth: usize| ScheduleConfig::from_table(read(depth).expect("TOML").as_table().expect("a table"), "s");
+    assert!(config(32).is_ok());
+    let error = config(33).expect_err("too deep").to_string();
+    assert!(error.ends_with("schedules may nest 32 deep") && error.starts_with("s.schedule.schedule"), "{error}");
+    assert!(config(32).is_ok(), "a refusal leaves no depth behind");
+    let empty = Registry::empty();
+    let table = "type = 'fixed'".parse().expect("TOML");
+    assert!(ScheduleConfig::from_table_with(&table, "", &empty).is_err());
+    assert!(ScheduleConfig::from_table(&table, "").is_ok());
 }
 
 #[test]

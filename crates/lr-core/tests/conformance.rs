@@ -25,15 +25,6 @@ fn every_example_reads_builds_and_reads_back() {
 }
 
 #[test]
-fn the_listed_interval_is_the_one_in_force() {
-    // What `scaled` ticks by is up to what it scales.
-    for entry in Registry::standard().iter().filter(|entry| entry.name() != "scaled") {
-        let config = ScheduleConfig::from_toml_str(entry.example()).expect(entry.name());
-        assert_eq!(config.interval(), entry.interval(), "{}", entry.name());
-    }
-}
-
-#[test]
 fn no_name_is_taken_twice() {
     let registry = Registry::standard();
     let mut names: Vec<&str> =

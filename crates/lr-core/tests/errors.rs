@@ -21,7 +21,7 @@ fn run() -> Horizon {
 fn each_names_its_place_the_value_and_what_is_right() {
     let nested =
         |part: &str| format!("type = 'sequential'\nmilestones = [5]\nschedules = [{{ type = 'fixed' }}, {part}]");
-    let cases: [(String, &str); 32] = [
+    let cases: [(String, &str); 33] = [
         ("step_size = 3".to_owned(), "schedule.type: missing; expected the name of a schedule"),
         ("type = 3".to_owned(), "schedule.type: expected a string, found 3"),
         ("type = 'cosin_annealing'".to_owned(), "schedule.type: there is no schedule `cosin_annealing`; did you mean `cosine_annealing`? (known: fixed, "),
@@ -34,7 +34,8 @@ fn each_names_its_place_the_value_and_what_is_right() {
         ("type = 'step'\nstep_size = 3\ngamma = inf".to_owned(), "schedule.gamma: inf is not allowed here"),
         ("type = 'step'\nstep_size = '10it'".to_owned(), "schedule.step_size: \"10it\" is 0.100 ticks of one epoch each"),
         ("type = 'fixed'\ninterval = 'batch'".to_owned(), "schedule.interval: there is no interval `batch` (known: step, epoch)"),
-        ("type = 'fixed'\nwarmup = 5".to_owned(), "schedule.warmup: expected a table, found 5"),
+        ("type = 'fixed'\nwarmup = '5 epochs'".to_owned(), "schedule.warmup: \"5 epochs\" is not allowed here; allowed: a number with a unit"),
+        ("type = 'fixed'\nwarmup = true".to_owned(), "schedule.warmup: expected a duration, such as \"10%\", or a table with a `duration`, found true"),
         ("type = 'fixed'\nwarmup = { }".to_owned(), "schedule.warmup.duration: missing"),
         ("type = 'fixed'\nwarmup = { duration = 5, kind = 'linaer' }".to_owned(), "schedule.warmup.kind: there is no kind `linaer`; did you mean `linear`?"),
         ("type = 'fixed'\nwarmup = { duration = 5, kind = 'exponential' }".to_owned(), "schedule.warmup.start_factor: 0 is not allowed here; allowed: a finite number above 0"),

@@ -88,6 +88,11 @@ impl ConfigError {
         Self::new(path, Problem::Missing { expected: expected.into() })
     }
 
+    /// A value of another type than `expected`.
+    pub fn wrong_type(path: impl Into<String>, expected: impl Into<String>, found: &toml::Value) -> Self {
+        Self::new(path, Problem::WrongType { expected: expected.into(), found: crate::show(found) })
+    }
+
     /// Settings that contradict each other.
     pub fn conflict(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(path, Problem::Conflict { message: message.into() })

@@ -146,7 +146,7 @@ fn copy_name(file: Option<&Path>, config: Option<&Path>) -> PathBuf {
 
 /// Writes the copy, and says what is in it.
 fn apply(document: &Document, lr: f64, copy: &Path, overwrite: bool) -> Result<String, Error> {
-    let (text, places) = document.with_rate(lr).map_err(|error| document.locate(error))?;
+    let (text, places) = document.with_rate(lr, &Registry::standard()).map_err(|error| document.locate(error))?;
     write(copy, &text, overwrite).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => exists(copy),
         _ => Error::File { path: copy.display().to_string(), source },

@@ -9,23 +9,23 @@ use super::{AutoRates, Config, Document};
 
 impl Config {
     /// The same at this rate. It goes where `"auto"` stands ([`AutoRates`]); where nothing is left open it becomes
-    /// `[optimizer] lr`, and the top (and foot) of a `cyclic` or `one_cycle` schedule, which sets the rate itself.
+    /// `[optimizer] lr` and the rates that the schedule sets itself (the top and foot of a `cyclic`).
     ///
     /// # Errors
     /// A rate that the optimizer or a schedule refuses.
     pub fn at_rate(&self, lr: f64, registry: &Registry) -> Result<Self, ConfigError> {
         let mut table = self.to_table();
-        AutoRates::to_apply(&table).fill(&mut table, lr);
+        AutoRates::to_apply(&table, registry).fill(&mut table, lr);
         Self::from_table(&table, registry)
     }
 
     /// The same with `"auto"` where [`at_rate`](Self::at_rate) would put the rate.
     ///
     /// # Errors
-    /// None that a configuration which has been read can give; the type says so because it is read anew.
+    /// None in practice: the tables come from a configuration that was read before.
     pub fn with_open_rates(&self, registry: &Registry) -> Result<Self, ConfigError> {
         let mut table = self.to_table();
-        AutoRates::to_apply(&table).mark(&mut table);
+        AutoRates::to_apply(&table, registry).mark(&mut table);
         Self::from_table(&table, registry)
     }
 }
@@ -34,13 +34,13 @@ impl Document {
     /// The text with the found rate in its place, and the fields that were written with their values.
     ///
     /// The rate goes where `"auto"` stands ([`AutoRates`]). Where nothing is left open it becomes `[optimizer] lr`, and
-    /// the top (and foot) of a `cyclic` or `one_cycle` schedule, which sets the rate itself. What `--set` changed is
+    /// the rates that the schedule sets itself (the top and foot of a `cyclic`). What `--set` changed is
     /// written as well, so that the copy is what was swept. Comments, order and the way that a table is written (under a
     /// header, on one line, by dotted keys) stay.
     ///
     /// # Errors
     /// A text that cannot be parsed.
-    pub fn with_rate(&self, lr: f64) -> Result<(String, Vec<(String, f64)>), ConfigError> {
+    pub fn with_rate(&self, lr: f64, registry: &Registry) -> Result<(String, Vec<(String, f64)>), ConfigError> {
         let mut text: DocumentMut =
             self.text().parse().map_err(|error: toml_edit::TomlError| ConfigError::conflict("", error.message()))?;
         for key in self.overrides() {
@@ -55,7 +55,7 @@ impl Document {
                 retain(text.as_item_mut(), way, section);
             }
         }
-        let places = AutoRates::to_apply(&self.table).values(lr);
+        let places = AutoRates::to_apply(&self.table, registry).values(lr);
         for (field, value) in &places {
             let path: Vec<&str> = field.split(['.', '[']).map(|part| part.trim_end_matches(']')).collect();
             put(text.as_item_mut(), &path, &Value::Float(*value));
@@ -168,7 +168,7 @@ mod tests {
     fn applied(text: &str, set: &[&str]) -> (String, Vec<(String, f64)>) {
         let mut document = Document::parse(Origin::BuiltIn("test"), text).expect("good text");
         document.set(&set.iter().map(|setting| (*setting).to_owned()).collect::<Vec<_>>()).expect("good settings");
-        document.with_rate(0.02).expect("edited")
+        document.with_rate(0.02, &Registry::standard()).expect("edited")
     }
 
     const TEXT: &str = "# A run.\n[optimizer]   # its rate\ntype = \"sgd\"\nlr = 0.1  # a guess\n\n[schedule]\ntype = \"step\"\nstep_size = 3 # epochs\n";
@@ -186,6 +186,9 @@ mod tests {
         let (text, places) = applied(&one_cycle, &[]);
         assert!(text.contains("max_lr = 0.02 # epochs"), "{text}");
         assert_eq!(places.len(), 2);
+        let ported =
+            TEXT.replace("\"step\"\nstep_size = 3 #", "\"optax/cosine_onecycle_schedule\"\npeak_value = 0.3 #");
+        assert!(applied(&ported, &[]).0.contains("peak_value = 0.02 # epochs"));
         let cyclic = "[optimizer]\ntype = 'sgd'\nlr = 1\n[schedule]\ntype = 'cyclic'\nmax_lr = 'auto'\n";
         let (text, _) = applied(cyclic, &[]);
         assert!(

@@ -3,21 +3,19 @@
 //! | written | becomes, when the finder says `x` |
 //! |---|---|
 //! | `[optimizer] lr = "auto"` | `x` |
-//! | `max_lr = "auto"` of a `cyclic` or `one_cycle` schedule, or none at all under `lr = "auto"` | `x` |
-//! | `base_lr = "auto"` of such a `cyclic`, or none at all | `x / 4` |
+//! | the highest rate that a schedule sets itself: `"auto"`, or left out under `lr = "auto"` | `x` |
+//! | another rate of such a schedule: `"auto"`, or left out | its part of `x` |
 //!
-//! The foot of a cycle at a quarter of its top is L. N. Smith's rule (*Cyclical Learning Rates for Training Neural
-//! Networks*, 2017, section 3.3: a third or a quarter); `one_cycle` starts at its own `max_lr / div_factor`. Schedules
-//! inside others (`sequential`, `[[groups]]`) are looked into as well.
+//! The highest rate is `max_lr` of a `cyclic` or `one_cycle`, `peak_value` of most `optax/...`; the `base_lr` of a `cyclic`
+//! becomes a quarter of it. Which fields those are, and which part each is, a strategy says itself ([`lr_core::Strategy::RATES`]). Schedules inside
+//! others (`sequential`, `[[groups]]`) count as well.
 
+use lr_core::Registry;
 use strict_config::ConfigError;
 use toml::{Table, Value};
 
 /// What is written in the place of a rate.
 pub const AUTO: &str = "auto";
-
-/// The foot of a cycle, as a part of its top.
-const FOOT: f64 = 0.25;
 
 /// What stands in the place of the rate until it is found; only what a table must hold to be read.
 const PLACEHOLDER: f64 = 1e-3;
@@ -27,7 +25,7 @@ const PLACEHOLDER: f64 = 1e-3;
 pub struct AutoRates {
     /// Where each stands, and which part of the found rate it is.
     places: Vec<(Vec<Step>, f64)>,
-    /// Schedules whose `max_lr` is a number although `[optimizer] lr` is to be found.
+    /// Rates that schedules set themselves and that are numbers although `[optimizer] lr` is to be found.
     kept: Vec<String>,
 }
 
@@ -40,7 +38,7 @@ enum Step {
 
 impl AutoRates {
     /// Finds the rates of a whole configuration's tables that are to be found, and puts a number in their place.
-    pub(super) fn take(table: &mut Table) -> Self {
+    pub(super) fn take(table: &mut Table, registry: &Registry) -> Self {
         let mut auto = Self::default();
         let lr = is_auto(table.get("optimizer").and_then(|optimizer| optimizer.get("lr")));
         if lr {
@@ -48,31 +46,28 @@ impl AutoRates {
         }
         for section in ["schedule", "groups"] {
             if let Some(value) = table.get(section) {
-                auto.look_into(value, &mut vec![Step::Field(section.to_owned())], lr);
+                auto.look_into(value, &mut vec![Step::Field(section.to_owned())], lr, registry);
             }
         }
         auto.fill(table, PLACEHOLDER);
         auto
     }
 
-    fn look_into(&mut self, value: &Value, path: &mut Vec<Step>, lr: bool) {
-        if let Value::Table(table) = value {
-            let kind = table.get("type").and_then(Value::as_str);
-            if matches!(kind, Some("cyclic" | "one_cycle")) {
-                let wanted = |field: &str, implied: bool| match table.get(field) {
-                    None => implied,
-                    found => is_auto(found),
-                };
-                let place = |field: &str| [&path[..], &[Step::Field(field.to_owned())]].concat();
-                let top = wanted("max_lr", lr);
-                if top {
-                    self.places.push((place("max_lr"), 1.0));
-                } else if lr {
-                    self.kept.push(text_of(&place("max_lr")));
-                }
-                if top && kind == Some("cyclic") && wanted("base_lr", true) {
-                    self.places.push((place("base_lr"), FOOT));
-                }
+    fn look_into(&mut self, value: &Value, path: &mut Vec<Step>, lr: bool, registry: &Registry) {
+        if let Value::Table(table) = value
+            && let Some(((highest, part), others)) = rates(table, registry).split_first()
+        {
+            let wanted = |field: &str, implied: bool| match table.get(field) {
+                None => implied,
+                found => is_auto(found),
+            };
+            let place = |field: &str| [&path[..], &[Step::Field(field.to_owned())]].concat();
+            if wanted(highest, lr) {
+                self.places.push((place(highest), *part));
+                let others = others.iter().filter(|(field, _)| wanted(field, true));
+                self.places.extend(others.map(|(field, part)| (place(field), *part)));
+            } else if lr {
+                self.kept.push(text_of(&place(highest)));
             }
         }
         let children: Vec<(Step, &Value)> = match value {
@@ -82,16 +77,16 @@ impl AutoRates {
         };
         for (step, child) in children {
             path.push(step);
-            self.look_into(child, path, lr);
+            self.look_into(child, path, lr, registry);
             path.pop();
         }
     }
 
     /// Where a found rate is to be written: where a configuration leaves its rates open, or, where it leaves none open,
-    /// `[optimizer] lr` and the top and foot of a schedule that sets the rate itself.
-    pub(super) fn to_apply(table: &Table) -> Self {
+    /// `[optimizer] lr` and the rates that the schedule sets itself.
+    pub(super) fn to_apply(table: &Table, registry: &Registry) -> Self {
         let mut table = table.clone();
-        let open = Self::take(&mut table);
+        let open = Self::take(&mut table, registry);
         if !open.is_empty() {
             return open;
         }
@@ -100,11 +95,11 @@ impl AutoRates {
             optimizer.insert("lr".to_owned(), auto());
         }
         if let Some(Value::Table(schedule)) = table.get_mut("schedule") {
-            // No other schedule looks at these.
-            schedule.insert("max_lr".to_owned(), auto());
-            schedule.insert("base_lr".to_owned(), auto());
+            for (field, _) in rates(schedule, registry) {
+                schedule.insert((*field).to_owned(), auto());
+            }
         }
-        Self::take(&mut table)
+        Self::take(&mut table, registry)
     }
 
     /// Whether there is nothing to find.
@@ -167,6 +162,12 @@ impl AutoRates {
     }
 }
 
+/// The fields of a schedule's table that hold a rate which it sets itself; none of any other table.
+fn rates(table: &Table, registry: &Registry) -> &'static [(&'static str, f64)] {
+    let name = table.get("type").and_then(Value::as_str);
+    name.and_then(|name| registry.get(name)).map_or(&[], lr_core::Entry::rates)
+}
+
 fn is_auto(value: Option<&Value>) -> bool {
     value.and_then(Value::as_str) == Some(AUTO)
 }
@@ -186,7 +187,7 @@ mod tests {
 
     fn taken(text: &str) -> (AutoRates, Table) {
         let mut table: Table = text.parse().expect("TOML");
-        (AutoRates::take(&mut table), table)
+        (AutoRates::take(&mut table, &Registry::standard()), table)
     }
 
     /// Name, text, the fields that a found rate of 1 fills.
@@ -196,8 +197,18 @@ mod tests {
     fn what_is_found_and_where_it_goes() {
         let lr = "[optimizer]\ntype = 'sgd'\nlr = 'auto'\n";
         let number = "[optimizer]\ntype = 'sgd'\nlr = 0.1\n";
-        let cases: [Case<'_>; 9] = [
+        let cases: [Case<'_>; 11] = [
             ("a number", number.to_owned(), &[]),
+            (
+                "a ported one-cycle's top",
+                format!("{lr}[schedule]\ntype = 'optax/cosine_onecycle_schedule'\ntransition_steps = 10"),
+                &[("optimizer.lr", 1.0), ("schedule.peak_value", 1.0)],
+            ),
+            (
+                "a ported warm-up's top",
+                format!("{number}[schedule]\ntype = 'optax/warmup_cosine_decay_schedule'\npeak_value = 'auto'"),
+                &[("schedule.peak_value", 1.0)],
+            ),
             ("the base rate", lr.to_owned(), &[("optimizer.lr", 1.0)]),
             ("with a cosine", format!("{lr}[schedule]\ntype = 'cosine_annealing'"), &[("optimizer.lr", 1.0)]),
             (

@@ -79,7 +79,7 @@ impl Config {
     /// Reads a whole configuration from its tables.
     pub fn from_table(table: &Table, registry: &Registry) -> Result<Self, ConfigError> {
         let mut table = table.clone();
-        let auto = AutoRates::take(&mut table);
+        let auto = AutoRates::take(&mut table, registry);
         let fields = Fields::open(&table, "", &SECTIONS)?;
         let empty = Table::new();
         let section = |name| Ok::<_, ConfigError>(fields.table(name)?.unwrap_or(&empty));

@@ -65,7 +65,7 @@ pub(super) fn rate(run: &RunRecord) -> Chart {
         chart = chart.series(Series::steps("planned", &planned.curve.0, &planned.curve.1).faint());
     }
     let mut chart = add(chart, "learning rate", run.of_steps(|line| Some(line.lr)), false);
-    for (step, label) in planned.into_iter().flat_map(|planned| planned.phases) {
+    for (step, label) in planned.into_iter().flat_map(|planned| planned.marks) {
         chart = chart.mark_x(step, label);
     }
     let momentum = run.of_steps(|line| line.momentum);
@@ -79,7 +79,7 @@ pub(super) fn rate(run: &RunRecord) -> Chart {
 struct PlannedRates {
     steps: u64,
     curve: Curve,
-    phases: Vec<(f64, String)>,
+    marks: Vec<(f64, String)>,
 }
 
 impl PlannedRates {
@@ -96,9 +96,8 @@ impl PlannedRates {
         // The log counts steps from 1.
         let at = |tick: u64| (tick * scale + 1) as f64;
         let curve = preview.rows.iter().filter_map(|row| Some((at(row.tick), *row.lr.first()?))).unzip();
-        let phases =
-            preview.phases.iter().filter(|phase| phase.tick > 0).map(|phase| (at(phase.tick), phase.label.clone()));
-        Some(Self { steps, curve, phases: phases.collect() })
+        let marks = preview.marks.iter().filter(|mark| mark.tick > 0).map(|mark| (at(mark.tick), mark.label.clone()));
+        Some(Self { steps, curve, marks: marks.collect() })
     }
 }
 

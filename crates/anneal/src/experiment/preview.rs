@@ -1,6 +1,6 @@
 //! What a schedule will do, without training: one row per tick.
 
-use lr_core::{Horizon, Interval, Phase, ScheduleConfig, Scheduler};
+use lr_core::{Horizon, Interval, Mark, ScheduleConfig, Scheduler};
 use report::{Chart, ScheduleCurve, schedule_chart};
 use serde::Serialize;
 
@@ -76,7 +76,7 @@ pub(crate) struct Preview {
     /// One for each tick.
     pub rows: Vec<Row>,
     /// Where the schedule's phases begin.
-    pub phases: Vec<Phase>,
+    pub marks: Vec<Mark>,
 }
 
 impl Preview {
@@ -126,8 +126,8 @@ impl Preview {
                 row
             })
             .collect::<Vec<_>>();
-        let phases = scheduler.phases().into_iter().filter(|phase| phase.tick < rows.len() as u64).collect();
-        Ok(Self { label: label.to_owned(), interval: config.interval(), rows, phases })
+        let marks = scheduler.marks().into_iter().filter(|mark| mark.tick < rows.len() as u64).collect();
+        Ok(Self { label: label.to_owned(), interval: config.interval(), rows, marks })
     }
 
     /// Adds a column: a parameter group with a schedule of its own, at the ticks of the rows. `length` is that of
@@ -193,14 +193,12 @@ impl Preview {
     /// A chart of one or more schedules; phases are marked where there is one schedule.
     pub(crate) fn chart(previews: &[Self]) -> Chart {
         let curves: Vec<ScheduleCurve> = previews.iter().flat_map(Self::curves).collect();
-        let (title, phases) = match previews {
-            [one] => {
-                (one.label.clone(), one.phases.iter().map(|phase| (phase.tick as f64, phase.label.clone())).collect())
-            }
+        let (title, marks) = match previews {
+            [one] => (one.label.clone(), one.marks.iter().map(|mark| (mark.tick as f64, mark.label.clone())).collect()),
             _ => ("schedules".to_owned(), Vec::new()),
         };
         let unit = previews.first().map_or("tick", |preview| preview.interval.name());
         let x = if previews.iter().all(|preview| preview.interval.name() == unit) { unit } else { "tick" };
-        schedule_chart(title, &curves, &phases).x(x)
+        schedule_chart(title, &curves, &marks).x(x)
     }
 }

@@ -1,14 +1,11 @@
 //! The product of several schedules.
 
-use strict_config::{ConfigError, Fields};
-use toml::Table;
+use serde::{Deserialize, Serialize};
+use strict_config::ConfigError;
 
-use super::{check_monitors, monitor, place, tables};
+use super::{check_monitors, monitor, place};
 use crate::math::{capped, scaled};
-use crate::strategy::table;
-use crate::{
-    Clock, Entry, Interval, Phase, Schedule, ScheduleConfig, Scope, StateError, StateReader, StateWriter, Strategy,
-};
+use crate::{Clock, Mark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
 
 /// The product of the parts' factors: `lr(t) = base * prod_i (schedule_i(t) / base)`.
 ///
@@ -26,7 +23,8 @@ use crate::{
 /// assert_eq!([0, 1, 2, 3].map(|t| s.lr(0.8, t)), [0.4, 0.2, 0.2, 0.1]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Chained {
     /// The parts: at least one, of which at most one sets the momentum.
     pub schedules: Vec<ScheduleConfig>,
@@ -37,31 +35,12 @@ impl Chained {
     pub fn new(schedules: Vec<ScheduleConfig>) -> Self {
         Self { schedules }
     }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "chained",
-            "the product of several schedules' factors",
-            Interval::Epoch,
-            &["schedules"],
-            "type = 'chained'\nschedules = [\n  { type = 'constant', factor = 0.1, total_iters = 5 },\n  { type = 'exponential', gamma = 0.95 },\n]",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, scope: &Scope<'_>) -> Result<Self, ConfigError> {
-        Ok(Self { schedules: scope.schedules(fields, "schedules")? })
-    }
 }
 
 impl Strategy for Chained {
-    fn type_name(&self) -> &'static str {
-        "chained"
-    }
-
-    fn fields(&self) -> Table {
-        table([("schedules", tables(&self.schedules))])
-    }
+    const NAME: &'static str = "chained";
+    const SUMMARY: &'static str = "the product of several schedules' factors";
+    const EXAMPLE: &'static str = "type = 'chained'\nschedules = [\n  { type = 'constant', factor = 0.1, total_iters = 5 },\n  { type = 'exponential', gamma = 0.95 },\n]";
 
     fn check(&self) -> Result<(), ConfigError> {
         check_count(self.schedules.len())?;
@@ -70,7 +49,7 @@ impl Strategy for Chained {
             let message = format!("{momenta} parts cycle the momentum; set `cycle_momentum = false` on all but one");
             return Err(ConfigError::conflict("schedules", message));
         }
-        check_monitors(&self.schedules)
+        check_monitors("schedules", &self.schedules)
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
@@ -146,11 +125,11 @@ impl Schedule for ChainedSchedule {
         self.parts.iter().find_map(|part| part.momentum(tick))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        let mut phases: Vec<Phase> = self.parts.iter().flat_map(|part| part.phases()).collect();
-        phases.sort_by(|a, b| (a.tick, &a.label).cmp(&(b.tick, &b.label)));
-        phases.dedup();
-        phases
+    fn marks(&self) -> Vec<Mark> {
+        let mut marks: Vec<Mark> = self.parts.iter().flat_map(|part| part.marks()).collect();
+        marks.sort_by(|a, b| (a.tick, &a.label).cmp(&(b.tick, &b.label)));
+        marks.dedup();
+        marks
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -13,36 +13,34 @@ pub use sequential::{Sequential, SequentialSchedule};
 pub use warmup::{WarmUp, WarmUpKind, WarmedUp};
 
 use strict_config::ConfigError;
-use toml::Value;
 
-use crate::strategy::array;
 use crate::{Registry, ScheduleConfig};
 
 /// Registers the compositions that have a name; a warm-up is a field of every table instead.
 pub(crate) fn register(registry: &mut Registry) {
-    registry.register(Sequential::entry());
-    registry.register(Chained::entry());
-    registry.register(Scaled::entry());
-}
-
-/// The parts as a config writes them.
-fn tables(parts: &[ScheduleConfig]) -> Value {
-    array(parts, |part| Value::Table(part.part_table()))
+    registry.register::<Sequential>();
+    registry.register::<Chained>();
+    registry.register::<Scaled>();
 }
 
 /// The one metric that the parts want; the first where they differ, which [`check_monitors`] refuses.
-fn monitor(parts: &[ScheduleConfig]) -> Option<&str> {
+pub(crate) fn monitor(parts: &[ScheduleConfig]) -> Option<&str> {
     parts.iter().find_map(ScheduleConfig::monitor)
 }
 
+/// The highest rate that a part sets itself.
+pub(crate) fn highest_peak(parts: &[ScheduleConfig]) -> Option<f64> {
+    parts.iter().filter_map(ScheduleConfig::peak).reduce(f64::max)
+}
+
 /// Parts are fed with one metric, so they cannot watch several.
-fn check_monitors(parts: &[ScheduleConfig]) -> Result<(), ConfigError> {
+pub(crate) fn check_monitors(field: &str, parts: &[ScheduleConfig]) -> Result<(), ConfigError> {
     let mut watched = parts.iter().filter_map(ScheduleConfig::monitor);
     let Some(first) = watched.next() else { return Ok(()) };
     match watched.find(|other| *other != first) {
         None => Ok(()),
         Some(other) => Err(ConfigError::conflict(
-            "schedules",
+            field,
             format!("one part watches `{first}` and another `{other}`; a schedule is fed with one metric"),
         )),
     }

@@ -1,6 +1,6 @@
 //! A part that counts epochs inside a whole that counts steps.
 
-use crate::{Phase, Schedule, StateError, StateReader, StateWriter};
+use crate::{Mark, Schedule, StateError, StateReader, StateWriter};
 
 /// Tells the inner schedule the epoch that a step belongs to.
 #[derive(Debug, Clone)]
@@ -26,9 +26,9 @@ impl Schedule for PerEpoch {
         self.inner.momentum(tick / self.steps_per_epoch)
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        let in_steps = |phase: Phase| Phase::new(phase.tick.saturating_mul(self.steps_per_epoch), phase.label);
-        self.inner.phases().into_iter().map(in_steps).collect()
+    fn marks(&self) -> Vec<Mark> {
+        let in_steps = |mark: Mark| Mark::new(mark.tick.saturating_mul(self.steps_per_epoch), mark.label);
+        self.inner.marks().into_iter().map(in_steps).collect()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

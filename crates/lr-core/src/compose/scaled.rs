@@ -1,13 +1,10 @@
 //! A schedule times a number.
 
-use strict_config::{ConfigError, Fields};
-use toml::{Table, Value};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use crate::math::scaled;
-use crate::strategy::{check, table};
-use crate::{
-    Clock, Entry, Interval, Phase, Schedule, ScheduleConfig, Scope, StateError, StateReader, StateWriter, Strategy,
-};
+use crate::{Clock, Interval, Mark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
 
 /// `factor` times another schedule's rate: `lr(t) = factor * schedule(t)`. Momentum is left as it is.
 ///
@@ -19,7 +16,8 @@ use crate::{
 /// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 1), s.lr(0.4, 2)], [0.2, 0.1, 0.05]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Scaled {
     /// The number; at least 0.
     pub factor: f64,
@@ -32,35 +30,12 @@ impl Scaled {
     pub fn new(factor: f64, schedule: ScheduleConfig) -> Self {
         Self { factor, schedule }
     }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "scaled",
-            "another schedule times a factor",
-            Interval::Epoch,
-            &["factor", "schedule"],
-            "type = 'scaled'\nfactor = 0.5\nschedule = { type = 'exponential', gamma = 0.95 }",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, scope: &Scope<'_>) -> Result<Self, ConfigError> {
-        let schedule = fields.table("schedule")?.ok_or_else(|| fields.missing("schedule", "a schedule table"))?;
-        Ok(Self {
-            factor: fields.need_f64("factor", "a number of at least 0")?,
-            schedule: scope.schedule(schedule, &fields.path_of("schedule"))?,
-        })
-    }
 }
 
 impl Strategy for Scaled {
-    fn type_name(&self) -> &'static str {
-        "scaled"
-    }
-
-    fn fields(&self) -> Table {
-        table([("factor", self.factor.into()), ("schedule", Value::Table(self.schedule.part_table()))])
-    }
+    const NAME: &'static str = "scaled";
+    const SUMMARY: &'static str = "another schedule times a factor";
+    const EXAMPLE: &'static str = "type = 'scaled'\nfactor = 0.5\nschedule = { type = 'exponential', gamma = 0.95 }";
 
     fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("factor", self.factor)
@@ -73,6 +48,10 @@ impl Strategy for Scaled {
 
     fn default_interval(&self) -> Interval {
         self.schedule.interval()
+    }
+
+    fn peak(&self) -> Option<f64> {
+        Some(scaled(self.factor, self.schedule.peak()?))
     }
 
     fn sets_momentum(&self) -> bool {
@@ -107,8 +86,8 @@ impl Schedule for ScaledSchedule {
         self.inner.momentum(tick)
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        self.inner.phases()
+    fn marks(&self) -> Vec<Mark> {
+        self.inner.marks()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

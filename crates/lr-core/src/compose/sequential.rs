@@ -1,15 +1,11 @@
 //! One schedule after the other.
 
-use strict_config::{ConfigError, Fields};
-use toml::Table;
+use serde::{Deserialize, Serialize};
+use strict_config::ConfigError;
 
-use super::{check_monitors, monitor, place, tables};
+use super::{check_monitors, highest_peak, monitor, place};
 use crate::math::reached;
-use crate::strategy::{ScheduleFields, array, table};
-use crate::{
-    Clock, Duration, Entry, Interval, Phase, Schedule, ScheduleConfig, Scope, StateError, StateReader, StateWriter,
-    Strategy,
-};
+use crate::{Clock, Duration, Mark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
 
 /// One schedule after the other; each starts at its own tick 0, from the base rate, as torch's `SequentialLR` does.
 ///
@@ -26,7 +22,8 @@ use crate::{
 /// assert_eq!([0, 1, 2, 3, 4].map(|t| s.lr(0.8, t)), [0.4, 0.4, 0.8, 0.4, 0.2]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sequential {
     /// The parts, at least one.
     pub schedules: Vec<ScheduleConfig>,
@@ -39,31 +36,12 @@ impl Sequential {
     pub fn new<D: Into<Duration>>(schedules: Vec<ScheduleConfig>, milestones: impl IntoIterator<Item = D>) -> Self {
         Self { schedules, milestones: milestones.into_iter().map(Into::into).collect() }
     }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "sequential",
-            "one schedule after the other, changing at milestones",
-            Interval::Epoch,
-            &["schedules", "milestones"],
-            "type = 'sequential'\nmilestones = [5]\nschedules = [\n  { type = 'linear', start_factor = 0.1, total_iters = 5 },\n  { type = 'exponential', gamma = 0.95 },\n]",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, scope: &Scope<'_>) -> Result<Self, ConfigError> {
-        Ok(Self { schedules: scope.schedules(fields, "schedules")?, milestones: fields.need_durations("milestones")? })
-    }
 }
 
 impl Strategy for Sequential {
-    fn type_name(&self) -> &'static str {
-        "sequential"
-    }
-
-    fn fields(&self) -> Table {
-        table([("schedules", tables(&self.schedules)), ("milestones", array(&self.milestones, Duration::to_value))])
-    }
+    const NAME: &'static str = "sequential";
+    const SUMMARY: &'static str = "one schedule after the other, changing at milestones";
+    const EXAMPLE: &'static str = "type = 'sequential'\nmilestones = [5]\nschedules = [\n  { type = 'linear', start_factor = 0.1, total_iters = 5 },\n  { type = 'exponential', gamma = 0.95 },\n]";
 
     fn check(&self) -> Result<(), ConfigError> {
         if self.schedules.is_empty() {
@@ -87,7 +65,7 @@ impl Strategy for Sequential {
                 check_order(i + 1, before, after)?;
             }
         }
-        check_monitors(&self.schedules)
+        check_monitors("schedules", &self.schedules)
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
@@ -104,6 +82,10 @@ impl Strategy for Sequential {
             });
         let parts = parts.collect::<Result<_, _>>()?;
         Ok(Box::new(SequentialSchedule { parts, milestones }))
+    }
+
+    fn peak(&self) -> Option<f64> {
+        highest_peak(&self.schedules)
     }
 
     fn sets_momentum(&self) -> bool {
@@ -173,20 +155,20 @@ impl Schedule for SequentialSchedule {
         self.parts[index].momentum(tick)
     }
 
-    fn phases(&self) -> Vec<Phase> {
+    fn marks(&self) -> Vec<Mark> {
         let starts = std::iter::once(0).chain(self.milestones.iter().copied());
-        let mut phases = Vec::new();
+        let mut marks = Vec::new();
         for (i, (part, start)) in self.parts.iter().zip(starts).enumerate() {
             let end = self.milestones.get(i).copied().unwrap_or(u64::MAX);
             if start >= end {
                 continue;
             }
             if i > 0 {
-                phases.push(Phase::new(start, format!("part {}", i + 1)));
+                marks.push(Mark::new(start, format!("part {}", i + 1)));
             }
-            phases.extend(Phase::shifted(part.phases(), start).into_iter().filter(|phase| phase.tick < end));
+            marks.extend(Mark::shifted(part.marks(), start).into_iter().filter(|mark| mark.tick < end));
         }
-        phases
+        marks
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -1,16 +1,18 @@
 //! A warm-up in front of any strategy.
 
-use strict_config::{ConfigError, Fields};
-use toml::{Table, Value};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
+use crate::defaults::yes;
 use crate::math::{cos_pi, ratio, scaled};
-use crate::strategy::{ScheduleFields, check, table};
-use crate::{Clock, Duration, Phase, Schedule, StateError, StateReader, StateWriter};
+use crate::{Clock, Duration, Mark, Schedule, StateError, StateReader, StateWriter};
 
 /// The shape of a warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WarmUpKind {
     /// `s + (1 - s) u`
+    #[default]
     Linear,
     /// `s + (1 - s) (1 - cos(pi u)) / 2`
     Cosine,
@@ -21,23 +23,6 @@ pub enum WarmUpKind {
 }
 
 impl WarmUpKind {
-    const NAMES: [(&'static str, Self); 4] = [
-        ("linear", Self::Linear),
-        ("cosine", Self::Cosine),
-        ("exponential", Self::Exponential),
-        ("constant", Self::Constant),
-    ];
-
-    /// The name in a config.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Linear => "linear",
-            Self::Cosine => "cosine",
-            Self::Exponential => "exponential",
-            Self::Constant => "constant",
-        }
-    }
-
     /// The factor at the part `u` of the warm-up, from 0 to 1, starting at `s`.
     fn factor(self, s: f64, u: f64) -> f64 {
         match self {
@@ -53,7 +38,7 @@ impl WarmUpKind {
 ///
 /// With `u = t / n` the factor is that of the [kind](WarmUpKind). Behind it, with `prefix = true`, the strategy
 /// starts at its own tick 0 (and until then the factor is on its rate at tick 0); with `false` its clock has been
-/// running all along. A reactive strategy behind a prefix takes no note of metrics measured during the warm-up.
+/// running all along. A reactive strategy behind a prefix ignores metrics measured during the warm-up.
 ///
 /// ```
 /// use lr_core::{Exponential, Horizon, ScheduleConfig, WarmUp};
@@ -62,46 +47,29 @@ impl WarmUpKind {
 /// assert_eq!([0, 1, 3, 4, 5].map(|t| s.lr(1.0, t)), [0.0, 0.25, 0.75, 1.0, 0.5]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WarmUp {
     /// How long; 0 switches it off.
     pub duration: Duration,
     /// The shape; default linear.
+    #[serde(default)]
     pub kind: WarmUpKind,
     /// The factor at tick 0, at least 0 (above 0 for the exponential shape); default 0.
+    #[serde(default)]
     pub start_factor: f64,
     /// Whether the strategy starts when the warm-up ends; default true.
+    #[serde(default = "yes")]
     pub prefix: bool,
 }
 
 impl WarmUp {
     /// A linear warm-up from 0, before the strategy.
     pub fn linear(duration: impl Into<Duration>) -> Self {
-        Self { duration: duration.into(), kind: WarmUpKind::Linear, start_factor: 0.0, prefix: true }
+        Self { duration: duration.into(), kind: WarmUpKind::default(), start_factor: 0.0, prefix: yes() }
     }
 
-    pub(crate) fn read(table: &Table, path: &str) -> Result<Self, ConfigError> {
-        let fields = Fields::open(table, path, &["duration", "kind", "start_factor", "prefix"])?;
-        let warmup = Self {
-            duration: fields.need_duration("duration")?,
-            kind: fields.choice("kind", &WarmUpKind::NAMES)?.unwrap_or(WarmUpKind::Linear),
-            start_factor: fields.f64("start_factor")?.unwrap_or(0.0),
-            prefix: fields.bool("prefix")?.unwrap_or(true),
-        };
-        warmup.check().map_err(|error| error.within(path))?;
-        Ok(warmup)
-    }
-
-    pub(crate) fn to_table(&self) -> Table {
-        table([
-            ("duration", self.duration.to_value()),
-            ("kind", Value::String(self.kind.name().to_owned())),
-            ("start_factor", self.start_factor.into()),
-            ("prefix", self.prefix.into()),
-        ])
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.duration.check("duration", 0)?;
         match self.kind {
             WarmUpKind::Exponential => check::positive("start_factor", self.start_factor),
@@ -164,11 +132,11 @@ impl Schedule for WarmedUp {
         self.inner.momentum(self.inner_tick(tick))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        let mut phases = vec![Phase::new(0, "warm-up"), Phase::new(self.ticks, "warm-up ends")];
-        phases.extend(Phase::shifted(self.inner.phases(), if self.prefix { self.ticks } else { 0 }));
-        phases.sort_by_key(|phase| phase.tick);
-        phases
+    fn marks(&self) -> Vec<Mark> {
+        let mut marks = vec![Mark::new(0, "warm-up"), Mark::new(self.ticks, "warm-up ends")];
+        marks.extend(Mark::shifted(self.inner.marks(), if self.prefix { self.ticks } else { 0 }));
+        marks.sort_by_key(|mark| mark.tick);
+        marks
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -2,7 +2,8 @@
 
 use strict_config::ConfigError;
 
-use super::{Formula, Variable, Variables};
+use super::Formula;
+use super::tree::{Variable, Variables};
 use crate::time::{Clock, Interval};
 
 /// A formula of time with what it needs to know of the run.

@@ -24,11 +24,12 @@ mod tree;
 use std::fmt;
 use std::sync::Arc;
 
-use strict_config::{ConfigError, Problem};
+use serde::{Deserializer, Serialize, Serializer, de};
+use strict_config::{ConfigError, Problem, raise};
 
 pub(crate) use clock::FormulaClock;
-use tree::Node;
 pub(crate) use tree::Variables;
+use tree::{Node, Variable};
 
 /// The names a formula of time may use.
 const OF_TIME: [(&str, Variable); 5] = [
@@ -44,23 +45,6 @@ const OF_X: [(&str, Variable); 1] = [("x", Variable::X)];
 
 /// The longest formula, in bytes: far beyond any use, and short enough that its tree fits the stack.
 const LONGEST: usize = 2_000;
-
-/// A value that a formula depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Variable {
-    /// `t`: the tick.
-    Tick,
-    /// `epoch`: whole epochs.
-    Epoch,
-    /// `step`: optimizer steps.
-    Step,
-    /// `total`: the ticks of the run.
-    Total,
-    /// `lr`: the base rate.
-    Lr,
-    /// `x`: of a `scale_fn`.
-    X,
-}
 
 /// A formula, read and checked.
 ///
@@ -127,6 +111,37 @@ impl PartialEq for Formula {
     /// By the text: the same formula written otherwise is another one.
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
+    }
+}
+
+impl Serialize for Formula {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+/// Reads a formula of time; for serde's `deserialize_with`.
+pub(crate) fn of_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Formula, D::Error> {
+    deserializer.deserialize_any(In(&OF_TIME))
+}
+
+/// Reads a formula in `x`; for serde's `deserialize_with`.
+pub(crate) fn of_x<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Formula>, D::Error> {
+    deserializer.deserialize_any(In(&OF_X)).map(Some)
+}
+
+/// Reads a formula in these variables.
+struct In(&'static [(&'static str, Variable)]);
+
+impl de::Visitor<'_> for In {
+    type Value = Formula;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a formula, such as \"0.95 ^ t\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Formula, E> {
+        Formula::parse(text, "", self.0).map_err(raise)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Tokens as a tree, by precedence climbing.
 
+use super::Wrong;
 use super::lexer::{Kind, Symbol, Token};
-use super::tree::{Binary, Node, Unary};
-use super::{Variable, Wrong};
+use super::tree::{Binary, Node, Unary, Variable};
 
 /// How deep parentheses and calls may nest.
 const DEEPEST: usize = 64;

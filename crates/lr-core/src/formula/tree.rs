@@ -1,6 +1,21 @@
 //! A formula as a tree, and its value.
 
-use super::Variable;
+/// A value that a formula depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Variable {
+    /// `t`: the tick.
+    Tick,
+    /// `epoch`: whole epochs.
+    Epoch,
+    /// `step`: optimizer steps.
+    Step,
+    /// `total`: the ticks of the run.
+    Total,
+    /// `lr`: the base rate.
+    Lr,
+    /// `x`: of a `scale_fn`.
+    X,
+}
 
 /// The values of a formula's variables.
 #[derive(Debug, Clone, Copy, Default)]

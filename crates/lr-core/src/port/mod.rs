@@ -13,16 +13,13 @@
 
 pub mod ignite;
 pub mod optax;
-mod settings;
-#[cfg(test)]
-mod tests;
 pub mod timm;
 pub mod transformers;
 
 use strict_config::ConfigError;
 
 use crate::math::{cosine_weight, folded};
-use crate::{Phase, Registry, Schedule};
+use crate::{Mark, Registry, Schedule};
 
 /// Registers all of them.
 pub(crate) fn register(registry: &mut Registry) {
@@ -34,7 +31,7 @@ pub(crate) fn register(registry: &mut Registry) {
 
 /// Refuses a value that is negative or not finite, if it is there.
 fn non_negative(field: &str, value: Option<f64>) -> Result<(), ConfigError> {
-    value.map_or(Ok(()), |value| crate::strategy::check::non_negative(field, value))
+    value.map_or(Ok(()), |value| strict_config::check::non_negative(field, value))
 }
 
 /// Refuses a time that lies before the one ahead of it in its list.
@@ -65,7 +62,7 @@ trait Curve: std::fmt::Debug + Clone + Send + Sync + 'static {
     fn range(&self) -> Option<(f64, f64)>;
 
     /// Where something begins.
-    fn phases(&self) -> Vec<Phase> {
+    fn marks(&self) -> Vec<Mark> {
         Vec::new()
     }
 }
@@ -79,8 +76,8 @@ impl<C: Curve> Schedule for Absolute<C> {
         self.0.rate(tick)
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        self.0.phases()
+    fn marks(&self) -> Vec<Mark> {
+        self.0.marks()
     }
 
     fn bounds(&self, _base_lr: f64) -> Option<(f64, f64)> {

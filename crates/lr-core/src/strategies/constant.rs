@@ -1,16 +1,15 @@
 //! A smaller rate for a while: torch's `ConstantLR`.
 
-use strict_config::{ConfigError, Fields};
-use toml::Table;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use crate::math::{ordered, scaled};
-use crate::strategy::{ScheduleFields, check, table};
-use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+use crate::{Clock, Duration, Mark, Schedule, Strategy};
 
 /// `factor` times the base rate for `total_iters` ticks, then the base rate:
 /// `lr(t) = base * (factor if t < total_iters else 1)`.
 ///
-/// With `total_iters = 0` the factor stays for ever: that is what torch's `ConstantLR` does when it is stepped (its
+/// With `total_iters = 0` the factor always applies: that is what torch's `ConstantLR` does when it is stepped (its
 /// own closed form says otherwise).
 ///
 /// ```
@@ -19,7 +18,8 @@ use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 /// assert_eq!([0, 4, 5, 100].map(|t| s.lr(0.8, t)), [0.2, 0.2, 0.8, 0.8]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Constant {
     /// The factor, at least 0; default 1/3.
     pub factor: f64,
@@ -27,39 +27,24 @@ pub struct Constant {
     pub total_iters: Duration,
 }
 
+impl Default for Constant {
+    fn default() -> Self {
+        Self { factor: 1.0 / 3.0, total_iters: Duration::Ticks(5) }
+    }
+}
+
 impl Constant {
     /// A third of the rate for `total_iters` ticks.
     pub fn new(total_iters: impl Into<Duration>) -> Self {
-        Self { factor: 1.0 / 3.0, total_iters: total_iters.into() }
-    }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "constant",
-            "factor times the base rate for total_iters ticks, then the base rate (torch ConstantLR)",
-            Interval::Epoch,
-            &["factor", "total_iters"],
-            "type = 'constant'\nfactor = 0.1\ntotal_iters = 5",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            factor: fields.f64("factor")?.unwrap_or(1.0 / 3.0),
-            total_iters: fields.duration("total_iters")?.unwrap_or(Duration::Ticks(5)),
-        })
+        Self { total_iters: total_iters.into(), ..Self::default() }
     }
 }
 
 impl Strategy for Constant {
-    fn type_name(&self) -> &'static str {
-        "constant"
-    }
-
-    fn fields(&self) -> Table {
-        table([("factor", self.factor.into()), ("total_iters", self.total_iters.to_value())])
-    }
+    const NAME: &'static str = "constant";
+    const SUMMARY: &'static str =
+        "factor times the base rate for total_iters ticks, then the base rate (torch ConstantLR)";
+    const EXAMPLE: &'static str = "type = 'constant'\nfactor = 0.1\ntotal_iters = 5";
 
     fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("factor", self.factor)?;
@@ -83,8 +68,8 @@ impl Schedule for Held {
         if tick < self.ticks { scaled(base_lr, self.factor) } else { base_lr }
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        if self.ticks == u64::MAX { Vec::new() } else { vec![Phase::new(self.ticks, "base rate")] }
+    fn marks(&self) -> Vec<Mark> {
+        if self.ticks == u64::MAX { Vec::new() } else { vec![Mark::new(self.ticks, "base rate")] }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -1,11 +1,10 @@
 //! Half a cosine down (and up again): torch's `CosineAnnealingLR`.
 
-use strict_config::{ConfigError, Fields};
-use toml::Table;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use crate::math::{cosine_weight, ordered, ratio, weighted};
-use crate::strategy::{ScheduleFields, check, table};
-use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+use crate::{Clock, Duration, Mark, Schedule, Strategy};
 
 /// Half a cosine from the base rate to `eta_min`:
 /// `lr(t) = eta_min + (base - eta_min) * (1 + cos(pi t / t_max)) / 2`.
@@ -21,11 +20,13 @@ use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 /// assert!((s.lr(0.1, 9) - 0.002447).abs() < 1e-6);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CosineAnnealing {
     /// When the lowest rate is reached, at least 1.
     pub t_max: Duration,
     /// The lowest rate (not a factor), at least 0; default 0.
+    #[serde(default)]
     pub eta_min: f64,
 }
 
@@ -34,31 +35,12 @@ impl CosineAnnealing {
     pub fn new(t_max: impl Into<Duration>) -> Self {
         Self { t_max: t_max.into(), eta_min: 0.0 }
     }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "cosine_annealing",
-            "half a cosine from the base rate to eta_min (torch CosineAnnealingLR)",
-            Interval::Epoch,
-            &["t_max", "eta_min"],
-            "type = 'cosine_annealing'\nt_max = 'rest'\neta_min = 0.0",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        Ok(Self { t_max: fields.need_duration("t_max")?, eta_min: fields.f64("eta_min")?.unwrap_or(0.0) })
-    }
 }
 
 impl Strategy for CosineAnnealing {
-    fn type_name(&self) -> &'static str {
-        "cosine_annealing"
-    }
-
-    fn fields(&self) -> Table {
-        table([("t_max", self.t_max.to_value()), ("eta_min", self.eta_min.into())])
-    }
+    const NAME: &'static str = "cosine_annealing";
+    const SUMMARY: &'static str = "half a cosine from the base rate to eta_min (torch CosineAnnealingLR)";
+    const EXAMPLE: &'static str = "type = 'cosine_annealing'\nt_max = 'rest'\neta_min = 0.0";
 
     fn check(&self) -> Result<(), ConfigError> {
         self.t_max.check("t_max", 1)?;
@@ -96,8 +78,8 @@ impl Schedule for Cosine {
         weighted(base_lr, self.eta_min, self.weight(tick))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        vec![Phase::new(self.t_max, "eta_min")]
+    fn marks(&self) -> Vec<Mark> {
+        vec![Mark::new(self.t_max, "eta_min")]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -1,20 +1,23 @@
 //! Up and down between two rates: torch's `CyclicLR`.
 
-use strict_config::{ConfigError, Fields};
-use toml::{Table, Value};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
-use crate::formula::{Formula, Variables};
+use super::one_cycle::momentum_range;
+use crate::defaults::{one, yes};
+use crate::formula::{self, Formula, Variables};
 use crate::math::{capped, ordered, ratio};
-use crate::strategy::{ScheduleFields, check, table};
-use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
 /// How many cycles a plot marks.
 const MARKED_CYCLES: u64 = 16;
 
 /// How the height of the cycles changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CyclicMode {
     /// All the same: 1.
+    #[default]
     Triangular,
     /// Half as high each time: `2^-(cycle - 1)`.
     Triangular2,
@@ -22,39 +25,15 @@ pub enum CyclicMode {
     ExpRange,
 }
 
-impl CyclicMode {
-    const NAMES: [(&'static str, Self); 3] =
-        [("triangular", Self::Triangular), ("triangular2", Self::Triangular2), ("exp_range", Self::ExpRange)];
-
-    /// The name in a config.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Triangular => "triangular",
-            Self::Triangular2 => "triangular2",
-            Self::ExpRange => "exp_range",
-        }
-    }
-}
-
 /// What a `scale_fn` is a function of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ScaleMode {
     /// `x` is the number of the cycle, from 1.
+    #[default]
     Cycle,
     /// `x` is the tick.
     Iterations,
-}
-
-impl ScaleMode {
-    const NAMES: [(&'static str, Self); 2] = [("cycle", Self::Cycle), ("iterations", Self::Iterations)];
-
-    /// The name in a config.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cycle => "cycle",
-            Self::Iterations => "iterations",
-        }
-    }
 }
 
 /// Up from `base_lr` to `max_lr` and down again, in cycles, with momentum the other way round:
@@ -72,30 +51,50 @@ impl ScaleMode {
 /// assert_eq!([s.momentum(0), s.momentum(4)], [Some(0.9), Some(0.8)]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cyclic {
     /// The rate (not a factor) at the foot of a cycle.
     pub base_lr: f64,
     /// The rate at the top of the first cycle; it may lie below `base_lr`.
     pub max_lr: f64,
     /// Ticks up, at least 1; default 2000.
+    #[serde(default = "step_size_up")]
     pub step_size_up: Duration,
     /// Ticks down; default as many as up.
     pub step_size_down: Option<Duration>,
     /// How the height changes; default not at all.
+    #[serde(default)]
     pub mode: CyclicMode,
     /// The factor per tick of `exp_range`, at least 0; default 1.
+    #[serde(default = "one")]
     pub gamma: f64,
-    /// A formula in `x` for the height instead of the mode's.
-    pub scale_fn: Option<Formula>,
-    /// What that formula's `x` is; default the cycle.
-    pub scale_mode: ScaleMode,
     /// Whether momentum is cycled; default true.
+    #[serde(default = "yes")]
     pub cycle_momentum: bool,
     /// The momentum at the top of a cycle; default 0.8.
+    #[serde(default = "base_momentum")]
     pub base_momentum: f64,
     /// The momentum at the foot of a cycle; default 0.9.
+    #[serde(default = "max_momentum")]
     pub max_momentum: f64,
+    /// A formula in `x` for the height instead of the mode's.
+    #[serde(default, deserialize_with = "formula::of_x")]
+    pub scale_fn: Option<Formula>,
+    /// What that formula's `x` is; default the cycle.
+    pub scale_mode: Option<ScaleMode>,
+}
+
+fn step_size_up() -> Duration {
+    Duration::Ticks(2000)
+}
+
+fn base_momentum() -> f64 {
+    0.8
+}
+
+fn max_momentum() -> f64 {
+    0.9
 }
 
 impl Cyclic {
@@ -104,84 +103,28 @@ impl Cyclic {
         Self {
             base_lr,
             max_lr,
-            step_size_up: Duration::Ticks(2000),
+            step_size_up: step_size_up(),
             step_size_down: None,
-            mode: CyclicMode::Triangular,
-            gamma: 1.0,
+            mode: CyclicMode::default(),
+            gamma: one(),
+            cycle_momentum: yes(),
+            base_momentum: base_momentum(),
+            max_momentum: max_momentum(),
             scale_fn: None,
-            scale_mode: ScaleMode::Cycle,
-            cycle_momentum: true,
-            base_momentum: 0.8,
-            max_momentum: 0.9,
+            scale_mode: None,
         }
-    }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "cyclic",
-            "up and down between base_lr and max_lr, momentum the other way round (torch CyclicLR)",
-            Interval::Step,
-            &[
-                "base_lr",
-                "max_lr",
-                "step_size_up",
-                "step_size_down",
-                "mode",
-                "gamma",
-                "scale_fn",
-                "scale_mode",
-                "cycle_momentum",
-                "base_momentum",
-                "max_momentum",
-            ],
-            "type = 'cyclic'\nbase_lr = 0.001\nmax_lr = 0.006\nstep_size_up = 2000\nmode = 'triangular2'",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        let base_lr = fields.need_f64("base_lr", "the rate at the foot of a cycle")?;
-        let defaults = Self::new(base_lr, fields.need_f64("max_lr", "the rate at the top of a cycle")?);
-        let scale_fn =
-            fields.str("scale_fn")?.map(|text| Formula::of_x(text, &fields.path_of("scale_fn"))).transpose()?;
-        Ok(Self {
-            step_size_up: fields.duration("step_size_up")?.unwrap_or(defaults.step_size_up),
-            step_size_down: fields.duration("step_size_down")?,
-            mode: fields.choice("mode", &CyclicMode::NAMES)?.unwrap_or(defaults.mode),
-            gamma: fields.f64("gamma")?.unwrap_or(defaults.gamma),
-            scale_fn,
-            scale_mode: fields.choice("scale_mode", &ScaleMode::NAMES)?.unwrap_or(defaults.scale_mode),
-            cycle_momentum: fields.bool("cycle_momentum")?.unwrap_or(defaults.cycle_momentum),
-            base_momentum: fields.f64("base_momentum")?.unwrap_or(defaults.base_momentum),
-            max_momentum: fields.f64("max_momentum")?.unwrap_or(defaults.max_momentum),
-            ..defaults
-        })
     }
 }
 
 impl Strategy for Cyclic {
-    fn type_name(&self) -> &'static str {
-        "cyclic"
-    }
-
-    fn fields(&self) -> Table {
-        let mut fields = table([
-            ("base_lr", self.base_lr.into()),
-            ("max_lr", self.max_lr.into()),
-            ("step_size_up", self.step_size_up.to_value()),
-            ("step_size_down", self.step_size_down.unwrap_or(self.step_size_up).to_value()),
-            ("mode", Value::String(self.mode.name().to_owned())),
-            ("gamma", self.gamma.into()),
-            ("cycle_momentum", self.cycle_momentum.into()),
-            ("base_momentum", self.base_momentum.into()),
-            ("max_momentum", self.max_momentum.into()),
-        ]);
-        if let Some(formula) = &self.scale_fn {
-            fields.insert("scale_fn".to_owned(), Value::String(formula.text().to_owned()));
-            fields.insert("scale_mode".to_owned(), Value::String(self.scale_mode.name().to_owned()));
-        }
-        fields
-    }
+    const NAME: &'static str = "cyclic";
+    const SUMMARY: &'static str =
+        "up and down between base_lr and max_lr, momentum the other way round (torch CyclicLR)";
+    const EXAMPLE: &'static str =
+        "type = 'cyclic'\nbase_lr = 0.001\nmax_lr = 0.006\nstep_size_up = 2000\nmode = 'triangular2'";
+    const INTERVAL: Interval = Interval::Step;
+    // The foot of a cycle at a quarter of its top: Smith (2015), section 3.3, recommends a third or a quarter.
+    const RATES: &'static [(&'static str, f64)] = &[("max_lr", 1.0), ("base_lr", 0.25)];
 
     fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("base_lr", self.base_lr)?;
@@ -189,8 +132,8 @@ impl Strategy for Cyclic {
         self.step_size_up.check("step_size_up", 1)?;
         self.step_size_down.map_or(Ok(()), |down| down.check("step_size_down", 0))?;
         check::non_negative("gamma", self.gamma)?;
-        check::momentum("base_momentum", self.base_momentum)?;
-        check::momentum("max_momentum", self.max_momentum)
+        momentum_range("base_momentum", self.base_momentum)?;
+        momentum_range("max_momentum", self.max_momentum)
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
@@ -202,19 +145,21 @@ impl Strategy for Cyclic {
             up,
             size: up.saturating_add(down),
             height: match &self.scale_fn {
-                Some(formula) => Height::Formula(formula.clone(), self.scale_mode),
+                Some(formula) => Height::Formula(formula.clone(), self.scale_mode.unwrap_or_default()),
                 None if self.mode == CyclicMode::ExpRange => Height::Powers(self.gamma),
                 None => Height::Mode(self.mode),
             },
         }))
     }
 
-    fn default_interval(&self) -> Interval {
-        Interval::Step
-    }
-
     fn sets_momentum(&self) -> bool {
         self.cycle_momentum
+    }
+
+    fn resolved(&self) -> Self {
+        let step_size_down = self.step_size_down.or(Some(self.step_size_up));
+        let scale_mode = self.scale_fn.as_ref().map(|_| self.scale_mode.unwrap_or_default());
+        Self { step_size_down, scale_mode, ..self.clone() }
     }
 }
 
@@ -271,8 +216,8 @@ impl Schedule for Cycles {
         Some((max - (max - base) * self.reach(tick)).clamp(0.0, 1.0))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        let start = |cycle: u64| Some(Phase::new(cycle.checked_mul(self.size)?, format!("cycle {}", cycle + 1)));
+    fn marks(&self) -> Vec<Mark> {
+        let start = |cycle: u64| Some(Mark::new(cycle.checked_mul(self.size)?, format!("cycle {}", cycle + 1)));
         (1..MARKED_CYCLES).map_while(start).collect()
     }
 

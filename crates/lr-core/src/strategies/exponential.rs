@@ -1,12 +1,10 @@
 //! Exponential decay: torch's `ExponentialLR`.
 
-use strict_config::{ConfigError, Fields};
-use toml::Table;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
-use super::step::decay_bounds;
-use crate::math::scaled;
-use crate::strategy::{check, table};
-use crate::{Clock, Entry, Interval, Schedule, Scope, Strategy};
+use crate::math::{decay_bounds, scaled};
+use crate::{Clock, Schedule, Strategy};
 
 /// Multiplies by `gamma` at every tick: `lr(t) = base * gamma^t`. torch's `ExponentialLR`.
 ///
@@ -16,7 +14,8 @@ use crate::{Clock, Entry, Interval, Schedule, Scope, Strategy};
 /// assert_eq!([0, 1, 2, 10].map(|t| s.lr(1.0, t)), [1.0, 0.5, 0.25, 0.0009765625]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Exponential {
     /// The factor of each tick, at least 0. Above 1 the rate grows, up to the largest `f64`.
     pub gamma: f64,
@@ -27,31 +26,12 @@ impl Exponential {
     pub fn new(gamma: f64) -> Self {
         Self { gamma }
     }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "exponential",
-            "multiplied by gamma at every tick (torch ExponentialLR)",
-            Interval::Epoch,
-            &["gamma"],
-            "type = 'exponential'\ngamma = 0.95",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        Ok(Self { gamma: fields.need_f64("gamma", "the factor of each tick")? })
-    }
 }
 
 impl Strategy for Exponential {
-    fn type_name(&self) -> &'static str {
-        "exponential"
-    }
-
-    fn fields(&self) -> Table {
-        table([("gamma", self.gamma.into())])
-    }
+    const NAME: &'static str = "exponential";
+    const SUMMARY: &'static str = "multiplied by gamma at every tick (torch ExponentialLR)";
+    const EXAMPLE: &'static str = "type = 'exponential'\ngamma = 0.95";
 
     fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("gamma", self.gamma)

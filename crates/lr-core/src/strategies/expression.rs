@@ -1,12 +1,11 @@
 //! A formula as a schedule: torch's `LambdaLR`, in a config.
 
-use strict_config::{ConfigError, Fields};
-use toml::{Table, Value};
+use serde::{Deserialize, Serialize};
+use strict_config::ConfigError;
 
-use crate::formula::{Formula, FormulaClock};
+use crate::formula::{self, Formula, FormulaClock};
 use crate::math::scaled;
-use crate::strategy::table;
-use crate::{Clock, Entry, Interval, Schedule, Scope, Strategy};
+use crate::{Clock, Schedule, Strategy};
 
 /// A factor on the base rate, given by a [formula](Formula): `lr(t) = base * f(t)`.
 ///
@@ -19,9 +18,11 @@ use crate::{Clock, Entry, Interval, Schedule, Scope, Strategy};
 /// assert_eq!([0, 3, 4, 5].map(|t| s.lr(0.8, t)), [0.2, 0.8, 0.4, 0.2]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Expression {
     /// The factor.
+    #[serde(deserialize_with = "formula::of_time")]
     pub expression: Formula,
 }
 
@@ -33,33 +34,13 @@ impl Expression {
     pub fn new(text: &str) -> Result<Self, ConfigError> {
         Ok(Self { expression: Formula::of_time(text, "expression")? })
     }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "expression",
-            "a factor on the base rate, given by a formula (torch LambdaLR)",
-            Interval::Epoch,
-            &["expression"],
-            "type = 'expression'\nexpression = 'if(t < 5, (t + 1) / 5, 0.95 ^ (t - 5))'",
-            Self::read,
-        )
-        .with_aliases(&["lambda"])
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        let text = fields.need_str("expression", "a formula, such as \"0.95 ^ t\"")?;
-        Ok(Self { expression: Formula::of_time(text, &fields.path_of("expression"))? })
-    }
 }
 
 impl Strategy for Expression {
-    fn type_name(&self) -> &'static str {
-        "expression"
-    }
-
-    fn fields(&self) -> Table {
-        table([("expression", Value::String(self.expression.text().to_owned()))])
-    }
+    const NAME: &'static str = "expression";
+    const SUMMARY: &'static str = "a factor on the base rate, given by a formula (torch LambdaLR)";
+    const EXAMPLE: &'static str = "type = 'expression'\nexpression = 'if(t < 5, (t + 1) / 5, 0.95 ^ (t - 5))'";
+    const ALIASES: &'static [&'static str] = &["lambda"];
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let formula = FormulaClock::new(&self.expression, "expression", clock)?;

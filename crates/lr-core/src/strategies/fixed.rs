@@ -1,9 +1,9 @@
 //! The base rate, always.
 
+use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
-use toml::Table;
 
-use crate::{Clock, Entry, Interval, Schedule, Strategy};
+use crate::{Clock, Schedule, Strategy};
 
 /// The base rate, always: `lr(t) = base`. No fields.
 ///
@@ -11,23 +11,33 @@ use crate::{Clock, Entry, Interval, Schedule, Strategy};
 /// use lr_core::{Fixed, Schedule};
 /// assert_eq!([0, 1, 1_000_000].map(|t| Fixed.lr(0.1, t)), [0.1, 0.1, 0.1]);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "NoFields", into = "NoFields")]
 pub struct Fixed;
 
-impl Fixed {
-    pub(crate) fn entry() -> Entry {
-        Entry::new("fixed", "the base rate, always", Interval::Epoch, &[], "type = 'fixed'", |_, _| Ok(Self))
+/// A table without fields, which serde cannot read as a struct like [`Fixed`].
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoFields {}
+
+impl From<NoFields> for Fixed {
+    fn from(_: NoFields) -> Self {
+        Self
     }
 }
 
-impl Strategy for Fixed {
-    fn type_name(&self) -> &'static str {
-        "fixed"
+impl From<Fixed> for NoFields {
+    fn from(_: Fixed) -> Self {
+        Self {}
     }
+}
 
-    fn fields(&self) -> Table {
-        Table::new()
-    }
+impl Fixed {}
+
+impl Strategy for Fixed {
+    const NAME: &'static str = "fixed";
+    const SUMMARY: &'static str = "the base rate, always";
+    const EXAMPLE: &'static str = "type = 'fixed'";
 
     fn assemble(&self, _clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         Ok(Box::new(*self))

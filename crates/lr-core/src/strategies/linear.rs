@@ -1,16 +1,15 @@
 //! A line between two factors: torch's `LinearLR`.
 
-use strict_config::{ConfigError, Fields};
-use toml::Table;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use crate::math::{linear_between, ordered, ratio, scaled};
-use crate::strategy::{ScheduleFields, check, table};
-use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+use crate::{Clock, Duration, Mark, Schedule, Strategy};
 
 /// A line from `start_factor` to `end_factor` over `total_iters` ticks, then flat:
 /// `lr(t) = base * (start + (end - start) * min(t / total_iters, 1))`. torch's `LinearLR`.
 ///
-/// With `total_iters = 0` the start factor stays for ever, as in torch. Unlike torch's, the start factor may be 0
+/// With `total_iters = 0` the start factor always applies, as in torch. Unlike torch's, the start factor may be 0
 /// or above 1.
 ///
 /// ```
@@ -19,7 +18,8 @@ use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 /// assert_eq!([0, 1, 3, 4, 100].map(|t| s.lr(0.8, t)), [0.4, 0.5, 0.7000000000000001, 0.8, 0.8]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Linear {
     /// The factor at tick 0, at least 0; default 1/3.
     pub start_factor: f64,
@@ -29,44 +29,23 @@ pub struct Linear {
     pub total_iters: Duration,
 }
 
+impl Default for Linear {
+    fn default() -> Self {
+        Self { start_factor: 1.0 / 3.0, end_factor: 1.0, total_iters: Duration::Ticks(5) }
+    }
+}
+
 impl Linear {
     /// From a third to the whole rate in `total_iters` ticks.
     pub fn new(total_iters: impl Into<Duration>) -> Self {
-        Self { start_factor: 1.0 / 3.0, end_factor: 1.0, total_iters: total_iters.into() }
-    }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "linear",
-            "a line from start_factor to end_factor (torch LinearLR)",
-            Interval::Epoch,
-            &["start_factor", "end_factor", "total_iters"],
-            "type = 'linear'\nstart_factor = 1.0\nend_factor = 0.0\ntotal_iters = 'rest'",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            start_factor: fields.f64("start_factor")?.unwrap_or(1.0 / 3.0),
-            end_factor: fields.f64("end_factor")?.unwrap_or(1.0),
-            total_iters: fields.duration("total_iters")?.unwrap_or(Duration::Ticks(5)),
-        })
+        Self { total_iters: total_iters.into(), ..Self::default() }
     }
 }
 
 impl Strategy for Linear {
-    fn type_name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn fields(&self) -> Table {
-        table([
-            ("start_factor", self.start_factor.into()),
-            ("end_factor", self.end_factor.into()),
-            ("total_iters", self.total_iters.to_value()),
-        ])
-    }
+    const NAME: &'static str = "linear";
+    const SUMMARY: &'static str = "a line from start_factor to end_factor (torch LinearLR)";
+    const EXAMPLE: &'static str = "type = 'linear'\nstart_factor = 1.0\nend_factor = 0.0\ntotal_iters = 'rest'";
 
     fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("start_factor", self.start_factor)?;
@@ -104,8 +83,8 @@ impl Schedule for Line {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        if self.ticks == 0 { Vec::new() } else { vec![Phase::new(self.ticks, "flat")] }
+    fn marks(&self) -> Vec<Mark> {
+        if self.ticks == 0 { Vec::new() } else { vec![Mark::new(self.ticks, "flat")] }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

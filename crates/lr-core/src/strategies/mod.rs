@@ -1,6 +1,6 @@
 //! The strategies, one file each: settings, then the schedule.
 //!
-//! Adding one touches its own file, the two lists below, its golden rows and its page in `docs/schedules/`.
+//! Adding one touches its own file, the lists below, its golden rows and its page in `docs/schedules/`.
 
 use crate::Registry;
 
@@ -36,7 +36,8 @@ pub use multiplicative::Multiplicative;
 pub use noam::Noam;
 pub use one_cycle::{AnnealStrategy, OneCycle};
 pub use piecewise::{Interpolation, Piecewise};
-pub use plateau::{PlateauMode, ReduceOnPlateau, ThresholdMode};
+pub use plateau::{Mode, ReduceOnPlateau, ThresholdMode};
+pub(crate) use plateau::{Plateau, check_metric};
 pub use polynomial::Polynomial;
 pub use step::Step;
 pub use swa::Swa;
@@ -44,26 +45,21 @@ pub use warm_restarts::CosineAnnealingWarmRestarts;
 
 /// Registers all of them.
 pub(crate) fn register(registry: &mut Registry) {
-    let entries = [
-        Fixed::entry(),
-        Constant::entry(),
-        Step::entry(),
-        MultiStep::entry(),
-        Exponential::entry(),
-        Linear::entry(),
-        Polynomial::entry(),
-        CosineAnnealing::entry(),
-        CosineAnnealingWarmRestarts::entry(),
-        Cyclic::entry(),
-        OneCycle::entry(),
-        Expression::entry(),
-        Multiplicative::entry(),
-        ReduceOnPlateau::entry(),
-        Swa::entry(),
-        Noam::entry(),
-        Piecewise::entry(),
-    ];
-    for entry in entries {
-        registry.register(entry);
-    }
+    registry.register::<Fixed>();
+    registry.register::<Constant>();
+    registry.register::<Step>();
+    registry.register::<MultiStep>();
+    registry.register::<Exponential>();
+    registry.register::<Linear>();
+    registry.register::<Polynomial>();
+    registry.register::<CosineAnnealing>();
+    registry.register::<CosineAnnealingWarmRestarts>();
+    registry.register::<Cyclic>();
+    registry.register::<OneCycle>();
+    registry.register::<Expression>();
+    registry.register::<Multiplicative>();
+    registry.register::<ReduceOnPlateau>();
+    registry.register::<Swa>();
+    registry.register::<Noam>();
+    registry.register::<Piecewise>();
 }

@@ -1,12 +1,11 @@
 //! A drop at given milestones: torch's `MultiStepLR`.
 
-use strict_config::{ConfigError, Fields};
-use toml::Table;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
-use super::step::decay_bounds;
-use crate::math::{reached, scaled};
-use crate::strategy::{ScheduleFields, array, check, table};
-use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+use crate::defaults::tenth;
+use crate::math::{decay_bounds, reached, scaled};
+use crate::{Clock, Duration, Mark, Schedule, Strategy};
 
 /// Multiplies by `gamma` at each milestone: `lr(t) = base * gamma^(number of milestones <= t)`.
 ///
@@ -18,44 +17,27 @@ use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 /// assert_eq!([0, 29, 30, 79, 80, 1_000].map(|t| s.lr(0.8, t)), [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MultiStep {
     /// The ticks at which the rate drops, counted from the start.
     pub milestones: Vec<Duration>,
     /// The factor of each drop, at least 0; default 0.1.
+    #[serde(default = "tenth")]
     pub gamma: f64,
 }
 
 impl MultiStep {
     /// A tenth at each of the milestones.
     pub fn new<D: Into<Duration>>(milestones: impl IntoIterator<Item = D>) -> Self {
-        Self { milestones: milestones.into_iter().map(Into::into).collect(), gamma: 0.1 }
-    }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "multi_step",
-            "multiplied by gamma at each milestone (torch MultiStepLR)",
-            Interval::Epoch,
-            &["milestones", "gamma"],
-            "type = 'multi_step'\nmilestones = [30, 80]\ngamma = 0.1",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        Ok(Self { milestones: fields.need_durations("milestones")?, gamma: fields.f64("gamma")?.unwrap_or(0.1) })
+        Self { milestones: milestones.into_iter().map(Into::into).collect(), gamma: tenth() }
     }
 }
 
 impl Strategy for MultiStep {
-    fn type_name(&self) -> &'static str {
-        "multi_step"
-    }
-
-    fn fields(&self) -> Table {
-        table([("milestones", array(&self.milestones, Duration::to_value)), ("gamma", self.gamma.into())])
-    }
+    const NAME: &'static str = "multi_step";
+    const SUMMARY: &'static str = "multiplied by gamma at each milestone (torch MultiStepLR)";
+    const EXAMPLE: &'static str = "type = 'multi_step'\nmilestones = [30, 80]\ngamma = 0.1";
 
     fn check(&self) -> Result<(), ConfigError> {
         for (i, milestone) in self.milestones.iter().enumerate() {
@@ -92,10 +74,10 @@ impl Schedule for Drops {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn phases(&self) -> Vec<Phase> {
+    fn marks(&self) -> Vec<Mark> {
         let mut milestones = self.milestones.clone();
         milestones.dedup();
-        milestones.into_iter().map(|tick| Phase::new(tick, "drop")).collect()
+        milestones.into_iter().map(|tick| Mark::new(tick, "drop")).collect()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

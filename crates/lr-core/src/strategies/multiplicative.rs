@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use strict_config::{ConfigError, Fields};
-use toml::{Table, Value};
+use serde::{Deserialize, Serialize};
+use strict_config::ConfigError;
 
-use crate::formula::{Formula, FormulaClock};
+use crate::formula::{self, Formula, FormulaClock};
 use crate::math::scaled;
-use crate::strategy::table;
-use crate::{Clock, Entry, Interval, Schedule, Scope, Strategy};
+use crate::{Clock, Schedule, Strategy};
 
 /// A running product: `lr(t) = base * f(1) * f(2) * ... * f(t)`, with a [formula](Formula) `f`.
 ///
@@ -21,9 +20,11 @@ use crate::{Clock, Entry, Interval, Schedule, Scope, Strategy};
 /// assert_eq!([0, 1, 2, 3, 4].map(|t| s.lr(0.8, t)), [0.8, 0.8, 0.4, 0.4, 0.2]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Multiplicative {
     /// The factor that tick `t` (from 1 on) applies to the rate of the tick before.
+    #[serde(deserialize_with = "formula::of_time")]
     pub expression: Formula,
 }
 
@@ -35,32 +36,12 @@ impl Multiplicative {
     pub fn new(text: &str) -> Result<Self, ConfigError> {
         Ok(Self { expression: Formula::of_time(text, "expression")? })
     }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "multiplicative",
-            "the running product of a formula (torch MultiplicativeLR)",
-            Interval::Epoch,
-            &["expression"],
-            "type = 'multiplicative'\nexpression = 'if(t % 10 == 0, 0.5, 1)'",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        let text = fields.need_str("expression", "a formula, such as \"0.95\"")?;
-        Ok(Self { expression: Formula::of_time(text, &fields.path_of("expression"))? })
-    }
 }
 
 impl Strategy for Multiplicative {
-    fn type_name(&self) -> &'static str {
-        "multiplicative"
-    }
-
-    fn fields(&self) -> Table {
-        table([("expression", Value::String(self.expression.text().to_owned()))])
-    }
+    const NAME: &'static str = "multiplicative";
+    const SUMMARY: &'static str = "the running product of a formula (torch MultiplicativeLR)";
+    const EXAMPLE: &'static str = "type = 'multiplicative'\nexpression = 'if(t % 10 == 0, 0.5, 1)'";
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let formula = FormulaClock::new(&self.expression, "expression", clock)?;

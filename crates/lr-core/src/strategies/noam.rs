@@ -1,11 +1,10 @@
 //! The schedule of "Attention Is All You Need".
 
-use strict_config::{ConfigError, Fields};
-use toml::Table;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use crate::math::{count, scaled};
-use crate::strategy::{ScheduleFields, check, table};
-use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
 /// A linear warm-up, then the inverse square root of time:
 /// `lr(t) = base * factor * model_size^-0.5 * min((t + 1)^-0.5, (t + 1) * warmup_steps^-1.5)`.
@@ -22,7 +21,8 @@ use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 /// assert!((s.lr(1.0, 399) - 0.025).abs() < 1e-15);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Noam {
     /// The width of the model, at least 1; default 512.
     pub model_size: u64,
@@ -32,50 +32,27 @@ pub struct Noam {
     pub factor: f64,
 }
 
+impl Default for Noam {
+    fn default() -> Self {
+        Self { model_size: 512, warmup_steps: Duration::Ticks(4000), factor: 1.0 }
+    }
+}
+
 impl Noam {
     /// The paper's schedule for a width of 512.
     pub fn new(warmup_steps: impl Into<Duration>) -> Self {
-        Self { model_size: 512, warmup_steps: warmup_steps.into(), factor: 1.0 }
-    }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "noam",
-            "linear warm-up, then the inverse square root of time (the Transformer paper)",
-            Interval::Step,
-            &["model_size", "warmup_steps", "factor"],
-            "type = 'noam'\nmodel_size = 512\nwarmup_steps = 4000",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            model_size: fields.u64_from("model_size", 1)?.unwrap_or(512),
-            warmup_steps: fields.duration("warmup_steps")?.unwrap_or(Duration::Ticks(4000)),
-            factor: fields.f64("factor")?.unwrap_or(1.0),
-        })
+        Self { warmup_steps: warmup_steps.into(), ..Self::default() }
     }
 }
 
 impl Strategy for Noam {
-    fn type_name(&self) -> &'static str {
-        "noam"
-    }
-
-    fn fields(&self) -> Table {
-        let model_size = i64::try_from(self.model_size).unwrap_or(i64::MAX);
-        table([
-            ("model_size", model_size.into()),
-            ("warmup_steps", self.warmup_steps.to_value()),
-            ("factor", self.factor.into()),
-        ])
-    }
+    const NAME: &'static str = "noam";
+    const SUMMARY: &'static str = "linear warm-up, then the inverse square root of time (the Transformer paper)";
+    const EXAMPLE: &'static str = "type = 'noam'\nmodel_size = 512\nwarmup_steps = 4000";
+    const INTERVAL: Interval = Interval::Step;
 
     fn check(&self) -> Result<(), ConfigError> {
-        if self.model_size == 0 {
-            return Err(ConfigError::not_allowed("model_size", 0, "a whole number of at least 1"));
-        }
+        check::at_least("model_size", self.model_size, 1)?;
         self.warmup_steps.check("warmup_steps", 1)?;
         check::non_negative("factor", self.factor)
     }
@@ -84,10 +61,6 @@ impl Strategy for Noam {
         let warmup = self.warmup_steps.ticks("warmup_steps", 1, clock)?;
         let scale = self.factor / (self.model_size as f64).sqrt();
         Ok(Box::new(InverseSqrt { scale, warmup, slope: (warmup as f64).powf(-1.5) }))
-    }
-
-    fn default_interval(&self) -> Interval {
-        Interval::Step
     }
 }
 
@@ -110,8 +83,8 @@ impl Schedule for InverseSqrt {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        vec![Phase::new(0, "warm-up"), Phase::new(self.warmup - 1, "decay")]
+    fn marks(&self) -> Vec<Mark> {
+        vec![Mark::new(0, "warm-up"), Mark::new(self.warmup - 1, "decay")]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

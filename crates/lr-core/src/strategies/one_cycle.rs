@@ -1,32 +1,24 @@
 //! One rise and one long fall: torch's `OneCycleLR`.
 
-use strict_config::{ConfigError, Fields};
-use toml::{Table, Value};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
+use crate::defaults::{div_factor, final_div_factor, pct_start, yes};
 use crate::math::{cosine_between, count};
-use crate::strategy::{ScheduleFields, check, table};
-use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
 /// The shape between two rates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AnnealStrategy {
     /// Half a cosine.
+    #[default]
     Cos,
     /// A line.
     Linear,
 }
 
 impl AnnealStrategy {
-    pub(crate) const NAMES: [(&'static str, Self); 2] = [("cos", Self::Cos), ("linear", Self::Linear)];
-
-    /// The name in a config.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cos => "cos",
-            Self::Linear => "linear",
-        }
-    }
-
     /// From `start` at `u = 0` to `end` at `u = 1`.
     #[inline]
     pub(crate) fn between(self, start: f64, end: f64, u: f64) -> f64 {
@@ -41,7 +33,7 @@ impl AnnealStrategy {
 ///
 /// From `max_lr / div_factor` up to `max_lr` until tick `pct_start * total_steps - 1`, then down to
 /// `max_lr / (div_factor * final_div_factor)` at the last tick, `total_steps - 1`, where it stays. With `three_phase`
-/// it comes down as symmetrically as it went up, and goes on to the lowest rate in a third phase. The momentum goes
+/// it comes down as symmetrically as it went up, and continues to the lowest rate in a third phase. The momentum goes
 /// from `max_momentum` to `base_momentum` and back. The base rate of the optimizer has no part in it.
 ///
 /// torch's `OneCycleLR`, after Smith and Topin, "Super-Convergence" (2017). Past `total_steps`, where torch refuses
@@ -57,29 +49,49 @@ impl AnnealStrategy {
 /// assert_eq!([s.momentum(0), s.momentum(4), s.momentum(9)], [Some(0.95), Some(0.85), Some(0.95)]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OneCycle {
     /// The highest rate (not a factor).
     pub max_lr: f64,
-    /// The ticks of the whole cycle, at least 1; default the rest of the run. A config may give `epochs` and
-    /// `steps_per_epoch` instead.
-    pub total_steps: Duration,
+    /// The ticks of the whole cycle, at least 1; default `epochs` times `steps_per_epoch`, or the rest of the run.
+    pub total_steps: Option<Duration>,
+    /// In place of `total_steps`, together with `steps_per_epoch`.
+    pub epochs: Option<u64>,
+    /// In place of `total_steps`, together with `epochs`.
+    pub steps_per_epoch: Option<u64>,
     /// The part of the cycle that rises, 0 to 1; default 0.3.
+    #[serde(default = "pct_start")]
     pub pct_start: f64,
     /// The shape; default a cosine.
+    #[serde(default)]
     pub anneal_strategy: AnnealStrategy,
     /// Whether momentum goes the other way round; default true.
+    #[serde(default = "yes")]
     pub cycle_momentum: bool,
     /// The lowest momentum; default 0.85.
+    #[serde(default = "base_momentum")]
     pub base_momentum: f64,
     /// The highest momentum; default 0.95.
+    #[serde(default = "max_momentum")]
     pub max_momentum: f64,
     /// `max_lr` over the first rate, above 0; default 25.
+    #[serde(default = "div_factor")]
     pub div_factor: f64,
     /// The first rate over the last, above 0; default 1e4.
+    #[serde(default = "final_div_factor")]
     pub final_div_factor: f64,
     /// Whether it falls in two phases; default false.
+    #[serde(default)]
     pub three_phase: bool,
+}
+
+fn base_momentum() -> f64 {
+    0.85
+}
+
+fn max_momentum() -> f64 {
+    0.95
 }
 
 impl OneCycle {
@@ -87,98 +99,49 @@ impl OneCycle {
     pub fn new(max_lr: f64, total_steps: impl Into<Duration>) -> Self {
         Self {
             max_lr,
-            total_steps: total_steps.into(),
-            pct_start: 0.3,
-            anneal_strategy: AnnealStrategy::Cos,
-            cycle_momentum: true,
-            base_momentum: 0.85,
-            max_momentum: 0.95,
-            div_factor: 25.0,
-            final_div_factor: 1e4,
+            total_steps: Some(total_steps.into()),
+            epochs: None,
+            steps_per_epoch: None,
+            pct_start: pct_start(),
+            anneal_strategy: AnnealStrategy::default(),
+            cycle_momentum: yes(),
+            base_momentum: base_momentum(),
+            max_momentum: max_momentum(),
+            div_factor: div_factor(),
+            final_div_factor: final_div_factor(),
             three_phase: false,
         }
     }
 
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "one_cycle",
-            "one rise to max_lr and one fall far below the start, momentum the other way round (torch OneCycleLR)",
-            Interval::Step,
-            &[
-                "max_lr",
-                "total_steps",
-                "epochs",
-                "steps_per_epoch",
-                "pct_start",
-                "anneal_strategy",
-                "cycle_momentum",
-                "base_momentum",
-                "max_momentum",
-                "div_factor",
-                "final_div_factor",
-                "three_phase",
-            ],
-            "type = 'one_cycle'\nmax_lr = 0.1\ntotal_steps = 'rest'\npct_start = 0.3",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        let total_steps = match (fields.duration("total_steps")?, fields.u64("epochs")?, fields.u64("steps_per_epoch")?)
-        {
-            (Some(total), None, None) => total,
-            (None, Some(epochs), Some(steps)) => Duration::Ticks(epochs.saturating_mul(steps)),
-            (None, None, None) => Duration::Rest,
-            (None, Some(_), None) => return Err(fields.missing("steps_per_epoch", "a count, to go with `epochs`")),
-            (None, None, Some(_)) => return Err(fields.missing("epochs", "a count, to go with `steps_per_epoch`")),
+    fn total(&self) -> Result<Duration, ConfigError> {
+        match (self.total_steps, self.epochs, self.steps_per_epoch) {
+            (Some(total), None, None) => Ok(total),
+            (None, Some(epochs), Some(steps)) => Ok(Duration::Ticks(epochs.saturating_mul(steps))),
+            (None, None, None) => Ok(Duration::Rest),
+            (None, Some(_), None) => Err(ConfigError::missing("steps_per_epoch", "a count, to go with `epochs`")),
+            (None, None, Some(_)) => Err(ConfigError::missing("epochs", "a count, to go with `steps_per_epoch`")),
             (Some(_), _, _) => {
                 let message = "either `total_steps`, or `epochs` and `steps_per_epoch`, not both";
-                return Err(ConfigError::conflict(fields.path_of("total_steps"), message));
+                Err(ConfigError::conflict("total_steps", message))
             }
-        };
-        let defaults = Self::new(fields.need_f64("max_lr", "the highest rate")?, total_steps);
-        Ok(Self {
-            pct_start: fields.f64("pct_start")?.unwrap_or(defaults.pct_start),
-            anneal_strategy: fields
-                .choice("anneal_strategy", &AnnealStrategy::NAMES)?
-                .unwrap_or(defaults.anneal_strategy),
-            cycle_momentum: fields.bool("cycle_momentum")?.unwrap_or(defaults.cycle_momentum),
-            base_momentum: fields.f64("base_momentum")?.unwrap_or(defaults.base_momentum),
-            max_momentum: fields.f64("max_momentum")?.unwrap_or(defaults.max_momentum),
-            div_factor: fields.f64("div_factor")?.unwrap_or(defaults.div_factor),
-            final_div_factor: fields.f64("final_div_factor")?.unwrap_or(defaults.final_div_factor),
-            three_phase: fields.bool("three_phase")?.unwrap_or(defaults.three_phase),
-            ..defaults
-        })
+        }
     }
 }
 
 impl Strategy for OneCycle {
-    fn type_name(&self) -> &'static str {
-        "one_cycle"
-    }
-
-    fn fields(&self) -> Table {
-        table([
-            ("max_lr", self.max_lr.into()),
-            ("total_steps", self.total_steps.to_value()),
-            ("pct_start", self.pct_start.into()),
-            ("anneal_strategy", Value::String(self.anneal_strategy.name().to_owned())),
-            ("cycle_momentum", self.cycle_momentum.into()),
-            ("base_momentum", self.base_momentum.into()),
-            ("max_momentum", self.max_momentum.into()),
-            ("div_factor", self.div_factor.into()),
-            ("final_div_factor", self.final_div_factor.into()),
-            ("three_phase", self.three_phase.into()),
-        ])
-    }
+    const NAME: &'static str = "one_cycle";
+    const SUMMARY: &'static str =
+        "one rise to max_lr and one fall far below the start, momentum the other way round (torch OneCycleLR)";
+    const EXAMPLE: &'static str = "type = 'one_cycle'\nmax_lr = 0.1\ntotal_steps = 'rest'\npct_start = 0.3";
+    const INTERVAL: Interval = Interval::Step;
+    const RATES: &'static [(&'static str, f64)] = &[("max_lr", 1.0)];
 
     fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("max_lr", self.max_lr)?;
-        self.total_steps.check("total_steps", 1)?;
+        self.total()?.check("total_steps", 1)?;
         check::number("pct_start", self.pct_start, "a part, from 0 to 1", |p| (0.0..=1.0).contains(&p))?;
-        check::momentum("base_momentum", self.base_momentum)?;
-        check::momentum("max_momentum", self.max_momentum)?;
+        momentum_range("base_momentum", self.base_momentum)?;
+        momentum_range("max_momentum", self.max_momentum)?;
         check::positive("div_factor", self.div_factor)?;
         check::positive("final_div_factor", self.final_div_factor)?;
         // A tiny divisor makes a rate beyond f64.
@@ -188,17 +151,23 @@ impl Strategy for OneCycle {
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        let total = self.total_steps.ticks("total_steps", 1, clock)?;
+        let total = self.total()?.ticks("total_steps", 1, clock)?;
         Ok(Box::new(Cycle::new(self, total)))
-    }
-
-    fn default_interval(&self) -> Interval {
-        Interval::Step
     }
 
     fn sets_momentum(&self) -> bool {
         self.cycle_momentum
     }
+
+    fn resolved(&self) -> Self {
+        let total_steps = self.total().ok().or(self.total_steps);
+        Self { total_steps, epochs: None, steps_per_epoch: None, ..self.clone() }
+    }
+}
+
+/// Refuses what is no momentum.
+pub(super) fn momentum_range(field: &str, momentum: f64) -> Result<(), ConfigError> {
+    check::number(field, momentum, "a momentum: at least 0 and below 1", |m| (0.0..1.0).contains(&m))
 }
 
 /// From one rate and momentum to the next, from tick `start` to tick `end` (which torch places between whole ticks).
@@ -267,10 +236,10 @@ impl Schedule for Cycle {
         self.moves_momentum.then(|| self.strategy.between(leg.momentum.0, leg.momentum.1, u))
     }
 
-    fn phases(&self) -> Vec<Phase> {
+    fn marks(&self) -> Vec<Mark> {
         let labels = if self.count == 3 { vec!["max_lr", "final phase", "end"] } else { vec!["max_lr", "end"] };
         let ends = self.legs.iter().zip(labels).filter(|(leg, _)| leg.end >= 0.0);
-        ends.map(|(leg, label)| Phase::new(leg.end.ceil() as u64, label)).collect()
+        ends.map(|(leg, label)| Mark::new(leg.end.ceil() as u64, label)).collect()
     }
 
     fn bounds(&self, _base_lr: f64) -> Option<(f64, f64)> {

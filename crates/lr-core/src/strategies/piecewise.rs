@@ -1,34 +1,23 @@
 //! Given points, stepped or joined.
 
-use strict_config::{ConfigError, Fields, Problem, show};
-use toml::{Table, Value};
+use serde::{Deserialize, Deserializer, Serialize};
+use strict_config::{ConfigError, check};
 
 use crate::math::{cosine_between, linear_between, ratio, reached, scaled};
-use crate::strategy::{array, check, table};
-use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+use crate::time::Points;
+use crate::{Clock, Duration, Mark, Schedule, Strategy};
 
 /// What lies between two points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Interpolation {
     /// The value of the point before.
     Step,
     /// A line.
+    #[default]
     Linear,
     /// Half a cosine.
     Cosine,
-}
-
-impl Interpolation {
-    const NAMES: [(&'static str, Self); 3] = [("step", Self::Step), ("linear", Self::Linear), ("cosine", Self::Cosine)];
-
-    /// The name in a config.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Step => "step",
-            Self::Linear => "linear",
-            Self::Cosine => "cosine",
-        }
-    }
 }
 
 /// A factor on the base rate through given points: `lr(t) = base * f(t)`, where `f` goes through `(when, factor)`,
@@ -42,11 +31,14 @@ impl Interpolation {
 /// assert_eq!([0, 1, 4, 6, 8, 100].map(|t| s.lr(0.5, t)), [0.0, 0.125, 0.5, 0.375, 0.25, 0.25]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Piecewise {
     /// When, and the factor there: at least one point, in the order of time, factors at least 0.
+    #[serde(deserialize_with = "read_points")]
     pub points: Vec<(Duration, f64)>,
     /// What lies between; default lines.
+    #[serde(default)]
     pub interpolation: Interpolation,
 }
 
@@ -54,57 +46,20 @@ impl Piecewise {
     /// Lines through `points`.
     pub fn new<D: Into<Duration>>(points: impl IntoIterator<Item = (D, f64)>) -> Self {
         let points = points.into_iter().map(|(when, factor)| (when.into(), factor)).collect();
-        Self { points, interpolation: Interpolation::Linear }
-    }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "piecewise",
-            "factors at given points, stepped or joined by lines or cosines",
-            Interval::Epoch,
-            &["points", "interpolation"],
-            "type = 'piecewise'\npoints = [[0, 0.0], [5, 1.0], [20, 0.1]]\ninterpolation = 'linear'",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        const EXPECTED: &str = "pairs of a duration and a factor, as in [[0, 0.0], [5, 1.0], [\"rest\", 0.1]]";
-        let items = fields.array("points")?.ok_or_else(|| fields.missing("points", EXPECTED))?;
-        let read = |(i, item): (usize, &Value)| {
-            let path = format!("{}[{i}]", fields.path_of("points"));
-            let factor = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
-            match item.as_array().map(Vec::as_slice) {
-                Some([when, value]) => match factor(value) {
-                    Some(factor) => Ok((Duration::parse(when, &format!("{path}[0]"))?, factor)),
-                    None => Err(wrong_type(&format!("{path}[1]"), "a number", value)),
-                },
-                _ => Err(wrong_type(&path, EXPECTED, item)),
-            }
-        };
-        Ok(Self {
-            points: items.iter().enumerate().map(read).collect::<Result<_, _>>()?,
-            interpolation: fields.choice("interpolation", &Interpolation::NAMES)?.unwrap_or(Interpolation::Linear),
-        })
+        Self { points, interpolation: Interpolation::default() }
     }
 }
 
-fn wrong_type(path: &str, expected: &str, found: &Value) -> ConfigError {
-    ConfigError::new(path, Problem::WrongType { expected: expected.to_owned(), found: show(found) })
+fn read_points<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Duration, f64)>, D::Error> {
+    const EXPECTED: &str = "pairs of a duration and a factor, as in [[0, 0.0], [5, 1.0], [\"rest\", 0.1]]";
+    deserializer.deserialize_any(Points { all: EXPECTED, each: EXPECTED })
 }
 
 impl Strategy for Piecewise {
-    fn type_name(&self) -> &'static str {
-        "piecewise"
-    }
-
-    fn fields(&self) -> Table {
-        let point = |(when, factor): &(Duration, f64)| Value::Array(vec![when.to_value(), (*factor).into()]);
-        table([
-            ("points", array(&self.points, point)),
-            ("interpolation", Value::String(self.interpolation.name().to_owned())),
-        ])
-    }
+    const NAME: &'static str = "piecewise";
+    const SUMMARY: &'static str = "factors at given points, stepped or joined by lines or cosines";
+    const EXAMPLE: &'static str =
+        "type = 'piecewise'\npoints = [[0, 0.0], [5, 1.0], [20, 0.1]]\ninterpolation = 'linear'";
 
     fn check(&self) -> Result<(), ConfigError> {
         if self.points.is_empty() {
@@ -128,12 +83,12 @@ impl Strategy for Piecewise {
             times.push(tick);
         }
         let factors = self.points.iter().map(|(_, factor)| *factor).collect();
-        Ok(Box::new(Points { times, factors, interpolation: self.interpolation }))
+        Ok(Box::new(Course { times, factors, interpolation: self.interpolation }))
     }
 }
 
 #[derive(Debug, Clone)]
-struct Points {
+struct Course {
     /// At least one.
     times: Vec<u64>,
     /// As many.
@@ -141,7 +96,7 @@ struct Points {
     interpolation: Interpolation,
 }
 
-impl Points {
+impl Course {
     fn factor(&self, tick: u64) -> f64 {
         let after = reached(&self.times, tick);
         let before = after.saturating_sub(1);
@@ -159,13 +114,13 @@ impl Points {
     }
 }
 
-impl Schedule for Points {
+impl Schedule for Course {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        self.times.iter().zip(&self.factors).map(|(tick, factor)| Phase::new(*tick, format!("{factor}"))).collect()
+    fn marks(&self) -> Vec<Mark> {
+        self.times.iter().zip(&self.factors).map(|(tick, factor)| Mark::new(*tick, format!("{factor}"))).collect()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -1,52 +1,31 @@
 //! A drop when a metric stops improving: torch's `ReduceLROnPlateau`.
 
-use strict_config::{ConfigError, Fields};
-use toml::{Table, Value};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use crate::groups::{GroupRate, find, group_rates};
-use crate::strategy::{check, table};
-use crate::{Clock, Entry, Interval, Schedule, Scope, StateError, StateReader, StateWriter, Strategy};
+use crate::{Clock, Schedule, StateError, StateReader, StateWriter, Strategy};
 
-/// Which metrics are better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PlateauMode {
+/// Which values of a metric are better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
     /// Lower ones: a loss.
+    #[default]
     Min,
     /// Higher ones: an accuracy.
     Max,
 }
 
-impl PlateauMode {
-    const NAMES: [(&'static str, Self); 2] = [("min", Self::Min), ("max", Self::Max)];
-
-    /// The name in a config.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Min => "min",
-            Self::Max => "max",
-        }
-    }
-}
-
 /// How much better is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ThresholdMode {
     /// By the part `threshold` of the best.
+    #[default]
     Rel,
     /// By `threshold` itself.
     Abs,
-}
-
-impl ThresholdMode {
-    const NAMES: [(&'static str, Self); 2] = [("rel", Self::Rel), ("abs", Self::Abs)];
-
-    /// The name in a config.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rel => "rel",
-            Self::Abs => "abs",
-        }
-    }
 }
 
 /// Multiplies by `factor` when the monitored metric has not improved for more than `patience` observations.
@@ -61,7 +40,7 @@ impl ThresholdMode {
 ///
 /// ```
 /// use lr_core::{Clock, ReduceOnPlateau, Strategy};
-/// let mut s = ReduceOnPlateau { patience: 1, ..ReduceOnPlateau::new() }.build(&Clock::unknown())?;
+/// let mut s = ReduceOnPlateau { patience: 1, ..ReduceOnPlateau::default() }.build(&Clock::unknown())?;
 /// for (tick, loss) in [(0, 1.0), (1, 1.0), (2, 1.0)] {
 ///     assert_eq!(s.lr(0.1, tick), 0.1);
 ///     s.observe(tick, loss);
@@ -70,13 +49,14 @@ impl ThresholdMode {
 /// assert!((s.lr(0.1, 3) - 0.01).abs() < 1e-17);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ReduceOnPlateau {
     /// Which metrics are better; default lower ones.
-    pub mode: PlateauMode,
+    pub mode: Mode,
     /// The factor of a reduction, at least 0 and below 1; default 0.1.
     pub factor: f64,
-    /// How many observations without improvement are borne; default 10.
+    /// Observations without improvement before the rate drops; default 10.
     pub patience: u64,
     /// How much better is better, at least 0; default 1e-4.
     pub threshold: f64,
@@ -88,21 +68,15 @@ pub struct ReduceOnPlateau {
     pub min_lr: f64,
     /// Reductions by no more than this are left out, at least 0; default 1e-8.
     pub eps: f64,
-    /// The metric to watch, default `valid.loss`. The schedule only names it; whoever trains feeds it.
+    /// The metric to watch, default `valid.loss`. The schedule only names it; the training loop feeds it.
     pub monitor: String,
 }
 
 impl Default for ReduceOnPlateau {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl ReduceOnPlateau {
     /// torch's defaults, watching `valid.loss`.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
-            mode: PlateauMode::Min,
+            mode: Mode::Min,
             factor: 0.1,
             patience: 10,
             threshold: 1e-4,
@@ -113,63 +87,19 @@ impl ReduceOnPlateau {
             monitor: "valid.loss".to_owned(),
         }
     }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "reduce_on_plateau",
-            "multiplied by factor when a metric stops improving (torch ReduceLROnPlateau)",
-            Interval::Epoch,
-            &["mode", "factor", "patience", "threshold", "threshold_mode", "cooldown", "min_lr", "eps", "monitor"],
-            "type = 'reduce_on_plateau'\nfactor = 0.5\npatience = 3\nmonitor = 'valid.loss'",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        let defaults = Self::new();
-        Ok(Self {
-            mode: fields.choice("mode", &PlateauMode::NAMES)?.unwrap_or(defaults.mode),
-            factor: fields.f64("factor")?.unwrap_or(defaults.factor),
-            patience: fields.u64("patience")?.unwrap_or(defaults.patience),
-            threshold: fields.f64("threshold")?.unwrap_or(defaults.threshold),
-            threshold_mode: fields.choice("threshold_mode", &ThresholdMode::NAMES)?.unwrap_or(defaults.threshold_mode),
-            cooldown: fields.u64("cooldown")?.unwrap_or(defaults.cooldown),
-            min_lr: fields.f64("min_lr")?.unwrap_or(defaults.min_lr),
-            eps: fields.f64("eps")?.unwrap_or(defaults.eps),
-            monitor: fields.str("monitor")?.map_or(defaults.monitor, str::to_owned),
-        })
-    }
 }
 
 impl Strategy for ReduceOnPlateau {
-    fn type_name(&self) -> &'static str {
-        "reduce_on_plateau"
-    }
-
-    fn fields(&self) -> Table {
-        let count = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
-        table([
-            ("mode", Value::String(self.mode.name().to_owned())),
-            ("factor", self.factor.into()),
-            ("patience", count(self.patience)),
-            ("threshold", self.threshold.into()),
-            ("threshold_mode", Value::String(self.threshold_mode.name().to_owned())),
-            ("cooldown", count(self.cooldown)),
-            ("min_lr", self.min_lr.into()),
-            ("eps", self.eps.into()),
-            ("monitor", Value::String(self.monitor.clone())),
-        ])
-    }
+    const NAME: &'static str = "reduce_on_plateau";
+    const SUMMARY: &'static str = "multiplied by factor when a metric stops improving (torch ReduceLROnPlateau)";
+    const EXAMPLE: &'static str = "type = 'reduce_on_plateau'\nfactor = 0.5\npatience = 3\nmonitor = 'valid.loss'";
 
     fn check(&self) -> Result<(), ConfigError> {
         check::number("factor", self.factor, "at least 0 and below 1", |f| (0.0..1.0).contains(&f))?;
         check::non_negative("threshold", self.threshold)?;
         check::non_negative("min_lr", self.min_lr)?;
         check::non_negative("eps", self.eps)?;
-        if self.monitor.is_empty() {
-            return Err(ConfigError::not_allowed("monitor", "an empty name", "a metric, such as \"valid.loss\""));
-        }
-        Ok(())
+        check_metric("monitor", &self.monitor)
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
@@ -181,8 +111,17 @@ impl Strategy for ReduceOnPlateau {
     }
 }
 
+/// Refuses an empty name of a metric.
+pub(crate) fn check_metric(field: &str, name: &str) -> Result<(), ConfigError> {
+    if !name.is_empty() {
+        return Ok(());
+    }
+    Err(ConfigError::not_allowed(field, "an empty name", "a metric, such as \"valid.loss\""))
+}
+
+/// The schedule of [`ReduceOnPlateau`].
 #[derive(Debug, Clone)]
-struct Plateau {
+pub(crate) struct Plateau {
     config: ReduceOnPlateau,
     best: f64,
     num_bad_epochs: u64,
@@ -196,10 +135,10 @@ struct Plateau {
 }
 
 impl Plateau {
-    fn new(config: ReduceOnPlateau, groups: Vec<GroupRate>) -> Self {
+    pub(crate) fn new(config: ReduceOnPlateau, groups: Vec<GroupRate>) -> Self {
         let best = match config.mode {
-            PlateauMode::Min => f64::INFINITY,
-            PlateauMode::Max => f64::NEG_INFINITY,
+            Mode::Min => f64::INFINITY,
+            Mode::Max => f64::NEG_INFINITY,
         };
         Self { config, best, num_bad_epochs: 0, cooldown_counter: 0, reductions: 0, since: 0, groups }
     }
@@ -207,10 +146,10 @@ impl Plateau {
     fn is_better(&self, metric: f64) -> bool {
         let (best, threshold) = (self.best, self.config.threshold);
         match (self.config.mode, self.config.threshold_mode) {
-            (PlateauMode::Min, ThresholdMode::Rel) => metric < best * (1.0 - threshold),
-            (PlateauMode::Min, ThresholdMode::Abs) => metric < best - threshold,
-            (PlateauMode::Max, ThresholdMode::Rel) => metric > best * (threshold + 1.0),
-            (PlateauMode::Max, ThresholdMode::Abs) => metric > best + threshold,
+            (Mode::Min, ThresholdMode::Rel) => metric < best * (1.0 - threshold),
+            (Mode::Min, ThresholdMode::Abs) => metric < best - threshold,
+            (Mode::Max, ThresholdMode::Rel) => metric > best * (threshold + 1.0),
+            (Mode::Max, ThresholdMode::Abs) => metric > best + threshold,
         }
     }
 

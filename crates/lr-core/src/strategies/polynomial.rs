@@ -1,11 +1,10 @@
 //! Polynomial decay to zero: torch's `PolynomialLR`.
 
-use strict_config::{ConfigError, Fields};
-use toml::Table;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use crate::math::{power, ratio, scaled};
-use crate::strategy::{ScheduleFields, check, table};
-use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+use crate::{Clock, Duration, Mark, Schedule, Strategy};
 
 /// A power of the time that is left: `lr(t) = base * (1 - min(t / total_iters, 1))^power`. torch's `PolynomialLR`.
 ///
@@ -17,7 +16,8 @@ use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 /// assert_eq!([0, 1, 2, 3, 4, 9].map(|t| s.lr(16.0, t)), [16.0, 9.0, 4.0, 1.0, 0.0, 0.0]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Polynomial {
     /// When it reaches zero; default 5.
     pub total_iters: Duration,
@@ -25,39 +25,23 @@ pub struct Polynomial {
     pub power: f64,
 }
 
+impl Default for Polynomial {
+    fn default() -> Self {
+        Self { total_iters: Duration::Ticks(5), power: 1.0 }
+    }
+}
+
 impl Polynomial {
     /// A line to zero in `total_iters` ticks.
     pub fn new(total_iters: impl Into<Duration>) -> Self {
-        Self { total_iters: total_iters.into(), power: 1.0 }
-    }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "polynomial",
-            "a power of the time that is left, to zero (torch PolynomialLR)",
-            Interval::Epoch,
-            &["total_iters", "power"],
-            "type = 'polynomial'\ntotal_iters = 'rest'\npower = 2.0",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            total_iters: fields.duration("total_iters")?.unwrap_or(Duration::Ticks(5)),
-            power: fields.f64("power")?.unwrap_or(1.0),
-        })
+        Self { total_iters: total_iters.into(), ..Self::default() }
     }
 }
 
 impl Strategy for Polynomial {
-    fn type_name(&self) -> &'static str {
-        "polynomial"
-    }
-
-    fn fields(&self) -> Table {
-        table([("total_iters", self.total_iters.to_value()), ("power", self.power.into())])
-    }
+    const NAME: &'static str = "polynomial";
+    const SUMMARY: &'static str = "a power of the time that is left, to zero (torch PolynomialLR)";
+    const EXAMPLE: &'static str = "type = 'polynomial'\ntotal_iters = 'rest'\npower = 2.0";
 
     fn check(&self) -> Result<(), ConfigError> {
         self.total_iters.check("total_iters", 0)?;
@@ -90,8 +74,8 @@ impl Schedule for Power {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        if self.ticks == 0 { Vec::new() } else { vec![Phase::new(self.ticks, "zero")] }
+    fn marks(&self) -> Vec<Mark> {
+        if self.ticks == 0 { Vec::new() } else { vec![Mark::new(self.ticks, "zero")] }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

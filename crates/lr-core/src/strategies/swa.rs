@@ -1,12 +1,11 @@
 //! Towards the constant rate of weight averaging: torch's `SWALR`.
 
-use strict_config::{ConfigError, Fields};
-use toml::{Table, Value};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use super::one_cycle::AnnealStrategy;
 use crate::math::{cosine_weight, ordered, ratio, weighted};
-use crate::strategy::{ScheduleFields, check, table};
-use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+use crate::{Clock, Duration, Mark, Schedule, Strategy};
 
 /// From the base rate to `swa_lr` over `anneal_epochs` ticks, then constant:
 /// `lr(t) = (1 - a) base + a swa_lr`, with `a = u` (linear) or `(1 - cos(pi u)) / 2`, `u = min(t / anneal_epochs, 1)`.
@@ -20,57 +19,34 @@ use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
 /// assert_eq!([0, 5, 10, 50].map(|t| s.lr(0.75, t)), [0.75, 0.5, 0.25, 0.25]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Swa {
     /// The rate (not a factor) at the end, at least 0.
     pub swa_lr: f64,
     /// How long it takes; default 10.
+    #[serde(default = "ten_ticks")]
     pub anneal_epochs: Duration,
     /// The shape; default a cosine.
+    #[serde(default)]
     pub anneal_strategy: AnnealStrategy,
+}
+
+fn ten_ticks() -> Duration {
+    Duration::Ticks(10)
 }
 
 impl Swa {
     /// To `swa_lr` in 10 ticks.
     pub fn new(swa_lr: f64) -> Self {
-        Self { swa_lr, anneal_epochs: Duration::Ticks(10), anneal_strategy: AnnealStrategy::Cos }
-    }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "swa",
-            "from the base rate to swa_lr, then constant, for weight averaging (torch SWALR)",
-            Interval::Epoch,
-            &["swa_lr", "anneal_epochs", "anneal_strategy"],
-            "type = 'swa'\nswa_lr = 0.05\nanneal_epochs = 10\nanneal_strategy = 'cos'",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        let defaults = Self::new(fields.need_f64("swa_lr", "the rate at the end")?);
-        Ok(Self {
-            anneal_epochs: fields.duration("anneal_epochs")?.unwrap_or(defaults.anneal_epochs),
-            anneal_strategy: fields
-                .choice("anneal_strategy", &AnnealStrategy::NAMES)?
-                .unwrap_or(defaults.anneal_strategy),
-            ..defaults
-        })
+        Self { swa_lr, anneal_epochs: ten_ticks(), anneal_strategy: AnnealStrategy::default() }
     }
 }
 
 impl Strategy for Swa {
-    fn type_name(&self) -> &'static str {
-        "swa"
-    }
-
-    fn fields(&self) -> Table {
-        table([
-            ("swa_lr", self.swa_lr.into()),
-            ("anneal_epochs", self.anneal_epochs.to_value()),
-            ("anneal_strategy", Value::String(self.anneal_strategy.name().to_owned())),
-        ])
-    }
+    const NAME: &'static str = "swa";
+    const SUMMARY: &'static str = "from the base rate to swa_lr, then constant, for weight averaging (torch SWALR)";
+    const EXAMPLE: &'static str = "type = 'swa'\nswa_lr = 0.05\nanneal_epochs = 10\nanneal_strategy = 'cos'";
 
     fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("swa_lr", self.swa_lr)?;
@@ -109,8 +85,8 @@ impl Schedule for Approach {
         weighted(base_lr, self.swa_lr, self.weight(tick))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        vec![Phase::new(self.ticks, "swa_lr")]
+    fn marks(&self) -> Vec<Mark> {
+        vec![Mark::new(self.ticks, "swa_lr")]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -1,14 +1,11 @@
 //! Cosine annealing that starts over: torch's `CosineAnnealingWarmRestarts`.
 
-use std::fmt;
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
-use strict_config::{ConfigError, Fields};
-use toml::Table;
-
+use crate::defaults::once;
 use crate::math::{cosine_between, cosine_weight, ordered, ratio, weighted};
-use crate::strategy::{ScheduleFields, check, table};
-use crate::{Clock, Duration, Entry, Interval, Phase, Schedule, Scope, Strategy};
+use crate::{Clock, Duration, Mark, Schedule, Strategy};
 
 /// How many restarts a plot marks.
 const MARKED_RESTARTS: usize = 16;
@@ -28,20 +25,23 @@ const MARKED_RESTARTS: usize = 16;
 /// assert!(s.lr(0.1, 13) < 0.004);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CosineAnnealingWarmRestarts {
     /// The length of the first cycle, at least 1.
     pub t_0: Duration,
     /// How much longer each cycle is than the one before, at least 1; default 1.
+    #[serde(default = "once")]
     pub t_mult: u64,
     /// The rate (not a factor) at the end of a cycle, at least 0; default 0.
+    #[serde(default)]
     pub eta_min: f64,
 }
 
 impl CosineAnnealingWarmRestarts {
     /// Cycles of `t_0` ticks, down to 0.
     pub fn new(t_0: impl Into<Duration>) -> Self {
-        Self { t_0: t_0.into(), t_mult: 1, eta_min: 0.0 }
+        Self { t_0: t_0.into(), t_mult: once(), eta_min: 0.0 }
     }
 
     /// The rate at a fractional time, as torch's `step(epoch)` with a fractional epoch gives it.
@@ -62,44 +62,19 @@ impl CosineAnnealingWarmRestarts {
     }
 
     fn resolve(&self, clock: &Clock) -> Result<Restarts, ConfigError> {
-        Ok(Restarts::new(self.t_0.ticks("t_0", 1, clock)?, self.t_mult, self.eta_min))
-    }
-
-    pub(crate) fn entry() -> Entry {
-        Entry::new(
-            "cosine_annealing_warm_restarts",
-            "cosine annealing that starts over, in ever longer cycles (torch CosineAnnealingWarmRestarts)",
-            Interval::Epoch,
-            &["t_0", "t_mult", "eta_min"],
-            "type = 'cosine_annealing_warm_restarts'\nt_0 = 10\nt_mult = 2\neta_min = 0.0",
-            Self::read,
-        )
-    }
-
-    fn read(fields: &Fields<'_>, _: &Scope<'_>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            t_0: fields.need_duration("t_0")?,
-            t_mult: fields.u64_from("t_mult", 1)?.unwrap_or(1),
-            eta_min: fields.f64("eta_min")?.unwrap_or(0.0),
-        })
+        Ok(Restarts { t_0: self.t_0.ticks("t_0", 1, clock)?, t_mult: self.t_mult, eta_min: self.eta_min })
     }
 }
 
 impl Strategy for CosineAnnealingWarmRestarts {
-    fn type_name(&self) -> &'static str {
-        "cosine_annealing_warm_restarts"
-    }
-
-    fn fields(&self) -> Table {
-        let t_mult = i64::try_from(self.t_mult).unwrap_or(i64::MAX);
-        table([("t_0", self.t_0.to_value()), ("t_mult", t_mult.into()), ("eta_min", self.eta_min.into())])
-    }
+    const NAME: &'static str = "cosine_annealing_warm_restarts";
+    const SUMMARY: &'static str =
+        "cosine annealing that starts over, in ever longer cycles (torch CosineAnnealingWarmRestarts)";
+    const EXAMPLE: &'static str = "type = 'cosine_annealing_warm_restarts'\nt_0 = 10\nt_mult = 2\neta_min = 0.0";
 
     fn check(&self) -> Result<(), ConfigError> {
         self.t_0.check("t_0", 1)?;
-        if self.t_mult == 0 {
-            return Err(ConfigError::not_allowed("t_mult", 0, "a whole number of at least 1"));
-        }
+        check::at_least("t_mult", self.t_mult, 1)?;
         check::non_negative("eta_min", self.eta_min)
     }
 
@@ -108,75 +83,25 @@ impl Strategy for CosineAnnealingWarmRestarts {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cycle {
-    start: u64,
-    length: u64,
-}
-
-/// Cycles that grow at least twofold: between a power of 2 and the next, at most one of them begins. So the number of
-/// bits of a tick leaves two to choose from.
-#[derive(Clone)]
-struct Growing {
-    by_bits: Arc<[[Cycle; 2]]>,
-}
-
-impl fmt::Debug for Growing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Growing")
-    }
-}
-
-impl Growing {
-    fn new(t_0: u64, t_mult: u64) -> Self {
-        let next = |cycle: Cycle| {
-            let start = cycle.start.checked_add(cycle.length)?;
-            Some(Cycle { start, length: cycle.length.saturating_mul(t_mult) })
-        };
-        let mut cycle = Cycle { start: 0, length: t_0 };
-        let by_bits = (0..=u64::BITS).map(|bits| {
-            // The least tick of so many bits, and the cycle it lies in.
-            let least = if bits == 0 { 0 } else { 1_u64 << (bits - 1) };
-            while let Some(next) = next(cycle).filter(|next| next.start <= least) {
-                cycle = next;
-            }
-            [cycle, next(cycle).unwrap_or(cycle)]
-        });
-        Self { by_bits: by_bits.collect() }
-    }
-
-    #[inline]
-    fn at(&self, tick: u64) -> Cycle {
-        let [first, second] = self.by_bits[(u64::BITS - tick.leading_zeros()) as usize];
-        if tick >= second.start { second } else { first }
-    }
-}
-
 #[derive(Debug, Clone)]
 struct Restarts {
     t_0: u64,
     t_mult: u64,
     eta_min: f64,
-    /// None where all cycles are alike.
-    growing: Option<Growing>,
 }
 
 impl Restarts {
-    fn new(t_0: u64, t_mult: u64, eta_min: f64) -> Self {
-        let growing = (t_mult > 1).then(|| Growing::new(t_0, t_mult));
-        Self { t_0, t_mult, eta_min, growing }
-    }
-
     /// How far `tick` is into its cycle, and the length of that.
-    #[inline]
     fn place(&self, tick: u64) -> (u64, u64) {
-        match &self.growing {
-            None => (tick % self.t_0, self.t_0),
-            Some(growing) => {
-                let Cycle { start, length } = growing.at(tick);
-                (tick - start, length)
-            }
+        if self.t_mult == 1 {
+            return (tick % self.t_0, self.t_0);
         }
+        // Cycles grow at least twofold, so there are at most 64 of them.
+        let (mut start, mut length) = (0_u64, self.t_0);
+        while let Some(next) = start.checked_add(length).filter(|next| *next <= tick) {
+            (start, length) = (next, length.saturating_mul(self.t_mult));
+        }
+        (tick - start, length)
     }
 
     /// The weight of the base rate.
@@ -198,11 +123,11 @@ impl Schedule for Restarts {
         weighted(base_lr, self.eta_min, self.weight(tick))
     }
 
-    fn phases(&self) -> Vec<Phase> {
+    fn marks(&self) -> Vec<Mark> {
         let starts = std::iter::successors(Some((0_u64, self.t_0)), |(start, length)| {
             Some((start.checked_add(*length)?, length.checked_mul(self.t_mult)?))
         });
-        starts.skip(1).take(MARKED_RESTARTS).map(|(start, _)| Phase::new(start, "restart")).collect()
+        starts.skip(1).take(MARKED_RESTARTS).map(|(start, _)| Mark::new(start, "restart")).collect()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
@@ -234,9 +159,8 @@ mod tests {
         let ticks: Vec<u64> = ticks.chain([u64::MAX - 1, u64::MAX]).collect();
         for t_0 in [1, 2, 3, 7, 10, 1_000, 1 << 32, (1 << 53) - 1, 1 << 53] {
             for t_mult in [1, 2, 3, 5, 10, 1_000, u64::MAX] {
-                let restarts = Restarts::new(t_0, t_mult, 0.0);
-                let starts =
-                    restarts.phases().into_iter().flat_map(|phase| [phase.tick - 1, phase.tick, phase.tick + 1]);
+                let restarts = Restarts { t_0, t_mult, eta_min: 0.0 };
+                let starts = restarts.marks().into_iter().flat_map(|mark| [mark.tick - 1, mark.tick, mark.tick + 1]);
                 for tick in ticks.iter().copied().chain(starts) {
                     let expected = defined(t_0, t_mult, tick);
                     assert_eq!(restarts.place(tick), expected, "t_0 {t_0}, t_mult {t_mult}, tick {tick}");

@@ -107,11 +107,10 @@ fn best_of_grid(grid: &[f64], contender: &Contender, runner: &mut Runner<'_>) ->
 
 /// The rates of a configuration.
 fn rate(source: RateSource, config: Option<&Config>) -> Rate {
-    let max_lr = |config: &Config| config.schedule.to_table().get("max_lr")?.as_float();
     Rate {
         source,
         lr: config.map(|config| config.optimizer.lr()),
-        max_lr: config.and_then(max_lr),
+        max_lr: config.and_then(|config| config.schedule.peak()),
         sweep: None,
         trials: Vec::new(),
     }

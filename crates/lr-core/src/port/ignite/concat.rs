@@ -1,26 +1,36 @@
 //! `ConcatScheduler`.
 
+use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
-use crate::port::settings::{Port, settings};
-use crate::{Clock, Duration, Interval, Schedule, ScheduleConfig, SequentialSchedule};
+use crate::compose::{check_monitors, highest_peak, monitor};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleConfig, SequentialSchedule, Strategy};
 
-settings! {
-    /// ignite's `ConcatScheduler`: one scheduler after the other, each for its duration from its own tick 0; the last one
-    /// without an end. It is our [`Sequential`](crate::Sequential) with durations in place of milestones.
-    ConcatScheduler = "ignite/ConcatScheduler", "ignite: one scheduler after the other", Interval::Step;
-    required {
-        /// The parts, at least two: tables with a `type`.
-        schedulers: Vec<ScheduleConfig>,
-        /// How long each part but the last lasts, at least 1.
-        durations: Vec<Duration>,
-    }
-    optional {}
-    example "type = 'ignite/ConcatScheduler'\ndurations = [500]\nschedulers = [\n  { type = 'ignite/LinearCyclicalScheduler', start_value = 0.0, end_value = 0.1, cycle_size = 1000 },\n  { type = 'ignite/CosineAnnealingScheduler', start_value = 0.1, end_value = 0.01, cycle_size = 1000 },\n]"
+/// ignite's `ConcatScheduler`: one scheduler after the other, each for its duration from its own tick 0; the last one
+/// without an end. It is our [`Sequential`](crate::Sequential) with durations in place of milestones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConcatScheduler {
+    /// The parts, at least two: tables with a `type`.
+    pub schedulers: Vec<ScheduleConfig>,
+    /// How long each part but the last lasts, at least 1.
+    pub durations: Vec<Duration>,
 }
 
-impl Port for ConcatScheduler {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl ConcatScheduler {
+    /// With the reference's defaults for all other fields.
+    pub fn new(schedulers: impl Into<Vec<ScheduleConfig>>, durations: impl Into<Vec<Duration>>) -> Self {
+        Self { schedulers: schedulers.into(), durations: durations.into() }
+    }
+}
+
+impl Strategy for ConcatScheduler {
+    const NAME: &'static str = "ignite/ConcatScheduler";
+    const SUMMARY: &'static str = "ignite: one scheduler after the other";
+    const EXAMPLE: &'static str = "type = 'ignite/ConcatScheduler'\ndurations = [500]\nschedulers = [\n  { type = 'ignite/LinearCyclicalScheduler', start_value = 0.0, end_value = 0.1, cycle_size = 1000 },\n  { type = 'ignite/CosineAnnealingScheduler', start_value = 0.1, end_value = 0.01, cycle_size = 1000 },\n]";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
         let parts = self.schedulers.len();
         if parts < 2 {
             return Err(ConfigError::not_allowed("schedulers", format!("{parts} schedulers"), "at least two"));
@@ -32,18 +42,10 @@ impl Port for ConcatScheduler {
         for (i, duration) in self.durations.iter().enumerate() {
             duration.check(&format!("durations[{i}]"), 1)?;
         }
-        let mut watched = self.schedulers.iter().filter_map(ScheduleConfig::monitor);
-        if let Some(first) = watched.next()
-            && let Some(other) = watched.find(|other| *other != first)
-        {
-            let message =
-                format!("one part watches `{first}` and another `{other}`; a schedule is fed with one metric");
-            return Err(ConfigError::conflict("schedulers", message));
-        }
-        Ok(())
+        check_monitors("schedulers", &self.schedulers)
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let mut starts = vec![0];
         for (i, duration) in self.durations.iter().enumerate() {
             let ticks = duration.ticks(&format!("durations[{i}]"), 1, &clock.later(starts[i]))?;
@@ -57,11 +59,15 @@ impl Port for ConcatScheduler {
         Ok(Box::new(SequentialSchedule::new(parts, starts)?))
     }
 
-    fn watches(&self) -> Option<&str> {
-        self.schedulers.iter().find_map(ScheduleConfig::monitor)
+    fn monitor(&self) -> Option<&str> {
+        monitor(&self.schedulers)
     }
 
-    fn has_momentum(&self) -> bool {
+    fn peak(&self) -> Option<f64> {
+        highest_peak(&self.schedulers)
+    }
+
+    fn sets_momentum(&self) -> bool {
         self.schedulers.iter().any(ScheduleConfig::sets_momentum)
     }
 }

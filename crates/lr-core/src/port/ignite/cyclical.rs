@@ -1,53 +1,68 @@
 //! `LinearCyclicalScheduler` and `CosineAnnealingScheduler`.
 
-use strict_config::ConfigError;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
+use crate::defaults::one;
 use crate::math::{cosine_weight, ratio, reached, scaled};
-use crate::port::settings::{Port, settings};
 use crate::port::{Absolute, Curve, hull};
-use crate::strategy::check;
-use crate::{Clock, Duration, Interval, Phase, Schedule};
+use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
-settings! {
-    /// ignite's `LinearCyclicalScheduler`: lines from `start_value` to `end_value` in the middle of each cycle and back;
-    /// with `monotonic`, to `end_value` at the end of the cycle.
-    ///
-    /// With `u = t / cycle_size` in a cycle: `end + (start - end) |2 u - 1|`, or `start + (end - start) u` with
-    /// `monotonic`. From cycle to cycle the length is multiplied by `cycle_mult` and rounded down, the values by
-    /// `start_value_mult` and `end_value_mult`. With `warmup_duration` (which needs `monotonic`), a line from the end value
-    /// to the next start value lies between cycles; its length is multiplied likewise.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Strategy, port::ignite::LinearCyclicalScheduler};
-    /// let s = LinearCyclicalScheduler::new(0.0, 0.8, 4).build(&Clock::unknown())?;
-    /// assert_eq!([0, 1, 2, 3, 4, 6].map(|t| s.lr(1.0, t)), [0.0, 0.4, 0.8, 0.4, 0.0, 0.8]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    LinearCyclicalScheduler = "ignite/LinearCyclicalScheduler", "ignite: lines up and down in cycles", Interval::Step;
-    required {
-        /// The rate at the start of the first cycle, at least 0.
-        start_value: f64,
-        /// The rate in the middle of the first cycle (at its end with `monotonic`), at least 0.
-        end_value: f64,
-        /// The length of the first cycle, at least 2.
-        cycle_size: Duration,
-    }
-    optional {
-        /// The factor of the cycles' length, above 0; default 1.
-        cycle_mult: f64 = 1.0,
-        /// The factor of the start value, at least 0; default 1.
-        start_value_mult: f64 = 1.0,
-        /// The factor of the end value, at least 0; default 1.
-        end_value_mult: f64 = 1.0,
-        /// The length of the line between cycles; default 0. Needs `monotonic`.
-        warmup_duration: Duration = Duration::Ticks(0),
-        /// Whether a cycle goes one way only; default no.
-        monotonic: bool = false,
-    }
-    example "type = 'ignite/LinearCyclicalScheduler'\nstart_value = 0.001\nend_value = 0.1\ncycle_size = 1000"
+/// ignite's `LinearCyclicalScheduler`: lines from `start_value` to `end_value` in the middle of each cycle and back;
+/// with `monotonic`, to `end_value` at the end of the cycle.
+///
+/// With `u = t / cycle_size` in a cycle: `end + (start - end) |2 u - 1|`, or `start + (end - start) u` with
+/// `monotonic`. From cycle to cycle the length is multiplied by `cycle_mult` and rounded down, the values by
+/// `start_value_mult` and `end_value_mult`. With `warmup_duration` (which needs `monotonic`), a line from the end value
+/// to the next start value lies between cycles; its length is multiplied likewise.
+///
+/// ```
+/// use lr_core::{Clock, Strategy, port::ignite::LinearCyclicalScheduler};
+/// let s = LinearCyclicalScheduler::new(0.0, 0.8, 4).build(&Clock::unknown())?;
+/// assert_eq!([0, 1, 2, 3, 4, 6].map(|t| s.lr(1.0, t)), [0.0, 0.4, 0.8, 0.4, 0.0, 0.8]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinearCyclicalScheduler {
+    /// The rate at the start of the first cycle, at least 0.
+    pub start_value: f64,
+    /// The rate in the middle of the first cycle (at its end with `monotonic`), at least 0.
+    pub end_value: f64,
+    /// The length of the first cycle, at least 2.
+    pub cycle_size: Duration,
+    /// The factor of the cycles' length, above 0; default 1.
+    #[serde(default = "one")]
+    pub cycle_mult: f64,
+    /// The factor of the start value, at least 0; default 1.
+    #[serde(default = "one")]
+    pub start_value_mult: f64,
+    /// The factor of the end value, at least 0; default 1.
+    #[serde(default = "one")]
+    pub end_value_mult: f64,
+    /// The length of the line between cycles; default 0. Needs `monotonic`.
+    #[serde(default)]
+    pub warmup_duration: Duration,
+    /// Whether a cycle goes one way only; default no.
+    #[serde(default)]
+    pub monotonic: bool,
 }
 
 impl LinearCyclicalScheduler {
+    /// With the reference's defaults for all other fields.
+    pub fn new(start_value: impl Into<f64>, end_value: impl Into<f64>, cycle_size: impl Into<Duration>) -> Self {
+        Self {
+            start_value: start_value.into(),
+            end_value: end_value.into(),
+            cycle_size: cycle_size.into(),
+            cycle_mult: one(),
+            start_value_mult: one(),
+            end_value_mult: one(),
+            warmup_duration: Duration::default(),
+            monotonic: false,
+        }
+    }
+
     fn settings(&self) -> Settings {
         Settings {
             start: (self.start_value, self.start_value_mult),
@@ -59,8 +74,15 @@ impl LinearCyclicalScheduler {
     }
 }
 
-impl Port for LinearCyclicalScheduler {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Strategy for LinearCyclicalScheduler {
+    const NAME: &'static str = "ignite/LinearCyclicalScheduler";
+    const SUMMARY: &'static str = "ignite: lines up and down in cycles";
+    const EXAMPLE: &'static str =
+        "type = 'ignite/LinearCyclicalScheduler'\nstart_value = 0.001\nend_value = 0.1\ncycle_size = 1000";
+    const INTERVAL: Interval = Interval::Step;
+    const RATES: &'static [(&'static str, f64)] = &[("end_value", 1.0), ("start_value", 0.25)];
+
+    fn check(&self) -> Result<(), ConfigError> {
         if !self.monotonic && self.warmup_duration != Duration::Ticks(0) {
             let message = "a line between cycles needs cycles that go one way: `monotonic = true`";
             return Err(ConfigError::conflict("warmup_duration", message));
@@ -68,50 +90,63 @@ impl Port for LinearCyclicalScheduler {
         self.settings().check()
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let shape = if self.monotonic { Shape::Line } else { Shape::Triangle };
         Ok(Box::new(Absolute(Cycles::new(&self.settings(), shape, clock)?)))
     }
 }
 
-settings! {
-    /// ignite's `CosineAnnealingScheduler`: half a cosine from `start_value` to `end_value` in each cycle (Loshchilov and
-    /// Hutter, "SGDR", 2017).
-    ///
-    /// With `u = t / cycle_size` in a cycle: `start + (end - start) (1 - cos(pi u)) / 2`. Cycles change as in
-    /// [`LinearCyclicalScheduler`], and `warmup_duration` is as there.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Strategy, port::ignite::CosineAnnealingScheduler};
-    /// let s = CosineAnnealingScheduler::new(0.8, 0.0, 4).build(&Clock::unknown())?;
-    /// for (tick, expected) in [(0, 0.8), (2, 0.4), (3, 0.117_157_287_525_381), (4, 0.8)] {
-    ///     assert!((s.lr(1.0, tick) - expected).abs() < 1e-15);
-    /// }
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    CosineAnnealingScheduler = "ignite/CosineAnnealingScheduler", "ignite: half cosines in cycles", Interval::Step;
-    required {
-        /// The rate at the start of the first cycle, at least 0.
-        start_value: f64,
-        /// The rate at the end of the first cycle, at least 0.
-        end_value: f64,
-        /// The length of the first cycle, at least 2.
-        cycle_size: Duration,
-    }
-    optional {
-        /// The factor of the cycles' length, above 0; default 1.
-        cycle_mult: f64 = 1.0,
-        /// The factor of the start value, at least 0; default 1.
-        start_value_mult: f64 = 1.0,
-        /// The factor of the end value, at least 0; default 1.
-        end_value_mult: f64 = 1.0,
-        /// The length of the line between cycles; default 0.
-        warmup_duration: Duration = Duration::Ticks(0),
-    }
-    example "type = 'ignite/CosineAnnealingScheduler'\nstart_value = 0.1\nend_value = 0.001\ncycle_size = 1000\nend_value_mult = 0.5"
+/// ignite's `CosineAnnealingScheduler`: half a cosine from `start_value` to `end_value` in each cycle (Loshchilov and
+/// Hutter, "SGDR", 2017).
+///
+/// With `u = t / cycle_size` in a cycle: `start + (end - start) (1 - cos(pi u)) / 2`. Cycles change as in
+/// [`LinearCyclicalScheduler`], and `warmup_duration` is as there.
+///
+/// ```
+/// use lr_core::{Clock, Strategy, port::ignite::CosineAnnealingScheduler};
+/// let s = CosineAnnealingScheduler::new(0.8, 0.0, 4).build(&Clock::unknown())?;
+/// for (tick, expected) in [(0, 0.8), (2, 0.4), (3, 0.117_157_287_525_381), (4, 0.8)] {
+///     assert!((s.lr(1.0, tick) - expected).abs() < 1e-15);
+/// }
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CosineAnnealingScheduler {
+    /// The rate at the start of the first cycle, at least 0.
+    pub start_value: f64,
+    /// The rate at the end of the first cycle, at least 0.
+    pub end_value: f64,
+    /// The length of the first cycle, at least 2.
+    pub cycle_size: Duration,
+    /// The factor of the cycles' length, above 0; default 1.
+    #[serde(default = "one")]
+    pub cycle_mult: f64,
+    /// The factor of the start value, at least 0; default 1.
+    #[serde(default = "one")]
+    pub start_value_mult: f64,
+    /// The factor of the end value, at least 0; default 1.
+    #[serde(default = "one")]
+    pub end_value_mult: f64,
+    /// The length of the line between cycles; default 0.
+    #[serde(default)]
+    pub warmup_duration: Duration,
 }
 
 impl CosineAnnealingScheduler {
+    /// With the reference's defaults for all other fields.
+    pub fn new(start_value: impl Into<f64>, end_value: impl Into<f64>, cycle_size: impl Into<Duration>) -> Self {
+        Self {
+            start_value: start_value.into(),
+            end_value: end_value.into(),
+            cycle_size: cycle_size.into(),
+            cycle_mult: one(),
+            start_value_mult: one(),
+            end_value_mult: one(),
+            warmup_duration: Duration::default(),
+        }
+    }
+
     fn settings(&self) -> Settings {
         Settings {
             start: (self.start_value, self.start_value_mult),
@@ -123,12 +158,18 @@ impl CosineAnnealingScheduler {
     }
 }
 
-impl Port for CosineAnnealingScheduler {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Strategy for CosineAnnealingScheduler {
+    const NAME: &'static str = "ignite/CosineAnnealingScheduler";
+    const SUMMARY: &'static str = "ignite: half cosines in cycles";
+    const EXAMPLE: &'static str = "type = 'ignite/CosineAnnealingScheduler'\nstart_value = 0.1\nend_value = 0.001\ncycle_size = 1000\nend_value_mult = 0.5";
+    const INTERVAL: Interval = Interval::Step;
+    const RATES: &'static [(&'static str, f64)] = &[("start_value", 1.0)];
+
+    fn check(&self) -> Result<(), ConfigError> {
         self.settings().check()
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         Ok(Box::new(Absolute(Cycles::new(&self.settings(), Shape::Cosine, clock)?)))
     }
 }
@@ -285,21 +326,21 @@ impl Curve for Cycles {
         Some(hull(range(&self.start), range(&self.end)))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        // Cycles that are too many to tell apart are no use in a picture.
+    fn marks(&self) -> Vec<Mark> {
+        // A plot cannot show more cycles than this.
         const MOST: usize = 1000;
         let last = self.list[self.list.len() - 1];
         let repeated = (1..MOST as u64).map(|i| Cycle { at: last.at.saturating_add(i * last.whole()), ..last });
         let all = self.list.iter().copied().chain(repeated).take(MOST);
-        let mut phases = Vec::new();
+        let mut marks = Vec::new();
         for (i, cycle) in all.enumerate() {
             if i > 0 {
-                phases.push(Phase::new(cycle.at, format!("cycle {}", i + 1)));
+                marks.push(Mark::new(cycle.at, format!("cycle {}", i + 1)));
             }
             if cycle.warmup > 0 {
-                phases.push(Phase::new(cycle.at.saturating_add(cycle.size), "warm-up"));
+                marks.push(Mark::new(cycle.at.saturating_add(cycle.size), "warm-up"));
             }
         }
-        phases
+        marks
     }
 }

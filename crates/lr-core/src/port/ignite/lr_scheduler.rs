@@ -1,36 +1,46 @@
 //! `LRScheduler`.
 
+use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
-use crate::port::settings::{Port, settings};
-use crate::{Clock, Interval, Schedule, ScheduleConfig};
+use crate::{Clock, Interval, Schedule, ScheduleConfig, Strategy};
 
-settings! {
-    /// ignite's `LRScheduler`: a torch scheduler as an ignite handler. Event `i` has the wrapped schedule's rate at tick
-    /// `i`, so it is that schedule, per step.
-    LRScheduler = "ignite/LRScheduler", "ignite: a torch schedule, as it is", Interval::Step;
-    required {
-        /// The schedule: a table with a `type`.
-        lr_scheduler: ScheduleConfig,
-    }
-    optional {}
-    example "type = 'ignite/LRScheduler'\nlr_scheduler = { type = 'step', step_size = 1000, gamma = 0.1 }"
+/// ignite's `LRScheduler`: a torch scheduler as an ignite handler. Event `i` has the wrapped schedule's rate at tick
+/// `i`, so it is that schedule, per step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LRScheduler {
+    /// The schedule: a table with a `type`.
+    pub lr_scheduler: ScheduleConfig,
 }
 
-impl Port for LRScheduler {
-    fn verify(&self) -> Result<(), ConfigError> {
-        Ok(())
+impl LRScheduler {
+    /// With the reference's defaults for all other fields.
+    pub fn new(lr_scheduler: impl Into<ScheduleConfig>) -> Self {
+        Self { lr_scheduler: lr_scheduler.into() }
     }
+}
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+impl Strategy for LRScheduler {
+    const NAME: &'static str = "ignite/LRScheduler";
+    const SUMMARY: &'static str = "ignite: a torch schedule, as it is";
+    const EXAMPLE: &'static str =
+        "type = 'ignite/LRScheduler'\nlr_scheduler = { type = 'step', step_size = 1000, gamma = 0.1 }";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         self.lr_scheduler.build_part(clock).map_err(|error| error.within("lr_scheduler"))
     }
 
-    fn watches(&self) -> Option<&str> {
+    fn monitor(&self) -> Option<&str> {
         self.lr_scheduler.monitor()
     }
 
-    fn has_momentum(&self) -> bool {
+    fn peak(&self) -> Option<f64> {
+        self.lr_scheduler.peak()
+    }
+
+    fn sets_momentum(&self) -> bool {
         self.lr_scheduler.sets_momentum()
     }
 }

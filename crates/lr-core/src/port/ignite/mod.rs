@@ -15,18 +15,18 @@ mod warmup;
 pub use concat::ConcatScheduler;
 pub use cyclical::{CosineAnnealingScheduler, LinearCyclicalScheduler};
 pub use lr_scheduler::LRScheduler;
-pub use piecewise_linear::{MilestonesValues, PiecewiseLinear};
+pub use piecewise_linear::PiecewiseLinear;
 pub use plateau::ReduceLROnPlateauScheduler;
 pub use warmup::CreateLrSchedulerWithWarmup;
 
 use crate::Registry;
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.register(LinearCyclicalScheduler::entry());
-    registry.register(CosineAnnealingScheduler::entry());
-    registry.register(PiecewiseLinear::entry());
-    registry.register(ConcatScheduler::entry());
-    registry.register(LRScheduler::entry());
-    registry.register(CreateLrSchedulerWithWarmup::entry());
-    registry.register(ReduceLROnPlateauScheduler::entry());
+    registry.register::<LinearCyclicalScheduler>();
+    registry.register::<CosineAnnealingScheduler>();
+    registry.register::<PiecewiseLinear>();
+    registry.register::<ConcatScheduler>();
+    registry.register::<LRScheduler>();
+    registry.register::<CreateLrSchedulerWithWarmup>();
+    registry.register::<ReduceLROnPlateauScheduler>();
 }

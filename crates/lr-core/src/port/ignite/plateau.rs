@@ -1,42 +1,77 @@
 //! `ReduceLROnPlateauScheduler`.
 
+use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
-use crate::port::settings::{Port, settings};
-use crate::{Clock, Interval, PlateauMode, ReduceOnPlateau, Schedule, Strategy, ThresholdMode};
+use crate::strategies::check_metric;
+use crate::{Clock, Interval, Mode, ReduceOnPlateau, Schedule, Strategy, ThresholdMode};
 
-settings! {
-    /// ignite's `ReduceLROnPlateauScheduler`: torch's `ReduceLROnPlateau`, so our
-    /// [`ReduceOnPlateau`](crate::ReduceOnPlateau), watching `metric_name`. `min_lr` holds for all groups; ignite passes
-    /// it over without `param_group_index`.
-    ReduceLROnPlateauScheduler = "ignite/ReduceLROnPlateauScheduler",
-        "ignite: multiplied by factor when a metric stops improving", Interval::Step;
-    required {
-        /// The metric to watch, such as `valid.loss`.
-        metric_name: String,
-    }
-    optional {
-        /// Which metrics are better; default lower ones.
-        mode: PlateauMode = PlateauMode::Min,
-        /// The factor of a reduction, at least 0 and below 1; default 0.1.
-        factor: f64 = 0.1,
-        /// How many observations without improvement are borne; default 10.
-        patience: u64 = 10,
-        /// How much better is better, at least 0; default 1e-4.
-        threshold: f64 = 1e-4,
-        /// What the threshold means; default a part of the best.
-        threshold_mode: ThresholdMode = ThresholdMode::Rel,
-        /// Observations after a reduction that are not counted; default 0.
-        cooldown: u64 = 0,
-        /// The lowest rate, at least 0; default 0.
-        min_lr: f64 = 0.0,
-        /// Reductions by no more than this are left out, at least 0; default 1e-8.
-        eps: f64 = 1e-8,
-    }
-    example "type = 'ignite/ReduceLROnPlateauScheduler'\nmetric_name = 'valid.loss'\nfactor = 0.5\npatience = 3"
+/// ignite's `ReduceLROnPlateauScheduler`: torch's `ReduceLROnPlateau`, so our
+/// [`ReduceOnPlateau`](crate::ReduceOnPlateau), watching `metric_name`. `min_lr` holds for all groups; ignite passes
+/// it over without `param_group_index`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReduceLROnPlateauScheduler {
+    /// The metric to watch, such as `valid.loss`.
+    pub metric_name: String,
+    /// Which metrics are better; default lower ones.
+    #[serde(default)]
+    pub mode: Mode,
+    /// The factor of a reduction, at least 0 and below 1; default 0.1.
+    #[serde(default = "factor")]
+    pub factor: f64,
+    /// Observations without improvement before the rate drops; default 10.
+    #[serde(default = "patience")]
+    pub patience: u64,
+    /// How much better is better, at least 0; default 1e-4.
+    #[serde(default = "threshold")]
+    pub threshold: f64,
+    /// What the threshold means; default a part of the best.
+    #[serde(default)]
+    pub threshold_mode: ThresholdMode,
+    /// Observations after a reduction that are not counted; default 0.
+    #[serde(default)]
+    pub cooldown: u64,
+    /// The lowest rate, at least 0; default 0.
+    #[serde(default)]
+    pub min_lr: f64,
+    /// Reductions by no more than this are left out, at least 0; default 1e-8.
+    #[serde(default = "eps")]
+    pub eps: f64,
+}
+
+fn factor() -> f64 {
+    ReduceOnPlateau::default().factor
+}
+
+fn patience() -> u64 {
+    ReduceOnPlateau::default().patience
+}
+
+fn threshold() -> f64 {
+    ReduceOnPlateau::default().threshold
+}
+
+fn eps() -> f64 {
+    ReduceOnPlateau::default().eps
 }
 
 impl ReduceLROnPlateauScheduler {
+    /// With the reference's defaults for all other fields.
+    pub fn new(metric_name: impl Into<String>) -> Self {
+        Self {
+            metric_name: metric_name.into(),
+            mode: Mode::default(),
+            factor: factor(),
+            patience: patience(),
+            threshold: threshold(),
+            threshold_mode: ThresholdMode::default(),
+            cooldown: 0,
+            min_lr: 0.0,
+            eps: eps(),
+        }
+    }
+
     fn translated(&self) -> ReduceOnPlateau {
         ReduceOnPlateau {
             mode: self.mode,
@@ -52,19 +87,23 @@ impl ReduceLROnPlateauScheduler {
     }
 }
 
-impl Port for ReduceLROnPlateauScheduler {
-    fn verify(&self) -> Result<(), ConfigError> {
-        if self.metric_name.is_empty() {
-            return Err(ConfigError::not_allowed("metric_name", "an empty name", "a metric, such as \"valid.loss\""));
-        }
+impl Strategy for ReduceLROnPlateauScheduler {
+    const NAME: &'static str = "ignite/ReduceLROnPlateauScheduler";
+    const SUMMARY: &'static str = "ignite: multiplied by factor when a metric stops improving";
+    const EXAMPLE: &'static str =
+        "type = 'ignite/ReduceLROnPlateauScheduler'\nmetric_name = 'valid.loss'\nfactor = 0.5\npatience = 3";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
+        check_metric("metric_name", &self.metric_name)?;
         self.translated().check()
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         self.translated().build(clock)
     }
 
-    fn watches(&self) -> Option<&str> {
+    fn monitor(&self) -> Option<&str> {
         Some(&self.metric_name)
     }
 }

@@ -1,48 +1,63 @@
 //! `create_lr_scheduler_with_warmup`.
 
-use strict_config::ConfigError;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use crate::math::count;
-use crate::port::settings::{Port, settings};
 use crate::port::{hull, non_negative};
-use crate::strategy::check;
-use crate::{Clock, Duration, Interval, Phase, Schedule, ScheduleConfig};
+use crate::{Clock, Duration, Interval, Mark, Schedule, ScheduleConfig, Strategy};
 
-settings! {
-    /// ignite's `create_lr_scheduler_with_warmup`: a line from `warmup_start_value`, which reaches `warmup_end_value` at
-    /// the last of `warmup_duration` ticks, then another schedule.
-    ///
-    /// A schedule that starts with the very `warmup_end_value` has its tick 0 there, at `warmup_duration - 1`, so that
-    /// the rate is not seen twice; any other has it at `warmup_duration`. Left out, `warmup_end_value` is the group's rate
-    /// when the handler is made: the base rate before one of ignite's schedulers (which have not set it yet), else the
-    /// first rate of the schedule (which torch's constructors set).
-    ///
-    /// ```
-    /// use lr_core::{Clock, Exponential, ScheduleConfig, Strategy, port::ignite::CreateLrSchedulerWithWarmup};
-    /// let fall = ScheduleConfig::new(Exponential::new(0.5));
-    /// let s = CreateLrSchedulerWithWarmup::new(fall, 0.0, 3).build(&Clock::unknown())?;
-    /// assert_eq!([0, 1, 2, 3, 4].map(|t| s.lr(0.8, t)), [0.0, 0.4, 0.8, 0.4, 0.2]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    CreateLrSchedulerWithWarmup = "ignite/create_lr_scheduler_with_warmup",
-        "ignite: a linear warm-up in front of another schedule", Interval::Step;
-    required {
-        /// The schedule behind the warm-up: a table with a `type`. It cannot be a reactive one.
-        lr_scheduler: ScheduleConfig,
-        /// The first rate, at least 0.
-        warmup_start_value: f64,
-        /// The length of the warm-up, at least 2.
-        warmup_duration: Duration,
-    }
-    optional {
-        /// The rate at the end of the warm-up, at least 0; default the group's own.
-        warmup_end_value: Option<f64> = None,
-    }
-    example "type = 'ignite/create_lr_scheduler_with_warmup'\nwarmup_start_value = 0.0\nwarmup_duration = 100\nlr_scheduler = { type = 'exponential', gamma = 0.999 }"
+/// ignite's `create_lr_scheduler_with_warmup`: a line from `warmup_start_value`, which reaches `warmup_end_value` at
+/// the last of `warmup_duration` ticks, then another schedule.
+///
+/// A schedule that starts with the very `warmup_end_value` has its tick 0 there, at `warmup_duration - 1`, so that
+/// the rate is not seen twice; any other has it at `warmup_duration`. Left out, `warmup_end_value` is the group's rate
+/// when the handler is made: the base rate before one of ignite's schedulers (which have not set it yet), else the
+/// first rate of the schedule (which torch's constructors set).
+///
+/// ```
+/// use lr_core::{Clock, Exponential, ScheduleConfig, Strategy, port::ignite::CreateLrSchedulerWithWarmup};
+/// let fall = ScheduleConfig::new(Exponential::new(0.5));
+/// let s = CreateLrSchedulerWithWarmup::new(fall, 0.0, 3).build(&Clock::unknown())?;
+/// assert_eq!([0, 1, 2, 3, 4].map(|t| s.lr(0.8, t)), [0.0, 0.4, 0.8, 0.4, 0.2]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateLrSchedulerWithWarmup {
+    /// The schedule behind the warm-up: a table with a `type`. It cannot be a reactive one.
+    pub lr_scheduler: ScheduleConfig,
+    /// The first rate, at least 0.
+    pub warmup_start_value: f64,
+    /// The length of the warm-up, at least 2.
+    pub warmup_duration: Duration,
+    /// The rate at the end of the warm-up, at least 0; default the group's own.
+    pub warmup_end_value: Option<f64>,
 }
 
-impl Port for CreateLrSchedulerWithWarmup {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl CreateLrSchedulerWithWarmup {
+    /// With the reference's defaults for all other fields.
+    pub fn new(
+        lr_scheduler: impl Into<ScheduleConfig>,
+        warmup_start_value: impl Into<f64>,
+        warmup_duration: impl Into<Duration>,
+    ) -> Self {
+        Self {
+            lr_scheduler: lr_scheduler.into(),
+            warmup_start_value: warmup_start_value.into(),
+            warmup_duration: warmup_duration.into(),
+            warmup_end_value: None,
+        }
+    }
+}
+
+impl Strategy for CreateLrSchedulerWithWarmup {
+    const NAME: &'static str = "ignite/create_lr_scheduler_with_warmup";
+    const SUMMARY: &'static str = "ignite: a linear warm-up in front of another schedule";
+    const EXAMPLE: &'static str = "type = 'ignite/create_lr_scheduler_with_warmup'\nwarmup_start_value = 0.0\nwarmup_duration = 100\nlr_scheduler = { type = 'exponential', gamma = 0.999 }";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("warmup_start_value", self.warmup_start_value)?;
         self.warmup_duration.check("warmup_duration", 2)?;
         non_negative("warmup_end_value", self.warmup_end_value)?;
@@ -53,7 +68,7 @@ impl Port for CreateLrSchedulerWithWarmup {
         Ok(())
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let duration = self.warmup_duration.ticks("warmup_duration", 2, clock)?;
         let then = self.lr_scheduler.build_part(&clock.later(duration - 1));
         let then = then.map_err(|error| error.within("lr_scheduler"))?;
@@ -65,7 +80,11 @@ impl Port for CreateLrSchedulerWithWarmup {
         Ok(Box::new(Warmed { start: self.warmup_start_value, last: duration - 1, end, then }))
     }
 
-    fn has_momentum(&self) -> bool {
+    fn peak(&self) -> Option<f64> {
+        self.lr_scheduler.peak()
+    }
+
+    fn sets_momentum(&self) -> bool {
         self.lr_scheduler.sets_momentum()
     }
 }
@@ -123,10 +142,10 @@ impl Schedule for Warmed {
         self.then.momentum(tick.saturating_sub(self.last))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        let mut phases = vec![Phase::new(0, "warm-up"), Phase::new(self.last, "schedule")];
-        phases.extend(Phase::shifted(self.then.phases(), self.last));
-        phases
+    fn marks(&self) -> Vec<Mark> {
+        let mut marks = vec![Mark::new(0, "warm-up"), Mark::new(self.last, "schedule")];
+        marks.extend(Mark::shifted(self.then.marks(), self.last));
+        marks
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -1,29 +1,38 @@
 //! `constant_schedule`.
 
-use strict_config::ConfigError;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
-use crate::port::settings::{Port, settings};
 use crate::port::{Absolute, Curve};
-use crate::strategy::check;
-use crate::{Clock, Interval, Schedule};
+use crate::{Clock, Interval, Schedule, Strategy};
 
-settings! {
-    /// optax's `constant_schedule`: `value`, always.
-    ConstantSchedule = "optax/constant_schedule", "optax: one rate, always", Interval::Step;
-    required {
-        /// The rate, at least 0.
-        value: f64,
-    }
-    optional {}
-    example "type = 'optax/constant_schedule'\nvalue = 0.1"
+/// optax's `constant_schedule`: `value`, always.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConstantSchedule {
+    /// The rate, at least 0.
+    pub value: f64,
 }
 
-impl Port for ConstantSchedule {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl ConstantSchedule {
+    /// With the reference's defaults for all other fields.
+    pub fn new(value: impl Into<f64>) -> Self {
+        Self { value: value.into() }
+    }
+}
+
+impl Strategy for ConstantSchedule {
+    const NAME: &'static str = "optax/constant_schedule";
+    const SUMMARY: &'static str = "optax: one rate, always";
+    const EXAMPLE: &'static str = "type = 'optax/constant_schedule'\nvalue = 0.1";
+    const INTERVAL: Interval = Interval::Step;
+    const RATES: &'static [(&'static str, f64)] = &[("value", 1.0)];
+
+    fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("value", self.value)
     }
 
-    fn schedule(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         Ok(Box::new(Absolute(Level(self.value))))
     }
 }

@@ -1,49 +1,58 @@
 //! `exponential_decay`.
 
-use strict_config::ConfigError;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use crate::math::{ordered, ratio, scaled};
-use crate::port::settings::{Port, settings};
 use crate::port::{Absolute, Curve, non_negative};
-use crate::strategy::check;
-use crate::{Clock, Duration, Interval, Phase, Schedule};
+use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
-settings! {
-    /// optax's `exponential_decay`: `lr(t) = init_value * decay_rate^((t - transition_begin) / transition_steps)`, from
-    /// `transition_begin` on; before it `init_value`.
-    ///
-    /// With `staircase` the exponent is rounded down. `end_value` bounds the rate from below where `decay_rate < 1`, else
-    /// from above (also before `transition_begin`). As in optax, `transition_steps = 0` and `decay_rate = 0` switch the
-    /// decay off: the rate is `init_value`, unbounded by `end_value`.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Strategy, port::optax::ExponentialDecay};
-    /// let config = ExponentialDecay { staircase: true, end_value: Some(0.3), ..ExponentialDecay::new(0.8, 2, 0.5) };
-    /// let s = config.build(&Clock::unknown())?;
-    /// assert_eq!([0, 1, 2, 4, 100].map(|t| s.lr(1.0, t)), [0.8, 0.8, 0.4, 0.3, 0.3]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    ExponentialDecay = "optax/exponential_decay", "optax: exponential decay, smooth or stepped, with a bound", Interval::Step;
-    required {
-        /// The first rate, at least 0.
-        init_value: f64,
-        /// Over how many ticks `decay_rate` is applied once.
-        transition_steps: Duration,
-        /// The factor over `transition_steps`, at least 0.
-        decay_rate: f64,
-    }
-    optional {
-        /// When the decay starts; default 0.
-        transition_begin: Duration = Duration::Ticks(0),
-        /// Whether the rate falls in steps; default no.
-        staircase: bool = false,
-        /// Where the decay stops, at least 0; default nowhere.
-        end_value: Option<f64> = None,
-    }
-    example "type = 'optax/exponential_decay'\ninit_value = 0.1\ntransition_steps = 1000\ndecay_rate = 0.5\nend_value = 1e-4"
+/// optax's `exponential_decay`: `lr(t) = init_value * decay_rate^((t - transition_begin) / transition_steps)`, from
+/// `transition_begin` on; before it `init_value`.
+///
+/// With `staircase` the exponent is rounded down. `end_value` bounds the rate from below where `decay_rate < 1`, else
+/// from above (also before `transition_begin`). As in optax, `transition_steps = 0` and `decay_rate = 0` switch the
+/// decay off: the rate is `init_value`, unbounded by `end_value`.
+///
+/// ```
+/// use lr_core::{Clock, Strategy, port::optax::ExponentialDecay};
+/// let config = ExponentialDecay { staircase: true, end_value: Some(0.3), ..ExponentialDecay::new(0.8, 2, 0.5) };
+/// let s = config.build(&Clock::unknown())?;
+/// assert_eq!([0, 1, 2, 4, 100].map(|t| s.lr(1.0, t)), [0.8, 0.8, 0.4, 0.3, 0.3]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExponentialDecay {
+    /// The first rate, at least 0.
+    pub init_value: f64,
+    /// Over how many ticks `decay_rate` is applied once.
+    pub transition_steps: Duration,
+    /// The factor over `transition_steps`, at least 0.
+    pub decay_rate: f64,
+    /// When the decay starts; default 0.
+    #[serde(default)]
+    pub transition_begin: Duration,
+    /// Whether the rate falls in steps; default no.
+    #[serde(default)]
+    pub staircase: bool,
+    /// Where the decay stops, at least 0; default nowhere.
+    pub end_value: Option<f64>,
 }
 
 impl ExponentialDecay {
+    /// With the reference's defaults for all other fields.
+    pub fn new(init_value: impl Into<f64>, transition_steps: impl Into<Duration>, decay_rate: impl Into<f64>) -> Self {
+        Self {
+            init_value: init_value.into(),
+            transition_steps: transition_steps.into(),
+            decay_rate: decay_rate.into(),
+            transition_begin: Duration::default(),
+            staircase: false,
+            end_value: None,
+        }
+    }
+
     pub(super) fn curve(&self, clock: &Clock) -> Result<Decay, ConfigError> {
         let steps = self.transition_steps.ticks("transition_steps", 0, clock)?;
         Ok(Decay {
@@ -57,8 +66,14 @@ impl ExponentialDecay {
     }
 }
 
-impl Port for ExponentialDecay {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Strategy for ExponentialDecay {
+    const NAME: &'static str = "optax/exponential_decay";
+    const SUMMARY: &'static str = "optax: exponential decay, smooth or stepped, with a bound";
+    const EXAMPLE: &'static str = "type = 'optax/exponential_decay'\ninit_value = 0.1\ntransition_steps = 1000\ndecay_rate = 0.5\nend_value = 1e-4";
+    const INTERVAL: Interval = Interval::Step;
+    const RATES: &'static [(&'static str, f64)] = &[("init_value", 1.0)];
+
+    fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("init_value", self.init_value)?;
         self.transition_steps.check("transition_steps", 0)?;
         check::non_negative("decay_rate", self.decay_rate)?;
@@ -66,7 +81,7 @@ impl Port for ExponentialDecay {
         non_negative("end_value", self.end_value)
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         Ok(Box::new(Absolute(self.curve(clock)?)))
     }
 }
@@ -117,7 +132,7 @@ impl Curve for Decay {
         Some(ordered(self.bounded(self.init), last))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        if self.begin == 0 || self.is_off() { Vec::new() } else { vec![Phase::new(self.begin, "decay")] }
+    fn marks(&self) -> Vec<Mark> {
+        if self.begin == 0 || self.is_off() { Vec::new() } else { vec![Mark::new(self.begin, "decay")] }
     }
 }

@@ -1,25 +1,28 @@
 //! `join_schedules`.
 
+use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
-use crate::port::settings::{Port, settings};
+use crate::compose::{highest_peak, monitor};
 use crate::{Clock, Duration, Interval, Schedule, ScheduleConfig, Sequential, Strategy};
 
-settings! {
-    /// optax's `join_schedules`: one schedule after the other, each from its own tick 0, changing at `boundaries`. It is
-    /// our [`Sequential`](crate::Sequential) under other field names.
-    JoinSchedules = "optax/join_schedules", "optax: one schedule after the other", Interval::Step;
-    required {
-        /// The parts, at least one: tables with a `type`.
-        schedules: Vec<ScheduleConfig>,
-        /// When part 1, 2, ... begin: one less than parts, in the order of time.
-        boundaries: Vec<Duration>,
-    }
-    optional {}
-    example "type = 'optax/join_schedules'\nboundaries = [100]\nschedules = [\n  { type = 'optax/linear_schedule', init_value = 0.0, end_value = 0.1, transition_steps = 100 },\n  { type = 'optax/exponential_decay', init_value = 0.1, transition_steps = 50, decay_rate = 0.5 },\n]"
+/// optax's `join_schedules`: one schedule after the other, each from its own tick 0, changing at `boundaries`. It is
+/// our [`Sequential`](crate::Sequential) under other field names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinSchedules {
+    /// The parts, at least one: tables with a `type`.
+    pub schedules: Vec<ScheduleConfig>,
+    /// When part 1, 2, ... begin: one less than parts, in the order of time.
+    pub boundaries: Vec<Duration>,
 }
 
 impl JoinSchedules {
+    /// With the reference's defaults for all other fields.
+    pub fn new(schedules: impl Into<Vec<ScheduleConfig>>, boundaries: impl Into<Vec<Duration>>) -> Self {
+        Self { schedules: schedules.into(), boundaries: boundaries.into() }
+    }
+
     fn translated(&self) -> Sequential {
         Sequential { schedules: self.schedules.clone(), milestones: self.boundaries.clone() }
     }
@@ -33,8 +36,13 @@ fn renamed(mut error: ConfigError) -> ConfigError {
     error
 }
 
-impl Port for JoinSchedules {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Strategy for JoinSchedules {
+    const NAME: &'static str = "optax/join_schedules";
+    const SUMMARY: &'static str = "optax: one schedule after the other";
+    const EXAMPLE: &'static str = "type = 'optax/join_schedules'\nboundaries = [100]\nschedules = [\n  { type = 'optax/linear_schedule', init_value = 0.0, end_value = 0.1, transition_steps = 100 },\n  { type = 'optax/exponential_decay', init_value = 0.1, transition_steps = 50, decay_rate = 0.5 },\n]";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
         if self.boundaries.len() + 1 != self.schedules.len() {
             let parts = self.schedules.len();
             let found = format!("{} boundaries", self.boundaries.len());
@@ -43,15 +51,19 @@ impl Port for JoinSchedules {
         self.translated().check().map_err(renamed)
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         self.translated().build(clock).map_err(renamed)
     }
 
-    fn watches(&self) -> Option<&str> {
-        self.schedules.iter().find_map(ScheduleConfig::monitor)
+    fn monitor(&self) -> Option<&str> {
+        monitor(&self.schedules)
     }
 
-    fn has_momentum(&self) -> bool {
+    fn peak(&self) -> Option<f64> {
+        highest_peak(&self.schedules)
+    }
+
+    fn sets_momentum(&self) -> bool {
         self.schedules.iter().any(ScheduleConfig::sets_momentum)
     }
 }

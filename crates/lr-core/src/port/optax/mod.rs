@@ -22,23 +22,23 @@ pub use join::JoinSchedules;
 pub use onecycle::{CosineOnecycleSchedule, LinearOnecycleSchedule};
 pub use piecewise::{BoundariesAndScales, Interpolate, PiecewiseConstantSchedule, PiecewiseInterpolateSchedule};
 pub use polynomial::{LinearSchedule, PolynomialSchedule, WarmupConstantSchedule};
-pub use warmup::{CosineKwargs, SgdrSchedule, WarmupCosineDecaySchedule, WarmupExponentialDecaySchedule};
+pub use warmup::{SgdrSchedule, WarmupCosineDecaySchedule, WarmupExponentialDecaySchedule};
 
 use crate::Registry;
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.register(ConstantSchedule::entry());
-    registry.register(LinearSchedule::entry());
-    registry.register(PolynomialSchedule::entry());
-    registry.register(ExponentialDecay::entry());
-    registry.register(CosineDecaySchedule::entry());
-    registry.register(PiecewiseConstantSchedule::entry());
-    registry.register(PiecewiseInterpolateSchedule::entry());
-    registry.register(LinearOnecycleSchedule::entry());
-    registry.register(CosineOnecycleSchedule::entry());
-    registry.register(WarmupConstantSchedule::entry());
-    registry.register(WarmupCosineDecaySchedule::entry());
-    registry.register(WarmupExponentialDecaySchedule::entry());
-    registry.register(SgdrSchedule::entry());
-    registry.register(JoinSchedules::entry());
+    registry.register::<ConstantSchedule>();
+    registry.register::<LinearSchedule>();
+    registry.register::<PolynomialSchedule>();
+    registry.register::<ExponentialDecay>();
+    registry.register::<CosineDecaySchedule>();
+    registry.register::<PiecewiseConstantSchedule>();
+    registry.register::<PiecewiseInterpolateSchedule>();
+    registry.register::<LinearOnecycleSchedule>();
+    registry.register::<CosineOnecycleSchedule>();
+    registry.register::<WarmupConstantSchedule>();
+    registry.register::<WarmupCosineDecaySchedule>();
+    registry.register::<WarmupExponentialDecaySchedule>();
+    registry.register::<SgdrSchedule>();
+    registry.register::<JoinSchedules>();
 }

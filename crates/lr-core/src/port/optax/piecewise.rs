@@ -1,15 +1,15 @@
 //! `piecewise_constant_schedule` and `piecewise_interpolate_schedule`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use strict_config::{ConfigError, Fields};
-use toml::{Table, Value};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use strict_config::{ConfigError, check, raise};
+use toml::Value;
 
 use crate::math::{cosine_between, ratio, reached};
-use crate::port::settings::{Port, Setting, choice, settings};
 use crate::port::{Absolute, Curve, hull};
-use crate::strategy::check;
-use crate::{Clock, Duration, Interval, Phase, Schedule, Scope};
+use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
 /// When, and the factor from there on: `{ "100" = 0.1, "200" = 0.5 }`, or with units `{ "50%" = 0.1 }`.
 ///
@@ -23,25 +23,34 @@ impl<D: Into<Duration>, const N: usize> From<[(D, f64); N]> for BoundariesAndSca
     }
 }
 
-impl Setting for BoundariesAndScales {
-    const EXPECTED: &'static str = "a table of factors by the tick they act from: { \"100\" = 0.1, \"200\" = 0.5 }";
-
-    fn read(fields: &Fields<'_>, field: &str, _: &Scope<'_>) -> Result<Option<Self>, ConfigError> {
-        let Some(table) = fields.table(field)? else { return Ok(None) };
-        let path = fields.path_of(field);
-        let inner = Fields::open_any(table, &path);
-        let mut pairs = Vec::with_capacity(table.len());
-        for key in table.keys() {
-            let written = key.parse::<i64>().map_or_else(|_| Value::String(key.clone()), Value::Integer);
-            let when = Duration::parse(&written, &inner.path_of(key))?;
-            pairs.push((when, inner.need_f64(key, "a factor")?));
-        }
-        Ok(Some(Self(pairs)))
+impl Serialize for BoundariesAndScales {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(when, scale)| (when.to_string(), scale)))
     }
+}
 
-    fn write(&self) -> Option<Value> {
-        let pairs = self.0.iter().map(|(when, scale)| (when.to_string(), Value::Float(*scale)));
-        Some(Value::Table(pairs.collect::<Table>()))
+impl<'de> Deserialize<'de> for BoundariesAndScales {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = BoundariesAndScales;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of factors by the tick they act from: { \"100\" = 0.1, \"200\" = 0.5 }")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut table: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some((key, scale)) = table.next_entry::<String, f64>()? {
+                    let written = key.parse().map_or_else(|_| Value::String(key.clone()), Value::Integer);
+                    pairs.push((Duration::parse(&written, &key).map_err(raise)?, scale));
+                }
+                Ok(BoundariesAndScales(pairs))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
     }
 }
 
@@ -86,39 +95,48 @@ fn levels(init_value: f64, scales: &BTreeMap<u64, f64>) -> Result<Levels, Config
     Ok(Levels { times: scales.keys().copied().collect(), rates })
 }
 
-settings! {
-    /// optax's `piecewise_constant_schedule`: `init_value` times all factors whose boundary has been reached (`t >= b`).
-    ///
-    /// ```
-    /// use lr_core::{Clock, Strategy, port::optax::PiecewiseConstantSchedule};
-    /// let config = PiecewiseConstantSchedule {
-    ///     boundaries_and_scales: [(2, 0.5), (4, 0.5)].into(),
-    ///     ..PiecewiseConstantSchedule::new(0.8)
-    /// };
-    /// let s = config.build(&Clock::unknown())?;
-    /// assert_eq!([0, 1, 2, 3, 4, 100].map(|t| s.lr(1.0, t)), [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    PiecewiseConstantSchedule = "optax/piecewise_constant_schedule",
-        "optax: multiplied by given factors at given ticks", Interval::Step;
-    required {
-        /// The first rate, at least 0.
-        init_value: f64,
-    }
-    optional {
-        /// When, and the factor from there on, at least 0; default none.
-        boundaries_and_scales: BoundariesAndScales = BoundariesAndScales::default(),
-    }
-    example "type = 'optax/piecewise_constant_schedule'\ninit_value = 0.1\nboundaries_and_scales = { '1000' = 0.5, '3000' = 0.1 }"
+/// optax's `piecewise_constant_schedule`: `init_value` times all factors whose boundary has been reached (`t >= b`).
+///
+/// ```
+/// use lr_core::{Clock, Strategy, port::optax::PiecewiseConstantSchedule};
+/// let config = PiecewiseConstantSchedule {
+///     boundaries_and_scales: [(2, 0.5), (4, 0.5)].into(),
+///     ..PiecewiseConstantSchedule::new(0.8)
+/// };
+/// let s = config.build(&Clock::unknown())?;
+/// assert_eq!([0, 1, 2, 3, 4, 100].map(|t| s.lr(1.0, t)), [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PiecewiseConstantSchedule {
+    /// The first rate, at least 0.
+    pub init_value: f64,
+    /// When, and the factor from there on, at least 0; default none.
+    #[serde(default)]
+    pub boundaries_and_scales: BoundariesAndScales,
 }
 
-impl Port for PiecewiseConstantSchedule {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl PiecewiseConstantSchedule {
+    /// With the reference's defaults for all other fields.
+    pub fn new(init_value: impl Into<f64>) -> Self {
+        Self { init_value: init_value.into(), boundaries_and_scales: BoundariesAndScales::default() }
+    }
+}
+
+impl Strategy for PiecewiseConstantSchedule {
+    const NAME: &'static str = "optax/piecewise_constant_schedule";
+    const SUMMARY: &'static str = "optax: multiplied by given factors at given ticks";
+    const EXAMPLE: &'static str = "type = 'optax/piecewise_constant_schedule'\ninit_value = 0.1\nboundaries_and_scales = { '1000' = 0.5, '3000' = 0.1 }";
+    const INTERVAL: Interval = Interval::Step;
+    const RATES: &'static [(&'static str, f64)] = &[("init_value", 1.0)];
+
+    fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("init_value", self.init_value)?;
         self.boundaries_and_scales.check()
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         Ok(Box::new(Absolute(levels(self.init_value, &self.boundaries_and_scales.on(clock)?)?)))
     }
 }
@@ -139,59 +157,72 @@ impl Curve for Levels {
         self.rates.iter().map(|rate| (*rate, *rate)).reduce(hull)
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        self.times.iter().zip(&self.rates[1..]).map(|(when, rate)| Phase::new(*when, format!("{rate}"))).collect()
+    fn marks(&self) -> Vec<Mark> {
+        self.times.iter().zip(&self.rates[1..]).map(|(when, rate)| Mark::new(*when, format!("{rate}"))).collect()
     }
 }
 
-choice! {
-    /// What lies between two boundaries.
-    Interpolate, "\"linear\" or \"cosine\"" {
-        /// A line.
-        Linear = "linear",
-        /// Half a cosine.
-        Cosine = "cosine",
+/// What lies between two boundaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interpolate {
+    /// A line.
+    Linear,
+    /// Half a cosine.
+    Cosine,
+}
+
+/// optax's `piecewise_interpolate_schedule`: lines or half cosines through the rates that `init_value` and the
+/// accumulated factors give at the boundaries; after the last one that rate.
+///
+/// ```
+/// use lr_core::{Clock, Strategy, port::optax::{Interpolate, PiecewiseInterpolateSchedule}};
+/// let config = PiecewiseInterpolateSchedule {
+///     boundaries_and_scales: [(2, 0.5), (4, 0.5)].into(),
+///     ..PiecewiseInterpolateSchedule::new(Interpolate::Linear, 0.8)
+/// };
+/// let s = config.build(&Clock::unknown())?;
+/// for (tick, expected) in [(0, 0.8), (1, 0.6), (2, 0.4), (3, 0.3), (4, 0.2), (100, 0.2)] {
+///     assert!((s.lr(1.0, tick) - expected).abs() < 1e-15);
+/// }
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PiecewiseInterpolateSchedule {
+    /// What lies between the boundaries.
+    pub interpolate_type: Interpolate,
+    /// The first rate, at least 0.
+    pub init_value: f64,
+    /// When, and the factor on the rate of the boundary before, at least 0; default none.
+    #[serde(default)]
+    pub boundaries_and_scales: BoundariesAndScales,
+}
+
+impl PiecewiseInterpolateSchedule {
+    /// With the reference's defaults for all other fields.
+    pub fn new(interpolate_type: impl Into<Interpolate>, init_value: impl Into<f64>) -> Self {
+        Self {
+            interpolate_type: interpolate_type.into(),
+            init_value: init_value.into(),
+            boundaries_and_scales: BoundariesAndScales::default(),
+        }
     }
 }
 
-settings! {
-    /// optax's `piecewise_interpolate_schedule`: lines or half cosines through the rates that `init_value` and the
-    /// accumulated factors give at the boundaries; after the last one that rate.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Strategy, port::optax::{Interpolate, PiecewiseInterpolateSchedule}};
-    /// let config = PiecewiseInterpolateSchedule {
-    ///     boundaries_and_scales: [(2, 0.5), (4, 0.5)].into(),
-    ///     ..PiecewiseInterpolateSchedule::new(Interpolate::Linear, 0.8)
-    /// };
-    /// let s = config.build(&Clock::unknown())?;
-    /// for (tick, expected) in [(0, 0.8), (1, 0.6), (2, 0.4), (3, 0.3), (4, 0.2), (100, 0.2)] {
-    ///     assert!((s.lr(1.0, tick) - expected).abs() < 1e-15);
-    /// }
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    PiecewiseInterpolateSchedule = "optax/piecewise_interpolate_schedule",
-        "optax: lines or cosines between rates at given ticks", Interval::Step;
-    required {
-        /// What lies between the boundaries.
-        interpolate_type: Interpolate,
-        /// The first rate, at least 0.
-        init_value: f64,
-    }
-    optional {
-        /// When, and the factor on the rate of the boundary before, at least 0; default none.
-        boundaries_and_scales: BoundariesAndScales = BoundariesAndScales::default(),
-    }
-    example "type = 'optax/piecewise_interpolate_schedule'\ninterpolate_type = 'linear'\ninit_value = 0.1\nboundaries_and_scales = { '1000' = 0.5, '3000' = 0.1 }"
-}
+impl Strategy for PiecewiseInterpolateSchedule {
+    const NAME: &'static str = "optax/piecewise_interpolate_schedule";
+    const SUMMARY: &'static str = "optax: lines or cosines between rates at given ticks";
+    const EXAMPLE: &'static str = "type = 'optax/piecewise_interpolate_schedule'\ninterpolate_type = 'linear'\ninit_value = 0.1\nboundaries_and_scales = { '1000' = 0.5, '3000' = 0.1 }";
+    const INTERVAL: Interval = Interval::Step;
+    const RATES: &'static [(&'static str, f64)] = &[("init_value", 1.0)];
 
-impl Port for PiecewiseInterpolateSchedule {
-    fn verify(&self) -> Result<(), ConfigError> {
+    fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("init_value", self.init_value)?;
         self.boundaries_and_scales.check()
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let scales = self.boundaries_and_scales.on(clock)?;
         Ok(Box::new(Absolute(Path::new(self.interpolate_type, self.init_value, &scales)?)))
     }
@@ -228,7 +259,7 @@ impl Curve for Path {
         self.levels.range()
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        self.levels.phases()
+    fn marks(&self) -> Vec<Mark> {
+        self.levels.marks()
     }
 }

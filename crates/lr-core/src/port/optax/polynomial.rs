@@ -1,47 +1,67 @@
 //! `polynomial_schedule`, `linear_schedule` and `warmup_constant_schedule`.
 
-use strict_config::ConfigError;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use crate::math::{ordered, power, ratio};
-use crate::port::settings::{Port, settings};
 use crate::port::{Absolute, Curve};
-use crate::strategy::check;
-use crate::{Clock, Duration, Interval, Phase, Schedule};
+use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
-settings! {
-    /// optax's `polynomial_schedule`: from `init_value` to `end_value` over `T = transition_steps`, from
-    /// `B = transition_begin` on.
-    ///
-    /// `lr(t) = end_value + (init_value - end_value) (1 - clip(t - B, 0, T) / T)^power`. With `T = 0` it stays at
-    /// `init_value`.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Strategy, port::optax::PolynomialSchedule};
-    /// let config = PolynomialSchedule { transition_begin: 2.into(), ..PolynomialSchedule::new(0.8, 0.0, 2.0, 2) };
-    /// let s = config.build(&Clock::unknown())?;
-    /// assert_eq!([0, 2, 3, 4, 100].map(|t| s.lr(1.0, t)), [0.8, 0.8, 0.2, 0.0, 0.0]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    PolynomialSchedule = "optax/polynomial_schedule", "optax: a polynomial from one rate to another", Interval::Step;
-    required {
-        /// The first rate, at least 0.
-        init_value: f64,
-        /// The last rate, at least 0.
-        end_value: f64,
-        /// The exponent, at least 0.
-        power: f64,
-        /// `T`, the length of the transition.
-        transition_steps: Duration,
-    }
-    optional {
-        /// `B`, when it starts; default 0.
-        transition_begin: Duration = Duration::Ticks(0),
-    }
-    example "type = 'optax/polynomial_schedule'\ninit_value = 0.1\nend_value = 0.01\npower = 2.0\ntransition_steps = 1000"
+/// optax's `polynomial_schedule`: from `init_value` to `end_value` over `T = transition_steps`, from
+/// `B = transition_begin` on.
+///
+/// `lr(t) = end_value + (init_value - end_value) (1 - clip(t - B, 0, T) / T)^power`. With `T = 0` it stays at
+/// `init_value`.
+///
+/// ```
+/// use lr_core::{Clock, Strategy, port::optax::PolynomialSchedule};
+/// let config = PolynomialSchedule { transition_begin: 2.into(), ..PolynomialSchedule::new(0.8, 0.0, 2.0, 2) };
+/// let s = config.build(&Clock::unknown())?;
+/// assert_eq!([0, 2, 3, 4, 100].map(|t| s.lr(1.0, t)), [0.8, 0.8, 0.2, 0.0, 0.0]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolynomialSchedule {
+    /// The first rate, at least 0.
+    pub init_value: f64,
+    /// The last rate, at least 0.
+    pub end_value: f64,
+    /// The exponent, at least 0.
+    pub power: f64,
+    /// `T`, the length of the transition.
+    pub transition_steps: Duration,
+    /// `B`, when it starts; default 0.
+    #[serde(default)]
+    pub transition_begin: Duration,
 }
 
-impl Port for PolynomialSchedule {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl PolynomialSchedule {
+    /// With the reference's defaults for all other fields.
+    pub fn new(
+        init_value: impl Into<f64>,
+        end_value: impl Into<f64>,
+        power: impl Into<f64>,
+        transition_steps: impl Into<Duration>,
+    ) -> Self {
+        Self {
+            init_value: init_value.into(),
+            end_value: end_value.into(),
+            power: power.into(),
+            transition_steps: transition_steps.into(),
+            transition_begin: Duration::default(),
+        }
+    }
+}
+
+impl Strategy for PolynomialSchedule {
+    const NAME: &'static str = "optax/polynomial_schedule";
+    const SUMMARY: &'static str = "optax: a polynomial from one rate to another";
+    const EXAMPLE: &'static str =
+        "type = 'optax/polynomial_schedule'\ninit_value = 0.1\nend_value = 0.01\npower = 2.0\ntransition_steps = 1000";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("init_value", self.init_value)?;
         check::non_negative("end_value", self.end_value)?;
         check::non_negative("power", self.power)?;
@@ -49,7 +69,7 @@ impl Port for PolynomialSchedule {
         self.transition_begin.check("transition_begin", 0)
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         Ok(Box::new(Absolute(Transition {
             init: self.init_value,
             end: self.end_value,
@@ -60,25 +80,32 @@ impl Port for PolynomialSchedule {
     }
 }
 
-settings! {
-    /// optax's `linear_schedule`: [`PolynomialSchedule`] with `power = 1`.
-    LinearSchedule = "optax/linear_schedule", "optax: a line from one rate to another", Interval::Step;
-    required {
-        /// The first rate, at least 0.
-        init_value: f64,
-        /// The last rate, at least 0.
-        end_value: f64,
-        /// The length of the transition; 0 stays at `init_value`.
-        transition_steps: Duration,
-    }
-    optional {
-        /// When it starts; default 0.
-        transition_begin: Duration = Duration::Ticks(0),
-    }
-    example "type = 'optax/linear_schedule'\ninit_value = 0.1\nend_value = 0.01\ntransition_steps = 1000"
+/// optax's `linear_schedule`: [`PolynomialSchedule`] with `power = 1`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinearSchedule {
+    /// The first rate, at least 0.
+    pub init_value: f64,
+    /// The last rate, at least 0.
+    pub end_value: f64,
+    /// The length of the transition; 0 stays at `init_value`.
+    pub transition_steps: Duration,
+    /// When it starts; default 0.
+    #[serde(default)]
+    pub transition_begin: Duration,
 }
 
 impl LinearSchedule {
+    /// With the reference's defaults for all other fields.
+    pub fn new(init_value: impl Into<f64>, end_value: impl Into<f64>, transition_steps: impl Into<Duration>) -> Self {
+        Self {
+            init_value: init_value.into(),
+            end_value: end_value.into(),
+            transition_steps: transition_steps.into(),
+            transition_begin: Duration::default(),
+        }
+    }
+
     fn translated(&self) -> PolynomialSchedule {
         PolynomialSchedule {
             init_value: self.init_value,
@@ -90,40 +117,57 @@ impl LinearSchedule {
     }
 }
 
-impl Port for LinearSchedule {
-    fn verify(&self) -> Result<(), ConfigError> {
-        self.translated().verify()
+impl Strategy for LinearSchedule {
+    const NAME: &'static str = "optax/linear_schedule";
+    const SUMMARY: &'static str = "optax: a line from one rate to another";
+    const EXAMPLE: &'static str =
+        "type = 'optax/linear_schedule'\ninit_value = 0.1\nend_value = 0.01\ntransition_steps = 1000";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.translated().check()
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        self.translated().schedule(clock)
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        self.translated().assemble(clock)
     }
 }
 
-settings! {
-    /// optax's `warmup_constant_schedule`: a line from `init_value` to `peak_value` over `warmup_steps`, then that. As in
-    /// optax, no warm-up at all (`warmup_steps = 0`) stays at `init_value`.
-    WarmupConstantSchedule = "optax/warmup_constant_schedule", "optax: a line up to a rate, then that", Interval::Step;
-    required {
-        /// The first rate, at least 0.
-        init_value: f64,
-        /// The last rate, at least 0.
-        peak_value: f64,
-        /// The length of the warm-up.
-        warmup_steps: Duration,
-    }
-    optional {}
-    example "type = 'optax/warmup_constant_schedule'\ninit_value = 0.0\npeak_value = 0.1\nwarmup_steps = 100"
+/// optax's `warmup_constant_schedule`: a line from `init_value` to `peak_value` over `warmup_steps`, then that. As in
+/// optax, no warm-up at all (`warmup_steps = 0`) stays at `init_value`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmupConstantSchedule {
+    /// The first rate, at least 0.
+    pub init_value: f64,
+    /// The last rate, at least 0.
+    pub peak_value: f64,
+    /// The length of the warm-up.
+    pub warmup_steps: Duration,
 }
 
-impl Port for WarmupConstantSchedule {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl WarmupConstantSchedule {
+    /// With the reference's defaults for all other fields.
+    pub fn new(init_value: impl Into<f64>, peak_value: impl Into<f64>, warmup_steps: impl Into<Duration>) -> Self {
+        Self { init_value: init_value.into(), peak_value: peak_value.into(), warmup_steps: warmup_steps.into() }
+    }
+}
+
+impl Strategy for WarmupConstantSchedule {
+    const NAME: &'static str = "optax/warmup_constant_schedule";
+    const SUMMARY: &'static str = "optax: a line up to a rate, then that";
+    const EXAMPLE: &'static str =
+        "type = 'optax/warmup_constant_schedule'\ninit_value = 0.0\npeak_value = 0.1\nwarmup_steps = 100";
+    const INTERVAL: Interval = Interval::Step;
+    const RATES: &'static [(&'static str, f64)] = &[("peak_value", 1.0)];
+
+    fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("init_value", self.init_value)?;
         check::non_negative("peak_value", self.peak_value)?;
         self.warmup_steps.check("warmup_steps", 0)
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let steps = self.warmup_steps.ticks("warmup_steps", 0, clock)?;
         Ok(Box::new(Absolute(Transition::line(self.init_value, self.peak_value, steps))))
     }
@@ -159,14 +203,14 @@ impl Curve for Transition {
         Some(ordered(self.init, self.end))
     }
 
-    fn phases(&self) -> Vec<Phase> {
+    fn marks(&self) -> Vec<Mark> {
         if self.steps == 0 {
             return Vec::new();
         }
-        let mut phases = vec![Phase::new(self.begin.saturating_add(self.steps), "end")];
+        let mut marks = vec![Mark::new(self.begin.saturating_add(self.steps), "end")];
         if self.begin > 0 {
-            phases.insert(0, Phase::new(self.begin, "transition"));
+            marks.insert(0, Mark::new(self.begin, "transition"));
         }
-        phases
+        marks
     }
 }

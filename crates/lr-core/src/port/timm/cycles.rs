@@ -1,10 +1,9 @@
 //! The cycles that timm's cosine, tanh and polynomial schedulers share.
 
-use strict_config::ConfigError;
+use strict_config::{ConfigError, check};
 
-use crate::math::{count, ordered, ratio, reached, scaled};
-use crate::strategy::check;
-use crate::{Clock, Duration, Phase, Schedule};
+use crate::math::{count, ordered, ratio, scaled};
+use crate::{Clock, Duration, Mark, Schedule};
 
 /// The settings of the cycles.
 pub(super) struct Settings<'a> {
@@ -49,16 +48,6 @@ impl Cycle {
     }
 }
 
-/// The first cycles: for each the tick from which on it counts, and where the last of them ends.
-#[derive(Debug, Clone)]
-struct Table {
-    from: Vec<u64>,
-    cycles: Vec<Cycle>,
-    until: u64,
-    /// Whether there are no more behind them.
-    complete: bool,
-}
-
 /// Cycle `i` is `cycle_mul^i` times as long as the first and starts at `cycle_decay^i` times the base rate; after
 /// `cycle_limit` of them the rate is `lr_min`.
 #[derive(Debug, Clone)]
@@ -68,29 +57,19 @@ pub(super) struct Cycles<F> {
     cycle_mul: f64,
     cycle_decay: f64,
     cycle_limit: u64,
-    /// Where cycles change length.
-    table: Option<Table>,
     shape: F,
 }
 
 impl<F> Cycles<F> {
-    /// So many cycles are tabled. If each is twice as long as the one before, these last for ever.
-    const TABLED: usize = 64;
-
     fn new(settings: &Settings<'_>, t_initial: u64, shape: F) -> Self {
-        let mut cycles = Self {
+        Self {
             t_initial,
             lr_min: settings.lr_min,
             cycle_mul: settings.cycle_mul,
             cycle_decay: settings.cycle_decay,
             cycle_limit: settings.cycle_limit,
-            table: None,
             shape,
-        };
-        if cycles.cycle_mul != 1.0 {
-            cycles.table = Some(cycles.tabled());
         }
-        cycles
     }
 
     /// The number of the cycle that `tick` lies in, where cycles change length; `None` behind the last one.
@@ -118,39 +97,16 @@ impl<F> Cycles<F> {
         }
     }
 
-    /// The first cycles, so that a step needs no logarithm.
-    fn tabled(&self) -> Table {
-        let mut table = Table { from: Vec::new(), cycles: Vec::new(), until: 0, complete: false };
-        while let Some(number) = self.number(table.until).filter(|_| table.cycles.len() < Self::TABLED) {
-            // The first tick of another number lies within a tick or two of where the cycle ends.
-            let end = self.start(number as u64 + 1);
-            let ticks = (end - 2.0).max(0.0) as u64..=(end + 2.0).min(u64::MAX as f64) as u64;
-            let next = ticks.into_iter().find(|tick| *tick > table.until && self.number(*tick) != Some(number));
-            let Some(next) = next.filter(|next| *next < 1 << 53) else { break };
-            table.from.push(table.until);
-            table.cycles.push(self.numbered(number));
-            table.until = next;
-        }
-        table.complete = self.number(table.until).is_none();
-        table
-    }
-
     /// The factor of the first rate of the cycle that `tick` lies in, and the part of it that has passed; `None` behind
     /// the last one.
     #[inline]
     fn at(&self, tick: u64) -> Option<(f64, f64)> {
-        let first = self.t_initial;
-        match &self.table {
-            None if tick < first => (self.cycle_limit > 0).then(|| (1.0, ratio(tick, first))),
-            None if self.cycle_limit == 1 => None,
-            None => {
-                let number = tick / first;
-                (number < self.cycle_limit).then(|| (self.cycle_decay.powf(number as f64), ratio(tick % first, first)))
-            }
-            Some(table) if tick < table.until => Some(table.cycles[reached(&table.from, tick) - 1].at(tick)),
-            Some(table) if table.complete => None,
-            Some(_) => self.number(tick).map(|number| self.numbered(number).at(tick)),
+        if self.cycle_mul != 1.0 {
+            return self.number(tick).map(|number| self.numbered(number).at(tick));
         }
+        let number = tick / self.t_initial;
+        let passed = ratio(tick % self.t_initial, self.t_initial);
+        (number < self.cycle_limit).then(|| (self.cycle_decay.powf(number as f64), passed))
     }
 
     /// The tick at which cycle `i` starts.
@@ -166,19 +122,19 @@ impl<F: Shape> Schedule for Cycles<F> {
         self.lr_min + (scaled(base_lr, decay) - self.lr_min) * self.shape.left(passed)
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        // Cycles that are too many to tell apart are no use in a picture.
+    fn marks(&self) -> Vec<Mark> {
+        // A plot cannot show more cycles than this.
         const MOST: u64 = 1000;
-        let mut phases = Vec::new();
+        let mut marks = Vec::new();
         for i in 1..=self.cycle_limit.min(MOST) {
             let start = self.start(i).ceil();
             if start > 2_f64.powi(53) {
                 break;
             }
             let label = if i == self.cycle_limit { "end".to_owned() } else { format!("cycle {}", i + 1) };
-            phases.push(Phase::new(start as u64, label));
+            marks.push(Mark::new(start as u64, label));
         }
-        phases
+        marks
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -25,27 +25,34 @@ pub use step::{Period, StepLRScheduler};
 pub use tanh::TanhLRScheduler;
 pub use wsd::{DecayFn, StableFn, WSDLRScheduler};
 
-use strict_config::ConfigError;
+use strict_config::{ConfigError, check};
 
 use crate::math::count;
 use crate::port::hull;
-use crate::strategy::check;
-use crate::{Clock, Duration, Interval, Phase, Registry, Schedule};
+use crate::{Clock, Duration, Interval, Mark, Registry, Schedule, StateError, StateReader, StateWriter};
 use noise::Noisy;
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.register(CosineLRScheduler::entry());
-    registry.register(TanhLRScheduler::entry());
-    registry.register(StepLRScheduler::entry());
-    registry.register(MultiStepLRScheduler::entry());
-    registry.register(PolyLRScheduler::entry());
-    registry.register(WSDLRScheduler::entry());
-    registry.register(PlateauLRScheduler::entry());
+    registry.register::<CosineLRScheduler>();
+    registry.register::<TanhLRScheduler>();
+    registry.register::<StepLRScheduler>();
+    registry.register::<MultiStepLRScheduler>();
+    registry.register::<PolyLRScheduler>();
+    registry.register::<WSDLRScheduler>();
+    registry.register::<PlateauLRScheduler>();
 }
 
 /// The interval that `t_in_epochs` stands for.
 fn interval(t_in_epochs: Option<bool>) -> Option<Interval> {
     t_in_epochs.map(|in_epochs| if in_epochs { Interval::Epoch } else { Interval::Step })
+}
+
+fn noise_pct() -> f64 {
+    0.67
+}
+
+fn noise_seed() -> u64 {
+    42
 }
 
 /// The warm-up, clock and noise that timm's schedulers share.
@@ -56,6 +63,26 @@ struct Common<'a> {
     t_in_epochs: Option<bool>,
     noise: Noise,
 }
+
+/// [`Common`] of a scheduler, whose fields are named as timm names them.
+macro_rules! common {
+    ($settings:ident, $warmup_prefix:expr) => {
+        $crate::port::timm::Common {
+            warmup_t: &$settings.warmup_t,
+            warmup_lr_init: $settings.warmup_lr_init,
+            warmup_prefix: $warmup_prefix,
+            t_in_epochs: $settings.t_in_epochs,
+            noise: $crate::port::timm::Noise {
+                range_t: $settings.noise_range_t.clone(),
+                kind: $crate::port::timm::NoiseType::Normal,
+                pct: $settings.noise_pct,
+                std: $settings.noise_std,
+                seed: $settings.noise_seed,
+            },
+        }
+    };
+}
+use common;
 
 impl Common<'_> {
     fn check(&self) -> Result<(), ConfigError> {
@@ -82,7 +109,7 @@ impl Common<'_> {
         let warmup = self.warmup_t.ticks("warmup_t", 0, clock)?;
         let prefix = if self.warmup_prefix { warmup } else { 0 };
         let main = main(&clock.later(prefix))?;
-        let warmed = WarmedUp { warmup, init: self.warmup_lr_init, prefix, target, main };
+        let warmed = WarmedUp { warmup, init: self.warmup_lr_init, prefix, target, then: "decay", main };
         Ok(match self.noise.on(clock)? {
             None => Box::new(warmed),
             Some(noise) => Box::new(Noisy { noise, inner: warmed, from: 1 }),
@@ -106,6 +133,8 @@ struct WarmedUp<S> {
     init: f64,
     prefix: u64,
     target: Target,
+    /// What begins after it, for a plot.
+    then: &'static str,
     main: S,
 }
 
@@ -129,19 +158,38 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
         if tick == 0 { base_lr } else { self.main.lr(base_lr, tick - self.prefix) }
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        let mut phases = Vec::new();
+    fn marks(&self) -> Vec<Mark> {
+        let mut marks = Vec::new();
         if self.warmup > 0 {
-            phases.push(Phase::new(0, "warm-up"));
-            phases.push(Phase::new(self.warmup, "decay"));
+            marks.push(Mark::new(0, "warm-up"));
+            marks.push(Mark::new(self.warmup, self.then));
         }
-        let later = |phase: &Phase| phase.tick > self.warmup;
-        phases.extend(Phase::shifted(self.main.phases(), self.prefix).into_iter().filter(later));
-        phases
+        let later = |mark: &Mark| mark.tick > self.warmup;
+        marks.extend(Mark::shifted(self.main.marks(), self.prefix).into_iter().filter(later));
+        marks
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
         let main = hull(self.main.bounds(base_lr)?, (base_lr, base_lr));
         Some(if self.warmup > 0 { hull(main, (self.init, self.init)) } else { main })
+    }
+
+    fn is_reactive(&self) -> bool {
+        self.main.is_reactive()
+    }
+
+    fn observe(&mut self, tick: u64, metric: f64) {
+        // It would act at the tick after, which may still belong to the warm-up.
+        if tick >= self.warmup {
+            self.main.observe(tick - self.prefix, metric);
+        }
+    }
+
+    fn save(&self, state: &mut StateWriter<'_>) {
+        self.main.save(state);
+    }
+
+    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
+        self.main.load(state)
     }
 }

@@ -1,86 +1,93 @@
 //! `MultiStepLRScheduler`.
 
-use strict_config::ConfigError;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
-use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
+use super::{NoiseRange, Target, common, interval, noise_pct, noise_seed};
+use crate::defaults::{one, yes};
 use crate::math::{ordered, reached, scaled};
 use crate::port::in_order;
-use crate::port::settings::{Port, settings};
-use crate::strategy::check;
-use crate::{Clock, Duration, Interval, Phase, Schedule};
+use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
-settings! {
-    /// timm's `MultiStepLRScheduler`: multiplied by `decay_rate` at each time in `decay_t`, behind a warm-up.
-    ///
-    /// `lr(t) = base * decay_rate^n`, `n` the number of times up to `t + 1`: **a tick earlier than torch's
-    /// `MultiStepLR`**, which timm keeps on purpose. Tick 0 is always the base rate, since timm computes no rate for it.
-    /// Over the first `warmup_t` ticks a line from `warmup_lr_init` to the base rate; `t` is counted from its end, or
-    /// from the start with `warmup_prefix = false`.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Duration, Strategy, port::timm::MultiStepLRScheduler};
-    /// let config = MultiStepLRScheduler { decay_rate: 0.5, ..MultiStepLRScheduler::new([3, 5].map(Duration::Ticks)) };
-    /// let s = config.build(&Clock::unknown())?;
-    /// assert_eq!([0, 1, 2, 3, 4].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.2, 0.1]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    MultiStepLRScheduler = "timm/MultiStepLRScheduler", "timm: multiplied by decay_rate at given ticks, with warm-up", Interval::Epoch;
-    required {
-        /// When the drops come, in the order of time.
-        decay_t: Vec<Duration>,
-    }
-    optional {
-        /// The factor of each drop, at least 0; default 1.
-        decay_rate: f64 = 1.0,
-        /// The length of the warm-up; default 0.
-        warmup_t: Duration = Duration::Ticks(0),
-        /// The first rate of the warm-up, at least 0; default 0.
-        warmup_lr_init: f64 = 0.0,
-        /// Whether the drops are counted from the end of the warm-up; default yes.
-        warmup_prefix: bool = true,
-        /// Whether a tick is an epoch (else an optimizer step); default as `interval`, which is per epoch.
-        t_in_epochs: Option<bool> = None,
-        /// When noise is added; default never. See [`Noise`].
-        noise_range_t: Option<NoiseRange> = None,
-        /// The largest noise, as a part of the rate; default 0.67.
-        noise_pct: f64 = 0.67,
-        /// The noise's standard deviation; default 1.
-        noise_std: f64 = 1.0,
-        /// The noise's seed; default 42.
-        noise_seed: u64 = 42,
-    }
-    example "type = 'timm/MultiStepLRScheduler'\ndecay_t = [30, 60, 90]\ndecay_rate = 0.1"
+/// timm's `MultiStepLRScheduler`: multiplied by `decay_rate` at each time in `decay_t`, behind a warm-up.
+///
+/// `lr(t) = base * decay_rate^n`, `n` the number of times up to `t + 1`: **a tick earlier than torch's
+/// `MultiStepLR`**, which timm keeps on purpose. Tick 0 is always the base rate, since timm computes no rate for it.
+/// Over the first `warmup_t` ticks a line from `warmup_lr_init` to the base rate; `t` is counted from its end, or
+/// from the start with `warmup_prefix = false`.
+///
+/// ```
+/// use lr_core::{Clock, Duration, Strategy, port::timm::MultiStepLRScheduler};
+/// let config = MultiStepLRScheduler { decay_rate: 0.5, ..MultiStepLRScheduler::new([3, 5].map(Duration::Ticks)) };
+/// let s = config.build(&Clock::unknown())?;
+/// assert_eq!([0, 1, 2, 3, 4].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.2, 0.1]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MultiStepLRScheduler {
+    /// When the drops come, in the order of time.
+    pub decay_t: Vec<Duration>,
+    /// The factor of each drop, at least 0; default 1.
+    #[serde(default = "one")]
+    pub decay_rate: f64,
+    /// The length of the warm-up; default 0.
+    #[serde(default)]
+    pub warmup_t: Duration,
+    /// The first rate of the warm-up, at least 0; default 0.
+    #[serde(default)]
+    pub warmup_lr_init: f64,
+    /// Whether the drops are counted from the end of the warm-up; default yes.
+    #[serde(default = "yes")]
+    pub warmup_prefix: bool,
+    /// Whether a tick is an epoch (else an optimizer step); default as `interval`, which is per epoch.
+    pub t_in_epochs: Option<bool>,
+    /// When noise is added; default never. See [`Noise`].
+    pub noise_range_t: Option<NoiseRange>,
+    /// The largest noise, as a part of the rate; default 0.67.
+    #[serde(default = "noise_pct")]
+    pub noise_pct: f64,
+    /// The noise's standard deviation; default 1.
+    #[serde(default = "one")]
+    pub noise_std: f64,
+    /// The noise's seed; default 42.
+    #[serde(default = "noise_seed")]
+    pub noise_seed: u64,
 }
 
 impl MultiStepLRScheduler {
-    fn common(&self) -> Common<'_> {
-        Common {
-            warmup_t: &self.warmup_t,
-            warmup_lr_init: self.warmup_lr_init,
-            warmup_prefix: self.warmup_prefix,
-            t_in_epochs: self.t_in_epochs,
-            noise: Noise {
-                range_t: self.noise_range_t.clone(),
-                kind: NoiseType::Normal,
-                pct: self.noise_pct,
-                std: self.noise_std,
-                seed: self.noise_seed,
-            },
+    /// With the reference's defaults for all other fields.
+    pub fn new(decay_t: impl Into<Vec<Duration>>) -> Self {
+        Self {
+            decay_t: decay_t.into(),
+            decay_rate: one(),
+            warmup_t: Duration::default(),
+            warmup_lr_init: 0.0,
+            warmup_prefix: yes(),
+            t_in_epochs: None,
+            noise_range_t: None,
+            noise_pct: noise_pct(),
+            noise_std: one(),
+            noise_seed: noise_seed(),
         }
     }
 }
 
-impl Port for MultiStepLRScheduler {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Strategy for MultiStepLRScheduler {
+    const NAME: &'static str = "timm/MultiStepLRScheduler";
+    const SUMMARY: &'static str = "timm: multiplied by decay_rate at given ticks, with warm-up";
+    const EXAMPLE: &'static str = "type = 'timm/MultiStepLRScheduler'\ndecay_t = [30, 60, 90]\ndecay_rate = 0.1";
+
+    fn check(&self) -> Result<(), ConfigError> {
         for (i, time) in self.decay_t.iter().enumerate() {
             time.check(&format!("decay_t[{i}]"), 0)?;
         }
         check::non_negative("decay_rate", self.decay_rate)?;
-        self.common().check()
+        common!(self, self.warmup_prefix).check()
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        self.common().around(clock, Target::Base, |clock| {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        common!(self, self.warmup_prefix).around(clock, Target::Base, |clock| {
             let mut times = Vec::with_capacity(self.decay_t.len());
             for (i, time) in self.decay_t.iter().enumerate() {
                 let field = format!("decay_t[{i}]");
@@ -93,8 +100,8 @@ impl Port for MultiStepLRScheduler {
         })
     }
 
-    fn clock(&self) -> Option<Interval> {
-        interval(self.t_in_epochs)
+    fn default_interval(&self) -> Interval {
+        interval(self.t_in_epochs).unwrap_or(Self::INTERVAL)
     }
 }
 
@@ -116,8 +123,8 @@ impl Schedule for Drops {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        let drop = |(i, time): (usize, &u64)| Phase::new(time.saturating_sub(1), format!("drop {}", i + 1));
+    fn marks(&self) -> Vec<Mark> {
+        let drop = |(i, time): (usize, &u64)| Mark::new(time.saturating_sub(1), format!("drop {}", i + 1));
         self.times.iter().enumerate().map(drop).collect()
     }
 

@@ -1,23 +1,23 @@
 //! timm's noise on the rate, number by number: the Mersenne Twister and the normal deviates of torch's CPU generator.
 
 use std::f64::consts::PI;
+use std::fmt;
 
-use strict_config::{ConfigError, Fields, Problem, show};
-use toml::Value;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::IntoDeserializer};
+use strict_config::{ConfigError, check};
 
 use crate::port::in_order;
-use crate::port::settings::{Setting, choice};
-use crate::strategy::{array, check};
-use crate::{Clock, Duration, Phase, Schedule, Scope, StateError, StateReader, StateWriter};
+use crate::{Clock, Duration, Mark, Schedule, StateError, StateReader, StateWriter};
 
-choice! {
-    /// How noise is distributed.
-    NoiseType, "\"normal\" or \"uniform\"" {
-        /// Normally, drawn again until it is smaller than `noise_pct`.
-        Normal = "normal",
-        /// Evenly between `-noise_pct` and `noise_pct`.
-        Uniform = "uniform",
-    }
+/// How noise is distributed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoiseType {
+    /// Normally, drawn again until it is smaller than `noise_pct`.
+    #[default]
+    Normal,
+    /// Evenly between `-noise_pct` and `noise_pct`.
+    Uniform,
 }
 
 /// When noise is added: from a tick on, `40`, or between two, `[20, 40]` (the latter no more).
@@ -29,30 +29,46 @@ pub struct NoiseRange {
     pub to: Option<Duration>,
 }
 
-impl Setting for NoiseRange {
-    const EXPECTED: &'static str = "a tick, or two: [20, 40]";
-
-    fn read(fields: &Fields<'_>, field: &str, _: &Scope<'_>) -> Result<Option<Self>, ConfigError> {
-        let path = fields.path_of(field);
-        match fields.value(field) {
-            None => Ok(None),
-            Some(Value::Array(items)) if let [from, to] = items.as_slice() => Ok(Some(Self {
-                from: Duration::parse(from, &format!("{path}[0]"))?,
-                to: Some(Duration::parse(to, &format!("{path}[1]"))?),
-            })),
-            Some(found @ Value::Array(_)) => {
-                let problem = Problem::WrongType { expected: Self::EXPECTED.to_owned(), found: show(found) };
-                Err(ConfigError::new(path, problem))
-            }
-            Some(value) => Ok(Some(Self { from: Duration::parse(value, &path)?, to: None })),
+impl Serialize for NoiseRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.to {
+            None => self.from.serialize(serializer),
+            Some(to) => [self.from, to].serialize(serializer),
         }
     }
+}
 
-    fn write(&self) -> Option<Value> {
-        Some(match self.to {
-            None => self.from.to_value(),
-            Some(to) => array(&[self.from, to], Duration::to_value),
-        })
+impl<'de> Deserialize<'de> for NoiseRange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = NoiseRange;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a tick, or two: [20, 40]")
+            }
+
+            fn visit_i64<E: de::Error>(self, tick: i64) -> Result<NoiseRange, E> {
+                Ok(NoiseRange { from: Duration::deserialize(tick.into_deserializer())?, to: None })
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<NoiseRange, E> {
+                Ok(NoiseRange { from: Duration::deserialize(text.into_deserializer())?, to: None })
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut ends: A) -> Result<NoiseRange, A::Error> {
+                let wrong = || de::Error::invalid_type(de::Unexpected::Seq, &self);
+                let from = ends.next_element()?.ok_or_else(wrong)?;
+                let to = Some(ends.next_element()?.ok_or_else(wrong)?);
+                match ends.next_element::<de::IgnoredAny>()? {
+                    None => Ok(NoiseRange { from, to }),
+                    Some(_) => Err(wrong()),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
     }
 }
 
@@ -78,7 +94,7 @@ pub struct Noise {
 impl Noise {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check::non_negative("noise_std", self.std)?;
-        // More than the rate itself would make it negative; far less than the deviation, and hardly a draw is accepted.
+        // Above 1 the rate could become negative; far below the deviation almost every draw would be rejected.
         let least = self.std / 100.0;
         let allowed = format!("above 0, at most 1, at least a hundredth of `noise_std`: {least}");
         check::number("noise_pct", self.pct, &allowed, |pct| pct > 0.0 && pct <= 1.0 && pct >= least)
@@ -146,8 +162,8 @@ impl<S: Schedule + Clone + 'static> Schedule for Noisy<S> {
         if tick < self.from { rate } else { rate + rate * self.noise.factor(tick) }
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        self.inner.phases()
+    fn marks(&self) -> Vec<Mark> {
+        self.inner.marks()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -1,58 +1,72 @@
 //! `PlateauLRScheduler`.
 
-use strict_config::ConfigError;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use super::noise::Noisy;
-use super::{Noise, NoiseRange, NoiseType};
-use crate::math::count;
-use crate::port::hull;
-use crate::port::settings::{Port, settings};
-use crate::strategy::check;
-use crate::{
-    Clock, Duration, Interval, Phase, PlateauMode, ReduceOnPlateau, Schedule, StateError, StateReader, StateWriter,
-    Strategy,
-};
+use super::{Noise, NoiseRange, NoiseType, Target, WarmedUp, noise_pct, noise_seed};
+use crate::groups::group_rates;
+use crate::strategies::Plateau;
+use crate::{Clock, Duration, Mode, ReduceOnPlateau, Schedule, Strategy};
 
-settings! {
-    /// timm's `PlateauLRScheduler`: torch's `ReduceLROnPlateau` (our [`ReduceOnPlateau`](crate::ReduceOnPlateau)) behind a
-    /// warm-up: up to tick `warmup_t` a line from `warmup_lr_init` to the base rate, and metrics that would act there are
-    /// not looked at.
-    ///
-    /// timm's default is that **higher metrics are better** (`mode = "max"`), while the metric watched by default here
-    /// is the validation loss: say which you mean.
-    PlateauLRScheduler = "timm/PlateauLRScheduler",
-        "timm: multiplied by decay_rate when a metric stops improving, with warm-up", Interval::Epoch;
-    optional {
-        /// The factor of a reduction, at least 0 and below 1; default 0.1.
-        decay_rate: f64 = 0.1,
-        /// How many observations without improvement are borne; default 10.
-        patience_t: u64 = 10,
-        /// How much better is better, as a part of the best, at least 0; default 1e-4.
-        threshold: f64 = 1e-4,
-        /// Observations after a reduction that are not counted; default 0.
-        cooldown_t: u64 = 0,
-        /// The length of the warm-up; default 0.
-        warmup_t: Duration = Duration::Ticks(0),
-        /// The first rate of the warm-up, at least 0; default 0.
-        warmup_lr_init: f64 = 0.0,
-        /// The lowest rate, at least 0; default 0.
-        lr_min: f64 = 0.0,
-        /// Which metrics are better; default higher ones.
-        mode: PlateauMode = PlateauMode::Max,
-        /// When noise is added; default never. See [`Noise`].
-        noise_range_t: Option<NoiseRange> = None,
-        /// How the noise is distributed; default normally.
-        noise_type: NoiseType = NoiseType::Normal,
-        /// The largest noise, as a part of the rate; default 0.67.
-        noise_pct: f64 = 0.67,
-        /// The noise's standard deviation; default 1.
-        noise_std: f64 = 1.0,
-        /// The noise's seed; default 42.
-        noise_seed: u64 = 42,
-        /// The metric to watch; default `valid.loss`.
-        monitor: String = "valid.loss".to_owned(),
+/// timm's `PlateauLRScheduler`: torch's `ReduceLROnPlateau` (our [`ReduceOnPlateau`](crate::ReduceOnPlateau)) behind a
+/// warm-up: up to tick `warmup_t` a line from `warmup_lr_init` to the base rate, and metrics that would act there are
+/// not looked at.
+///
+/// timm's default is that **higher metrics are better** (`mode = "max"`), while the metric watched by default here
+/// is the validation loss: say which you mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlateauLRScheduler {
+    /// The factor of a reduction, at least 0 and below 1; default 0.1.
+    pub decay_rate: f64,
+    /// Observations without improvement before the rate drops; default 10.
+    pub patience_t: u64,
+    /// How much better is better, as a part of the best, at least 0; default 1e-4.
+    pub threshold: f64,
+    /// Observations after a reduction that are not counted; default 0.
+    pub cooldown_t: u64,
+    /// The length of the warm-up; default 0.
+    pub warmup_t: Duration,
+    /// The first rate of the warm-up, at least 0; default 0.
+    pub warmup_lr_init: f64,
+    /// The lowest rate, at least 0; default 0.
+    pub lr_min: f64,
+    /// Which metrics are better; default higher ones.
+    pub mode: Mode,
+    /// When noise is added; default never. See [`Noise`].
+    pub noise_range_t: Option<NoiseRange>,
+    /// How the noise is distributed; default normally.
+    pub noise_type: NoiseType,
+    /// The largest noise, as a part of the rate; default 0.67.
+    pub noise_pct: f64,
+    /// The noise's standard deviation; default 1.
+    pub noise_std: f64,
+    /// The noise's seed; default 42.
+    pub noise_seed: u64,
+    /// The metric to watch; default `valid.loss`.
+    pub monitor: String,
+}
+
+impl Default for PlateauLRScheduler {
+    fn default() -> Self {
+        Self {
+            decay_rate: 0.1,
+            patience_t: 10,
+            threshold: 1e-4,
+            cooldown_t: 0,
+            warmup_t: Duration::default(),
+            warmup_lr_init: 0.0,
+            lr_min: 0.0,
+            mode: Mode::Max,
+            noise_range_t: None,
+            noise_type: NoiseType::default(),
+            noise_pct: noise_pct(),
+            noise_std: 1.0,
+            noise_seed: noise_seed(),
+            monitor: "valid.loss".to_owned(),
+        }
     }
-    example "type = 'timm/PlateauLRScheduler'\nmode = 'min'\ndecay_rate = 0.5\npatience_t = 3\nwarmup_t = 5\nwarmup_lr_init = 1e-4"
 }
 
 impl PlateauLRScheduler {
@@ -65,7 +79,7 @@ impl PlateauLRScheduler {
             cooldown: self.cooldown_t,
             min_lr: self.lr_min,
             monitor: self.monitor.clone(),
-            ..ReduceOnPlateau::new()
+            ..ReduceOnPlateau::default()
         }
     }
 
@@ -80,8 +94,12 @@ impl PlateauLRScheduler {
     }
 }
 
-impl Port for PlateauLRScheduler {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Strategy for PlateauLRScheduler {
+    const NAME: &'static str = "timm/PlateauLRScheduler";
+    const SUMMARY: &'static str = "timm: multiplied by decay_rate when a metric stops improving, with warm-up";
+    const EXAMPLE: &'static str = "type = 'timm/PlateauLRScheduler'\nmode = 'min'\ndecay_rate = 0.5\npatience_t = 3\nwarmup_t = 5\nwarmup_lr_init = 1e-4";
+
+    fn check(&self) -> Result<(), ConfigError> {
         // Under the names that the user wrote, before the translation checks its own.
         check::number("decay_rate", self.decay_rate, "at least 0 and below 1", |f| (0.0..1.0).contains(&f))?;
         check::non_negative("lr_min", self.lr_min)?;
@@ -91,63 +109,18 @@ impl Port for PlateauLRScheduler {
         self.translated().check()
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let warmup = self.warmup_t.ticks("warmup_t", 0, clock)?;
-        let warmed = Warmed { warmup, init: self.warmup_lr_init, plateau: self.translated().build(clock)? };
+        let main = Plateau::new(self.translated(), group_rates(clock));
+        let init = self.warmup_lr_init;
+        let warmed = WarmedUp { warmup, init, prefix: 0, target: Target::Base, then: "plateau", main };
         Ok(match self.noise().on(clock)? {
             None => Box::new(warmed),
             Some(noise) => Box::new(Noisy { noise, inner: warmed, from: warmup + 1 }),
         })
     }
 
-    fn watches(&self) -> Option<&str> {
+    fn monitor(&self) -> Option<&str> {
         Some(&self.monitor)
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Warmed {
-    warmup: u64,
-    init: f64,
-    plateau: Box<dyn Schedule>,
-}
-
-impl Schedule for Warmed {
-    fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        if tick < self.warmup {
-            return self.init + count(tick) * ((base_lr - self.init) / count(self.warmup));
-        }
-        self.plateau.lr(base_lr, tick)
-    }
-
-    fn phases(&self) -> Vec<Phase> {
-        if self.warmup == 0 {
-            return Vec::new();
-        }
-        vec![Phase::new(0, "warm-up"), Phase::new(self.warmup, "plateau")]
-    }
-
-    fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
-        let plateau = self.plateau.bounds(base_lr)?;
-        Some(if self.warmup > 0 { hull((self.init, self.init), plateau) } else { plateau })
-    }
-
-    fn is_reactive(&self) -> bool {
-        true
-    }
-
-    fn observe(&mut self, tick: u64, metric: f64) {
-        // It would act at the tick after, which still belongs to the warm-up.
-        if tick.saturating_add(1) > self.warmup {
-            self.plateau.observe(tick, metric);
-        }
-    }
-
-    fn save(&self, state: &mut StateWriter<'_>) {
-        self.plateau.save(state);
-    }
-
-    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
-        self.plateau.load(state)
     }
 }

@@ -1,72 +1,93 @@
 //! `TanhLRScheduler`.
 
-use strict_config::ConfigError;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use super::cycles::{Settings, Shape};
-use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
-use crate::port::settings::{Port, settings};
-use crate::strategy::check;
-use crate::{Clock, Duration, Interval, Schedule};
+use super::{NoiseRange, Target, common, interval, noise_pct, noise_seed};
+use crate::defaults::{once, one};
+use crate::{Clock, Duration, Interval, Schedule, Strategy};
 
-settings! {
-    /// timm's `TanhLRScheduler`: hyperbolic tangents to `lr_min` with restarts (arXiv 1806.01593) and a warm-up.
-    ///
-    /// In cycle `i`, of length `T = t_initial * cycle_mul^i`, with the part `u` of it gone:
-    /// `lr(t) = lr_min + (base * cycle_decay^i - lr_min) (1 - tanh(lb (1 - u) + ub u)) / 2`; `lr_min` after `cycle_limit`
-    /// cycles. During the first `warmup_t` ticks it is a line from `warmup_lr_init` instead, to the rate that follows, or
-    /// with `warmup_prefix` to the base rate, and the cycles start after it.
-    TanhLRScheduler = "timm/TanhLRScheduler", "timm: hyperbolic tangents with restarts and warm-up", Interval::Epoch;
-    required {
-        /// The length of the first cycle, at least 1.
-        t_initial: Duration,
-    }
-    optional {
-        /// Where on the tangent a cycle starts, below `ub`; default -7.
-        lb: f64 = -7.0,
-        /// Where on the tangent a cycle ends; default 3.
-        ub: f64 = 3.0,
-        /// The least rate, at least 0; default 0.
-        lr_min: f64 = 0.0,
-        /// How much longer each cycle is than the one before, above 0; default 1.
-        cycle_mul: f64 = 1.0,
-        /// The factor of each cycle's first rate, at least 0; default 1.
-        cycle_decay: f64 = 1.0,
-        /// How many cycles there are; default 1.
-        cycle_limit: u64 = 1,
-        /// The length of the warm-up; default 0.
-        warmup_t: Duration = Duration::Ticks(0),
-        /// The first rate of the warm-up, at least 0; default 0.
-        warmup_lr_init: f64 = 0.0,
-        /// Whether the cycles start when the warm-up ends; default no.
-        warmup_prefix: bool = false,
-        /// Whether a tick is an epoch (else an optimizer step); default as `interval`, which is per epoch.
-        t_in_epochs: Option<bool> = None,
-        /// When noise is added; default never. See [`Noise`].
-        noise_range_t: Option<NoiseRange> = None,
-        /// The largest noise, as a part of the rate; default 0.67.
-        noise_pct: f64 = 0.67,
-        /// The noise's standard deviation; default 1.
-        noise_std: f64 = 1.0,
-        /// The noise's seed; default 42.
-        noise_seed: u64 = 42,
-    }
-    example "type = 'timm/TanhLRScheduler'\nt_initial = 90\nwarmup_t = 5\nwarmup_lr_init = 1e-4\nwarmup_prefix = true"
+/// timm's `TanhLRScheduler`: hyperbolic tangents to `lr_min` with restarts (arXiv 1806.01593) and a warm-up.
+///
+/// In cycle `i`, of length `T = t_initial * cycle_mul^i`, with the part `u` of it gone:
+/// `lr(t) = lr_min + (base * cycle_decay^i - lr_min) (1 - tanh(lb (1 - u) + ub u)) / 2`; `lr_min` after `cycle_limit`
+/// cycles. During the first `warmup_t` ticks it is a line from `warmup_lr_init` instead, to the rate that follows, or
+/// with `warmup_prefix` to the base rate, and the cycles start after it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TanhLRScheduler {
+    /// The length of the first cycle, at least 1.
+    pub t_initial: Duration,
+    /// Where on the tangent a cycle starts, below `ub`; default -7.
+    #[serde(default = "lb")]
+    pub lb: f64,
+    /// Where on the tangent a cycle ends; default 3.
+    #[serde(default = "ub")]
+    pub ub: f64,
+    /// The least rate, at least 0; default 0.
+    #[serde(default)]
+    pub lr_min: f64,
+    /// How much longer each cycle is than the one before, above 0; default 1.
+    #[serde(default = "one")]
+    pub cycle_mul: f64,
+    /// The factor of each cycle's first rate, at least 0; default 1.
+    #[serde(default = "one")]
+    pub cycle_decay: f64,
+    /// How many cycles there are; default 1.
+    #[serde(default = "once")]
+    pub cycle_limit: u64,
+    /// The length of the warm-up; default 0.
+    #[serde(default)]
+    pub warmup_t: Duration,
+    /// The first rate of the warm-up, at least 0; default 0.
+    #[serde(default)]
+    pub warmup_lr_init: f64,
+    /// Whether the cycles start when the warm-up ends; default no.
+    #[serde(default)]
+    pub warmup_prefix: bool,
+    /// Whether a tick is an epoch (else an optimizer step); default as `interval`, which is per epoch.
+    pub t_in_epochs: Option<bool>,
+    /// When noise is added; default never. See [`Noise`].
+    pub noise_range_t: Option<NoiseRange>,
+    /// The largest noise, as a part of the rate; default 0.67.
+    #[serde(default = "noise_pct")]
+    pub noise_pct: f64,
+    /// The noise's standard deviation; default 1.
+    #[serde(default = "one")]
+    pub noise_std: f64,
+    /// The noise's seed; default 42.
+    #[serde(default = "noise_seed")]
+    pub noise_seed: u64,
+}
+
+fn lb() -> f64 {
+    -7.0
+}
+
+fn ub() -> f64 {
+    3.0
 }
 
 impl TanhLRScheduler {
-    fn common(&self) -> Common<'_> {
-        Common {
-            warmup_t: &self.warmup_t,
-            warmup_lr_init: self.warmup_lr_init,
-            warmup_prefix: self.warmup_prefix,
-            t_in_epochs: self.t_in_epochs,
-            noise: Noise {
-                range_t: self.noise_range_t.clone(),
-                kind: NoiseType::Normal,
-                pct: self.noise_pct,
-                std: self.noise_std,
-                seed: self.noise_seed,
-            },
+    /// With the reference's defaults for all other fields.
+    pub fn new(t_initial: impl Into<Duration>) -> Self {
+        Self {
+            t_initial: t_initial.into(),
+            lb: lb(),
+            ub: ub(),
+            lr_min: 0.0,
+            cycle_mul: one(),
+            cycle_decay: one(),
+            cycle_limit: once(),
+            warmup_t: Duration::default(),
+            warmup_lr_init: 0.0,
+            warmup_prefix: false,
+            t_in_epochs: None,
+            noise_range_t: None,
+            noise_pct: noise_pct(),
+            noise_std: one(),
+            noise_seed: noise_seed(),
         }
     }
 
@@ -81,22 +102,27 @@ impl TanhLRScheduler {
     }
 }
 
-impl Port for TanhLRScheduler {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Strategy for TanhLRScheduler {
+    const NAME: &'static str = "timm/TanhLRScheduler";
+    const SUMMARY: &'static str = "timm: hyperbolic tangents with restarts and warm-up";
+    const EXAMPLE: &'static str =
+        "type = 'timm/TanhLRScheduler'\nt_initial = 90\nwarmup_t = 5\nwarmup_lr_init = 1e-4\nwarmup_prefix = true";
+
+    fn check(&self) -> Result<(), ConfigError> {
         self.cycles().check()?;
         check::number("ub", self.ub, "a finite number", |_| true)?;
         check::number("lb", self.lb, "a finite number below `ub`", |lb| lb < self.ub)?;
-        self.common().check()
+        common!(self, self.warmup_prefix).check()
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let tanh = Tanh { from: 2.0 * self.lb, change: 2.0 * (self.ub - self.lb) };
         let target = if self.warmup_prefix { Target::Base } else { Target::Main };
-        self.common().around(clock, target, |clock| self.cycles().with(clock, tanh))
+        common!(self, self.warmup_prefix).around(clock, target, |clock| self.cycles().with(clock, tanh))
     }
 
-    fn clock(&self) -> Option<Interval> {
-        interval(self.t_in_epochs)
+    fn default_interval(&self) -> Interval {
+        interval(self.t_in_epochs).unwrap_or(Self::INTERVAL)
     }
 }
 

@@ -1,116 +1,136 @@
 //! `WSDLRScheduler`.
 
-use strict_config::ConfigError;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
-use super::{Common, Noise, NoiseRange, NoiseType, Target, interval};
+use super::{NoiseRange, Target, common, interval, noise_pct, noise_seed};
+use crate::defaults::{half, one, tenth};
 use crate::math::{cosine_weight, count, power};
-use crate::port::settings::{Port, choice, settings};
-use crate::strategy::check;
-use crate::{Clock, Duration, Interval, Phase, Schedule};
+use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
-choice! {
-    /// What the rate does between warm-up and decay, `t` ticks after the warm-up.
-    StableFn, "\"constant\", \"rsqrt\" or \"power\"" {
-        /// It stays.
-        Constant = "constant",
-        /// `(1 + t / stable_timescale)^-0.5`: big_vision's.
-        Rsqrt = "rsqrt",
-        /// `(1 + t / stable_timescale)^-stable_power`: the power scheduler (arXiv 2408.13359).
-        Power = "power",
-    }
+/// What the rate does between warm-up and decay, `t` ticks after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StableFn {
+    /// It stays.
+    #[default]
+    Constant,
+    /// `(1 + t / stable_timescale)^-0.5`: big_vision's.
+    Rsqrt,
+    /// `(1 + t / stable_timescale)^-stable_power`: the power scheduler (arXiv 2408.13359).
+    Power,
 }
 
-choice! {
-    /// How much is left when the part `u` of the decay has passed.
-    DecayFn, "\"linear\", \"1-sqrt\", \"cosine\", \"power\" or \"exp\"" {
-        /// `1 - u`
-        Linear = "linear",
-        /// `1 - sqrt(u)` (arXiv 2405.18392)
-        OneMinusSqrt = "1-sqrt",
-        /// `(1 + cos(pi u)) / 2`
-        Cosine = "cosine",
-        /// `1 - u^decay_power`
-        Power = "power",
-        /// `(r^u - r) / (1 - r)`, with `r = decay_ratio`
-        Exp = "exp",
-    }
+/// How much is left when the part `u` of the decay has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecayFn {
+    /// `1 - u`
+    Linear,
+    /// `1 - sqrt(u)` (arXiv 2405.18392)
+    #[default]
+    #[serde(rename = "1-sqrt")]
+    OneMinusSqrt,
+    /// `(1 + cos(pi u)) / 2`
+    Cosine,
+    /// `1 - u^decay_power`
+    Power,
+    /// `(r^u - r) / (1 - r)`, with `r = decay_ratio`
+    Exp,
 }
 
-settings! {
-    /// timm's `WSDLRScheduler`: warm-up, stable phase, decay (WSD; Hu et al., "MiniCPM", 2024).
-    ///
-    /// Over the first `warmup_t` ticks a line from `warmup_lr_init` to the base rate. Then, `t` ticks after it,
-    /// `s = max(base * stable_fn(t), lr_min)` until `decay_t` ticks before the end, and from there
-    /// `lr_min + (s - lr_min) decay_fn(u)`, with the part `u` of the decay gone. The end comes `t_initial` ticks after
-    /// the warm-up; then `lr_min`.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Strategy, port::timm::{DecayFn, WSDLRScheduler}};
-    /// let config = WSDLRScheduler { decay_fn: DecayFn::Linear, ..WSDLRScheduler::new(10, 4) };
-    /// let s = config.build(&Clock::unknown())?;
-    /// assert_eq!([0, 6, 8, 10, 11].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.0, 0.0]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    WSDLRScheduler = "timm/WSDLRScheduler", "timm: a warm-up, a stable phase, a decay (WSD)", Interval::Epoch;
-    required {
-        /// The length of stable phase and decay together, at least 1; the warm-up comes before it.
-        t_initial: Duration,
-        /// The length of the decay, 1 to `t_initial`.
-        decay_t: Duration,
-    }
-    optional {
-        /// The last rate, at least 0; default 0.
-        lr_min: f64 = 0.0,
-        /// The stable phase; default constant.
-        stable_fn: StableFn = StableFn::Constant,
-        /// The time scale of `rsqrt` and `power` in ticks, above 0; default `warmup_t`.
-        stable_timescale: Option<f64> = None,
-        /// The exponent of `power`, above 0; default 0.5.
-        stable_power: f64 = 0.5,
-        /// The decay; default `1-sqrt`.
-        decay_fn: DecayFn = DecayFn::OneMinusSqrt,
-        /// The exponent of a `power` decay, above 0; default 0.5.
-        decay_power: f64 = 0.5,
-        /// What an `exp` decay would leave before it is stretched to 0, between 0 and 1; default 0.1.
-        decay_ratio: f64 = 0.1,
-        /// The length of the warm-up; default 0.
-        warmup_t: Duration = Duration::Ticks(0),
-        /// The first rate of the warm-up, at least 0; default 0.
-        warmup_lr_init: f64 = 0.0,
-        /// Whether a tick is an epoch (else an optimizer step); default as `interval`, which is per epoch.
-        t_in_epochs: Option<bool> = None,
-        /// When noise is added; default never. See [`Noise`].
-        noise_range_t: Option<NoiseRange> = None,
-        /// The largest noise, as a part of the rate; default 0.67.
-        noise_pct: f64 = 0.67,
-        /// The noise's standard deviation; default 1.
-        noise_std: f64 = 1.0,
-        /// The noise's seed; default 42.
-        noise_seed: u64 = 42,
-    }
-    example "type = 'timm/WSDLRScheduler'\nt_initial = 90\ndecay_t = 18\nwarmup_t = 5"
+/// timm's `WSDLRScheduler`: warm-up, stable phase, decay (WSD; Hu et al., "MiniCPM", 2024).
+///
+/// Over the first `warmup_t` ticks a line from `warmup_lr_init` to the base rate. Then, `t` ticks after it,
+/// `s = max(base * stable_fn(t), lr_min)` until `decay_t` ticks before the end, and from there
+/// `lr_min + (s - lr_min) decay_fn(u)`, with the part `u` of the decay gone. The end comes `t_initial` ticks after
+/// the warm-up; then `lr_min`.
+///
+/// ```
+/// use lr_core::{Clock, Strategy, port::timm::{DecayFn, WSDLRScheduler}};
+/// let config = WSDLRScheduler { decay_fn: DecayFn::Linear, ..WSDLRScheduler::new(10, 4) };
+/// let s = config.build(&Clock::unknown())?;
+/// assert_eq!([0, 6, 8, 10, 11].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.0, 0.0]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WSDLRScheduler {
+    /// The length of stable phase and decay together, at least 1; the warm-up comes before it.
+    pub t_initial: Duration,
+    /// The length of the decay, 1 to `t_initial`.
+    pub decay_t: Duration,
+    /// The last rate, at least 0; default 0.
+    #[serde(default)]
+    pub lr_min: f64,
+    /// The stable phase; default constant.
+    #[serde(default)]
+    pub stable_fn: StableFn,
+    /// The time scale of `rsqrt` and `power` in ticks, above 0; default `warmup_t`.
+    pub stable_timescale: Option<f64>,
+    /// The exponent of `power`, above 0; default 0.5.
+    #[serde(default = "half")]
+    pub stable_power: f64,
+    /// The decay; default `1-sqrt`.
+    #[serde(default)]
+    pub decay_fn: DecayFn,
+    /// The exponent of a `power` decay, above 0; default 0.5.
+    #[serde(default = "half")]
+    pub decay_power: f64,
+    /// What an `exp` decay would leave before it is stretched to 0, between 0 and 1; default 0.1.
+    #[serde(default = "tenth")]
+    pub decay_ratio: f64,
+    /// The length of the warm-up; default 0.
+    #[serde(default)]
+    pub warmup_t: Duration,
+    /// The first rate of the warm-up, at least 0; default 0.
+    #[serde(default)]
+    pub warmup_lr_init: f64,
+    /// Whether a tick is an epoch (else an optimizer step); default as `interval`, which is per epoch.
+    pub t_in_epochs: Option<bool>,
+    /// When noise is added; default never. See [`Noise`].
+    pub noise_range_t: Option<NoiseRange>,
+    /// The largest noise, as a part of the rate; default 0.67.
+    #[serde(default = "noise_pct")]
+    pub noise_pct: f64,
+    /// The noise's standard deviation; default 1.
+    #[serde(default = "one")]
+    pub noise_std: f64,
+    /// The noise's seed; default 42.
+    #[serde(default = "noise_seed")]
+    pub noise_seed: u64,
 }
 
 impl WSDLRScheduler {
-    fn common(&self) -> Common<'_> {
-        Common {
-            warmup_t: &self.warmup_t,
-            warmup_lr_init: self.warmup_lr_init,
-            warmup_prefix: true,
-            t_in_epochs: self.t_in_epochs,
-            noise: Noise {
-                range_t: self.noise_range_t.clone(),
-                kind: NoiseType::Normal,
-                pct: self.noise_pct,
-                std: self.noise_std,
-                seed: self.noise_seed,
-            },
+    /// With the reference's defaults for all other fields.
+    pub fn new(t_initial: impl Into<Duration>, decay_t: impl Into<Duration>) -> Self {
+        Self {
+            t_initial: t_initial.into(),
+            decay_t: decay_t.into(),
+            lr_min: 0.0,
+            stable_fn: StableFn::default(),
+            stable_timescale: None,
+            stable_power: half(),
+            decay_fn: DecayFn::default(),
+            decay_power: half(),
+            decay_ratio: tenth(),
+            warmup_t: Duration::default(),
+            warmup_lr_init: 0.0,
+            t_in_epochs: None,
+            noise_range_t: None,
+            noise_pct: noise_pct(),
+            noise_std: one(),
+            noise_seed: noise_seed(),
         }
     }
 }
 
-impl Port for WSDLRScheduler {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Strategy for WSDLRScheduler {
+    const NAME: &'static str = "timm/WSDLRScheduler";
+    const SUMMARY: &'static str = "timm: a warm-up, a stable phase, a decay (WSD)";
+    const EXAMPLE: &'static str = "type = 'timm/WSDLRScheduler'\nt_initial = 90\ndecay_t = 18\nwarmup_t = 5";
+
+    fn check(&self) -> Result<(), ConfigError> {
         self.t_initial.check("t_initial", 1)?;
         self.decay_t.check("decay_t", 1)?;
         check::non_negative("lr_min", self.lr_min)?;
@@ -118,19 +138,20 @@ impl Port for WSDLRScheduler {
         check::positive("stable_power", self.stable_power)?;
         check::positive("decay_power", self.decay_power)?;
         check::number("decay_ratio", self.decay_ratio, "between 0 and 1", |r| r > 0.0 && r < 1.0)?;
-        self.common().check()
+        common!(self, true).check()
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let timescale = match self.stable_timescale {
             Some(scale) => scale,
             None => self.warmup_t.ticks("warmup_t", 0, clock)? as f64,
         };
         if self.stable_fn != StableFn::Constant && timescale <= 0.0 {
-            let message = format!("`stable_fn = \"{}\"` without a warm-up needs a time scale", self.stable_fn.name());
+            let name = if self.stable_fn == StableFn::Rsqrt { "rsqrt" } else { "power" };
+            let message = format!("`stable_fn = \"{name}\"` without a warm-up needs a time scale");
             return Err(ConfigError::conflict("stable_timescale", message));
         }
-        self.common().around(clock, Target::Base, |clock| {
+        common!(self, true).around(clock, Target::Base, |clock| {
             let end = self.t_initial.ticks("t_initial", 1, clock)?;
             let decay = self.decay_t.ticks("decay_t", 1, clock)?;
             let decay_at = end
@@ -140,8 +161,8 @@ impl Port for WSDLRScheduler {
         })
     }
 
-    fn clock(&self) -> Option<Interval> {
-        interval(self.t_in_epochs)
+    fn default_interval(&self) -> Interval {
+        interval(self.t_in_epochs).unwrap_or(Self::INTERVAL)
     }
 }
 
@@ -194,8 +215,8 @@ impl Schedule for Wsd {
         self.rate(base_lr, self.stable(tick), self.left(tick))
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        vec![Phase::new(self.decay_at, "decay"), Phase::new(self.decay_at + self.decay as u64, "end")]
+    fn marks(&self) -> Vec<Mark> {
+        vec![Mark::new(self.decay_at, "decay"), Mark::new(self.decay_at + self.decay as u64, "end")]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -1,61 +1,79 @@
 //! `constant` and `constant_with_warmup`.
 
+use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps};
-use crate::port::settings::{Port, settings};
-use crate::{Clock, Duration, Fixed, Interval, Schedule};
+use crate::defaults::the_run;
+use crate::{Clock, Duration, Fixed, Interval, Schedule, Strategy};
 
-settings! {
-    /// transformers' `constant`: the base rate, always. Both fields are taken and ignored, as `get_scheduler` does.
-    Constant = "transformers/constant", "transformers: the base rate, always", Interval::Step;
-    optional {
-        /// Ignored; default 0.
-        num_warmup_steps: Duration = Duration::Ticks(0),
-        /// Ignored; default the run.
-        num_training_steps: Duration = Duration::Rest,
-    }
-    example "type = 'transformers/constant'"
+/// transformers' `constant`: the base rate, always. Both fields are taken and ignored, as `get_scheduler` does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Constant {
+    /// Ignored; default 0.
+    pub num_warmup_steps: Duration,
+    /// Ignored; default the run.
+    pub num_training_steps: Duration,
 }
 
-impl Port for Constant {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Default for Constant {
+    fn default() -> Self {
+        Self { num_warmup_steps: Duration::default(), num_training_steps: Duration::Rest }
+    }
+}
+
+impl Strategy for Constant {
+    const NAME: &'static str = "transformers/constant";
+    const SUMMARY: &'static str = "transformers: the base rate, always";
+    const EXAMPLE: &'static str = "type = 'transformers/constant'";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
         check_steps(&self.num_warmup_steps, &self.num_training_steps)
     }
 
-    fn schedule(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         Ok(Box::new(Fixed))
     }
 }
 
-settings! {
-    /// transformers' `constant_with_warmup`: `lr(t) = base * t / W` for `t < W`, then the base rate.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Strategy, port::transformers::ConstantWithWarmup};
-    /// let s = ConstantWithWarmup::new(4).build(&Clock::unknown())?;
-    /// assert_eq!([0, 1, 3, 4, 100].map(|t| s.lr(0.4, t)), [0.0, 0.1, 0.4 * 0.75, 0.4, 0.4]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    ConstantWithWarmup = "transformers/constant_with_warmup",
-        "transformers: a linear warm-up, then the base rate", Interval::Step;
-    required {
-        /// `W`, the length of the warm-up.
-        num_warmup_steps: Duration,
-    }
-    optional {
-        /// Ignored, as by `get_scheduler`; default the run.
-        num_training_steps: Duration = Duration::Rest,
-    }
-    example "type = 'transformers/constant_with_warmup'\nnum_warmup_steps = 100"
+/// transformers' `constant_with_warmup`: `lr(t) = base * t / W` for `t < W`, then the base rate.
+///
+/// ```
+/// use lr_core::{Clock, Strategy, port::transformers::ConstantWithWarmup};
+/// let s = ConstantWithWarmup::new(4).build(&Clock::unknown())?;
+/// assert_eq!([0, 1, 3, 4, 100].map(|t| s.lr(0.4, t)), [0.0, 0.1, 0.4 * 0.75, 0.4, 0.4]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConstantWithWarmup {
+    /// `W`, the length of the warm-up.
+    pub num_warmup_steps: Duration,
+    /// Ignored, as by `get_scheduler`; default the run.
+    #[serde(default = "the_run")]
+    pub num_training_steps: Duration,
 }
 
-impl Port for ConstantWithWarmup {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl ConstantWithWarmup {
+    /// With the reference's defaults for all other fields.
+    pub fn new(num_warmup_steps: impl Into<Duration>) -> Self {
+        Self { num_warmup_steps: num_warmup_steps.into(), num_training_steps: the_run() }
+    }
+}
+
+impl Strategy for ConstantWithWarmup {
+    const NAME: &'static str = "transformers/constant_with_warmup";
+    const SUMMARY: &'static str = "transformers: a linear warm-up, then the base rate";
+    const EXAMPLE: &'static str = "type = 'transformers/constant_with_warmup'\nnum_warmup_steps = 100";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
         check_steps(&self.num_warmup_steps, &self.num_training_steps)
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let warmup = self.num_warmup_steps.ticks("num_warmup_steps", 0, clock)?;
         Ok(Box::new(WarmUpThen { warmup, then: Fixed }))
     }

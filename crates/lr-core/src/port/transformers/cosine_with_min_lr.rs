@@ -1,120 +1,148 @@
 //! `cosine_with_min_lr` and `cosine_warmup_with_min_lr`.
 
-use strict_config::ConfigError;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use super::{WarmUpThen, check_steps, divisor, steps};
 use crate::math::{count, ordered};
-use crate::port::settings::{Port, settings};
 use crate::port::{non_negative, wave};
-use crate::strategy::check;
-use crate::{Clock, Duration, Interval, Phase, Schedule};
+use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
-settings! {
-    /// transformers' `cosine_with_min_lr`: as `cosine`, but to `min_lr` (or `min_lr_rate` of the base rate) instead of 0.
-    ///
-    /// With `p = (t - W) / max(1, T - W)` and `m` the least factor: `lr(t) = base * t / W` for `t < W`, then
-    /// `base * max(0, m + (1 - m) (1 + cos(2 pi num_cycles p)) / 2)`; past `T` the wave goes on. `m` is `min_lr_rate`, or
-    /// `min_lr` over the base rate of the first parameter group (transformers takes the optimizer's default rate).
-    ///
-    /// ```
-    /// use lr_core::{Clock, Duration, Strategy, port::transformers::CosineWithMinLr};
-    /// let ten = Duration::Ticks(10);
-    /// let config = CosineWithMinLr { num_training_steps: ten, min_lr_rate: Some(0.5), ..CosineWithMinLr::default() };
-    /// let s = config.build(&Clock::unknown())?;
-    /// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 10)], [0.4, 0.2]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    CosineWithMinLr = "transformers/cosine_with_min_lr",
-        "transformers: a linear warm-up, then a cosine to min_lr", Interval::Step;
-    optional {
-        /// `W`, the length of the warm-up; default 0.
-        num_warmup_steps: Duration = Duration::Ticks(0),
-        /// `T`, the length of the whole, warm-up included; default the run.
-        num_training_steps: Duration = Duration::Rest,
-        /// Waves of the cosine, at least 0; default 0.5.
-        num_cycles: f64 = 0.5,
-        /// The least rate of the first group, at least 0. Either this or `min_lr_rate` must be given.
-        min_lr: Option<f64> = None,
-        /// The least rate as a part of the base rate, at least 0.
-        min_lr_rate: Option<f64> = None,
-    }
-    example "type = 'transformers/cosine_with_min_lr'\nnum_warmup_steps = 100\nnum_training_steps = 1000\nmin_lr_rate = 0.1"
+/// transformers' `cosine_with_min_lr`: as `cosine`, but to `min_lr` (or `min_lr_rate` of the base rate) instead of 0.
+///
+/// With `p = (t - W) / max(1, T - W)` and `m` the least factor: `lr(t) = base * t / W` for `t < W`, then
+/// `base * max(0, m + (1 - m) (1 + cos(2 pi num_cycles p)) / 2)`; past `T` the wave continues. `m` is `min_lr_rate`, or
+/// `min_lr` over the base rate of the first parameter group (transformers takes the optimizer's default rate).
+///
+/// ```
+/// use lr_core::{Clock, Duration, Strategy, port::transformers::CosineWithMinLr};
+/// let ten = Duration::Ticks(10);
+/// let config = CosineWithMinLr { num_training_steps: ten, min_lr_rate: Some(0.5), ..CosineWithMinLr::default() };
+/// let s = config.build(&Clock::unknown())?;
+/// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 10)], [0.4, 0.2]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CosineWithMinLr {
+    /// `W`, the length of the warm-up; default 0.
+    pub num_warmup_steps: Duration,
+    /// `T`, the length of the whole, warm-up included; default the run.
+    pub num_training_steps: Duration,
+    /// Waves of the cosine, at least 0; default 0.5.
+    pub num_cycles: f64,
+    /// The least rate of the first group, at least 0. Either this or `min_lr_rate` must be given.
+    pub min_lr: Option<f64>,
+    /// The least rate as a part of the base rate, at least 0.
+    pub min_lr_rate: Option<f64>,
 }
 
-impl Port for CosineWithMinLr {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Default for CosineWithMinLr {
+    fn default() -> Self {
+        Self {
+            num_warmup_steps: Duration::default(),
+            num_training_steps: Duration::Rest,
+            num_cycles: 0.5,
+            min_lr: None,
+            min_lr_rate: None,
+        }
+    }
+}
+
+impl Strategy for CosineWithMinLr {
+    const NAME: &'static str = "transformers/cosine_with_min_lr";
+    const SUMMARY: &'static str = "transformers: a linear warm-up, then a cosine to min_lr";
+    const EXAMPLE: &'static str = "type = 'transformers/cosine_with_min_lr'\nnum_warmup_steps = 100\nnum_training_steps = 1000\nmin_lr_rate = 0.1";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
         check_steps(&self.num_warmup_steps, &self.num_training_steps)?;
         check::non_negative("num_cycles", self.num_cycles)?;
         Least::of(self.min_lr, self.min_lr_rate, &Clock::unknown()).map(drop)
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let (warmup, steps) = steps(&self.num_warmup_steps, &self.num_training_steps, clock)?;
         let least = Least::of(self.min_lr, self.min_lr_rate, clock)?;
-        let then = Wave { divisor: divisor(steps), num_cycles: self.num_cycles, offset: 0.0, least };
+        let then = Wave::new(steps, self.num_cycles, 0.0, least);
         Ok(Box::new(WarmUpThen { warmup, then }))
     }
 }
 
-settings! {
-    /// transformers' `cosine_warmup_with_min_lr`: as `cosine_with_min_lr`, but a step ahead of it, so that the first step
-    /// already moves, and with a warm-up that may start above 0.
-    ///
-    /// For `t < W`: `lr(t) = base * (t + 1) / W`, or with a `warmup_lr_rate` of `s`
-    /// `base * (s + (1 - s) t / max(1, W - 1))`. Then, with `p = (t - W + 1) / max(1, T - W)` and `m` as in
-    /// [`CosineWithMinLr`], `base * max(0, m + (1 - m) (1 + cos(2 pi num_cycles p)) / 2)`; the least rate is met at
-    /// `T - 1`, and past it the wave goes on.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Duration, Strategy, port::transformers::CosineWarmupWithMinLr};
-    /// let config = CosineWarmupWithMinLr {
-    ///     num_warmup_steps: Duration::Ticks(4),
-    ///     num_training_steps: Duration::Ticks(12),
-    ///     min_lr_rate: Some(0.5),
-    ///     ..CosineWarmupWithMinLr::default()
-    /// };
-    /// let s = config.build(&Clock::unknown())?;
-    /// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 3), s.lr(0.4, 11)], [0.1, 0.4, 0.2]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    CosineWarmupWithMinLr = "transformers/cosine_warmup_with_min_lr",
-        "transformers: a linear warm-up from warmup_lr_rate, then a cosine to min_lr", Interval::Step;
-    optional {
-        /// `W`, the length of the warm-up; default 0.
-        num_warmup_steps: Duration = Duration::Ticks(0),
-        /// `T`, the length of the whole, warm-up included; default the run.
-        num_training_steps: Duration = Duration::Rest,
-        /// Waves of the cosine, at least 0; default 0.5.
-        num_cycles: f64 = 0.5,
-        /// The least rate of the first group, at least 0. Either this or `min_lr_rate` must be given.
-        min_lr: Option<f64> = None,
-        /// The least rate as a part of the base rate, at least 0.
-        min_lr_rate: Option<f64> = None,
-        /// The first rate as a part of the base rate, at least 0; default `1 / W`.
-        warmup_lr_rate: Option<f64> = None,
-    }
-    example "type = 'transformers/cosine_warmup_with_min_lr'\nnum_warmup_steps = 100\nnum_training_steps = 1000\nmin_lr_rate = 0.1\nwarmup_lr_rate = 0.01"
+/// transformers' `cosine_warmup_with_min_lr`: as `cosine_with_min_lr`, but a step ahead of it, so that the first step
+/// already moves, and with a warm-up that may start above 0.
+///
+/// For `t < W`: `lr(t) = base * (t + 1) / W`, or with a `warmup_lr_rate` of `s`
+/// `base * (s + (1 - s) t / max(1, W - 1))`. Then, with `p = (t - W + 1) / max(1, T - W)` and `m` as in
+/// [`CosineWithMinLr`], `base * max(0, m + (1 - m) (1 + cos(2 pi num_cycles p)) / 2)`; the least rate is met at
+/// `T - 1`, and past it the wave continues.
+///
+/// ```
+/// use lr_core::{Clock, Duration, Strategy, port::transformers::CosineWarmupWithMinLr};
+/// let config = CosineWarmupWithMinLr {
+///     num_warmup_steps: Duration::Ticks(4),
+///     num_training_steps: Duration::Ticks(12),
+///     min_lr_rate: Some(0.5),
+///     ..CosineWarmupWithMinLr::default()
+/// };
+/// let s = config.build(&Clock::unknown())?;
+/// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 3), s.lr(0.4, 11)], [0.1, 0.4, 0.2]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CosineWarmupWithMinLr {
+    /// `W`, the length of the warm-up; default 0.
+    pub num_warmup_steps: Duration,
+    /// `T`, the length of the whole, warm-up included; default the run.
+    pub num_training_steps: Duration,
+    /// Waves of the cosine, at least 0; default 0.5.
+    pub num_cycles: f64,
+    /// The least rate of the first group, at least 0. Either this or `min_lr_rate` must be given.
+    pub min_lr: Option<f64>,
+    /// The least rate as a part of the base rate, at least 0.
+    pub min_lr_rate: Option<f64>,
+    /// The first rate as a part of the base rate, at least 0; default `1 / W`.
+    pub warmup_lr_rate: Option<f64>,
 }
 
-impl Port for CosineWarmupWithMinLr {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Default for CosineWarmupWithMinLr {
+    fn default() -> Self {
+        Self {
+            num_warmup_steps: Duration::default(),
+            num_training_steps: Duration::Rest,
+            num_cycles: 0.5,
+            min_lr: None,
+            min_lr_rate: None,
+            warmup_lr_rate: None,
+        }
+    }
+}
+
+impl Strategy for CosineWarmupWithMinLr {
+    const NAME: &'static str = "transformers/cosine_warmup_with_min_lr";
+    const SUMMARY: &'static str = "transformers: a linear warm-up from warmup_lr_rate, then a cosine to min_lr";
+    const EXAMPLE: &'static str = "type = 'transformers/cosine_warmup_with_min_lr'\nnum_warmup_steps = 100\nnum_training_steps = 1000\nmin_lr_rate = 0.1\nwarmup_lr_rate = 0.01";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
         check_steps(&self.num_warmup_steps, &self.num_training_steps)?;
         check::non_negative("num_cycles", self.num_cycles)?;
         non_negative("warmup_lr_rate", self.warmup_lr_rate)?;
         Least::of(self.min_lr, self.min_lr_rate, &Clock::unknown()).map(drop)
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let (warmup, steps) = steps(&self.num_warmup_steps, &self.num_training_steps, clock)?;
         let least = Least::of(self.min_lr, self.min_lr_rate, clock)?;
-        let wave = Wave { divisor: divisor(steps), num_cycles: self.num_cycles, offset: 1.0, least };
+        let wave = Wave::new(steps, self.num_cycles, 1.0, least);
         Ok(Box::new(Ahead { warmup, start: self.warmup_lr_rate, wave }))
     }
 }
 
 /// The least factor: given, or a rate of the first group.
 #[derive(Debug, Clone, Copy)]
-enum Least {
+pub(super) enum Least {
     Factor(f64),
     Rate(f64),
 }
@@ -148,8 +176,9 @@ impl Least {
     }
 }
 
+/// Waves of a cosine down to the least factor.
 #[derive(Debug, Clone)]
-struct Wave {
+pub(super) struct Wave {
     divisor: f64,
     num_cycles: f64,
     offset: f64,
@@ -157,6 +186,11 @@ struct Wave {
 }
 
 impl Wave {
+    /// Over `steps`, `offset` steps ahead.
+    pub(super) fn new(steps: i64, num_cycles: f64, offset: f64, least: Least) -> Self {
+        Self { divisor: divisor(steps), num_cycles, offset, least }
+    }
+
     fn factor(&self, least: f64, tick: u64) -> f64 {
         let progress = (count(tick) + self.offset) / self.divisor;
         (wave(self.num_cycles * 2.0 * progress) * (1.0 - least) + least).max(0.0)
@@ -200,11 +234,11 @@ impl Schedule for Ahead {
         base_lr * self.rise(tick)
     }
 
-    fn phases(&self) -> Vec<Phase> {
+    fn marks(&self) -> Vec<Mark> {
         if self.warmup == 0 {
             return Vec::new();
         }
-        vec![Phase::new(0, "warm-up"), Phase::new(self.warmup, "decay")]
+        vec![Mark::new(0, "warm-up"), Mark::new(self.warmup, "decay")]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

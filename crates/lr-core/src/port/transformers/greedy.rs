@@ -2,107 +2,117 @@
 
 use std::collections::VecDeque;
 
-use strict_config::{ConfigError, Fields};
-use toml::Value;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use super::check_steps;
 use crate::groups::{GroupRate, find, group_rates};
-use crate::port::settings::{Port, Setting, settings};
-use crate::strategy::check;
-use crate::{
-    Clock, Duration, Interval, PlateauMode, Schedule, Scope, StateError, StateReader, StateWriter, ThresholdMode,
-};
+use crate::strategies::check_metric;
+use crate::{Clock, Duration, Interval, Mode, Schedule, StateError, StateReader, StateWriter, Strategy, ThresholdMode};
 
 /// The longest smoothing window: all of it is part of a checkpoint.
 const LONGEST_WINDOW: u64 = 4096;
 
-/// A number of observations under a name that a warm-up table may have as well: `warmup`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Observations(pub u64);
+/// transformers' `greedy`: the rate rises while a metric improves and falls while it does not ("GreedyLR",
+/// arXiv 2512.14527).
+///
+/// After each observation (smoothed over the last `window_size` ones with `smooth`) that is better than the best so
+/// far by the threshold, the good ones in a row count one more, otherwise the bad ones. More than `patience` good
+/// ones divide every rate by `factor`, not above `max_lr`; more than `patience` bad ones multiply it, not below
+/// `min_lr`; changes of no more than `eps` are left out, and a rate already outside is left where it is. After a
+/// rise, `warmup` observations are not counted, after a fall `cooldown`. `reset_start` falls with all groups at the
+/// bottom reset everything to the start.
+///
+/// It is reactive, and looks at all parameter groups together, so it must be told of them
+/// ([`Clock::with_base_lrs`], which [`Scheduler::from_config`](crate::Scheduler::from_config) does); a base rate that it
+/// has not been told of stays as it is.
+///
+/// ```
+/// use lr_core::{Horizon, ScheduleConfig, Scheduler, port::transformers::Greedy};
+/// let greedy = ScheduleConfig::new(Greedy { patience: 1, factor: 0.5, ..Greedy::default() });
+/// let mut s = Scheduler::from_config(&greedy, &Horizon::unknown(), vec![0.1])?;
+/// let mut seen = Vec::new();
+/// for (step, loss) in [3.0, 2.0, 1.0, 1.0, 1.0, 1.0].into_iter().enumerate() {
+///     seen.push(s.lr(0, step as u64));
+///     s.observe(step as u64, loss);
+/// }
+/// assert_eq!(seen, [0.1, 0.1, 0.2, 0.2, 0.2, 0.1]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Greedy {
+    /// Ignored, as by `get_scheduler`; default 0.
+    pub num_warmup_steps: Duration,
+    /// Ignored, as by `get_scheduler`; default the run.
+    pub num_training_steps: Duration,
+    /// Which metrics are better; default lower ones.
+    pub mode: Mode,
+    /// The factor of a fall, and one over that of a rise: above 0 and below 1; default 0.95.
+    pub factor: f64,
+    /// How many observations in a row change nothing yet; default 10.
+    pub patience: u64,
+    /// How much better is better, at least 0; default 1e-6.
+    pub threshold: f64,
+    /// What the threshold means; default a difference.
+    pub threshold_mode: ThresholdMode,
+    /// Observations after a fall that are not counted; default 0.
+    pub cooldown: u64,
+    /// Observations after a rise that are not counted; default 0. A number here is this argument; a table is the
+    /// warm-up that every schedule may have.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub warmup: u64,
+    /// The lowest rate that a fall leads to, at least 0; default 1e-3.
+    pub min_lr: f64,
+    /// The highest rate that a rise leads to, at least `min_lr`; default 1.
+    pub max_lr: f64,
+    /// Changes by no more than this are left out, at least 0; default 1e-8.
+    pub eps: f64,
+    /// Whether metrics are averaged over a window first; default no.
+    pub smooth: bool,
+    /// Observations in that window, 1 to 4096; default 50.
+    pub window_size: u64,
+    /// Falls at the bottom before everything starts again; default 500.
+    pub reset_start: u64,
+    /// The metric to watch; default `valid.loss`.
+    pub monitor: String,
+}
 
-impl Setting for Observations {
-    const EXPECTED: &'static str = "a number of observations, or a warm-up table";
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
 
-    fn read(fields: &Fields<'_>, field: &str, _: &Scope<'_>) -> Result<Option<Self>, ConfigError> {
-        match fields.value(field) {
-            Some(Value::Table(_)) => Ok(None),
-            _ => Ok(fields.u64(field)?.map(Self)),
+impl Default for Greedy {
+    fn default() -> Self {
+        Self {
+            num_warmup_steps: Duration::default(),
+            num_training_steps: Duration::Rest,
+            mode: Mode::default(),
+            factor: 0.95,
+            patience: 10,
+            threshold: 1e-6,
+            threshold_mode: ThresholdMode::Abs,
+            cooldown: 0,
+            warmup: 0,
+            min_lr: 1e-3,
+            max_lr: 1.0,
+            eps: 1e-8,
+            smooth: false,
+            window_size: 50,
+            reset_start: 500,
+            monitor: "valid.loss".to_owned(),
         }
     }
-
-    fn write(&self) -> Option<Value> {
-        if self.0 == 0 { None } else { self.0.write() }
-    }
 }
 
-settings! {
-    /// transformers' `greedy`: the rate rises while a metric improves and falls while it does not ("GreedyLR",
-    /// arXiv 2512.14527).
-    ///
-    /// After each observation (smoothed over the last `window_size` ones with `smooth`) that is better than the best so
-    /// far by the threshold, the good ones in a row count one more, otherwise the bad ones. More than `patience` good
-    /// ones divide every rate by `factor`, not above `max_lr`; more than `patience` bad ones multiply it, not below
-    /// `min_lr`; changes of no more than `eps` are left out, and a rate already outside is left where it is. After a
-    /// rise, `warmup` observations are not counted, after a fall `cooldown`. `reset_start` falls with all groups at the
-    /// bottom reset everything to the start.
-    ///
-    /// It is reactive, and looks at all parameter groups together, so it must be told of them
-    /// ([`Clock::with_base_lrs`], which [`Scheduler::from_config`](crate::Scheduler::from_config) does); a base rate that it
-    /// has not been told of stays as it is.
-    ///
-    /// ```
-    /// use lr_core::{Horizon, ScheduleConfig, Scheduler, port::transformers::Greedy};
-    /// let greedy = ScheduleConfig::new(Greedy { patience: 1, factor: 0.5, ..Greedy::default() });
-    /// let mut s = Scheduler::from_config(&greedy, &Horizon::unknown(), vec![0.1])?;
-    /// let mut seen = Vec::new();
-    /// for (step, loss) in [3.0, 2.0, 1.0, 1.0, 1.0, 1.0].into_iter().enumerate() {
-    ///     seen.push(s.lr(0, step as u64));
-    ///     s.observe(step as u64, loss);
-    /// }
-    /// assert_eq!(seen, [0.1, 0.1, 0.2, 0.2, 0.2, 0.1]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    Greedy = "transformers/greedy", "transformers: up while a metric improves, down while it does not", Interval::Step;
-    optional {
-        /// Ignored, as by `get_scheduler`; default 0.
-        num_warmup_steps: Duration = Duration::Ticks(0),
-        /// Ignored, as by `get_scheduler`; default the run.
-        num_training_steps: Duration = Duration::Rest,
-        /// Which metrics are better; default lower ones.
-        mode: PlateauMode = PlateauMode::Min,
-        /// The factor of a fall, and one over that of a rise: above 0 and below 1; default 0.95.
-        factor: f64 = 0.95,
-        /// How many observations in a row change nothing yet; default 10.
-        patience: u64 = 10,
-        /// How much better is better, at least 0; default 1e-6.
-        threshold: f64 = 1e-6,
-        /// What the threshold means; default a difference.
-        threshold_mode: ThresholdMode = ThresholdMode::Abs,
-        /// Observations after a fall that are not counted; default 0.
-        cooldown: u64 = 0,
-        /// Observations after a rise that are not counted; default 0. A number here is this argument; a table is the
-        /// warm-up that every schedule may have.
-        warmup: Observations = Observations(0),
-        /// The lowest rate that a fall leads to, at least 0; default 1e-3.
-        min_lr: f64 = 1e-3,
-        /// The highest rate that a rise leads to, at least `min_lr`; default 1.
-        max_lr: f64 = 1.0,
-        /// Changes by no more than this are left out, at least 0; default 1e-8.
-        eps: f64 = 1e-8,
-        /// Whether metrics are averaged over a window first; default no.
-        smooth: bool = false,
-        /// Observations in that window, 1 to 4096; default 50.
-        window_size: u64 = 50,
-        /// Falls at the bottom before everything starts again; default 500.
-        reset_start: u64 = 500,
-        /// The metric to watch; default `valid.loss`.
-        monitor: String = "valid.loss".to_owned(),
-    }
-    example "type = 'transformers/greedy'\npatience = 5\nfactor = 0.9\nmin_lr = 1e-4"
-}
+impl Strategy for Greedy {
+    const NAME: &'static str = "transformers/greedy";
+    const SUMMARY: &'static str = "transformers: up while a metric improves, down while it does not";
+    const EXAMPLE: &'static str = "type = 'transformers/greedy'\npatience = 5\nfactor = 0.9\nmin_lr = 1e-4";
+    const INTERVAL: Interval = Interval::Step;
 
-impl Port for Greedy {
-    fn verify(&self) -> Result<(), ConfigError> {
+    fn check(&self) -> Result<(), ConfigError> {
         check_steps(&self.num_warmup_steps, &self.num_training_steps)?;
         check::number("factor", self.factor, "above 0 and below 1", |f| f > 0.0 && f < 1.0)?;
         check::non_negative("threshold", self.threshold)?;
@@ -114,13 +124,10 @@ impl Port for Greedy {
             let allowed = format!("1 to {LONGEST_WINDOW} observations");
             return Err(ConfigError::not_allowed("window_size", self.window_size, allowed));
         }
-        if self.monitor.is_empty() {
-            return Err(ConfigError::not_allowed("monitor", "an empty name", "a metric, such as \"valid.loss\""));
-        }
-        Ok(())
+        check_metric("monitor", &self.monitor)
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         Ok(Box::new(GreedySchedule {
             groups: group_rates(clock),
             since: 0,
@@ -135,7 +142,7 @@ impl Port for Greedy {
         }))
     }
 
-    fn watches(&self) -> Option<&str> {
+    fn monitor(&self) -> Option<&str> {
         Some(&self.monitor)
     }
 }
@@ -144,17 +151,17 @@ impl Greedy {
     /// The best metric before there is any.
     fn worst(&self) -> f64 {
         match self.mode {
-            PlateauMode::Min => f64::INFINITY,
-            PlateauMode::Max => f64::NEG_INFINITY,
+            Mode::Min => f64::INFINITY,
+            Mode::Max => f64::NEG_INFINITY,
         }
     }
 
     fn is_better(&self, metric: f64, best: f64) -> bool {
         match (self.mode, self.threshold_mode) {
-            (PlateauMode::Min, ThresholdMode::Rel) => metric < best * (1.0 - self.threshold),
-            (PlateauMode::Min, ThresholdMode::Abs) => metric < best - self.threshold,
-            (PlateauMode::Max, ThresholdMode::Rel) => metric > best * (1.0 + self.threshold),
-            (PlateauMode::Max, ThresholdMode::Abs) => metric > best + self.threshold,
+            (Mode::Min, ThresholdMode::Rel) => metric < best * (1.0 - self.threshold),
+            (Mode::Min, ThresholdMode::Abs) => metric < best - self.threshold,
+            (Mode::Max, ThresholdMode::Rel) => metric > best * (1.0 + self.threshold),
+            (Mode::Max, ThresholdMode::Abs) => metric > best + self.threshold,
         }
     }
 }
@@ -174,7 +181,7 @@ impl Window {
             && let Some(oldest) = self.values.pop_front()
         {
             self.sum -= oldest;
-            // A NaN or infinity would stay in a running sum for ever; it leaves with its observation instead.
+            // A NaN or infinity would never leave a running sum; here it leaves with its observation.
             if !self.sum.is_finite() {
                 self.sum = self.values.iter().sum();
             }
@@ -284,7 +291,7 @@ impl Schedule for GreedySchedule {
         }
         if self.good > self.config.patience {
             self.rise(tick);
-            self.warmup = self.config.warmup.0;
+            self.warmup = self.config.warmup;
             self.good = 0;
         } else if self.bad > self.config.patience {
             self.fall(tick);

@@ -1,46 +1,55 @@
 //! `inverse_sqrt`.
 
+use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps};
+use crate::defaults::the_run;
 use crate::math::count;
-use crate::port::settings::{Port, settings};
-use crate::{Clock, Duration, Interval, Schedule};
+use crate::{Clock, Duration, Interval, Schedule, Strategy};
 
-settings! {
-    /// transformers' `inverse_sqrt` (big_vision's `rsqrt`): a warm-up of `W` steps to the base rate, then a fall with the
-    /// inverse square root of time, without an end.
-    ///
-    /// `lr(t) = base * t / W` for `t < W`, then `base / sqrt((t - W + timescale) / timescale)`.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Strategy, port::transformers::InverseSqrt};
-    /// let s = InverseSqrt::new(4).build(&Clock::unknown())?;
-    /// assert_eq!([0, 2, 4, 16].map(|t| s.lr(0.5, t)), [0.0, 0.25, 0.5, 0.25]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    InverseSqrt = "transformers/inverse_sqrt",
-        "transformers: a linear warm-up, then the inverse square root of time", Interval::Step;
-    required {
-        /// `W`, the length of the warm-up.
-        num_warmup_steps: Duration,
-    }
-    optional {
-        /// Ignored, as by `get_scheduler`; default the run.
-        num_training_steps: Duration = Duration::Rest,
-        /// Over how many steps the rate falls to `1 / sqrt(2)`, at least 1; default `W`, or 10 000 without a warm-up.
-        timescale: Option<Duration> = None,
-    }
-    example "type = 'transformers/inverse_sqrt'\nnum_warmup_steps = 100\ntimescale = 1000"
+/// transformers' `inverse_sqrt` (big_vision's `rsqrt`): a warm-up of `W` steps to the base rate, then a fall with the
+/// inverse square root of time, without an end.
+///
+/// `lr(t) = base * t / W` for `t < W`, then `base / sqrt((t - W + timescale) / timescale)`.
+///
+/// ```
+/// use lr_core::{Clock, Strategy, port::transformers::InverseSqrt};
+/// let s = InverseSqrt::new(4).build(&Clock::unknown())?;
+/// assert_eq!([0, 2, 4, 16].map(|t| s.lr(0.5, t)), [0.0, 0.25, 0.5, 0.25]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InverseSqrt {
+    /// `W`, the length of the warm-up.
+    pub num_warmup_steps: Duration,
+    /// Ignored, as by `get_scheduler`; default the run.
+    #[serde(default = "the_run")]
+    pub num_training_steps: Duration,
+    /// Over how many steps the rate falls to `1 / sqrt(2)`, at least 1; default `W`, or 10 000 without a warm-up.
+    pub timescale: Option<Duration>,
 }
 
-impl Port for InverseSqrt {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl InverseSqrt {
+    /// With the reference's defaults for all other fields.
+    pub fn new(num_warmup_steps: impl Into<Duration>) -> Self {
+        Self { num_warmup_steps: num_warmup_steps.into(), num_training_steps: the_run(), timescale: None }
+    }
+}
+
+impl Strategy for InverseSqrt {
+    const NAME: &'static str = "transformers/inverse_sqrt";
+    const SUMMARY: &'static str = "transformers: a linear warm-up, then the inverse square root of time";
+    const EXAMPLE: &'static str = "type = 'transformers/inverse_sqrt'\nnum_warmup_steps = 100\ntimescale = 1000";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
         check_steps(&self.num_warmup_steps, &self.num_training_steps)?;
         self.timescale.map_or(Ok(()), |timescale| timescale.check("timescale", 1))
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let warmup = self.num_warmup_steps.ticks("num_warmup_steps", 0, clock)?;
         let timescale = match self.timescale {
             Some(timescale) => timescale.ticks("timescale", 1, clock)?,

@@ -1,40 +1,49 @@
 //! `linear`.
 
+use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
 use super::{WarmUpThen, check_steps, divisor, steps};
 use crate::math::count;
-use crate::port::settings::{Port, settings};
-use crate::{Clock, Duration, Interval, Schedule};
+use crate::{Clock, Duration, Interval, Schedule, Strategy};
 
-settings! {
-    /// transformers' `linear`: a warm-up of `W` steps to the base rate, then a line to 0 at step `T`.
-    ///
-    /// `lr(t) = base * t / W` for `t < W`, then `base * max(0, (T - t) / max(1, T - W))`.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Duration, Strategy, port::transformers::Linear};
-    /// let config = Linear { num_warmup_steps: Duration::Ticks(2), num_training_steps: Duration::Ticks(10) };
-    /// let s = config.build(&Clock::unknown())?;
-    /// assert_eq!([0, 1, 2, 6, 10, 11].map(|t| s.lr(0.4, t)), [0.0, 0.2, 0.4, 0.2, 0.0, 0.0]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    Linear = "transformers/linear", "transformers: a linear warm-up, then a line to 0", Interval::Step;
-    optional {
-        /// `W`, the length of the warm-up; default 0.
-        num_warmup_steps: Duration = Duration::Ticks(0),
-        /// `T`, the length of the whole, warm-up included; default the run.
-        num_training_steps: Duration = Duration::Rest,
-    }
-    example "type = 'transformers/linear'\nnum_warmup_steps = 100\nnum_training_steps = 1000"
+/// transformers' `linear`: a warm-up of `W` steps to the base rate, then a line to 0 at step `T`.
+///
+/// `lr(t) = base * t / W` for `t < W`, then `base * max(0, (T - t) / max(1, T - W))`.
+///
+/// ```
+/// use lr_core::{Clock, Duration, Strategy, port::transformers::Linear};
+/// let config = Linear { num_warmup_steps: Duration::Ticks(2), num_training_steps: Duration::Ticks(10) };
+/// let s = config.build(&Clock::unknown())?;
+/// assert_eq!([0, 1, 2, 6, 10, 11].map(|t| s.lr(0.4, t)), [0.0, 0.2, 0.4, 0.2, 0.0, 0.0]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Linear {
+    /// `W`, the length of the warm-up; default 0.
+    pub num_warmup_steps: Duration,
+    /// `T`, the length of the whole, warm-up included; default the run.
+    pub num_training_steps: Duration,
 }
 
-impl Port for Linear {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Default for Linear {
+    fn default() -> Self {
+        Self { num_warmup_steps: Duration::default(), num_training_steps: Duration::Rest }
+    }
+}
+
+impl Strategy for Linear {
+    const NAME: &'static str = "transformers/linear";
+    const SUMMARY: &'static str = "transformers: a linear warm-up, then a line to 0";
+    const EXAMPLE: &'static str = "type = 'transformers/linear'\nnum_warmup_steps = 100\nnum_training_steps = 1000";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
         check_steps(&self.num_warmup_steps, &self.num_training_steps)
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let (warmup, steps) = steps(&self.num_warmup_steps, &self.num_training_steps, clock)?;
         Ok(Box::new(WarmUpThen { warmup, then: Line { steps: steps.max(0) as u64, divisor: divisor(steps) } }))
     }

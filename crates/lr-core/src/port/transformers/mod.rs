@@ -20,7 +20,7 @@ mod warmup_stable_decay;
 pub use constant::{Constant, ConstantWithWarmup};
 pub use cosine::{Cosine, CosineWithRestarts};
 pub use cosine_with_min_lr::{CosineWarmupWithMinLr, CosineWithMinLr};
-pub use greedy::{Greedy, Observations};
+pub use greedy::Greedy;
 pub use inverse_sqrt::InverseSqrt;
 pub use linear::Linear;
 pub use polynomial::Polynomial;
@@ -31,21 +31,21 @@ use strict_config::ConfigError;
 
 use crate::math::{count, ratio};
 use crate::port::hull;
-use crate::{Clock, Duration, Phase, Registry, Schedule};
+use crate::{Clock, Duration, Mark, Registry, Schedule};
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.register(Linear::entry());
-    registry.register(Cosine::entry());
-    registry.register(CosineWithRestarts::entry());
-    registry.register(Polynomial::entry());
-    registry.register(Constant::entry());
-    registry.register(ConstantWithWarmup::entry());
-    registry.register(InverseSqrt::entry());
-    registry.register(ReduceLrOnPlateau::entry());
-    registry.register(CosineWithMinLr::entry());
-    registry.register(CosineWarmupWithMinLr::entry());
-    registry.register(WarmupStableDecay::entry());
-    registry.register(Greedy::entry());
+    registry.register::<Linear>();
+    registry.register::<Cosine>();
+    registry.register::<CosineWithRestarts>();
+    registry.register::<Polynomial>();
+    registry.register::<Constant>();
+    registry.register::<ConstantWithWarmup>();
+    registry.register::<InverseSqrt>();
+    registry.register::<ReduceLrOnPlateau>();
+    registry.register::<CosineWithMinLr>();
+    registry.register::<CosineWarmupWithMinLr>();
+    registry.register::<WarmupStableDecay>();
+    registry.register::<Greedy>();
 }
 
 /// Refuses lengths that are wrong whatever the run is.
@@ -79,14 +79,14 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmUpThen<S> {
         if tick < self.warmup { base_lr * ratio(tick, self.warmup) } else { self.then.lr(base_lr, tick - self.warmup) }
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        let mut phases = Vec::new();
+    fn marks(&self) -> Vec<Mark> {
+        let mut marks = Vec::new();
         if self.warmup > 0 {
-            phases.push(Phase::new(0, "warm-up"));
-            phases.push(Phase::new(self.warmup, "decay"));
+            marks.push(Mark::new(0, "warm-up"));
+            marks.push(Mark::new(self.warmup, "decay"));
         }
-        phases.extend(Phase::shifted(self.then.phases(), self.warmup));
-        phases
+        marks.extend(Mark::shifted(self.then.marks(), self.warmup));
+        marks
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -1,55 +1,64 @@
 //! `polynomial`.
 
-use strict_config::ConfigError;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
 use super::{WarmUpThen, check_steps, steps};
 use crate::math::{ordered, power, ratio};
-use crate::port::settings::{Port, settings};
-use crate::strategy::check;
-use crate::{Clock, Duration, Interval, Schedule};
+use crate::{Clock, Duration, Interval, Schedule, Strategy};
 
-settings! {
-    /// transformers' `polynomial`: a warm-up of `W` steps to the base rate, then a polynomial to `lr_end` at step `T`.
-    ///
-    /// With `I` the base rate of the first parameter group (transformers takes the optimizer's default rate) and
-    /// `r = 1 - (t - W) / (T - W)`: `lr(t) = base * t / W` for `t < W`, then
-    /// `base / I * ((I - lr_end) r^power + lr_end)` up to `T`, then `base / I * lr_end`. So `lr_end` is the last rate of
-    /// the first group, and other groups end in proportion.
-    ///
-    /// # Errors
-    /// A first group's rate that is not above `lr_end`, where the base rates are known.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Duration, Strategy, port::transformers::Polynomial};
-    /// let config = Polynomial { num_training_steps: Duration::Ticks(10), lr_end: 0.1, ..Polynomial::default() };
-    /// let s = config.build(&Clock::unknown())?;
-    /// for (tick, expected) in [(0, 0.5), (5, 0.3), (10, 0.1), (20, 0.1)] {
-    ///     assert!((s.lr(0.5, tick) - expected).abs() < 1e-15);
-    /// }
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    Polynomial = "transformers/polynomial", "transformers: a linear warm-up, then a polynomial to lr_end", Interval::Step;
-    optional {
-        /// `W`, the length of the warm-up; default 0.
-        num_warmup_steps: Duration = Duration::Ticks(0),
-        /// `T`, the length of the whole, warm-up included; default the run.
-        num_training_steps: Duration = Duration::Rest,
-        /// The last rate of the first group, at least 0 and below its base rate; default 1e-7.
-        lr_end: f64 = 1e-7,
-        /// The exponent, at least 0; default 1, a line.
-        power: f64 = 1.0,
-    }
-    example "type = 'transformers/polynomial'\nnum_warmup_steps = 100\nnum_training_steps = 1000\npower = 2.0"
+/// transformers' `polynomial`: a warm-up of `W` steps to the base rate, then a polynomial to `lr_end` at step `T`.
+///
+/// With `I` the base rate of the first parameter group (transformers takes the optimizer's default rate) and
+/// `r = 1 - (t - W) / (T - W)`: `lr(t) = base * t / W` for `t < W`, then
+/// `base / I * ((I - lr_end) r^power + lr_end)` up to `T`, then `base / I * lr_end`. So `lr_end` is the last rate of
+/// the first group, and other groups end in proportion.
+///
+/// # Errors
+/// A first group's rate that is not above `lr_end`, where the base rates are known.
+///
+/// ```
+/// use lr_core::{Clock, Duration, Strategy, port::transformers::Polynomial};
+/// let config = Polynomial { num_training_steps: Duration::Ticks(10), lr_end: 0.1, ..Polynomial::default() };
+/// let s = config.build(&Clock::unknown())?;
+/// for (tick, expected) in [(0, 0.5), (5, 0.3), (10, 0.1), (20, 0.1)] {
+///     assert!((s.lr(0.5, tick) - expected).abs() < 1e-15);
+/// }
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Polynomial {
+    /// `W`, the length of the warm-up; default 0.
+    pub num_warmup_steps: Duration,
+    /// `T`, the length of the whole, warm-up included; default the run.
+    pub num_training_steps: Duration,
+    /// The last rate of the first group, at least 0 and below its base rate; default 1e-7.
+    pub lr_end: f64,
+    /// The exponent, at least 0; default 1, a line.
+    pub power: f64,
 }
 
-impl Port for Polynomial {
-    fn verify(&self) -> Result<(), ConfigError> {
+impl Default for Polynomial {
+    fn default() -> Self {
+        Self { num_warmup_steps: Duration::default(), num_training_steps: Duration::Rest, lr_end: 1e-7, power: 1.0 }
+    }
+}
+
+impl Strategy for Polynomial {
+    const NAME: &'static str = "transformers/polynomial";
+    const SUMMARY: &'static str = "transformers: a linear warm-up, then a polynomial to lr_end";
+    const EXAMPLE: &'static str =
+        "type = 'transformers/polynomial'\nnum_warmup_steps = 100\nnum_training_steps = 1000\npower = 2.0";
+    const INTERVAL: Interval = Interval::Step;
+
+    fn check(&self) -> Result<(), ConfigError> {
         check_steps(&self.num_warmup_steps, &self.num_training_steps)?;
         check::non_negative("lr_end", self.lr_end)?;
         check::non_negative("power", self.power)
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let (warmup, steps) = steps(&self.num_warmup_steps, &self.num_training_steps, clock)?;
         let lr_init = clock.base_lrs().first().copied();
         if let Some(lr_init) = lr_init.filter(|lr_init| self.lr_end >= *lr_init) {

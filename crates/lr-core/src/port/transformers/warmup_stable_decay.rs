@@ -1,73 +1,101 @@
 //! `warmup_stable_decay`.
 
-use strict_config::ConfigError;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, check};
 
+use crate::defaults::{half, the_run};
 use crate::math::{ordered, ratio};
-use crate::port::settings::{Port, choice, settings};
 use crate::port::wave;
-use crate::strategy::check;
-use crate::{Clock, Duration, Interval, Phase, Schedule};
+use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
-choice! {
-    /// The shape of a rise or fall.
-    Shape, "\"linear\", \"cosine\" or \"1-sqrt\"" {
-        /// A line.
-        Linear = "linear",
-        /// A cosine.
-        Cosine = "cosine",
-        /// One less a square root: steep at its low end for a rise, at its high end for a fall.
-        OneMinusSqrt = "1-sqrt",
+/// The shape of a rise or fall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// A line.
+    #[default]
+    Linear,
+    /// A cosine.
+    Cosine,
+    /// One less a square root: steep at its low end for a rise, at its high end for a fall.
+    #[serde(rename = "1-sqrt")]
+    OneMinusSqrt,
+}
+
+/// transformers' `warmup_stable_decay` (WSD; Hu et al., "MiniCPM", 2024): a warm-up of `W` steps, the base rate for
+/// `S` steps, a decay over `D` steps, then the least rate.
+///
+/// With `m = min_lr_ratio`, `lr(t) = base * (m + (1 - m) f)`, where over the warm-up, with `p = t / W`, `f` is `p`,
+/// `(1 - cos(pi p)) / 2` or `1 - sqrt(1 - p)`, and over the decay, with `p` the part of it that has passed, `1 - p`,
+/// `(1 + cos(2 pi num_cycles p)) / 2` or `1 - sqrt(p)`; afterwards 0. Between them the rate is the base rate.
+///
+/// `S` is `num_stable_steps`, else `num_training_steps - W - D`.
+///
+/// ```
+/// use lr_core::{Clock, Duration, Strategy, port::transformers::WarmupStableDecay};
+/// let config = WarmupStableDecay {
+///     num_warmup_steps: Duration::Ticks(2),
+///     num_training_steps: Duration::Ticks(10),
+///     ..WarmupStableDecay::new(4)
+/// };
+/// let s = config.build(&Clock::unknown())?;
+/// assert_eq!([0, 1, 2, 6, 8, 10, 11].map(|t| s.lr(0.4, t)), [0.0, 0.2, 0.4, 0.4, 0.2, 0.0, 0.0]);
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmupStableDecay {
+    /// `D`, the length of the decay.
+    pub num_decay_steps: Duration,
+    /// `W`, the length of the warm-up; default 0.
+    #[serde(default)]
+    pub num_warmup_steps: Duration,
+    /// The length of the whole; default the run. Not looked at where `num_stable_steps` is given.
+    #[serde(default = "the_run")]
+    pub num_training_steps: Duration,
+    /// `S`, the length of the plateau; default what `num_training_steps` leaves.
+    pub num_stable_steps: Option<Duration>,
+    /// The shape of the warm-up; default linear.
+    #[serde(default)]
+    pub warmup_type: Shape,
+    /// The shape of the decay; default cosine.
+    #[serde(default = "cosine")]
+    pub decay_type: Shape,
+    /// The least rate as a part of the base rate, at least 0; default 0. The warm-up starts from it too.
+    #[serde(default)]
+    pub min_lr_ratio: f64,
+    /// Waves of a cosine decay, at least 0; default 0.5.
+    #[serde(default = "half")]
+    pub num_cycles: f64,
+}
+
+fn cosine() -> Shape {
+    Shape::Cosine
+}
+
+impl WarmupStableDecay {
+    /// With the reference's defaults for all other fields.
+    pub fn new(num_decay_steps: impl Into<Duration>) -> Self {
+        Self {
+            num_decay_steps: num_decay_steps.into(),
+            num_warmup_steps: Duration::default(),
+            num_training_steps: the_run(),
+            num_stable_steps: None,
+            warmup_type: Shape::default(),
+            decay_type: cosine(),
+            min_lr_ratio: 0.0,
+            num_cycles: half(),
+        }
     }
 }
 
-settings! {
-    /// transformers' `warmup_stable_decay` (WSD; Hu et al., "MiniCPM", 2024): a warm-up of `W` steps, the base rate for
-    /// `S` steps, a decay over `D` steps, then the least rate.
-    ///
-    /// With `m = min_lr_ratio`, `lr(t) = base * (m + (1 - m) f)`, where over the warm-up, with `p = t / W`, `f` is `p`,
-    /// `(1 - cos(pi p)) / 2` or `1 - sqrt(1 - p)`, and over the decay, with `p` the part of it that has passed, `1 - p`,
-    /// `(1 + cos(2 pi num_cycles p)) / 2` or `1 - sqrt(p)`; afterwards 0. Between them the rate is the base rate.
-    ///
-    /// `S` is `num_stable_steps`, else `num_training_steps - W - D`.
-    ///
-    /// ```
-    /// use lr_core::{Clock, Duration, Strategy, port::transformers::WarmupStableDecay};
-    /// let config = WarmupStableDecay {
-    ///     num_warmup_steps: Duration::Ticks(2),
-    ///     num_training_steps: Duration::Ticks(10),
-    ///     ..WarmupStableDecay::new(4)
-    /// };
-    /// let s = config.build(&Clock::unknown())?;
-    /// assert_eq!([0, 1, 2, 6, 8, 10, 11].map(|t| s.lr(0.4, t)), [0.0, 0.2, 0.4, 0.4, 0.2, 0.0, 0.0]);
-    /// # Ok::<(), lr_core::ConfigError>(())
-    /// ```
-    WarmupStableDecay = "transformers/warmup_stable_decay",
-        "transformers: a warm-up, a plateau at the base rate, a decay (WSD)", Interval::Step;
-    required {
-        /// `D`, the length of the decay.
-        num_decay_steps: Duration,
-    }
-    optional {
-        /// `W`, the length of the warm-up; default 0.
-        num_warmup_steps: Duration = Duration::Ticks(0),
-        /// The length of the whole; default the run. Not looked at where `num_stable_steps` is given.
-        num_training_steps: Duration = Duration::Rest,
-        /// `S`, the length of the plateau; default what `num_training_steps` leaves.
-        num_stable_steps: Option<Duration> = None,
-        /// The shape of the warm-up; default linear.
-        warmup_type: Shape = Shape::Linear,
-        /// The shape of the decay; default cosine.
-        decay_type: Shape = Shape::Cosine,
-        /// The least rate as a part of the base rate, at least 0; default 0. The warm-up starts from it too.
-        min_lr_ratio: f64 = 0.0,
-        /// Waves of a cosine decay, at least 0; default 0.5.
-        num_cycles: f64 = 0.5,
-    }
-    example "type = 'transformers/warmup_stable_decay'\nnum_warmup_steps = 100\nnum_decay_steps = 200\nnum_training_steps = 1000\ndecay_type = '1-sqrt'"
-}
+impl Strategy for WarmupStableDecay {
+    const NAME: &'static str = "transformers/warmup_stable_decay";
+    const SUMMARY: &'static str = "transformers: a warm-up, a plateau at the base rate, a decay (WSD)";
+    const EXAMPLE: &'static str = "type = 'transformers/warmup_stable_decay'\nnum_warmup_steps = 100\nnum_decay_steps = 200\nnum_training_steps = 1000\ndecay_type = '1-sqrt'";
+    const INTERVAL: Interval = Interval::Step;
 
-impl Port for WarmupStableDecay {
-    fn verify(&self) -> Result<(), ConfigError> {
+    fn check(&self) -> Result<(), ConfigError> {
         self.num_warmup_steps.check("num_warmup_steps", 0)?;
         self.num_training_steps.check("num_training_steps", 1)?;
         self.num_decay_steps.check("num_decay_steps", 0)?;
@@ -76,7 +104,7 @@ impl Port for WarmupStableDecay {
         check::non_negative("num_cycles", self.num_cycles)
     }
 
-    fn schedule(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+    fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let warmup = self.num_warmup_steps.ticks("num_warmup_steps", 0, clock)?;
         let decay = self.num_decay_steps.ticks("num_decay_steps", 0, clock)?;
         let stable = if let Some(stable) = self.num_stable_steps {
@@ -128,9 +156,7 @@ impl Wsd {
             Shape::OneMinusSqrt => 1.0 - p.sqrt(),
         }
     }
-}
 
-impl Wsd {
     fn factor(&self, tick: u64) -> f64 {
         let part = if tick < self.warmup {
             self.rise(ratio(tick, self.warmup))
@@ -150,19 +176,19 @@ impl Schedule for Wsd {
         base_lr * self.factor(tick)
     }
 
-    fn phases(&self) -> Vec<Phase> {
-        let mut phases = Vec::new();
+    fn marks(&self) -> Vec<Mark> {
+        let mut marks = Vec::new();
         if self.warmup > 0 {
-            phases.push(Phase::new(0, "warm-up"));
+            marks.push(Mark::new(0, "warm-up"));
         }
         if self.decay_at > self.warmup {
-            phases.push(Phase::new(self.warmup, "stable"));
+            marks.push(Mark::new(self.warmup, "stable"));
         }
         if self.decay > 0 {
-            phases.push(Phase::new(self.decay_at, "decay"));
+            marks.push(Mark::new(self.decay_at, "decay"));
         }
-        phases.push(Phase::new(self.decay_at + self.decay, "end"));
-        phases
+        marks.push(Mark::new(self.decay_at + self.decay, "end"));
+        marks
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

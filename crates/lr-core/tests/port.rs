@@ -1,9 +1,9 @@
 //! What the porting layer refuses, with the field and what is right; and its laws.
-#![allow(clippy::expect_fun_call)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::expect_fun_call)]
 
-use crate::{Horizon, Registry, ScheduleConfig, Scheduler};
+use lr_core::{ConfigError, Horizon, Registry, ScheduleConfig, Scheduler};
 
-fn built(text: &str) -> Result<Scheduler, crate::ConfigError> {
+fn built(text: &str) -> Result<Scheduler, ConfigError> {
     let config = ScheduleConfig::from_table(&text.parse().expect("TOML"), "schedule")?;
     config.build(&Horizon::run(10, 100), "schedule")?;
     Scheduler::from_config(&config, &Horizon::run(10, 100), vec![0.1, 0.2])
@@ -150,7 +150,7 @@ fn refusals_name_the_field_and_what_is_right() {
 
 #[test]
 fn every_example_stays_within_its_bounds() {
-    let ported = Registry::standard().iter().filter(|entry| entry.name().contains('/')).cloned().collect::<Vec<_>>();
+    let ported = Registry::standard().iter().filter(|entry| entry.name().contains('/')).copied().collect::<Vec<_>>();
     assert_eq!(ported.len(), 40);
     for entry in ported {
         let scheduler = built(entry.example()).expect(entry.name());
