@@ -1,8 +1,8 @@
-//! From burn's tensors to plain slices and back: who may be written in place, and what must be copied first.
+//! From burn's tensors to plain slices and back: which may be written in place, and which must be copied first.
 //!
 //! A buffer is written in place when no other tensor shares it. A shared parameter (burn-train's Learner keeps a
 //! second handle on the model while it steps) is not copied: the new values go into the gradient's buffer, which
-//! nobody needs afterwards. Shared states are copied once (copy-on-write). Buffers in another layout than plain
+//! is not needed afterwards. Shared states are copied once (copy-on-write). Buffers in another layout than plain
 //! row-major are made contiguous first: gradients of convolutions arrive transposed on NdArray.
 
 #![cfg_attr(feature = "ndarray", expect(deprecated, reason = "burn-ndarray is offered as long as burn has it"))]
@@ -11,8 +11,8 @@ use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, Disp
 use burn::tensor::{DType, Tensor};
 
 use super::sweep::{in_place, into_gradient};
-use super::watch::Guard;
 use super::{Rule, Sweep, SweepOver};
+use crate::finite::{self, is_zero, zero_if_finite};
 
 /// Where the fused loops exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,14 +52,14 @@ fn home(tensor: &DispatchTensor) -> Home {
 pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     match home(&tensor.clone().into_dispatch()) {
         #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
-        // The kernel looks at no gradient: to look at one costs the device's queue.
+        // The kernel does not look at gradients: reading one waits for the device's queue.
         Home::Gpu => false,
         home => home != Home::Elsewhere,
     }
 }
 
 /// Applies `rule`: fused where all tensors live on the same CPU backend in the same precision and shape, composed of
-/// tensor operations otherwise. Tells a [watch](super::watching) whether the gradient was finite.
+/// tensor operations otherwise. [Answers](finite::answer) whether the gradient was finite, where that is asked.
 pub(crate) fn apply<R: Rule<N>, const N: usize, const D: usize>(
     rule: R,
     param: Tensor<D>,
@@ -69,7 +69,8 @@ pub(crate) fn apply<R: Rule<N>, const N: usize, const D: usize>(
 where
     SweepOver: Sweep<N>,
 {
-    let watch = Guard::take();
+    let question = finite::pause();
+    let look = |grad: &Tensor<D>| question.is_none() || is_zero(zero_if_finite(grad.clone()));
     let same_shape = param.shape() == grad.shape() && states.iter().all(|state| state.shape() == param.shape());
     let param = param.into_dispatch();
     let grad = grad.into_dispatch();
@@ -87,24 +88,20 @@ where
         #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
         Home::Gpu if together => {
             let grad = Tensor::<D>::from_dispatch(grad);
-            let finite = !watch.is_on() || all_finite(&grad);
+            let finite = look(&grad);
             let (param, states) = super::kernel::apply(rule, param, grad.into_dispatch(), states);
             (param, states, finite)
         }
         _ => {
             let grad = Tensor::<D>::from_dispatch(grad);
-            let finite = !watch.is_on() || all_finite(&grad);
-            watch.saw(finite);
-            return rule.update(Tensor::from_dispatch(param), grad, states.map(Tensor::from_dispatch));
+            let finite = look(&grad);
+            let updated = rule.update(Tensor::from_dispatch(param), grad, states.map(Tensor::from_dispatch));
+            finite::answer(question, finite);
+            return updated;
         }
     };
-    watch.saw(finite);
+    finite::answer(question, finite);
     (Tensor::from_dispatch(param), states.map(Tensor::from_dispatch))
-}
-
-/// Whether every element is finite: 0 times one that is not is NaN.
-fn all_finite<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.clone().mul_scalar(0.0).sum().into_scalar::<f64>() == 0.0
 }
 
 /// Calls `read32` or `read64` on the elements of `tensors`; `None` where they are not all on the same CPU backend in
@@ -191,7 +188,7 @@ mod flex {
     /// The tensor, row-major and covering its whole buffer.
     pub(super) fn open(tensor: DispatchTensor) -> FlexTensor {
         let DispatchTensorKind::Flex(BackendTensor::Float(tensor)) = tensor.kind else {
-            unreachable!("the caller has looked at the kind")
+            unreachable!("the caller has checked the kind")
         };
         let layout = tensor.layout();
         let whole = layout.num_elements() * if tensor.dtype() == DType::F64 { 8 } else { 4 };
@@ -236,7 +233,7 @@ mod ndarray {
             ($variant:ident) => {{
                 let inner = |tensor| {
                     let NdArrayTensor::$variant(storage) = tensor else {
-                        unreachable!("the caller has looked at the precision")
+                        unreachable!("the caller has checked the precision")
                     };
                     storage
                 };
@@ -266,7 +263,7 @@ mod ndarray {
     /// The tensor as a plain owned array: borrowed storage (zero-copy loads) and odd layouts are copied here.
     pub(super) fn open(tensor: DispatchTensor) -> NdArrayTensor {
         let DispatchTensorKind::NdArray(BackendTensor::Float(mut tensor)) = tensor.kind else {
-            unreachable!("the caller has looked at the kind")
+            unreachable!("the caller has checked the kind")
         };
         macro_rules! plain {
             ($storage:expr) => {{
