@@ -137,7 +137,7 @@ fn models(args: &ListArgs) -> Result<Exit, Error> {
         let dataset = vision::info(args.dataset.as_deref().unwrap_or(info.dataset))?;
         let (shape, classes) = (dataset.shape, dataset.classes.len());
         let layers = model.layers(shape, classes)?;
-        let fields = [model.fields(), &["label_smoothing"]].concat();
+        let fields: Vec<String> = model.write().keys().cloned().chain(["label_smoothing".to_owned()]).collect();
         let parameters = vision::models::total_parameters(&layers);
         let _ = writeln!(text, "{}  {}", info.name, info.summary);
         let _ = writeln!(text, "  source: {} · fields: {}", info.source, fields.join(", "));

@@ -80,14 +80,6 @@ impl ModelConfig {
         models!(with_variant ModelConfig, self, config => info_of(config))
     }
 
-    /// The names of its settings.
-    pub fn fields(&self) -> &'static [&'static str] {
-        fn fields_of<A: Architecture>(_: &A) -> &'static [&'static str] {
-            strict_config::fields_of::<A>()
-        }
-        models!(with_variant ModelConfig, self, config => fields_of(config))
-    }
-
     /// The table of the settings, each explicit.
     pub fn write(&self) -> Table {
         models!(with_variant ModelConfig, self, config => strict_config::write(config))

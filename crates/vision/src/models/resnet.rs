@@ -28,11 +28,10 @@ impl Settings for ResNet8Config {}
 impl Settings for ResNet18Config {}
 
 /// Blocks and channels of each stage; every stage but the first halves height and width.
-#[derive(Clone, Copy)]
-struct Stages(&'static [(usize, usize)]);
+type Stages = [(usize, usize); 4];
 
-const RESNET8: Stages = Stages(&[(1, 16), (1, 32), (1, 64)]);
-const RESNET18: Stages = Stages(&[(2, 64), (2, 128), (2, 256), (2, 512)]);
+const RESNET8: Stages = [(1, 16), (1, 32), (1, 64), (0, 64)];
+const RESNET18: Stages = [(2, 64), (2, 128), (2, 256), (2, 512)];
 
 /// A residual network of basic blocks (He et al., *Deep residual learning for image recognition*, 2016), in the form
 /// for small images: a 3x3 convolution first, no pooling before the last average. Where a block changes the shape
@@ -108,61 +107,52 @@ impl BasicBlock {
     }
 }
 
-impl Stages {
-    /// Channels in, channels out and stride of each block of a stage (from 0; none past the last).
-    fn blocks(self, stage: usize) -> impl Iterator<Item = ([usize; 2], usize)> {
-        let (blocks, channels) = self.0.get(stage).copied().unwrap_or_default();
-        let before = self.0.get(stage.saturating_sub(1)).map_or(channels, |&(_, channels)| channels);
-        (0..blocks).map(move |block| match block {
-            0 => ([before, channels], if stage == 0 { 1 } else { 2 }),
-            _ => ([channels; 2], 1),
-        })
-    }
+/// Channels in, channels out and stride of each block of a stage.
+fn blocks(stages: Stages, stage: usize) -> impl Iterator<Item = ([usize; 2], usize)> {
+    let (blocks, channels) = stages[stage];
+    let before = stages[stage.saturating_sub(1)].1;
+    (0..blocks).map(move |block| match block {
+        0 => ([before, channels], if stage == 0 { 1 } else { 2 }),
+        _ => ([channels; 2], 1),
+    })
+}
 
-    fn stem(self) -> usize {
-        self.0.first().map_or(0, |&(_, channels)| channels)
+fn build(stages: Stages, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
+    let [(_, first), .., (_, last)] = stages;
+    let stage = |stage| -> Vec<BasicBlock> {
+        blocks(stages, stage).map(|(channels, stride)| BasicBlock::new(channels, stride, device)).collect()
+    };
+    ResNet {
+        conv1: conv([shape.channels, first], 3, 1, device),
+        bn1: BatchNormConfig::new(first).init(device),
+        layer1: stage(0),
+        layer2: stage(1),
+        layer3: stage(2),
+        layer4: stage(3),
+        fc: LinearConfig::new(last, classes).init(device),
     }
+}
 
-    fn last(self) -> usize {
-        self.0.last().map_or(0, |&(_, channels)| channels)
-    }
-
-    fn build(self, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
-        let stage = |stage| {
-            self.blocks(stage).map(|(channels, stride)| BasicBlock::new(channels, stride, device)).collect::<Vec<_>>()
-        };
-        ResNet {
-            conv1: conv([shape.channels, self.stem()], 3, 1, device),
-            bn1: BatchNormConfig::new(self.stem()).init(device),
-            layer1: stage(0),
-            layer2: stage(1),
-            layer3: stage(2),
-            layer4: stage(3),
-            fc: LinearConfig::new(self.last(), classes).init(device),
-        }
-    }
-
-    fn describe(self, classes: usize, table: &mut LayerTable) {
-        table.conv("conv1", self.stem(), 3, 1, false);
-        table.batch_norm("bn1");
-        for stage in 0..self.0.len() {
-            for (index, (channels, stride)) in self.blocks(stage).enumerate() {
-                let path = |part: &str| format!("layer{}.{index}.{part}", stage + 1);
-                let input = table.shape.clone();
-                table.conv(&path("conv1"), channels[1], 3, stride, false);
-                table.batch_norm(&path("bn1"));
-                table.conv(&path("conv2"), channels[1], 3, 1, false);
-                table.batch_norm(&path("bn2"));
-                if stride != 1 || channels[0] != channels[1] {
-                    table.shape = input;
-                    table.conv(&path("downsample.0"), channels[1], 1, stride, false);
-                    table.batch_norm(&path("downsample.1"));
-                }
+fn describe(stages: Stages, classes: usize, table: &mut LayerTable) {
+    table.conv("conv1", stages[0].1, 3, 1, false);
+    table.batch_norm("bn1");
+    for stage in 0..stages.len() {
+        for (index, (channels, stride)) in blocks(stages, stage).enumerate() {
+            let path = |part: &str| format!("layer{}.{index}.{part}", stage + 1);
+            let input = table.shape.clone();
+            table.conv(&path("conv1"), channels[1], 3, stride, false);
+            table.batch_norm(&path("bn1"));
+            table.conv(&path("conv2"), channels[1], 3, 1, false);
+            table.batch_norm(&path("bn2"));
+            if stride != 1 || channels[0] != channels[1] {
+                table.shape = input;
+                table.conv(&path("downsample.0"), channels[1], 1, stride, false);
+                table.batch_norm(&path("downsample.1"));
             }
         }
-        table.global("average", "global average");
-        table.linear("fc", classes);
     }
+    table.global("average", "global average");
+    table.linear("fc", classes);
 }
 
 impl Architecture for ResNet8Config {
@@ -176,11 +166,11 @@ impl Architecture for ResNet8Config {
     type Network = ResNet;
 
     fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
-        RESNET8.build(shape, classes, device)
+        build(RESNET8, shape, classes, device)
     }
 
     fn describe(&self, classes: usize, table: &mut LayerTable) {
-        RESNET8.describe(classes, table);
+        describe(RESNET8, classes, table);
     }
 }
 
@@ -195,11 +185,11 @@ impl Architecture for ResNet18Config {
     type Network = ResNet;
 
     fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
-        RESNET18.build(shape, classes, device)
+        build(RESNET18, shape, classes, device)
     }
 
     fn describe(&self, classes: usize, table: &mut LayerTable) {
-        RESNET18.describe(classes, table);
+        describe(RESNET18, classes, table);
     }
 }
 
