@@ -4,15 +4,15 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use cpu_kernels::{conv2d, max_pool2d};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings, check};
 
 use super::architecture::{Architecture, ModelInfo, check_widths};
 use super::layers::LayerTable;
 use super::loss::classification_steps;
-use super::precision::{like, normalised};
+use super::precision::{like, normalised_relu};
 use crate::image_set::ImageShape;
 
 /// The settings of a [`ConvNet`].
@@ -93,19 +93,19 @@ impl Residual {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let flow = relu(normalised(&self.bn1, self.conv1.forward(input.clone())));
-        relu(normalised(&self.bn2, self.conv2.forward(flow))) + input
+        let flow = normalised_relu(&self.bn1, conv2d(&self.conv1, input.clone()));
+        normalised_relu(&self.bn2, conv2d(&self.conv2, flow)) + input
     }
 }
 
 impl Stage {
     fn forward(&self, input: Tensor<4>, pool: Option<&MaxPool2d>) -> Tensor<4> {
-        let flow = self.conv.forward(like(input, &self.conv.weight));
+        let flow = conv2d(&self.conv, like(input, &self.conv.weight));
         let flow = match pool {
-            Some(pool) => pool.forward(flow),
+            Some(pool) => max_pool2d(pool, flow),
             None => flow,
         };
-        let flow = relu(normalised(&self.bn, flow));
+        let flow = normalised_relu(&self.bn, flow);
         match &self.residual {
             Some(residual) => residual.forward(flow),
             None => flow,
