@@ -2,17 +2,16 @@
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::{Device, Tensor};
+use burn::nn::{BatchNorm, Initializer, Linear};
+use burn::tensor::Tensor;
 use cpu_kernels::{add_relu, conv2d, global_avg_pool};
 use serde::{Deserialize, Serialize};
 use strict_config::Settings;
 
 use super::architecture::{Architecture, ModelInfo};
-use super::layers::LayerTable;
+use super::layers::Layers;
 use super::loss::classification_steps;
 use super::precision::{like, normalised, normalised_relu};
-use crate::image_set::ImageShape;
 
 /// The settings of the [`ResNet`] with one block in each of three stages of 16, 32 and 64 channels: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,9 +28,6 @@ impl Settings for ResNet18Config {}
 
 /// Blocks and channels of each stage; every stage but the first halves height and width.
 type Stages = [(usize, usize); 4];
-
-const RESNET8: Stages = [(1, 16), (1, 32), (1, 64), (0, 64)];
-const RESNET18: Stages = [(2, 64), (2, 128), (2, 256), (2, 512)];
 
 /// A residual network of basic blocks (He et al., *Deep residual learning for image recognition*, 2016), in the form
 /// for small images: a 3x3 convolution first, no pooling before the last average. Where a block changes the shape
@@ -60,28 +56,26 @@ struct BasicBlock {
     downsample: Option<(Conv2d, BatchNorm)>,
 }
 
-/// A convolution that keeps the size, or halves it for stride 2, drawn from `N(0, 2 / fan_out)`.
-fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
-    let pad = kernel / 2;
-    Conv2dConfig::new(channels, [kernel, kernel])
-        .with_stride([stride, stride])
-        .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
-        .with_bias(false)
-        .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: true })
-        .init(device)
+/// With this stride, and drawn from `N(0, 2 / fan_out)`.
+fn he_normal(stride: usize) -> impl FnOnce(Conv2dConfig) -> Conv2dConfig {
+    let initializer = Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: true };
+    move |conv| conv.with_stride([stride, stride]).with_initializer(initializer)
 }
 
 impl BasicBlock {
-    fn new(channels: [usize; 2], stride: usize, device: &Device) -> Self {
-        let norm = || BatchNormConfig::new(channels[1]).init(device);
-        Self {
-            conv1: conv(channels, 3, stride, device),
-            bn1: norm(),
-            conv2: conv([channels[1]; 2], 3, 1, device),
-            bn2: norm(),
-            downsample: (stride != 1 || channels[0] != channels[1])
-                .then(|| (conv(channels, 1, stride, device), norm())),
-        }
+    fn new(path: &str, channels: usize, stride: usize, layers: &mut Layers) -> Self {
+        let path = |part| format!("{path}.{part}");
+        let input = layers.shape.clone();
+        let conv1 = layers.conv(&path("conv1"), channels, 3, he_normal(stride));
+        let bn1 = layers.batch_norm(&path("bn1"));
+        let conv2 = layers.conv(&path("conv2"), channels, 3, he_normal(1));
+        let bn2 = layers.batch_norm(&path("bn2"));
+        let downsample = (stride != 1 || input[0] != channels).then(|| {
+            layers.shape = input;
+            let conv = layers.conv(&path("downsample.0"), channels, 1, he_normal(stride));
+            (conv, layers.batch_norm(&path("downsample.1")))
+        });
+        Self { conv1, bn1, conv2, bn2, downsample }
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
@@ -95,52 +89,19 @@ impl BasicBlock {
     }
 }
 
-/// Channels in, channels out and stride of each block of a stage.
-fn blocks(stages: Stages, stage: usize) -> impl Iterator<Item = ([usize; 2], usize)> {
-    let (blocks, channels) = stages[stage];
-    let before = stages[stage.saturating_sub(1)].1;
-    (0..blocks).map(move |block| match block {
-        0 => ([before, channels], if stage == 0 { 1 } else { 2 }),
-        _ => ([channels; 2], 1),
-    })
-}
-
-fn build(stages: Stages, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
-    let [(_, first), .., (_, last)] = stages;
-    let stage = |stage| -> Vec<BasicBlock> {
-        blocks(stages, stage).map(|(channels, stride)| BasicBlock::new(channels, stride, device)).collect()
-    };
-    ResNet {
-        conv1: conv([shape.channels, first], 3, 1, device),
-        bn1: BatchNormConfig::new(first).init(device),
-        layer1: stage(0),
-        layer2: stage(1),
-        layer3: stage(2),
-        layer4: stage(3),
-        fc: LinearConfig::new(last, classes).init(device),
-    }
-}
-
-fn describe(stages: Stages, classes: usize, table: &mut LayerTable) {
-    table.conv("conv1", stages[0].1, 3, 1, false);
-    table.batch_norm("bn1");
-    for stage in 0..stages.len() {
-        for (index, (channels, stride)) in blocks(stages, stage).enumerate() {
-            let path = |part: &str| format!("layer{}.{index}.{part}", stage + 1);
-            let input = table.shape.clone();
-            table.conv(&path("conv1"), channels[1], 3, stride, false);
-            table.batch_norm(&path("bn1"));
-            table.conv(&path("conv2"), channels[1], 3, 1, false);
-            table.batch_norm(&path("bn2"));
-            if stride != 1 || channels[0] != channels[1] {
-                table.shape = input;
-                table.conv(&path("downsample.0"), channels[1], 1, stride, false);
-                table.batch_norm(&path("downsample.1"));
-            }
-        }
-    }
-    table.global("average", "global average");
-    table.linear("fc", classes);
+fn build(stages: Stages, classes: usize, layers: &mut Layers) -> ResNet {
+    let conv1 = layers.conv("conv1", stages[0].1, 3, he_normal(1));
+    let bn1 = layers.batch_norm("bn1");
+    let [layer1, layer2, layer3, layer4] = [0, 1, 2, 3].map(|stage| {
+        let (blocks, channels) = stages[stage];
+        let block = |block| {
+            let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+            BasicBlock::new(&format!("layer{}.{block}", stage + 1), channels, stride, layers)
+        };
+        (0..blocks).map(block).collect()
+    });
+    layers.global("average", "global average");
+    ResNet { conv1, bn1, layer1, layer2, layer3, layer4, fc: layers.linear("fc", classes) }
 }
 
 impl Architecture for ResNet8Config {
@@ -153,12 +114,8 @@ impl Architecture for ResNet8Config {
 
     type Network = ResNet;
 
-    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
-        build(RESNET8, shape, classes, device)
-    }
-
-    fn describe(&self, classes: usize, table: &mut LayerTable) {
-        describe(RESNET8, classes, table);
+    fn build(&self, classes: usize, layers: &mut Layers) -> ResNet {
+        build([(1, 16), (1, 32), (1, 64), (0, 0)], classes, layers)
     }
 }
 
@@ -172,12 +129,8 @@ impl Architecture for ResNet18Config {
 
     type Network = ResNet;
 
-    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
-        build(RESNET18, shape, classes, device)
-    }
-
-    fn describe(&self, classes: usize, table: &mut LayerTable) {
-        describe(RESNET18, classes, table);
+    fn build(&self, classes: usize, layers: &mut Layers) -> ResNet {
+        build([(2, 64), (2, 128), (2, 256), (2, 512)], classes, layers)
     }
 }
 
