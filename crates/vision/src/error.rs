@@ -183,6 +183,13 @@ pub enum FileProblem {
     },
 }
 
+impl ImageSetError {
+    /// This problem, in the data set of that name.
+    pub(crate) fn in_set(self, name: impl Into<String>) -> DataError {
+        DataError::Set { name: name.into(), problem: self }
+    }
+}
+
 impl FileProblem {
     /// This problem, in that file.
     pub fn in_file(self, path: impl Into<PathBuf>) -> DataError {

@@ -115,7 +115,7 @@ fn the_table_of_layers_tells_the_truth() {
     let device = Device::flex();
     for info in models::known() {
         for shape in SHAPES {
-            let layers = ModelConfig::named(info.name).unwrap().layers(shape, 10).unwrap();
+            let layers = ModelConfig::named(info.name).unwrap().layers(shape, 10, &device).unwrap();
             let classifier = model(info.name, shape, &device);
             for layer in layers.iter().filter(|layer| layer.parameters > 0) {
                 let prefix = format!("{}.", layer.name);
@@ -239,7 +239,7 @@ fn what_cannot_be_built_is_refused() {
         let Ok(config) = config else { return config.unwrap_err().to_string() };
         let error = Classifier::new(config.clone(), shape, classes, &device).unwrap_err();
         // The table of layers refuses the same.
-        assert_eq!(config.layers(shape, classes).unwrap_err(), error);
+        assert_eq!(config.layers(shape, classes, &device).unwrap_err(), error);
         error.to_string()
     };
     let mlp = |hidden: &[usize]| Ok(MlpConfig { hidden: hidden.to_vec() }.into());

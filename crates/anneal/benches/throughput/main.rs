@@ -21,10 +21,13 @@ use serde_json::json;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const CASES: [(&str, ImageShape); 3] = [
+const CASES: [(&str, ImageShape); 6] = [
     ("mlp", ImageShape::new(1, 28, 28)),
     ("lenet", ImageShape::new(1, 28, 28)),
+    ("convnet", ImageShape::new(1, 28, 28)),
     ("resnet8", ImageShape::new(3, 32, 32)),
+    ("resnet9", ImageShape::new(3, 32, 32)),
+    ("resnet18", ImageShape::new(3, 32, 32)),
 ];
 const BATCHES: [usize; 2] = [64, 128];
 

@@ -3,9 +3,7 @@
 use burn::{
     module::Module,
     nn::{
-        BatchNormConfig, LinearConfig, PaddingConfig2d,
-        conv::{Conv2d, Conv2dConfig},
-        loss::CrossEntropyLossConfig,
+        BatchNormConfig, LinearConfig, PaddingConfig2d, conv::Conv2dConfig, loss::CrossEntropyLossConfig,
         pool::MaxPool2dConfig,
     },
     tensor::{Device, Distribution, Int, Tensor, TensorData, activation::relu},
@@ -29,9 +27,11 @@ pub(crate) enum Operation {
         first: bool,
         count: usize,
     },
+    /// With or without ReLU in the same pass.
     BatchNorm {
         channels: usize,
         size: usize,
+        relu: bool,
         count: usize,
     },
     /// `size` is 1 after a linear layer.
@@ -40,8 +40,8 @@ pub(crate) enum Operation {
         size: usize,
         count: usize,
     },
-    /// The sum that closes a residual block.
-    Add {
+    /// The sum that closes a residual block, and its ReLU.
+    AddRelu {
         channels: usize,
         size: usize,
         count: usize,
@@ -67,11 +67,26 @@ pub(crate) enum Operation {
     },
 }
 
-use Operation::{Add, Average, BatchNorm, Conv, CrossEntropy, Linear, MaxPool, Relu};
+use Operation::{AddRelu, Average, BatchNorm, Conv, CrossEntropy, Linear, MaxPool, Relu};
 
 const fn conv(inputs: usize, outputs: usize, kernel: usize, stride: usize, size: usize, count: usize) -> Operation {
     let first = inputs <= 3;
     Conv { inputs, outputs, kernel, stride, size, bias: kernel == 5, first, count }
+}
+
+const fn conv_without_bias(
+    inputs: usize,
+    outputs: usize,
+    kernel: usize,
+    stride: usize,
+    size: usize,
+    count: usize,
+) -> Operation {
+    Conv { inputs, outputs, kernel, stride, size, bias: false, first: inputs <= 3, count }
+}
+
+const fn norm_relu(channels: usize, size: usize, count: usize) -> Operation {
+    BatchNorm { channels, size, relu: true, count }
 }
 
 const fn linear(inputs: usize, outputs: usize) -> Operation {
@@ -103,29 +118,63 @@ pub(crate) fn of(model: &str) -> Vec<Operation> {
             linear(84, 10),
             CrossEntropy { count: 1 },
         ],
-        _ => vec![
-            conv(3, 16, 3, 1, 32, 1),
-            conv(16, 16, 3, 1, 32, 2),
-            BatchNorm { channels: 16, size: 32, count: 3 },
-            Relu { channels: 16, size: 32, count: 3 },
-            Add { channels: 16, size: 32, count: 1 },
-            conv(16, 32, 3, 2, 32, 1),
-            conv(16, 32, 1, 2, 32, 1),
-            conv(32, 32, 3, 1, 16, 1),
-            BatchNorm { channels: 32, size: 16, count: 3 },
-            Relu { channels: 32, size: 16, count: 2 },
-            Add { channels: 32, size: 16, count: 1 },
-            conv(32, 64, 3, 2, 16, 1),
-            conv(32, 64, 1, 2, 16, 1),
-            conv(64, 64, 3, 1, 8, 1),
-            BatchNorm { channels: 64, size: 8, count: 3 },
-            Relu { channels: 64, size: 8, count: 2 },
-            Add { channels: 64, size: 8, count: 1 },
-            Average { channels: 64, size: 8, count: 1 },
-            linear(64, 10),
+        "convnet" => vec![
+            conv_without_bias(1, 32, 5, 2, 28, 1),
+            norm_relu(32, 14, 1),
+            conv(32, 64, 3, 1, 14, 1),
+            MaxPool { channels: 64, size: 14, count: 1 },
+            norm_relu(64, 7, 1),
+            conv(64, 128, 3, 1, 7, 1),
+            MaxPool { channels: 128, size: 7, count: 1 },
+            norm_relu(128, 3, 1),
+            linear(1152, 10),
             CrossEntropy { count: 1 },
         ],
+        "resnet9" => vec![
+            conv(3, 64, 3, 1, 32, 1),
+            norm_relu(64, 32, 1),
+            conv(64, 128, 3, 1, 32, 1),
+            norm_relu(128, 32, 1),
+            MaxPool { channels: 128, size: 32, count: 1 },
+            conv(128, 128, 3, 1, 16, 2),
+            norm_relu(128, 16, 2),
+            conv(128, 256, 3, 1, 16, 1),
+            norm_relu(256, 16, 1),
+            MaxPool { channels: 256, size: 16, count: 1 },
+            conv(256, 512, 3, 1, 8, 1),
+            norm_relu(512, 8, 1),
+            MaxPool { channels: 512, size: 8, count: 1 },
+            conv(512, 512, 3, 1, 4, 2),
+            norm_relu(512, 4, 2),
+            linear(512, 10),
+            CrossEntropy { count: 1 },
+        ],
+        "resnet8" => residual(&[(1, 16), (1, 32), (1, 64)]),
+        _ => residual(&[(2, 64), (2, 128), (2, 256), (2, 512)]),
     }
+}
+
+/// A network of basic blocks: blocks and channels of each stage.
+fn residual(stages: &[(usize, usize)]) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    let (mut size, mut before) = (32, 0);
+    for (stage, &(blocks, channels)) in stages.iter().enumerate() {
+        if stage == 0 {
+            operations.extend([conv(3, channels, 3, 1, size, 1), norm_relu(channels, size, 1 + blocks)]);
+            operations.push(conv(channels, channels, 3, 1, size, 2 * blocks));
+        } else {
+            operations.extend([conv(before, channels, 3, 2, size, 1), conv(before, channels, 1, 2, size, 1)]);
+            size /= 2;
+            operations.push(conv(channels, channels, 3, 1, size, 2 * blocks - 1));
+            operations.push(norm_relu(channels, size, blocks));
+        }
+        let shortcut = usize::from(stage > 0);
+        operations.push(BatchNorm { channels, size, relu: false, count: blocks + shortcut });
+        operations.push(AddRelu { channels, size, count: blocks });
+        before = channels;
+    }
+    operations.extend([Average { channels: before, size, count: 1 }, linear(before, 10), CrossEntropy { count: 1 }]);
+    operations
 }
 
 /// Seconds of an operation alone.
@@ -173,14 +222,14 @@ pub(crate) fn time(operation: &Operation, batch: usize, seconds: f64) -> Times {
                     .with_bias(bias)
                     .init(device)
             };
-            timed([batch, inputs, size, size], first, seconds, build, Conv2d::forward)
+            timed([batch, inputs, size, size], first, seconds, build, cpu_kernels::conv2d)
         }
-        BatchNorm { channels, size, .. } => timed(
+        BatchNorm { channels, size, relu, .. } => timed(
             [batch, channels, size, size],
             false,
             seconds,
             |device| BatchNormConfig::new(channels).init(device),
-            |norm, input: Tensor<4>| norm.forward(input),
+            if relu { cpu_kernels::batch_norm_relu } else { cpu_kernels::batch_norm },
         ),
         Relu { channels, size: 1, .. } => {
             timed([batch, channels], false, seconds, |_| Nothing {}, |_, input: Tensor<2>| relu(input))
@@ -188,26 +237,26 @@ pub(crate) fn time(operation: &Operation, batch: usize, seconds: f64) -> Times {
         Relu { channels, size, .. } => {
             timed([batch, channels, size, size], false, seconds, |_| Nothing {}, |_, input: Tensor<4>| relu(input))
         }
-        Add { channels, size, .. } => timed(
+        AddRelu { channels, size, .. } => timed(
             [batch, channels, size, size],
             false,
             seconds,
             |_| Nothing {},
-            |_, input: Tensor<4>| input.clone() + input,
+            |_, input: Tensor<4>| cpu_kernels::add_relu(input.clone(), input),
         ),
         MaxPool { channels, size, .. } => timed(
             [batch, channels, size, size],
             false,
             seconds,
             |_| MaxPool2dConfig::new([2, 2]).init(),
-            |pool, input: Tensor<4>| pool.forward(input),
+            cpu_kernels::max_pool2d,
         ),
         Average { channels, size, .. } => timed(
             [batch, channels, size, size],
             false,
             seconds,
             |_| Nothing {},
-            |_, input: Tensor<4>| input.flatten::<3>(2, 3).mean_dim(2).squeeze_dim::<2>(2),
+            |_, input: Tensor<4>| cpu_kernels::global_avg_pool(input),
         ),
         Linear { inputs, outputs, first, .. } => timed(
             [batch, inputs],

@@ -1,6 +1,6 @@
-"""Training steps of mlp, lenet and resnet8 here and in PyTorch, on one machine, in turns.
+"""Training steps of the reference models here and in PyTorch, on one machine, in turns.
 
-    python peer.py [--rounds 5] [--seconds 3] [--threads 2] [--profile] [--out FILE.json] -- BENCHMARK
+    python peer.py [--rounds 5] [--seconds 3] [--threads 2] [--models NAME,...] [--profile] [--out FILE.json] -- BENCHMARK
         BENCHMARK: the command that runs this crate's benchmark, e.g. cargo bench -q -p anneal --bench throughput --
 
 Every round runs each case here and in torch, one after the other; which goes first alternates. The table has the
@@ -20,7 +20,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-SHAPES = {"mlp": (1, 28, 28), "lenet": (1, 28, 28), "resnet8": (3, 32, 32)}
+SHAPES = {
+    "mlp": (1, 28, 28),
+    "lenet": (1, 28, 28),
+    "convnet": (1, 28, 28),
+    "resnet8": (3, 32, 32),
+    "resnet9": (3, 32, 32),
+    "resnet18": (3, 32, 32),
+}
+
+# Timed in both orders of memory; the better one counts.
+BOTH_ORDERS = ("convnet", "resnet8", "resnet9", "resnet18")
 
 
 class LeNet(nn.Module):
@@ -55,6 +65,32 @@ class Block(nn.Module):
         return F.relu(y + self.short(x))
 
 
+def conv_norm(before, after):
+    return nn.Sequential(conv(before, after, 3, 1), nn.BatchNorm2d(after), nn.ReLU())
+
+
+class Residual(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.inner = nn.Sequential(conv_norm(channels, channels), conv_norm(channels, channels))
+
+    def forward(self, x):
+        return self.inner(x) + x
+
+
+class ResNet9(nn.Module):
+    def __init__(self):
+        super().__init__()
+        pooled = lambda before, after: [conv_norm(before, after), nn.MaxPool2d(2)]
+        self.maps = nn.Sequential(
+            conv_norm(3, 64), *pooled(64, 128), Residual(128), *pooled(128, 256), *pooled(256, 512), Residual(512)
+        )
+        self.linear = nn.Linear(512, 10, bias=False)
+
+    def forward(self, x):
+        return self.linear(self.maps(x).amax((2, 3))) * 0.125
+
+
 def model_of(name):
     if name == "mlp":
         return nn.Sequential(
@@ -62,9 +98,22 @@ def model_of(name):
         )
     if name == "lenet":
         return LeNet()
-    blocks = [Block(16, 16, 1), Block(16, 32, 2), Block(32, 64, 2)]
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)]
-    return nn.Sequential(conv(3, 16, 3, 1), nn.BatchNorm2d(16), nn.ReLU(), *blocks, *head)
+    if name == "convnet":
+        stages = [conv(1, 32, 5, 2), nn.BatchNorm2d(32), nn.ReLU()]
+        for before, after in ((32, 64), (64, 128)):
+            stages += [conv(before, after, 3, 1), nn.MaxPool2d(2), nn.BatchNorm2d(after), nn.ReLU()]
+        return nn.Sequential(*stages, nn.Flatten(), nn.Linear(1152, 10))
+    if name == "resnet9":
+        return ResNet9()
+    stages = ((1, 16), (1, 32), (1, 64)) if name == "resnet8" else ((2, 64), (2, 128), (2, 256), (2, 512))
+    before = stages[0][1]
+    blocks = []
+    for stage, (count, channels) in enumerate(stages):
+        for block in range(count):
+            blocks.append(Block(before, channels, 2 if stage > 0 and block == 0 else 1))
+            before = channels
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, 10)]
+    return nn.Sequential(conv(3, stages[0][1], 3, 1), nn.BatchNorm2d(stages[0][1]), nn.ReLU(), *blocks, *head)
 
 
 def median_seconds(seconds, call):
@@ -80,10 +129,15 @@ def median_seconds(seconds, call):
 
 
 def torch_step(name, batch, seconds):
+    orders = [torch.contiguous_format, *([torch.channels_last] if name in BOTH_ORDERS else [])]
+    return min(torch_step_in(order, name, batch, seconds) for order in orders)
+
+
+def torch_step_in(order, name, batch, seconds):
     torch.manual_seed(1)
-    model = model_of(name)
+    model = model_of(name).to(memory_format=order)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    images, targets = torch.rand(batch, *SHAPES[name]), torch.arange(batch) % 10
+    images, targets = torch.rand(batch, *SHAPES[name]).to(memory_format=order), torch.arange(batch) % 10
 
     def step():
         optimizer.zero_grad(set_to_none=True)
@@ -102,7 +156,8 @@ def torch_operation(op, batch, seconds):
         )
         shape = (batch, op["inputs"], op["size"], op["size"])
     elif kind == "batch_norm":
-        module, shape = nn.BatchNorm2d(op["channels"]), (batch, op["channels"], op["size"], op["size"])
+        norm, shape = nn.BatchNorm2d(op["channels"]), (batch, op["channels"], op["size"], op["size"])
+        module = (lambda x: F.relu(norm(x))) if op["relu"] else norm
     elif kind == "linear":
         module, shape = nn.Linear(op["inputs"], op["outputs"]), (batch, op["inputs"])
     elif kind == "cross_entropy":
@@ -113,7 +168,7 @@ def torch_operation(op, batch, seconds):
         shape = (batch, op["channels"]) if op["size"] == 1 else (batch, op["channels"], op["size"], op["size"])
         module = {
             "relu": F.relu,
-            "add": lambda x: x + x,
+            "add_relu": lambda x: F.relu(x + x),
             "max_pool": lambda x: F.max_pool2d(x, 2),
             "average": lambda x: x.flatten(2).mean(2),
         }[kind]
@@ -132,10 +187,10 @@ def here(command, *arguments):
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-def steps(command, rounds, seconds):
+def steps(command, models, rounds, seconds):
     figures = []
     for round_ in range(rounds):
-        for name in SHAPES:
+        for name in models:
             for batch in (64, 128):
                 ours = lambda: here(command, "--steps", "--case", f"{name}:{batch}", "--seconds", str(seconds))[0]["step"]
                 theirs = lambda: torch_step(name, batch, seconds)
@@ -153,6 +208,8 @@ def describe(op):
         return f"linear {op['inputs']} to {op['outputs']}"
     if kind == "cross entropy":
         return kind
+    if op.get("relu"):
+        kind += " and relu"
     return f"{kind} {op['channels']}" + (f", {op['size']}x{op['size']}" if op["size"] > 1 else "")
 
 
@@ -161,6 +218,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--models", default=",".join(SHAPES))
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--out")
     parser.add_argument("command", nargs=argparse.REMAINDER)
@@ -170,9 +228,10 @@ def main():
     os.environ["RAYON_NUM_THREADS"] = str(asked.threads)
     print(f"torch {torch.__version__}, {asked.threads} threads each, {asked.rounds} rounds")
 
-    figures = steps(command, asked.rounds, asked.seconds)
+    models = asked.models.split(",")
+    figures = steps(command, models, asked.rounds, asked.seconds)
     print("\n| model, batch | here, samples/s | torch, samples/s | here / torch, median (least to most) |\n|---|---|---|---|")
-    for name in SHAPES:
+    for name in models:
         for batch in (64, 128):
             cases = [f for f in figures if (f["model"], f["batch"]) == (name, batch)]
             ratios = sorted(f["torch"] / f["here"] for f in cases)
@@ -184,11 +243,11 @@ def main():
 
     operations = []
     if asked.profile:
-        for name in SHAPES:
+        for name in models:
             operations += here(command, "--profile", "--case", f"{name}:64", "--seconds", str(asked.seconds))
         for line in operations:
             line["torch"] = torch_operation(line["operation"], line["batch"], asked.seconds / 10)
-        for name in SHAPES:
+        for name in models:
             lines = [line for line in operations if line["model"] == name]
             total = {
                 side: sum(line["operation"]["count"] * sum(line[side].values()) for line in lines)

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::{Config, folder_fields},
-    device,
+    device::{self, DeviceName},
     error::Error,
     experiment::Assembly,
 };
@@ -134,13 +134,14 @@ fn models(args: &ListArgs) -> Result<Exit, Error> {
             vec![ModelConfig::read(name, &toml::Table::new()).map_err(at_flag)?]
         }
     };
+    let device = DeviceName::parse("cpu", "--device")?.open()?;
     let (mut rows, mut text) = (Vec::new(), String::new());
     for model in models {
         let info = model.info();
         let dataset = vision::info(args.dataset.as_deref().unwrap_or(info.dataset))?;
         let (shape, classes) = (dataset.shape, dataset.classes.len());
-        let layers = model.layers(shape, classes)?;
-        let fields = [model.fields(), &["label_smoothing"]].concat();
+        let layers = model.layers(shape, classes, &device)?;
+        let fields: Vec<String> = model.write().keys().cloned().chain(["label_smoothing".to_owned()]).collect();
         let parameters = vision::models::total_parameters(&layers);
         let _ = writeln!(text, "{}  {}", info.name, info.summary);
         let _ = writeln!(text, "  source: {} · fields: {}", info.source, fields.join(", "));

@@ -1,9 +1,8 @@
 //! `[data]`: what is trained on, and how it is cut into batches.
 
-use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strict_config::{ConfigError, Problem, Settings, check};
 use toml::{Table, Value};
 use vision::{DataError, Dataset, FOLDER_PREFIX, FolderOptions};
@@ -40,26 +39,18 @@ impl Serialize for Resident {
 
 impl<'de> Deserialize<'de> for Resident {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Choice;
-
-        impl de::Visitor<'_> for Choice {
-            type Value = Resident;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, false or \"auto\"")
-            }
-
-            fn visit_bool<E>(self, always: bool) -> Result<Resident, E> {
-                Ok(if always { Resident::Always } else { Resident::Never })
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Resident, E> {
-                if text == "auto" { Ok(Resident::Auto) } else { Err(E::invalid_type(de::Unexpected::Str(text), &self)) }
-            }
+        match Value::deserialize(deserializer)? {
+            Value::String(text) if text == "auto" => Ok(Self::Auto),
+            Value::Boolean(true) => Ok(Self::Always),
+            Value::Boolean(false) => Ok(Self::Never),
+            other => Err(strict_config::raise(wrong_type("", "true, false or \"auto\"", &other))),
         }
-
-        deserializer.deserialize_any(Choice)
     }
+}
+
+fn wrong_type(path: &str, expected: &str, found: &Value) -> ConfigError {
+    let (expected, found) = (expected.to_owned(), strict_config::show(found));
+    ConfigError::new(path, Problem::WrongType { expected, found })
 }
 
 /// `[data]`.
@@ -132,10 +123,7 @@ impl DataSection {
         let path = match (short, folder.remove("path")) {
             (Some(path), None) => path.into(),
             (None, Some(Value::String(path))) => path.into(),
-            (None, Some(other)) => {
-                let (expected, found) = ("a string".to_owned(), strict_config::show(&other));
-                return Err(ConfigError::new("path", Problem::WrongType { expected, found }));
-            }
+            (None, Some(other)) => return Err(wrong_type("path", "a string", &other)),
             (Some(_), Some(_)) => return Err(ConfigError::conflict("path", "the path stands in `dataset` already")),
             (None, None) => {
                 return Err(ConfigError::missing("path", "the folder that holds train/CLASS/*.png or *.jpg"));

@@ -26,6 +26,10 @@ pub(crate) struct Session {
     pub system: String,
     /// The processor.
     pub cpu: String,
+    /// The instructions that convolutions and batch norm use on the CPU: their last bits depend on it. Absent in runs of
+    /// programs that did not know it.
+    #[serde(default)]
+    pub cpu_kernels: Option<String>,
     /// Threads that can run at once.
     pub cores: usize,
     /// The device that was asked for.
@@ -46,10 +50,25 @@ impl Session {
             burn: BURN.to_owned(),
             system: system(),
             cpu: cpu(),
+            cpu_kernels: Some(cpu_kernels::instruction_set().to_string()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             device: device.to_owned(),
             commit: commit(),
         }
+    }
+}
+
+impl Session {
+    /// What to say where an earlier session used other instructions, and so other bits come out.
+    fn other_kernels(&self, before: &Self) -> Option<String> {
+        let (before, now) = (before.cpu_kernels.as_ref()?, self.cpu_kernels.as_ref()?);
+        (before != now).then(|| {
+            format!(
+                "the run was computed with {before} instructions, and goes on with {now}: results are the same but for \
+                 rounding ({}={before} forces the former where the processor has them)",
+                cpu_kernels::FORCE
+            )
+        })
     }
 }
 
@@ -69,7 +88,11 @@ impl Callback for Environment {
         let earlier = fs::read_to_string(&path).ok().filter(|_| run.steps_done > 0);
         // A damaged file is replaced: it must not end the run.
         let mut sessions: Vec<Session> = earlier.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        sessions.push(Session::here(&self.device, run.steps_done));
+        let now = Session::here(&self.device, run.steps_done);
+        if let Some(change) = sessions.last().and_then(|before| now.other_kernels(before)) {
+            tracing::warn!("{change}");
+        }
+        sessions.push(now);
         // Strings and numbers always have a JSON form.
         let text = serde_json::to_string_pretty(&sessions).unwrap_or_default() + "\n";
         self.dir.write(ENVIRONMENT, &text).map_err(|error| CallbackError::new(ENVIRONMENT, error))
@@ -123,6 +146,10 @@ mod tests {
         let session = Session::here("cpu", 7);
         assert!(session.started.ends_with('Z') && session.started.len() == "2026-01-01T00:00:00Z".len());
         assert!(session.cores >= 1 && session.from_step == 7 && session.system.contains(std::env::consts::ARCH));
+        let before = Session { cpu_kernels: Some("mmx".to_owned()), ..session.clone() };
+        assert!(session.other_kernels(&before).is_some_and(|change| change.contains("CPU_KERNELS=mmx")));
+        assert_eq!(session.other_kernels(&session.clone()), None);
+        assert_eq!(session.other_kernels(&Session { cpu_kernels: None, ..before }), None);
         let cpuinfo = "processor\t: 0\nmodel name\t: A CPU: 3 GHz\n";
         assert_eq!(value_of(cpuinfo, "model name", ':').as_deref(), Some("A CPU: 3 GHz"));
         assert_eq!(value_of("NAME=\"a\"\nPRETTY_NAME=\"b c\"", "PRETTY_NAME", '=').as_deref(), Some("b c"));

@@ -20,8 +20,7 @@ use sha2::{Digest, Sha256};
 pub use error::{Attempt, FetchError, NotFetched};
 
 use crate::dataset::hex;
-use crate::error::FileProblem;
-use crate::sets::folder::{Folder, RECORDED, locate};
+use crate::sets::folder::{Content, Folder, RECORDED, locate};
 use crate::sets::{DataFile, DatasetInfo, Download, Packing, info};
 
 /// The folder inside a data folder for unfinished downloads.
@@ -230,20 +229,9 @@ fn download_file(
 /// Checks a file of the data set before it is moved; returns the checksum of its content, for the record.
 fn check<'f>(from: &Path, to: &Path, file: &'f DataFile) -> Result<(&'f str, String), FetchError> {
     let bytes = crate::read::content(from, file.bytes).map_err(FetchError::Content)?;
-    let found = bytes.len() as u64;
-    if found != file.bytes {
-        let reason = "as this file of the data set has".to_owned();
-        let problem = FileProblem::Length { found, expected: file.bytes, reason };
-        return Err(FetchError::Content(problem.in_file(to)));
-    }
-    let sum = hex(&Sha256::digest(&bytes));
-    match file.sha256 {
-        Some(expected) if expected != sum => {
-            let problem = FileProblem::Checksum { found: sum, expected: expected.to_owned() };
-            Err(FetchError::Content(problem.in_file(to)))
-        }
-        _ => Ok((file.name, sum)),
-    }
+    let content = Content { path: to.to_owned(), bytes };
+    let sum = content.verify_sum(file, file.sha256.map(str::to_owned)).map_err(FetchError::Content)?;
+    Ok((file.name, sum.unwrap_or_else(|| content.sha256())))
 }
 
 /// Adds sums to the record in the folder, which is replaced as a whole.

@@ -1,11 +1,11 @@
-//! What the settings of a model give: a network for images of some shape, and the table of its layers.
+//! The settings of a model and the network that they describe, with its layers.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use strict_config::{ConfigError, Settings};
 
 use super::error::ModelError;
-use super::layers::{Layer, LayerTable};
+use super::layers::{Layer, Layers};
 use crate::image_set::ImageShape;
 
 /// What is known about a model without building it.
@@ -44,11 +44,9 @@ pub trait Architecture: Settings + Default {
         1
     }
 
-    /// The network, for images, classes and settings that are allowed.
-    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> Self::Network;
-
-    /// Adds the layers to a table, in the order in which images go through them.
-    fn describe(&self, classes: usize, table: &mut LayerTable);
+    /// The network, for images, classes and settings that are allowed. All its layers come from `layers`, in the order in
+    /// which an image goes through them.
+    fn build(&self, classes: usize, layers: &mut Layers) -> Self::Network;
 
     /// A network with its parameters drawn from the generator of `device`: `device.seed(s)` before this call fixes them.
     ///
@@ -56,30 +54,36 @@ pub trait Architecture: Settings + Default {
     /// Settings out of their ranges, images smaller than [`least_side`](Self::least_side) or without channels, fewer than
     /// two classes.
     fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Self::Network, ModelError> {
-        accept(self, shape, classes)?;
-        Ok(initialised(self.build(shape, classes, device)))
+        built(self, shape, classes, device).map(|(network, _)| initialised(network))
     }
 
-    /// The layers that such a network has; no parameter is allocated.
+    /// The layers that such a network has; no parameter is drawn.
     ///
     /// # Errors
     /// As [`init`](Self::init).
-    fn layers(&self, shape: ImageShape, classes: usize) -> Result<Vec<Layer>, ModelError> {
-        accept(self, shape, classes)?;
-        let mut table = LayerTable::new(shape);
-        self.describe(classes, &mut table);
-        Ok(table.finish())
+    fn layers(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Vec<Layer>, ModelError> {
+        built(self, shape, classes, device).map(|(_, layers)| layers)
     }
 }
 
-fn accept<A: Architecture>(config: &A, shape: ImageShape, classes: usize) -> Result<(), ModelError> {
+/// A network whose parameters are not drawn yet, and its layers.
+fn built<A: Architecture>(
+    config: &A,
+    shape: ImageShape,
+    classes: usize,
+    device: &Device,
+) -> Result<(A::Network, Vec<Layer>), ModelError> {
     let model = A::INFO.name;
     config.check().map_err(|error| ModelError::Settings(Box::new(error.within(model))))?;
     let least = config.least_side();
     if shape.height < least || shape.width < least || shape.channels == 0 {
         return Err(ModelError::ImageTooSmall { model, found: shape, least });
     }
-    if classes < 2 { Err(ModelError::Classes { found: classes }) } else { Ok(()) }
+    if classes < 2 {
+        return Err(ModelError::Classes { found: classes });
+    }
+    let mut layers = Layers::new(shape, device);
+    Ok((config.build(classes, &mut layers), layers.finish()))
 }
 
 /// Refuses a layer without a neuron or a channel.

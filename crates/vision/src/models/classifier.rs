@@ -74,7 +74,7 @@ impl Classifier {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let config = config.into();
-        let layers = config.layers(shape, classes)?.into();
+        let layers = config.layers(shape, classes, device)?.into();
         let network = models!(to_network ModelConfig, config, config => config.init(shape, classes, device)?);
         Ok(Self { network, label_smoothing: 0.0, layers })
     }

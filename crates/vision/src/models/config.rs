@@ -1,5 +1,6 @@
 //! The models by name: what is known about each, and the settings of any of them.
 
+use burn::tensor::Device;
 use strict_config::ConfigError;
 use toml::Table;
 
@@ -19,10 +20,11 @@ macro_rules! define_config {
         /// The settings of any of the models.
         ///
         /// ```
+        /// use burn::tensor::Device;
         /// use vision::{ImageShape, models::{ConvNetConfig, ModelConfig, total_parameters}};
         ///
         /// let lenet = ModelConfig::named("lenet")?;
-        /// assert_eq!(total_parameters(&lenet.layers(ImageShape::new(1, 28, 28), 10)?), 108_638);
+        /// assert_eq!(total_parameters(&lenet.layers(ImageShape::new(1, 28, 28), 10, &Device::flex())?), 108_638);
         /// let residual = ModelConfig::from(ConvNetConfig { residual: true, ..ConvNetConfig::default() });
         /// assert_eq!(residual.write().to_string(), "channels = [32, 64, 128]\nresidual = true\n");
         /// # Ok::<(), vision::models::ModelError>(())
@@ -80,25 +82,17 @@ impl ModelConfig {
         models!(with_variant ModelConfig, self, config => info_of(config))
     }
 
-    /// The names of its settings.
-    pub fn fields(&self) -> &'static [&'static str] {
-        fn fields_of<A: Architecture>(_: &A) -> &'static [&'static str] {
-            strict_config::fields_of::<A>()
-        }
-        models!(with_variant ModelConfig, self, config => fields_of(config))
-    }
-
     /// The table of the settings, each explicit.
     pub fn write(&self) -> Table {
         models!(with_variant ModelConfig, self, config => strict_config::write(config))
     }
 
-    /// The layers of the network for images of this shape; no parameter is allocated.
+    /// The layers of the network for images of this shape; no parameter is drawn.
     ///
     /// # Errors
     /// As [`Architecture::init`].
-    pub fn layers(&self, shape: ImageShape, classes: usize) -> Result<Vec<Layer>, ModelError> {
-        models!(with_variant ModelConfig, self, config => config.layers(shape, classes))
+    pub fn layers(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Vec<Layer>, ModelError> {
+        models!(with_variant ModelConfig, self, config => config.layers(shape, classes, device))
     }
 }
 

@@ -1,19 +1,18 @@
 //! `convnet`: a small convolutional network that is cheap on a CPU.
 
 use burn::module::Module;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
+use burn::nn::{BatchNorm, Linear};
+use burn::tensor::Tensor;
+use cpu_kernels::{conv2d, max_pool2d};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings, check};
 
 use super::architecture::{Architecture, ModelInfo, check_widths};
-use super::layers::LayerTable;
+use super::layers::Layers;
 use super::loss::classification_steps;
-use super::precision::{like, normalised};
-use crate::image_set::ImageShape;
+use super::precision::{like, normalised_relu};
 
 /// The settings of a [`ConvNet`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,55 +71,47 @@ struct Residual {
     bn2: BatchNorm,
 }
 
-fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
-    let pad = kernel / 2;
-    Conv2dConfig::new(channels, [kernel, kernel])
-        .with_stride([stride, stride])
-        .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
-        .with_bias(false)
-        .init(device)
-}
-
 impl Residual {
-    fn new(channels: usize, device: &Device) -> Self {
-        let norm = || BatchNormConfig::new(channels).init(device);
+    fn new(path: &str, layers: &mut Layers) -> Self {
+        let (path, channels) = (|part| format!("{path}.{part}"), layers.shape[0]);
         Self {
-            conv1: conv([channels; 2], 3, 1, device),
-            bn1: norm(),
-            conv2: conv([channels; 2], 3, 1, device),
-            bn2: norm(),
+            conv1: layers.conv(&path("conv1"), channels, 3, |conv| conv),
+            bn1: layers.batch_norm(&path("bn1")),
+            conv2: layers.conv(&path("conv2"), channels, 3, |conv| conv),
+            bn2: layers.batch_norm(&path("bn2")),
         }
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let flow = relu(normalised(&self.bn1, self.conv1.forward(input.clone())));
-        relu(normalised(&self.bn2, self.conv2.forward(flow))) + input
+        let flow = normalised_relu(&self.bn1, conv2d(&self.conv1, input.clone()));
+        normalised_relu(&self.bn2, conv2d(&self.conv2, flow)) + input
     }
 }
 
 impl Stage {
+    fn new(index: usize, channels: usize, residual: bool, layers: &mut Layers) -> Self {
+        let path = |part| format!("stages.{index}.{part}");
+        let (kernel, stride) = if index == 0 { (5, 2) } else { (3, 1) };
+        let conv = layers.conv(&path("conv"), channels, kernel, |conv| conv.with_stride([stride, stride]));
+        if index > 0 {
+            layers.max_pool("pool");
+        }
+        let bn = layers.batch_norm(&path("bn"));
+        let residual = (residual && index > 0).then(|| Residual::new(&path("residual"), layers));
+        Self { conv, bn, residual }
+    }
+
     fn forward(&self, input: Tensor<4>, pool: Option<&MaxPool2d>) -> Tensor<4> {
-        let flow = self.conv.forward(like(input, &self.conv.weight));
+        let flow = conv2d(&self.conv, like(input, &self.conv.weight));
         let flow = match pool {
-            Some(pool) => pool.forward(flow),
+            Some(pool) => max_pool2d(pool, flow),
             None => flow,
         };
-        let flow = relu(normalised(&self.bn, flow));
+        let flow = normalised_relu(&self.bn, flow);
         match &self.residual {
             Some(residual) => residual.forward(flow),
             None => flow,
         }
-    }
-}
-
-/// Side and stride of a stage's kernel.
-fn kernel(stage: usize) -> (usize, usize) {
-    if stage == 0 { (5, 2) } else { (3, 1) }
-}
-
-impl ConvNetConfig {
-    fn is_residual(&self, stage: usize) -> bool {
-        self.residual && stage > 0
     }
 }
 
@@ -139,40 +130,13 @@ impl Architecture for ConvNetConfig {
         (1 << self.channels.len()) - 1
     }
 
-    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> ConvNet {
-        let mut map = [shape.channels, shape.height, shape.width];
-        let mut stages = Vec::with_capacity(self.channels.len());
-        for (stage, &channels) in self.channels.iter().enumerate() {
-            let (side, stride) = kernel(stage);
-            stages.push(Stage {
-                conv: conv([map[0], channels], side, stride, device),
-                bn: BatchNormConfig::new(channels).init(device),
-                residual: self.is_residual(stage).then(|| Residual::new(channels, device)),
-            });
-            let halved = |length: usize| if stage == 0 { length.div_ceil(2) } else { length / 2 };
-            map = [channels, halved(map[1]), halved(map[2])];
+    fn build(&self, classes: usize, layers: &mut Layers) -> ConvNet {
+        let stages = self.channels.iter().enumerate();
+        ConvNet {
+            stages: stages.map(|(index, &channels)| Stage::new(index, channels, self.residual, layers)).collect(),
+            pool: MaxPool2dConfig::new([2, 2]).init(),
+            fc: layers.linear("fc", classes),
         }
-        let fc = LinearConfig::new(map.iter().product(), classes).init(device);
-        ConvNet { stages, pool: MaxPool2dConfig::new([2, 2]).init(), fc }
-    }
-
-    fn describe(&self, classes: usize, table: &mut LayerTable) {
-        for (stage, &channels) in self.channels.iter().enumerate() {
-            let path = |part: &str| format!("stages.{stage}.{part}");
-            let (side, stride) = kernel(stage);
-            table.conv(&path("conv"), channels, side, stride, false);
-            if stage > 0 {
-                table.max_pool("pool");
-            }
-            table.batch_norm(&path("bn"));
-            if self.is_residual(stage) {
-                for number in 1..=2 {
-                    table.conv(&path(&format!("residual.conv{number}")), channels, 3, 1, false);
-                    table.batch_norm(&path(&format!("residual.bn{number}")));
-                }
-            }
-        }
-        table.linear("fc", classes);
     }
 }
 

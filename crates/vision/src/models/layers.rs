@@ -1,6 +1,11 @@
-//! The table of a model's layers: what `anneal list models` prints.
+//! The layers of a model, made and listed: the list is what `anneal list models` prints.
 
 use std::fmt;
+
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::Device;
 
 use crate::image_set::ImageShape;
 
@@ -30,61 +35,84 @@ pub fn total_parameters(layers: &[Layer]) -> usize {
     layers.iter().map(|layer| layer.parameters).sum()
 }
 
-/// The table of a model's layers under construction: it follows the shape of one image through them.
+/// Makes the layers of a network and lists them: in the order in which an image goes through them, whose shape it follows.
+///
+/// Paths must be those that the layers have in the network.
 #[derive(Debug)]
-pub struct LayerTable {
-    layers: Vec<Layer>,
-    /// The shape after the last layer.
+pub struct Layers {
+    device: Device,
+    listed: Vec<Layer>,
+    /// The shape of an image after the last layer.
     pub shape: Vec<usize>,
 }
 
-impl LayerTable {
-    pub(super) fn new(shape: ImageShape) -> Self {
-        Self { layers: Vec::new(), shape: vec![shape.channels, shape.height, shape.width] }
+impl Layers {
+    pub(super) fn new(shape: ImageShape, device: &Device) -> Self {
+        let shape = vec![shape.channels, shape.height, shape.width];
+        Self { device: device.clone(), listed: Vec::new(), shape }
     }
 
-    fn push(&mut self, name: &str, kind: String, output: Vec<usize>, parameters: usize) {
+    fn list(&mut self, name: &str, kind: String, output: Vec<usize>, parameters: usize) {
         self.shape.clone_from(&output);
-        self.layers.push(Layer { name: name.to_owned(), kind, output, parameters });
+        self.listed.push(Layer { name: name.to_owned(), kind, output, parameters });
     }
 
-    /// A square convolution that keeps the size (for stride 1) or divides it, rounding up.
-    pub fn conv(&mut self, name: &str, channels: usize, kernel: usize, stride: usize, bias: bool) {
-        let weights = self.shape[0] * channels * kernel * kernel + if bias { channels } else { 0 };
+    /// A square convolution without bias, padded so that it keeps the size for stride 1 and divides it, rounding up, for
+    /// others; `adapt` may give it a stride, a bias or an initializer.
+    pub fn conv(
+        &mut self,
+        name: &str,
+        channels: usize,
+        kernel: usize,
+        adapt: impl FnOnce(Conv2dConfig) -> Conv2dConfig,
+    ) -> Conv2d {
+        let pad = kernel / 2;
+        let config = Conv2dConfig::new([self.shape[0], channels], [kernel, kernel])
+            .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
+            .with_bias(false);
+        let config = adapt(config);
+        let stride = config.stride[0];
+        let weights = self.shape[0] * channels * kernel * kernel + if config.bias { channels } else { 0 };
         let output = vec![channels, self.shape[1].div_ceil(stride), self.shape[2].div_ceil(stride)];
         let stride = if stride == 1 { String::new() } else { format!(", stride {stride}") };
-        self.push(name, format!("conv {kernel}x{kernel}{stride}"), output, weights);
+        self.list(name, format!("conv {kernel}x{kernel}{stride}"), output, weights);
+        config.init(&self.device)
     }
 
     /// Batch norm: a scale and a shift for each channel.
-    pub fn batch_norm(&mut self, name: &str) {
-        self.push(name, "batch norm".to_owned(), self.shape.clone(), 2 * self.shape[0]);
+    pub fn batch_norm(&mut self, name: &str) -> BatchNorm {
+        let channels = self.shape[0];
+        self.list(name, "batch norm".to_owned(), self.shape.clone(), 2 * channels);
+        BatchNormConfig::new(channels).init(&self.device)
     }
 
     /// Max pooling 2x2 with stride 2, which rounds down.
-    pub fn max_pool(&mut self, name: &str) {
+    pub fn max_pool(&mut self, name: &str) -> MaxPool2d {
         let output = vec![self.shape[0], self.shape[1] / 2, self.shape[2] / 2];
-        self.push(name, "max pool 2x2".to_owned(), output, 0);
+        self.list(name, "max pool 2x2".to_owned(), output, 0);
+        MaxPool2dConfig::new([2, 2]).init()
     }
 
-    /// One number for each channel.
+    /// One number for each channel, which the network computes by itself.
     pub fn global(&mut self, name: &str, kind: &str) {
-        self.push(name, kind.to_owned(), vec![self.shape[0]], 0);
+        self.list(name, kind.to_owned(), vec![self.shape[0]], 0);
     }
 
-    /// A fully connected layer over everything that flows.
-    pub fn linear(&mut self, name: &str, width: usize) {
-        let inputs: usize = self.shape.iter().product();
-        self.push(name, "linear".to_owned(), vec![width], (inputs + 1) * width);
+    /// A fully connected layer over all values of an image.
+    pub fn linear(&mut self, name: &str, width: usize) -> Linear {
+        let inputs = self.shape.iter().product();
+        self.list(name, "linear".to_owned(), vec![width], (inputs + 1) * width);
+        LinearConfig::new(inputs, width).init(&self.device)
     }
 
-    /// A fully connected layer without bias, times a constant.
-    pub fn scaled_linear(&mut self, name: &str, width: usize, scale: f32) {
-        let inputs: usize = self.shape.iter().product();
-        self.push(name, format!("linear, times {scale}"), vec![width], inputs * width);
+    /// A fully connected layer without bias, whose outputs the network multiplies by `scale`.
+    pub fn scaled_linear(&mut self, name: &str, width: usize, scale: f32) -> Linear {
+        let inputs = self.shape.iter().product();
+        self.list(name, format!("linear, times {scale}"), vec![width], inputs * width);
+        LinearConfig::new(inputs, width).with_bias(false).init(&self.device)
     }
 
     pub(super) fn finish(self) -> Vec<Layer> {
-        self.layers
+        self.listed
     }
 }

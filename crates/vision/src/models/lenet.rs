@@ -1,19 +1,19 @@
 //! `lenet`: two convolutions and three fully connected layers.
 
 use burn::module::Module;
+use burn::nn::Linear;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::pool::MaxPool2d;
+use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
+use cpu_kernels::{conv2d, max_pool2d};
 use serde::{Deserialize, Serialize};
 use strict_config::Settings;
 
 use super::architecture::{Architecture, ModelInfo};
-use super::layers::LayerTable;
+use super::layers::Layers;
 use super::loss::classification_steps;
 use super::precision::like;
-use crate::image_set::ImageShape;
 
 /// The settings of a [`LeNet`]: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,9 +37,6 @@ pub struct LeNet {
     fc3: Linear,
 }
 
-const CHANNELS: [usize; 2] = [8, 16];
-const WIDTHS: [usize; 2] = [120, 84];
-
 impl Architecture for LeNetConfig {
     const INFO: ModelInfo = ModelInfo {
         name: "lenet",
@@ -54,29 +51,18 @@ impl Architecture for LeNetConfig {
         4
     }
 
-    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> LeNet {
-        let conv = |channels| {
-            Conv2dConfig::new(channels, [5, 5]).with_padding(PaddingConfig2d::Explicit(2, 2, 2, 2)).init(device)
-        };
-        let flat = CHANNELS[1] * (shape.height / 4) * (shape.width / 4);
+    fn build(&self, classes: usize, layers: &mut Layers) -> LeNet {
+        let with_bias = |conv: Conv2dConfig| conv.with_bias(true);
+        let conv1 = layers.conv("conv1", 8, 5, with_bias);
+        layers.max_pool("pool");
         LeNet {
-            conv1: conv([shape.channels, CHANNELS[0]]),
-            conv2: conv(CHANNELS),
-            pool: MaxPool2dConfig::new([2, 2]).init(),
-            fc1: LinearConfig::new(flat, WIDTHS[0]).init(device),
-            fc2: LinearConfig::new(WIDTHS[0], WIDTHS[1]).init(device),
-            fc3: LinearConfig::new(WIDTHS[1], classes).init(device),
+            conv1,
+            conv2: layers.conv("conv2", 16, 5, with_bias),
+            pool: layers.max_pool("pool"),
+            fc1: layers.linear("fc1", 120),
+            fc2: layers.linear("fc2", 84),
+            fc3: layers.linear("fc3", classes),
         }
-    }
-
-    fn describe(&self, classes: usize, table: &mut LayerTable) {
-        table.conv("conv1", CHANNELS[0], 5, 1, true);
-        table.max_pool("pool");
-        table.conv("conv2", CHANNELS[1], 5, 1, true);
-        table.max_pool("pool");
-        table.linear("fc1", WIDTHS[0]);
-        table.linear("fc2", WIDTHS[1]);
-        table.linear("fc3", classes);
     }
 }
 
@@ -84,8 +70,8 @@ impl LeNet {
     /// Logits, `(image, class)`, of images, `(image, channel, row, column)`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         // Pooling first gives the same result, and leaves ReLU a quarter of the work.
-        let flow = relu(self.pool.forward(self.conv1.forward(like(images, &self.conv1.weight))));
-        let flow = relu(self.pool.forward(self.conv2.forward(flow)));
+        let flow = relu(max_pool2d(&self.pool, conv2d(&self.conv1, like(images, &self.conv1.weight))));
+        let flow = relu(max_pool2d(&self.pool, conv2d(&self.conv2, flow)));
         let flow = relu(self.fc1.forward(flow.flatten::<2>(1, 3)));
         self.fc3.forward(relu(self.fc2.forward(flow)))
     }

@@ -1,17 +1,16 @@
 //! `mlp`: fully connected layers with ReLU between them.
 
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::Linear;
+use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings};
 
 use super::architecture::{Architecture, ModelInfo, check_widths};
-use super::layers::LayerTable;
+use super::layers::Layers;
 use super::loss::classification_steps;
 use super::precision::like;
-use crate::image_set::ImageShape;
 
 /// The settings of an [`Mlp`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,17 +51,9 @@ impl Architecture for MlpConfig {
 
     type Network = Mlp;
 
-    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> Mlp {
-        let mut inputs = shape.pixels();
-        let widths = self.hidden.iter().chain([&classes]);
-        let layers = widths.map(|&width| LinearConfig::new(std::mem::replace(&mut inputs, width), width).init(device));
-        Mlp { layers: layers.collect() }
-    }
-
-    fn describe(&self, classes: usize, table: &mut LayerTable) {
-        for (index, &width) in self.hidden.iter().chain([&classes]).enumerate() {
-            table.linear(&format!("layers.{index}"), width);
-        }
+    fn build(&self, classes: usize, layers: &mut Layers) -> Mlp {
+        let widths = self.hidden.iter().chain([&classes]).enumerate();
+        Mlp { layers: widths.map(|(index, &width)| layers.linear(&format!("layers.{index}"), width)).collect() }
     }
 }
 

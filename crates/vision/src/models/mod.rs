@@ -52,7 +52,7 @@ pub use classifier::Classifier;
 pub use config::{ModelConfig, known};
 pub use convnet::{ConvNet, ConvNetConfig};
 pub use error::ModelError;
-pub use layers::{Layer, LayerTable, total_parameters};
+pub use layers::{Layer, Layers, total_parameters};
 pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use resnet::{ResNet, ResNet8Config, ResNet18Config};

@@ -15,5 +15,11 @@ pub(crate) fn like<const D: usize, const W: usize>(flow: Tensor<D>, weight: &Par
 /// need one type, and bf16 would lose small changes.
 pub(crate) fn normalised(norm: &BatchNorm, flow: Tensor<4>) -> Tensor<4> {
     let dtype = flow.dtype();
-    norm.forward(like(flow, &norm.gamma)).cast(dtype)
+    cpu_kernels::batch_norm(norm, like(flow, &norm.gamma)).cast(dtype)
+}
+
+/// [`normalised`], then ReLU.
+pub(crate) fn normalised_relu(norm: &BatchNorm, flow: Tensor<4>) -> Tensor<4> {
+    let dtype = flow.dtype();
+    cpu_kernels::batch_norm_relu(norm, like(flow, &norm.gamma)).cast(dtype)
 }

@@ -2,17 +2,16 @@
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor, s};
+use burn::nn::{BatchNorm, Initializer, Linear};
+use burn::tensor::Tensor;
+use cpu_kernels::{add_relu, conv2d, global_avg_pool};
 use serde::{Deserialize, Serialize};
 use strict_config::Settings;
 
 use super::architecture::{Architecture, ModelInfo};
-use super::layers::LayerTable;
+use super::layers::Layers;
 use super::loss::classification_steps;
-use super::precision::{like, normalised};
-use crate::image_set::ImageShape;
+use super::precision::{like, normalised, normalised_relu};
 
 /// The settings of the [`ResNet`] with one block in each of three stages of 16, 32 and 64 channels: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,11 +27,7 @@ impl Settings for ResNet8Config {}
 impl Settings for ResNet18Config {}
 
 /// Blocks and channels of each stage; every stage but the first halves height and width.
-#[derive(Clone, Copy)]
-struct Stages(&'static [(usize, usize)]);
-
-const RESNET8: Stages = Stages(&[(1, 16), (1, 32), (1, 64)]);
-const RESNET18: Stages = Stages(&[(2, 64), (2, 128), (2, 256), (2, 512)]);
+type Stages = [(usize, usize); 4];
 
 /// A residual network of basic blocks (He et al., *Deep residual learning for image recognition*, 2016), in the form
 /// for small images: a 3x3 convolution first, no pooling before the last average. Where a block changes the shape
@@ -61,108 +56,52 @@ struct BasicBlock {
     downsample: Option<(Conv2d, BatchNorm)>,
 }
 
-/// A convolution that keeps the size, or halves it for stride 2, drawn from `N(0, 2 / fan_out)`.
-fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
-    let pad = kernel / 2;
-    Conv2dConfig::new(channels, [kernel, kernel])
-        .with_stride([stride, stride])
-        .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
-        .with_bias(false)
-        .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: true })
-        .init(device)
-}
-
-/// A 1x1 convolution without bias or padding, as a matrix product over the pixels that its stride selects. It takes a
-/// third to two fifths of the time of burn's convolution on the CPU, whose path for 1x1 kernels has no stride.
-fn pointwise(conv: &Conv2d, images: Tensor<4>) -> Tensor<4> {
-    let [across, down] = conv.stride.map(|stride| stride as i64);
-    let images = if [across, down] == [1, 1] { images } else { images.slice(s![.., .., ..;across, ..;down]) };
-    let [batch, channels, height, width] = images.dims();
-    let weight = conv.weight.val();
-    let outputs = weight.dims()[0];
-    let flat = images.reshape([batch, channels, height * width]);
-    weight.reshape([1, outputs, channels]).matmul(flat).reshape([batch, outputs, height, width])
+/// With this stride, and drawn from `N(0, 2 / fan_out)`.
+fn he_normal(stride: usize) -> impl FnOnce(Conv2dConfig) -> Conv2dConfig {
+    let initializer = Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: true };
+    move |conv| conv.with_stride([stride, stride]).with_initializer(initializer)
 }
 
 impl BasicBlock {
-    fn new(channels: [usize; 2], stride: usize, device: &Device) -> Self {
-        let norm = || BatchNormConfig::new(channels[1]).init(device);
-        Self {
-            conv1: conv(channels, 3, stride, device),
-            bn1: norm(),
-            conv2: conv([channels[1]; 2], 3, 1, device),
-            bn2: norm(),
-            downsample: (stride != 1 || channels[0] != channels[1])
-                .then(|| (conv(channels, 1, stride, device), norm())),
-        }
+    fn new(path: &str, channels: usize, stride: usize, layers: &mut Layers) -> Self {
+        let path = |part| format!("{path}.{part}");
+        let input = layers.shape.clone();
+        let conv1 = layers.conv(&path("conv1"), channels, 3, he_normal(stride));
+        let bn1 = layers.batch_norm(&path("bn1"));
+        let conv2 = layers.conv(&path("conv2"), channels, 3, he_normal(1));
+        let bn2 = layers.batch_norm(&path("bn2"));
+        let downsample = (stride != 1 || input[0] != channels).then(|| {
+            layers.shape = input;
+            let conv = layers.conv(&path("downsample.0"), channels, 1, he_normal(stride));
+            (conv, layers.batch_norm(&path("downsample.1")))
+        });
+        Self { conv1, bn1, conv2, bn2, downsample }
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let flow = relu(normalised(&self.bn1, self.conv1.forward(input.clone())));
-        let flow = normalised(&self.bn2, self.conv2.forward(flow));
+        let flow = normalised_relu(&self.bn1, conv2d(&self.conv1, input.clone()));
+        let flow = normalised(&self.bn2, conv2d(&self.conv2, flow));
         let shortcut = match &self.downsample {
-            Some((conv, norm)) => normalised(norm, pointwise(conv, input)),
+            Some((conv, norm)) => normalised(norm, conv2d(conv, input)),
             None => input,
         };
-        relu(flow + shortcut)
+        add_relu(flow, shortcut)
     }
 }
 
-impl Stages {
-    /// Channels in, channels out and stride of each block of a stage (from 0; none past the last).
-    fn blocks(self, stage: usize) -> impl Iterator<Item = ([usize; 2], usize)> {
-        let (blocks, channels) = self.0.get(stage).copied().unwrap_or_default();
-        let before = self.0.get(stage.saturating_sub(1)).map_or(channels, |&(_, channels)| channels);
-        (0..blocks).map(move |block| match block {
-            0 => ([before, channels], if stage == 0 { 1 } else { 2 }),
-            _ => ([channels; 2], 1),
-        })
-    }
-
-    fn stem(self) -> usize {
-        self.0.first().map_or(0, |&(_, channels)| channels)
-    }
-
-    fn last(self) -> usize {
-        self.0.last().map_or(0, |&(_, channels)| channels)
-    }
-
-    fn build(self, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
-        let stage = |stage| {
-            self.blocks(stage).map(|(channels, stride)| BasicBlock::new(channels, stride, device)).collect::<Vec<_>>()
+fn build(stages: Stages, classes: usize, layers: &mut Layers) -> ResNet {
+    let conv1 = layers.conv("conv1", stages[0].1, 3, he_normal(1));
+    let bn1 = layers.batch_norm("bn1");
+    let [layer1, layer2, layer3, layer4] = [0, 1, 2, 3].map(|stage| {
+        let (blocks, channels) = stages[stage];
+        let block = |block| {
+            let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+            BasicBlock::new(&format!("layer{}.{block}", stage + 1), channels, stride, layers)
         };
-        ResNet {
-            conv1: conv([shape.channels, self.stem()], 3, 1, device),
-            bn1: BatchNormConfig::new(self.stem()).init(device),
-            layer1: stage(0),
-            layer2: stage(1),
-            layer3: stage(2),
-            layer4: stage(3),
-            fc: LinearConfig::new(self.last(), classes).init(device),
-        }
-    }
-
-    fn describe(self, classes: usize, table: &mut LayerTable) {
-        table.conv("conv1", self.stem(), 3, 1, false);
-        table.batch_norm("bn1");
-        for stage in 0..self.0.len() {
-            for (index, (channels, stride)) in self.blocks(stage).enumerate() {
-                let path = |part: &str| format!("layer{}.{index}.{part}", stage + 1);
-                let input = table.shape.clone();
-                table.conv(&path("conv1"), channels[1], 3, stride, false);
-                table.batch_norm(&path("bn1"));
-                table.conv(&path("conv2"), channels[1], 3, 1, false);
-                table.batch_norm(&path("bn2"));
-                if stride != 1 || channels[0] != channels[1] {
-                    table.shape = input;
-                    table.conv(&path("downsample.0"), channels[1], 1, stride, false);
-                    table.batch_norm(&path("downsample.1"));
-                }
-            }
-        }
-        table.global("average", "global average");
-        table.linear("fc", classes);
-    }
+        (0..blocks).map(block).collect()
+    });
+    layers.global("average", "global average");
+    ResNet { conv1, bn1, layer1, layer2, layer3, layer4, fc: layers.linear("fc", classes) }
 }
 
 impl Architecture for ResNet8Config {
@@ -175,12 +114,8 @@ impl Architecture for ResNet8Config {
 
     type Network = ResNet;
 
-    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
-        RESNET8.build(shape, classes, device)
-    }
-
-    fn describe(&self, classes: usize, table: &mut LayerTable) {
-        RESNET8.describe(classes, table);
+    fn build(&self, classes: usize, layers: &mut Layers) -> ResNet {
+        build([(1, 16), (1, 32), (1, 64), (0, 0)], classes, layers)
     }
 }
 
@@ -194,51 +129,20 @@ impl Architecture for ResNet18Config {
 
     type Network = ResNet;
 
-    fn build(&self, shape: ImageShape, classes: usize, device: &Device) -> ResNet {
-        RESNET18.build(shape, classes, device)
-    }
-
-    fn describe(&self, classes: usize, table: &mut LayerTable) {
-        RESNET18.describe(classes, table);
+    fn build(&self, classes: usize, layers: &mut Layers) -> ResNet {
+        build([(2, 64), (2, 128), (2, 256), (2, 512)], classes, layers)
     }
 }
 
 impl ResNet {
     /// Logits, `(image, class)`, of images, `(image, channel, row, column)`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut flow = relu(normalised(&self.bn1, self.conv1.forward(like(images, &self.conv1.weight))));
+        let mut flow = normalised_relu(&self.bn1, conv2d(&self.conv1, like(images, &self.conv1.weight)));
         for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten() {
             flow = block.forward(flow);
         }
-        self.fc.forward(flow.flatten::<3>(2, 3).mean_dim(2).squeeze_dim::<2>(2))
+        self.fc.forward(global_avg_pool(flow))
     }
 }
 
 classification_steps!(ResNet);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use burn::tensor::{Distribution, Tolerance};
-
-    #[test]
-    fn the_product_is_the_convolution_with_its_gradients() {
-        let device = Device::flex().autodiff();
-        for (channels, stride, size) in [([3, 5], 2, 7), ([4, 2], 2, 6), ([2, 3], 1, 5), ([1, 1], 3, 8)] {
-            let conv = conv(channels, 1, stride, &device);
-            let images =
-                Tensor::<4>::random([2, channels[0], size, size], Distribution::Default, &device).require_grad();
-            let gradients = |out: &Tensor<4>| {
-                let gradients = out.clone().powf_scalar(2.0).sum().backward();
-                let of_images = images.grad(&gradients).expect("tracked").into_data();
-                (of_images, conv.weight.val().grad(&gradients).expect("tracked").into_data())
-            };
-            let (ours, burns) = (pointwise(&conv, images.clone()), conv.forward(images.clone()));
-            let tolerance = Tolerance::<f32>::default();
-            ours.to_data().assert_approx_eq(&burns.to_data(), tolerance);
-            let (ours, burns) = (gradients(&ours), gradients(&burns));
-            ours.0.assert_approx_eq(&burns.0, tolerance);
-            ours.1.assert_approx_eq(&burns.1, tolerance);
-        }
-    }
-}

@@ -5,14 +5,14 @@ use super::folder::Folder;
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::image_set::ImageSet;
-use crate::read::cifar;
+use crate::read::cifar::{self, Form};
 
 const CLASSES: &[&str] = &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 const ORIGIN: &str = "A. Krizhevsky, V. Nair, G. Hinton, CIFAR-10, 2009; no licence stated, citation asked for";
 
 const fn batch(name: &'static str, records: usize, sha256: Option<&'static str>) -> DataFile {
-    DataFile { name, bytes: (records * cifar::Form::CIFAR10.record()) as u64, sha256 }
+    DataFile { name, bytes: (records * Form::CIFAR10.record()) as u64, sha256 }
 }
 
 const BATCH_1: DataFile =
@@ -74,20 +74,18 @@ pub(super) static PART: DatasetInfo = DatasetInfo {
 };
 
 pub(super) fn read(info: &'static DatasetInfo, folder: &Folder) -> Result<Dataset, DataError> {
-    let train = set(info, folder, "data_batch")?;
-    let test = set(info, folder, "test_batch")?;
-    Dataset::new(info.name, train, test, info.class_names())
+    let set = |prefix| set(info, folder, Form::CIFAR10, prefix);
+    Dataset::new(info.name, set("data_batch")?, set("test_batch")?, info.class_names())
 }
 
 /// The images of all files whose name starts so, in their order.
-fn set(info: &DatasetInfo, folder: &Folder, prefix: &str) -> Result<ImageSet, DataError> {
+pub(super) fn set(info: &DatasetInfo, folder: &Folder, form: Form, prefix: &str) -> Result<ImageSet, DataError> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for file in info.files.iter().filter(|file| file.name.starts_with(prefix)) {
         let content = folder.read(file)?;
-        cifar::records(&content.bytes, cifar::Form::CIFAR10, &mut pixels, &mut labels)
+        cifar::records(&content.bytes, form, &mut pixels, &mut labels)
             .map_err(|problem| problem.in_file(&content.path))?;
         content.verify(file)?;
     }
-    ImageSet::new(pixels, labels, info.shape, info.classes.len())
-        .map_err(|problem| DataError::Set { name: info.name.to_owned(), problem })
+    ImageSet::new(pixels, labels, info.shape, info.classes.len()).map_err(|problem| problem.in_set(info.name))
 }

@@ -1,10 +1,10 @@
 //! CIFAR-100, by its hundred classes or by its twenty superclasses.
 
+use super::cifar10;
 use super::dataset_info::{DataFile, DatasetInfo, Download, Packing};
 use super::folder::Folder;
 use crate::dataset::Dataset;
 use crate::error::DataError;
-use crate::image_set::ImageSet;
 use crate::read::cifar::{self, Form};
 
 /// In the order of the archive's `fine_label_names.txt`.
@@ -174,16 +174,8 @@ pub(super) static COARSE: DatasetInfo =
 
 pub(super) fn read(info: &'static DatasetInfo, folder: &Folder) -> Result<Dataset, DataError> {
     let form = if info.classes.len() == COARSE_CLASSES.len() { Form::CIFAR100_COARSE } else { Form::CIFAR100_FINE };
-    let set = |file: &DataFile| {
-        let content = folder.read(file)?;
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-        cifar::records(&content.bytes, form, &mut pixels, &mut labels)
-            .map_err(|problem| problem.in_file(&content.path))?;
-        content.verify(file)?;
-        ImageSet::new(pixels, labels, info.shape, info.classes.len())
-            .map_err(|problem| DataError::Set { name: info.name.to_owned(), problem })
-    };
-    Dataset::new(info.name, set(&info.files[0])?, set(&info.files[1])?, info.class_names())
+    let set = |prefix| cifar10::set(info, folder, form, prefix);
+    Dataset::new(info.name, set("train")?, set("test")?, info.class_names())
 }
 
 #[cfg(test)]

@@ -96,16 +96,24 @@ impl Content {
     /// Refuses content with another checksum than the known or recorded one. Call it after the format's own checks, whose
     /// errors are more precise.
     pub(crate) fn verify(&self, file: &DataFile) -> Result<(), DataError> {
-        let found_bytes = self.bytes.len() as u64;
-        if found_bytes != file.bytes {
-            let reason = "as this file of the data set has".to_owned();
-            let problem = FileProblem::Length { found: found_bytes, expected: file.bytes, reason };
-            return Err(problem.in_file(&self.path));
-        }
         let beside = || self.path.parent().and_then(|folder| recorded(folder, file));
-        let Some(expected) = file.sha256.map(str::to_owned).or_else(beside) else { return Ok(()) };
+        self.verify_sum(file, file.sha256.map(str::to_owned).or_else(beside)).map(drop)
+    }
+
+    /// Refuses content of another length or, where a checksum is expected, with another one; returns the checksum then.
+    pub(crate) fn verify_sum(&self, file: &DataFile, expected: Option<String>) -> Result<Option<String>, DataError> {
+        let found = self.bytes.len() as u64;
+        if found != file.bytes {
+            let reason = "as this file of the data set has".to_owned();
+            return Err(FileProblem::Length { found, expected: file.bytes, reason }.in_file(&self.path));
+        }
+        let Some(expected) = expected else { return Ok(None) };
         let found = self.sha256();
-        if found == expected { Ok(()) } else { Err(FileProblem::Checksum { found, expected }.in_file(&self.path)) }
+        if found == expected {
+            Ok(Some(found))
+        } else {
+            Err(FileProblem::Checksum { found, expected }.in_file(&self.path))
+        }
     }
 
     /// The SHA-256 of the content, in hex.

@@ -172,7 +172,7 @@ fn set(info: &DatasetInfo, folder: &Folder, images: &DataFile, labels: &DataFile
     // The block is what was read, less its header: no second copy of the pixels.
     image_file.bytes.drain(..header);
     ImageSet::new(image_file.bytes, found_labels, info.shape, info.classes.len())
-        .map_err(|problem| DataError::Set { name: info.name.to_owned(), problem })
+        .map_err(|problem| problem.in_set(info.name))
 }
 
 /// Checks the file of images; returns the length of its header.
