@@ -64,7 +64,7 @@ fn assemble_without_data(config: &Config, name: &str) {
     drop(schedule);
     config.model.init(info.shape, info.classes.len(), &Device::flex()).expect(name);
     assert!(!config.schedule.sets_momentum() || config.optimizer.supports_momentum(), "{name}");
-    drop(config.optimizer.init_with_groups(config.groups.groups().clone()));
+    drop(config.optimizer.init_with_groups(config.groups.groups()));
 }
 
 #[test]

@@ -201,6 +201,58 @@ fn groups_have_rates_and_decay_of_their_own() {
     assert!(loss("frozen") > loss("free") + 0.2, "{} and {}", loss("frozen"), loss("free"));
 }
 
+/// Ranks and schedules of groups go together: in an mlp the biases are what has rank 1.
+#[test]
+fn a_group_by_rank_may_have_a_schedule() {
+    let group = |params: &str| {
+        format!("{SMALL}[[groups]]\n{params}\nlr_scale = 2.0\nschedule = {{ type = 'exponential', gamma = 0.1 }}\n")
+    };
+    let by_rank = group("params = '*'\nmax_rank = 1");
+    let dir = folder(&[("rank.toml", &by_rank), ("path.toml", &group("params = '*.bias'")), ("none.toml", SMALL)]);
+    let loss = |config: &str| {
+        let ran = anneal(dir.path(), &["train", config, "--out", &format!("{config}-run"), "--quiet"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        json(&dir.path().join(format!("{config}-run/summary.json")))["last"]["train.loss"].as_f64().expect("a loss")
+    };
+    let (rank, path, none) = (loss("rank.toml"), loss("path.toml"), loss("none.toml"));
+    assert_eq!(rank.to_bits(), path.to_bits(), "{rank} and {path}");
+    assert!((rank - none).abs() > 1e-6, "{rank} and {none}");
+}
+
+#[test]
+fn list_parameters_says_which_rate_each_has_and_why() {
+    let text = SMALL.to_owned().replace("'adam'", "'adamw'")
+        + "[[groups]]\nparams = '*.bias'\nmax_rank = 1\nlr_scale = 0.5\nweight_decay = 0.0\n\
+             schedule = { type = 'exponential', gamma = 0.1, interval = 'step' }\n\
+             [[groups]]\nparams = '/^layers.0/'\nfrozen = true\n\
+             [[groups]]\nparams = '/^layers.1.weight/'\noptimizer = { type = 'sgd' }\n";
+    let dir = folder(&[("groups.toml", &text)]);
+    let expected = |bias: f64| {
+        [
+            ("layers.0.weight", 0.0, "groups[1].frozen", "adamw", 0.01),
+            ("layers.0.bias", 0.0, "groups[1].frozen", "adamw", 0.01),
+            ("layers.1.weight", 1e-3, "schedule `step`", "sgd", 0.0),
+            ("layers.1.bias", bias, "groups[0].schedule `exponential` * groups[0].lr_scale 0.5", "adamw", 0.0),
+        ]
+    };
+    for (step, bias) in [("0", 5e-4), ("2", 5e-6)] {
+        let ran = anneal(dir.path(), &["list", "parameters", "groups.toml", "--step", step, "--json"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let rows: Vec<Value> = serde_json::from_str(&ran.out).expect("rows");
+        assert_eq!(rows.len(), 4);
+        for (row, (path, lr, from, optimizer, decay)) in rows.iter().zip(expected(bias)) {
+            assert!((row["lr"].as_f64().expect("a rate") - lr).abs() < 1e-18, "{row}");
+            let texts = ["name", "lr_from", "optimizer"].map(|field| row[field].as_str().expect("a text"));
+            assert_eq!(texts, [path, from, optimizer]);
+            assert_eq!((&row["weight_decay"], &row["frozen"]), (&Value::from(decay), &Value::from(lr == 0.0)), "{row}");
+        }
+    }
+    // A rate that is to be found is not made up.
+    let ran = anneal(dir.path(), &["list", "parameters", "groups.toml", "--set", "optimizer.lr=auto", "--json"]);
+    let rows: Vec<Value> = serde_json::from_str(&ran.out).expect("rows");
+    assert!(rows.iter().all(|row| row["lr"].is_null()), "{rows:?}");
+}
+
 #[test]
 fn mnist_is_read_where_it_is() {
     let Some(data) = std::env::var_os("ANNEAL_DATA_DIR").filter(|dir| Path::new(dir).join("mnist").exists()) else {

@@ -7,17 +7,34 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ParamGroup, ParamId};
-use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
+use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord, StateSink, StateSource};
 use burn::store::RecordError;
 use burn::tensor::{Bytes, DType, Device};
 
-use crate::passes::{Entry, EvalPass, Parts, PathBuffer, PrePass, StepPass};
-use crate::snapshot::{Kept, OptimizerSnapshot};
-use crate::spec::{Built, Frozen, Shared};
-use crate::watch::Watch;
-use crate::{AdaptiveRecord, Groups, MomentumHandle, OptimizerConfig, RecordMismatch, StateSource};
+use crate::config::OptimizerConfig;
+use crate::finite::GradientWatch;
+use crate::groups::Groups;
+use crate::momentum::MomentumHandle;
+use crate::optimizer::Frozen;
+use crate::passes::{EvaluatePass, ObservePass, StepPass};
+use crate::paths::{for_each_parameter, map_parameters, visit_parameters};
+use crate::rates::StepRates;
+use crate::record::{AdaptiveRecord, ParamRecord, RecordMismatch};
+use crate::rows::{ParameterRow, Row, Rows};
+
+impl OptimizerConfig {
+    /// The optimizer, for all parameters alike.
+    pub fn init(&self) -> AdaptiveOptimizer {
+        self.init_with_groups(Groups::default())
+    }
+
+    /// The optimizer, with parameter groups.
+    pub fn init_with_groups(&self, groups: Groups) -> AdaptiveOptimizer {
+        let momentum = MomentumHandle::new(self.momentum());
+        AdaptiveOptimizer { config: self.clone(), rows: Rows::new(self, groups, &momentum), momentum }
+    }
+}
 
 /// An optimizer for a whole module.
 ///
@@ -43,80 +60,31 @@ use crate::{AdaptiveRecord, Groups, MomentumHandle, OptimizerConfig, RecordMisma
 /// [`rebuild`](Self::rebuild) makes an independent copy.
 pub struct AdaptiveOptimizer {
     config: OptimizerConfig,
-    groups: Groups,
     momentum: MomentumHandle,
-    /// The base, then one per group.
-    members: Vec<Member>,
-    entries: HashMap<ParamId, Entry>,
-}
-
-/// What steps the parameters of one group.
-pub(crate) struct Member {
-    pub(crate) built: Built,
-    fingerprint: String,
-    /// Whether its shared state is its own, not the base's.
-    owner: bool,
-    pub(crate) lr_scale: f64,
-    pub(crate) frozen: bool,
+    rows: Rows,
 }
 
 impl std::fmt::Debug for AdaptiveOptimizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AdaptiveOptimizer")
             .field("config", &self.config)
-            .field("groups", &self.groups)
+            .field("groups", &self.rows.groups)
             .field("momentum", &self.momentum.get())
-            .field("parameters", &self.entries.len())
+            .field("parameters", &self.rows.seen.len())
             .finish_non_exhaustive()
     }
 }
 
 impl AdaptiveOptimizer {
-    pub(crate) fn new(config: OptimizerConfig, groups: Groups) -> Self {
-        let momentum = MomentumHandle::new(config.momentum());
-        let mut optimizer = Self { config, groups, momentum, members: Vec::new(), entries: HashMap::new() };
-        optimizer.members = optimizer.build_members();
-        optimizer
-    }
-
-    /// The base and the groups, built anew around the momentum handle.
-    fn build_members(&self) -> Vec<Member> {
-        let base = self.config.built(self.momentum.clone());
-        let fingerprint = self.config.fingerprint();
-        let mut members = vec![Member { built: base.clone(), fingerprint, owner: true, lr_scale: 1.0, frozen: false }];
-        for group in self.groups.iter() {
-            let own = group.optimizer.as_ref().unwrap_or(&self.config);
-            let decayed = group.weight_decay.and_then(|decay| own.clone().with_weight_decay(decay));
-            let effective = decayed.as_ref().unwrap_or(own);
-            let (built, owner) = match &base.shared {
-                // Prodigy's estimate is one for all parameters.
-                Shared::Prodigy(prodigy) if group.optimizer.is_none() => {
-                    let decay = group.weight_decay;
-                    (decay.map_or_else(|| base.clone(), |decay| prodigy.with_weight_decay(decay)), false)
-                }
-                _ if group.optimizer.is_none() && decayed.is_none() => (base.clone(), false),
-                _ => (effective.built(self.momentum.shared_with(effective.momentum())), true),
-            };
-            members.push(Member {
-                built,
-                fingerprint: own.fingerprint(),
-                owner,
-                lr_scale: group.lr_scale,
-                frozen: group.frozen,
-            });
-        }
-        members
-    }
-
     /// Updates the parameters of `module` with their gradients, at this learning rate.
     ///
-    /// `lr` is a number or burn's rate per parameter group; a group's `lr_scale` multiplies it. Parameters without a
-    /// gradient are left alone, and so is their state.
-    pub fn step<M: Module>(&mut self, lr: impl Into<ModuleLearningRate>, module: M, grads: GradientsParams) -> M {
+    /// `lr` is a number, or [`StepRates`] where groups have rates of their own; a group's `lr_scale` multiplies its
+    /// rate. Parameters without a gradient are left alone, and so is their state.
+    pub fn step<M: Module>(&mut self, lr: impl Into<StepRates>, module: M, grads: GradientsParams) -> M {
         self.step_with(&lr.into(), module, grads, None)
     }
 
-    /// [`step`](Self::step), to the bit, which says besides whether the gradients were finite: the path of the first
+    /// The same as [`step`](Self::step), to the bit; also says whether the gradients were finite: the path of the first
     /// parameter (in the module's order) whose gradient holds a NaN or an infinity.
     ///
     /// On CPU the update sees it in its own pass, at next to no cost. burn's own optimizers and Prodigy take a pass
@@ -124,46 +92,39 @@ impl AdaptiveOptimizer {
     /// update has happened all the same: parameters and state are then worth nothing.
     pub fn step_watched<M: Module>(
         &mut self,
-        lr: impl Into<ModuleLearningRate>,
+        lr: impl Into<StepRates>,
         module: M,
         grads: GradientsParams,
     ) -> (M, Option<String>) {
-        let mut watch = Watch::default();
+        let mut watch = GradientWatch::default();
         let module = self.step_with(&lr.into(), module, grads, Some(&mut watch));
         (module, watch.conclude())
     }
 
     fn step_with<M: Module>(
         &mut self,
-        rates: &ModuleLearningRate,
+        rates: &StepRates,
         module: M,
         mut grads: GradientsParams,
-        mut watch: Option<&mut Watch>,
+        mut watch: Option<&mut GradientWatch>,
     ) -> M {
-        let base_lr = rates.base();
-        let mut estimating = Vec::new();
-        for member in self.members.iter().filter(|member| member.owner) {
-            match &member.built.shared {
-                Shared::None => {}
-                Shared::ScheduleFree(averaging) => averaging.begin_step(base_lr),
-                Shared::Prodigy(prodigy) => {
-                    prodigy.begin_step(base_lr);
-                    estimating.push(prodigy.clone());
-                }
-            }
+        let shared: Vec<_> = self.rows.shared().map(|(_, state)| Arc::clone(state)).collect();
+        let lr = rates.base();
+        for state in &shared {
+            state.begin(lr);
         }
-        if !estimating.is_empty() {
-            let (path, watch) = (PathBuffer::default(), watch.as_deref_mut());
-            module.visit(&mut PrePass { parts: self.parts(), grads: &mut grads, path, watch });
+        let (rows, grads) = (&mut self.rows, &mut grads);
+        if rows.optimizers().iter().any(|group| group.optimizer.observe.is_some()) {
+            let watch = watch.as_deref_mut();
+            visit_parameters(&module, &mut ObservePass { rows: &mut *rows, grads: &mut *grads, watch });
         }
         if let Some(watch) = &mut watch {
             watch.begin_pass();
         }
-        for prodigy in estimating {
-            prodigy.conclude(base_lr);
+        for state in &shared {
+            state.conclude(lr);
         }
-        let path = PathBuffer::default();
-        module.map(&mut StepPass { parts: self.parts(), grads: &mut grads, rates, path, watch })
+        map_parameters(module, &mut StepPass { rows, grads, rates, watch })
     }
 
     /// The handle on `betas[0]` or `momentum`, read at every step.
@@ -183,20 +144,36 @@ impl AdaptiveOptimizer {
 
     /// Its parameter groups.
     pub fn groups(&self) -> &Groups {
-        &self.groups
+        &self.rows.groups
     }
 
-    /// Prodigy's estimate of the step size; `None` for other optimizers.
+    /// What each parameter of `model` is stepped with, in the model's order.
+    pub fn parameters<M: Module>(&self, model: &M) -> Vec<ParameterRow> {
+        let mut rows = Vec::new();
+        for_each_parameter(model, |path, _, shape| {
+            let group = self.rows.groups.index_of(path, shape.num_dims());
+            let own = self.rows.of_group(group);
+            rows.push(ParameterRow {
+                path: path.to_owned(),
+                shape: shape.to_vec(),
+                group,
+                lr_scale: own.lr_scale,
+                weight_decay: own.config.weight_decay(),
+                optimizer: own.config.type_name(),
+                frozen: own.frozen,
+            });
+        });
+        rows
+    }
+
+    /// The estimate of the step size, of an optimizer that makes one (Prodigy's `d`).
     pub fn step_size_estimate(&self) -> Option<f64> {
-        match &self.members.first()?.built.shared {
-            Shared::Prodigy(prodigy) => Some(prodigy.d()),
-            _ => None,
-        }
+        self.rows.of_group(None).optimizer.shared.as_ref()?.step_size()
     }
 
     /// Whether the parameters to evaluate, export and keep are others than those trained: Schedule-Free.
     pub fn has_eval_params(&self) -> bool {
-        self.members.iter().any(|member| matches!(member.built.shared, Shared::ScheduleFree(_)))
+        self.rows.optimizers().iter().any(|group| group.optimizer.evaluate.is_some())
     }
 
     /// The model with the parameters to evaluate: Schedule-Free's averages; for other optimizers the model as it is.
@@ -207,41 +184,52 @@ impl AdaptiveOptimizer {
         if !self.has_eval_params() {
             return module;
         }
-        module.map(&mut EvalPass { members: &self.members, entries: &self.entries })
+        module.map(&mut EvaluatePass { rows: &self.rows })
     }
 
     /// The state, to be saved.
     ///
     /// On Flex the record holds the state's buffers without copying them: as long as it lives, steps write into new ones.
     pub fn to_record(&self) -> AdaptiveRecord {
-        self.snapshot().into_record()
+        self.snapshot()()
     }
 
-    /// The state at this moment, to be made a record of on another thread while training goes on.
-    pub fn snapshot(&self) -> OptimizerSnapshot {
-        let states = self.entries.iter().filter_map(|(id, entry)| {
-            let state = entry.state.clone()?;
-            let member = &self.members[entry.member];
-            let optim = Arc::clone(member.built.of_rank(state.rank()));
-            Some(Kept { id: id.val(), path: entry.path.clone(), fingerprint: member.fingerprint.clone(), optim, state })
+    /// The state at this moment, as a function that makes the record of it: it may be called on another thread while
+    /// training goes on.
+    ///
+    /// It holds handles on the state's tensors, which costs no copy. While it (or the record made of it) lives, steps
+    /// write into new buffers: hold it briefly.
+    pub fn snapshot(&self) -> impl FnOnce() -> AdaptiveRecord + Send + use<> {
+        let states: Vec<_> = self
+            .rows
+            .seen
+            .iter()
+            .filter_map(|(id, row)| {
+                let (id, state) = (id.val(), row.state.clone()?);
+                let group = self.rows.of_group(row.group);
+                let optimizer = Arc::clone(group.optimizer.of_rank(state.rank()));
+                Some((id, row.path.clone(), group.fingerprint.clone(), optimizer, state))
+            })
+            .collect();
+        let shared = self.rows.shared().flat_map(|(index, state)| {
+            state.save().into_iter().map(move |(name, value)| (format!("{index}.{name}"), value))
         });
-        let mut shared = BTreeMap::new();
-        for (index, member) in self.owners() {
-            let saved = match &member.built.shared {
-                Shared::None => Vec::new(),
-                Shared::ScheduleFree(averaging) => averaging.save(),
-                Shared::Prodigy(prodigy) => prodigy.save(),
-            };
-            shared.extend(saved.into_iter().map(|(name, value)| (format!("{index}.{name}"), value)));
-        }
-        let record = AdaptiveRecord {
+        let mut record = AdaptiveRecord {
             fingerprint: self.config.fingerprint(),
             config: toml::to_string(&self.config.to_table()).unwrap_or_default(),
             params: BTreeMap::new(),
-            shared,
+            shared: shared.collect(),
             momentum: self.momentum.overridden(),
         };
-        OptimizerSnapshot { states: states.collect(), record }
+        move || {
+            record.params.extend(states.into_iter().map(|(id, path, fingerprint, optimizer, state)| {
+                let mut sink = StateSink::default();
+                optimizer.state_flatten(&id.to_string(), &state, &mut sink);
+                let (tensors, scalars) = (sink.tensors, sink.scalars.into_iter().collect());
+                (id, ParamRecord { path, rank: state.rank(), fingerprint, tensors, scalars })
+            }));
+            record
+        }
     }
 
     /// Takes over a saved state. On an error this optimizer is as it was.
@@ -259,20 +247,20 @@ impl AdaptiveOptimizer {
             return Err(RecordMismatch::Optimizer { expected, found: record.fingerprint });
         }
         let device = host();
-        let mut entries = HashMap::new();
+        let mut rows = HashMap::new();
         for (id, param) in record.params {
-            let index = self.groups.index_of(&param.path, param.rank).map_or(0, |group| group + 1);
-            let member = &self.members[index];
-            if param.fingerprint != member.fingerprint {
+            let group = self.rows.groups.index_of(&param.path, param.rank);
+            let own = self.rows.of_group(group);
+            if param.fingerprint != own.fingerprint {
                 return Err(RecordMismatch::Param {
                     path: param.path,
-                    expected: member.fingerprint.clone(),
+                    expected: own.fingerprint.clone(),
                     found: param.fingerprint,
                 });
             }
-            let optim = member.built.of_rank(param.rank);
-            if member.built.burns && param.tensors.iter().any(|(_, data)| data.dtype() != DType::F32) {
-                return Err(RecordMismatch::Precision { path: param.path, optimizer: member.fingerprint.clone() });
+            let optimizer = own.optimizer.of_rank(param.rank);
+            if own.optimizer.is_burns && param.tensors.iter().any(|(_, data)| data.dtype() != DType::F32) {
+                return Err(RecordMismatch::Precision { path: param.path, optimizer: own.fingerprint.clone() });
             }
             let mut source = StateSource::new(param.scalars);
             for (name, data) in param.tensors {
@@ -280,25 +268,20 @@ impl AdaptiveOptimizer {
             }
             // Ranks above 8 do not exist in burn; a record that says so is damaged.
             let state = (param.rank <= 8)
-                .then(|| optim.state_unflatten(param.rank, &id.to_string(), &mut source, &device))
+                .then(|| optimizer.state_unflatten(param.rank, &id.to_string(), &mut source, &device))
                 .flatten();
             let Some(state) = state else { return Err(RecordMismatch::Incomplete { path: param.path }) };
-            let entry = Entry { path: param.path, member: index, device: None, state: Some(state) };
-            entries.insert(ParamId::from(id), entry);
+            rows.insert(ParamId::from(id), Row { path: param.path, group, device: None, state: Some(state) });
         }
-        self.entries = entries;
-        for (index, member) in self.owners() {
+        self.rows.seen = rows;
+        for (index, state) in self.rows.shared() {
             let prefix = format!("{index}.");
             let saved = record
                 .shared
                 .iter()
                 .filter_map(|(name, value)| Some((name.strip_prefix(&prefix)?.to_owned(), *value)))
                 .collect();
-            match &member.built.shared {
-                Shared::None => {}
-                Shared::ScheduleFree(averaging) => averaging.load(&saved),
-                Shared::Prodigy(prodigy) => prodigy.load(&saved),
-            }
+            state.load(&saved);
         }
         match record.momentum {
             Some(momentum) => self.momentum.set(momentum),
@@ -329,9 +312,9 @@ impl AdaptiveOptimizer {
     ///
     /// # Errors
     ///
-    /// None that a record just made could give.
+    /// As [`try_load`](Self::try_load), for a state that a record cannot hold (burn's own optimizers keep f32 only).
     pub fn rebuild(&self) -> Result<Self, RecordMismatch> {
-        let mut copy = Self::new(self.config.clone(), self.groups.clone());
+        let mut copy = self.config.init_with_groups(self.rows.groups.clone());
         copy.try_load(self.to_record())?;
         Ok(copy)
     }
@@ -346,40 +329,27 @@ impl AdaptiveOptimizer {
     ///
     /// [`NoModuleOptimizer`]: what burn's loop cannot run.
     pub fn into_module_optimizer(self) -> Result<ModuleOptimizer, NoModuleOptimizer> {
-        let members = self.build_members();
         let refuse = |reason: &str| NoModuleOptimizer { optimizer: self.config.type_name(), reason: reason.to_owned() };
+        // burn's loop has no step of the whole module: each optimizer is built without what this one's steps have left.
+        let fresh = Rows::new(&self.config, self.rows.groups.clone(), &self.momentum);
         let mut module: Option<ModuleOptimizer> = None;
-        let groups = std::iter::once(None).chain(self.groups.iter().map(Some));
-        for (member, group) in members.iter().zip(groups) {
-            let Some(optim) = member.built.standalone() else {
-                return Err(refuse(match member.built.shared {
-                    Shared::Prodigy(_) => "its estimate needs all gradients before any parameter moves",
-                    _ => "it takes matrices only, and burn's groups cannot tell ranks apart",
-                }));
-            };
+        let groups = std::iter::once(None).chain(fresh.groups.iter().map(Some));
+        for (own, group) in fresh.optimizers().iter().zip(groups) {
+            let optimizer = own.optimizer.standalone().map_err(refuse)?;
             if group.is_some_and(|group| group.max_rank.is_some()) {
                 return Err(refuse("a group has `max_rank`, and burn's groups cannot tell ranks apart"));
             }
             let paths = group.map_or_else(ParamGroup::all, |group| group.params.param_group().clone());
             module = Some(match module {
-                None => optim.to_module(member.lr_scale),
-                Some(module) if member.frozen => module.with_group(paths, Frozen, None),
-                Some(module) => optim.add_to(module, paths, member.lr_scale),
+                None => optimizer.to_module(own.lr_scale),
+                Some(module) if own.frozen => module.with_group(paths, Frozen, None),
+                Some(module) => optimizer.add_to(module, paths, own.lr_scale),
             });
         }
         let module = module.ok_or_else(|| refuse("it has no parts"))?;
         let bytes = self.to_bytes().map_err(|error| refuse(&error.to_string()))?;
         let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(bytes));
         Ok(module.load_record(record.map_err(|error| refuse(&error.to_string()))?))
-    }
-
-    fn parts(&mut self) -> Parts<'_> {
-        Parts { groups: &self.groups, members: &self.members, entries: &mut self.entries }
-    }
-
-    /// The members with shared state of their own, with their indices.
-    fn owners(&self) -> impl Iterator<Item = (usize, &Member)> {
-        self.members.iter().enumerate().filter(|(_, member)| member.owner)
     }
 }
 

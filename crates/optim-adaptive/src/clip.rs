@@ -5,6 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use crate::fused::{max_abs, norm_power_sum};
+use crate::paths::{ParamVisitor, visit_parameters};
 
 /// Which norm bounds the gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,8 +67,8 @@ pub fn clip_grad_norm_with<M: Module>(
     error_if_nonfinite: bool,
 ) -> Result<f64, ClipError> {
     check(max_norm)?;
-    let mut measured = Measure { path: Vec::new(), grads, norm_type, total: 0.0, first_non_finite: None };
-    model.visit(&mut measured);
+    let mut measured = Measure { grads, norm_type, total: 0.0, first_non_finite: None };
+    visit_parameters(model, &mut measured);
     let norm = if norm_type == NormType::L2 { measured.total.sqrt() } else { measured.total };
     if !norm.is_finite() && error_if_nonfinite {
         let path = measured.first_non_finite.unwrap_or_default();
@@ -98,23 +99,14 @@ fn check(bound: f64) -> Result<(), ClipError> {
 
 /// Accumulates the norm.
 struct Measure<'a> {
-    path: Vec<String>,
     grads: &'a GradientsParams,
     norm_type: NormType,
     total: f64,
     first_non_finite: Option<String>,
 }
 
-impl ModuleVisitor for Measure<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for Measure<'_> {
+    fn float<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
         let Some(grad) = self.grads.get::<D>(param.id) else { return };
         let part = match self.norm_type {
             NormType::L1 => norm_power_sum(&grad, 1),
@@ -122,7 +114,7 @@ impl ModuleVisitor for Measure<'_> {
             NormType::Inf => max_abs(&grad),
         };
         if !part.is_finite() && self.first_non_finite.is_none() {
-            self.first_non_finite = Some(self.path.join("."));
+            self.first_non_finite = Some(path.to_owned());
         }
         self.total = match self.norm_type {
             NormType::Inf if self.total.is_nan() || part.is_nan() => f64::NAN,

@@ -1,16 +1,119 @@
-//! The registry: a parsed, validated `[optimizer]` table, and what it builds.
+//! The registry of optimizers by name, and a parsed, validated `[optimizer]` table.
 
-use strict_config::{ConfigError, Fields};
-use toml::Table;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strict_config::{ConfigError, Problem, Settings, show};
+use toml::{Table, Value};
 
+use crate::momentum::MomentumHandle;
+use crate::optimizer::{OptimizerSettings, ParamOptimizer};
 use crate::optimizers::{
     AdadeltaConfig, AdafactorConfig, AdagradConfig, AdamConfig, AdamWConfig, AdamaxConfig, LambConfig, LionConfig,
     MuonConfig, NAdamConfig, ProdigyConfig, RAdamConfig, RmspropConfig, ScheduleFreeAdamWConfig, ScheduleFreeSgdConfig,
     SgdConfig,
 };
-use crate::settings::Settings;
-use crate::spec::{Built, Spec};
-use crate::{AdaptiveOptimizer, Groups, MomentumHandle};
+
+/// Reads the settings of one optimizer.
+type Read = fn(&Table) -> Result<Box<dyn OptimizerSettings>, ConfigError>;
+
+/// An optimizer of a registry.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    name: &'static str,
+    summary: &'static str,
+    read: Read,
+}
+
+impl Entry {
+    const fn of<S: OptimizerSettings + Settings + 'static>(name: &'static str, summary: &'static str) -> Self {
+        Self { name, summary, read: |table| Ok(Box::new(strict_config::read::<S>(table, "")?)) }
+    }
+}
+
+/// The optimizers that a table may name. It is open: [`with`](Self::with) adds one of the user's own.
+#[derive(Debug, Clone)]
+pub struct OptimizerRegistry {
+    entries: Vec<Entry>,
+}
+
+macro_rules! registry {
+    ($($config:ident = $name:literal: $summary:literal,)*) => {
+        /// This crate's optimizers, in the order they are documented.
+        const STANDARD: &[Entry] = &[$(Entry::of::<$config>($name, $summary)),*];
+
+        $(
+            impl TryFrom<$config> for OptimizerConfig {
+                type Error = ConfigError;
+
+                /// Checks the settings as if they had been read from a table.
+                fn try_from(config: $config) -> Result<Self, ConfigError> {
+                    config.check().map(|()| Self { name: $name, settings: Box::new(config) })
+                }
+            }
+        )*
+    };
+}
+
+registry! {
+    AdamConfig = "adam": "running averages of the gradient and its square: the usual first choice",
+    AdamWConfig = "adamw": "Adam with decoupled weight decay: the usual choice for transformers",
+    NAdamConfig = "nadam": "Adam with Nesterov momentum",
+    RAdamConfig = "radam": "Adam that waits for a trustworthy second moment: needs no warm-up",
+    AdamaxConfig = "adamax": "Adam under the infinity norm: robust to rare large gradients",
+    AdagradConfig = "adagrad": "rates that only shrink, per coordinate: sparse features",
+    RmspropConfig = "rmsprop": "divides by the running root mean square: recurrent nets, reinforcement learning",
+    AdadeltaConfig = "adadelta": "steps in the parameter's own unit: a rate of 1 is meant to fit",
+    SgdConfig = "sgd": "gradient descent, with momentum and Nesterov: the baseline",
+    ProdigyConfig = "prodigy": "Adam that finds its own step size: leave lr at 1",
+    ScheduleFreeAdamWConfig = "schedule_free_adamw": "AdamW with averaging in place of a schedule",
+    ScheduleFreeSgdConfig = "schedule_free_sgd": "SGD with averaging in place of a schedule",
+    LionConfig = "lion": "burn's Lion: the sign of an averaged gradient, one buffer of state",
+    MuonConfig = "muon": "burn's Muon: orthogonalised momentum for matrices, AdamW for the rest",
+    LambConfig = "lamb": "burn's LAMB: Adam with a trust ratio per layer, for large batches",
+    AdafactorConfig = "adafactor": "burn's Adafactor: second moments in rows and columns, little memory",
+}
+
+impl OptimizerRegistry {
+    /// This crate's optimizers.
+    pub fn standard() -> Self {
+        Self { entries: STANDARD.to_vec() }
+    }
+
+    /// With one more optimizer, called `name` in tables. It replaces one that is called so already.
+    #[must_use]
+    pub fn with<S: OptimizerSettings + Settings + 'static>(
+        mut self,
+        name: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        self.entries.retain(|entry| entry.name != name);
+        self.entries.push(Entry::of::<S>(name, summary));
+        self
+    }
+
+    /// Name and one-line summary of every optimizer, in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.entries.iter().map(|entry| (entry.name, entry.summary))
+    }
+
+    fn read(&self, table: &Table) -> Result<OptimizerConfig, ConfigError> {
+        let mut table = table.clone();
+        let name = match table.remove("type") {
+            Some(Value::String(name)) => name,
+            Some(other) => {
+                let problem = Problem::WrongType { expected: "a string".to_owned(), found: show(&other) };
+                return Err(ConfigError::new("type", problem));
+            }
+            None => return Err(ConfigError::missing("type", "the name of an optimizer, such as \"adam\"")),
+        };
+        match self.entries.iter().find(|entry| entry.name == name) {
+            Some(&Entry { name, read, .. }) => {
+                let settings = read(&table).map_err(|error| error.with_known(&["type"]))?;
+                Ok(OptimizerConfig { name, settings })
+            }
+            None => Err(ConfigError::unknown_name("type", "optimizer", &name, self.iter().map(|(name, _)| name))),
+        }
+    }
+}
 
 /// A parsed and validated `[optimizer]` table.
 ///
@@ -22,115 +125,35 @@ use crate::{AdaptiveOptimizer, Groups, MomentumHandle};
 /// assert!(error.to_string().starts_with("epsilon: unknown field; did you mean `eps`?"));
 /// # Ok::<(), optim_adaptive::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct OptimizerConfig {
-    kind: Kind,
+    name: &'static str,
+    settings: Box<dyn OptimizerSettings>,
 }
 
-macro_rules! registry {
-    ($($variant:ident($config:ident) = $name:literal: $summary:literal,)*) => {
-        /// One variant per optimizer.
-        #[derive(Debug, Clone, PartialEq)]
-        enum Kind {
-            $($variant($config),)*
-        }
-
-        /// Name and one-line summary of each optimizer.
-        const KNOWN: &[(&str, &str)] = &[$(($name, $summary)),*];
-
-        impl Kind {
-            fn read(name: &str, table: &Table, path: &str) -> Result<Self, ConfigError> {
-                match name {
-                    $($name => $config::read(&Fields::open(table, path, $config::FIELDS)?).map(Self::$variant),)*
-                    _ => Err(ConfigError::unknown_name(
-                        strict_config::join(path, "type"),
-                        "optimizer",
-                        name,
-                        KNOWN.iter().map(|(name, _)| *name),
-                    )),
-                }
-            }
-
-            fn name(&self) -> &'static str {
-                match self {
-                    $(Self::$variant(_) => $name,)*
-                }
-            }
-
-            fn write(&self, table: &mut Table) {
-                match self {
-                    $(Self::$variant(config) => Settings::write(config, table),)*
-                }
-            }
-
-            fn lr_mut(&mut self) -> &mut f64 {
-                match self {
-                    $(Self::$variant(config) => config.lr_mut(),)*
-                }
-            }
-
-            fn lr(&self) -> f64 {
-                match self {
-                    $(Self::$variant(config) => config.lr,)*
-                }
-            }
-
-            fn weight_decay_mut(&mut self) -> Option<&mut f64> {
-                match self {
-                    $(Self::$variant(config) => config.weight_decay_mut(),)*
-                }
-            }
-
-            fn momentum(&self) -> Option<f64> {
-                match self {
-                    $(Self::$variant(config) => Spec::momentum(config),)*
-                }
-            }
-
-            fn state_layout(&self) -> &'static str {
-                match self {
-                    $(Self::$variant(config) => config.state_layout(),)*
-                }
-            }
-
-            fn built(&self, momentum: MomentumHandle) -> Built {
-                match self {
-                    $(Self::$variant(config) => config.built(momentum),)*
-                }
-            }
-        }
-
-        $(
-            impl TryFrom<$config> for OptimizerConfig {
-                type Error = ConfigError;
-
-                /// Checks the settings as if they had been read from a table.
-                fn try_from(config: $config) -> Result<Self, ConfigError> {
-                    Self::from_table(&Self { kind: Kind::$variant(config) }.to_table(), "")
-                }
-            }
-        )*
-    };
+impl Clone for OptimizerConfig {
+    fn clone(&self) -> Self {
+        Self { name: self.name, settings: self.settings.boxed() }
+    }
 }
 
-registry! {
-    Adam(AdamConfig) = "adam": "running averages of the gradient and its square: the usual first choice",
-    AdamW(AdamWConfig) = "adamw": "Adam with decoupled weight decay: the usual choice for transformers",
-    NAdam(NAdamConfig) = "nadam": "Adam with Nesterov momentum",
-    RAdam(RAdamConfig) = "radam": "Adam that waits for a trustworthy second moment: needs no warm-up",
-    Adamax(AdamaxConfig) = "adamax": "Adam under the infinity norm: robust to rare large gradients",
-    Adagrad(AdagradConfig) = "adagrad": "rates that only shrink, per coordinate: sparse features",
-    Rmsprop(RmspropConfig) = "rmsprop": "divides by the running root mean square: recurrent nets, reinforcement learning",
-    Adadelta(AdadeltaConfig) = "adadelta": "steps in the parameter's own unit: a rate of 1 is meant to fit",
-    Sgd(SgdConfig) = "sgd": "gradient descent, with momentum and Nesterov: the baseline",
-    Prodigy(ProdigyConfig) = "prodigy": "Adam that finds its own step size: leave lr at 1",
-    ScheduleFreeAdamW(ScheduleFreeAdamWConfig) = "schedule_free_adamw":
-        "AdamW with averaging in place of a schedule",
-    ScheduleFreeSgd(ScheduleFreeSgdConfig) = "schedule_free_sgd": "SGD with averaging in place of a schedule",
-    Lion(LionConfig) = "lion": "burn's Lion: the sign of an averaged gradient, one buffer of state",
-    Muon(MuonConfig) = "muon": "burn's Muon: orthogonalised momentum for matrices, AdamW for the rest",
-    Lamb(LambConfig) = "lamb": "burn's LAMB: Adam with a trust ratio per layer, for large batches",
-    Adafactor(AdafactorConfig) = "adafactor": "burn's Adafactor: second moments in rows and columns, little memory",
+impl PartialEq for OptimizerConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.settings.to_table() == other.settings.to_table()
+    }
+}
+
+impl Serialize for OptimizerConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_table().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for OptimizerConfig {
+    /// Reads a table that names one of this crate's optimizers.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_table(&Table::deserialize(deserializer)?, "").map_err(strict_config::raise)
+    }
 }
 
 impl OptimizerConfig {
@@ -150,77 +173,85 @@ impl OptimizerConfig {
     ///
     /// As [`from_toml_str`](Self::from_toml_str), with `path` before the field.
     pub fn from_table(table: &Table, path: &str) -> Result<Self, ConfigError> {
-        let name = Fields::open_any(table, path).need_str("type", "the name of an optimizer, such as \"adam\"")?;
-        Kind::read(name, table, path).map(|kind| Self { kind })
+        Self::from_table_with(table, path, &OptimizerRegistry::standard())
+    }
+
+    /// As [`from_table`](Self::from_table), with the optimizers of `registry`.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_table`](Self::from_table).
+    pub fn from_table_with(table: &Table, path: &str, registry: &OptimizerRegistry) -> Result<Self, ConfigError> {
+        registry.read(table).map_err(|error| error.within(path))
     }
 
     /// The resolved table: every field that has a value, defaults included. Reads back equal.
     pub fn to_table(&self) -> Table {
         let mut table = Table::new();
-        table.insert("type".to_owned(), self.type_name().into());
-        self.kind.write(&mut table);
+        table.insert("type".to_owned(), self.name.into());
+        table.extend(self.settings.to_table());
         table
     }
 
     /// The name under which the optimizer is configured: `adam`.
     pub fn type_name(&self) -> &'static str {
-        self.kind.name()
+        self.name
     }
 
     /// The base learning rate.
     pub fn lr(&self) -> f64 {
-        self.kind.lr()
+        self.settings.lr()
     }
 
     /// The same with another base learning rate.
     #[must_use]
     pub fn with_lr(mut self, lr: f64) -> Self {
-        *self.kind.lr_mut() = lr;
+        *self.settings.lr_mut() = lr;
         self
+    }
+
+    /// The weight decay; `None` for an optimizer that has none.
+    pub fn weight_decay(&self) -> Option<f64> {
+        self.settings.boxed().weight_decay_mut().copied()
     }
 
     /// The same with another weight decay; `None` for an optimizer that has none.
     #[must_use]
     pub fn with_weight_decay(mut self, weight_decay: f64) -> Option<Self> {
-        *self.kind.weight_decay_mut()? = weight_decay;
+        *self.settings.weight_decay_mut()? = weight_decay;
         Some(self)
     }
 
     /// Whether schedules may drive a momentum: `betas[0]` or `momentum`.
     pub fn supports_momentum(&self) -> bool {
-        self.kind.momentum().is_some()
+        self.momentum().is_some()
     }
 
-    /// The optimizer, for all parameters alike.
-    pub fn init(&self) -> AdaptiveOptimizer {
-        AdaptiveOptimizer::new(self.clone(), Groups::default())
-    }
-
-    /// The optimizer, with parameter groups.
-    pub fn init_with_groups(&self, groups: Groups) -> AdaptiveOptimizer {
-        AdaptiveOptimizer::new(self.clone(), groups)
-    }
-
-    /// Name and one-line summary of every optimizer, in the order they are documented.
+    /// Name and one-line summary of each of this crate's optimizers, in the order they are documented.
     pub fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
-        KNOWN.iter().copied()
+        STANDARD.iter().map(|entry| (entry.name, entry.summary))
     }
 
-    /// What a record must have been made with to be gone on with: the type, and the options that decide which state
-    /// there is. Other options may change between saving and loading.
+    /// Why all parameters must be stepped by one optimizer at one rate, if they must.
+    pub(crate) fn one_for_all(&self) -> Option<&'static str> {
+        self.settings.one_for_all()
+    }
+
+    /// The type, and the options that decide which state there is: they must be the same where a record is loaded.
     pub(crate) fn fingerprint(&self) -> String {
-        match self.kind.state_layout() {
-            "" => self.type_name().to_owned(),
-            layout => format!("{} with {layout}", self.type_name()),
+        match self.settings.state_layout() {
+            "" => self.name.to_owned(),
+            layout => format!("{} with {layout}", self.name),
         }
     }
 
     pub(crate) fn momentum(&self) -> Option<f64> {
-        self.kind.momentum()
+        self.settings.momentum()
     }
 
-    pub(crate) fn built(&self, momentum: MomentumHandle) -> Built {
-        self.kind.built(momentum)
+    /// The optimizer of single parameters; `momentum` is where it reads its momentum at each step.
+    pub(crate) fn build(&self, momentum: MomentumHandle) -> ParamOptimizer {
+        self.settings.optimizer(momentum)
     }
 }
 

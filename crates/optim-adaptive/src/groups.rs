@@ -3,12 +3,16 @@
 //! A parameter belongs to the *last* group whose pattern matches its path (as in burn), or to none, and is then
 //! treated as `[optimizer]` says.
 
-use burn::module::{ModuleVisitor, Param, ParamGroup, ParamId};
-use burn::tensor::Tensor;
-use strict_config::{ConfigError, Fields};
-use toml::Table;
+use std::fmt;
 
-use crate::OptimizerConfig;
+use burn::module::{ParamGroup, ParamId};
+use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use strict_config::{ConfigError, Settings};
+use toml::{Table, Value};
+
+use crate::config::{OptimizerConfig, OptimizerRegistry};
+use crate::ranges;
 
 /// Which parameters: a pattern on their dotted path (`conv1.weight`).
 ///
@@ -45,7 +49,7 @@ impl Pattern {
     }
 
     /// The pattern as burn's group of parameters.
-    pub fn param_group(&self) -> &ParamGroup {
+    pub(crate) fn param_group(&self) -> &ParamGroup {
         &self.group
     }
 }
@@ -53,6 +57,35 @@ impl Pattern {
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Pattern;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a pattern on parameter paths, such as \"*.bias\"")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Pattern, E> {
+                Pattern::new(text).map_err(|error| {
+                    let allowed = format!("a glob, or a regular expression between slashes ({})", error.reason);
+                    strict_config::raise(ConfigError::not_allowed("", format!("{text:?}"), allowed))
+                })
+            }
+        }
+
+        deserializer.deserialize_any(Text)
     }
 }
 
@@ -85,26 +118,117 @@ fn from_glob(glob: &str) -> String {
 }
 
 /// One group: which parameters, and what is different for them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Group {
     /// Which parameters.
     pub params: Pattern,
     /// Only parameters of at most this rank: 1 means biases, norm weights and other vectors. Default: any.
+    #[serde(default)]
     pub max_rank: Option<usize>,
     /// Factor on the learning rate. Default 1.
+    #[serde(default = "one")]
     pub lr_scale: f64,
     /// Weight decay in place of the optimizer's. Default: the optimizer's.
+    #[serde(default)]
     pub weight_decay: Option<f64>,
     /// Leave these parameters alone. Default false.
+    #[serde(default)]
     pub frozen: bool,
     /// An optimizer of their own; its `lr` plays no part (the schedule's rate times `lr_scale` does). Default: none.
+    #[serde(default)]
     pub optimizer: Option<OptimizerConfig>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Settings for Group {
+    fn check(&self) -> Result<(), ConfigError> {
+        ranges::non_negative(&[("lr_scale", self.lr_scale)])?;
+        self.weight_decay.map_or(Ok(()), |decay| ranges::non_negative(&[("weight_decay", decay)]))
+    }
 }
 
 impl Group {
     /// A group that changes nothing yet.
     pub fn new(params: Pattern) -> Self {
-        Self { params, max_rank: None, lr_scale: 1.0, weight_decay: None, frozen: false, optimizer: None }
+        Self { params, max_rank: None, lr_scale: one(), weight_decay: None, frozen: false, optimizer: None }
+    }
+
+    /// Reads a `[[groups]]` table; paths in errors begin at the table.
+    ///
+    /// It either names its `params` or, for layer-wise rate decay, lists `layers` (patterns from the input to the
+    /// output) with a `layer_decay`, and is then one group per layer: the last layer has factor 1, each one before it
+    /// `layer_decay` times the factor of the next. `lr_scale` multiplies both.
+    ///
+    /// `base` is the optimizer whose group this is: a `weight_decay` it does not have is refused. An `optimizer` of the
+    /// group's own is one of `registry`.
+    ///
+    /// # Errors
+    ///
+    /// Unknown fields, wrong types, patterns that cannot be read, settings that the optimizer cannot follow.
+    pub fn from_table(
+        table: &Table,
+        base: &OptimizerConfig,
+        registry: &OptimizerRegistry,
+    ) -> Result<Vec<Self>, ConfigError> {
+        let mut table = table.clone();
+        let optimizer = match table.get("optimizer") {
+            Some(Value::Table(own)) => Some(OptimizerConfig::from_table_with(own, "optimizer", registry)?),
+            _ => None,
+        };
+        if optimizer.is_some() {
+            table.remove("optimizer");
+        }
+        let read = |table: &Table, factor: f64| {
+            let mut group = strict_config::read::<Self>(table, "").map_err(|error| error.with_known(&LAYER_FIELDS))?;
+            group.lr_scale *= factor;
+            group.optimizer.clone_from(&optimizer);
+            group.check_under(base).map(|()| group)
+        };
+        let [layers, decay] = LAYER_FIELDS.map(|field| table.remove(field));
+        let Some(layers) = layers else {
+            return match decay {
+                None => Ok(vec![read(&table, 1.0)?]),
+                Some(_) => Err(ConfigError::conflict("layer_decay", "`layer_decay` goes with `layers`")),
+            };
+        };
+        if table.contains_key("params") {
+            return Err(ConfigError::conflict("params", "a group has either `params` or `layers`"));
+        }
+        let expected = "the factor between the rates of neighbouring layers";
+        let decay = decay.ok_or_else(|| ConfigError::missing("layer_decay", expected))?;
+        let fields = LAYER_FIELDS.map(str::to_owned).into_iter().zip([layers, decay]).collect();
+        let Layers { layers, layer_decay } = strict_config::read(&fields, "")?;
+        let factors = (0..layers.len()).rev().map(|above| layer_decay.powi(i32::try_from(above).unwrap_or(i32::MAX)));
+        layers
+            .iter()
+            .zip(factors)
+            .map(|(layer, factor)| {
+                table.insert("params".to_owned(), layer.as_str().into());
+                read(&table, factor)
+            })
+            .collect()
+    }
+
+    /// Refuses what cannot be a group under the optimizer `base`.
+    fn check_under(&self, base: &OptimizerConfig) -> Result<(), ConfigError> {
+        let own = self.optimizer.as_ref();
+        if self.weight_decay.is_some() && own.unwrap_or(base).weight_decay().is_none() {
+            let message = format!("`{}` has no weight decay", own.unwrap_or(base).type_name());
+            return Err(ConfigError::conflict("weight_decay", message));
+        }
+        if let Some(why) = own.and_then(OptimizerConfig::one_for_all) {
+            return Err(ConfigError::conflict("optimizer", format!("{why}: it cannot be the optimizer of a group")));
+        }
+        match base.one_for_all() {
+            Some(why) if self.lr_scale != 1.0 && self.lr_scale != 0.0 => {
+                Err(ConfigError::not_allowed("lr_scale", self.lr_scale, format!("0 or 1: {why}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn matches(&self, path: &str, rank: usize) -> bool {
@@ -112,9 +236,22 @@ impl Group {
     }
 }
 
-/// The fields of a `[[groups]]` table that this crate reads.
-pub const GROUP_FIELDS: &[&str] =
-    &["params", "max_rank", "lr_scale", "weight_decay", "frozen", "optimizer", "layers", "layer_decay"];
+/// Layer-wise rate decay: what a `[[groups]]` table may have in place of `params`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Layers {
+    layers: Vec<Pattern>,
+    layer_decay: f64,
+}
+
+/// The fields of [`Layers`].
+const LAYER_FIELDS: [&str; 2] = ["layers", "layer_decay"];
+
+impl Settings for Layers {
+    fn check(&self) -> Result<(), ConfigError> {
+        ranges::positive(&[("layer_decay", self.layer_decay)])
+    }
+}
 
 /// Parameter groups, in the order in which they were added: the last match wins.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -128,186 +265,15 @@ impl Groups {
         Self { groups }
     }
 
-    /// Reads `[[groups]]` tables, each with its path (`groups[0]`). `others` are fields that someone else reads
-    /// (`schedule`).
-    ///
-    /// A table either names its `params` or, for layer-wise rate decay, lists `layers` (patterns from the input to
-    /// the output) with a `layer_decay`: the last layer has factor 1, each one before it `layer_decay` times the
-    /// factor of the next. `lr_scale` multiplies both.
-    ///
-    /// `base` is the optimizer whose groups these are: a `weight_decay` it does not have is refused.
-    ///
-    /// # Errors
-    ///
-    /// Unknown fields, wrong types, patterns that cannot be read.
-    pub fn from_tables(
-        tables: &[(&Table, String)],
-        others: &[&str],
-        base: &OptimizerConfig,
-    ) -> Result<Self, ConfigError> {
-        let known: Vec<&str> = GROUP_FIELDS.iter().chain(others).copied().collect();
-        let mut groups = Vec::new();
-        for (table, path) in tables {
-            let fields = Fields::open(table, path, &known)?;
-            if fields.has("layers") {
-                groups.extend(read_layers(&fields, base)?);
-            } else {
-                let text = fields.need_str("params", "a pattern on parameter paths, such as \"*.bias\"")?;
-                groups.push(read_group(&fields, pattern(text, fields.path_of("params"))?, 1.0, base)?);
-            }
-        }
-        Ok(Self { groups })
-    }
-
-    /// The groups as tables, every field explicit (layer lists as one group per layer).
-    pub fn to_tables(&self) -> Vec<Table> {
-        self.groups
-            .iter()
-            .map(|group| {
-                let mut table = Table::new();
-                table.insert("params".into(), group.params.as_str().into());
-                if let Some(rank) = group.max_rank {
-                    table.insert("max_rank".into(), i64::try_from(rank).unwrap_or(i64::MAX).into());
-                }
-                table.insert("lr_scale".into(), group.lr_scale.into());
-                if let Some(weight_decay) = group.weight_decay {
-                    table.insert("weight_decay".into(), weight_decay.into());
-                }
-                table.insert("frozen".into(), group.frozen.into());
-                if let Some(optimizer) = &group.optimizer {
-                    table.insert("optimizer".into(), optimizer.to_table().into());
-                }
-                table
-            })
-            .collect()
-    }
-
-    /// Adds a group, after those there are.
-    pub fn push(&mut self, group: Group) {
-        self.groups.push(group);
-    }
-
     /// The groups, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Group> {
         self.groups.iter()
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.groups.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
     }
 
     /// Index of the group of a parameter: the last that matches; `None` for the base.
     pub fn index_of(&self, path: &str, rank: usize) -> Option<usize> {
         self.groups.iter().rposition(|group| group.matches(path, rank))
     }
-
-    /// Which parameters of a model are in which group: `(path, shape, group)`, in the model's order.
-    pub fn assign<M: burn::module::Module>(&self, model: &M) -> Vec<(String, Vec<usize>, Option<usize>)> {
-        struct Assign<'a> {
-            groups: &'a Groups,
-            path: Vec<String>,
-            found: Vec<(String, Vec<usize>, Option<usize>)>,
-        }
-        impl ModuleVisitor for Assign<'_> {
-            fn enter_module(&mut self, name: &str, _container_type: &str) {
-                self.path.push(name.to_owned());
-            }
-
-            fn exit_module(&mut self, _name: &str, _container_type: &str) {
-                self.path.pop();
-            }
-
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                let path = self.path.join(".");
-                let shape = param.val().dims().to_vec();
-                let group = self.groups.index_of(&path, D);
-                self.found.push((path, shape, group));
-            }
-        }
-        let mut visitor = Assign { groups: self, path: Vec::new(), found: Vec::new() };
-        model.visit(&mut visitor);
-        visitor.found
-    }
-}
-
-fn pattern(text: &str, path: String) -> Result<Pattern, ConfigError> {
-    Pattern::new(text).map_err(|error| {
-        ConfigError::not_allowed(
-            path,
-            format!("{text:?}"),
-            format!("a glob, or a regular expression between slashes ({})", error.reason),
-        )
-    })
-}
-
-fn read_group(fields: &Fields<'_>, params: Pattern, factor: f64, base: &OptimizerConfig) -> Result<Group, ConfigError> {
-    for field in ["layer_decay"] {
-        if fields.has(field) && !fields.has("layers") {
-            return Err(ConfigError::conflict(fields.path_of(field), format!("`{field}` goes with `layers`")));
-        }
-    }
-    let non_negative = |x: f64| x >= 0.0;
-    let optimizer = match fields.table("optimizer")? {
-        Some(table) => Some(OptimizerConfig::from_table(table, &fields.path_of("optimizer"))?),
-        None => None,
-    };
-    let weight_decay = fields.f64_where("weight_decay", "a number of at least 0", non_negative)?;
-    let lr_scale = fields.f64_where("lr_scale", "a number of at least 0", non_negative)?.unwrap_or(1.0) * factor;
-    let effective = optimizer.as_ref().unwrap_or(base);
-    if weight_decay.is_some() && effective.clone().with_weight_decay(0.0).is_none() {
-        return Err(ConfigError::conflict(
-            fields.path_of("weight_decay"),
-            format!("`{}` has no weight decay", effective.type_name()),
-        ));
-    }
-    if optimizer.as_ref().is_some_and(|own| ["prodigy"].contains(&own.type_name())) {
-        return Err(ConfigError::conflict(
-            fields.path_of("optimizer"),
-            "Prodigy's estimate is one for all parameters: it cannot be the optimizer of a group",
-        ));
-    }
-    if base.type_name() == "prodigy" && lr_scale != 1.0 && lr_scale != 0.0 {
-        return Err(ConfigError::not_allowed(
-            fields.path_of("lr_scale"),
-            lr_scale,
-            "0 or 1: Prodigy finds one step size for all parameters",
-        ));
-    }
-    Ok(Group {
-        params,
-        max_rank: fields.u64("max_rank")?.map(|rank| usize::try_from(rank).unwrap_or(usize::MAX)),
-        lr_scale,
-        weight_decay,
-        frozen: fields.bool("frozen")?.unwrap_or(false),
-        optimizer,
-    })
-}
-
-fn read_layers(fields: &Fields<'_>, base: &OptimizerConfig) -> Result<Vec<Group>, ConfigError> {
-    if fields.has("params") {
-        return Err(ConfigError::conflict(fields.path_of("params"), "a group has either `params` or `layers`"));
-    }
-    let layers = fields.array("layers")?.unwrap_or_default();
-    let decay = fields
-        .f64_where("layer_decay", "a number above 0", |x| x > 0.0)?
-        .ok_or_else(|| fields.missing("layer_decay", "the factor between the rates of neighbouring layers"))?;
-    layers
-        .iter()
-        .enumerate()
-        .map(|(i, layer)| {
-            let path = format!("{}[{i}]", fields.path_of("layers"));
-            let text =
-                layer.as_str().ok_or_else(|| ConfigError::not_allowed(&path, layer, "a pattern on parameter paths"))?;
-            let above = i32::try_from(layers.len() - 1 - i).unwrap_or(i32::MAX);
-            read_group(fields, pattern(text, path)?, decay.powi(above), base)
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -320,8 +286,12 @@ mod tests {
 
     fn read(text: &str, base: &OptimizerConfig) -> Result<Groups, ConfigError> {
         let table: Table = text.parse().unwrap();
-        let fields = Fields::open_any(&table, "");
-        Groups::from_tables(&fields.tables("groups")?.unwrap_or_default(), &["schedule"], base)
+        let tables = table["groups"].as_array().unwrap().iter().enumerate();
+        let groups = tables.map(|(i, table)| {
+            let read = Group::from_table(table.as_table().unwrap(), base, &OptimizerRegistry::standard());
+            read.map_err(|error| error.within(&format!("groups[{i}]")))
+        });
+        Ok(Groups::new(groups.collect::<Result<Vec<_>, _>>()?.concat()))
     }
 
     #[test]
@@ -354,9 +324,10 @@ mod tests {
             assert_eq!(groups.index_of(path, rank), Some(expected), "{path}");
         }
         assert_eq!(Groups::default().index_of("body.weight", 2), None);
-        let tables = groups.to_tables();
-        let again: Vec<_> = tables.iter().enumerate().map(|(i, t)| (t, format!("groups[{i}]"))).collect();
-        assert_eq!(Groups::from_tables(&again, &[], &base()).unwrap(), groups);
+        for group in groups.iter() {
+            let again = Group::from_table(&strict_config::write(group), &base(), &OptimizerRegistry::standard());
+            assert_eq!(again.unwrap(), std::slice::from_ref(group));
+        }
     }
 
     #[test]

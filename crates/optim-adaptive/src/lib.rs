@@ -27,35 +27,36 @@
 mod adaptive;
 mod clip;
 mod config;
+mod finite;
 mod fused;
 mod groups;
 mod momentum;
+mod optimizer;
 mod optimizers;
 mod passes;
+mod paths;
+mod ranges;
+mod rates;
 mod record;
-mod settings;
-mod snapshot;
-mod spec;
+mod rows;
 mod state;
-mod watch;
 
 pub use adaptive::{AdaptiveOptimizer, NoModuleOptimizer};
 pub use clip::{ClipError, NormType, clip_grad_norm, clip_grad_norm_with, clip_grad_value};
-pub use config::OptimizerConfig;
+pub use config::{OptimizerConfig, OptimizerRegistry};
+pub use finite::{is_zero, zero_if_finite};
 pub use fused::held_data;
-pub use groups::{GROUP_FIELDS, Group, Groups, Pattern, PatternError};
+pub use groups::{Group, Groups, Pattern, PatternError};
 pub use momentum::MomentumHandle;
+pub use optimizer::{OptimizerSettings, ParamOptimizer};
 pub use optimizers::{
-    Adadelta, AdadeltaConfig, AdadeltaState, AdafactorConfig, Adagrad, AdagradConfig, AdagradState, Adam, AdamConfig,
-    AdamState, AdamW, AdamWConfig, Adamax, AdamaxConfig, AdamaxState, LambConfig, LionConfig, MuonConfig, NAdam,
-    NAdamConfig, NAdamState, ProdigyConfig, ProdigyState, RAdam, RAdamConfig, RAdamState, Rmsprop, RmspropConfig,
-    RmspropState, ScheduleFreeAdamW, ScheduleFreeAdamWConfig, ScheduleFreeSgd, ScheduleFreeSgdConfig,
-    ScheduleFreeState, Sgd, SgdConfig, SgdState,
+    Adadelta, AdadeltaConfig, AdafactorConfig, Adagrad, AdagradConfig, Adam, AdamConfig, AdamW, AdamWConfig, Adamax,
+    AdamaxConfig, LambConfig, LionConfig, MuonConfig, NAdam, NAdamConfig, ProdigyConfig, RAdam, RAdamConfig, Rmsprop,
+    RmspropConfig, ScheduleFreeAdamW, ScheduleFreeAdamWConfig, ScheduleFreeSgd, ScheduleFreeSgdConfig, Sgd, SgdConfig,
 };
+pub use paths::{ParamMapper, ParamVisitor, for_each_parameter, map_parameters, visit_parameters};
+pub use rates::StepRates;
 pub use record::{AdaptiveRecord, RecordMismatch};
-pub use snapshot::OptimizerSnapshot;
-
-// What a state of one's own is made with; `#[derive(RecordState)]` names these at its crate's root.
-pub use burn::optim::{RecordState, StateSink, StateSource, join_index, join_path};
+pub use rows::ParameterRow;
 
 pub use strict_config::ConfigError;

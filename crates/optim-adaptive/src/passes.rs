@@ -1,86 +1,14 @@
-//! The passes over a module: the update, Prodigy's look ahead, Schedule-Free's averages.
+//! The passes over a module: the look ahead, the update, the parameters to evaluate.
 
-use std::collections::HashMap;
+use burn::module::{ModuleMapper, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::{GradientCheckpointingStrategy, Tensor};
 
-use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::optim::{DynState, GradientsParams};
-use burn::tensor::{Device, GradientCheckpointingStrategy, Tensor};
-
-use crate::Groups;
-use crate::adaptive::Member;
-use crate::fused::{is_fused, watching};
-use crate::optimizers::{ProdigyState, ScheduleFreeState};
-use crate::spec::{Piece, Shared};
-use crate::watch::Watch;
-
-/// One parameter.
-pub(crate) struct Entry {
-    pub(crate) path: String,
-    /// Index of its group's member.
-    pub(crate) member: usize,
-    /// Where the state is; unknown after loading.
-    pub(crate) device: Option<Device>,
-    pub(crate) state: Option<DynState>,
-}
-
-/// What the passes work on.
-pub(crate) struct Parts<'a> {
-    pub(crate) groups: &'a Groups,
-    pub(crate) members: &'a [Member],
-    pub(crate) entries: &'a mut HashMap<ParamId, Entry>,
-}
-
-/// The dotted path of the module being visited, without an allocation per module.
-#[derive(Default)]
-pub(crate) struct PathBuffer {
-    text: String,
-    lengths: Vec<usize>,
-}
-
-impl PathBuffer {
-    fn enter(&mut self, name: &str) {
-        self.lengths.push(self.text.len());
-        if !self.text.is_empty() {
-            self.text.push('.');
-        }
-        self.text.push_str(name);
-    }
-
-    fn exit(&mut self) {
-        self.text.truncate(self.lengths.pop().unwrap_or(0));
-    }
-}
-
-impl Parts<'_> {
-    /// The entry of a parameter, made when it is first seen; and its member.
-    fn of(&mut self, id: ParamId, path: &str, rank: usize) -> (&mut Entry, &Member) {
-        let entry = self.entries.entry(id).or_insert_with(|| {
-            let member = self.groups.index_of(path, rank).map_or(0, |group| group + 1);
-            Entry { path: path.to_owned(), member, device: None, state: None }
-        });
-        // A state of another rank was saved from another model: it cannot be gone on with.
-        if entry.state.as_ref().is_some_and(|state| state.rank() != rank) {
-            tracing::warn!("parameter `{path}` has rank {rank}, its optimizer state another: starting afresh");
-            entry.state = None;
-        }
-        let member = &self.members[entry.member];
-        (entry, member)
-    }
-}
-
-impl Entry {
-    /// The state, on `device`.
-    fn take_state(&mut self, optim: &dyn Piece, device: &Device) -> Option<DynState> {
-        let state = self.state.take()?;
-        if self.device.as_ref() == Some(device) { Some(state) } else { Some(optim.to_device_dyn(state, device)) }
-    }
-
-    fn put_state(&mut self, state: Option<DynState>, device: Device) {
-        self.state = state;
-        self.device = Some(device);
-    }
-}
+use crate::finite::{GradientWatch, watching, zero_if_finite};
+use crate::fused::{is_fused, norm_power_sum};
+use crate::paths::{ParamMapper, ParamVisitor};
+use crate::rates::StepRates;
+use crate::rows::Rows;
 
 /// What an autodiff parameter carries besides its value, taken off before the update and put back after it.
 struct Context {
@@ -115,105 +43,41 @@ impl Context {
     }
 }
 
-/// The update.
-pub(crate) struct StepPass<'a> {
-    pub(crate) parts: Parts<'a>,
+/// Notes whether a gradient is finite, where no update sees it.
+fn look<const D: usize>(watch: &mut GradientWatch, path: &str, grad: &Tensor<D>) {
+    if is_fused(grad) {
+        watch.note(path, norm_power_sum(grad, 1).is_finite());
+    } else {
+        watch.note_unread(path, zero_if_finite(grad.clone()));
+    }
+}
+
+/// The look at all gradients before any parameter moves, for the optimizers that need one.
+pub(crate) struct ObservePass<'a> {
+    pub(crate) rows: &'a mut Rows,
     pub(crate) grads: &'a mut GradientsParams,
-    pub(crate) rates: &'a ModuleLearningRate,
-    pub(crate) path: PathBuffer,
-    /// Where gradients that are not finite are reported, if anywhere.
-    pub(crate) watch: Option<&'a mut Watch>,
+    /// Where the observed gradients that are not finite are reported, if anywhere.
+    pub(crate) watch: Option<&'a mut GradientWatch>,
 }
 
-impl StepPass<'_> {
-    fn update<const D: usize>(&mut self, id: ParamId, param: Tensor<D>, grad: Tensor<D>) -> Tensor<D> {
-        let (entry, member) = self.parts.of(id, &self.path.text, D);
-        let is_prodigy = matches!(member.built.shared, Shared::Prodigy(_));
-        let sweep_sees = !member.frozen && member.built.sees_gradients() && is_fused(&grad);
-        match &mut self.watch {
-            // The pre-pass has looked.
-            Some(watch) if is_prodigy => watch.skip(),
-            Some(watch) if !sweep_sees => watch.look(&self.path.text, &grad),
-            _ => {}
-        }
-        if member.frozen {
-            return param;
-        }
-        let (here, device) = (param.device(), grad.device());
-        let context = Context::of(&param, here.is_autodiff());
-        let param = if here == device { param } else { param.to_device(&device) };
-        let lr = self.rates.lr_from_param(id, Some(&entry.path)) * member.lr_scale;
-        let optim = member.built.of_rank(D);
-        let state = entry.take_state(optim.as_ref(), &device);
-        let step = || optim.step_dyn(D, lr, param.inner().into_bridge(), grad.into_bridge(), state);
-        let (param, state) = match &mut self.watch {
-            Some(watch) if sweep_sees => {
-                let (updated, finite) = watching(step);
-                watch.note(&self.path.text, finite);
-                updated
-            }
-            _ => step(),
-        };
-        entry.put_state(state, device);
-        context.restore(Tensor::from_bridge(param), id)
-    }
-}
-
-impl ModuleMapper for StepPass<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, tensor, mapper) = param.consume();
-        let tensor = match self.grads.remove::<D>(id) {
-            Some(grad) => self.update(id, tensor, grad),
-            None => tensor,
-        };
-        Param::from_mapped_value(id, tensor, mapper)
-    }
-}
-
-/// Prodigy's look at all gradients before any parameter moves.
-pub(crate) struct PrePass<'a> {
-    pub(crate) parts: Parts<'a>,
-    pub(crate) grads: &'a mut GradientsParams,
-    pub(crate) path: PathBuffer,
-    /// Where Prodigy's gradients that are not finite are reported, if anywhere.
-    pub(crate) watch: Option<&'a mut Watch>,
-}
-
-impl ModuleVisitor for PrePass<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for ObservePass<'_> {
+    fn float<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
         let id = param.id;
         let Some(grad) = self.grads.remove::<D>(id) else { return };
-        let (entry, member) = self.parts.of(id, &self.path.text, D);
+        let (row, group) = self.rows.of(id, path, D);
         match &mut self.watch {
-            Some(watch) if matches!(member.built.shared, Shared::Prodigy(_)) => watch.look(&self.path.text, &grad),
+            Some(watch) if group.optimizer.observe.is_some() => look(watch, path, &grad),
             Some(watch) => watch.skip(),
             None => {}
         }
-        let grad = match &member.built.shared {
-            Shared::Prodigy(prodigy) if !member.frozen && member.lr_scale > 0.0 => {
+        let grad = match &group.optimizer.observe {
+            Some(observe) if !group.frozen && group.lr_scale > 0.0 => {
                 let device = grad.device();
-                let state = entry
-                    .take_state(member.built.of_rank(D).as_ref(), &device)
-                    .map(DynState::downcast::<ProdigyState<D>>);
-                let (grad, state) = prodigy.observe(&param.base().inner().to_device(&device), grad, state);
-                entry.put_state(Some(DynState::create(state, D)), device);
-                grad
+                let state = row.take_state(observe.as_ref(), &device);
+                let param = param.base().inner().to_device(&device);
+                let (grad, state) = observe.step_dyn(D, 0.0, param.into_bridge(), grad.into_bridge(), state);
+                row.put_state(state, device);
+                Tensor::from_bridge(grad)
             }
             _ => grad,
         };
@@ -221,28 +85,78 @@ impl ModuleVisitor for PrePass<'_> {
     }
 }
 
-/// Schedule-Free's averaged parameters.
-pub(crate) struct EvalPass<'a> {
-    pub(crate) members: &'a [Member],
-    pub(crate) entries: &'a HashMap<ParamId, Entry>,
+/// The update.
+pub(crate) struct StepPass<'a> {
+    pub(crate) rows: &'a mut Rows,
+    pub(crate) grads: &'a mut GradientsParams,
+    pub(crate) rates: &'a StepRates,
+    /// Where gradients that are not finite are reported, if anywhere.
+    pub(crate) watch: Option<&'a mut GradientWatch>,
 }
 
-impl ModuleMapper for EvalPass<'_> {
+impl StepPass<'_> {
+    fn update<const D: usize>(&mut self, path: &str, id: ParamId, param: Tensor<D>, grad: Tensor<D>) -> Tensor<D> {
+        let (row, group) = self.rows.of(id, path, D);
+        let update_sees = !group.frozen && group.optimizer.update_sees_gradients() && is_fused(&grad);
+        match &mut self.watch {
+            Some(watch) if group.optimizer.observe.is_some() => watch.skip(),
+            Some(watch) if !update_sees => look(watch, path, &grad),
+            _ => {}
+        }
+        if group.frozen {
+            return param;
+        }
+        let (here, device) = (param.device(), grad.device());
+        let context = Context::of(&param, here.is_autodiff());
+        let param = if here == device { param } else { param.to_device(&device) };
+        let lr = self.rates.of(row.group) * group.lr_scale;
+        let optimizer = group.optimizer.of_rank(D);
+        let state = row.take_state(optimizer.as_ref(), &device);
+        let step = || optimizer.step_dyn(D, lr, param.inner().into_bridge(), grad.into_bridge(), state);
+        let (param, state) = match &mut self.watch {
+            Some(watch) if update_sees => {
+                let (updated, finite) = watching(step);
+                watch.note(path, finite);
+                updated
+            }
+            _ => step(),
+        };
+        row.put_state(state, device);
+        context.restore(Tensor::from_bridge(param), id)
+    }
+}
+
+impl ParamMapper for StepPass<'_> {
+    fn float<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let tensor = match self.grads.remove::<D>(id) {
+            Some(grad) => self.update(path, id, tensor, grad),
+            None => tensor,
+        };
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+/// The parameters to evaluate, where they are others than those trained.
+pub(crate) struct EvaluatePass<'a> {
+    pub(crate) rows: &'a Rows,
+}
+
+impl ModuleMapper for EvaluatePass<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let averaging = self.entries.get(&id).and_then(|entry| {
-            let state = entry.state.as_ref().filter(|state| state.rank() == D)?;
-            match &self.members[entry.member].built.shared {
-                Shared::ScheduleFree(averaging) => Some((averaging, state)),
-                _ => None,
-            }
+        let evaluated = self.rows.seen.get(&id).and_then(|row| {
+            let state = row.state.clone().filter(|state| state.rank() == D)?;
+            Some((self.rows.of_group(row.group).optimizer.evaluate.as_ref()?, state))
         });
-        let tensor = match averaging {
-            Some((averaging, state)) => {
+        let tensor = match evaluated {
+            Some((evaluate, state)) => {
                 let context = Context::of(&tensor, tensor.is_autodiff());
-                let mut state = state.downcast_ref::<ScheduleFreeState<D>>().clone();
-                state.z = state.z.to_device(&tensor.device());
-                context.restore(averaging.averaged(tensor.inner(), &state), id)
+                let param = tensor.inner();
+                let state = evaluate.to_device_dyn(state, &param.device());
+                let (param, no_grad) = (param.clone().into_bridge(), param.into_bridge());
+                let (param, _) = evaluate.step_dyn(D, 0.0, param, no_grad, Some(state));
+                context.restore(Tensor::from_bridge(param), id)
             }
             None => tensor,
         };

@@ -4,11 +4,11 @@
 //! as f32 and a resumed run is no longer the run it was. [`record_state!`] keeps each tensor's own precision; names
 //! and layout in the record are the derive's.
 
+use burn::optim::{StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 use burn_pack::Scalar;
 
 use crate::fused::{held_data, owned};
-use crate::{StateSink, StateSource};
 
 /// One field of a state.
 pub(crate) trait Field: Sized {
@@ -79,17 +79,17 @@ impl<const D: usize> Field for Option<Tensor<D>> {
     }
 }
 
-/// Implements [`RecordState`](crate::RecordState) and `moved` for a state struct, from its field names.
+/// Implements [`RecordState`](burn::optim::RecordState) and `moved` for a state struct, from its field names.
 macro_rules! record_state {
     ($name:ident { $($field:ident),* $(,)? }) => {
-        impl<const D: usize> $crate::RecordState for $name<D> {
-            fn state_flatten(&self, prefix: &str, out: &mut $crate::StateSink) {
+        impl<const D: usize> burn::optim::RecordState for $name<D> {
+            fn state_flatten(&self, prefix: &str, out: &mut burn::optim::StateSink) {
                 $($crate::state::Field::flatten(&self.$field, prefix, stringify!($field), out);)*
             }
 
             fn state_unflatten(
                 prefix: &str,
-                source: &mut $crate::StateSource,
+                source: &mut burn::optim::StateSource,
                 device: &burn::tensor::Device,
             ) -> Option<Self> {
                 Some(Self {

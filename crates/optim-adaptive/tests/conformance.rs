@@ -273,7 +273,7 @@ fn a_record_is_of_its_moment() {
                 record.clone().write_into(&mut buffer).expect("written");
                 assert!(buffer == saved, "{text} on {name}: the record");
             }
-            let bytes = snapshot.into_record().into_bytes().expect("bytes");
+            let bytes = snapshot().into_bytes().expect("bytes");
             assert!(bytes == saved, "{text} on {name}: the snapshot");
         }
     }

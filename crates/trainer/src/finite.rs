@@ -5,7 +5,7 @@ use burn::{
     optim::GradientsParams,
     tensor::Tensor,
 };
-use optim_adaptive::{ClipError, NormType, clip_grad_norm_with};
+use optim_adaptive::{ClipError, NormType, clip_grad_norm_with, is_zero, zero_if_finite};
 
 /// The first parameter whose gradient is not finite.
 ///
@@ -19,8 +19,7 @@ pub(crate) fn first_bad_gradient<M: Module>(model: &M, grads: &mut GradientsPara
     }
 }
 
-/// Whether every gradient is finite, summed up on the device and read once: `0 g` is 0 where `g` is finite and NaN
-/// where it is not.
+/// Whether every gradient is finite, summed up on the device and read once.
 pub(crate) fn gradients_on_device<M: Module>(model: &M, grads: &GradientsParams) -> bool {
     struct Zeros<'a> {
         grads: &'a GradientsParams,
@@ -29,7 +28,7 @@ pub(crate) fn gradients_on_device<M: Module>(model: &M, grads: &GradientsParams)
     impl ModuleVisitor for Zeros<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let Some(grad) = self.grads.get::<D>(param.id) else { return };
-            let zero = grad.mul_scalar(0.0).sum();
+            let zero = zero_if_finite(grad);
             self.sum = Some(match self.sum.take() {
                 None => zero,
                 Some(sum) => sum + zero,
@@ -38,7 +37,7 @@ pub(crate) fn gradients_on_device<M: Module>(model: &M, grads: &GradientsParams)
     }
     let mut zeros = Zeros { grads, sum: None };
     model.visit(&mut zeros);
-    zeros.sum.is_none_or(|sum| sum.into_scalar::<f64>() == 0.0)
+    zeros.sum.is_none_or(is_zero)
 }
 
 /// The first parameter (or running statistic) that is not finite.

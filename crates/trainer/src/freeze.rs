@@ -7,7 +7,7 @@ use burn::{
     optim::GradientsParams,
     tensor::Tensor,
 };
-use optim_adaptive::Pattern;
+use optim_adaptive::{Pattern, for_each_parameter};
 
 use crate::TrainError;
 
@@ -108,27 +108,9 @@ pub fn check_freeze<M: Module>(rules: &[Freeze], model: &M) -> Result<(), TrainE
 
 /// The float parameters of a model with their dotted paths.
 fn paths<M: Module>(model: &M) -> Vec<(String, ParamId)> {
-    #[derive(Default)]
-    struct Paths {
-        path: Vec<String>,
-        found: Vec<(String, ParamId)>,
-    }
-    impl ModuleVisitor for Paths {
-        fn enter_module(&mut self, name: &str, _container_type: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.path.pop();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.found.push((self.path.join("."), param.id));
-        }
-    }
-    let mut paths = Paths::default();
-    model.visit(&mut paths);
-    paths.found
+    let mut paths = Vec::new();
+    for_each_parameter(model, |path, id, _| paths.push((path.to_owned(), id)));
+    paths
 }
 
 #[cfg(test)]

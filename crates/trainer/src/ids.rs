@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use burn::{
-    module::{Module, ModuleMapper, Param, ParamId, ParameterValue},
+    module::{Module, Param, ParamId, ParameterValue},
     tensor::{Bool, Int, Tensor},
 };
+use optim_adaptive::{ParamMapper, map_parameters};
 
 /// Gives every parameter an id that depends on its path alone.
 ///
@@ -16,19 +17,17 @@ use burn::{
 /// id that follows from their path in place of them.
 #[must_use]
 pub fn stable_ids<M: Module>(model: M) -> M {
-    model.map(&mut StableIds { path: Vec::new(), renamed: HashMap::new() })
+    map_parameters(model, &mut StableIds { renamed: HashMap::new() })
 }
 
 struct StableIds {
-    path: Vec<String>,
     renamed: HashMap<ParamId, ParamId>,
 }
 
 impl StableIds {
-    fn rename<T: ParameterValue>(&mut self, param: Param<T>) -> Param<T> {
+    fn rename<T: ParameterValue>(&mut self, path: &str, param: Param<T>) -> Param<T> {
         let (id, value, mapper) = param.consume();
-        let path = &self.path;
-        let stable = *self.renamed.entry(id).or_insert_with(|| ParamId::from(hash(&path.join("."))));
+        let stable = *self.renamed.entry(id).or_insert_with(|| ParamId::from(hash(path)));
         Param::from_mapped_value(stable, value, mapper)
     }
 }
@@ -38,25 +37,17 @@ pub(crate) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-impl ModuleMapper for StableIds {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
+impl ParamMapper for StableIds {
+    fn float<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        self.rename(path, param)
     }
 
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
+    fn int<const D: usize>(&mut self, path: &str, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
+        self.rename(path, param)
     }
 
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        self.rename(param)
-    }
-
-    fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
-        self.rename(param)
-    }
-
-    fn map_bool<const D: usize>(&mut self, param: Param<Tensor<D, Bool>>) -> Param<Tensor<D, Bool>> {
-        self.rename(param)
+    fn bool<const D: usize>(&mut self, path: &str, param: Param<Tensor<D, Bool>>) -> Param<Tensor<D, Bool>> {
+        self.rename(path, param)
     }
 }
 

@@ -1,27 +1,17 @@
-//! The rates of a run: one schedule for all parameters, and groups of parameters with their own.
+//! The rates of a run: one schedule for all parameters, and others for groups of parameters.
 
-use burn::{
-    lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler},
-    module::ParamGroup,
-};
 use lr_core::{ScheduleState, Scheduler, StateError};
+use optim_adaptive::StepRates;
 
-/// How a group's rate comes from the clock.
-#[derive(Debug)]
-enum GroupRate {
-    /// The base rate times a factor.
-    Scale(f64),
-    /// A schedule of its own.
-    Schedule(Watched),
-}
-
-/// The schedule of a run, with parameter groups.
+/// The schedule of a run, and those of the parameter groups that have one of their own.
 ///
-/// Groups are matched as burn matches them: the last that fits a parameter wins.
+/// Groups are the optimizer's, by index. A group without a schedule follows that of the run; its `lr_scale` is the
+/// optimizer's business.
 #[derive(Debug)]
 pub struct Rates {
     base: Watched,
-    groups: Vec<(ParamGroup, GroupRate)>,
+    /// By index of the group.
+    groups: Vec<(usize, Watched)>,
 }
 
 /// A schedule, and the value that it waits for if it is reactive.
@@ -51,17 +41,11 @@ impl Rates {
         self
     }
 
-    /// A group whose rate is the base schedule's times `factor`.
+    /// The optimizer's group of this index under a schedule of its own, which is fed with `monitor` (`valid.loss` unless
+    /// said) if it is reactive.
     #[must_use]
-    pub fn with_scaled_group(mut self, group: ParamGroup, factor: f64) -> Self {
-        self.groups.push((group, GroupRate::Scale(factor)));
-        self
-    }
-
-    /// A group under a schedule of its own, which is fed with `monitor` (`valid.loss` unless said) if it is reactive.
-    #[must_use]
-    pub fn with_scheduled_group(mut self, group: ParamGroup, schedule: Scheduler, monitor: Option<String>) -> Self {
-        self.groups.push((group, GroupRate::Schedule(Watched::new(schedule, monitor))));
+    pub fn with_group(mut self, group: usize, schedule: Scheduler, monitor: Option<String>) -> Self {
+        self.groups.push((group, Watched::new(schedule, monitor)));
         self
     }
 
@@ -75,43 +59,18 @@ impl Rates {
         self.base.schedule.momentum(step)
     }
 
-    /// The rate of each group at optimizer step `step`, in the order they were added.
-    pub fn groups(&self, step: u64) -> Vec<f64> {
-        let base = self.base(step);
-        self.groups
-            .iter()
-            .map(|(_, rate)| match rate {
-                GroupRate::Scale(factor) => base * factor,
-                GroupRate::Schedule(own) => own.schedule.lr(0, step),
-            })
-            .collect()
+    /// The rates of optimizer step `step`.
+    pub fn at(&self, step: u64) -> StepRates {
+        self.at_base(step, self.base(step))
     }
 
-    /// What burn's optimizer takes for optimizer step `step`.
-    pub fn of_module(&self, step: u64) -> ModuleLearningRate {
-        self.of_module_at(step, self.base(step))
-    }
-
-    /// As [`of_module`](Self::of_module), with another base rate: scaled groups keep their ratio to it, and groups with
-    /// a schedule of their own keep theirs to the rate that the base schedule gives. The finder's ramp uses it.
-    pub fn of_module_at(&self, step: u64, base: f64) -> ModuleLearningRate {
-        if self.groups.is_empty() {
-            return base.into();
-        }
+    /// As [`at`](Self::at), with another base rate: groups with a schedule of their own keep their ratio to the rate that
+    /// the base schedule gives. The finder's ramp uses it.
+    pub fn at_base(&self, step: u64, base: f64) -> StepRates {
         let scheduled = self.base(step);
-        // burn builds a rate with groups only by stepping a scheduler of constants.
-        let mut constants = self.groups.iter().zip(self.groups(step)).fold(
-            ModuleLrScheduler::new(base),
-            |constants, ((group, rate), lr)| {
-                let lr = match rate {
-                    GroupRate::Scale(factor) => base * factor,
-                    GroupRate::Schedule(_) if scheduled > 0.0 => lr * (base / scheduled),
-                    GroupRate::Schedule(_) => lr,
-                };
-                constants.with_group(group.clone(), lr)
-            },
-        );
-        constants.step()
+        let ratio = if scheduled > 0.0 { base / scheduled } else { 1.0 };
+        let of_groups = self.groups.iter().map(|(group, own)| (*group, own.schedule.lr(0, step) * ratio));
+        of_groups.fold(base.into(), |rates: StepRates, (group, lr)| rates.with_group(group, lr))
     }
 
     /// The names of the values that reactive schedules wait for.
@@ -150,17 +109,11 @@ impl Rates {
     }
 
     fn watched(&self) -> impl Iterator<Item = &Watched> {
-        std::iter::once(&self.base).chain(self.groups.iter().filter_map(|(_, rate)| match rate {
-            GroupRate::Schedule(own) => Some(own),
-            GroupRate::Scale(_) => None,
-        }))
+        std::iter::once(&self.base).chain(self.groups.iter().map(|(_, own)| own))
     }
 
     fn watched_mut(&mut self) -> impl Iterator<Item = &mut Watched> {
-        std::iter::once(&mut self.base).chain(self.groups.iter_mut().filter_map(|(_, rate)| match rate {
-            GroupRate::Schedule(own) => Some(own),
-            GroupRate::Scale(_) => None,
-        }))
+        std::iter::once(&mut self.base).chain(self.groups.iter_mut().map(|(_, own)| own))
     }
 }
 

@@ -16,7 +16,8 @@ use burn::{
     train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep},
 };
 use common::{Points, alone, bits, device, net, optimizer, points_of, rates, steep_data, train_data, valid_data};
-use optim_adaptive::AdaptiveOptimizer;
+use lr_core::{Horizon, ScheduleConfig, Scheduler};
+use optim_adaptive::{AdaptiveOptimizer, Group, Groups, Pattern};
 use trainer::{
     LearnerModel, Rates, TrainConfig, Trainer,
     data::{Batch, Batches, Loader, Source, SourceError},
@@ -306,31 +307,42 @@ fn groups_keep_their_ratio() {
     let _alone = alone();
     let sgd = |toml: &str| optimizer(toml);
     let config = TrainConfig::epochs(1);
-    let run = |rates: Option<&Rates>| {
-        let (model, optimizer, data) = (net().freeze_dropout(), sgd("type = 'sgd'"), train_data());
-        let subject = Subject::new(&model, &optimizer, &data);
-        let subject = match rates {
-            Some(rates) => subject.groups(rates),
-            None => subject,
-        };
+    let fixed = |lr: f64| {
+        Scheduler::from_config(
+            &ScheduleConfig::from_toml_str("type = 'fixed'").expect("a schedule"),
+            &Horizon::unknown(),
+            vec![lr],
+        )
+        .expect("rates")
+    };
+    let run = |group: Option<Group>, rates: &Rates| {
+        let groups = Groups::new(group.into_iter().collect());
+        let optimizer = sgd("type = 'sgd'").config().init_with_groups(groups);
+        let (model, data) = (net().freeze_dropout(), train_data());
+        let subject = Subject::new(&model, &optimizer, &data).groups(rates);
         LrFinder::new(LrFinderConfig { smoothing: 0.0, ..sweep(30) }).run_on(&subject).expect("sweeps").losses
     };
-    let all = burn::module::ParamGroup::from_predicate("");
-    let scaled = |factor: f64| rates("type = 'fixed'", &config, 0.01).with_scaled_group(all.clone(), factor);
-    assert_eq!(run(Some(&scaled(1.0))), run(None), "a factor of 1 is no group");
-    let frozen = run(Some(&scaled(0.0)));
+    let base = || rates("type = 'fixed'", &config, 0.01);
+    let all = || Group::new(Pattern::new("*").expect("a pattern"));
+    let scaled = |factor: f64| run(Some(Group { lr_scale: factor, ..all() }), &base());
+    assert_eq!(scaled(1.0), run(None, &base()), "a factor of 1 is no group");
+    let frozen = scaled(0.0);
     let still: Vec<f64> = {
         let tiny = LrFinderConfig { start_lr: 1e-30, end_lr: 1e-29, smoothing: 0.0, ..sweep(30) };
         LrFinder::new(tiny).run(&net().freeze_dropout(), &sgd("type = 'sgd'"), &train_data()).expect("sweeps").losses
     };
     assert_eq!(frozen, still, "a factor of 0 learns nothing");
     // A factor of 3 on all parameters is the sweep at three times the rates.
-    let threefold = run(Some(&scaled(3.0)));
+    let threefold = scaled(3.0);
     let direct = {
         let times = LrFinderConfig { start_lr: 3e-4, end_lr: 3.0, smoothing: 0.0, ..sweep(30) };
         LrFinder::new(times).run(&net().freeze_dropout(), &sgd("type = 'sgd'"), &train_data()).expect("sweeps").losses
     };
-    assert!(threefold.iter().zip(&direct).all(|(a, b)| (a - b).abs() < 1e-5), "{threefold:?} and {direct:?}");
+    // So is a schedule of its own that starts at three times the rate.
+    let own_schedule = run(Some(all()), &base().with_group(0, fixed(0.03), None));
+    for losses in [threefold, own_schedule] {
+        assert!(losses.iter().zip(&direct).all(|(a, b)| (a - b).abs() < 1e-5), "{losses:?} and {direct:?}");
+    }
 }
 
 #[test]

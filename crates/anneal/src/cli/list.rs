@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
 use lr_core::Registry;
-use optim_adaptive::{ConfigError, OptimizerConfig};
+use optim_adaptive::{ConfigError, OptimizerConfig, ParameterRow};
 use serde_json::{Map, Value, json};
 use vision::models::ModelConfig;
 
@@ -34,6 +34,9 @@ pub struct ListArgs {
     /// For `parameters`: whose model and groups
     #[command(flatten)]
     pub config: ConfigArgs,
+    /// For `parameters`: rates at this optimizer step, from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub step: u64,
     /// As a JSON array
     #[arg(long)]
     pub json: bool,
@@ -52,13 +55,13 @@ pub enum Listed {
     Datasets,
     /// Devices for `[run] device`
     Devices,
-    /// The parameters of a config's model, and the group of each
+    /// The parameters of a config's model: the rate of each, where it comes from, decay, optimizer
     Parameters,
 }
 
 pub(super) fn list(args: &ListArgs) -> Result<Exit, Error> {
     let rows = match args.what {
-        Listed::Parameters => parameters(&configured(&args.config, None)?)?,
+        Listed::Parameters => parameters(&configured(&args.config, None)?, args.step)?,
         Listed::Models => return models(args),
         what => rows(what),
     };
@@ -164,25 +167,38 @@ fn models(args: &ListArgs) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// Each parameter of the configured model: its path, shape, group and what the group changes.
-fn parameters(config: &Config) -> Result<Vec<Value>, Error> {
-    let model = Assembly::new(config)?.model()?;
+/// Each parameter of the configured model: path, shape, its rate at an optimizer step and where that comes from, decay,
+/// optimizer. A rate that the finder is still to choose is null.
+fn parameters(config: &Config, step: u64) -> Result<Vec<Value>, Error> {
+    let is_known = config.auto.refuse().is_ok();
+    let assembly = Assembly::new(config)?;
+    let (model, rates) = (assembly.model()?, assembly.rates()?.at(step));
     let groups: Vec<_> = config.groups.iter().collect();
-    let assigned = config.groups.groups().assign(&model);
-    let row = |(path, shape, group): (String, Vec<usize>, Option<usize>)| {
-        let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();
-        let mut row = json!({ "name": path, "summary": shape.join("x") });
-        if let Some((at, (group, schedule))) = group.and_then(|at| Some((at, groups.get(at)?))) {
-            row["group"] = json!(format!("groups[{at}] {}", group.params.as_str()));
-            row["lr_scale"] = json!(group.lr_scale);
-            row["frozen"] = json!(group.frozen);
-            row["weight_decay"] = json!(group.weight_decay);
-            row["schedule"] = json!(schedule.map(lr_core::ScheduleConfig::type_name));
-            row["optimizer"] = json!(group.optimizer.as_ref().map(optim_adaptive::OptimizerConfig::type_name));
-        }
-        row
+    let row = |row: ParameterRow| {
+        let group = row.group.and_then(|at| Some((at, groups.get(at)?)));
+        let source = match group {
+            Some((at, _)) if row.frozen => format!("groups[{at}].frozen"),
+            Some((at, (_, Some(own)))) => format!("groups[{at}].schedule `{}`", own.type_name()),
+            _ => format!("schedule `{}`", config.schedule.type_name()),
+        };
+        let scale = match group {
+            Some((at, _)) if row.lr_scale != 1.0 && !row.frozen => format!(" * groups[{at}].lr_scale {}", row.lr_scale),
+            _ => String::new(),
+        };
+        let lr = if row.frozen { 0.0 } else { rates.of(row.group) * row.lr_scale };
+        let shape: Vec<String> = row.shape.iter().map(ToString::to_string).collect();
+        json!({
+            "name": row.path,
+            "summary": shape.join("x"),
+            "lr": is_known.then_some(lr),
+            "lr_from": format!("{source}{scale}"),
+            "weight_decay": row.weight_decay,
+            "optimizer": row.optimizer,
+            "group": group.map(|(at, (group, _))| format!("groups[{at}] {}", group.params.as_str())),
+            "frozen": row.frozen,
+        })
     };
-    Ok(assigned.into_iter().map(row).collect())
+    Ok(assembly.optimizer().parameters(&model).into_iter().map(row).collect())
 }
 
 fn table(rows: &[Value]) -> String {

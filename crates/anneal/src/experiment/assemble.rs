@@ -106,7 +106,7 @@ impl<'c> Assembly<'c> {
 
     /// A fresh optimizer, with the groups.
     pub fn optimizer(&self) -> AdaptiveOptimizer {
-        self.config.optimizer.init_with_groups(self.config.groups.groups().clone())
+        self.config.optimizer.init_with_groups(self.config.groups.groups())
     }
 
     /// The schedules, at the optimizer's rate.
@@ -132,19 +132,10 @@ impl<'c> Assembly<'c> {
         if let Some(monitor) = self.config.schedule.monitor() {
             rates = rates.monitor(monitor);
         }
-        if self.config.groups.has_schedules() {
-            // All groups are listed, so that the last match wins here as it does in the optimizer, which applies the
-            // groups' `lr_scale`.
-            for (i, (group, schedule)) in self.config.groups.iter().enumerate() {
-                let params = group.params.param_group().clone();
-                rates = match schedule {
-                    None => rates.with_scaled_group(params, 1.0),
-                    Some(schedule) => {
-                        let monitor = schedule.monitor().map(str::to_owned);
-                        let schedule = scheduler(schedule, &format!("groups[{i}].schedule"))?;
-                        rates.with_scheduled_group(params, schedule, monitor)
-                    }
-                };
+        for (i, (_, schedule)) in self.config.groups.iter().enumerate() {
+            if let Some(schedule) = schedule {
+                let monitor = schedule.monitor().map(str::to_owned);
+                rates = rates.with_group(i, scheduler(schedule, &format!("groups[{i}].schedule"))?, monitor);
             }
         }
         Ok(rates)

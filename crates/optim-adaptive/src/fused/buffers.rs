@@ -11,8 +11,8 @@ use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, Disp
 use burn::tensor::{DType, Tensor};
 
 use super::sweep::{in_place, into_gradient};
-use super::watch::Guard;
 use super::{Rule, Sweep, SweepOver};
+use crate::finite::{self, is_zero, zero_if_finite};
 
 /// Where the fused loops exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
 }
 
 /// Applies `rule`: fused where all tensors live on the same CPU backend in the same precision and shape, composed of
-/// tensor operations otherwise. Tells a [watch](super::watching) whether the gradient was finite.
+/// tensor operations otherwise. [Answers](finite::answer) whether the gradient was finite, where that is asked.
 pub(crate) fn apply<R: Rule<N>, const N: usize, const D: usize>(
     rule: R,
     param: Tensor<D>,
@@ -69,7 +69,8 @@ pub(crate) fn apply<R: Rule<N>, const N: usize, const D: usize>(
 where
     SweepOver: Sweep<N>,
 {
-    let watch = Guard::take();
+    let question = finite::pause();
+    let look = |grad: &Tensor<D>| question.is_none() || is_zero(zero_if_finite(grad.clone()));
     let same_shape = param.shape() == grad.shape() && states.iter().all(|state| state.shape() == param.shape());
     let param = param.into_dispatch();
     let grad = grad.into_dispatch();
@@ -87,24 +88,20 @@ where
         #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
         Home::Gpu if together => {
             let grad = Tensor::<D>::from_dispatch(grad);
-            let finite = !watch.is_on() || all_finite(&grad);
+            let finite = look(&grad);
             let (param, states) = super::kernel::apply(rule, param, grad.into_dispatch(), states);
             (param, states, finite)
         }
         _ => {
             let grad = Tensor::<D>::from_dispatch(grad);
-            let finite = !watch.is_on() || all_finite(&grad);
-            watch.saw(finite);
-            return rule.update(Tensor::from_dispatch(param), grad, states.map(Tensor::from_dispatch));
+            let finite = look(&grad);
+            let updated = rule.update(Tensor::from_dispatch(param), grad, states.map(Tensor::from_dispatch));
+            finite::answer(question, finite);
+            return updated;
         }
     };
-    watch.saw(finite);
+    finite::answer(question, finite);
     (Tensor::from_dispatch(param), states.map(Tensor::from_dispatch))
-}
-
-/// Whether every element is finite: 0 times one that is not is NaN.
-fn all_finite<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.clone().mul_scalar(0.0).sum().into_scalar::<f64>() == 0.0
 }
 
 /// Calls `read32` or `read64` on the elements of `tensors`; `None` where they are not all on the same CPU backend in

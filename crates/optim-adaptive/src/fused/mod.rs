@@ -20,7 +20,6 @@ mod program;
 mod reduce;
 mod sweep;
 mod value;
-mod watch;
 
 pub(crate) use buffers::{apply, is_fused};
 pub use data::held_data;
@@ -28,7 +27,6 @@ pub(crate) use data::owned;
 pub(crate) use reduce::{max_abs, norm_power_sum, prodigy_sums};
 pub(crate) use sweep::{Sweep, SweepOver};
 pub(crate) use value::{Real, Value};
-pub(crate) use watch::watching;
 
 /// An update formula over a parameter, its gradient and `N` state buffers.
 ///

@@ -2,27 +2,42 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings, check};
 
 use super::Decay;
-use crate::MomentumHandle;
 use crate::fused::{Rule, Value, apply};
-use crate::settings::settings;
-use crate::spec::{Built, Spec, lr_and_weight_decay};
+use crate::momentum::MomentumHandle;
+use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::ranges;
 use crate::state::record_state;
 
-settings! {
-    /// Settings of [`Adadelta`]: torch's names and defaults (`torch.optim.Adadelta`).
-    pub struct AdadeltaConfig {
-        /// Learning rate, at least 0. Default 1.
-        lr: f64 = 1.0, non_negative;
-        /// Decay rate of both running averages, from 0 to 1. Default 0.9.
-        rho: f64 = 0.9, fraction;
-        /// Added under both square roots. Default 1e-6.
-        eps: f64 = 1e-6, non_negative;
-        /// Weight decay, as L2 penalty. Default 0.
-        weight_decay: f64 = 0.0, non_negative;
-        /// Climb instead of descend. Default false.
-        maximize: bool = false, flag;
+/// Settings of [`Adadelta`]: torch's names and defaults (`torch.optim.Adadelta`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdadeltaConfig {
+    /// Learning rate, at least 0. Default 1.
+    pub lr: f64,
+    /// Decay rate of both running averages, from 0 to 1. Default 0.9.
+    pub rho: f64,
+    /// Added under both square roots. Default 1e-6.
+    pub eps: f64,
+    /// Weight decay, as L2 penalty. Default 0.
+    pub weight_decay: f64,
+    /// Climb instead of descend. Default false.
+    pub maximize: bool,
+}
+
+impl Default for AdadeltaConfig {
+    fn default() -> Self {
+        Self { lr: 1.0, rho: 0.9, eps: 1e-6, weight_decay: 0.0, maximize: false }
+    }
+}
+
+impl Settings for AdadeltaConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        ranges::non_negative(&[("lr", self.lr), ("eps", self.eps), ("weight_decay", self.weight_decay)])?;
+        check::fraction("rho", self.rho)
     }
 }
 
@@ -105,10 +120,10 @@ impl Optimizer for Adadelta {
     }
 }
 
-impl Spec for AdadeltaConfig {
+impl OptimizerSettings for AdadeltaConfig {
     lr_and_weight_decay!();
 
-    fn built(&self, _momentum: MomentumHandle) -> Built {
-        Built::new(self.build())
+    fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
+        ParamOptimizer::new(self.build())
     }
 }

@@ -2,29 +2,49 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings};
 
 use super::Decay;
-use crate::MomentumHandle;
 use crate::fused::{Rule, Value, apply};
-use crate::settings::settings;
-use crate::spec::{Built, Spec, lr_and_weight_decay};
+use crate::momentum::MomentumHandle;
+use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::ranges;
 use crate::state::record_state;
 
-settings! {
-    /// Settings of [`Adagrad`]: torch's names and defaults (`torch.optim.Adagrad`).
-    pub struct AdagradConfig {
-        /// Learning rate, at least 0. Default 0.01.
-        lr: f64 = 1e-2, non_negative;
-        /// The rate at step `t` (from 1) is `lr / (1 + (t - 1) lr_decay)`. Default 0.
-        lr_decay: f64 = 0.0, non_negative;
-        /// Weight decay, as L2 penalty. Default 0.
-        weight_decay: f64 = 0.0, non_negative;
-        /// What the sum of squares starts from. Default 0.
-        initial_accumulator_value: f64 = 0.0, non_negative;
-        /// Added to the denominator, after the square root. Default 1e-10.
-        eps: f64 = 1e-10, non_negative;
-        /// Climb instead of descend. Default false.
-        maximize: bool = false, flag;
+/// Settings of [`Adagrad`]: torch's names and defaults (`torch.optim.Adagrad`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdagradConfig {
+    /// Learning rate, at least 0. Default 0.01.
+    pub lr: f64,
+    /// The rate at step `t` (from 1) is `lr / (1 + (t - 1) lr_decay)`. Default 0.
+    pub lr_decay: f64,
+    /// Weight decay, as L2 penalty. Default 0.
+    pub weight_decay: f64,
+    /// What the sum of squares starts from. Default 0.
+    pub initial_accumulator_value: f64,
+    /// Added to the denominator, after the square root. Default 1e-10.
+    pub eps: f64,
+    /// Climb instead of descend. Default false.
+    pub maximize: bool,
+}
+
+impl Default for AdagradConfig {
+    fn default() -> Self {
+        Self { lr: 1e-2, lr_decay: 0.0, weight_decay: 0.0, initial_accumulator_value: 0.0, eps: 1e-10, maximize: false }
+    }
+}
+
+impl Settings for AdagradConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        ranges::non_negative(&[
+            ("lr", self.lr),
+            ("lr_decay", self.lr_decay),
+            ("weight_decay", self.weight_decay),
+            ("initial_accumulator_value", self.initial_accumulator_value),
+            ("eps", self.eps),
+        ])
     }
 }
 
@@ -108,10 +128,10 @@ impl Optimizer for Adagrad {
     }
 }
 
-impl Spec for AdagradConfig {
+impl OptimizerSettings for AdagradConfig {
     lr_and_weight_decay!();
 
-    fn built(&self, _momentum: MomentumHandle) -> Built {
-        Built::new(self.build())
+    fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
+        ParamOptimizer::new(self.build())
     }
 }

@@ -2,50 +2,88 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings};
 
 use super::Decay;
-use crate::MomentumHandle;
 use crate::fused::{Rule, Value, apply};
-use crate::settings::settings;
-use crate::spec::{Built, Spec, lr_and_weight_decay};
+use crate::momentum::MomentumHandle;
+use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::ranges;
 use crate::state::record_state;
 
-settings! {
-    /// Settings of [`Adam`]: torch's names and defaults (`torch.optim.Adam`).
-    pub struct AdamConfig {
-        /// Learning rate, at least 0. Default 1e-3.
-        lr: f64 = 1e-3, non_negative;
-        /// Decay rates of the running averages of the gradient and of its square, each in `[0, 1)`.
-        /// Default `[0.9, 0.999]`.
-        betas: [f64; 2] = [0.9, 0.999], betas;
-        /// Added to the denominator, after the square root. Default 1e-8.
-        eps: f64 = 1e-8, non_negative;
-        /// Weight decay, as L2 penalty unless `decoupled_weight_decay`. Default 0.
-        weight_decay: f64 = 0.0, non_negative;
-        /// Divide by the largest second moment seen so far (Reddi et al., arXiv:1904.09237). Default false.
-        amsgrad: bool = false, flag;
-        /// Climb instead of descend. Default false.
-        maximize: bool = false, flag;
-        /// Decay the weights themselves, as [`AdamWConfig`] does. Default false.
-        decoupled_weight_decay: bool = false, flag;
+/// Settings of [`Adam`]: torch's names and defaults (`torch.optim.Adam`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdamConfig {
+    /// Learning rate, at least 0. Default 1e-3.
+    pub lr: f64,
+    /// Decay rates of the running averages of the gradient and of its square, each in `[0, 1)`.
+    /// Default `[0.9, 0.999]`.
+    #[serde(deserialize_with = "ranges::two_betas")]
+    pub betas: [f64; 2],
+    /// Added to the denominator, after the square root. Default 1e-8.
+    pub eps: f64,
+    /// Weight decay, as L2 penalty unless `decoupled_weight_decay`. Default 0.
+    pub weight_decay: f64,
+    /// Divide by the largest second moment seen so far (Reddi et al., arXiv:1904.09237). Default false.
+    pub amsgrad: bool,
+    /// Climb instead of descend. Default false.
+    pub maximize: bool,
+    /// Decay the weights themselves, as [`AdamWConfig`] does. Default false.
+    pub decoupled_weight_decay: bool,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        Self {
+            lr: 1e-3,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            weight_decay: 0.0,
+            amsgrad: false,
+            maximize: false,
+            decoupled_weight_decay: false,
+        }
     }
 }
 
-settings! {
-    /// Settings of [`AdamW`]: torch's names and defaults (`torch.optim.AdamW`).
-    pub struct AdamWConfig {
-        /// Learning rate, at least 0. Default 1e-3.
-        lr: f64 = 1e-3, non_negative;
-        /// Decay rates of the running averages, as in [`AdamConfig`]. Default `[0.9, 0.999]`.
-        betas: [f64; 2] = [0.9, 0.999], betas;
-        /// Added to the denominator. Default 1e-8.
-        eps: f64 = 1e-8, non_negative;
-        /// Decoupled weight decay. Default 0.01.
-        weight_decay: f64 = 1e-2, non_negative;
-        /// Divide by the largest second moment seen so far. Default false.
-        amsgrad: bool = false, flag;
-        /// Climb instead of descend. Default false.
-        maximize: bool = false, flag;
+impl Settings for AdamConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        ranges::non_negative(&[("lr", self.lr), ("eps", self.eps), ("weight_decay", self.weight_decay)])?;
+        ranges::betas(self.betas)
+    }
+}
+
+/// Settings of [`AdamW`]: torch's names and defaults (`torch.optim.AdamW`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdamWConfig {
+    /// Learning rate, at least 0. Default 1e-3.
+    pub lr: f64,
+    /// Decay rates of the running averages, as in [`AdamConfig`]. Default `[0.9, 0.999]`.
+    #[serde(deserialize_with = "ranges::two_betas")]
+    pub betas: [f64; 2],
+    /// Added to the denominator. Default 1e-8.
+    pub eps: f64,
+    /// Decoupled weight decay. Default 0.01.
+    pub weight_decay: f64,
+    /// Divide by the largest second moment seen so far. Default false.
+    pub amsgrad: bool,
+    /// Climb instead of descend. Default false.
+    pub maximize: bool,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 1e-2, amsgrad: false, maximize: false }
+    }
+}
+
+impl Settings for AdamWConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        ranges::non_negative(&[("lr", self.lr), ("eps", self.eps), ("weight_decay", self.weight_decay)])?;
+        ranges::betas(self.betas)
     }
 }
 
@@ -222,7 +260,7 @@ impl Optimizer for Adam {
     }
 }
 
-impl Spec for AdamConfig {
+impl OptimizerSettings for AdamConfig {
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
@@ -233,12 +271,12 @@ impl Spec for AdamConfig {
         if self.amsgrad { "amsgrad" } else { "" }
     }
 
-    fn built(&self, momentum: MomentumHandle) -> Built {
-        Built::new(self.with_momentum(momentum))
+    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
+        ParamOptimizer::new(self.with_momentum(momentum))
     }
 }
 
-impl Spec for AdamWConfig {
+impl OptimizerSettings for AdamWConfig {
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
@@ -249,7 +287,7 @@ impl Spec for AdamWConfig {
         if self.amsgrad { "amsgrad" } else { "" }
     }
 
-    fn built(&self, momentum: MomentumHandle) -> Built {
-        Built::new(self.with_momentum(momentum))
+    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
+        ParamOptimizer::new(self.with_momentum(momentum))
     }
 }

@@ -15,20 +15,16 @@ mod rmsprop;
 mod schedule_free;
 mod sgd;
 
-pub use adadelta::{Adadelta, AdadeltaConfig, AdadeltaState};
-pub use adagrad::{Adagrad, AdagradConfig, AdagradState};
-pub use adam::{Adam, AdamConfig, AdamState, AdamW, AdamWConfig};
-pub use adamax::{Adamax, AdamaxConfig, AdamaxState};
+pub use adadelta::{Adadelta, AdadeltaConfig};
+pub use adagrad::{Adagrad, AdagradConfig};
+pub use adam::{Adam, AdamConfig, AdamW, AdamWConfig};
+pub use adamax::{Adamax, AdamaxConfig};
 pub use burns::{AdafactorConfig, LambConfig, LionConfig, MuonConfig};
-pub use nadam::{NAdam, NAdamConfig, NAdamState};
-pub use prodigy::{ProdigyConfig, ProdigyState};
-pub use radam::{RAdam, RAdamConfig, RAdamState};
-pub use rmsprop::{Rmsprop, RmspropConfig, RmspropState};
-pub use schedule_free::{
-    ScheduleFreeAdamW, ScheduleFreeAdamWConfig, ScheduleFreeSgd, ScheduleFreeSgdConfig, ScheduleFreeState,
-};
-pub use sgd::{Sgd, SgdConfig, SgdState};
+pub use nadam::{NAdam, NAdamConfig};
+pub use prodigy::ProdigyConfig;
+pub use radam::{RAdam, RAdamConfig};
+pub use rmsprop::{Rmsprop, RmspropConfig};
+pub use schedule_free::{ScheduleFreeAdamW, ScheduleFreeAdamWConfig, ScheduleFreeSgd, ScheduleFreeSgdConfig};
+pub use sgd::{Sgd, SgdConfig};
 
-pub(crate) use decay::Decay;
-pub(crate) use prodigy::Prodigy;
-pub(crate) use schedule_free::ScheduleFree;
+use decay::Decay;

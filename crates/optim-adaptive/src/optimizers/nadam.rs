@@ -2,39 +2,68 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings};
 
 use super::Decay;
-use crate::MomentumHandle;
 use crate::fused::{Rule, Value, apply};
-use crate::settings::settings;
-use crate::spec::{Built, Spec, lr_and_weight_decay};
+use crate::momentum::MomentumHandle;
+use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::ranges;
 use crate::state::record_state;
 
-settings! {
-    /// Settings of [`NAdam`]: torch's names and defaults (`torch.optim.NAdam`).
-    pub struct NAdamConfig {
-        /// Learning rate, at least 0. Default 2e-3.
-        lr: f64 = 2e-3, non_negative;
-        /// Decay rates of the running averages of the gradient and of its square, each in `[0, 1)`.
-        /// Default `[0.9, 0.999]`.
-        betas: [f64; 2] = [0.9, 0.999], betas;
-        /// Added to the denominator, after the square root. Default 1e-8.
-        eps: f64 = 1e-8, non_negative;
-        /// Weight decay, as L2 penalty unless `decoupled_weight_decay`. Default 0.
-        weight_decay: f64 = 0.0, non_negative;
-        /// How fast the Nesterov momentum `mu` rises to beta1. Default 4e-3.
-        momentum_decay: f64 = 4e-3, non_negative;
-        /// Decay the weights themselves (by `1 - lr * weight_decay`) instead. Default false.
-        decoupled_weight_decay: bool = false, flag;
-        /// Climb instead of descend. Default false.
-        maximize: bool = false, flag;
+/// Settings of [`NAdam`]: torch's names and defaults (`torch.optim.NAdam`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NAdamConfig {
+    /// Learning rate, at least 0. Default 2e-3.
+    pub lr: f64,
+    /// Decay rates of the running averages of the gradient and of its square, each in `[0, 1)`.
+    /// Default `[0.9, 0.999]`.
+    #[serde(deserialize_with = "ranges::two_betas")]
+    pub betas: [f64; 2],
+    /// Added to the denominator, after the square root. Default 1e-8.
+    pub eps: f64,
+    /// Weight decay, as L2 penalty unless `decoupled_weight_decay`. Default 0.
+    pub weight_decay: f64,
+    /// How fast the Nesterov momentum `mu` rises to beta1. Default 4e-3.
+    pub momentum_decay: f64,
+    /// Decay the weights themselves (by `1 - lr * weight_decay`) instead. Default false.
+    pub decoupled_weight_decay: bool,
+    /// Climb instead of descend. Default false.
+    pub maximize: bool,
+}
+
+impl Default for NAdamConfig {
+    fn default() -> Self {
+        Self {
+            lr: 2e-3,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            weight_decay: 0.0,
+            momentum_decay: 4e-3,
+            decoupled_weight_decay: false,
+            maximize: false,
+        }
+    }
+}
+
+impl Settings for NAdamConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        ranges::non_negative(&[
+            ("lr", self.lr),
+            ("eps", self.eps),
+            ("weight_decay", self.weight_decay),
+            ("momentum_decay", self.momentum_decay),
+        ])?;
+        ranges::betas(self.betas)
     }
 }
 
 impl NAdamConfig {
     /// The optimizer of one tensor at a time.
     pub fn build(&self) -> NAdam {
-        self.with_momentum(MomentumHandle::new(Spec::momentum(self)))
+        self.with_momentum(MomentumHandle::new(OptimizerSettings::momentum(self)))
     }
 
     /// The optimizer, its `betas[0]` driven by `momentum`.
@@ -140,14 +169,14 @@ impl Optimizer for NAdam {
     }
 }
 
-impl Spec for NAdamConfig {
+impl OptimizerSettings for NAdamConfig {
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
         Some(self.betas[0])
     }
 
-    fn built(&self, momentum: MomentumHandle) -> Built {
-        Built::new(self.with_momentum(momentum))
+    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
+        ParamOptimizer::new(self.with_momentum(momentum))
     }
 }

@@ -2,38 +2,58 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings};
 
 use super::Decay;
-use crate::MomentumHandle;
 use crate::fused::{Rule, Value, apply};
-use crate::settings::settings;
-use crate::spec::{Built, Spec, lr_and_weight_decay};
+use crate::momentum::MomentumHandle;
+use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::ranges;
 use crate::state::record_state;
 
-settings! {
-    /// Settings of [`Rmsprop`]: torch's names and defaults (`torch.optim.RMSprop`).
-    pub struct RmspropConfig {
-        /// Learning rate, at least 0. Default 0.01.
-        lr: f64 = 1e-2, non_negative;
-        /// Decay rate of the running averages, at least 0. Default 0.99.
-        alpha: f64 = 0.99, non_negative;
-        /// Added to the denominator, after the square root. Default 1e-8.
-        eps: f64 = 1e-8, non_negative;
-        /// Weight decay, as L2 penalty. Default 0.
-        weight_decay: f64 = 0.0, non_negative;
-        /// Momentum of the scaled gradients; 0 for none. Default 0.
-        momentum: f64 = 0.0, non_negative;
-        /// Divide by the standard deviation instead of the root mean square. Default false.
-        centered: bool = false, flag;
-        /// Climb instead of descend. Default false.
-        maximize: bool = false, flag;
+/// Settings of [`Rmsprop`]: torch's names and defaults (`torch.optim.RMSprop`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RmspropConfig {
+    /// Learning rate, at least 0. Default 0.01.
+    pub lr: f64,
+    /// Decay rate of the running averages, at least 0. Default 0.99.
+    pub alpha: f64,
+    /// Added to the denominator, after the square root. Default 1e-8.
+    pub eps: f64,
+    /// Weight decay, as L2 penalty. Default 0.
+    pub weight_decay: f64,
+    /// Momentum of the scaled gradients; 0 for none. Default 0.
+    pub momentum: f64,
+    /// Divide by the standard deviation instead of the root mean square. Default false.
+    pub centered: bool,
+    /// Climb instead of descend. Default false.
+    pub maximize: bool,
+}
+
+impl Default for RmspropConfig {
+    fn default() -> Self {
+        Self { lr: 1e-2, alpha: 0.99, eps: 1e-8, weight_decay: 0.0, momentum: 0.0, centered: false, maximize: false }
+    }
+}
+
+impl Settings for RmspropConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        ranges::non_negative(&[
+            ("lr", self.lr),
+            ("alpha", self.alpha),
+            ("eps", self.eps),
+            ("weight_decay", self.weight_decay),
+            ("momentum", self.momentum),
+        ])
     }
 }
 
 impl RmspropConfig {
     /// The optimizer of one tensor at a time.
     pub fn build(&self) -> Rmsprop {
-        self.with_momentum(MomentumHandle::new(Spec::momentum(self)))
+        self.with_momentum(MomentumHandle::new(OptimizerSettings::momentum(self)))
     }
 
     /// The optimizer, its `momentum` driven by `momentum`.
@@ -216,7 +236,7 @@ impl Optimizer for Rmsprop {
     }
 }
 
-impl Spec for RmspropConfig {
+impl OptimizerSettings for RmspropConfig {
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
@@ -227,7 +247,7 @@ impl Spec for RmspropConfig {
         if self.centered { "centered" } else { "" }
     }
 
-    fn built(&self, momentum: MomentumHandle) -> Built {
-        Built::new(self.with_momentum(momentum))
+    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
+        ParamOptimizer::new(self.with_momentum(momentum))
     }
 }

@@ -5,59 +5,99 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings};
 
-use crate::MomentumHandle;
 use crate::fused::{Rule, Value, apply};
-use crate::settings::settings;
-use crate::spec::{Built, Shared, Spec, lr_and_weight_decay};
+use crate::momentum::MomentumHandle;
+use crate::optimizer::{OptimizerSettings, ParamOptimizer, SharedState, lr_and_weight_decay};
+use crate::ranges;
 use crate::state::record_state;
 
-settings! {
-    /// Settings of [`ScheduleFreeAdamW`]: names and defaults of the authors' package
-    /// (`schedulefree.AdamWScheduleFree` 1.4.1).
-    pub struct ScheduleFreeAdamWConfig {
-        /// Learning rate, at least 0. Default 0.0025.
-        lr: f64 = 0.0025, non_negative;
-        /// `betas[0]` interpolates between the fast and the averaged sequence (the gradient is taken in between),
-        /// `betas[1]` is the decay rate of the squared gradient. `betas[0]` in `(0, 1)`, `betas[1]` in `[0, 1)`.
-        /// Default `[0.9, 0.999]`.
-        betas: [f64; 2] = [0.9, 0.999], betas_open;
-        /// Added to the denominator, after the square root. Default 1e-8.
-        eps: f64 = 1e-8, non_negative;
-        /// Weight decay, at the point where the gradient is taken, times the rate. Default 0.
-        weight_decay: f64 = 0.0, non_negative;
-        /// Steps of linear warm-up. Default 0.
-        warmup_steps: u64 = 0, count;
-        /// Power of the step number in the averaging weights. Default 0.
-        r: f64 = 0.0, number;
-        /// Power of the largest rate so far in the averaging weights. Default 2.
-        weight_lr_power: f64 = 2.0, number;
+/// Settings of [`ScheduleFreeAdamW`]: names and defaults of the authors' package
+/// (`schedulefree.AdamWScheduleFree` 1.4.1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScheduleFreeAdamWConfig {
+    /// Learning rate, at least 0. Default 0.0025.
+    pub lr: f64,
+    /// `betas[0]` interpolates between the fast and the averaged sequence (the gradient is taken in between),
+    /// `betas[1]` is the decay rate of the squared gradient. `betas[0]` in `(0, 1)`, `betas[1]` in `[0, 1)`.
+    /// Default `[0.9, 0.999]`.
+    #[serde(deserialize_with = "ranges::two_betas")]
+    pub betas: [f64; 2],
+    /// Added to the denominator, after the square root. Default 1e-8.
+    pub eps: f64,
+    /// Weight decay, at the point where the gradient is taken, times the rate. Default 0.
+    pub weight_decay: f64,
+    /// Steps of linear warm-up. Default 0.
+    pub warmup_steps: u64,
+    /// Power of the step number in the averaging weights. Default 0.
+    pub r: f64,
+    /// Power of the largest rate so far in the averaging weights. Default 2.
+    pub weight_lr_power: f64,
+}
+
+impl Default for ScheduleFreeAdamWConfig {
+    fn default() -> Self {
+        Self {
+            lr: 0.0025,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            weight_decay: 0.0,
+            warmup_steps: 0,
+            r: 0.0,
+            weight_lr_power: 2.0,
+        }
     }
 }
 
-settings! {
-    /// Settings of [`ScheduleFreeSgd`]: names and defaults of the authors' package
-    /// (`schedulefree.SGDScheduleFree` 1.4.1).
-    pub struct ScheduleFreeSgdConfig {
-        /// Learning rate, at least 0. Default 1.
-        lr: f64 = 1.0, non_negative;
-        /// Interpolation between the fast and the averaged sequence, in `(0, 1)`. Default 0.9.
-        momentum: f64 = 0.9, open_fraction;
-        /// Weight decay, at the point where the gradient is taken. Default 0.
-        weight_decay: f64 = 0.0, non_negative;
-        /// Steps of linear warm-up. Default 0.
-        warmup_steps: u64 = 0, count;
-        /// Power of the step number in the averaging weights. Default 0.
-        r: f64 = 0.0, number;
-        /// Power of the largest rate so far in the averaging weights. Default 2.
-        weight_lr_power: f64 = 2.0, number;
+impl Settings for ScheduleFreeAdamWConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        ranges::non_negative(&[("lr", self.lr), ("eps", self.eps), ("weight_decay", self.weight_decay)])?;
+        ranges::finite(&[("r", self.r), ("weight_lr_power", self.weight_lr_power)])?;
+        ranges::betas(self.betas)?;
+        ranges::between_zero_and_one("betas[0]", self.betas[0])
+    }
+}
+
+/// Settings of [`ScheduleFreeSgd`]: names and defaults of the authors' package
+/// (`schedulefree.SGDScheduleFree` 1.4.1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScheduleFreeSgdConfig {
+    /// Learning rate, at least 0. Default 1.
+    pub lr: f64,
+    /// Interpolation between the fast and the averaged sequence, in `(0, 1)`. Default 0.9.
+    pub momentum: f64,
+    /// Weight decay, at the point where the gradient is taken. Default 0.
+    pub weight_decay: f64,
+    /// Steps of linear warm-up. Default 0.
+    pub warmup_steps: u64,
+    /// Power of the step number in the averaging weights. Default 0.
+    pub r: f64,
+    /// Power of the largest rate so far in the averaging weights. Default 2.
+    pub weight_lr_power: f64,
+}
+
+impl Default for ScheduleFreeSgdConfig {
+    fn default() -> Self {
+        Self { lr: 1.0, momentum: 0.9, weight_decay: 0.0, warmup_steps: 0, r: 0.0, weight_lr_power: 2.0 }
+    }
+}
+
+impl Settings for ScheduleFreeSgdConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        ranges::non_negative(&[("lr", self.lr), ("weight_decay", self.weight_decay)])?;
+        ranges::finite(&[("r", self.r), ("weight_lr_power", self.weight_lr_power)])?;
+        ranges::between_zero_and_one("momentum", self.momentum)
     }
 }
 
 impl ScheduleFreeAdamWConfig {
     /// The optimizer of one tensor at a time.
     pub fn build(&self) -> ScheduleFreeAdamW {
-        let averaging = ScheduleFree::new(self.betas[0], self.warmup_steps, self.r, self.weight_lr_power);
+        let averaging = Averaging::new(self.betas[0], self.warmup_steps, self.r, self.weight_lr_power);
         ScheduleFreeAdamW { config: self.clone(), averaging }
     }
 }
@@ -65,7 +105,7 @@ impl ScheduleFreeAdamWConfig {
 impl ScheduleFreeSgdConfig {
     /// The optimizer of one tensor at a time.
     pub fn build(&self) -> ScheduleFreeSgd {
-        let averaging = ScheduleFree::new(self.momentum, self.warmup_steps, self.r, self.weight_lr_power);
+        let averaging = Averaging::new(self.momentum, self.warmup_steps, self.r, self.weight_lr_power);
         ScheduleFreeSgd { config: self.clone(), averaging }
     }
 }
@@ -84,7 +124,7 @@ impl ScheduleFreeSgdConfig {
 #[derive(Debug, Clone)]
 pub struct ScheduleFreeAdamW {
     config: ScheduleFreeAdamWConfig,
-    averaging: ScheduleFree,
+    averaging: Averaging,
 }
 
 /// Schedule-Free SGD (Defazio et al., arXiv:2405.15682): as [`ScheduleFreeAdamW`] with `d = g + weight_decay y`.
@@ -93,7 +133,7 @@ pub struct ScheduleFreeAdamW {
 #[derive(Debug, Clone)]
 pub struct ScheduleFreeSgd {
     config: ScheduleFreeSgdConfig,
-    averaging: ScheduleFree,
+    averaging: Averaging,
 }
 
 /// State of the Schedule-Free optimizers, in the authors' names.
@@ -137,18 +177,18 @@ struct Tick {
 }
 
 /// The averaging weights. They belong to the run, not to a parameter: a parameter without a gradient in some step is
-/// still a step later afterwards. The engine advances one clock for all ([`begin_step`](Self::begin_step)); inside
+/// still a step later afterwards. The engine advances one clock for all ([`SharedState::begin`]); inside
 /// burn's own loop, which has no such moment, each parameter keeps its own.
 #[derive(Debug, Clone)]
-pub(crate) struct ScheduleFree {
-    pub(crate) beta: f64,
+struct Averaging {
+    beta: f64,
     warmup_steps: u64,
     r: f64,
     weight_lr_power: f64,
     now: Arc<Mutex<Option<Tick>>>,
 }
 
-impl ScheduleFree {
+impl Averaging {
     fn new(beta: f64, warmup_steps: u64, r: f64, weight_lr_power: f64) -> Self {
         Self { beta, warmup_steps, r, weight_lr_power, now: Arc::default() }
     }
@@ -170,31 +210,6 @@ impl ScheduleFree {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = tick;
     }
 
-    /// Counts one step of the run, at this base rate.
-    pub(crate) fn begin_step(&self, lr: f64) {
-        let clock = self.now().map_or(Clock::START, |tick| tick.after);
-        self.set(Some(self.advance(clock, lr)));
-    }
-
-    /// The clock, for a record.
-    pub(crate) fn save(&self) -> Vec<(&'static str, f64)> {
-        self.now().map_or_else(Vec::new, |tick| {
-            let Clock { k, weight_sum, lr_max } = tick.after;
-            vec![("k", k as f64), ("weight_sum", weight_sum), ("lr_max", lr_max)]
-        })
-    }
-
-    /// The clock, from a record; from the start where it holds none.
-    pub(crate) fn load(&self, saved: &BTreeMap<String, f64>) {
-        let get = |name: &str| saved.get(name).copied();
-        let after = get("k").zip(get("weight_sum")).zip(get("lr_max")).map(|((k, weight_sum), lr_max)| Clock {
-            k: k as u64,
-            weight_sum,
-            lr_max,
-        });
-        self.set(after.map(|after| Tick { after, warmup: 1.0, share: 0.0 }));
-    }
-
     /// The tick of this step for a parameter with this state.
     fn tick<const D: usize>(&self, lr: f64, state: Option<&ScheduleFreeState<D>>) -> Tick {
         self.now().unwrap_or_else(|| {
@@ -206,23 +221,76 @@ impl ScheduleFree {
             self.advance(clock, lr)
         })
     }
+}
 
-    /// The averaged parameter `x` of the trained parameter `y`.
-    pub(crate) fn averaged<const D: usize>(&self, param: Tensor<D>, state: &ScheduleFreeState<D>) -> Tensor<D> {
-        param.lerp(state.z.clone(), 1.0 - 1.0 / self.beta)
+impl SharedState for Averaging {
+    /// Counts one step of the run.
+    fn begin(&self, lr: f64) {
+        let clock = self.now().map_or(Clock::START, |tick| tick.after);
+        self.set(Some(self.advance(clock, lr)));
     }
+
+    fn save(&self) -> Vec<(&'static str, f64)> {
+        self.now().map_or_else(Vec::new, |tick| {
+            let Clock { k, weight_sum, lr_max } = tick.after;
+            vec![("k", k as f64), ("weight_sum", weight_sum), ("lr_max", lr_max)]
+        })
+    }
+
+    fn load(&self, saved: &BTreeMap<String, f64>) {
+        let get = |name: &str| saved.get(name).copied();
+        let after = get("k").zip(get("weight_sum")).zip(get("lr_max")).map(|((k, weight_sum), lr_max)| Clock {
+            k: k as u64,
+            weight_sum,
+            lr_max,
+        });
+        self.set(after.map(|after| Tick { after, warmup: 1.0, share: 0.0 }));
+    }
+}
+
+/// Makes of a trained parameter `y` the averaged one `x`.
+#[derive(Clone)]
+struct Average {
+    beta: f64,
+}
+
+impl Optimizer for Average {
+    type State<const D: usize> = ScheduleFreeState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        _lr: LearningRate,
+        param: Tensor<D>,
+        _grad: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let average = match &state {
+            Some(state) => param.lerp(state.z.clone(), 1.0 - 1.0 / self.beta),
+            None => param,
+        };
+        (average, state)
+    }
+
+    fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.moved(device)
+    }
+}
+
+/// As the engine takes it.
+fn erased(optimizer: impl Optimizer, averaging: &Averaging) -> ParamOptimizer {
+    ParamOptimizer::new(optimizer).evaluating(Average { beta: averaging.beta }).sharing(averaging.clone())
 }
 
 /// The step that both variants share once the direction is known.
 #[derive(Clone, Copy)]
-struct Move {
+struct Interpolation {
     lr: f64,
     beta: f64,
     share: f64,
     weight_decay: f64,
 }
 
-impl Move {
+impl Interpolation {
     #[inline(always)]
     fn apply<V: Value>(self, param: V, direction: V, z: V) -> (V, V) {
         let direction =
@@ -235,7 +303,7 @@ impl Move {
 
 #[derive(Clone, Copy)]
 struct AdamWRule {
-    step: Move,
+    step: Interpolation,
     beta2: f64,
     eps: f64,
     bias_correction2: f64,
@@ -253,7 +321,7 @@ impl Rule<2> for AdamWRule {
 
 #[derive(Clone, Copy)]
 struct SgdRule {
-    step: Move,
+    step: Interpolation,
 }
 
 impl Rule<1> for SgdRule {
@@ -281,7 +349,7 @@ impl Optimizer for ScheduleFreeAdamW {
         let exp_avg_sq = exp_avg_sq.unwrap_or_else(|| tensor.zeros_like());
         let beta2 = config.betas[1];
         let rule = AdamWRule {
-            step: Move { lr: lr * warmup, beta: config.betas[0], share, weight_decay: config.weight_decay },
+            step: Interpolation { lr: lr * warmup, beta: config.betas[0], share, weight_decay: config.weight_decay },
             beta2,
             eps: config.eps,
             bias_correction2: 1.0 - beta2.powf(after.k as f64),
@@ -309,7 +377,7 @@ impl Optimizer for ScheduleFreeSgd {
         let config = &self.config;
         let Tick { after, warmup, share } = self.averaging.tick(lr, state.as_ref());
         let z = state.map_or_else(|| tensor.clone(), |state| state.z);
-        let step = Move { lr: lr * warmup, beta: config.momentum, share, weight_decay: config.weight_decay };
+        let step = Interpolation { lr: lr * warmup, beta: config.momentum, share, weight_decay: config.weight_decay };
         let (tensor, [z]) = apply(SgdRule { step }, tensor, grad, [z]);
         let Clock { k, weight_sum, lr_max } = after;
         (tensor, Some(ScheduleFreeState { k, weight_sum, lr_max, z, exp_avg_sq: None }))
@@ -320,22 +388,20 @@ impl Optimizer for ScheduleFreeSgd {
     }
 }
 
-impl Spec for ScheduleFreeAdamWConfig {
+impl OptimizerSettings for ScheduleFreeAdamWConfig {
     lr_and_weight_decay!();
 
-    fn built(&self, _momentum: MomentumHandle) -> Built {
-        let optim = self.build();
-        let averaging = optim.averaging.clone();
-        Built::with_shared(optim, Shared::ScheduleFree(averaging))
+    fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
+        let optimizer = self.build();
+        erased(optimizer.clone(), &optimizer.averaging)
     }
 }
 
-impl Spec for ScheduleFreeSgdConfig {
+impl OptimizerSettings for ScheduleFreeSgdConfig {
     lr_and_weight_decay!();
 
-    fn built(&self, _momentum: MomentumHandle) -> Built {
-        let optim = self.build();
-        let averaging = optim.averaging.clone();
-        Built::with_shared(optim, Shared::ScheduleFree(averaging))
+    fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
+        let optimizer = self.build();
+        erased(optimizer.clone(), &optimizer.averaging)
     }
 }

@@ -2,37 +2,62 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
-use strict_config::{ConfigError, Fields};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings};
 
 use super::Decay;
-use crate::MomentumHandle;
 use crate::fused::{Rule, Value, apply};
-use crate::settings::settings;
-use crate::spec::{Built, Spec, lr_and_weight_decay};
+use crate::momentum::MomentumHandle;
+use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::ranges;
 use crate::state::record_state;
 
-settings! {
-    /// Settings of [`Sgd`]: torch's names and defaults (`torch.optim.SGD`).
-    pub struct SgdConfig {
-        /// Learning rate, at least 0. Default 1e-3.
-        lr: f64 = 1e-3, non_negative;
-        /// Momentum factor; 0 for none. Default 0.
-        momentum: f64 = 0.0, non_negative;
-        /// Damping of the gradient's part in the momentum, from the second step on. Default 0.
-        dampening: f64 = 0.0, number;
-        /// Weight decay, as L2 penalty. Default 0.
-        weight_decay: f64 = 0.0, non_negative;
-        /// Look ahead along the momentum (Nesterov). Needs momentum and no dampening. Default false.
-        nesterov: bool = false, flag;
-        /// Climb instead of descend. Default false.
-        maximize: bool = false, flag;
+/// Settings of [`Sgd`]: torch's names and defaults (`torch.optim.SGD`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SgdConfig {
+    /// Learning rate, at least 0. Default 1e-3.
+    pub lr: f64,
+    /// Momentum factor; 0 for none. Default 0.
+    pub momentum: f64,
+    /// Damping of the gradient's part in the momentum, from the second step on. Default 0.
+    pub dampening: f64,
+    /// Weight decay, as L2 penalty. Default 0.
+    pub weight_decay: f64,
+    /// Look ahead along the momentum (Nesterov). Needs momentum and no dampening. Default false.
+    pub nesterov: bool,
+    /// Climb instead of descend. Default false.
+    pub maximize: bool,
+}
+
+impl Default for SgdConfig {
+    fn default() -> Self {
+        Self { lr: 1e-3, momentum: 0.0, dampening: 0.0, weight_decay: 0.0, nesterov: false, maximize: false }
+    }
+}
+
+impl Settings for SgdConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let Self { momentum, dampening, .. } = *self;
+        ranges::non_negative(&[("lr", self.lr), ("momentum", momentum), ("weight_decay", self.weight_decay)])?;
+        ranges::finite(&[("dampening", dampening)])?;
+        if self.nesterov && (momentum == 0.0 || dampening != 0.0) {
+            return Err(ConfigError::conflict(
+                "nesterov",
+                format!(
+                    "Nesterov momentum needs `momentum` above 0 and `dampening = 0`; found momentum = {momentum}, \
+                     dampening = {dampening}"
+                ),
+            ));
+        }
+        Ok(())
     }
 }
 
 impl SgdConfig {
     /// The optimizer of one tensor at a time.
     pub fn build(&self) -> Sgd {
-        self.with_momentum(MomentumHandle::new(Spec::momentum(self)))
+        self.with_momentum(MomentumHandle::new(OptimizerSettings::momentum(self)))
     }
 
     /// The optimizer, its `momentum` driven by `momentum`.
@@ -135,27 +160,14 @@ impl Optimizer for Sgd {
     }
 }
 
-impl Spec for SgdConfig {
+impl OptimizerSettings for SgdConfig {
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
         Some(self.momentum)
     }
 
-    fn check(&self, fields: &Fields<'_>) -> Result<(), ConfigError> {
-        if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
-            return Err(ConfigError::conflict(
-                fields.path_of("nesterov"),
-                format!(
-                    "Nesterov momentum needs `momentum` above 0 and `dampening = 0`; found momentum = {}, dampening = {}",
-                    self.momentum, self.dampening
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    fn built(&self, momentum: MomentumHandle) -> Built {
-        Built::new(self.with_momentum(momentum))
+    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
+        ParamOptimizer::new(self.with_momentum(momentum))
     }
 }

@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId, ParameterValue},
+    module::{Module, ModuleMapper, Param, ParamId, ParameterValue},
     tensor::{Bool, Int, Tensor, TensorData},
 };
 use burn_pack::Writer;
-use optim_adaptive::held_data;
+use optim_adaptive::{ParamVisitor, for_each_parameter, held_data, visit_parameters};
 use serde::Serialize;
 
 use super::CheckpointError;
@@ -143,12 +143,16 @@ fn capture<M: Module>(module: &M) -> Vec<Captured> {
     // A copy off the autodiff graph, with the running statistics' last update taken in and no longer shared.
     let still = module.valid();
     let mut capture = Capture::default();
-    still.visit(&mut capture);
-    let mut running = RunningStates::default();
-    still.map(&mut RunningStatesMark).visit(&mut running);
+    visit_parameters(&still, &mut capture);
+    // burn draws the ids of running statistics at random, and nothing is kept by them: their path will do.
+    let mut running = HashSet::new();
+    for_each_parameter(&still.map(&mut RunningStatesMark), |path, id, _| {
+        if id.val() != MARK {
+            running.insert(path.to_owned());
+        }
+    });
     for tensor in &mut capture.tensors {
-        // burn draws the ids of running statistics at random, and nothing is kept by them: their path will do.
-        if running.paths.contains(&tensor.path) {
+        if running.contains(&tensor.path) {
             tensor.id = ids::hash(&tensor.path);
         }
     }
@@ -157,39 +161,30 @@ fn capture<M: Module>(module: &M) -> Vec<Captured> {
 
 #[derive(Default)]
 struct Capture {
-    path: Vec<String>,
     tensors: Vec<Captured>,
 }
 
 impl Capture {
-    fn push(&mut self, id: ParamId, data: impl FnOnce() -> TensorData + Send + 'static) {
-        self.tensors.push(Captured { path: self.path.join("."), id: id.val(), data: Box::new(data) });
+    fn push(&mut self, path: &str, id: ParamId, data: impl FnOnce() -> TensorData + Send + 'static) {
+        self.tensors.push(Captured { path: path.to_owned(), id: id.val(), data: Box::new(data) });
     }
 }
 
 // The form is the one that `Module::load_record` expects: that of the parameter's save mapper.
-impl ModuleVisitor for Capture {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for Capture {
+    fn float<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
         let tensor = param.transform_for_save().val();
-        self.push(param.id, move || held_data(tensor));
+        self.push(path, param.id, move || held_data(tensor));
     }
 
-    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+    fn int<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D, Int>>) {
         let tensor = param.transform_for_save().val();
-        self.push(param.id, move || tensor.into_data());
+        self.push(path, param.id, move || tensor.into_data());
     }
 
-    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+    fn bool<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D, Bool>>) {
         let tensor = param.transform_for_save().val();
-        self.push(param.id, move || tensor.into_data());
+        self.push(path, param.id, move || tensor.into_data());
     }
 }
 
@@ -216,28 +211,5 @@ impl ModuleMapper for RunningStatesMark {
 
     fn map_bool<const D: usize>(&mut self, param: Param<Tensor<D, Bool>>) -> Param<Tensor<D, Bool>> {
         Self::mark(param)
-    }
-}
-
-/// The paths whose id stayed as it was.
-#[derive(Default)]
-struct RunningStates {
-    path: Vec<String>,
-    paths: HashSet<String>,
-}
-
-impl ModuleVisitor for RunningStates {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.id.val() != MARK {
-            self.paths.insert(self.path.join("."));
-        }
     }
 }

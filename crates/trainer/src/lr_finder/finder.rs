@@ -291,7 +291,7 @@ impl LrFinder {
                     }
                     Err(error) => return Err(TrainError::Clip { step: step + 1, message: error.to_string() }.into()),
                 }
-                let rate = subject.rates.map_or_else(|| lr.into(), |rates| rates.of_module_at(0, lr));
+                let rate = subject.rates.map_or_else(|| lr.into(), |rates| rates.at_base(0, lr));
                 model = optimizer.step(rate, model, grads);
             }
             step += 1;

@@ -128,7 +128,7 @@ where
         // The optimizer first: the next update wants to write into its buffers. It writes a parameter into its gradient's
         // buffer where it cannot have the parameter's own.
         let mut parts = vec![
-            Part::encode(OPTIMIZER, move |image| optimizer.into_record().write_into(image)),
+            Part::encode(OPTIMIZER, move |image| optimizer().write_into(image)),
             Part::module(MODEL, self.model()?),
             Part::json(STATE, &self.state)?,
             Part::json(TIMES, &times)?,

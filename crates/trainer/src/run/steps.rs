@@ -98,7 +98,7 @@ where
                 if let Some(momentum) = self.state.momentum {
                     self.optimizer.momentum().set(momentum);
                 }
-                let rates = self.rates.of_module_at(step, self.state.lr);
+                let rates = self.rates.at_base(step, self.state.lr);
                 let (model, bad) = if self.update_sees_gradients() {
                     self.optimizer.step_watched(rates, model, grads)
                 } else {
