@@ -1,8 +1,8 @@
 //! The engine: an optimizer for a whole module, with its state, groups, momentum and strict records.
 //!
-//! It steps as burn's `ModuleOptimizer` does and takes the same arguments. What it adds: what must happen once per
-//! step before any parameter moves (Prodigy's estimate, Schedule-Free's clock), parameter groups, momentum per step,
-//! records that refuse another optimizer's state, and independent copies.
+//! It steps as burn's `ModuleOptimizer` does and takes the same arguments. It adds state that parameters share, with
+//! work once per step before any parameter moves; parameter groups; momentum per step; records that refuse another
+//! optimizer's state; and independent copies.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use burn::tensor::{Bytes, DType, Device};
 
 use crate::config::OptimizerConfig;
 use crate::finite::GradientWatch;
-use crate::groups::Groups;
+use crate::groups::{Group, index_of};
 use crate::momentum::MomentumHandle;
 use crate::optimizer::Frozen;
 use crate::passes::{EvaluatePass, ObservePass, StepPass};
@@ -26,11 +26,11 @@ use crate::rows::{ParameterRow, Row, Rows};
 impl OptimizerConfig {
     /// The optimizer, for all parameters alike.
     pub fn init(&self) -> AdaptiveOptimizer {
-        self.init_with_groups(Groups::default())
+        self.init_with_groups(Vec::new())
     }
 
-    /// The optimizer, with parameter groups.
-    pub fn init_with_groups(&self, groups: Groups) -> AdaptiveOptimizer {
+    /// The optimizer, with parameter groups: of several that match a parameter, the last counts.
+    pub fn init_with_groups(&self, groups: Vec<Group>) -> AdaptiveOptimizer {
         let momentum = MomentumHandle::new(self.momentum());
         AdaptiveOptimizer { config: self.clone(), rows: Rows::new(self, groups, &momentum), momentum }
     }
@@ -89,7 +89,7 @@ impl AdaptiveOptimizer {
     ///
     /// On CPU the update sees it in its own pass, at next to no cost. burn's own optimizers and Prodigy take a pass
     /// of their own for it; on a GPU one number is read, which waits for the step. Where a gradient was not finite, the
-    /// update has happened all the same: parameters and state are then worth nothing.
+    /// update has happened all the same: parameters and state are then useless.
     pub fn step_watched<M: Module>(
         &mut self,
         lr: impl Into<StepRates>,
@@ -143,7 +143,7 @@ impl AdaptiveOptimizer {
     }
 
     /// Its parameter groups.
-    pub fn groups(&self) -> &Groups {
+    pub fn groups(&self) -> &[Group] {
         &self.rows.groups
     }
 
@@ -151,7 +151,7 @@ impl AdaptiveOptimizer {
     pub fn parameters<M: Module>(&self, model: &M) -> Vec<ParameterRow> {
         let mut rows = Vec::new();
         for_each_parameter(model, |path, _, shape| {
-            let group = self.rows.groups.index_of(path, shape.num_dims());
+            let group = index_of(&self.rows.groups, path, shape.num_dims());
             let own = self.rows.of_group(group);
             rows.push(ParameterRow {
                 path: path.to_owned(),
@@ -178,7 +178,7 @@ impl AdaptiveOptimizer {
 
     /// The model with the parameters to evaluate: Schedule-Free's averages; for other optimizers the model as it is.
     ///
-    /// Training goes on from the model given to it, not from this one. Running statistics (batch norm) are those of
+    /// Continue training with the model given to it, not with this one. Running statistics (batch norm) are those of
     /// the trained parameters: re-estimate them by a pass over training data where they matter.
     pub fn eval_params<M: Module>(&self, module: M) -> M {
         if !self.has_eval_params() {
@@ -195,7 +195,7 @@ impl AdaptiveOptimizer {
     }
 
     /// The state at this moment, as a function that makes the record of it: it may be called on another thread while
-    /// training goes on.
+    /// training continues.
     ///
     /// It holds handles on the state's tensors, which costs no copy. While it (or the record made of it) lives, steps
     /// write into new buffers: hold it briefly.
@@ -249,7 +249,7 @@ impl AdaptiveOptimizer {
         let device = host();
         let mut rows = HashMap::new();
         for (id, param) in record.params {
-            let group = self.rows.groups.index_of(&param.path, param.rank);
+            let group = index_of(&self.rows.groups, &param.path, param.rank);
             let own = self.rows.of_group(group);
             if param.fingerprint != own.fingerprint {
                 return Err(RecordMismatch::Param {
@@ -322,7 +322,7 @@ impl AdaptiveOptimizer {
     /// burn's optimizer for a whole module with this one's settings, groups, state and momentum handle, for burn's own
     /// Learner.
     ///
-    /// What is lost there: burn's `load_record` cannot fail, so another optimizer's record silently leaves fresh state;
+    /// What that loses: burn's `load_record` cannot fail, so another optimizer's record silently leaves fresh state;
     /// Schedule-Free counts steps per parameter, and the Learner evaluates the training parameters.
     ///
     /// # Errors
@@ -330,7 +330,7 @@ impl AdaptiveOptimizer {
     /// [`NoModuleOptimizer`]: what burn's loop cannot run.
     pub fn into_module_optimizer(self) -> Result<ModuleOptimizer, NoModuleOptimizer> {
         let refuse = |reason: &str| NoModuleOptimizer { optimizer: self.config.type_name(), reason: reason.to_owned() };
-        // burn's loop has no step of the whole module: each optimizer is built without what this one's steps have left.
+        // burn's loop never calls what happens once per step: these are built without shared state that a step has begun.
         let fresh = Rows::new(&self.config, self.rows.groups.clone(), &self.momentum);
         let mut module: Option<ModuleOptimizer> = None;
         let groups = std::iter::once(None).chain(fresh.groups.iter().map(Some));

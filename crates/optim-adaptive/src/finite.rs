@@ -21,7 +21,7 @@ pub fn is_zero(sum: Tensor<1>) -> bool {
 }
 
 thread_local! {
-    /// Whether the gradients of the update on this thread have been finite so far; `None` while nobody asks.
+    /// Whether the gradients of the update on this thread have been finite so far; `None` outside [`watching`].
     static FINITE: Cell<Option<bool>> = const { Cell::new(None) };
 }
 

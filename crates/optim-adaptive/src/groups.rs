@@ -1,7 +1,7 @@
 //! Parameter groups by path: other rates, no decay for biases and norms, frozen layers, an optimizer of their own.
 //!
-//! A parameter belongs to the *last* group whose pattern matches its path (as in burn), or to none, and is then
-//! treated as `[optimizer]` says.
+//! A parameter belongs to the *last* group whose pattern matches its path (as in burn), or to none: then it is stepped
+//! as `[optimizer]` says.
 
 use std::fmt;
 
@@ -253,27 +253,9 @@ impl Settings for Layers {
     }
 }
 
-/// Parameter groups, in the order in which they were added: the last match wins.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Groups {
-    groups: Vec<Group>,
-}
-
-impl Groups {
-    /// Groups in this order.
-    pub fn new(groups: Vec<Group>) -> Self {
-        Self { groups }
-    }
-
-    /// The groups, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Group> {
-        self.groups.iter()
-    }
-
-    /// Index of the group of a parameter: the last that matches; `None` for the base.
-    pub fn index_of(&self, path: &str, rank: usize) -> Option<usize> {
-        self.groups.iter().rposition(|group| group.matches(path, rank))
-    }
+/// Index of the group of a parameter: the last that matches; `None` for a parameter in no group.
+pub(crate) fn index_of(groups: &[Group], path: &str, rank: usize) -> Option<usize> {
+    groups.iter().rposition(|group| group.matches(path, rank))
 }
 
 #[cfg(test)]
@@ -284,14 +266,14 @@ mod tests {
         OptimizerConfig::from_toml_str("type = 'adamw'").unwrap()
     }
 
-    fn read(text: &str, base: &OptimizerConfig) -> Result<Groups, ConfigError> {
+    fn read(text: &str, base: &OptimizerConfig) -> Result<Vec<Group>, ConfigError> {
         let table: Table = text.parse().unwrap();
         let tables = table["groups"].as_array().unwrap().iter().enumerate();
         let groups = tables.map(|(i, table)| {
             let read = Group::from_table(table.as_table().unwrap(), base, &OptimizerRegistry::standard());
             read.map_err(|error| error.within(&format!("groups[{i}]")))
         });
-        Ok(Groups::new(groups.collect::<Result<Vec<_>, _>>()?.concat()))
+        Ok(groups.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     #[test]
@@ -321,10 +303,10 @@ mod tests {
         )
         .unwrap();
         for (path, rank, expected) in [("body.weight", 2, 0), ("head.weight", 2, 1), ("head.bias", 1, 2)] {
-            assert_eq!(groups.index_of(path, rank), Some(expected), "{path}");
+            assert_eq!(index_of(&groups, path, rank), Some(expected), "{path}");
         }
-        assert_eq!(Groups::default().index_of("body.weight", 2), None);
-        for group in groups.iter() {
+        assert_eq!(index_of(&[], "body.weight", 2), None);
+        for group in &groups {
             let again = Group::from_table(&strict_config::write(group), &base(), &OptimizerRegistry::standard());
             assert_eq!(again.unwrap(), std::slice::from_ref(group));
         }

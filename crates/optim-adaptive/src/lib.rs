@@ -46,7 +46,7 @@ pub use clip::{ClipError, NormType, clip_grad_norm, clip_grad_norm_with, clip_gr
 pub use config::{OptimizerConfig, OptimizerRegistry};
 pub use finite::{is_zero, zero_if_finite};
 pub use fused::held_data;
-pub use groups::{Group, Groups, Pattern, PatternError};
+pub use groups::{Group, Pattern, PatternError};
 pub use momentum::MomentumHandle;
 pub use optimizer::{OptimizerSettings, ParamOptimizer};
 pub use optimizers::{

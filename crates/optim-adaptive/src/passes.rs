@@ -10,7 +10,7 @@ use crate::paths::{ParamMapper, ParamVisitor};
 use crate::rates::StepRates;
 use crate::rows::Rows;
 
-/// What an autodiff parameter carries besides its value, taken off before the update and put back after it.
+/// What an autodiff parameter carries with its value, taken off before the update and put back after it.
 struct Context {
     autodiff: bool,
     require_grad: bool,

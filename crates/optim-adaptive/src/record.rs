@@ -1,8 +1,8 @@
 //! An optimizer's saved state: burnpack, a superset of what burn's own optimizer records hold.
 //!
 //! Tensors are named `<parameter id>.<field>`, scalars likewise, and the metadata map parameter ids to paths: burn's
-//! `ModuleOptimizer` can read such a file. Besides, it says which optimizer made it, under which settings, and holds
-//! what all parameters share and the momentum a schedule had set: what a strict load needs.
+//! `ModuleOptimizer` can read such a file. For a strict load it also says which optimizer made it, under which settings,
+//! and holds what all parameters share and the momentum that a schedule had set.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -121,12 +121,12 @@ impl AdaptiveRecord {
         Ok(self.into_writer().into_bytes()?.to_vec())
     }
 
-    /// As [`into_bytes`](Self::into_bytes), in place of what `buffer` holds: its memory is used again. Each tensor is
-    /// let go once it is written.
+    /// As [`into_bytes`](Self::into_bytes), in place of what `buffer` holds: its memory is reused. Each tensor is
+    /// released once it is written.
     ///
     /// # Errors
     ///
-    /// What the burnpack writer refuses; `buffer` holds nothing of use then.
+    /// What the burnpack writer refuses; `buffer` then holds nothing useful.
     pub fn write_into(self, buffer: &mut Vec<u8>) -> Result<(), RecordError> {
         let writer = self.into_writer();
         buffer.resize(writer.size()?, 0);

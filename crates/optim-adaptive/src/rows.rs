@@ -8,7 +8,7 @@ use burn::optim::DynState;
 use burn::tensor::Device;
 
 use crate::config::OptimizerConfig;
-use crate::groups::{Group, Groups};
+use crate::groups::{Group, index_of};
 use crate::momentum::MomentumHandle;
 use crate::optimizer::{ErasedOptimizer, ParamOptimizer, SharedState};
 
@@ -101,7 +101,7 @@ impl Row {
 
 /// All parameters with what steps them.
 pub(crate) struct Rows {
-    pub(crate) groups: Groups,
+    pub(crate) groups: Vec<Group>,
     /// That of the parameters in no group, then one per group.
     optimizers: Vec<GroupOptimizer>,
     /// The parameters that were stepped or loaded.
@@ -109,7 +109,7 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    pub(crate) fn new(config: &OptimizerConfig, groups: Groups, momentum: &MomentumHandle) -> Self {
+    pub(crate) fn new(config: &OptimizerConfig, groups: Vec<Group>, momentum: &MomentumHandle) -> Self {
         let base = GroupOptimizer::of_base(config, momentum);
         let of_groups: Vec<_> = groups.iter().map(|group| GroupOptimizer::of_group(group, &base, momentum)).collect();
         let optimizers = std::iter::once(base).chain(of_groups).collect();
@@ -129,7 +129,7 @@ impl Rows {
     /// The row of a parameter, made when it is first seen; and what steps it.
     pub(crate) fn of(&mut self, id: ParamId, path: &str, rank: usize) -> (&mut Row, &GroupOptimizer) {
         let row = self.seen.entry(id).or_insert_with(|| {
-            let group = self.groups.index_of(path, rank);
+            let group = index_of(&self.groups, path, rank);
             Row { path: path.to_owned(), group, device: None, state: None }
         });
         // A state of another rank was saved from another model.

@@ -7,7 +7,7 @@ mod common;
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
-use optim_adaptive::{AdaptiveOptimizer, AdaptiveRecord, Group, Groups, OptimizerConfig, Pattern, RecordMismatch};
+use optim_adaptive::{AdaptiveOptimizer, AdaptiveRecord, Group, OptimizerConfig, Pattern, RecordMismatch};
 
 use common::{Two, config, devices, tensor, values};
 
@@ -354,7 +354,7 @@ fn a_watched_step_looks_at_every_group() {
         let mut group = Group::new(Pattern::new("bias").expect("pattern"));
         group.optimizer = optimizer.map(config);
         group.frozen = optimizer.is_none();
-        Groups::new(vec![group])
+        vec![group]
     };
     let others = [None, Some("type = 'sgd'"), Some("type = 'lion'"), Some("type = 'schedule_free_sgd'")];
     for Row { text, .. } in TABLE {
@@ -412,7 +412,7 @@ fn frozen_parameters_stay_and_the_others_move() {
     for Row { text, .. } in TABLE {
         let mut frozen = Group::new(Pattern::new("bias").expect("pattern"));
         frozen.frozen = true;
-        let mut optimizer = config(text).init_with_groups(Groups::new(vec![frozen]));
+        let mut optimizer = config(text).init_with_groups(vec![frozen]);
         let model = some_model(DType::F32, &cpu());
         let [weight, bias] = model.values();
         let model = steps(&mut optimizer, model, 0..3);
@@ -435,7 +435,7 @@ fn groups_have_their_own_rate_and_decay() {
         let mut group = Group::new(Pattern::new("bias").expect("pattern"));
         group.lr_scale = 0.5;
         group.weight_decay = Some(0.25);
-        let mut grouped = config(text).init_with_groups(Groups::new(vec![group]));
+        let mut grouped = config(text).init_with_groups(vec![group]);
         let mut whole = config(text).init();
         let own = config(text).with_weight_decay(0.25).expect("all have weight decay");
         let mut alone = own.init();
@@ -460,7 +460,7 @@ fn groups_have_their_own_rate_and_decay() {
         }
         // Groups and their states survive a record too.
         let bytes = grouped.to_bytes().expect("bytes");
-        let mut again = config(text).init_with_groups(grouped.groups().clone());
+        let mut again = config(text).init_with_groups(grouped.groups().to_vec());
         again.try_load_bytes(&bytes).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(again.to_bytes().expect("bytes"), bytes, "{text}");
     }
@@ -470,7 +470,7 @@ fn groups_have_their_own_rate_and_decay() {
 fn a_group_may_have_its_own_optimizer() {
     let mut group = Group::new(Pattern::new("bias").expect("pattern"));
     group.optimizer = Some(config("type = 'sgd'\nmomentum = 0.9"));
-    let groups = Groups::new(vec![group]);
+    let groups = vec![group];
     for Row { text, .. } in TABLE {
         let mut mixed = config(text).init_with_groups(groups.clone());
         let mut sgd = config("type = 'sgd'\nmomentum = 0.9").init();

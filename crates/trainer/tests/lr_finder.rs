@@ -17,7 +17,7 @@ use burn::{
 };
 use common::{Points, alone, bits, device, net, optimizer, points_of, rates, steep_data, train_data, valid_data};
 use lr_core::{Horizon, ScheduleConfig, Scheduler};
-use optim_adaptive::{AdaptiveOptimizer, Group, Groups, Pattern};
+use optim_adaptive::{AdaptiveOptimizer, Group, Pattern};
 use trainer::{
     LearnerModel, Rates, TrainConfig, Trainer,
     data::{Batch, Batches, Loader, Source, SourceError},
@@ -316,8 +316,7 @@ fn groups_keep_their_ratio() {
         .expect("rates")
     };
     let run = |group: Option<Group>, rates: &Rates| {
-        let groups = Groups::new(group.into_iter().collect());
-        let optimizer = sgd("type = 'sgd'").config().init_with_groups(groups);
+        let optimizer = sgd("type = 'sgd'").config().init_with_groups(group.into_iter().collect());
         let (model, data) = (net().freeze_dropout(), train_data());
         let subject = Subject::new(&model, &optimizer, &data).groups(rates);
         LrFinder::new(LrFinderConfig { smoothing: 0.0, ..sweep(30) }).run_on(&subject).expect("sweeps").losses

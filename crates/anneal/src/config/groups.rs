@@ -1,7 +1,7 @@
 //! `[[groups]]`: parameters with a rate, a schedule, a decay or an optimizer of their own.
 
 use lr_core::{Registry, ScheduleConfig};
-use optim_adaptive::{Group, Groups, OptimizerConfig, OptimizerRegistry};
+use optim_adaptive::{Group, OptimizerConfig, OptimizerRegistry};
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
 
@@ -49,8 +49,8 @@ impl GroupsSection {
     }
 
     /// The groups, for the optimizer.
-    pub fn groups(&self) -> Groups {
-        Groups::new(self.groups.iter().map(|(group, _)| group.clone()).collect())
+    pub fn groups(&self) -> Vec<Group> {
+        self.groups.iter().map(|(group, _)| group.clone()).collect()
     }
 
     /// Each group with its schedule.

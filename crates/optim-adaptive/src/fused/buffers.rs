@@ -1,8 +1,8 @@
-//! From burn's tensors to plain slices and back: who may be written in place, and what must be copied first.
+//! From burn's tensors to plain slices and back: which may be written in place, and which must be copied first.
 //!
 //! A buffer is written in place when no other tensor shares it. A shared parameter (burn-train's Learner keeps a
 //! second handle on the model while it steps) is not copied: the new values go into the gradient's buffer, which
-//! nobody needs afterwards. Shared states are copied once (copy-on-write). Buffers in another layout than plain
+//! is not needed afterwards. Shared states are copied once (copy-on-write). Buffers in another layout than plain
 //! row-major are made contiguous first: gradients of convolutions arrive transposed on NdArray.
 
 #![cfg_attr(feature = "ndarray", expect(deprecated, reason = "burn-ndarray is offered as long as burn has it"))]
@@ -52,7 +52,7 @@ fn home(tensor: &DispatchTensor) -> Home {
 pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     match home(&tensor.clone().into_dispatch()) {
         #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
-        // The kernel looks at no gradient: to look at one costs the device's queue.
+        // The kernel does not look at gradients: reading one waits for the device's queue.
         Home::Gpu => false,
         home => home != Home::Elsewhere,
     }
@@ -188,7 +188,7 @@ mod flex {
     /// The tensor, row-major and covering its whole buffer.
     pub(super) fn open(tensor: DispatchTensor) -> FlexTensor {
         let DispatchTensorKind::Flex(BackendTensor::Float(tensor)) = tensor.kind else {
-            unreachable!("the caller has looked at the kind")
+            unreachable!("the caller has checked the kind")
         };
         let layout = tensor.layout();
         let whole = layout.num_elements() * if tensor.dtype() == DType::F64 { 8 } else { 4 };
@@ -233,7 +233,7 @@ mod ndarray {
             ($variant:ident) => {{
                 let inner = |tensor| {
                     let NdArrayTensor::$variant(storage) = tensor else {
-                        unreachable!("the caller has looked at the precision")
+                        unreachable!("the caller has checked the precision")
                     };
                     storage
                 };
@@ -263,7 +263,7 @@ mod ndarray {
     /// The tensor as a plain owned array: borrowed storage (zero-copy loads) and odd layouts are copied here.
     pub(super) fn open(tensor: DispatchTensor) -> NdArrayTensor {
         let DispatchTensorKind::NdArray(BackendTensor::Float(mut tensor)) = tensor.kind else {
-            unreachable!("the caller has looked at the kind")
+            unreachable!("the caller has checked the kind")
         };
         macro_rules! plain {
             ($storage:expr) => {{

@@ -4,10 +4,10 @@ use burn::tensor::{AllocationProperty, Bytes, Tensor, TensorData};
 
 /// The values of a tensor as they are now, without a copy where they lie in a buffer of Flex as a record needs them.
 ///
-/// What comes back holds the buffer: who would write into it in place (the next step of an optimizer) writes into a new
-/// one as long as it is there. So hold it briefly. On other backends, and for views, the values are copied.
+/// The result holds the buffer: as long as it lives, an update that would write in place (the next step of an optimizer)
+/// writes into a new one. So hold it briefly. On other backends, and for views, the values are copied.
 ///
-/// A tensor made of it with `Tensor::from_data` would go on holding the buffer; one made of a copy does not.
+/// A tensor made of it with `Tensor::from_data` holds the buffer too; one made of a copy does not.
 pub fn held_data<const D: usize>(tensor: Tensor<D>) -> TensorData {
     #[cfg(feature = "flex")]
     if let Some(data) = flex::held(tensor.clone()) {

@@ -27,7 +27,7 @@ pub(super) fn takes(tensor: &DispatchTensor) -> bool {
     (tensor as &dyn Any).downcast_ref::<CubeTensor>().is_some_and(|tensor| tensor.dtype == DType::F32)
 }
 
-/// Applies `rule` in one launch. The caller has seen that [`takes`] holds for all and that shapes are equal.
+/// Applies `rule` in one launch. The caller has checked that [`takes`] holds for all and that shapes are equal.
 pub(super) fn apply<R: Rule<N>, const N: usize>(
     rule: R,
     param: DispatchTensor,
@@ -44,7 +44,7 @@ pub(super) fn apply<R: Rule<N>, const N: usize>(
 
 fn open(tensor: DispatchTensor) -> CubeTensor {
     let DispatchTensorKind::Cube(BackendTensor::Float(tensor)) = tensor.kind else {
-        unreachable!("the caller has looked at the kind")
+        unreachable!("the caller has checked the kind")
     };
     same(tensor)
 }
@@ -61,11 +61,11 @@ fn same<T: 'static, U: 'static>(value: T) -> U {
     let mut value = Some(value);
     match (&mut value as &mut dyn Any).downcast_mut::<Option<U>>().and_then(Option::take) {
         Some(value) => value,
-        None => unreachable!("the caller has looked at the type"),
+        None => unreachable!("the caller has checked the type"),
     }
 }
 
-/// The tensor in row-major order and in a buffer that is its own: a launch writes over whoever shares it.
+/// The tensor in row-major order and in a buffer that is its own: a launch overwrites it for every tensor that shares it.
 fn own(tensor: CubeTensor) -> CubeTensor {
     let tensor = into_contiguous(tensor);
     if tensor.can_mut() { tensor } else { tensor.copy() }
@@ -234,7 +234,7 @@ mod tests {
         }
     }
 
-    /// A buffer that somebody else holds is left alone; one that nobody holds is written in place.
+    /// A buffer that another tensor shares is left alone; one that is not shared is written in place.
     #[test]
     fn shared_buffers_are_copied() {
         let tensor = |value: f32| Tensor::<1>::from_floats([value; 5], &gpu());
@@ -272,7 +272,7 @@ mod tests {
                     COMPOSED.set(composed);
                     let mut optimizer = OptimizerConfig::from_toml_str(text).expect(text).init();
                     let id = ParamId::from(1_u64);
-                    // Taken and put back, so that nobody else holds the buffer, as in the trainer.
+                    // Taken and put back, so that no other tensor shares the buffer, as in the trainer.
                     let mut model = Some(Param::initialized(id, Tensor::<1>::ones([n], &gpu())));
                     let mut step = |steps: usize| {
                         for _ in 0..steps {

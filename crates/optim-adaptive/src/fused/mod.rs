@@ -24,7 +24,7 @@ mod value;
 pub(crate) use buffers::{apply, is_fused};
 pub use data::held_data;
 pub(crate) use data::owned;
-pub(crate) use reduce::{max_abs, norm_power_sum, prodigy_sums};
+pub(crate) use reduce::{max_abs, norm_power_sum, weighted_difference};
 pub(crate) use sweep::{Sweep, SweepOver};
 pub(crate) use value::{Real, Value};
 

@@ -57,8 +57,8 @@ sum_of!(
     Squares<1>: |[x]| x.clone() * x
 );
 sum_of!(
-    /// `sum g (p0 - p)`.
-    Progress<3>: |[g, p0, p]| g * (p0 - p)
+    /// `sum w (a - b)`.
+    WeightedDifferences<3>: |[w, a, b]| w * (a - b)
 );
 
 /// `max |x|`, NaN if any is.
@@ -94,14 +94,9 @@ pub(crate) fn max_abs<const D: usize>(tensor: &Tensor<D>) -> f64 {
     reduce(Largest, [tensor])
 }
 
-/// Prodigy's two sums: `sum g (p0 - p)` and `sum |s|`.
-pub(crate) fn prodigy_sums<const D: usize>(
-    grad: &Tensor<D>,
-    start: &Tensor<D>,
-    param: &Tensor<D>,
-    s: &Tensor<D>,
-) -> (f64, f64) {
-    (reduce(Progress, [grad, start, param]), reduce(Magnitudes, [s]))
+/// `sum w (a - b)`.
+pub(crate) fn weighted_difference<const D: usize>(weight: &Tensor<D>, a: &Tensor<D>, b: &Tensor<D>) -> f64 {
+    reduce(WeightedDifferences, [weight, a, b])
 }
 
 fn reduce<R: Reduction<K>, const K: usize, const D: usize>(reduction: R, tensors: [&Tensor<D>; K]) -> f64 {

@@ -3,8 +3,8 @@
 //! Elements do not depend on each other and no operation is contracted, so neither the width of the vectors nor the
 //! number of threads changes a bit of the result.
 //!
-//! Every loop says besides whether the gradient was finite: the largest of its elements' bits, as integers, which hides
-//! behind the divisions and the memory of the update.
+//! Every loop also finds out whether the gradient was finite: it keeps the largest of its elements' bits, as integers.
+//! That costs next to nothing beside the divisions and the memory traffic of the update.
 
 use std::slice::ChunksMut;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,8 +62,8 @@ macro_rules! multiversion {
     }};
 }
 
-/// One arity. The buffers are separate arguments, not an array, because only so the compiler knows that they do not
-/// overlap and vectorises the loop without run-time checks.
+/// One arity. The buffers are separate arguments, not an array, because only then does the compiler know that they
+/// do not overlap, and vectorises the loop without run-time checks.
 macro_rules! sweep {
     ($n:literal: $($s:ident => $new:ident),*) => {
         impl Sweep<$n> for SweepOver {
@@ -174,11 +174,11 @@ impl<'a, T, const N: usize> Iterator for Together<'a, T, N> {
     }
 }
 
-/// Runs `run` on every one of `count` items, on this thread and on as many of rayon's as that leaves.
+/// Runs `run` on every one of `count` items, on this thread and on rayon's others.
 ///
-/// The calling thread starts at once and takes items like the others. To hand the work over to the pool and wait, as
-/// `rayon::join` does from outside it, costs ten to twenty microseconds before the first element is touched: as much as
-/// a step over 40,000 elements takes altogether.
+/// The calling thread starts at once and takes items like the others. Handing the work over to the pool and waiting, as
+/// `rayon::join` does from outside it, costs ten to twenty microseconds before the first element is touched, which is
+/// the time of a whole step over 40,000 elements.
 pub(super) fn share<I>(count: usize, items: I, run: impl Fn(I::Item) + Sync)
 where
     I: Iterator + Send,

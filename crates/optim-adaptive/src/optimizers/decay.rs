@@ -29,7 +29,7 @@ impl Decay {
         if decoupled { Self::decoupled(maximize, weight_decay, lr) } else { Self::coupled(maximize, weight_decay) }
     }
 
-    /// The parameter and gradient to go on with.
+    /// The parameter and gradient to update with.
     #[inline(always)]
     pub(crate) fn apply<V: Value>(self, param: V, grad: V) -> (V, V) {
         let grad = if self.maximize { grad.scale(-1.0) } else { grad };

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings, check};
 
-use crate::fused::{Rule, Value, apply, prodigy_sums};
+use crate::fused::{Rule, Value, apply, norm_power_sum, weighted_difference};
 use crate::momentum::MomentumHandle;
 use crate::optimizer::{OptimizerSettings, ParamOptimizer, SharedState, lr_and_weight_decay};
 use crate::ranges;
@@ -262,7 +262,8 @@ impl Optimizer for Observe {
             };
             let (s, [exp_avg, exp_avg_sq]) = apply(rule, state.s, grad.clone(), [state.exp_avg, state.exp_avg_sq]);
             state = ProdigyState { s, exp_avg, exp_avg_sq, p0: state.p0 };
-            let (progress, weight) = prodigy_sums(&grad, &state.p0, &param, &state.s);
+            let progress = weighted_difference(&grad, &state.p0, &param);
+            let weight = norm_power_sum(&state.s, 1);
             let mut estimate = prodigy.estimate();
             estimate.gathered.0 += d / config.d0 * dlr * progress;
             estimate.gathered.1 += weight;
