@@ -16,7 +16,7 @@ use std::{
 
 use anneal::{
     prelude::*,
-    trainer::{CallbackError, CheckpointPolicy, Every, Flow, StepEvent},
+    trainer::{CallbackError, CheckpointPolicy, Flow, StepEvent},
     vision::{Augment, models::Classifier},
 };
 use burn::tensor::Device;
@@ -75,7 +75,12 @@ fn main() {
         let loader = loader(&device, batch_size);
         for background in [true, false] {
             let folder = std::env::temp_dir().join(format!("anneal-checkpoint-{}", std::process::id()));
-            let policy = CheckpointPolicy { every: Every::Steps(every), background, ..CheckpointPolicy::new(&folder) };
+            let policy = CheckpointPolicy {
+                every: anneal::lr_core::Duration::Steps(every),
+                keep_best: String::new(),
+                background,
+                ..CheckpointPolicy::new(&folder)
+            };
             let config = TrainConfig { checkpoint: Some(policy), ..TrainConfig::steps(steps) };
             let schedule = ScheduleConfig::from_toml_str("type = 'fixed'").expect("a schedule");
             let batches = Source::<ImageBatch>::batches(&loader) as u64;

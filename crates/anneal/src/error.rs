@@ -122,7 +122,7 @@ impl Error {
             | Self::Usage(_)
             | Self::Device(_)
             | Self::Pretrained(_)
-            | Self::Finder(FinderError::Config(_))
+            | Self::Finder(FinderError::Setting(_))
             | Self::Train(TrainError::Setting(_) | TrainError::NoSuchParameter { .. }) => 2,
             Self::NoSuggestion(_) => 3,
             Self::In { source, .. } => source.exit_code(),

@@ -247,6 +247,16 @@ impl Duration {
         }
     }
 
+    /// The same with a bare number as a length in `unit`: what a setting outside of schedules says of bare numbers.
+    #[must_use]
+    pub fn counting(self, unit: Interval) -> Self {
+        match (self, unit) {
+            (Self::Ticks(ticks), Interval::Step) => Self::Steps(ticks),
+            (Self::Ticks(ticks), Interval::Epoch) => Self::Epochs(ticks as f64),
+            (other, _) => other,
+        }
+    }
+
     /// As it is written in a config; [`parse`](Self::parse) reads it back to the same.
     pub fn to_value(&self) -> Value {
         match self {
@@ -316,9 +326,9 @@ impl Duration {
             return Err(ConfigError::not_allowed(field, self, "a duration of at most 2^53 ticks"));
         }
         if ticks == 0.0 && exact > 0.0 {
+            let finer = if interval == Interval::Epoch { " or use `interval = \"step\"`" } else { "" };
             let message = format!(
-                "\"{self}\" is {exact:.3} ticks of one {interval} each and would round to none; \
-                 make it longer or use `interval = \"step\"`"
+                "\"{self}\" is {exact:.3} ticks of one {interval} each and would round to none; make it longer{finer}"
             );
             return Err(ConfigError::conflict(field, message));
         }

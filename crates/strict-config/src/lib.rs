@@ -61,6 +61,9 @@ use toml::{Table, Value};
 
 /// Settings that a table holds: a struct with serde's derives, and the ranges of its fields.
 pub trait Settings: Serialize + DeserializeOwned {
+    /// Fills in what was left open and depends on other fields, so that [`write`](fn@write) gives it too.
+    fn resolve(&mut self) {}
+
     /// Refuses values of the right type that are not allowed. Errors name the field relative to this table.
     ///
     /// # Errors
@@ -70,12 +73,16 @@ pub trait Settings: Serialize + DeserializeOwned {
     }
 }
 
-/// Reads settings from `table`, found at `path` in its document, and [checks](Settings::check) them.
+/// Reads settings from `table`, found at `path` in its document, [resolves](Settings::resolve) and
+/// [checks](Settings::check) them.
 ///
 /// # Errors
 /// An unknown or missing field, a wrong type, a value that is not allowed. The error's path begins with `path`.
 pub fn read<T: Settings>(table: &Table, path: &str) -> Result<T, ConfigError> {
-    let settings = deserialize::<T>(table).and_then(|settings| settings.check().map(|()| settings));
+    let settings = deserialize::<T>(table).and_then(|mut settings| {
+        settings.resolve();
+        settings.check().map(|()| settings)
+    });
     settings.map_err(|error| error.within(path))
 }
 

@@ -1,209 +1,283 @@
 //! What the loop is told: how long, how often, what to do when something goes wrong.
 
-use std::time::Duration;
+use std::time;
 
-use lr_core::Horizon;
-use optim_adaptive::AdaptiveOptimizer;
-use strict_config::ConfigError;
+use lr_core::{Clock, Duration, Horizon, Interval};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strict_config::{ConfigError, Settings, check, raise, show};
+use toml::Value;
 
-use crate::{Averaging, CheckpointPolicy, EarlyStopping, Freeze, Precision, averaging::Plan};
-
-/// How long to train.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// This many passes over the training data.
-    Epochs(u64),
-    /// This many optimizer steps; the last epoch ends early where they do not fill it.
-    Steps(u64),
-}
-
-/// Whether a monitored value should fall or rise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Lower is better.
-    Min,
-    /// Higher is better.
-    Max,
-}
-
-impl Mode {
-    /// Whether `value` improves on `best` by more than `min_delta`. A value that is no number never improves.
-    pub fn improves(self, value: f64, best: Option<f64>, min_delta: f64) -> bool {
-        match (self, best) {
-            (_, None) => value.is_finite(),
-            (Self::Min, Some(best)) => value < best - min_delta,
-            (Self::Max, Some(best)) => value > best + min_delta,
-        }
-    }
-}
-
-/// When the validation set is visited. The last step of a run is always followed by a validation.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ValidateEvery {
-    /// At the end of every this many epochs: Lightning's `check_val_every_n_epoch`.
-    Epochs(u64),
-    /// After every this many optimizer steps, counted over the whole run: Lightning's `val_check_interval` as an
-    /// integer with `check_val_every_n_epoch=None`.
-    Steps(u64),
-    /// Several times an epoch: after this part of its steps, twice that, and so on, each rounded to a whole step.
-    /// Lightning's `val_check_interval` as a float rounds the first down and takes its multiples; with 10 steps and 0.25
-    /// this is after 3, 5, 8 and 10 steps, there after 2, 4, 6, 8 and 10.
-    PartOfEpoch(f64),
-}
-
-impl ValidateEvery {
-    /// Whether a validation follows optimizer step `step` (done, from 1), the `in_epoch`-th of the `per_epoch` steps of
-    /// epoch `epoch` (from 0).
-    pub(crate) fn is_due(self, step: u64, epoch: u64, in_epoch: u64, per_epoch: u64) -> bool {
-        match self {
-            Self::Epochs(epochs) => in_epoch >= per_epoch && (epoch + 1).is_multiple_of(epochs.max(1)),
-            Self::Steps(steps) => step.is_multiple_of(steps.max(1)),
-            Self::PartOfEpoch(part) => {
-                let length = (part * per_epoch as f64).max(f64::MIN_POSITIVE);
-                // The validation that is nearest to this step, and the step it falls on.
-                let nearest = (in_epoch as f64 / length).round().max(1.0);
-                [nearest - 1.0, nearest, nearest + 1.0]
-                    .into_iter()
-                    .any(|count| count >= 1.0 && (count * length).round() == in_epoch as f64)
-            }
-        }
-    }
-}
+use crate::{CheckpointPolicy, EarlyStopping, Ema, Freeze, Precision, Swa, every::check_every, wall_clock};
 
 /// What to do about a loss, a gradient or a parameter that is not finite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnNonFinite {
     /// End the run with an error before the optimizer sees the gradient.
     #[default]
     Stop,
-    /// Drop the gradient, leave model and optimizer alone, count the step and go on. Parameters that are not finite
+    /// Drop the gradient, leave model and optimizer alone, count the step and continue. Parameters that are not finite
     /// themselves cannot be skipped: they stop the run.
     Skip,
-    /// Drop the gradient and go back to the last good state: what a [`Rollback`] restores.
+    /// Drop the gradient and restore the last good state, up to [`max_rollbacks`](TrainConfig::max_rollbacks) times.
+    ///
+    /// The last good state is taken at the start, with each scheduled checkpoint, and at the end of each epoch where
+    /// there are none. Restored are the weights, the optimizer's state, averages of the weights, and what reactive
+    /// schedules, early stopping and callbacks remember. The clock does not go back: the step counts as skipped, and the
+    /// run continues with the batch after the offending window, which it therefore does not meet again in this epoch;
+    /// logs hold each step once and the schedule's length stays what it was.
     Rollback,
 }
 
-/// How the run goes back after something that was not finite.
+/// Settings of the [`Trainer`](crate::Trainer): the fields of `[train]` in a config, and three that only code sets.
 ///
-/// The last good state is taken at the start, with each scheduled checkpoint, and at the end of each epoch where there
-/// are none. Going back restores the weights, the optimizer's state, averages of the weights, what reactive schedules,
-/// early stopping and callbacks remember. The clock does not go back: the step counts as skipped, and the run goes on
-/// with the batch after the offending window, which it therefore does not meet again in this epoch; logs hold each
-/// step once and the schedule's length stays what it was.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rollback {
-    /// The run ends with an error when it would go back once more than this. Default 3.
-    pub max: u64,
-    /// Each time, all rates are multiplied by this for the rest of the run. Default 1.
-    pub lr_factor: f64,
-}
-
-impl Default for Rollback {
-    fn default() -> Self {
-        Self { max: 3, lr_factor: 1.0 }
-    }
-}
-
-/// Settings of the [`Trainer`](crate::Trainer).
-#[derive(Debug, Clone, PartialEq)]
+/// Lengths of time are numbers or have a unit: `"2ep"`, `"200it"` (optimizer steps), `"10%"` of the run. What a bare
+/// number counts is said with each field.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// How long.
-    pub limit: Limit,
+    /// How long: passes over the training data; or [`steps`](Self::steps). A bare number is epochs. Default 10.
+    #[serde(deserialize_with = "length_of_run")]
+    pub epochs: Option<Duration>,
+    /// How long: optimizer steps, in place of [`epochs`](Self::epochs); the last epoch ends early where they do not fill
+    /// it. A bare number is steps.
+    #[serde(deserialize_with = "length_of_run")]
+    pub steps: Option<Duration>,
     /// What forward and backward are computed in. Default f32.
     pub precision: Precision,
     /// Batches whose gradients are averaged into one optimizer step; a last partial window is averaged over what it
-    /// holds. Default 1.
+    /// holds. At least 1; default 1.
     pub accumulate: usize,
-    /// Scales all gradients together so that their global L2 norm is at most this. Default off.
+    /// Scales all gradients together so that their global L2 norm is at most this. Above 0; default off.
     pub clip_grad_norm: Option<f64>,
-    /// Clamps every gradient element to plus or minus this, before the norm. Default off.
+    /// Clamps every gradient element to plus or minus this, before the norm. Above 0; default off.
     pub clip_grad_value: Option<f64>,
-    /// A step is logged (with its batch metrics) every this many optimizer steps. Default 10.
-    pub log_every: u64,
-    /// When the validation set is visited. Default after every epoch.
-    pub validate_every: ValidateEvery,
+    /// How often a step is logged, with its batch metrics; a bare number is steps. Default 10.
+    pub log_every: Duration,
+    /// How often the validation set is visited; a bare number is epochs. The last step of a run is always followed by a
+    /// validation. Default 1.
+    ///
+    /// Whole epochs are Lightning's `check_val_every_n_epoch`; steps, counted over the whole run, its
+    /// `val_check_interval` as an integer with `check_val_every_n_epoch=None`. A part of an epoch falls after that part
+    /// of its steps, twice that, and so on, each rounded to a whole step. Lightning's `val_check_interval` as a float
+    /// rounds the first down and takes its multiples; with 10 steps and `"0.25ep"` this is after 3, 5, 8 and 10 steps,
+    /// there after 2, 4, 6, 8 and 10.
+    pub validate_every: Duration,
     /// Batches of the validation set that are run through before the first step, so that a mistake there shows at once
     /// (Lightning's `num_sanity_val_steps`). Nothing is kept of it; a resumed run leaves it out. Default 2.
     pub sanity_batches: usize,
-    /// What to do about a loss or a gradient that is not finite. Default [`OnNonFinite::Stop`].
-    pub on_nonfinite: OnNonFinite,
-    /// How to go back, for [`OnNonFinite::Rollback`].
-    pub rollback: Rollback,
-    /// Loss and gradient are looked at every this many steps; 1 on a CPU, more spares a GPU the synchronisation.
-    /// Default 1.
-    pub check_every: u64,
-    /// The run ends in order after this long, as Lightning's `Timer`: it counts the time of the processes that a
-    /// resumed run has had before. Schedules go by steps and epochs, not by this. Default no limit.
-    pub max_time: Option<Duration>,
-    /// An epoch is this many batches at most (Lightning's `limit_train_batches`). Default all.
-    pub limit_train_batches: Option<usize>,
-    /// A validation is this many batches at most (Lightning's `limit_val_batches`). Default all.
-    pub limit_valid_batches: Option<usize>,
+    /// The run ends in order after this long by the wall clock (`"30s"`, `"10m"`, `"1.5h"`), as Lightning's `Timer`: it
+    /// counts the time of the processes that a resumed run has had before. Schedules go by steps and epochs, not by
+    /// this. Default no limit.
+    #[serde(with = "wall_clock")]
+    pub max_time: Option<time::Duration>,
+    /// Tries the beginning of the run: see [`fast_dev_run`](Self::fast_dev_run). At least 1; default off.
+    pub fast_dev_run: Option<usize>,
     /// Train on these many batches alone, the same ones in every epoch, and validate on as many (Lightning's
     /// `overfit_batches`): give the same data as validation set to see whether the model can learn it by heart. A
-    /// shuffled source gives its epoch 0 every time. Default off.
+    /// shuffled source gives its epoch 0 every time. At least 1; default off.
     pub overfit_batches: Option<usize>,
-    /// An average of the weights. Default off.
-    pub averaging: Option<Averaging>,
-    /// Parameters that are left alone for some epochs. Default none.
+    /// An epoch is this many batches at most (Lightning's `limit_train_batches`). At least 1; default all.
+    pub limit_train_batches: Option<usize>,
+    /// A validation is this many batches at most (Lightning's `limit_val_batches`). At least 1; default all.
+    pub limit_valid_batches: Option<usize>,
+    /// What to do about a loss or a gradient that is not finite. Default [`OnNonFinite::Stop`].
+    pub on_nonfinite: OnNonFinite,
+    /// The run ends with an error when it would go back once more than this. Default 3.
+    pub max_rollbacks: u64,
+    /// Each time the run goes back, all rates are multiplied by this for the rest of it. Above 0; default 1.
+    pub rollback_lr_factor: f64,
+    /// An exponential average of the weights: a decay alone, or a table. Not together with [`swa`](Self::swa). Default
+    /// off.
+    #[serde(deserialize_with = "decay_or_table")]
+    pub ema: Option<Ema>,
+    /// An equal average of the weights late in the run. Not together with [`ema`](Self::ema). Default off.
+    pub swa: Option<Swa>,
+    /// Parameters that are not trained for some time. Default none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub freeze: Vec<Freeze>,
-    /// Default off.
+    /// When to end a run that no longer improves. Default off.
     pub early_stopping: Option<EarlyStopping>,
-    /// Default off.
+    /// What is kept on disk: a table, `true` for its defaults, `false` or `None` for nothing. It also takes a folder,
+    /// which code gives.
+    #[serde(serialize_with = "table_or_off", deserialize_with = "switch_or_table")]
     pub checkpoint: Option<CheckpointPolicy>,
+    /// How often loss and gradient are looked at; a bare number is steps. 1 on a CPU; rarer spares a GPU the
+    /// synchronisation. Default 1.
+    #[serde(skip)]
+    pub check_every: Duration,
     /// Seeds what is drawn at each step (dropout, noise), as a function of (seed, step). Default 0.
+    #[serde(skip)]
     pub seed: u64,
     /// Identifies model, data and settings; a checkpoint of another fingerprint is refused. Default empty.
+    #[serde(skip)]
     pub fingerprint: String,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: None,
+            steps: None,
+            precision: Precision::F32,
+            accumulate: 1,
+            clip_grad_norm: None,
+            clip_grad_value: None,
+            log_every: Duration::Ticks(10),
+            validate_every: Duration::Ticks(1),
+            sanity_batches: 2,
+            max_time: None,
+            fast_dev_run: None,
+            overfit_batches: None,
+            limit_train_batches: None,
+            limit_valid_batches: None,
+            on_nonfinite: OnNonFinite::Stop,
+            max_rollbacks: 3,
+            rollback_lr_factor: 1.0,
+            ema: None,
+            swa: None,
+            freeze: Vec::new(),
+            early_stopping: None,
+            checkpoint: Some(CheckpointPolicy::default()),
+            check_every: Duration::Ticks(1),
+            seed: 0,
+            fingerprint: String::new(),
+        }
+    }
+}
+
+impl Settings for TrainConfig {
+    fn resolve(&mut self) {
+        if self.steps.is_none() {
+            self.epochs.get_or_insert(EPOCHS);
+        }
+        self.early_stopping.iter_mut().for_each(EarlyStopping::resolve);
+        self.checkpoint.iter_mut().for_each(CheckpointPolicy::resolve);
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.epochs.is_some() && self.steps.is_some() {
+            return Err(ConfigError::conflict("steps", "a run has either `epochs` or `steps`"));
+        }
+        check_length("epochs", self.epochs)?;
+        check_length("steps", self.steps)?;
+        let counts = [
+            ("accumulate", Some(self.accumulate)),
+            ("fast_dev_run", self.fast_dev_run),
+            ("overfit_batches", self.overfit_batches),
+            ("limit_train_batches", self.limit_train_batches),
+            ("limit_valid_batches", self.limit_valid_batches),
+        ];
+        for (field, count) in counts {
+            check::at_least(field, count.map_or(1, |count| count as u64), 1)?;
+        }
+        let numbers = [
+            ("clip_grad_norm", self.clip_grad_norm, "a norm above 0"),
+            ("clip_grad_value", self.clip_grad_value, "a bound above 0"),
+            ("rollback_lr_factor", Some(self.rollback_lr_factor), "a factor above 0"),
+        ];
+        for (field, number, allowed) in numbers {
+            check::number(field, number.unwrap_or(1.0), allowed, |number| number > 0.0)?;
+        }
+        check_every("log_every", self.log_every)?;
+        check_every("validate_every", self.validate_every)?;
+        check_every("check_every", self.check_every)?;
+        if self.ema.is_some() && self.swa.is_some() {
+            let message = "a run has either `ema` or `swa`: one average is evaluated and kept";
+            return Err(ConfigError::conflict("swa", message));
+        }
+        within("ema", self.ema.as_ref())?;
+        within("swa", self.swa.as_ref())?;
+        for (i, rule) in self.freeze.iter().enumerate() {
+            within(&format!("freeze[{i}]"), Some(rule))?;
+        }
+        within("early_stopping", self.early_stopping.as_ref())?;
+        within("checkpoint", self.checkpoint.as_ref())
+    }
+}
+
+/// How long a run is of which nothing is said.
+const EPOCHS: Duration = Duration::Ticks(10);
+
+/// Checks the settings in a field.
+fn within<T: Settings>(field: &str, settings: Option<&T>) -> Result<(), ConfigError> {
+    settings.map_or(Ok(()), Settings::check).map_err(|error| error.within(field))
+}
+
+fn check_length(field: &str, length: Option<Duration>) -> Result<(), ConfigError> {
+    let Some(length) = length else { return Ok(()) };
+    length.check(field, 0)?;
+    let is_allowed = match length {
+        Duration::Ticks(count) | Duration::Steps(count) => count > 0,
+        Duration::Epochs(count) => count > 0.0,
+        // Parts of what?
+        Duration::Percent(_) | Duration::Rest => false,
+    };
+    check::is_allowed(field, show(&length.to_value()), "a whole number of at least 1", is_allowed)
+}
+
+/// A whole number, or a length with a unit.
+fn length_of_run<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let length = Duration::parse(&value, "");
+    length.map(Some).map_err(|_| match value {
+        Value::Integer(count) => raise(ConfigError::not_allowed("", count, "a whole number of at least 1")),
+        other => raise(ConfigError::wrong_type("", "a whole number", &other)),
+    })
+}
+
+/// `0.999`, or `{ decay = 0.999, ... }`.
+fn decay_or_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ema>, D::Error> {
+    let ema = match Value::deserialize(deserializer)? {
+        Value::Table(table) => strict_config::deserialize(&table),
+        Value::Float(decay) => check::below_one("", decay).map(|()| Ema::new(decay)),
+        Value::Integer(decay) => check::below_one("", decay as f64).map(|()| Ema::new(decay as f64)),
+        other => Err(ConfigError::wrong_type("", "a decay such as 0.999, or { decay = 0.999, ... }", &other)),
+    };
+    ema.map(Some).map_err(raise)
+}
+
+/// `true`, `false`, or a table.
+fn switch_or_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CheckpointPolicy>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Boolean(on) => Ok(on.then(CheckpointPolicy::default)),
+        Value::Table(table) => strict_config::deserialize(&table).map(Some).map_err(raise),
+        other => Err(raise(ConfigError::wrong_type("", "a table, true or false", &other))),
+    }
+}
+
+fn table_or_off<S: Serializer>(policy: &Option<CheckpointPolicy>, serializer: S) -> Result<S::Ok, S::Error> {
+    match policy {
+        Some(policy) => policy.serialize(serializer),
+        None => serializer.serialize_bool(false),
+    }
 }
 
 impl TrainConfig {
     /// The defaults, for this many epochs.
     pub fn epochs(epochs: u64) -> Self {
-        Self::new(Limit::Epochs(epochs))
+        Self { epochs: Some(Duration::Ticks(epochs)), ..Self::default() }
     }
 
     /// The defaults, for this many optimizer steps.
     pub fn steps(steps: u64) -> Self {
-        Self::new(Limit::Steps(steps))
-    }
-
-    /// The defaults, for this long.
-    pub fn new(limit: Limit) -> Self {
-        Self {
-            limit,
-            precision: Precision::F32,
-            accumulate: 1,
-            clip_grad_norm: None,
-            clip_grad_value: None,
-            log_every: 10,
-            validate_every: ValidateEvery::Epochs(1),
-            sanity_batches: 2,
-            on_nonfinite: OnNonFinite::Stop,
-            rollback: Rollback::default(),
-            check_every: 1,
-            max_time: None,
-            limit_train_batches: None,
-            limit_valid_batches: None,
-            overfit_batches: None,
-            averaging: None,
-            freeze: Vec::new(),
-            early_stopping: None,
-            checkpoint: None,
-            seed: 0,
-            fingerprint: String::new(),
-        }
+        Self { steps: Some(Duration::Ticks(steps)), ..Self::default() }
     }
 
     /// Lightning's `fast_dev_run`: one epoch of `batches` batches and a validation of as many, without sanity
     /// validation, checkpoints and early stopping, to see whether everything runs. Loggers are callbacks: leave them out.
+    ///
+    /// The [`Trainer`](crate::Trainer) does this where the field of that name is set. Schedules follow the whole run
+    /// then, or a warm-up of a tenth of it would have no step left.
     #[must_use]
     pub fn fast_dev_run(self, batches: usize) -> Self {
         Self {
-            limit: Limit::Epochs(1),
+            epochs: Some(Duration::Ticks(1)),
+            steps: None,
+            fast_dev_run: None,
             limit_train_batches: Some(batches.max(1)),
             limit_valid_batches: Some(batches.max(1)),
-            validate_every: ValidateEvery::Epochs(1),
+            validate_every: Duration::Ticks(1),
             sanity_batches: 0,
             max_time: None,
             early_stopping: None,
@@ -212,29 +286,22 @@ impl TrainConfig {
         }
     }
 
-    /// Refuses what cannot work in a run of `batches` batches per epoch under `optimizer`, as `fit` would.
-    ///
-    /// # Errors
-    /// An average of the weights that never begins, has no sensible decay, or would average Schedule-Free's average.
-    pub fn check(&self, batches: usize, optimizer: &AdaptiveOptimizer) -> Result<(), ConfigError> {
-        let Some(averaging) = &self.averaging else { return Ok(()) };
-        if optimizer.has_eval_params() {
-            let name = match averaging {
-                Averaging::Ema(_) => "ema",
-                Averaging::Swa(_) => "swa",
-            };
-            return Err(ConfigError::conflict(
-                format!("train.{name}"),
-                format!("`{}` keeps an average of the weights itself", optimizer.config().type_name()),
-            ));
+    /// The settings as they come into force.
+    pub(crate) fn in_force(self) -> Self {
+        match self.fast_dev_run {
+            Some(batches) => self.fast_dev_run(batches),
+            None => {
+                Self { checkpoint: self.checkpoint.filter(|policy| !policy.directory.as_os_str().is_empty()), ..self }
+            }
         }
-        self.plan(batches).map(drop)
     }
 
-    /// The average in optimizer steps of a run of `batches` batches per epoch.
-    pub(crate) fn plan(&self, batches: usize) -> Result<Option<Plan>, ConfigError> {
-        let horizon = Horizon::run(self.steps_per_epoch(batches), self.total_steps(batches));
-        self.averaging.as_ref().map(|averaging| Plan::new(averaging, &horizon)).transpose()
+    /// The values that the run waits for, with the field that names each. Of those that checkpoints are kept by, one
+    /// that needs a validation set counts only where the run `validates`.
+    pub fn monitors(&self, validates: bool) -> impl Iterator<Item = (&'static str, &str)> {
+        let early = self.early_stopping.iter().map(|early| ("early_stopping.monitor", early.monitor.as_str()));
+        let best = self.checkpoint.iter().map(|policy| ("checkpoint.keep_best", policy.keep_best.as_str()));
+        early.chain(best.filter(move |(_, best)| !best.is_empty() && (validates || !best.starts_with("valid."))))
     }
 
     /// What of an epoch's batches is trained on.
@@ -253,20 +320,23 @@ impl TrainConfig {
         batches.div_ceil(self.accumulate.max(1)) as u64
     }
 
-    /// Optimizer steps in the whole run.
+    /// Optimizer steps in the whole run; 0 where its [horizon](Self::horizon) is refused.
     pub fn total_steps(&self, batches: usize) -> u64 {
-        match self.limit {
-            Limit::Epochs(epochs) => epochs.saturating_mul(self.steps_per_epoch(batches)),
-            Limit::Steps(steps) => steps,
-        }
+        self.horizon(batches).ok().and_then(|horizon| horizon.total_ticks(Interval::Step)).unwrap_or(0)
     }
 
-    /// Epochs in the whole run, a last partial one included.
-    pub fn total_epochs(&self, batches: usize) -> u64 {
-        match self.limit {
-            Limit::Epochs(epochs) => epochs,
-            Limit::Steps(steps) => steps.div_ceil(self.steps_per_epoch(batches).max(1)),
-        }
+    /// The run in steps and epochs, for `batches` batches per epoch.
+    ///
+    /// # Errors
+    /// A length that comes to no step, or to more than 2^53.
+    pub fn horizon(&self, batches: usize) -> Result<Horizon, ConfigError> {
+        let per_epoch = self.steps_per_epoch(batches);
+        let (field, length, unit) = match self.steps {
+            Some(steps) => ("steps", steps, Interval::Step),
+            None => ("epochs", self.epochs.unwrap_or(EPOCHS), Interval::Epoch),
+        };
+        let clock = Clock::new(Horizon::run(per_epoch, 0), Interval::Step);
+        Ok(Horizon::run(per_epoch, length.counting(unit).ticks(field, 1, &clock)?))
     }
 }
 
@@ -274,22 +344,8 @@ impl TrainConfig {
 mod tests {
     use super::*;
 
-    #[test]
-    fn validations_fall_where_they_should() {
-        // 3 epochs of 10 steps.
-        let cases = [
-            ("every epoch", ValidateEvery::Epochs(1), vec![10, 20, 30]),
-            ("every second epoch", ValidateEvery::Epochs(2), vec![20]),
-            ("steps, over the epochs", ValidateEvery::Steps(7), vec![7, 14, 21, 28]),
-            ("quarters", ValidateEvery::PartOfEpoch(0.25), vec![3, 5, 8, 10, 13, 15, 18, 20, 23, 25, 28, 30]),
-            ("halves", ValidateEvery::PartOfEpoch(0.5), vec![5, 10, 15, 20, 25, 30]),
-            ("more often than there are steps", ValidateEvery::PartOfEpoch(0.01), (1..=30).collect()),
-            ("what does not divide an epoch starts anew", ValidateEvery::PartOfEpoch(0.4), vec![4, 8, 14, 18, 24, 28]),
-        ];
-        for (name, every, expected) in cases {
-            let due = |step: &u64| every.is_due(*step, (step - 1) / 10, (step - 1) % 10 + 1, 10);
-            assert_eq!((1..=30).filter(due).collect::<Vec<u64>>(), expected, "{name}");
-        }
+    fn read(text: &str) -> Result<TrainConfig, ConfigError> {
+        strict_config::read(&text.parse().expect("a table"), "train")
     }
 
     #[test]
@@ -300,5 +356,148 @@ mod tests {
         assert_eq!((limited.steps_per_epoch(10), limited.total_steps(10)), (1, 3));
         assert_eq!(TrainConfig { overfit_batches: Some(5), ..config.clone() }.total_steps(10), 6);
         assert_eq!(config.fast_dev_run(1).total_steps(10), 1);
+    }
+
+    #[test]
+    fn a_run_is_as_long_as_it_says() {
+        let cases = [
+            ("", 100),
+            ("epochs = 3", 30),
+            ("epochs = '3ep'", 30),
+            ("epochs = '0.5ep'", 5),
+            ("epochs = '25it'", 25),
+            ("steps = 25", 25),
+            ("steps = '2ep'", 20),
+        ];
+        for (text, steps) in cases {
+            assert_eq!(read(text).expect(text).total_steps(10), steps, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back_the_same() {
+        let cases = [
+            "",
+            "steps = 7\nvalidate_every = '200it'\nmax_time = '1.5h'\nsanity_batches = 0",
+            "validate_every = '0.25ep'\nema = 0.99\non_nonfinite = 'rollback'\nrollback_lr_factor = 0.5",
+            "swa = { start = '75%', every = '50it' }\nfreeze = [{ params = 'conv*', until_epoch = 3 }]",
+            "ema = { decay = 0.9, warmup = true, every = 2, start = 10 }\noverfit_batches = 2\nfast_dev_run = 1",
+            "early_stopping = { restore_best = true }\nlimit_train_batches = 5\nlimit_valid_batches = 6",
+            "precision = 'bf16-mixed'",
+            "checkpoint = false",
+            "checkpoint = true",
+            "checkpoint = { every = 3 }",
+            "checkpoint = { every = '2ep', k = 3, keep_best = 'valid.accuracy' }",
+            "checkpoint = { every = '500it', keep_last = 2, background = false, on_error = 'continue' }",
+        ];
+        for text in cases {
+            let config = read(text).expect(text);
+            let again = strict_config::read(&strict_config::write(&config), "train");
+            assert_eq!(again.as_ref(), Ok(&config), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_setting_is_written() {
+        let written = strict_config::write(&read("ema = 0.9\nearly_stopping = {}\nmax_time = '2m'").expect("settings"));
+        let expected = r#"
+epochs = 10
+precision = "f32"
+accumulate = 1
+log_every = 10
+validate_every = 1
+sanity_batches = 2
+max_time = "120s"
+on_nonfinite = "stop"
+max_rollbacks = 3
+rollback_lr_factor = 1.0
+
+[ema]
+decay = 0.9
+warmup = false
+every = 1
+start = 0
+
+[early_stopping]
+monitor = "valid.loss"
+patience = 3
+min_delta = 0.0
+mode = "min"
+restore_best = false
+
+[checkpoint]
+every = 1
+keep_last = 1
+keep_best = "valid.loss"
+mode = "min"
+k = 1
+background = true
+on_error = "stop"
+"#;
+        assert_eq!(written.to_string().trim(), expected.trim());
+        assert_eq!(strict_config::write(&read("steps = 7\ncheckpoint = false").expect("settings"))["steps"], 7.into());
+    }
+
+    #[test]
+    fn times_and_intervals() {
+        let time =
+            |text: &str| read(&format!("max_time = '{text}'")).expect(text).max_time.expect("a time").as_secs_f64();
+        assert_eq!([time("30s"), time("10m"), time("1.5h"), time("0.5 s")], [30.0, 600.0, 5400.0, 0.5]);
+        let every = |text: &str| read(&format!("validate_every = {text}")).expect(text).validate_every;
+        assert_eq!(every("3"), Duration::Ticks(3));
+        assert_eq!(every("'2ep'"), Duration::Epochs(2.0));
+        assert_eq!(every("'0.5ep'"), Duration::Epochs(0.5));
+        assert_eq!(every("'40it'"), Duration::Steps(40));
+        let checkpoint = |text: &str| read(&format!("checkpoint = {text}")).expect(text).checkpoint;
+        assert_eq!(checkpoint("false"), None);
+        assert_eq!(checkpoint("{ every = \"500it\" }").expect("on").every, Duration::Steps(500));
+        assert_eq!(checkpoint("{ keep_best = \"valid.accuracy\" }").expect("on").mode, Some(crate::Mode::Max));
+        // Every length of time takes every unit.
+        for field in ["log_every", "validate_every", "checkpoint.every", "ema.every", "ema.start", "swa.every"] {
+            for text in ["2", "'2ep'", "'200it'", "'10%'"] {
+                read(&format!("{field} = {text}")).unwrap_or_else(|error| panic!("{field} = {text}: {error}"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_field() {
+        let cases = [
+            ("epochs = 3\nsteps = 4", "train.steps: a run has either `epochs` or `steps`"),
+            ("epochs = 'three'", "train.epochs: expected a whole number, found \"three\""),
+            ("epochs = 1.5", "train.epochs: expected a whole number, found 1.5"),
+            ("epochs = 0", "train.epochs: 0 is not allowed here; allowed: a whole number of at least 1"),
+            ("epochs = -1", "train.epochs: -1 is not allowed here; allowed: a whole number of at least 1"),
+            ("steps = '20%'", "train.steps: \"20%\" is not allowed here"),
+            ("max_time = '10'", "train.max_time: \"10\" is not allowed here"),
+            ("max_time = '-5s'", "train.max_time"),
+            ("max_time = 30", "train.max_time: expected a string"),
+            ("validate_every = 0", "train.validate_every: 0 is not allowed here"),
+            ("validate_every = 'rest'", "train.validate_every: \"rest\" is not allowed here"),
+            ("ema = 1.0", "train.ema: 1 is not allowed here; allowed: a number from 0 to below 1"),
+            ("ema = { decay = 1.0 }", "train.ema.decay: 1 is not allowed here; allowed: a number from 0 to below 1"),
+            ("ema = 'x'", "train.ema: expected a decay such as 0.999, or { decay = 0.999, ... }, found \"x\""),
+            ("ema = { decay = 0.9, warm_up = true }", "did you mean `warmup`?"),
+            ("ema = 0.9\nswa = {}", "train.swa: a run has either `ema` or `swa`"),
+            ("swa = { start = 'late' }", "train.swa.start"),
+            ("freeze = [{ until_epoch = 3 }]", "train.freeze[0].params: missing"),
+            ("freeze = [{ params = '/(/' }]", "train.freeze[0].params"),
+            ("freeze = [{ params = '*', from_epoch = 3, until_epoch = 3 }]", "train.freeze[0].until_epoch: 3"),
+            ("on_nonfinite = 'rolback'", "did you mean `rollback`?"),
+            ("precision = 'bf61'", "did you mean `bf16`?"),
+            ("overfit_batches = 0", "train.overfit_batches: 0"),
+            ("early_stopping = { restore_best = 1 }", "train.early_stopping.restore_best: expected true or false"),
+            ("checkpoint = { every = 0 }", "train.checkpoint.every: "),
+            ("checkpoint = { every = \"0it\" }", "train.checkpoint.every: "),
+            ("checkpoint = { every = \"5 steps\" }", "train.checkpoint.every: "),
+            ("checkpoint = { k = 0 }", "train.checkpoint.k: "),
+            ("checkpoint = { on_error = \"ignore\" }", "train.checkpoint.on_error: "),
+            ("checkpoint = { keep_lasts = 2 }", "train.checkpoint.keep_lasts: "),
+            ("checkpoint = 3", "train.checkpoint: expected a table, true or false"),
+        ];
+        for (text, expected) in cases {
+            let refusal = read(text).expect_err(text).to_string();
+            assert!(refusal.contains(expected), "{text}: {refusal}");
+        }
     }
 }

@@ -1,56 +1,74 @@
 //! Stopping when a validation value no longer improves.
 
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings, check};
+
 use crate::Mode;
 
 /// The best model in a checkpoint.
 pub(crate) const BEST: &str = "best.bpk";
 
 /// Lightning's `EarlyStopping`, and Keras' where it restores the best weights.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct EarlyStopping {
-    /// The value watched, e.g. `valid.loss`.
+    /// The value watched. Default `valid.loss`.
     pub monitor: String,
-    /// The run ends at this many validations in a row without improvement; at least 1.
+    /// The run ends at this many validations in a row without improvement. At least 1; default 3.
     pub patience: u64,
-    /// An improvement must be larger than this.
+    /// An improvement must be larger than this. Default 0.
     pub min_delta: f64,
-    /// Whether lower or higher is better.
-    pub mode: Mode,
+    /// Whether lower (`min`) or higher (`max`) is better. Default: [`Mode::of`] the monitored value.
+    pub mode: Option<Mode>,
     /// Whether the model of the run is the best one by this value, as Keras' `restore_best_weights`: however the run
     /// ends, unless it was interrupted. The best model so far is kept in every checkpoint (`best.bpk`), so a resumed
     /// run restores the same one. Default false.
     pub restore_best: bool,
 }
 
-impl EarlyStopping {
-    /// Lightning's defaults: patience 3, no smallest improvement, lower is better.
-    pub fn new(monitor: impl Into<String>) -> Self {
-        Self { monitor: monitor.into(), patience: 3, min_delta: 0.0, mode: Mode::Min, restore_best: false }
+impl Default for EarlyStopping {
+    fn default() -> Self {
+        Self::new("valid.loss")
     }
 }
 
-/// What early stopping remembers: a part of the run's state.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Watch {
-    pub(crate) best: Option<f64>,
-    pub(crate) bad: u64,
+impl Settings for EarlyStopping {
+    fn resolve(&mut self) {
+        self.mode = Some(self.mode());
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        check::at_least("patience", self.patience, 1)?;
+        check::number("min_delta", self.min_delta, "a number of at least 0", |delta| delta >= 0.0)
+    }
 }
 
-impl Watch {
-    /// Takes note of a value; true where it is the best so far.
-    pub(crate) fn note(&mut self, rule: &EarlyStopping, value: f64) -> bool {
-        let improves = rule.mode.improves(value, self.best, rule.min_delta);
+impl EarlyStopping {
+    /// The defaults (Lightning's), for this value.
+    pub fn new(monitor: impl Into<String>) -> Self {
+        Self { monitor: monitor.into(), patience: 3, min_delta: 0.0, mode: None, restore_best: false }
+    }
+
+    /// Whether lower or higher is better.
+    pub fn mode(&self) -> Mode {
+        self.mode.unwrap_or_else(|| Mode::of(&self.monitor))
+    }
+
+    /// Takes note of a value, given the best so far and the values in a row that did not improve on it; true where it
+    /// is the best.
+    pub(crate) fn note(&self, value: f64, best: &mut Option<f64>, bad: &mut u64) -> bool {
+        let improves = self.mode().improves(value, *best, self.min_delta);
         if improves {
-            *self = Self { best: Some(value), bad: 0 };
+            (*best, *bad) = (Some(value), 0);
         } else {
-            self.bad += 1;
+            *bad += 1;
         }
         improves
     }
 
-    /// Whether patience is at an end.
-    pub(crate) fn is_over(&self, rule: &EarlyStopping) -> bool {
-        self.bad >= rule.patience.max(1)
+    /// Whether this many values in a row without improvement end the run.
+    pub(crate) fn is_over(&self, bad: u64) -> bool {
+        bad >= self.patience.max(1)
     }
 }
 
@@ -60,7 +78,12 @@ mod tests {
 
     #[test]
     fn values_and_when_it_is_over() {
-        let rule = |min_delta, mode| EarlyStopping { patience: 2, min_delta, mode, ..EarlyStopping::new("valid.loss") };
+        let rule = |min_delta, mode| EarlyStopping {
+            patience: 2,
+            min_delta,
+            mode: Some(mode),
+            ..EarlyStopping::new("valid.loss")
+        };
         let cases: [(&str, EarlyStopping, &[f64], Option<usize>); 5] = [
             ("improving", rule(0.0, Mode::Min), &[3.0, 2.0, 1.0, 0.5], None),
             ("two bad in a row", rule(0.0, Mode::Min), &[3.0, 2.0, 2.5, 1.0, 1.0, 1.0], Some(5)),
@@ -69,10 +92,10 @@ mod tests {
             ("no number never improves", rule(0.0, Mode::Min), &[f64::NAN, f64::NAN], Some(1)),
         ];
         for (name, rule, values, expected) in cases {
-            let mut watch = Watch::default();
+            let (mut best, mut bad) = (None, 0);
             let over = values.iter().position(|value| {
-                watch.note(&rule, *value);
-                watch.is_over(&rule)
+                rule.note(*value, &mut best, &mut bad);
+                rule.is_over(bad)
             });
             assert_eq!(over, expected, "{name}");
         }

@@ -65,7 +65,7 @@ impl<M: Module> Fitted<M> {
     }
 
     /// The model with the parameters to evaluate, keep and export: early stopping's best where it restores them; else
-    /// the average of the weights where one is taken ([`Averaging`](crate::Averaging)), or Schedule-Free's, batch norm's
+    /// the average of the weights where one is taken ([`Ema`](crate::Ema), [`Swa`](crate::Swa)), or Schedule-Free's, batch norm's
     /// statistics measured anew where the average needs it; else the trained ones.
     pub fn eval_model(&self) -> &M {
         self.averaged.as_ref().unwrap_or(&self.model)
@@ -81,7 +81,7 @@ where
     /// A trainer without metrics (besides the loss) and callbacks.
     pub fn new(config: TrainConfig) -> Self {
         Self {
-            config,
+            config: config.in_force(),
             train_meters: Vec::new(),
             valid_meters: Vec::new(),
             callbacks: Vec::new(),
@@ -178,10 +178,8 @@ impl<M: LearnerModel> Trainer<M> {
             known.push("valid.loss".to_owned());
             known.extend(self.valid_meters.iter().map(|meter| format!("valid.{}", meter.key())));
         }
-        let config = &self.config;
-        let best = config.checkpoint.as_ref().and_then(|policy| policy.keep_best.as_ref());
-        let early = config.early_stopping.as_ref().map(|early| early.monitor.clone());
-        let wanted = rates.monitors().into_iter().chain(best.map(|best| best.monitor.clone())).chain(early);
+        let own = self.config.monitors(validates).map(|(_, monitor)| monitor.to_owned());
+        let wanted = rates.monitors().into_iter().chain(own);
         match wanted.into_iter().find(|monitor| !known.contains(monitor)) {
             Some(monitor) => Err(TrainError::UnknownMonitor { monitor, known }),
             None => Ok(()),

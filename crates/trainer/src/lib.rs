@@ -8,7 +8,7 @@
 //! ```no_run
 //! # use burn::train::{InferenceStep, TrainStep, metric::{Adaptor, LossInput}};
 //! # use trainer::{LearnerModel, data::Source};
-//! use lr_core::{Horizon, ScheduleConfig, Scheduler};
+//! use lr_core::{ScheduleConfig, Scheduler};
 //! use optim_adaptive::OptimizerConfig;
 //! use trainer::{Rates, TrainConfig, Trainer};
 //!
@@ -23,7 +23,7 @@
 //! # {
 //! let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3")?.init();
 //! let config = TrainConfig::epochs(10);
-//! let horizon = Horizon::run(config.steps_per_epoch(train.batches()), config.total_steps(train.batches()));
+//! let horizon = config.horizon(train.batches())?;
 //! let schedule = ScheduleConfig::from_toml_str("type = 'cosine_annealing'\nt_max = 10")?;
 //! let schedule = Scheduler::from_config(&schedule, &horizon, vec![1e-3])?;
 //! let fitted = Trainer::new(config).fit(model, optimizer, Rates::new(schedule), train, Some(valid))?;
@@ -41,6 +41,7 @@ mod early_stopping;
 mod error;
 mod eval_model;
 mod events;
+mod every;
 mod finite;
 mod fit;
 mod freeze;
@@ -48,16 +49,19 @@ mod ids;
 pub mod lr_finder;
 mod memory;
 mod metrics;
+mod monitor;
 pub mod precision;
 mod rates;
 mod report;
 mod run;
 mod step;
+mod timetable;
+mod wall_clock;
 pub mod weights;
 
-pub use averaging::{Averaging, Ema, Swa};
-pub use checkpoint::{CheckpointPolicy, Every, KeepBest, OnWriteError};
-pub use config::{Limit, Mode, OnNonFinite, Rollback, TrainConfig, ValidateEvery};
+pub use averaging::{Ema, Swa};
+pub use checkpoint::{CheckpointPolicy, OnWriteError};
+pub use config::{OnNonFinite, TrainConfig};
 pub use early_stopping::EarlyStopping;
 pub use error::TrainError;
 pub use eval_model::{eval_model, kept_model};
@@ -70,6 +74,7 @@ pub use freeze::{Freeze, check_freeze};
 pub use ids::stable_ids;
 pub use memory::peak_memory;
 pub use metrics::evaluate;
+pub use monitor::Mode;
 pub use precision::Precision;
 pub use rates::Rates;
 pub use report::{EpochSummary, FitReport, PhaseTimes, StopReason};

@@ -24,21 +24,25 @@ use burn::{
     tensor::{DType, Device, FloatDType, Tensor},
     train::{TrainOutput, TrainStep},
 };
+use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
 use crate::step::LearnerModel;
 
 /// What forward and backward of training are computed in. Weights, gradients (as the optimizer sees them), the
 /// optimizer's state, averages, checkpoints and every evaluation are f32 in both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// f32 throughout: Lightning's `32-true`.
     #[default]
+    #[serde(alias = "32-true")]
     F32,
     /// bf16 (8 bits of exponent as f32, 8 of mantissa), as Lightning's `bf16-mixed`: Micikevicius et al., "Mixed
     /// precision training" (2018), with the wider exponent that needs no scaling of the loss (Kalamkar et al., "A study
     /// of BFLOAT16 for deep learning training", 2019). torch's `autocast` casts at each operation, this once for each
     /// step: so more is done in bf16 here, softmax and loss excepted; batch norm is done in f32 (see the module's page).
+    #[serde(alias = "bf16-mixed")]
     Bf16,
 }
 
@@ -58,7 +62,7 @@ impl Precision {
             return Ok(());
         }
         let allowed = "\"f32\" on this device, where burn has no bf16 arithmetic (it has on flex, CUDA and Metal)";
-        Err(ConfigError::not_allowed("train.precision", "\"bf16\"", allowed))
+        Err(ConfigError::not_allowed("precision", "\"bf16\"", allowed))
     }
 }
 

@@ -10,12 +10,11 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
     train::{InferenceStep, RegressionOutput, TrainOutput, TrainStep, metric::AccuracyMetric},
 };
-use common::{alone, bits, device, net, optimizer, rates, train_data, valid_data};
+use common::{alone, bits, device, net, newest_only, optimizer, rates, train_data, valid_data};
 use lr_core::{Duration, ScheduleConfig, Scheduler};
 use serde_json::Value;
 use trainer::{
-    Averaging, CheckpointPolicy, Ema, Fitted, Rates, Swa, TrainConfig, TrainError, Trainer, checkpoint, data::Loader,
-    evaluate, kept_model,
+    Ema, Fitted, Rates, Swa, TrainConfig, TrainError, Trainer, checkpoint, data::Loader, evaluate, kept_model,
 };
 
 fn golden() -> Value {
@@ -84,8 +83,11 @@ impl InferenceStep for Line {
     }
 }
 
+/// At most one of the two.
+type Average = (Option<Ema>, Option<Swa>);
+
 /// The weights after this many steps of the golden problem, and their average.
-fn line(steps: u64, averaging: Averaging) -> Fitted<Line> {
+fn line(steps: u64, (ema, swa): Average) -> Fitted<Line> {
     let golden = golden();
     let device = device();
     let start = &golden["start"];
@@ -96,7 +98,7 @@ fn line(steps: u64, averaging: Averaging) -> Fitted<Line> {
     layer.bias = Some(Param::from_data(TensorData::new(bias, [1]), &device));
     let (x, y) = (rows(&golden["x"]), rows(&golden["y"]));
     let data = Loader::new(x.len(), x.len(), move |_, _| rows_of(&x, &y, &device));
-    let config = TrainConfig { averaging: Some(averaging), ..TrainConfig::steps(steps) };
+    let config = TrainConfig { ema, swa, ..TrainConfig::steps(steps) };
     let lr = golden["lr"].as_f64().expect("a rate");
     let fixed = ScheduleConfig::from_toml_str("type = 'fixed'").expect("a schedule");
     let horizon = lr_core::Horizon::run(1, steps);
@@ -109,19 +111,20 @@ fn line(steps: u64, averaging: Averaging) -> Fitted<Line> {
 #[test]
 fn averages_are_torchs() {
     let _alone = alone();
-    let swa = |start, every| Averaging::Swa(Swa { start: Duration::Steps(start), every: Duration::Steps(every) });
-    let cases = [
-        ("ema_0.9", Averaging::Ema(Ema::new(0.9))),
-        ("ema_0.3", Averaging::Ema(Ema::new(0.3))),
-        ("ema_0.9_every_2_after_2", Averaging::Ema(Ema { every: 2, start: 2, ..Ema::new(0.9) })),
-        ("swa_after_4_every_2", swa(4, 2)),
+    let swa = |start, every| Some(Swa { start: Duration::Steps(start), every: Duration::Steps(every) });
+    let every_2_after_2 = Ema { every: Duration::Ticks(2), start: Duration::Ticks(2), ..Ema::new(0.9) };
+    let cases: [(&str, Average); 4] = [
+        ("ema_0.9", (Some(Ema::new(0.9)), None)),
+        ("ema_0.3", (Some(Ema::new(0.3)), None)),
+        ("ema_0.9_every_2_after_2", (Some(every_2_after_2), None)),
+        ("swa_after_4_every_2", (None, swa(4, 2))),
     ];
     for (name, averaging) in cases {
         let trace = golden()[name].as_array().expect("a trace").clone();
         assert_eq!(trace.len(), 8);
         for (i, row) in trace.iter().enumerate() {
             // An equal average must have something to average; before that torch has none either.
-            if row["average"].is_null() && matches!(averaging, Averaging::Swa(_)) {
+            if row["average"].is_null() && averaging.1.is_some() {
                 continue;
             }
             let fitted = line(i as u64 + 1, averaging);
@@ -183,8 +186,8 @@ fn the_statistics_of_an_equal_average_are_those_of_update_bn() {
             rows_of(batch, &vec![vec![0.5, 0.5]; 2], &device)
         });
         let start = Duration::Steps(1);
-        let swa = Averaging::Swa(Swa { start, every: Duration::Steps(1) });
-        let config = TrainConfig { averaging: Some(swa), ..TrainConfig::epochs(2) };
+        let swa = Swa { start, every: Duration::Steps(1) };
+        let config = TrainConfig { swa: Some(swa), ..TrainConfig::epochs(2) };
         let rates = rates("type = 'fixed'", &config, 0.01);
         let norm = BatchNormConfig::new(2).with_momentum(momentum).init(&common::device());
         let fitted = Trainer::new(config)
@@ -202,8 +205,8 @@ fn the_statistics_of_an_equal_average_are_those_of_update_bn() {
     }
 }
 
-fn averaged(averaging: Option<Averaging>, directory: Option<&std::path::Path>) -> Fitted<common::Net> {
-    let config = TrainConfig { averaging, checkpoint: directory.map(CheckpointPolicy::new), ..TrainConfig::epochs(4) };
+fn averaged((ema, swa): Average, directory: Option<&std::path::Path>) -> Fitted<common::Net> {
+    let config = TrainConfig { ema, swa, checkpoint: directory.map(newest_only), ..TrainConfig::epochs(4) };
     let rates = rates("type = 'fixed'", &config, 0.05);
     Trainer::new(config)
         .metric(AccuracyMetric::new())
@@ -215,11 +218,11 @@ fn averaged(averaging: Option<Averaging>, directory: Option<&std::path::Path>) -
 #[test]
 fn the_average_is_what_is_evaluated_and_kept() {
     let _alone = alone();
-    let plain = averaged(None, None);
-    let half = Averaging::Swa(Swa { start: Duration::Percent(50.0), every: Duration::Steps(2) });
-    for averaging in [Averaging::Ema(Ema { warmup: true, ..Ema::new(0.9) }), half] {
+    let plain = averaged((None, None), None);
+    let half = Swa { start: Duration::Percent(50.0), every: Duration::Steps(2) };
+    for averaging in [(Some(Ema { warmup: true, ..Ema::new(0.9) }), None), (None, Some(half))] {
         let dir = tempfile::tempdir().expect("a folder");
-        let fitted = averaged(Some(averaging), Some(dir.path()));
+        let fitted = averaged(averaging, Some(dir.path()));
         assert!(bits(&fitted.model) == bits(&plain.model), "averaging does not touch the training");
         assert!(bits(fitted.eval_model()) != bits(&fitted.model));
         let measured = evaluate(fitted.eval_model(), &valid_data(), AccuracyMetric::new()).expect("measured");
@@ -231,18 +234,18 @@ fn the_average_is_what_is_evaluated_and_kept() {
         // Before the end, only the exponential average is validated.
         let early = fitted.report.epochs[1].values["valid.loss"];
         let same = early == plain.report.epochs[1].values["valid.loss"];
-        assert_eq!(same, matches!(averaging, Averaging::Swa(_)), "{averaging:?}");
+        assert_eq!(same, averaging.1.is_some(), "{averaging:?}");
     }
 }
 
 #[test]
 fn an_average_of_an_average_is_refused() {
     let _alone = alone();
-    let config = TrainConfig { averaging: Some(Averaging::Ema(Ema::new(0.9))), ..TrainConfig::epochs(1) };
+    let config = TrainConfig { ema: Some(Ema::new(0.9)), ..TrainConfig::epochs(1) };
     let rates = rates("type = 'fixed'", &config, 0.01);
     let optimizer = optimizer("type = 'schedule_free_sgd'\nlr = 0.1");
     match Trainer::new(config).fit(net(), optimizer, rates, &train_data(), None) {
-        Err(TrainError::Setting(error)) => assert_eq!(error.path, "train.ema"),
+        Err(TrainError::Setting(error)) => assert_eq!(error.path, "ema"),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("accepted"),
     }

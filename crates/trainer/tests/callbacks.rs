@@ -9,11 +9,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use common::{alone, net, optimizer, poisoned_data, rates, train_data, valid_data};
+use common::{alone, net, newest_only, optimizer, poisoned_data, rates, train_data, valid_data};
+use lr_core::Duration;
 use serde_json::json;
 use trainer::{
     Callback, CallbackError, CheckpointEvent, CheckpointPolicy, EpochEvent, FitReport, Flow, OnNonFinite, RunInfo,
-    StepEvent, StopReason, TrainConfig, TrainError, Trainer, ValidateEvery, ValidationEvent, checkpoint,
+    StepEvent, StopReason, TrainConfig, TrainError, Trainer, ValidationEvent, checkpoint,
 };
 
 const ADAM: &str = "type = 'adam'\nlr = 0.02";
@@ -101,7 +102,7 @@ impl Callback for Counter {
 
 fn config(directory: &Path) -> TrainConfig {
     TrainConfig {
-        checkpoint: Some(CheckpointPolicy { keep_last: 9, ..CheckpointPolicy::new(directory) }),
+        checkpoint: Some(CheckpointPolicy { keep_last: 9, ..newest_only(directory) }),
         ..TrainConfig::epochs(2)
     }
 }
@@ -111,7 +112,7 @@ fn events_come_in_order() {
     let _alone = alone();
     let dir = tempfile::tempdir().expect("a folder");
     let diary = Diary::default();
-    let config = TrainConfig { validate_every: ValidateEvery::PartOfEpoch(0.5), accumulate: 3, ..config(dir.path()) };
+    let config = TrainConfig { validate_every: Duration::Epochs(0.5), accumulate: 3, ..config(dir.path()) };
     let rates = rates("type = 'fixed'", &config, 0.02);
     Trainer::new(config)
         .callback(diary.clone())

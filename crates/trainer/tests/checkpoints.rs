@@ -10,9 +10,10 @@ use std::{
     path::Path,
 };
 
-use common::{alone, net, optimizer, rates, train_data, valid_data};
+use common::{alone, net, newest_only, optimizer, rates, train_data, valid_data};
+use lr_core::Duration;
 use trainer::{
-    CheckpointPolicy, Every, KeepBest, Mode, OnWriteError, TrainConfig, TrainError, Trainer,
+    CheckpointPolicy, Mode, OnWriteError, TrainConfig, TrainError, Trainer,
     checkpoint::{self, CheckpointError},
 };
 
@@ -20,8 +21,9 @@ fn trained(directory: &Path, epochs: u64, keep_last: usize, best: bool) {
     let config = TrainConfig {
         checkpoint: Some(CheckpointPolicy {
             keep_last,
-            keep_best: best.then(|| KeepBest::new("valid.loss", Mode::Max)),
-            ..CheckpointPolicy::new(directory)
+            keep_best: if best { "valid.loss".to_owned() } else { String::new() },
+            mode: Some(Mode::Max),
+            ..newest_only(directory)
         }),
         ..TrainConfig::epochs(epochs)
     };
@@ -175,7 +177,7 @@ fn what_cannot_be_written_ends_the_run_or_not_as_configured() {
             // A file where the folder should be: nothing can be created there.
             let directory = dir.path().join("checkpoints");
             fs::write(&directory, "in the way").expect("written");
-            let policy = CheckpointPolicy { background, on_error, ..CheckpointPolicy::new(&directory) };
+            let policy = CheckpointPolicy { background, on_error, ..newest_only(&directory) };
             let config = TrainConfig { checkpoint: Some(policy), ..TrainConfig::epochs(3) };
             let rates = rates("type = 'fixed'", &config, 0.01);
             let optimizer = optimizer("type = 'adam'\nlr = 0.01");
@@ -196,11 +198,7 @@ fn checkpoints_come_every_so_many_steps_and_hold_what_was_measured() {
     let _alone = alone();
     let dir = tempfile::tempdir().expect("a folder");
     let config = TrainConfig {
-        checkpoint: Some(CheckpointPolicy {
-            every: Every::Steps(4),
-            keep_last: 9,
-            ..CheckpointPolicy::new(dir.path())
-        }),
+        checkpoint: Some(CheckpointPolicy { every: Duration::Steps(4), keep_last: 9, ..newest_only(dir.path()) }),
         ..TrainConfig::epochs(3)
     };
     let rates = rates("type = 'fixed'", &config, 0.01);
@@ -224,9 +222,11 @@ fn the_best_k_survive_a_resumption() {
         for (part, epochs) in epochs.iter().enumerate() {
             let config = TrainConfig {
                 checkpoint: Some(CheckpointPolicy {
-                    every: Every::Epochs(100),
-                    keep_best: Some(KeepBest { k: 3, ..KeepBest::new("valid.loss", Mode::Max) }),
-                    ..CheckpointPolicy::new(dir.path())
+                    every: Duration::Epochs(100.0),
+                    keep_best: "valid.loss".to_owned(),
+                    mode: Some(Mode::Max),
+                    k: 3,
+                    ..newest_only(dir.path())
                 }),
                 ..TrainConfig::epochs(*epochs)
             };

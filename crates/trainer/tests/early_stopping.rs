@@ -7,10 +7,11 @@ mod common;
 use std::path::Path;
 
 use burn::train::metric::AccuracyMetric;
-use common::{Net, alone, bits, net, optimizer, rates, train_data, valid_data};
+use common::{Net, alone, bits, net, newest_only, optimizer, rates, train_data, valid_data};
+use lr_core::Duration;
 use trainer::{
-    Averaging, Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, Fitted, Flow, StepEvent, StopReason,
-    TrainConfig, Trainer, ValidateEvery, checkpoint, evaluate, kept_model,
+    Callback, CallbackError, EarlyStopping, Ema, Fitted, Flow, StepEvent, StopReason, TrainConfig, Trainer, checkpoint,
+    evaluate, kept_model,
 };
 
 const SGD: &str = "type = 'sgd'\nlr = 1.0";
@@ -27,18 +28,12 @@ impl Callback for StopAfter {
 }
 
 /// A rate that learns and then destroys: the best model is one of the middle.
-fn fit(
-    directory: &Path,
-    averaging: Option<Averaging>,
-    restore_best: bool,
-    stop: Option<u64>,
-    resume: bool,
-) -> Fitted<Net> {
+fn fit(directory: &Path, ema: Option<Ema>, restore_best: bool, stop: Option<u64>, resume: bool) -> Fitted<Net> {
     let config = TrainConfig {
-        averaging,
-        validate_every: ValidateEvery::Steps(4),
+        ema,
+        validate_every: Duration::Steps(4),
         early_stopping: Some(EarlyStopping { patience: 3, restore_best, ..EarlyStopping::new("valid.loss") }),
-        checkpoint: Some(CheckpointPolicy::new(directory)),
+        checkpoint: Some(newest_only(directory)),
         ..TrainConfig::epochs(10)
     };
     let rates = rates("type = 'expression'\ninterval = 'step'\nexpression = 'if(t < 21, 0.1, 20)'", &config, 1.0);
@@ -52,10 +47,10 @@ fn fit(
 #[test]
 fn the_best_model_is_the_runs() {
     let _alone = alone();
-    for averaging in [None, Some(Averaging::Ema(Ema::new(0.5)))] {
+    for ema in [None, Some(Ema::new(0.5))] {
         let dir = tempfile::tempdir().expect("a folder");
-        let restored = fit(dir.path(), averaging, true, None, false);
-        let context = format!("{averaging:?}");
+        let restored = fit(dir.path(), ema, true, None, false);
+        let context = format!("{ema:?}");
         assert_eq!(restored.report.stopped, StopReason::EarlyStopping, "{context}");
         let best = checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint;
         let state = best.state().clone();
@@ -69,19 +64,19 @@ fn the_best_model_is_the_runs() {
         assert!(bits(&kept) == bits(&restored.model), "{context}");
 
         let plain = tempfile::tempdir().expect("a folder");
-        let unrestored = fit(plain.path(), averaging, false, None, false);
+        let unrestored = fit(plain.path(), ema, false, None, false);
         assert!(bits(&unrestored.model) != bits(&restored.model), "{context}");
         assert_eq!(unrestored.report.restored, None, "{context}");
 
         // Stopped before and after the best, in the middle of an epoch, and resumed.
         for stop in [7, state.step - 5] {
             let dir = tempfile::tempdir().expect("a folder");
-            fit(dir.path(), averaging, true, Some(stop), false);
-            let resumed = fit(dir.path(), averaging, true, None, true);
+            fit(dir.path(), ema, true, Some(stop), false);
+            let resumed = fit(dir.path(), ema, true, None, true);
             assert!(bits(&resumed.model) == bits(&restored.model), "{context}, stopped after {stop}");
             assert_eq!(resumed.report.restored, restored.report.restored, "{context}, stopped after {stop}");
             // A run that has stopped early stays stopped.
-            let again = fit(dir.path(), averaging, true, None, true);
+            let again = fit(dir.path(), ema, true, None, true);
             assert_eq!((again.report.steps, again.report.stopped), (state.step, StopReason::EarlyStopping));
             assert!(bits(&again.model) == bits(&restored.model), "{context}");
         }

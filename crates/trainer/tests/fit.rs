@@ -11,7 +11,7 @@ use std::sync::{
 
 use burn::train::metric::AccuracyMetric;
 use common::{BATCH, ITEMS, alone, bits, net, optimizer, points_of, rates, train_data, valid_data};
-use lr_core::Interval;
+use lr_core::{Duration, Interval};
 use trainer::{
     Callback, CallbackError, EarlyStopping, EpochEvent, Flow, Mode, RunInfo, StepEvent, StopReason, TrainConfig,
     TrainError, Trainer,
@@ -120,7 +120,7 @@ fn it_stops_early_when_asked() {
             monitor: "valid.loss".to_owned(),
             patience,
             min_delta: 1e9,
-            mode: Mode::Min,
+            mode: Some(Mode::Min),
             restore_best: false,
         }),
         ..TrainConfig::epochs(20)
@@ -192,7 +192,7 @@ fn the_log_tells_it_all_and_resumes() {
     let _alone = alone();
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("metrics.jsonl");
-    let config = TrainConfig { log_every: 4, ..TrainConfig::epochs(2) };
+    let config = TrainConfig { log_every: Duration::Ticks(4), ..TrainConfig::epochs(2) };
     let rates = rates("type = 'one_cycle'\nmax_lr = 0.1", &config, 0.01);
     Trainer::new(config)
         .metric(AccuracyMetric::new())

@@ -5,14 +5,14 @@
 #![expect(clippy::panic, reason = "a golden file that cannot be read fails the test")]
 
 use serde_json::Value;
-use trainer::lr_finder::{LrCurve, NoSuggestion, Rule, StopReason, suggest};
+use trainer::lr_finder::{LrCurve, NoSuggestion, Rule, SweepEnd, suggest};
 
 const TOLERANCE: f64 = 1e-9;
 
 struct Case {
     id: String,
     num_it: usize,
-    stopped: StopReason,
+    stopped: SweepEnd,
     lrs: Vec<f64>,
     losses: Vec<f64>,
     suggestions: Value,
@@ -41,9 +41,9 @@ fn cases() -> Vec<Case> {
             let num_it = case["find"]["num_it"].as_u64().unwrap_or_default() as usize;
             // The recorded finder ends at the end of the ramp, of the loader, or above four times the best loss.
             let stopped = match (case["stopped_early"].as_bool(), lrs.len() > num_it) {
-                (Some(true), _) => StopReason::Diverged,
-                (_, true) => StopReason::Completed,
-                _ => StopReason::OutOfData,
+                (Some(true), _) => SweepEnd::Diverged,
+                (_, true) => SweepEnd::Completed,
+                _ => SweepEnd::OutOfData,
             };
             let ill = case["ill_conditioned"].as_array().into_iter().flatten().filter_map(Value::as_str);
             Case {

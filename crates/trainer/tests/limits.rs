@@ -7,14 +7,17 @@ mod common;
 use std::{
     path::Path,
     sync::{Arc, Mutex},
-    time::Duration,
+    time,
 };
 
 use burn::train::metric::AccuracyMetric;
-use common::{BATCH, ITEMS, Points, alone, bits, device, net, optimizer, points_of, rates, train_data, valid_data};
+use common::{
+    BATCH, ITEMS, Points, alone, bits, device, net, newest_only, optimizer, points_of, rates, train_data, valid_data,
+};
+use lr_core::Duration;
 use trainer::{
-    Callback, CallbackError, CheckpointPolicy, EarlyStopping, Every, FitReport, Flow, KeepBest, Limit, Mode,
-    StopReason, TrainConfig, TrainError, Trainer, ValidateEvery, ValidationEvent, checkpoint,
+    Callback, CallbackError, CheckpointPolicy, EarlyStopping, FitReport, Flow, StopReason, TrainConfig, TrainError,
+    Trainer, ValidationEvent, checkpoint,
     data::{Loader, Source},
 };
 
@@ -40,17 +43,17 @@ impl Callback for Validations {
 fn validations_come_when_they_are_due_and_at_the_end() {
     let _alone = alone();
     // 6 steps an epoch.
-    let cases: [(&str, ValidateEvery, Limit, &[u64]); 6] = [
-        ("every epoch", ValidateEvery::Epochs(1), Limit::Epochs(3), &[6, 12, 18]),
-        ("every second epoch, and the last", ValidateEvery::Epochs(2), Limit::Epochs(3), &[12, 18]),
-        ("steps over epochs, and the last", ValidateEvery::Steps(4), Limit::Epochs(3), &[4, 8, 12, 16, 18]),
-        ("halves", ValidateEvery::PartOfEpoch(0.5), Limit::Epochs(2), &[3, 6, 9, 12]),
-        ("rarely, and the last step inside an epoch", ValidateEvery::Steps(100), Limit::Steps(8), &[8]),
-        ("the last step is due anyway", ValidateEvery::Steps(4), Limit::Steps(8), &[4, 8]),
+    let cases: [(&str, Duration, Duration, &[u64]); 6] = [
+        ("every epoch", Duration::Epochs(1.0), Duration::Epochs(3.0), &[6, 12, 18]),
+        ("every second epoch, and the last", Duration::Epochs(2.0), Duration::Epochs(3.0), &[12, 18]),
+        ("steps over epochs, and the last", Duration::Steps(4), Duration::Epochs(3.0), &[4, 8, 12, 16, 18]),
+        ("halves", Duration::Epochs(0.5), Duration::Epochs(2.0), &[3, 6, 9, 12]),
+        ("rarely, and the last step inside an epoch", Duration::Steps(100), Duration::Steps(8), &[8]),
+        ("the last step is due anyway", Duration::Steps(4), Duration::Steps(8), &[4, 8]),
     ];
     for (name, validate_every, limit, expected) in cases {
         let heard = Validations::default();
-        let config = TrainConfig { validate_every, ..TrainConfig::new(limit) };
+        let config = TrainConfig { validate_every, epochs: Some(limit), ..TrainConfig::default() };
         let rates = rates("type = 'fixed'", &config, 0.01);
         Trainer::new(config)
             .metric(AccuracyMetric::new())
@@ -68,7 +71,7 @@ fn validations_come_when_they_are_due_and_at_the_end() {
 fn plateau_early_stopping_and_best_checkpoints_hear_of_every_validation() {
     let _alone = alone();
     let dir = tempfile::tempdir().expect("a folder");
-    let base = TrainConfig { validate_every: ValidateEvery::Steps(2), ..TrainConfig::epochs(4) };
+    let base = TrainConfig { validate_every: Duration::Steps(2), ..TrainConfig::epochs(4) };
     let plateau = "type = 'reduce_on_plateau'\npatience = 0\nfactor = 0.5\nthreshold = 0.999\ninterval = 'step'";
     let fixed = rates(plateau, &base, 0.01);
     let fitted = Trainer::new(base.clone())
@@ -80,10 +83,10 @@ fn plateau_early_stopping_and_best_checkpoints_hear_of_every_validation() {
 
     let early = EarlyStopping { patience: 2, min_delta: 1e9, ..EarlyStopping::new("valid.loss") };
     let policy = CheckpointPolicy {
-        every: Every::Epochs(100),
+        every: Duration::Epochs(100.0),
         keep_last: 10,
-        keep_best: Some(KeepBest::new("valid.loss", Mode::Min)),
-        ..CheckpointPolicy::new(dir.path())
+        keep_best: "valid.loss".to_owned(),
+        ..newest_only(dir.path())
     };
     let config = TrainConfig { early_stopping: Some(early), checkpoint: Some(policy), ..base };
     let rates = rates("type = 'fixed'", &config, 0.01);
@@ -142,10 +145,10 @@ fn the_sanity_pass_changes_nothing() {
     assert_eq!(*steps.lock().expect("the lock"), 0, "before the first step");
 }
 
-fn timed(directory: &Path, max_time: Duration, resume: bool) -> FitReport {
+fn timed(directory: &Path, max_time: time::Duration, resume: bool) -> FitReport {
     let config = TrainConfig {
         max_time: Some(max_time),
-        checkpoint: Some(CheckpointPolicy { every: Every::Epochs(100), ..CheckpointPolicy::new(directory) }),
+        checkpoint: Some(CheckpointPolicy { every: Duration::Epochs(100.0), ..newest_only(directory) }),
         ..TrainConfig::epochs(3)
     };
     let rates = rates("type = 'fixed'", &config, 0.02);
@@ -161,18 +164,18 @@ fn time_ends_a_run_in_order_and_is_counted_over_processes() {
     let _alone = alone();
     let dir = tempfile::tempdir().expect("a folder");
     // A time that is over after any step.
-    let first = timed(dir.path(), Duration::from_nanos(1), false);
+    let first = timed(dir.path(), time::Duration::from_nanos(1), false);
     assert_eq!((first.stopped, first.steps), (StopReason::TimeLimit, 1));
     let saved = checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint;
     assert_eq!(saved.state().step, 1);
     assert!(saved.times().elapsed > 0.0);
     // What the first process took is gone: a limit of just that leaves the second a single step.
-    let limit = Duration::from_secs_f64(saved.times().elapsed);
+    let limit = time::Duration::from_secs_f64(saved.times().elapsed);
     let second = timed(dir.path(), limit, true);
     assert_eq!((second.stopped, second.steps), (StopReason::TimeLimit, 2));
     assert!(second.elapsed > second.seconds);
     // With time enough the run ends as it would have.
-    let third = timed(dir.path(), Duration::from_hours(1), true);
+    let third = timed(dir.path(), time::Duration::from_hours(1), true);
     assert_eq!((third.stopped, third.steps), (StopReason::Finished, 18));
 }
 
@@ -181,10 +184,8 @@ fn a_fast_dev_run_runs_through_everything_once() {
     let _alone = alone();
     let dir = tempfile::tempdir().expect("a folder");
     let heard = Validations::default();
-    let config = TrainConfig {
-        checkpoint: Some(CheckpointPolicy::new(dir.path().join("checkpoints"))),
-        ..TrainConfig::epochs(50)
-    };
+    let config =
+        TrainConfig { checkpoint: Some(newest_only(dir.path().join("checkpoints"))), ..TrainConfig::epochs(50) };
     let config = config.fast_dev_run(2);
     let rates = rates("type = 'fixed'", &config, 0.02);
     let fitted = Trainer::new(config)

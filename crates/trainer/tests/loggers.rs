@@ -15,7 +15,8 @@ use std::{
 };
 
 use burn::train::metric::AccuracyMetric;
-use common::{ITEMS, alone, net, optimizer, rates, train_data, valid_data};
+use common::{ITEMS, alone, net, newest_only, optimizer, rates, train_data, valid_data};
+use lr_core::Duration;
 use report::tensorboard::{Happening, read_events, read_scalars};
 use trainer::{
     Callback, CallbackError, CheckpointEvent, CheckpointPolicy, EpochEvent, EpochSummary, FitReport, Flow, RunInfo,
@@ -373,9 +374,9 @@ fn background_logs_of_a_failed_and_resumed_run_are_whole() {
     let fit = |name: &str, fails_at: Option<u64>, resume: bool| {
         let out = folder.path().join(name);
         fs::create_dir_all(&out).unwrap();
-        let policy = CheckpointPolicy { keep_last: 2, ..CheckpointPolicy::new(out.join("checkpoints")) };
+        let policy = CheckpointPolicy { keep_last: 2, ..newest_only(out.join("checkpoints")) };
         let directory = policy.directory.clone();
-        let config = TrainConfig { log_every: 1, checkpoint: Some(policy), ..TrainConfig::epochs(4) };
+        let config = TrainConfig { log_every: Duration::Ticks(1), checkpoint: Some(policy), ..TrainConfig::epochs(4) };
         let rates = rates("type = 'one_cycle'\nmax_lr = 0.1", &config, 0.01);
         let mut trainer = Trainer::new(config).metric(AccuracyMetric::new()).callback(Background::new(logs(&out)));
         if let Some(step) = fails_at {

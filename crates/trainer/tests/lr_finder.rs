@@ -21,7 +21,7 @@ use optim_adaptive::{AdaptiveOptimizer, Group, Pattern};
 use trainer::{
     LearnerModel, Rates, TrainConfig, Trainer,
     data::{Batch, Batches, Loader, Source, SourceError},
-    lr_finder::{FinderError, LrCurve, LrFinder, LrFinderConfig, StopReason, Subject},
+    lr_finder::{FinderError, LrCurve, LrFinder, LrFinderConfig, Subject, SweepEnd},
 };
 
 /// A network with batch norm, whose running statistics are state that a forward pass changes.
@@ -186,7 +186,7 @@ fn a_sweep_that_ends_badly_changes_nothing_either() {
     let plain = net().freeze_dropout();
     let before_plain = state(&plain, &sgd);
     let curve = LrFinder::new(exploding).run(&plain, &sgd, &train_data()).expect("sweeps");
-    assert_eq!(curve.stopped, StopReason::NonFinite);
+    assert_eq!(curve.stopped, SweepEnd::NonFinite);
     assert!(!curve.losses.last().expect("a point").is_finite());
     assert!(state(&plain, &sgd) == before_plain, "after a NaN");
 }
@@ -196,7 +196,7 @@ fn a_gradient_that_is_not_finite_ends_the_sweep() {
     let _alone = alone();
     let adam = optimizer("type = 'adam'");
     let curve = LrFinder::new(sweep(40)).clip(Some(1.0), None).run(&net(), &adam, &steep_data()).expect("sweeps");
-    assert_eq!(curve.stopped, StopReason::NonFinite);
+    assert_eq!(curve.stopped, SweepEnd::NonFinite);
     assert!(curve.losses.iter().all(|loss| loss.is_finite()) && curve.losses.len() < 41, "{:?}", curve.losses.len());
 }
 
@@ -260,20 +260,20 @@ fn losses_of(config: &LrFinderConfig) -> LrCurve {
 fn recycling_accumulation_and_the_end_of_the_data() {
     let _alone = alone();
     let unit = losses_of(&sweep(1)).losses[0];
-    let cases: [(&str, LrFinderConfig, Vec<f64>, StopReason); 4] = [
-        ("within an epoch", sweep(3), vec![1., 2., 3., 4.], StopReason::Completed),
-        ("recycled", sweep(11), vec![1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 101., 102.], StopReason::Completed),
+    let cases: [(&str, LrFinderConfig, Vec<f64>, SweepEnd); 4] = [
+        ("within an epoch", sweep(3), vec![1., 2., 3., 4.], SweepEnd::Completed),
+        ("recycled", sweep(11), vec![1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 101., 102.], SweepEnd::Completed),
         (
             "not recycled",
             LrFinderConfig { recycle: false, ..sweep(11) },
             (1..=10).map(f64::from).collect(),
-            StopReason::OutOfData,
+            SweepEnd::OutOfData,
         ),
         (
             "means of four batches, across the epochs",
             LrFinderConfig { accumulate: 4, ..sweep(2) },
             vec![2.5, 6.5, (9. + 10. + 101. + 102.) / 4.],
-            StopReason::Completed,
+            SweepEnd::Completed,
         ),
     ];
     for (name, config, expected, stopped) in cases {

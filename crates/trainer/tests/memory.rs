@@ -7,9 +7,10 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{alone, device, net, optimizer, points_of, rates, valid_data};
+use common::{alone, device, net, newest_only, optimizer, points_of, rates, valid_data};
+use lr_core::Duration;
 use trainer::{
-    Callback, CallbackError, CheckpointPolicy, Every, Flow, KeepBest, Mode, StepEvent, TrainConfig, Trainer,
+    Callback, CallbackError, CheckpointPolicy, Flow, StepEvent, TrainConfig, Trainer,
     callbacks::{JsonLines, Progress},
     data::Loader,
 };
@@ -40,12 +41,13 @@ fn ten_thousand_steps_need_no_more_memory_than_one_thousand() {
     let device = device();
     let data = Loader::new(8_000, 16, move |indices, _| points_of(indices, &device)).shuffled(3).workers(2);
     let config = TrainConfig {
-        log_every: 1,
+        log_every: Duration::Ticks(1),
         checkpoint: Some(CheckpointPolicy {
-            every: Every::Steps(250),
+            every: Duration::Steps(250),
             keep_last: 2,
-            keep_best: Some(KeepBest { k: 2, ..KeepBest::new("valid.loss", Mode::Min) }),
-            ..CheckpointPolicy::new(dir.path().join("checkpoints"))
+            keep_best: "valid.loss".to_owned(),
+            k: 2,
+            ..newest_only(dir.path().join("checkpoints"))
         }),
         ..TrainConfig::steps(10_000)
     };

@@ -9,10 +9,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use common::{Net, Points, alone, bits, net, optimizer, poisoned_data, rates, steep_data, train_data, valid_data};
+use common::{
+    Net, Points, alone, bits, net, newest_only, optimizer, poisoned_data, rates, steep_data, train_data, valid_data,
+};
+use lr_core::Duration;
 use trainer::{
-    Averaging, Callback, CallbackError, CheckpointPolicy, Ema, Every, Fitted, Flow, NonFiniteEvent, OnNonFinite,
-    Rollback, StepEvent, TrainConfig, TrainError, Trainer, checkpoint,
+    Callback, CallbackError, CheckpointPolicy, Ema, Fitted, Flow, NonFiniteEvent, OnNonFinite, StepEvent, TrainConfig,
+    TrainError, Trainer, checkpoint,
     data::{Loader, Source},
 };
 
@@ -119,7 +122,8 @@ fn it_skips_the_step_and_goes_on() {
 fn it_stops_within_check_every_steps() {
     let _alone = alone();
     let ears = Ears::default();
-    let config = TrainConfig { check_every: 4, log_every: 1_000, ..TrainConfig::epochs(3) };
+    let config =
+        TrainConfig { check_every: Duration::Ticks(4), log_every: Duration::Ticks(1_000), ..TrainConfig::epochs(3) };
     let expected = bad_step(&steep_data());
     match fit(config, &steep_data(), &ears) {
         // In one of the steps looked at, or at the epoch's end, where the weights are.
@@ -134,7 +138,12 @@ fn it_stops_within_check_every_steps() {
 }
 
 fn rollback(max: u64, lr_factor: f64) -> TrainConfig {
-    TrainConfig { on_nonfinite: OnNonFinite::Rollback, rollback: Rollback { max, lr_factor }, ..TrainConfig::epochs(2) }
+    TrainConfig {
+        on_nonfinite: OnNonFinite::Rollback,
+        max_rollbacks: max,
+        rollback_lr_factor: lr_factor,
+        ..TrainConfig::epochs(2)
+    }
 }
 
 #[test]
@@ -146,11 +155,7 @@ fn it_goes_back_to_the_last_good_state() {
         assert!(bad > 1, "there is something to go back from");
         // Without checkpoints the state is that of the start: a run that ends with the bad step ends where it began,
         // moments and average included.
-        let config = TrainConfig {
-            limit: trainer::Limit::Steps(bad),
-            averaging: Some(Averaging::Ema(Ema::new(0.5))),
-            ..rollback(3, 1.0)
-        };
+        let config = TrainConfig { epochs: Some(Duration::Steps(bad)), ema: Some(Ema::new(0.5)), ..rollback(3, 1.0) };
         let ears = Ears::default();
         let fitted = fit(config, &data(), &ears).expect("goes back");
         assert!(bits(&fitted.model) == bits(&net()), "{name}");
@@ -164,9 +169,9 @@ fn it_goes_back_to_the_last_good_state() {
 
         // In the second epoch it goes back to the end of the first.
         let first =
-            fit(TrainConfig { limit: trainer::Limit::Epochs(1), ..rollback(3, 1.0) }, &data(), &Ears::default())
+            fit(TrainConfig { epochs: Some(Duration::Epochs(1.0)), ..rollback(3, 1.0) }, &data(), &Ears::default())
                 .expect("trains");
-        let config = TrainConfig { limit: trainer::Limit::Steps(6 + bad_step_of(&data(), 1)), ..rollback(3, 1.0) };
+        let config = TrainConfig { epochs: Some(Duration::Steps(6 + bad_step_of(&data(), 1))), ..rollback(3, 1.0) };
         let second = fit(config, &data(), &Ears::default()).expect("goes back");
         assert!(bits(&second.model) == bits(&first.model), "{name}");
         assert_eq!(second.report.rollbacks, 2, "{name}");
@@ -181,8 +186,8 @@ fn what_stops_a_run_is_in_no_checkpoint() {
         let dir = tempfile::tempdir().expect("a folder");
         let bad = bad_step(&data());
         let config = TrainConfig {
-            averaging: Some(Averaging::Ema(Ema::new(0.5))),
-            checkpoint: Some(CheckpointPolicy { every: Every::Steps(1), ..CheckpointPolicy::new(dir.path()) }),
+            ema: Some(Ema::new(0.5)),
+            checkpoint: Some(CheckpointPolicy { every: Duration::Steps(1), ..newest_only(dir.path()) }),
             ..TrainConfig::epochs(2)
         };
         fit(config.clone(), &data(), &Ears::default()).expect_err("stops");
@@ -193,8 +198,8 @@ fn what_stops_a_run_is_in_no_checkpoint() {
         // And it is the one that a run leaves that ends there.
         let there = tempfile::tempdir().expect("a folder");
         let config = TrainConfig {
-            limit: trainer::Limit::Steps(bad - 1),
-            checkpoint: Some(CheckpointPolicy::new(there.path())),
+            epochs: Some(Duration::Steps(bad - 1)),
+            checkpoint: Some(newest_only(there.path())),
             ..config
         };
         fit(config, &data(), &Ears::default()).expect("trains");
@@ -242,7 +247,7 @@ fn a_checkpoint_of_broken_weights_is_not_written() {
         let config = TrainConfig {
             on_nonfinite,
             sanity_batches: 0,
-            checkpoint: Some(CheckpointPolicy::new(directory)),
+            checkpoint: Some(newest_only(directory)),
             ..TrainConfig::epochs(epochs)
         };
         // The last step of the second epoch has a rate that no weight survives.

@@ -14,12 +14,12 @@ use std::{
 };
 
 use burn::train::metric::AccuracyMetric;
-use common::{Net, alone, device, net, optimizer, poisoned_data, rates, train_data, valid_data};
+use common::{Net, alone, device, net, newest_only, optimizer, poisoned_data, rates, train_data, valid_data};
 use lr_core::Duration;
 use optim_adaptive::Pattern;
 use trainer::{
-    Averaging, Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, Every, Fitted, Flow, Freeze, Mode,
-    OnNonFinite, Precision, Rollback, StepEvent, Swa, TrainConfig, TrainError, Trainer, ValidateEvery, checkpoint,
+    Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, Fitted, Flow, Freeze, Mode, OnNonFinite, Precision,
+    StepEvent, Swa, TrainConfig, TrainError, Trainer, checkpoint,
 };
 
 /// What is trained.
@@ -79,23 +79,23 @@ const CASES: &[Case] = &[
         config.clip_grad_value = Some(0.05);
     }),
     case("adam, average of the weights, batch norm", ADAM, COSINE).norm().with(|config| {
-        config.averaging = Some(Averaging::Ema(Ema { warmup: true, ..Ema::new(0.9) }));
+        config.ema = Some(Ema { warmup: true, ..Ema::new(0.9) });
     }),
     case("sgd, stochastic weight averaging, batch norm", SGD, "type = 'swa'\nswa_lr = 0.05\nanneal_epochs = 2")
         .norm()
         .with(|config| {
-            config.averaging = Some(Averaging::Swa(Swa { start: Duration::Epochs(2.0), every: Duration::Steps(4) }));
+            config.swa = Some(Swa { start: Duration::Epochs(2.0), every: Duration::Steps(4) });
         }),
     case("adam, frozen and thawed, batch norm", ADAM, COSINE).norm().with(|config| {
         config.freeze = vec![Freeze::new(Pattern::new("first.*").expect("a pattern")).from_epoch(1).until_epoch(4)];
     }),
     case("adam, going back, average of the weights", ADAM, COSINE).norm().poisoned().with(|config| {
         config.on_nonfinite = OnNonFinite::Rollback;
-        config.rollback = Rollback { max: 9, lr_factor: 0.7 };
-        config.averaging = Some(Averaging::Ema(Ema::new(0.9)));
+        (config.max_rollbacks, config.rollback_lr_factor) = (9, 0.7);
+        config.ema = Some(Ema::new(0.9));
     }),
     case("sgd, validated inside epochs, plateau, restoring the best", SGD, PLATEAU).norm().with(|config| {
-        config.validate_every = ValidateEvery::PartOfEpoch(0.3);
+        config.validate_every = Duration::Epochs(0.3);
         config.early_stopping =
             Some(EarlyStopping { patience: 9, restore_best: true, ..EarlyStopping::new("valid.loss") });
     }),
@@ -106,7 +106,7 @@ fn stop_early(config: &mut TrainConfig) {
         monitor: "valid.loss".to_owned(),
         patience: 3,
         min_delta: 0.02,
-        mode: Mode::Min,
+        mode: Some(Mode::Min),
         restore_best: false,
     });
 }
@@ -128,11 +128,7 @@ fn run(case: Case, directory: &Path, stop_after: Option<u64>, resume: bool) -> R
         clip_grad_norm: Some(1.0),
         seed: 11,
         fingerprint: case.name.to_owned(),
-        checkpoint: Some(CheckpointPolicy {
-            every: Every::Epochs(3),
-            keep_last: 2,
-            ..CheckpointPolicy::new(directory)
-        }),
+        checkpoint: Some(CheckpointPolicy { every: Duration::Epochs(3.0), keep_last: 2, ..newest_only(directory) }),
         ..TrainConfig::epochs(8)
     };
     (case.settings)(&mut config);

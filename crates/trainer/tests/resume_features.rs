@@ -8,13 +8,12 @@ mod common;
 use std::{collections::BTreeMap, path::Path};
 
 use burn::train::metric::AccuracyMetric;
-use common::{Net, Points, alone, bits, net, optimizer, poisoned_data, rates, train_data, valid_data};
+use common::{Net, Points, alone, bits, net, newest_only, optimizer, poisoned_data, rates, train_data, valid_data};
 use lr_core::Duration;
 use optim_adaptive::Pattern;
 use trainer::{
-    Averaging, Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, Every, Fitted, Flow, Freeze, KeepBest,
-    Limit, Mode, OnNonFinite, Rollback, StepEvent, Swa, TrainConfig, TrainError, Trainer, ValidateEvery, checkpoint,
-    data::Loader,
+    Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, Fitted, Flow, Freeze, OnNonFinite, StepEvent, Swa,
+    TrainConfig, TrainError, Trainer, checkpoint, data::Loader,
 };
 
 const ADAM: &str = "type = 'adam'\nlr = 0.01";
@@ -31,11 +30,7 @@ impl Callback for StopAfter {
 }
 
 fn policy(directory: &Path, every_epochs: u64) -> CheckpointPolicy {
-    CheckpointPolicy {
-        every: Every::Epochs(every_epochs),
-        keep_best: Some(KeepBest::new("valid.loss", Mode::Min)),
-        ..CheckpointPolicy::new(directory)
-    }
+    CheckpointPolicy { every: every_epochs.into(), keep_best: "valid.loss".to_owned(), ..newest_only(directory) }
 }
 
 fn fit(
@@ -78,8 +73,9 @@ fn resumed_equals_uninterrupted() {
     let early = EarlyStopping { patience: 4, restore_best: true, ..EarlyStopping::new("valid.loss") };
     let back = |lr_factor| TrainConfig {
         on_nonfinite: OnNonFinite::Rollback,
-        rollback: Rollback { max: 9, lr_factor },
-        averaging: Some(Averaging::Ema(Ema::new(0.9))),
+        max_rollbacks: 9,
+        rollback_lr_factor: lr_factor,
+        ema: Some(Ema::new(0.9)),
         ..config()
     };
     let plateau = "type = 'reduce_on_plateau'\npatience = 0\nfactor = 0.5\nthreshold = 0.05\ninterval = 'step'";
@@ -88,7 +84,7 @@ fn resumed_equals_uninterrupted() {
         (
             "ema with a ramp, accumulating",
             TrainConfig {
-                averaging: Some(Averaging::Ema(Ema { warmup: true, every: 2, ..Ema::new(0.95) })),
+                ema: Some(Ema { warmup: true, every: Duration::Ticks(2), ..Ema::new(0.95) }),
                 accumulate: 4,
                 ..config()
             },
@@ -98,7 +94,7 @@ fn resumed_equals_uninterrupted() {
         ),
         (
             "swa under its schedule",
-            TrainConfig { averaging: Some(Averaging::Swa(swa)), ..config() },
+            TrainConfig { swa: Some(swa), ..config() },
             "type = 'swa'\nswa_lr = 0.005\nanneal_epochs = 2",
             train_data(),
             3,
@@ -114,7 +110,7 @@ fn resumed_equals_uninterrupted() {
         ),
         (
             "validated inside epochs under a plateau, restoring the best",
-            TrainConfig { validate_every: ValidateEvery::PartOfEpoch(0.3), early_stopping: Some(early), ..config() },
+            TrainConfig { validate_every: Duration::Epochs(0.3), early_stopping: Some(early), ..config() },
             plateau,
             train_data(),
             2,
@@ -155,11 +151,12 @@ fn a_longer_run_goes_on_where_the_shorter_ended() {
     let _alone = alone();
     let schedule = "type = 'step'\nstep_size = 1\ngamma = 0.8";
     // The end of an epoch, and the middle of one.
-    for (short, long) in [(Limit::Epochs(2), Limit::Epochs(5)), (Limit::Steps(8), Limit::Steps(21))] {
+    for (short, long) in [(Duration::Epochs(2.0), Duration::Epochs(5.0)), (Duration::Steps(8), Duration::Steps(21))] {
         let on = |directory: &Path, limit| TrainConfig {
+            epochs: Some(limit),
             checkpoint: Some(policy(directory, 1)),
-            averaging: Some(Averaging::Ema(Ema::new(0.9))),
-            ..TrainConfig::new(limit)
+            ema: Some(Ema::new(0.9)),
+            ..TrainConfig::default()
         };
         let (whole, parts) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let whole_run = fit(on(whole.path(), long), schedule, &train_data(), None, false).expect("trains");

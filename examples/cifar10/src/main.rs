@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use anneal::trainer::{Averaging, Ema, data::split};
+use anneal::trainer::{Ema, data::split};
 use anneal::vision::models::{Classifier, ConvNetConfig};
 use anneal::{prelude::*, vision::Augment};
 use burn::tensor::Device;
@@ -47,7 +47,7 @@ fn run(epochs: u64, dataset: &str) -> Result<(), Box<dyn std::error::Error>> {
     let run = Horizon::run(steps_per_epoch, epochs * steps_per_epoch);
     let rates = Rates::new(Scheduler::from_config(&schedule, &run, vec![optimizer.lr()])?);
 
-    let config = TrainConfig { averaging: Some(Averaging::Ema(Ema::new(0.99))), ..TrainConfig::epochs(epochs) };
+    let config = TrainConfig { ema: Some(Ema::new(0.99)), ..TrainConfig::epochs(epochs) };
     let fitted = Trainer::new(config).metric(AccuracyMetric::new()).callback(Progress::new()).fit(
         model,
         optimizer.init(),

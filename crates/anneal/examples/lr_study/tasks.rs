@@ -6,9 +6,10 @@ use anneal::{
     Error,
     config::{Config, Document, Origin},
     experiment::Assembly,
+    lr_core::Duration,
     lr_core::Registry,
     prelude::*,
-    trainer::{ValidateEvery, lr_finder::StopReason},
+    trainer::lr_finder::SweepEnd,
 };
 
 use crate::Measured;
@@ -100,7 +101,7 @@ impl<'c> Bench<'c> {
             (self.assembly.model()?, self.assembly.optimizer(), self.assembly.rates_at(lr)?);
         let (train, valid) = (self.assembly.train_loader()?, self.assembly.valid_loader()?);
         // One validation, at the end.
-        let validate_every = ValidateEvery::Epochs(self.validate_at);
+        let validate_every = Duration::Ticks(self.validate_at);
         let config = TrainConfig { validate_every, sanity_batches: 0, ..self.assembly.train_config(None) };
         let valid = valid.as_ref().map(|loader| loader as &dyn Source<ImageBatch>);
         let loss = match Trainer::new(config).fit(model, optimizer, rates, &train, valid) {
@@ -125,7 +126,7 @@ impl<'c> Bench<'c> {
         let curve = |losses: &Vec<Option<f64>>| {
             let losses: Vec<f64> = losses.iter().map(|loss| loss.unwrap_or(f64::NAN)).collect();
             let lrs = (0..losses.len()).map(|i| config.lr(i)).collect();
-            LrCurve::new(lrs, losses.clone(), losses, StopReason::Completed, config.num_it)
+            LrCurve::new(lrs, losses.clone(), losses, SweepEnd::Completed, config.num_it)
         };
         known.sweeps.iter().map(curve).collect()
     }

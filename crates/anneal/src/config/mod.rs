@@ -8,42 +8,34 @@
 //! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
 //! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |
 //! | `[[groups]]` | [`GroupsSection`]: params, lr_scale, schedule, weight_decay, frozen, optimizer |
-//! | `[train]` | [`TrainSection`]: epochs or steps, precision, accumulate, clipping, logging, early stopping, checkpoints |
-//! | `[lr_finder]` | [`FinderSection`] |
+//! | `[train]` | `trainer::TrainConfig`: epochs or steps, precision, accumulate, clipping, logging, early stopping, checkpoints |
+//! | `[lr_finder]` | `trainer::lr_finder::LrFinderConfig` |
 
 mod apply;
 mod auto;
-mod checkpoint;
 mod data;
 mod document;
-mod early_stopping;
-mod finder;
 mod groups;
 mod leaves;
 mod model;
 mod pretrained;
 mod run;
-mod train;
-mod weights;
 
 use lr_core::{Registry, ScheduleConfig};
 use optim_adaptive::OptimizerConfig;
 use strict_config::{ConfigError, Fields};
 use toml::{Table, Value};
+use trainer::{TrainConfig, lr_finder::LrFinderConfig};
 
 pub use auto::{AUTO, AutoRates};
-pub use checkpoint::CheckpointSection;
 pub(crate) use data::folder_fields;
 pub use data::{DataSection, Resident};
 pub use document::{ConfigFileError, Document, Origin};
-pub use early_stopping::EarlyStoppingSection;
-pub use finder::{FinderSection, Validate};
 pub use groups::GroupsSection;
 pub(crate) use leaves::leaves;
 pub use model::ModelSection;
 pub use pretrained::PretrainedSection;
 pub use run::{Logger, RunSection};
-pub use train::TrainSection;
 
 /// The sections a configuration may have.
 pub(crate) const SECTIONS: [&str; 8] =
@@ -68,9 +60,9 @@ pub struct Config {
     /// `[[groups]]`.
     pub groups: GroupsSection,
     /// `[train]`.
-    pub train: TrainSection,
+    pub train: TrainConfig,
     /// `[lr_finder]`.
-    pub lr_finder: FinderSection,
+    pub lr_finder: LrFinderConfig,
     /// The rates that are to be found (`lr = "auto"`); numbers that mean nothing stand in their place.
     pub auto: AutoRates,
 }
@@ -100,8 +92,8 @@ impl Config {
             optimizer,
             schedule,
             groups,
-            train: TrainSection::from_table(section("train")?)?,
-            lr_finder: FinderSection::from_table(section("lr_finder")?)?,
+            train: strict_config::read(section("train")?, "train")?,
+            lr_finder: strict_config::read(section("lr_finder")?, "lr_finder")?,
             auto,
         })
     }
@@ -131,8 +123,8 @@ impl Config {
         table.insert("model".to_owned(), Value::Table(self.model.to_table()));
         table.insert("optimizer".to_owned(), Value::Table(self.optimizer.to_table()));
         table.insert("schedule".to_owned(), Value::Table(self.schedule.to_table()));
-        table.insert("train".to_owned(), Value::Table(self.train.to_table()));
-        table.insert("lr_finder".to_owned(), Value::Table(self.lr_finder.to_table()));
+        table.insert("train".to_owned(), Value::Table(strict_config::write(&self.train)));
+        table.insert("lr_finder".to_owned(), Value::Table(strict_config::write(&self.lr_finder)));
         let groups: Vec<Value> = self.groups.to_tables().into_iter().map(Value::Table).collect();
         if !groups.is_empty() {
             table.insert("groups".to_owned(), Value::Array(groups));
@@ -161,8 +153,8 @@ impl Config {
         let mut table = self.to_table();
         table.remove("run");
         table.remove("lr_finder");
-        table.remove("train");
         table.remove("data");
+        let train = table.remove("train").and_then(|train| train.as_table().cloned()).unwrap_or_default();
         table.insert("seed".to_owned(), Value::Integer(self.run.seed as i64));
         table.insert("accumulate".to_owned(), Value::Integer(self.train.accumulate as i64));
         table.insert("augment".to_owned(), Value::String(self.data.augment.clone()));
@@ -175,8 +167,9 @@ impl Config {
                 table.insert(format!("clip_{name}"), Value::Float(limit));
             }
         }
-        weights::put_averaging(&mut table, self.train.averaging.as_ref());
-        weights::put_freeze(&mut table, &self.train.freeze);
+        for field in ["ema", "swa", "freeze"] {
+            put(&mut table, field, train.get(field).cloned());
+        }
         let lines: Vec<String> = leaves(&table).iter().map(|(path, value)| format!("{path} = {value}")).collect();
         lines.join("\n")
     }

@@ -11,7 +11,7 @@ use trainer::{
 use vision::{Augment, Batcher, Dataset, ImageBatch, ImageSet, OnDeviceError, models::Classifier};
 
 use crate::{
-    config::{Config, EarlyStoppingSection, Resident},
+    config::{Config, Resident},
     error::Error,
     run_dir::{CHECKPOINTS, RunDir},
 };
@@ -33,8 +33,7 @@ const RESIDENT_MOST: u64 = 1 << 30;
 pub fn horizon(config: &Config, items: usize) -> Horizon {
     let held_out = (items as f64 * config.data.validation).round() as usize;
     let batches = items.saturating_sub(held_out).div_ceil(config.data.batch_size.max(1));
-    let train = whole_run(config);
-    Horizon::run(train.steps_per_epoch(batches), train.total_steps(batches))
+    Horizon::run(config.train.steps_per_epoch(batches), config.train.total_steps(batches))
 }
 
 impl<'c> Assembly<'c> {
@@ -56,10 +55,11 @@ impl<'c> Assembly<'c> {
         }
         assembly.check_monitors()?;
         assembly.check_momentum()?;
-        train_config(config).check(assembly.batches(), &assembly.optimizer())?;
+        let in_train = |error: ConfigError| error.within("train");
+        config.train.check_run(assembly.batches(), &assembly.optimizer()).map_err(in_train)?;
         assembly.rates()?;
         assembly.check_data()?;
-        config.train.precision.check(&assembly.device)?;
+        config.train.precision.check(&assembly.device).map_err(in_train)?;
         Ok(assembly)
     }
 
@@ -221,22 +221,18 @@ impl<'c> Assembly<'c> {
         Ok(())
     }
 
-    /// The trainer's settings for a run in `dir`.
+    /// The trainer's settings for a run in `dir`; without one nothing is kept.
     pub fn train_config(&self, dir: Option<&RunDir>) -> TrainConfig {
-        let section = &self.config.train;
-        let validates = self.validates();
-        let config = TrainConfig {
-            check_every: if self.config.run.device.is_gpu() { section.log_every } else { 1 },
-            checkpoint: dir
-                .zip(section.checkpoint.as_ref())
-                .map(|(dir, section)| section.policy(&dir.path(CHECKPOINTS), validates)),
-            fingerprint: self.config.fingerprint(),
-            ..train_config(self.config)
-        };
-        match section.fast_dev_run {
-            Some(batches) => config.fast_dev_run(batches),
-            None => config,
+        let config = self.config;
+        let mut train =
+            TrainConfig { seed: config.run.seed, fingerprint: config.fingerprint(), ..config.train.clone() };
+        if config.run.device.is_gpu() {
+            train.check_every = train.log_every;
         }
+        if let (Some(dir), Some(policy)) = (dir, &mut train.checkpoint) {
+            policy.directory = dir.path(CHECKPOINTS);
+        }
+        train
     }
 
     /// Refuses to cycle a momentum that the optimizer does not have, as torch does.
@@ -261,16 +257,8 @@ impl<'c> Assembly<'c> {
         if self.validates() {
             known.extend(["valid.loss", "valid.accuracy"]);
         }
-        let train = &self.config.train;
-        let early = train
-            .early_stopping
-            .iter()
-            .map(|early| ("train.early_stopping.monitor".to_owned(), early.monitor.as_str()));
-        let best = train
-            .checkpoint
-            .iter()
-            .filter(|policy| self.validates() && !policy.keep_best.is_empty())
-            .map(|policy| ("train.checkpoint.keep_best".to_owned(), policy.keep_best.as_str()));
+        let train = self.config.train.monitors(self.validates());
+        let train = train.map(|(field, monitor)| (format!("train.{field}"), monitor));
         let base = self.config.schedule.monitor().map(|monitor| ("schedule.monitor".to_owned(), monitor));
         let groups = self
             .config
@@ -278,7 +266,7 @@ impl<'c> Assembly<'c> {
             .iter()
             .enumerate()
             .filter_map(|(i, (_, schedule))| Some((format!("groups[{i}].schedule.monitor"), schedule?.monitor()?)));
-        for (path, monitor) in early.chain(best).chain(base).chain(groups) {
+        for (path, monitor) in train.chain(base).chain(groups) {
             if !known.contains(&monitor) {
                 let mut error = ConfigError::unknown_name(path, "monitored value", monitor, known.iter().copied());
                 if !self.validates() && monitor.starts_with("valid.") {
@@ -296,38 +284,4 @@ impl<'c> Assembly<'c> {
 
 fn not_resident(error: &OnDeviceError) -> ConfigError {
     ConfigError::conflict("data.resident", format!("{error}; set resident = false or \"auto\""))
-}
-
-/// The trainer's settings that the configuration alone gives.
-fn train_config(config: &Config) -> TrainConfig {
-    let train = whole_run(config);
-    match config.train.fast_dev_run {
-        Some(batches) => train.fast_dev_run(batches),
-        None => train,
-    }
-}
-
-/// As `train_config`, of the run that a `fast_dev_run` is a trial of.
-fn whole_run(config: &Config) -> TrainConfig {
-    let section = &config.train;
-    TrainConfig {
-        precision: section.precision,
-        accumulate: section.accumulate,
-        clip_grad_norm: section.clip_grad_norm,
-        clip_grad_value: section.clip_grad_value,
-        log_every: section.log_every,
-        validate_every: section.validate_every,
-        sanity_batches: section.sanity_batches,
-        on_nonfinite: section.on_nonfinite,
-        rollback: section.rollback,
-        max_time: section.max_time,
-        limit_train_batches: section.limit_train_batches,
-        limit_valid_batches: section.limit_valid_batches,
-        overfit_batches: section.overfit_batches,
-        averaging: section.averaging,
-        freeze: section.freeze.clone(),
-        early_stopping: section.early_stopping.as_ref().map(EarlyStoppingSection::settings),
-        seed: config.run.seed,
-        ..TrainConfig::new(section.limit)
-    }
 }

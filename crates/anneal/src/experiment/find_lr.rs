@@ -4,14 +4,11 @@ use report::Chart;
 use strict_config::ConfigError;
 use trainer::{
     data::Source,
-    lr_finder::{LrCurve, LrFinder, LrSweeps, NoSuggestion, Rule, Subject, Suggestion},
+    lr_finder::{LrCurve, LrFinder, LrSweeps, NoSuggestion, Rule, Subject, Suggestion, Validate},
 };
 
 use super::Assembly;
-use crate::{
-    config::{Config, Validate},
-    error::Error,
-};
+use crate::{config::Config, error::Error};
 
 /// The sweeps of the learning-rate finder, and what they suggest.
 #[derive(Debug, Clone)]
@@ -66,12 +63,12 @@ pub fn find_lr(config: &Config) -> Result<FinderResult, Error> {
     if let Some((valid, batches)) = &valid {
         subject = subject.validate(valid, *batches);
     }
-    let sweeps = LrFinder::new(section.sweep.clone())
+    let sweeps = LrFinder::new(section.clone())
         .seed(config.run.seed)
         .clip(config.train.clip_grad_norm, config.train.clip_grad_value)
         .precision(config.train.precision)
         .repeat(&subject, section.repeats)?;
-    let sweeps = sweeps.skip(section.skip.0, section.skip.1);
+    let sweeps = sweeps.skip(section.skip_start, section.skip_end);
     let suggestion = sweeps.suggestion(section.rule);
     Ok(FinderResult { sweeps, rule: section.rule, suggestion })
 }

@@ -14,7 +14,7 @@ use vision::models::Classifier;
 
 use super::Assembly;
 use crate::{
-    config::{CheckpointSection, Config},
+    config::Config,
     error::Error,
     run_dir::{CHECKPOINTS, RunDir},
 };
@@ -103,11 +103,11 @@ fn of_step(checkpoints: &Path, step: u64) -> Result<Checkpoint, Error> {
 
 /// The best checkpoint by the value that the configuration monitors.
 fn best(config: &Config, checkpoints: &Path) -> Result<Checkpoint, Error> {
-    let rule = config.train.checkpoint.as_ref().and_then(CheckpointSection::best).ok_or_else(|| {
+    let policy = config.train.checkpoint.as_ref().filter(|policy| !policy.keep_best.is_empty()).ok_or_else(|| {
         let what = "--best: this run kept no best checkpoint (train.checkpoint.keep_best); use --last or --step";
         Error::Usage(what.to_owned())
     })?;
-    Ok(accepted(checkpoint::best(checkpoints, &rule)?))
+    Ok(accepted(checkpoint::best(checkpoints, policy)?))
 }
 
 /// The checkpoint that was found; those passed over are logged.

@@ -6,8 +6,11 @@
 mod blend;
 mod statistics;
 
-use lr_core::{Clock, Duration, Horizon, Interval};
-use strict_config::ConfigError;
+use lr_core::{Duration, Horizon, Interval};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings, check};
+
+use crate::every::{Every, check_every, steps};
 
 pub(crate) use blend::blend;
 pub(crate) use statistics::with_measured_statistics;
@@ -26,23 +29,38 @@ pub(crate) const AVERAGES: [&str; 2] = [EMA, SWA];
 /// After step `s`, where it takes part: `average <- d average + (1 - d) weights`, as torch's
 /// `swa_utils.get_ema_multi_avg_fn`; the first time the average is a copy of the weights. Buffers (batch norm's running
 /// statistics) are copied from the model each time, as torch's `AveragedModel` does by default.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Ema {
-    /// `d`, from 0 up to but not including 1. torch's default is 0.999.
+    /// `d`, from 0 up to but not including 1. Default 0.999, as in torch.
     pub decay: f64,
     /// Whether `d` rises to `decay`: `min(decay, (1 + n) / (10 + n))` with `n` the averages so far, the ramp of
     /// TensorFlow's `ExponentialMovingAverage(num_updates)`. Default false.
     pub warmup: bool,
-    /// Optimizer steps from one average to the next. Default 1.
-    pub every: u64,
-    /// Optimizer steps that are done before the first. Default 0.
-    pub start: u64,
+    /// How far one average is from the next; a bare number is optimizer steps. Default 1.
+    pub every: Duration,
+    /// What is trained before the first; a bare number is optimizer steps. Default 0.
+    pub start: Duration,
+}
+
+impl Default for Ema {
+    fn default() -> Self {
+        Self::new(0.999)
+    }
+}
+
+impl Settings for Ema {
+    fn check(&self) -> Result<(), ConfigError> {
+        check::below_one("decay", self.decay)?;
+        check_every("every", self.every)?;
+        self.start.check("start", 0)
+    }
 }
 
 impl Ema {
     /// Every step, from the first on, without a ramp.
     pub fn new(decay: f64) -> Self {
-        Self { decay, warmup: false, every: 1, start: 0 }
+        Self { decay, warmup: false, every: Duration::Ticks(1), start: Duration::Ticks(0) }
     }
 
     /// The decay of the average that comes after `averaged` others.
@@ -63,13 +81,26 @@ impl Ema {
 /// Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization" (2018); torch's
 /// `AveragedModel` with its default average `a <- a + (w - a) / (n + 1)`. Batch norm's statistics are measured anew for
 /// the average, as torch's `update_bn` does. The usual schedule with it is `swa`, torch's `SWALR`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Swa {
-    /// When averaging begins: a part of the run, epochs, or steps (a bare number is epochs). The first weights are
-    /// taken one `every` later.
+    /// When averaging begins; a bare number is epochs. The first weights are taken one `every` later. Default `75%`.
     pub start: Duration,
-    /// How often weights are taken. Default one epoch.
+    /// How often weights are taken; a bare number is epochs. Default `1ep`.
     pub every: Duration,
+}
+
+impl Default for Swa {
+    fn default() -> Self {
+        Self::new(Duration::Percent(75.0))
+    }
+}
+
+impl Settings for Swa {
+    fn check(&self) -> Result<(), ConfigError> {
+        self.start.check("start", 0)?;
+        check_every("every", self.every)
+    }
 }
 
 impl Swa {
@@ -79,87 +110,61 @@ impl Swa {
     }
 }
 
-/// What is averaged, if anything.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Averaging {
-    /// An exponential moving average: evaluated, kept and exported in place of the trained weights.
-    Ema(Ema),
-    /// Stochastic weight averaging: the model of the run's last validation and of its end.
-    Swa(Swa),
-}
-
-/// [`Averaging`] in optimizer steps of a run.
+/// An average in optimizer steps of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Plan {
-    Ema(Ema),
-    Swa { start: u64, every: u64 },
+    /// Evaluated, kept and exported in place of the trained weights.
+    Ema(Ema, Every),
+    /// The model of the run's last validation and of its end.
+    Swa(Every),
 }
 
 impl Plan {
-    /// Works the durations out.
+    /// Works the lengths out; `None` where nothing is averaged.
     ///
     /// # Errors
-    /// A decay outside `[0, 1)`, an interval of 0, a start that leaves nothing to average.
-    pub(crate) fn new(averaging: &Averaging, horizon: &Horizon) -> Result<Self, ConfigError> {
-        match averaging {
-            Averaging::Ema(ema) => {
-                if !(0.0..1.0).contains(&ema.decay) {
-                    return Err(ConfigError::not_allowed("train.ema.decay", ema.decay, "a number from 0 to below 1"));
-                }
-                if ema.every == 0 {
-                    return Err(ConfigError::not_allowed("train.ema.every", 0, "a whole number of at least 1"));
-                }
-                Ok(Self::Ema(*ema))
+    /// A start of the equal average that leaves nothing to average.
+    pub(crate) fn new(ema: Option<Ema>, swa: Option<Swa>, run: &Horizon) -> Result<Option<Self>, ConfigError> {
+        if let Some(ema) = ema {
+            let start = steps("ema.start", ema.start, Interval::Step, run)?;
+            return Ok(Some(Self::Ema(ema, Every::after(start, "ema.every", ema.every, Interval::Step, run)?)));
+        }
+        let Some(swa) = swa else { return Ok(None) };
+        let start = steps("swa.start", swa.start, Interval::Epoch, run)?;
+        let every = Every::after(start, "swa.every", swa.every, Interval::Epoch, run)?;
+        let total = run.total_ticks(Interval::Step).unwrap_or(u64::MAX);
+        match every {
+            Every::Steps { every, .. } if start.saturating_add(every) > total => {
+                let allowed = format!(
+                    "a start that leaves something to average: it begins after step {start}, takes weights every \
+                     {every} steps, and the run has {total}"
+                );
+                Err(ConfigError::not_allowed("swa.start", swa.start, allowed))
             }
-            Averaging::Swa(swa) => {
-                let clock = Clock::new(*horizon, Interval::Step);
-                let steps = |duration: Duration, field: &str, least| {
-                    let duration = match duration {
-                        Duration::Ticks(epochs) => Duration::Epochs(epochs as f64),
-                        other => other,
-                    };
-                    duration.ticks(field, least, &clock)
-                };
-                let (start, every) = (steps(swa.start, "train.swa.start", 0)?, steps(swa.every, "train.swa.every", 1)?);
-                let total = clock.total().unwrap_or(u64::MAX);
-                if start.saturating_add(every) > total {
-                    return Err(ConfigError::not_allowed(
-                        "train.swa.start",
-                        swa.start,
-                        format!(
-                            "a start that leaves something to average: it begins after step {start}, takes weights \
-                             every {every} steps, and the run has {total}"
-                        ),
-                    ));
-                }
-                Ok(Self::Swa { start, every })
-            }
+            every => Ok(Some(Self::Swa(every))),
         }
     }
 
     /// Whether the weights after `step` steps enter the average.
     pub(crate) fn takes(&self, step: u64) -> bool {
-        let (start, every) = match self {
-            Self::Ema(ema) => (ema.start, ema.every),
-            Self::Swa { start, every } => (*start, *every),
-        };
-        step > start && (step - start).is_multiple_of(every)
+        let (Self::Ema(_, every) | Self::Swa(every)) = self;
+        every.is_due(step)
     }
 
     /// The newcomer's weight after `averaged` others.
     pub(crate) fn weight(&self, averaged: u64) -> f64 {
         match self {
             _ if averaged == 0 => 1.0,
-            Self::Ema(ema) => 1.0 - ema.decay_at(averaged),
-            Self::Swa { .. } => 1.0 / (averaged as f64 + 1.0),
+            Self::Ema(ema, _) => 1.0 - ema.decay_at(averaged),
+            Self::Swa(_) => 1.0 / (averaged as f64 + 1.0),
         }
     }
 
     /// The average's file in a checkpoint.
     pub(crate) fn file(&self) -> &'static str {
         match self {
-            Self::Ema(_) => EMA,
-            Self::Swa { .. } => SWA,
+            Self::Ema(..) => EMA,
+            Self::Swa(_) => SWA,
         }
     }
 }
@@ -171,8 +176,10 @@ mod tests {
     #[test]
     fn weights_are_taken_when_the_plan_says() {
         let horizon = Horizon::run(10, 100);
-        let ema = |start, every| Averaging::Ema(Ema { every, start, ..Ema::new(0.9) });
-        let swa = |start, every| Averaging::Swa(Swa { start, every });
+        let ema = |start: u64, every: u64| {
+            Plan::new(Some(Ema { every: every.into(), start: start.into(), ..Ema::new(0.9) }), None, &horizon)
+        };
+        let swa = |start, every| Plan::new(None, Some(Swa { start, every }), &horizon);
         let cases = [
             ("every step", ema(0, 1), vec![1, 2, 3]),
             ("later, and not every one", ema(4, 3), vec![7, 10, 13]),
@@ -180,8 +187,8 @@ mod tests {
             ("epochs", swa(Duration::Ticks(8), Duration::Epochs(1.0)), vec![90, 100]),
             ("steps", swa(Duration::Steps(90), Duration::Steps(4)), vec![94, 98]),
         ];
-        for (name, averaging, expected) in cases {
-            let plan = Plan::new(&averaging, &horizon).expect(name);
+        for (name, plan, expected) in cases {
+            let plan = plan.expect(name).expect(name);
             let taken: Vec<u64> = (0..=100).filter(|step| plan.takes(*step)).take(expected.len()).collect();
             assert_eq!(taken, expected, "{name}");
         }
@@ -189,10 +196,10 @@ mod tests {
 
     #[test]
     fn what_cannot_average_is_refused() {
-        let horizon = Horizon::run(10, 100);
-        let refused = |averaging| Plan::new(&averaging, &horizon).expect_err("a refusal").to_string();
-        assert!(refused(Averaging::Ema(Ema::new(1.0))).starts_with("train.ema.decay: 1"));
-        let late = refused(Averaging::Swa(Swa::new(Duration::Epochs(9.5))));
+        let decay = Ema::new(1.0).check().expect_err("a refusal").to_string();
+        assert!(decay.starts_with("decay: 1"), "{decay}");
+        let late = Plan::new(None, Some(Swa::new(Duration::Epochs(9.5))), &Horizon::run(10, 100));
+        let late = late.expect_err("a refusal").to_string();
         assert!(late.contains("begins after step 95, takes weights every 10 steps, and the run has 100"), "{late}");
     }
 }

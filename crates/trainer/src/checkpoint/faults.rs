@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    CheckpointError, CheckpointPolicy, KeepBest, OnWriteError, Part, RunState, STATE, Snapshot, TIMES, Times, Writer,
+    CheckpointError, CheckpointPolicy, OnWriteError, Part, RunState, STATE, Snapshot, TIMES, Times, Writer,
     files::{Disk, Files},
     newest, open,
 };
@@ -129,7 +129,7 @@ fn snapshot(step: u64, version: &str, loss: f64) -> Snapshot {
 }
 
 fn policy(directory: &Path) -> CheckpointPolicy {
-    CheckpointPolicy { background: false, ..CheckpointPolicy::new(directory) }
+    CheckpointPolicy { background: false, keep_best: String::new(), ..CheckpointPolicy::new(directory) }
 }
 
 fn version(directory: &Path) -> (u64, String) {
@@ -297,10 +297,10 @@ fn what_cannot_be_encoded_is_an_error_and_leaves_nothing() {
 
 #[test]
 fn the_newest_and_the_best_are_kept() {
-    let best = |mode, k| Some(KeepBest { k, ..KeepBest::new("loss", mode) });
+    let best = |mode, k| Some((mode, k));
     let losses = [5.0, 1.0, 3.0, 1.0, 4.0];
     // (keep_last, keep_best, steps left)
-    let cases: [(usize, Option<KeepBest>, &[u64]); 6] = [
+    let cases: [(usize, Option<(Mode, usize)>, &[u64]); 6] = [
         (1, None, &[5]),
         (3, None, &[3, 4, 5]),
         (0, None, &[5]),
@@ -312,7 +312,16 @@ fn the_newest_and_the_best_are_kept() {
         let dir = tempfile::tempdir().expect("a folder");
         for (step, loss) in (1..).zip(losses) {
             // A writer for each: what is kept follows from what is on disk, so it survives a resumption.
-            let policy = CheckpointPolicy { keep_last, keep_best: keep_best.clone(), ..policy(dir.path()) };
+            let policy = match keep_best {
+                None => CheckpointPolicy { keep_last, ..policy(dir.path()) },
+                Some((mode, k)) => CheckpointPolicy {
+                    keep_last,
+                    keep_best: "loss".to_owned(),
+                    mode: Some(mode),
+                    k,
+                    ..policy(dir.path())
+                },
+            };
             Writer::new(policy).save(snapshot(step, "", loss)).expect("written");
         }
         let expected: Vec<String> = left.iter().map(|step| format!("step-{step:08}")).collect();

@@ -33,7 +33,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use policy::{CheckpointPolicy, Every, KeepBest, OnWriteError};
+pub use policy::{CheckpointPolicy, OnWriteError};
 pub use read::{Checkpoint, Found, best, newest, open, steps};
 pub(crate) use snapshot::{Contents, Part, Snapshot};
 pub(crate) use writer::Writer;

@@ -2,20 +2,32 @@
 
 use std::{cmp::Ordering, path::PathBuf};
 
-use crate::Mode;
+use lr_core::Duration;
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings, check};
+
+use crate::{Mode, every::check_every};
 
 /// When checkpoints are written and which are kept.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct CheckpointPolicy {
-    /// The folder that holds one sub-folder per checkpoint.
+    /// The folder that holds one sub-folder per checkpoint; empty (the default), nothing is written.
+    #[serde(skip)]
     pub directory: PathBuf,
-    /// How often one is written (and always at the end of the run). Default: after each epoch.
-    pub every: Every,
-    /// How many of the newest are kept; 0 counts as 1. Default 1.
+    /// How often one is written (and always at the end of the run); a bare number is epochs. Where such a step ends an
+    /// epoch, the checkpoint is written after the epoch's validation and holds its outcome. Default 1.
+    pub every: Duration,
+    /// How many of the newest are kept. At least 1; default 1.
     pub keep_last: usize,
-    /// Besides these, the best by a measured value are kept; each new one among the best is written, whatever
-    /// [`every`](Self::every) says. Default off.
-    pub keep_best: Option<KeepBest>,
+    /// Besides these, the best by the value of this name are kept; each new one among the best is written, whatever
+    /// [`every`](Self::every) says. Empty for none; a value of the validation
+    /// set counts only in a run that has one. Default `valid.loss`.
+    pub keep_best: String,
+    /// Whether lower (`min`) or higher (`max`) is better. Default: [`Mode::of`] that value.
+    pub mode: Option<Mode>,
+    /// How many of the best are kept. At least 1; default 1. Of equal values the older checkpoint is the better one.
+    pub k: usize,
     /// Whether encoding and writing happen on a thread of their own while training goes on. One write is under way at
     /// a time: a save that finds one waits for it. So on disk is never less than the checkpoint before the last one
     /// asked for; with `false` never less than the last one. Default `true`.
@@ -24,60 +36,42 @@ pub struct CheckpointPolicy {
     pub on_error: OnWriteError,
 }
 
-impl CheckpointPolicy {
-    /// The defaults, in this folder.
-    pub fn new(directory: impl Into<PathBuf>) -> Self {
+impl Default for CheckpointPolicy {
+    fn default() -> Self {
         Self {
-            directory: directory.into(),
-            every: Every::Epochs(1),
+            directory: PathBuf::new(),
+            every: Duration::Ticks(1),
             keep_last: 1,
-            keep_best: None,
+            keep_best: "valid.loss".to_owned(),
+            mode: None,
+            k: 1,
             background: true,
             on_error: OnWriteError::Stop,
         }
     }
 }
 
-/// How often a checkpoint is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Every {
-    /// After every this many epochs; 0 counts as 1.
-    Epochs(u64),
-    /// After every this many optimizer steps, in the middle of an epoch too; 0 counts as 1. Where such a step ends an
-    /// epoch, the checkpoint is written after the epoch's validation and holds its outcome.
-    Steps(u64),
-}
-
-impl Every {
-    /// Whether a checkpoint is due at the end of an epoch: so many epochs and steps are done.
-    pub(crate) fn is_due_after_epoch(self, epochs: u64, steps: u64) -> bool {
-        match self {
-            Self::Epochs(every) => epochs.is_multiple_of(every.max(1)),
-            Self::Steps(every) => steps.is_multiple_of(every.max(1)),
-        }
+impl Settings for CheckpointPolicy {
+    fn resolve(&mut self) {
+        self.mode = Some(self.mode());
     }
 
-    /// Whether a checkpoint is due in the middle of an epoch, after this many steps.
-    pub(crate) fn is_due_within_epoch(self, steps: u64) -> bool {
-        matches!(self, Self::Steps(every) if steps.is_multiple_of(every.max(1)))
+    fn check(&self) -> Result<(), ConfigError> {
+        check_every("every", self.every)?;
+        check::at_least("keep_last", self.keep_last as u64, 1)?;
+        check::at_least("k", self.k as u64, 1)
     }
 }
 
-/// Which checkpoints are kept for their value.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KeepBest {
-    /// The value, e.g. `valid.loss`.
-    pub monitor: String,
-    /// Whether lower or higher is better.
-    pub mode: Mode,
-    /// How many; 0 counts as 1. Of equal values the older checkpoint is the better one.
-    pub k: usize,
-}
+impl CheckpointPolicy {
+    /// The defaults, in this folder.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into(), ..Self::default() }
+    }
 
-impl KeepBest {
-    /// The one best by this value.
-    pub fn new(monitor: impl Into<String>, mode: Mode) -> Self {
-        Self { monitor: monitor.into(), mode, k: 1 }
+    /// Whether a lower or a higher value is better.
+    pub fn mode(&self) -> Mode {
+        self.mode.unwrap_or_else(|| Mode::of(&self.keep_best))
     }
 
     /// Checkpoints with the value measured on each, given oldest first, become the best first. Those without a value are
@@ -92,13 +86,13 @@ impl KeepBest {
 
     /// The better value first.
     fn order(&self, a: f64, b: f64) -> Ordering {
-        if self.mode == Mode::Min { a.total_cmp(&b) } else { b.total_cmp(&a) }
+        if self.mode() == Mode::Min { a.total_cmp(&b) } else { b.total_cmp(&a) }
     }
 
     /// Whether `value` is among the best `k`, given the best so far, best first; if so it takes its place there.
     pub(crate) fn admits(&self, best: &mut Vec<f64>, value: f64) -> bool {
         // Behind its equals: they are older.
-        let place = best.iter().position(|kept| self.mode.improves(value, Some(*kept), 0.0)).unwrap_or(best.len());
+        let place = best.iter().position(|kept| self.mode().improves(value, Some(*kept), 0.0)).unwrap_or(best.len());
         let admitted = value.is_finite() && place < self.k.max(1);
         if admitted {
             best.insert(place, value);
@@ -109,7 +103,8 @@ impl KeepBest {
 }
 
 /// What a checkpoint that could not be written does to the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnWriteError {
     /// End it with the error.
     #[default]
@@ -126,7 +121,7 @@ mod tests {
     fn the_best_are_the_best_so_far_and_of_equals_the_oldest() {
         // In order, with whether each is admitted, and what is kept at the end.
         let check = |mode, k, values: &[(f64, bool)], kept: &[f64]| {
-            let rule = KeepBest { monitor: String::new(), mode, k };
+            let rule = CheckpointPolicy { mode: Some(mode), k, ..CheckpointPolicy::default() };
             let mut best = Vec::new();
             for (value, admitted) in values {
                 assert_eq!(rule.admits(&mut best, *value), *admitted, "{rule:?}: {value}");
@@ -142,7 +137,8 @@ mod tests {
     #[test]
     fn checkpoints_are_ranked_as_they_are_admitted() {
         let values = [("a", Some(2.0)), ("b", Some(1.0)), ("c", None), ("d", Some(1.0)), ("e", Some(2.0))];
-        assert_eq!(KeepBest::new("", Mode::Min).rank(values), ["b", "d", "a", "e"]);
-        assert_eq!(KeepBest::new("", Mode::Max).rank(values), ["a", "e", "b", "d"]);
+        let by = |mode| CheckpointPolicy { mode: Some(mode), ..CheckpointPolicy::default() };
+        assert_eq!(by(Mode::Min).rank(values), ["b", "d", "a", "e"]);
+        assert_eq!(by(Mode::Max).rank(values), ["a", "e", "b", "d"]);
     }
 }

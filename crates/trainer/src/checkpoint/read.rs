@@ -11,7 +11,7 @@ use optim_adaptive::AdaptiveOptimizer;
 use serde::de::DeserializeOwned;
 
 use super::{
-    CheckpointError, KeepBest, MODEL, OPTIMIZER, PREFIX, RunState, STATE, TIMES, Times, damaged,
+    CheckpointError, CheckpointPolicy, MODEL, OPTIMIZER, PREFIX, RunState, STATE, TIMES, Times, damaged,
     files::{Disk, Files},
     io,
     manifest::{MANIFEST, Manifest},
@@ -47,21 +47,21 @@ pub fn newest(directory: &Path) -> Result<Found, CheckpointError> {
     first_valid(directory, newest_first.map(|candidate| candidate.path), Vec::new())
 }
 
-/// The valid checkpoint below `directory` that is best by `rule`, as pruning ranks them: of equal values the older one.
+/// The valid checkpoint below `directory` that is best by the value that `policy` names, as pruning ranks them: of equal values the older one.
 ///
 /// # Errors
 /// [`CheckpointError::None`] with every reason where no valid checkpoint has that value.
-pub fn best(directory: &Path, rule: &KeepBest) -> Result<Found, CheckpointError> {
+pub fn best(directory: &Path, policy: &CheckpointPolicy) -> Result<Found, CheckpointError> {
     let mut skipped = Vec::new();
     let mut measured = Vec::new();
     for Candidate { step, path, .. } in list(&Disk, directory)? {
-        match Manifest::read(&Disk, &path).map(|manifest| manifest.values.get(&rule.monitor).copied()) {
-            Ok(None) => skipped.push(format!("step {step}: no {}", rule.monitor)),
+        match Manifest::read(&Disk, &path).map(|manifest| manifest.values.get(&policy.keep_best).copied()) {
+            Ok(None) => skipped.push(format!("step {step}: no {}", policy.keep_best)),
             Ok(value) => measured.push((path, value)),
             Err(error) => skipped.push(error.to_string()),
         }
     }
-    first_valid(directory, rule.rank(measured), skipped)
+    first_valid(directory, policy.rank(measured), skipped)
 }
 
 /// The steps that have a checkpoint below `directory`, whole or damaged, in order.

@@ -152,11 +152,9 @@ fn prune(files: &dyn Files, policy: &CheckpointPolicy, written: u64) -> Result<(
     }
     // From here on by index into `found`, newest first.
     let mut kept: Vec<usize> = (0..found.len().min(policy.keep_last.max(1))).collect();
-    if let Some(best) = &policy.keep_best {
-        let oldest_first = found.iter().enumerate().rev();
-        let ranked = best.rank(oldest_first.map(|(i, (_, manifest))| (i, manifest.values.get(&best.monitor).copied())));
-        kept.extend(ranked.into_iter().take(best.k.max(1)));
-    }
+    let values = found.iter().enumerate().rev().map(|(i, (_, manifest))| (i, &manifest.values));
+    let ranked = policy.rank(values.map(|(i, values)| (i, values.get(&policy.keep_best).copied())));
+    kept.extend(ranked.into_iter().take(policy.k.max(1)));
     let dropped = found.into_iter().enumerate().filter(|(i, _)| !kept.contains(i)).map(|(_, (path, _))| path);
     for path in dropped.chain(unsound) {
         remove(files, &path)?;

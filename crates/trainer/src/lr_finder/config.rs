@@ -1,7 +1,15 @@
-//! The settings of a sweep, and its grid of rates.
+//! The settings of the finder, and the grid of rates of its sweep.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use strict_config::{ConfigError, Settings, check};
+
+use super::Rule;
 
 /// How the rate rises from `start_lr` to `end_lr`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ramp {
     /// `start * (end / start)^(i / num_it)`: equal ratios.
     #[default]
@@ -10,7 +18,58 @@ pub enum Ramp {
     Linear,
 }
 
-/// Settings of a sweep.
+/// How much of the validation set is measured at each point of a sweep: `true`, `false` or a number of batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Validate {
+    /// Nothing.
+    #[default]
+    Off,
+    /// This many batches; at least 1.
+    Batches(usize),
+    /// All.
+    All,
+}
+
+impl Serialize for Validate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Self::Off => serializer.serialize_bool(false),
+            Self::All => serializer.serialize_bool(true),
+            Self::Batches(batches) => serializer.serialize_u64(batches as u64),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Validate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Validate;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false or a number of batches")
+            }
+
+            fn visit_bool<E>(self, all: bool) -> Result<Validate, E> {
+                Ok(if all { Validate::All } else { Validate::Off })
+            }
+
+            fn visit_u64<E>(self, batches: u64) -> Result<Validate, E> {
+                Ok(Validate::Batches(batches as usize))
+            }
+
+            // A negative number is refused with 0, by `check`.
+            fn visit_i64<E>(self, batches: i64) -> Result<Validate, E> {
+                Ok(Validate::Batches(usize::try_from(batches).unwrap_or(0)))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Settings of the finder: the fields of `[lr_finder]` in a config.
 ///
 /// The defaults are the finder's contract in the configuration: 1e-7 to 10, exponential, 100 steps up the ramp,
 /// smoothing 0.98, stop at 4 times the best smoothed loss.
@@ -24,7 +83,8 @@ pub enum Ramp {
 /// | fastai | `(end/start)^(i/n)`, the end is not reached | `num_it = n`, without the last point |
 /// | Lightning | the start, then `(end/start)^((i+1)/n)` | `num_it = n`, without the second point |
 /// | ignite | `(end/start)^((i+1)/n)`, one point past the end | `num_it = n`, without the first point |
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct LrFinderConfig {
     /// First rate. Default 1e-7.
     pub start_lr: f64,
@@ -45,6 +105,19 @@ pub struct LrFinderConfig {
     pub recycle: bool,
     /// Batches averaged into one point. Default 1.
     pub accumulate: usize,
+    /// Whether the validation loss is measured at each point too, and on how many batches; suggestions are then read off
+    /// it. Default `false`.
+    pub validate: Validate,
+    /// Sweeps over as many seeds. At least 1; default 1.
+    pub repeats: usize,
+    /// How the rate is read off the curve. Default `minimum`.
+    pub rule: Rule,
+    /// Points left out at the start when a suggestion is read. Default: a tenth of `num_it`.
+    pub skip_start: Option<usize>,
+    /// Points left out at the end. Default: 5.
+    pub skip_end: Option<usize>,
+    /// The rate that was found: a run notes it in its own config. It is not read.
+    pub found: Option<f64>,
 }
 
 impl Default for LrFinderConfig {
@@ -59,20 +132,31 @@ impl Default for LrFinderConfig {
             min_points: 10,
             recycle: true,
             accumulate: 1,
+            validate: Validate::Off,
+            repeats: 1,
+            rule: Rule::default(),
+            skip_start: None,
+            skip_end: None,
+            found: None,
         }
     }
 }
 
-/// A setting of the sweep that cannot work.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{field}: {value} is not allowed here; allowed: {allowed}")]
-pub struct SweepError {
-    /// Which.
-    pub field: &'static str,
-    /// Its value.
-    pub value: f64,
-    /// What would be right.
-    pub allowed: &'static str,
+impl Settings for LrFinderConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let factor = self.diverge_factor;
+        check::number("start_lr", self.start_lr, "a finite rate above 0", |lr| lr > 0.0)?;
+        check::number("end_lr", self.end_lr, "a finite rate above start_lr", |lr| lr > self.start_lr)?;
+        check::is_allowed("num_it", self.num_it, "at least 1", self.num_it > 0)?;
+        check::number("smoothing", self.smoothing, "from 0 (raw) to below 1", |decay| (0.0..1.0).contains(&decay))?;
+        check::is_allowed("diverge_factor", factor, "above 1", factor > 1.0)?;
+        check::is_allowed("accumulate", self.accumulate, "at least 1", self.accumulate > 0)?;
+        if let Validate::Batches(batches) = self.validate {
+            check::at_least("validate", batches as u64, 1)?;
+        }
+        check::at_least("repeats", self.repeats as u64, 1)?;
+        check::number("found", self.found.unwrap_or(1.0), "a rate above 0", |lr| lr > 0.0)
+    }
 }
 
 impl LrFinderConfig {
@@ -96,33 +180,6 @@ impl LrFinderConfig {
     /// The points of a whole sweep.
     pub fn points(&self) -> usize {
         self.num_it.saturating_add(1)
-    }
-
-    /// Refuses settings that cannot work.
-    ///
-    /// # Errors
-    /// Names the field, its value and what is allowed.
-    pub fn check(&self) -> Result<(), SweepError> {
-        let refuse = |field, value, allowed| Err(SweepError { field, value, allowed });
-        if !(self.start_lr > 0.0 && self.start_lr.is_finite()) {
-            return refuse("start_lr", self.start_lr, "a finite rate above 0");
-        }
-        if !(self.end_lr > self.start_lr && self.end_lr.is_finite()) {
-            return refuse("end_lr", self.end_lr, "a finite rate above start_lr");
-        }
-        if self.num_it == 0 {
-            return refuse("num_it", 0.0, "at least 1");
-        }
-        if !(0.0..1.0).contains(&self.smoothing) {
-            return refuse("smoothing", self.smoothing, "from 0 (raw) to below 1");
-        }
-        if self.diverge_factor.is_nan() || self.diverge_factor <= 1.0 {
-            return refuse("diverge_factor", self.diverge_factor, "above 1");
-        }
-        if self.accumulate == 0 {
-            return refuse("accumulate", 0.0, "at least 1");
-        }
-        Ok(())
     }
 }
 
@@ -155,7 +212,41 @@ mod tests {
             ("accumulate", LrFinderConfig { accumulate: 0, ..default() }),
         ];
         for (field, config) in cases {
-            assert_eq!(config.check().expect_err("a refusal").field, field);
+            assert_eq!(config.check().expect_err("a refusal").path, field);
+        }
+    }
+
+    fn read(text: &str) -> Result<LrFinderConfig, ConfigError> {
+        strict_config::read(&text.parse().expect("TOML"), "lr_finder")
+    }
+
+    #[test]
+    fn every_setting_is_written_and_read_back() {
+        for text in [
+            "",
+            "start_lr = 1e-6\nend_lr = 1\nnum_it = 50\nmode = 'linear'\nsmoothing = 0\ndiverge_factor = 5\n\
+             min_points = 0\nrecycle = false\naccumulate = 2\nvalidate = 4\nrepeats = 3\nrule = 'slide'\n\
+             skip_start = 0\nskip_end = 1\nfound = 0.01",
+            "validate = true",
+        ] {
+            let config = read(text).expect("good settings");
+            assert_eq!(strict_config::read(&strict_config::write(&config), "").as_ref(), Ok(&config));
+        }
+        let config = read("validate = 4\nrepeats = 3").expect("good settings");
+        assert_eq!((config.validate, config.repeats), (Validate::Batches(4), 3));
+    }
+
+    #[test]
+    fn what_cannot_work_is_named() {
+        for (text, message) in [
+            ("validate = 0", "lr_finder.validate: 0 is not allowed here; allowed: a whole number of at least 1"),
+            ("validate = 'all'", "lr_finder.validate: expected true, false or a number of batches, found \"all\""),
+            ("repeats = 0", "lr_finder.repeats: 0 is not allowed here"),
+            ("found = -1", "lr_finder.found: -1 is not allowed here; allowed: a rate above 0"),
+            ("repeat = 3", "lr_finder.repeat: unknown field; did you mean `repeats`?"),
+        ] {
+            let error = read(text).expect_err(text).to_string();
+            assert!(error.starts_with(message), "{error}");
         }
     }
 }

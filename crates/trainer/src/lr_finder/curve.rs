@@ -1,39 +1,12 @@
 //! The curve that a sweep leaves, and the judgement whether it suggests a rate at all.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
-    NoSuggestion, Rule,
+    NoSuggestion, Rule, SweepEnd,
     judge::{LEAST_POINTS, Range, judge},
     suggest,
 };
-
-/// Why a sweep ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// The ramp reached `end_lr`.
-    Completed,
-    /// The loss rose too far above the best one.
-    Diverged,
-    /// The loss was no finite number.
-    NonFinite,
-    /// The data ended first, and was not to be recycled.
-    OutOfData,
-}
-
-impl fmt::Display for StopReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Completed => "completed",
-            Self::Diverged => "diverged",
-            Self::NonFinite => "non_finite",
-            Self::OutOfData => "out_of_data",
-        })
-    }
-}
 
 /// A rate, and the rule that it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -56,7 +29,7 @@ pub struct LrCurve {
     /// The validation loss at each point, if it was measured. Suggestions are then read off these.
     pub valid: Option<Vec<f64>>,
     /// Why the sweep ended.
-    pub stopped: StopReason,
+    pub stopped: SweepEnd,
     /// Points left out at the start of the curve when a suggestion is read: the first losses of an untrained model say
     /// little. Default: a tenth of `num_it`, as fastai.
     pub skip_start: usize,
@@ -67,7 +40,7 @@ pub struct LrCurve {
 impl LrCurve {
     /// A curve with the default trimming for a ramp of `num_it` steps: a tenth of `num_it` at the start, 5 points at
     /// the end.
-    pub fn new(lrs: Vec<f64>, losses: Vec<f64>, smoothed: Vec<f64>, stopped: StopReason, num_it: usize) -> Self {
+    pub fn new(lrs: Vec<f64>, losses: Vec<f64>, smoothed: Vec<f64>, stopped: SweepEnd, num_it: usize) -> Self {
         Self { lrs, losses, smoothed, valid: None, stopped, skip_start: num_it / 10, skip_end: 5 }
     }
 
@@ -130,7 +103,7 @@ impl LrCurve {
                 None => NoSuggestion::TooShort { points, recorded, least: LEAST_POINTS, stopped: Some(self.stopped) },
             });
         }
-        let bounded = finite < recorded || matches!(self.stopped, StopReason::Diverged | StopReason::NonFinite);
+        let bounded = finite < recorded || matches!(self.stopped, SweepEnd::Diverged | SweepEnd::NonFinite);
         judge(&raw[start..end], &raw[start..finite]).refuse(bounded, || Range {
             start_lr: self.lrs[start],
             end_lr: self.lrs[recorded - 1],
@@ -186,7 +159,7 @@ mod tests {
         (0..n).map(|i| 1e-7 * 10_f64.powf(0.08 * i as f64)).collect()
     }
 
-    fn raw(losses: Vec<f64>, stopped: StopReason) -> LrCurve {
+    fn raw(losses: Vec<f64>, stopped: SweepEnd) -> LrCurve {
         LrCurve::new(ramp(losses.len()), losses.clone(), losses, stopped, 100)
     }
 
@@ -214,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_valley_gets_a_suggestion_by_every_rule_from_the_trimmed_points() {
-        let curve = raw(valley(101), StopReason::Completed);
+        let curve = raw(valley(101), SweepEnd::Completed);
         for rule in Rule::ALL {
             let found = curve.suggestion(rule).unwrap();
             assert_eq!(found.rule, rule);
@@ -228,7 +201,7 @@ mod tests {
 
     #[test]
     fn rules_read_the_smoothed_losses_and_the_judgement_the_raw_ones() {
-        let mut curve = raw(valley(101), StopReason::Completed);
+        let mut curve = raw(valley(101), SweepEnd::Completed);
         curve.smoothed.rotate_right(4);
         let expected = suggest(Rule::Minimum, &curve.lrs[10..96], &curve.smoothed[10..96]).unwrap();
         assert_eq!(curve.suggestion(Rule::Minimum).unwrap().lr, expected);
@@ -242,10 +215,10 @@ mod tests {
     fn smoothing_shifts_suggestions_to_higher_rates() {
         use crate::lr_finder::{LrFinderConfig, Sweep};
         for (smoothing, expected, stopped) in [
-            (0.0, [2.3e-4, 1.0e-3, 1.2e-2], StopReason::Diverged),
-            (0.5, [2.3e-4, 1.2e-3, 1.4e-2], StopReason::Diverged),
-            (0.9, [4.8e-4, 2.5e-3, 6.3e-2], StopReason::Diverged),
-            (0.98, [8.3e-4, 4.4e-3, 1.6e-1], StopReason::Completed),
+            (0.0, [2.3e-4, 1.0e-3, 1.2e-2], SweepEnd::Diverged),
+            (0.5, [2.3e-4, 1.2e-3, 1.4e-2], SweepEnd::Diverged),
+            (0.9, [4.8e-4, 2.5e-3, 6.3e-2], SweepEnd::Diverged),
+            (0.98, [8.3e-4, 4.4e-3, 1.6e-1], SweepEnd::Completed),
         ] {
             let mut sweep = Sweep::new(LrFinderConfig { smoothing, ..LrFinderConfig::default() }).unwrap();
             while let Some(lr) = sweep.next_lr() {
@@ -263,7 +236,7 @@ mod tests {
     #[test]
     fn validation_losses_are_what_counts_where_they_were_measured() {
         let flat = vec![2.3; 101];
-        let curve = LrCurve::new(ramp(101), flat.clone(), flat, StopReason::Completed, 100).with_valid(valley(101));
+        let curve = LrCurve::new(ramp(101), flat.clone(), flat, SweepEnd::Completed, 100).with_valid(valley(101));
         let expected = suggest(Rule::Valley, &curve.lrs[10..96], &valley(101)[10..96]).unwrap();
         assert_eq!(curve.suggestion(Rule::Valley).unwrap().lr, expected);
     }
@@ -272,7 +245,7 @@ mod tests {
     fn noise_does_not_hide_a_valley() {
         for seed in 0..200 {
             let losses = valley(101).iter().zip(noisy(101, seed)).map(|(l, n)| l + 0.15 * n).collect();
-            let found = raw(losses, StopReason::Completed).suggestion(Rule::Valley);
+            let found = raw(losses, SweepEnd::Completed).suggestion(Rule::Valley);
             assert!(found.is_ok(), "seed {seed}: {found:?}");
         }
     }
@@ -281,13 +254,13 @@ mod tests {
     fn flat_curves_have_no_suggestion() {
         // The loss of guessing among ten classes.
         let guessing = std::f64::consts::LN_10;
-        let constant = raw(vec![guessing; 101], StopReason::Completed).suggestion(Rule::Valley);
+        let constant = raw(vec![guessing; 101], SweepEnd::Completed).suggestion(Rule::Valley);
         let reason = constant.unwrap_err();
         let NoSuggestion::Flat { fall, threshold, noise } = reason else { panic!("{reason}") };
         assert!(fall.abs() < 1e-12 && noise == 0.0 && (threshold - 0.01 * guessing).abs() < 1e-12, "{reason}");
         // Half a percent in all is nothing, however smooth.
         let hardly = (0..101).map(|i| 2.3 - 0.0001 * f64::from(i)).collect();
-        assert!(matches!(raw(hardly, StopReason::Completed).suggestion(Rule::Valley), Err(NoSuggestion::Flat { .. })));
+        assert!(matches!(raw(hardly, SweepEnd::Completed).suggestion(Rule::Valley), Err(NoSuggestion::Flat { .. })));
     }
 
     #[test]
@@ -297,7 +270,7 @@ mod tests {
             let suggested = (0..2000)
                 .filter(|seed| {
                     let losses = noisy(101, *seed).iter().map(|n| level + size * n).collect();
-                    raw(losses, StopReason::Diverged).suggestion(Rule::Valley).is_ok()
+                    raw(losses, SweepEnd::Diverged).suggestion(Rule::Valley).is_ok()
                 })
                 .count();
             assert!(suggested <= 60, "{suggested} of 2000 curves of noise around {level} got a suggestion");
@@ -306,63 +279,63 @@ mod tests {
 
     #[test]
     fn monotone_curves_have_no_suggestion_and_say_which_end_to_move() {
-        let rising = raw((0..101).map(|i| 0.5 + 0.01 * f64::from(i)).collect(), StopReason::Completed);
+        let rising = raw((0..101).map(|i| 0.5 + 0.01 * f64::from(i)).collect(), SweepEnd::Completed);
         let reason = rising.suggestion(Rule::Valley).unwrap_err();
         assert!(matches!(reason, NoSuggestion::OnlyRises { rise, .. } if rise > 0.5), "{reason:?}");
         assert!(reason.to_string().contains("start at a lower rate"), "{reason}");
 
         let falling = (0..101).map(|i| 3.0 - 0.02 * f64::from(i)).collect::<Vec<_>>();
-        let reason = raw(falling.clone(), StopReason::Completed).suggestion(Rule::Valley).unwrap_err();
+        let reason = raw(falling.clone(), SweepEnd::Completed).suggestion(Rule::Valley).unwrap_err();
         assert!(matches!(reason, NoSuggestion::OnlyFalls { .. }), "{reason:?}");
         assert!(reason.to_string().contains("raise end_lr"), "{reason}");
         // Where the sweep ended by divergence, the bound was reached, although the trimmed curve only falls.
-        assert!(raw(falling.clone(), StopReason::Diverged).suggestion(Rule::Valley).is_ok());
+        assert!(raw(falling.clone(), SweepEnd::Diverged).suggestion(Rule::Valley).is_ok());
         let mut ended = falling;
         ended.push(f64::NAN);
-        assert!(raw(ended.clone(), StopReason::NonFinite).suggestion(Rule::Valley).is_ok());
+        assert!(raw(ended.clone(), SweepEnd::NonFinite).suggestion(Rule::Valley).is_ok());
         // A NaN is a bound even where whoever swept did not stop at it.
-        assert!(raw(ended, StopReason::Completed).suggestion(Rule::Valley).is_ok());
+        assert!(raw(ended, SweepEnd::Completed).suggestion(Rule::Valley).is_ok());
     }
 
     #[test]
     fn a_rise_within_the_points_trimmed_off_the_end_counts() {
         let mut losses: Vec<f64> = (0..101).map(|i| 3.0 - 0.02 * f64::from(i)).collect();
         losses[97..].copy_from_slice(&[2.0, 3.0, 5.0, 9.0]);
-        assert!(raw(losses, StopReason::Completed).suggestion(Rule::Valley).is_ok());
+        assert!(raw(losses, SweepEnd::Completed).suggestion(Rule::Valley).is_ok());
     }
 
     #[test]
     fn short_and_non_finite_curves_say_how_many_points_are_left() {
-        let reason = raw(valley(24), StopReason::Diverged).suggestion(Rule::Valley).unwrap_err();
+        let reason = raw(valley(24), SweepEnd::Diverged).suggestion(Rule::Valley).unwrap_err();
         assert_eq!(
             reason,
-            NoSuggestion::TooShort { points: 9, recorded: 24, least: 10, stopped: Some(StopReason::Diverged) }
+            NoSuggestion::TooShort { points: 9, recorded: 24, least: 10, stopped: Some(SweepEnd::Diverged) }
         );
-        let reason = raw(Vec::new(), StopReason::OutOfData).suggestion(Rule::Valley).unwrap_err();
+        let reason = raw(Vec::new(), SweepEnd::OutOfData).suggestion(Rule::Valley).unwrap_err();
         assert_eq!(
             reason,
-            NoSuggestion::TooShort { points: 0, recorded: 0, least: 10, stopped: Some(StopReason::OutOfData) }
+            NoSuggestion::TooShort { points: 0, recorded: 0, least: 10, stopped: Some(SweepEnd::OutOfData) }
         );
 
         let mut losses = valley(101);
         losses[15] = f64::NAN;
-        let curve = raw(losses, StopReason::NonFinite);
+        let curve = raw(losses, SweepEnd::NonFinite);
         let reason = curve.suggestion(Rule::Valley).unwrap_err();
         assert!(matches!(reason, NoSuggestion::NonFinite { index: 15, points: 5, least: 10, .. }), "{reason:?}");
         assert!(reason.to_string().starts_with("the loss is NaN at point 15 (rate 1.58e-6)"), "{reason}");
         // Enough for the judgement, not for the rule.
         let steep: Vec<f64> = (0..27).map(|i| 3.0 - 0.1 * f64::from(i)).collect();
-        let reason = raw(steep, StopReason::Diverged).suggestion(Rule::Slide).unwrap_err();
+        let reason = raw(steep, SweepEnd::Diverged).suggestion(Rule::Slide).unwrap_err();
         assert_eq!(
             reason,
-            NoSuggestion::TooShort { points: 12, recorded: 27, least: 16, stopped: Some(StopReason::Diverged) }
+            NoSuggestion::TooShort { points: 12, recorded: 27, least: 16, stopped: Some(SweepEnd::Diverged) }
         );
     }
 
     /// What the judgement is for: curves on which a rule finds a number, whatever it is worth.
     #[test]
     fn the_judgement_on_curves_of_every_kind() {
-        use StopReason::{Completed, Diverged, NonFinite, OutOfData};
+        use SweepEnd::{Completed, Diverged, NonFinite, OutOfData};
         let points = |loss: &dyn Fn(f64) -> f64| (0..101).map(|i| loss(f64::from(i))).collect::<Vec<f64>>();
         let with_noise = |losses: Vec<f64>, size: f64| -> Vec<f64> {
             losses.iter().zip(noisy(101, 11)).map(|(loss, noise)| loss + size * noise).collect()
@@ -377,7 +350,7 @@ mod tests {
                 + 0.02 * (i - 80.0).max(0.0).powi(2)
         });
         let flat_then_diverging = points(&|i| 2.3 + if i > 80.0 { 0.1 * (i - 80.0).powi(2) } else { 0.0 });
-        let cases: [(&str, Vec<f64>, StopReason, &str); 17] = [
+        let cases: [(&str, Vec<f64>, SweepEnd, &str); 17] = [
             ("flat", vec![2.3; 101], Completed, "is flat"),
             ("flat with noise", with_noise(vec![2.3; 101], 0.2), Completed, "is flat"),
             ("a fall that drowns in noise", with_noise(points(&|i| 2.3 - 0.002 * i), 0.5), Diverged, "is flat"),
@@ -415,7 +388,7 @@ mod tests {
 
     #[test]
     fn fields_that_make_no_curve_are_refused() {
-        let mut curve = raw(valley(101), StopReason::Completed);
+        let mut curve = raw(valley(101), SweepEnd::Completed);
         curve.smoothed.pop();
         assert_eq!(curve.suggestion(Rule::Valley), Err(NoSuggestion::Unequal { lrs: 101, losses: 100 }));
     }
@@ -423,7 +396,7 @@ mod tests {
     #[test]
     fn negative_losses_are_judged_like_others() {
         let losses: Vec<f64> = valley(101).iter().map(|loss| loss - 5.0).collect();
-        let (shifted, plain) = (raw(losses, StopReason::Completed), raw(valley(101), StopReason::Completed));
+        let (shifted, plain) = (raw(losses, SweepEnd::Completed), raw(valley(101), SweepEnd::Completed));
         for rule in [Rule::Valley, Rule::Minimum] {
             assert_eq!(shifted.suggestion(rule), plain.suggestion(rule));
         }
@@ -440,7 +413,7 @@ mod tests {
                 (0..n).map(|i| if seed % 3 == 0 { pick(i, 5) } else { (i as f64 * 0.3).sin() }).collect();
             let lrs = if seed % 5 == 0 { (0..n).map(|i| pick(i, 3)).collect() } else { ramp(n) };
             let curve =
-                LrCurve::new(lrs, losses.clone(), losses, StopReason::Completed, 20).skip(n / 3, seed as usize % 70);
+                LrCurve::new(lrs, losses.clone(), losses, SweepEnd::Completed, 20).skip(n / 3, seed as usize % 70);
             for rule in Rule::ALL {
                 if let Ok(found) = curve.suggestion(rule) {
                     assert!(curve.lrs.iter().any(|lr| *lr == found.lr || lr / 10.0 == found.lr));
@@ -452,7 +425,7 @@ mod tests {
 
     #[test]
     fn json_has_the_documented_shape() {
-        let json = raw(valley(101), StopReason::Completed).to_json(Rule::Valley);
+        let json = raw(valley(101), SweepEnd::Completed).to_json(Rule::Valley);
         assert_eq!(json["lrs"].as_array().unwrap().len(), 101);
         assert_eq!(json["smoothed"], json["losses"]);
         assert_eq!((&json["stopped"], &json["reason"]), (&"completed".into(), &serde_json::Value::Null));
@@ -461,7 +434,7 @@ mod tests {
 
         let mut losses = vec![1.0; 20];
         losses[19] = f64::NAN;
-        let json = raw(losses, StopReason::NonFinite).to_json(Rule::Steepest);
+        let json = raw(losses, SweepEnd::NonFinite).to_json(Rule::Steepest);
         assert_eq!((&json["stopped"], &json["suggestion"]), (&"non_finite".into(), &serde_json::Value::Null));
         assert_eq!(json["losses"][19], serde_json::Value::Null);
         assert!(json["reason"].as_str().unwrap().contains("points"));

@@ -5,8 +5,9 @@ use burn::train::{
     metric::{Adaptor, LossInput},
 };
 use optim_adaptive::{AdaptiveOptimizer, ClipError};
+use strict_config::ConfigError;
 
-use super::{LrCurve, LrFinderConfig, LrSweeps, Sweep, SweepError};
+use super::{LrCurve, LrFinderConfig, LrSweeps, Sweep};
 use crate::{
     Precision, Rates, TrainError,
     data::Source,
@@ -20,13 +21,19 @@ use crate::{
 pub enum FinderError {
     /// A setting that cannot work.
     #[error(transparent)]
-    Config(#[from] SweepError),
+    Setting(Box<ConfigError>),
     /// The optimizer could not be rebuilt for the sweep.
     #[error("the optimizer could not be rebuilt for the sweep: {0}")]
     Optimizer(String),
     /// A step failed.
     #[error(transparent)]
     Train(#[from] TrainError),
+}
+
+impl From<ConfigError> for FinderError {
+    fn from(error: ConfigError) -> Self {
+        Self::Setting(Box::new(error))
+    }
 }
 
 /// What a validation loss is measured with: the model in, its mean loss out.

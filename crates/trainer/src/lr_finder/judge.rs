@@ -1,6 +1,6 @@
 //! Whether a curve has a valley at all. Pure functions of losses; which rate is suggested is another file's subject.
 
-use super::{NoSuggestion, StopReason};
+use super::{NoSuggestion, SweepEnd};
 
 /// The curve is judged only with at least this many points.
 pub(super) const LEAST_POINTS: usize = 10;
@@ -23,7 +23,7 @@ pub(super) struct Verdict {
 pub(super) struct Range {
     pub(super) start_lr: f64,
     pub(super) end_lr: f64,
-    pub(super) stopped: StopReason,
+    pub(super) stopped: SweepEnd,
 }
 
 /// Measures a curve: `trimmed` as it will be read, `whole` with the points trimmed off the end. Both must hold at least

@@ -6,6 +6,7 @@
 
 mod config;
 mod curve;
+mod end;
 mod finder;
 mod judge;
 mod plot;
@@ -13,8 +14,9 @@ mod repeats;
 mod suggest;
 mod sweep;
 
-pub use config::{LrFinderConfig, Ramp, SweepError};
-pub use curve::{LrCurve, StopReason, Suggestion};
+pub use config::{LrFinderConfig, Ramp, Validate};
+pub use curve::{LrCurve, Suggestion};
+pub use end::SweepEnd;
 pub use finder::{FinderError, LrFinder, Subject};
 pub use repeats::{Band, LrSweeps, Spread};
 pub use suggest::{NoSuggestion, Rule, suggest};

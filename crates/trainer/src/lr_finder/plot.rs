@@ -2,7 +2,7 @@
 
 use report::{Chart, Series};
 
-use super::{LrCurve, LrSweeps, StopReason, Suggestion};
+use super::{LrCurve, LrSweeps, Suggestion, SweepEnd};
 
 impl LrCurve {
     /// Loss over the rate on a log axis: the raw losses faint, the smoothed ones in front, the validation losses where
@@ -33,9 +33,9 @@ impl LrCurve {
             chart = chart.y_limits(low, high);
         }
         let end = match self.stopped {
-            StopReason::Diverged => Some("diverged"),
-            StopReason::NonFinite => Some("not finite"),
-            StopReason::Completed | StopReason::OutOfData => None,
+            SweepEnd::Diverged => Some("diverged"),
+            SweepEnd::NonFinite => Some("not finite"),
+            SweepEnd::Completed | SweepEnd::OutOfData => None,
         };
         if let (Some(label), Some(lr)) = (end, self.lrs.last()) {
             chart = chart.mark_x(*lr, label);
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::lr_finder::Rule;
 
-    fn curve(stopped: StopReason) -> LrCurve {
+    fn curve(stopped: SweepEnd) -> LrCurve {
         let lrs: Vec<f64> = (0..60).map(|i| 1e-5 * 1.25_f64.powi(i)).collect();
         let losses: Vec<f64> = (0..60).map(|i| 2.0 - 0.03 * f64::from(i)).collect();
         let mut smoothed = losses.clone();
@@ -105,9 +105,9 @@ mod tests {
     fn suggestions_and_the_end_are_marked() {
         let found = [Suggestion { rule: Rule::Valley, lr: 1e-3 }, Suggestion { rule: Rule::Steepest, lr: 2e-3 }];
         for (stopped, expected) in [
-            (StopReason::Diverged, vec!["diverged", "valley 1.00e-3", "steepest 2.00e-3"]),
-            (StopReason::NonFinite, vec!["not finite", "valley 1.00e-3", "steepest 2.00e-3"]),
-            (StopReason::Completed, vec!["valley 1.00e-3", "steepest 2.00e-3"]),
+            (SweepEnd::Diverged, vec!["diverged", "valley 1.00e-3", "steepest 2.00e-3"]),
+            (SweepEnd::NonFinite, vec!["not finite", "valley 1.00e-3", "steepest 2.00e-3"]),
+            (SweepEnd::Completed, vec!["valley 1.00e-3", "steepest 2.00e-3"]),
         ] {
             assert_eq!(marks(&curve(stopped).chart(&found)), expected);
         }
@@ -115,10 +115,10 @@ mod tests {
 
     #[test]
     fn the_blow_up_does_not_flatten_the_picture() {
-        let (low, high) = curve(StopReason::Diverged).chart(&[]).y_limits.expect("limits");
+        let (low, high) = curve(SweepEnd::Diverged).chart(&[]).y_limits.expect("limits");
         assert!(low < 0.3 && (2.0..4.0).contains(&high), "{low} to {high}");
         // Of a curve that only rises all is shown.
-        let mut rising = curve(StopReason::Completed);
+        let mut rising = curve(SweepEnd::Completed);
         rising.smoothed = (0..60).map(|i| 1.0 + f64::from(i)).collect();
         rising.losses.clone_from(&rising.smoothed);
         let (_, high) = rising.chart(&[]).y_limits.expect("limits");
@@ -127,15 +127,15 @@ mod tests {
 
     #[test]
     fn several_sweeps_have_a_band_up_to_where_the_first_ends() {
-        let mut short = curve(StopReason::Diverged);
+        let mut short = curve(SweepEnd::Diverged);
         for values in [&mut short.lrs, &mut short.losses, &mut short.smoothed] {
             values.truncate(40);
         }
-        let long = curve(StopReason::Diverged);
+        let long = curve(SweepEnd::Diverged);
         let chart = LrSweeps::new(vec![short, long.clone(), long]).chart(&[]);
         assert_eq!(chart.bands.len(), 1);
         assert_eq!((chart.bands[0].xs.len(), chart.bands[0].label.as_str()), (40, "range of 3"));
         assert!(chart.series[0].label.contains("median of 3"));
-        assert!(curve(StopReason::Completed).chart(&[]).bands.is_empty());
+        assert!(curve(SweepEnd::Completed).chart(&[]).bands.is_empty());
     }
 }

@@ -137,7 +137,7 @@ fn median_curve(sweeps: &[LrCurve]) -> LrCurve {
     by_length.sort_by_key(|sweep| sweep.lrs.len());
     // Beyond its end more than half of the sweeps (half of an even number) have ended.
     let Some(deciding) = by_length.get(sweeps.len().saturating_sub(1) / 2) else {
-        return LrCurve::new(Vec::new(), Vec::new(), Vec::new(), super::StopReason::OutOfData, 0);
+        return LrCurve::new(Vec::new(), Vec::new(), Vec::new(), super::SweepEnd::OutOfData, 0);
     };
     if let [only] = sweeps {
         return only.clone();
@@ -183,7 +183,7 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lr_finder::{LrFinderConfig, StopReason, Sweep};
+    use crate::lr_finder::{LrFinderConfig, Sweep, SweepEnd};
 
     /// A sweep over a scripted loss, raw.
     fn sweep(loss: impl Fn(f64) -> f64) -> LrCurve {
@@ -228,7 +228,7 @@ mod tests {
         // Ends at points 40, 60 and 80 by divergence; the median ends with the second of them.
         let ends = |at: usize| {
             let mut curve = valley(1e-3);
-            curve.stopped = StopReason::Diverged;
+            curve.stopped = SweepEnd::Diverged;
             for values in [&mut curve.lrs, &mut curve.losses, &mut curve.smoothed] {
                 values.truncate(at);
             }
@@ -237,7 +237,7 @@ mod tests {
         for (lengths, expected) in [(vec![40, 60, 80], 60), (vec![40, 80], 40), (vec![30, 40, 60, 80], 40)] {
             let sweeps = LrSweeps::new(lengths.iter().map(|n| ends(*n)).collect());
             assert_eq!(sweeps.curve().lrs.len(), expected, "{lengths:?}");
-            assert_eq!(sweeps.curve().stopped, StopReason::Diverged);
+            assert_eq!(sweeps.curve().stopped, SweepEnd::Diverged);
             assert!(sweeps.curve().losses.iter().all(|loss| loss.is_finite()), "{lengths:?}");
         }
         // Where two of three are left, the median is the higher of them, not their mean.

@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
-use super::StopReason;
+use super::SweepEnd;
 
 /// How a rate is read off a loss curve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -110,7 +110,7 @@ pub enum NoSuggestion {
         /// Points needed.
         least: usize,
         /// Why the sweep ended, where it is known.
-        stopped: Option<StopReason>,
+        stopped: Option<SweepEnd>,
     },
     /// The loss does not change by more than its noise, or by less than a hundredth.
     #[error(
@@ -149,18 +149,18 @@ pub enum NoSuggestion {
         /// Last rate that was tried.
         end_lr: f64,
         /// Why the sweep ended there.
-        stopped: StopReason,
+        stopped: SweepEnd,
     },
 }
 
 /// What to do about a curve that is too short.
-fn more_points(stopped: Option<StopReason>) -> &'static str {
+fn more_points(stopped: Option<SweepEnd>) -> &'static str {
     match stopped {
-        Some(StopReason::Diverged) => {
+        Some(SweepEnd::Diverged) => {
             ": the loss diverged too soon; start at a lower rate, or take more steps (num_it) so that more of them lie \
              below the divergence"
         }
-        Some(StopReason::OutOfData) => {
+        Some(SweepEnd::OutOfData) => {
             ": the data ended; start them over (recycle = true), use a smaller batch, or take fewer steps (num_it)"
         }
         _ => ": take more steps (num_it), or skip fewer points (skip_start, skip_end)",

@@ -1,6 +1,8 @@
 //! A sweep under way: the rule that ends it. Pure bookkeeping, fed with one loss per rate.
 
-use super::{LrCurve, LrFinderConfig, StopReason, SweepError};
+use strict_config::{ConfigError, Settings};
+
+use super::{LrCurve, LrFinderConfig, SweepEnd};
 
 /// A sweep under way.
 ///
@@ -12,7 +14,7 @@ use super::{LrCurve, LrFinderConfig, StopReason, SweepError};
 ///     sweep.record(losses.next().unwrap_or(f64::NAN));
 /// }
 /// assert_eq!(sweep.lrs().len(), 4);
-/// # Ok::<(), trainer::lr_finder::SweepError>(())
+/// # Ok::<(), strict_config::ConfigError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Sweep {
@@ -24,15 +26,15 @@ pub struct Sweep {
     average: f64,
     best: f64,
     worst: f64,
-    stopped: Option<StopReason>,
+    stopped: Option<SweepEnd>,
 }
 
 impl Sweep {
     /// A sweep about to start.
     ///
     /// # Errors
-    /// What [`LrFinderConfig::check`] refuses.
-    pub fn new(config: LrFinderConfig) -> Result<Self, SweepError> {
+    /// What [`LrFinderConfig`]'s check refuses.
+    pub fn new(config: LrFinderConfig) -> Result<Self, ConfigError> {
         config.check()?;
         Ok(Self {
             config,
@@ -68,7 +70,7 @@ impl Sweep {
         let smoothed = if beta == 0.0 { loss } else { self.average / (1.0 - beta.powi(self.losses.len() as i32)) };
         self.smoothed.push(smoothed);
         if !loss.is_finite() {
-            self.stopped = Some(StopReason::NonFinite);
+            self.stopped = Some(SweepEnd::NonFinite);
             return;
         }
         self.best = self.best.min(smoothed);
@@ -76,9 +78,9 @@ impl Sweep {
         let scale = self.best.abs().max(0.01 * (self.worst - self.best));
         let diverged = smoothed > self.best + (self.config.diverge_factor - 1.0) * scale;
         if diverged && self.losses.len() >= self.config.min_points {
-            self.stopped = Some(StopReason::Diverged);
+            self.stopped = Some(SweepEnd::Diverged);
         } else if self.losses.len() > self.config.num_it {
-            self.stopped = Some(StopReason::Completed);
+            self.stopped = Some(SweepEnd::Completed);
         }
     }
 
@@ -91,18 +93,18 @@ impl Sweep {
         self.record(loss);
         self.valid.push(valid);
         if !valid.is_finite() {
-            self.stopped = Some(StopReason::NonFinite);
+            self.stopped = Some(SweepEnd::NonFinite);
         }
     }
 
     /// Ends the sweep because the data has.
     pub fn out_of_data(&mut self) {
-        self.stopped.get_or_insert(StopReason::OutOfData);
+        self.stopped.get_or_insert(SweepEnd::OutOfData);
     }
 
     /// Ends the sweep because the last point's gradient is no finite number, although its loss is.
     pub fn non_finite(&mut self) {
-        self.stopped.get_or_insert(StopReason::NonFinite);
+        self.stopped.get_or_insert(SweepEnd::NonFinite);
     }
 
     /// The rates so far.
@@ -112,7 +114,7 @@ impl Sweep {
 
     /// The curve so far.
     pub fn into_curve(self) -> LrCurve {
-        let stopped = self.stopped.unwrap_or(StopReason::OutOfData);
+        let stopped = self.stopped.unwrap_or(SweepEnd::OutOfData);
         let curve = LrCurve::new(self.lrs, self.losses, self.smoothed, stopped, self.config.num_it);
         if self.valid.is_empty() { curve } else { curve.with_valid(self.valid) }
     }
@@ -122,7 +124,7 @@ impl Sweep {
 mod tests {
     use super::*;
 
-    fn run(config: LrFinderConfig, losses: &[f64]) -> (Vec<f64>, Option<StopReason>) {
+    fn run(config: LrFinderConfig, losses: &[f64]) -> (Vec<f64>, Option<SweepEnd>) {
         let mut sweep = Sweep::new(config).expect("a good config");
         for &loss in losses {
             sweep.record(loss);
@@ -131,27 +133,21 @@ mod tests {
     }
 
     /// Name, settings, losses, points recorded, why it ended.
-    type Case = (&'static str, LrFinderConfig, &'static [f64], usize, Option<StopReason>);
+    type Case = (&'static str, LrFinderConfig, &'static [f64], usize, Option<SweepEnd>);
 
     #[test]
     fn what_ends_a_sweep() {
         let raw = |factor| LrFinderConfig { diverge_factor: factor, ..LrFinderConfig::simple(1e-3, 1.0, 4) };
         let from = |min_points| LrFinderConfig { min_points, ..raw(4.0) };
         let cases: [Case; 10] = [
-            ("the end of the ramp", raw(4.0), &[3., 2., 1., 2., 3., 9.], 5, Some(StopReason::Completed)),
-            ("above four times the best", raw(4.0), &[1., 4., 4.1, 1.], 3, Some(StopReason::Diverged)),
+            ("the end of the ramp", raw(4.0), &[3., 2., 1., 2., 3., 9.], 5, Some(SweepEnd::Completed)),
+            ("above four times the best", raw(4.0), &[1., 4., 4.1, 1.], 3, Some(SweepEnd::Diverged)),
             ("exactly four times the best is borne", raw(4.0), &[1., 4., 4.], 3, None),
-            ("not before min_points", from(4), &[1., 9., 9., 9.], 4, Some(StopReason::Diverged)),
-            ("nor if it is low again by then", from(4), &[1., 9., 9., 2., 1.], 5, Some(StopReason::Completed)),
-            (
-                "a loss that is no number, before min_points too",
-                from(4),
-                &[1., f64::NAN],
-                2,
-                Some(StopReason::NonFinite),
-            ),
-            ("no number", raw(4.0), &[1., f64::NAN, 1.], 2, Some(StopReason::NonFinite)),
-            ("infinite", raw(f64::INFINITY), &[1., f64::INFINITY], 2, Some(StopReason::NonFinite)),
+            ("not before min_points", from(4), &[1., 9., 9., 9.], 4, Some(SweepEnd::Diverged)),
+            ("nor if it is low again by then", from(4), &[1., 9., 9., 2., 1.], 5, Some(SweepEnd::Completed)),
+            ("a loss that is no number, before min_points too", from(4), &[1., f64::NAN], 2, Some(SweepEnd::NonFinite)),
+            ("no number", raw(4.0), &[1., f64::NAN, 1.], 2, Some(SweepEnd::NonFinite)),
+            ("infinite", raw(f64::INFINITY), &[1., f64::INFINITY], 2, Some(SweepEnd::NonFinite)),
             ("a negative loss may fall and wobble", raw(4.0), &[1., -1., -2., -1.5], 4, None),
             ("a loss near zero may wobble", raw(4.0), &[1., 1e-9, 1e-3, 2e-2], 4, None),
         ];
@@ -178,7 +174,7 @@ mod tests {
             sweep.record_with_valid(loss, valid);
         }
         let curve = sweep.into_curve();
-        assert_eq!((curve.losses.len(), curve.stopped), (3, StopReason::NonFinite));
+        assert_eq!((curve.losses.len(), curve.stopped), (3, SweepEnd::NonFinite));
         let valid = curve.valid.expect("measured");
         assert_eq!(valid[..2], [2.1, 9.0], "a high validation loss is no divergence");
         assert!(valid[2].is_nan());

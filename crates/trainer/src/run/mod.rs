@@ -25,8 +25,7 @@ use burn::{
 use optim_adaptive::AdaptiveOptimizer;
 
 use crate::{
-    Callback, CallbackError, FitReport, Fitted, Flow, Rates, RunInfo, StepEvent, StopReason, TrainConfig, TrainError,
-    Trainer,
+    Callback, CallbackError, FitReport, Fitted, Flow, Rates, RunInfo, StepEvent, StopReason, TrainError, Trainer,
     averaging::{Plan, with_measured_statistics},
     checkpoint::{Checkpoint, RunState, Writer},
     data::Source,
@@ -36,28 +35,9 @@ use crate::{
     metrics::Mean,
     report::PhaseTimes,
     step::{LearnerModel, Window},
+    timetable::Timetable,
 };
 use saving::Fallback;
-
-/// The run in batches, steps and epochs.
-#[derive(Debug, Clone, Copy)]
-struct Length {
-    batches: usize,
-    steps_per_epoch: u64,
-    steps: u64,
-    epochs: u64,
-}
-
-impl Length {
-    fn of(config: &TrainConfig, batches: usize) -> Self {
-        Self {
-            batches,
-            steps_per_epoch: config.steps_per_epoch(batches),
-            steps: config.total_steps(batches),
-            epochs: config.total_epochs(batches),
-        }
-    }
-}
 
 /// A run under way.
 pub(crate) struct Run<'t, M: LearnerModel> {
@@ -68,13 +48,12 @@ pub(crate) struct Run<'t, M: LearnerModel> {
     optimizer: AdaptiveOptimizer,
     rates: Rates,
     state: RunState,
-    length: Length,
+    timetable: Timetable,
     window: Window<M>,
     window_loss: Mean,
     window_unread: bool,
     last_metrics: BTreeMap<String, f64>,
     frozen: Frozen,
-    plan: Option<Plan>,
     average: Option<M>,
     /// Early stopping's best model, where it is to be restored.
     best_model: Option<M>,
@@ -117,14 +96,12 @@ where
         if train.batches() == 0 {
             return Err(TrainError::NoData);
         }
-        let length = Length::of(config, train.batches());
-        config.check(train.batches(), &optimizer)?;
+        let timetable = config.timetable(train.batches(), &optimizer)?;
         model.devices().iter().try_for_each(|device| config.precision.check(device))?;
         // A lazy parameter is drawn when it is first read: now, so that nothing that reads it sooner or later (the
         // sanity validation) changes what is drawn.
         steps::settle(&model);
         check_freeze(&config.freeze, &model)?;
-        let plan = config.plan(train.batches())?;
         let mut run = Self {
             trainer,
             parameters: model.num_params(),
@@ -133,13 +110,12 @@ where
             optimizer,
             rates,
             state: RunState::default(),
-            length,
+            timetable,
             window: Window::new(),
             window_loss: Mean::default(),
             window_unread: false,
             last_metrics: BTreeMap::new(),
             frozen: Frozen::default(),
-            plan,
             average: None,
             best_model: None,
             fallback: None,
@@ -163,13 +139,14 @@ where
             None => run.model = Some(model),
             Some(checkpoint) => run.restore(model, &checkpoint)?,
         }
+        run.frozen = Frozen::of(&run.trainer.config.freeze, &run.timetable.freeze, run.model()?);
         if run.fallback.is_none() {
             run.remember_fallback()?;
         }
         let info = RunInfo {
-            epochs: run.length.epochs,
-            total_steps: run.length.steps,
-            steps_per_epoch: run.length.steps_per_epoch,
+            epochs: run.timetable.epochs,
+            total_steps: run.timetable.steps,
+            steps_per_epoch: run.timetable.steps_per_epoch,
             items: train.items(),
             steps_done: run.state.step,
             parameters: run.parameters,
@@ -180,7 +157,7 @@ where
 
     /// Steps are left, and nobody has ended the run.
     pub(crate) fn goes_on(&self) -> bool {
-        self.stopped.is_none() && self.state.step < self.length.steps
+        self.stopped.is_none() && self.state.step < self.timetable.steps
     }
 
     /// The epoch under way, and how many of its batches are done.
@@ -190,7 +167,6 @@ where
 
     pub(crate) fn enter_epoch(&mut self) -> Result<(), TrainError> {
         let epoch = self.state.epoch;
-        self.frozen = Frozen::of(&self.trainer.config.freeze, self.model()?, epoch);
         self.tell(|callback| callback.on_epoch_start(epoch))
     }
 
@@ -204,7 +180,7 @@ where
             momentum: self.state.momentum,
             loss: loss.value().filter(|_| !unread),
             metrics: std::mem::take(&mut self.last_metrics),
-            logged: self.is_logged(self.state.step),
+            logged: self.timetable.is_logged(self.state.step),
             skipped: self.state.skipped,
             seconds: self.began.elapsed().as_secs_f64(),
             items: self.state.items,
@@ -225,11 +201,11 @@ where
 
     /// All batches of the epoch are done, or the run's last step has been.
     pub(crate) fn epoch_is_done(&self) -> bool {
-        self.state.batch >= self.length.batches || self.is_last_step()
+        self.state.batch >= self.timetable.batches || self.is_last_step()
     }
 
     fn is_last_step(&self) -> bool {
-        self.state.step >= self.length.steps
+        self.state.step >= self.timetable.steps
     }
 
     /// The time that this run has taken, in this process and those before.
@@ -304,8 +280,8 @@ where
 
     /// The model to evaluate at the end, in training mode, where it is not the trained one.
     fn average_to_keep(&self, model: &M, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Option<M>, TrainError> {
-        match (&self.average, self.plan) {
-            (Some(average), Some(Plan::Swa { .. })) => {
+        match (&self.average, self.timetable.average) {
+            (Some(average), Some(Plan::Swa(_))) => {
                 with_measured_statistics(average.valid().train(), train, self.trainer.config.seed).map(Some)
             }
             (Some(average), _) => Ok(Some(average.valid().train())),

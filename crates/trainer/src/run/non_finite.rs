@@ -47,7 +47,7 @@ where
                 tracing::warn!("{error}; the update is left out");
                 Ok(())
             }
-            OnNonFinite::Rollback if self.state.rollbacks >= self.trainer.config.rollback.max => {
+            OnNonFinite::Rollback if self.state.rollbacks >= self.trainer.config.max_rollbacks => {
                 Err(TrainError::TooManyRollbacks { rollbacks: self.state.rollbacks, source: Box::new(error) })
             }
             OnNonFinite::Rollback => {
@@ -67,7 +67,7 @@ where
 
     /// What going back has done to the rates.
     pub(super) fn rate_factor(&self) -> f64 {
-        let factor = self.trainer.config.rollback.lr_factor;
+        let factor = self.trainer.config.rollback_lr_factor;
         // No run goes back so often that the count leaves i32.
         if self.state.rollbacks == 0 { 1.0 } else { factor.powi(self.state.rollbacks as i32) }
     }

@@ -19,7 +19,7 @@ use crate::{
     checkpoint::{
         self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, RunState, STATE, Snapshot, TIMES, Times,
     },
-    early_stopping::{BEST, Watch},
+    early_stopping::BEST,
     finite,
     step::LearnerModel,
 };
@@ -53,7 +53,7 @@ where
         checkpoint.rates(&mut self.rates)?;
         self.state = checkpoint.state().clone();
         let step = self.state.step;
-        if let Some(plan) = self.plan.filter(|_| self.state.averaged > 0) {
+        if let Some(plan) = self.timetable.average.filter(|_| self.state.averaged > 0) {
             self.average = Some(checkpoint.module(plan.file(), model.valid())?);
         }
         let restores = self.trainer.config.early_stopping.as_ref().is_some_and(|rule| rule.restore_best);
@@ -64,8 +64,7 @@ where
         self.model = Some(model);
         self.load_callbacks(self.state.callbacks.clone())?;
         // A run that has stopped early is at its end, unless it may now be more patient.
-        let watch = Watch { best: self.state.early_best, bad: self.state.early_bad };
-        if self.trainer.config.early_stopping.as_ref().is_some_and(|rule| watch.is_over(rule)) {
+        if self.trainer.config.early_stopping.as_ref().is_some_and(|rule| rule.is_over(self.state.early_bad)) {
             self.stopped = Some(StopReason::EarlyStopping);
         }
         self.elapsed_before = checkpoint.times().elapsed;
@@ -78,19 +77,12 @@ where
     /// that has failed meanwhile.
     pub(super) fn checkpoint_if_due(&mut self, epoch_ended: bool) -> Result<(), TrainError> {
         let is_chosen = std::mem::take(&mut self.is_best) | std::mem::take(&mut self.is_kept);
-        let (epochs, steps) = (self.state.epoch, self.state.step);
         let is_due = match &mut self.writer {
             // Without checkpoints this is when the state to go back to is taken.
             None => epoch_ended,
             Some(writer) => {
                 writer.poll()?;
-                let every = writer.policy().every;
-                is_chosen
-                    || if epoch_ended {
-                        every.is_due_after_epoch(epochs, steps)
-                    } else {
-                        every.is_due_within_epoch(steps)
-                    }
+                is_chosen || self.timetable.checkpoint.is_some_and(|every| every.is_due(self.state.step))
             }
         };
         if is_due {
@@ -158,7 +150,7 @@ where
 
     /// The models beside the trained one.
     fn models_beside(&self) -> Vec<Part> {
-        let average = self.plan.zip(self.average.as_ref()).map(|(plan, average)| (plan.file(), average));
+        let average = self.timetable.average.zip(self.average.as_ref()).map(|(plan, average)| (plan.file(), average));
         let best = self.best_model.as_ref().map(|best| (BEST, best));
         average.into_iter().chain(best).map(|(name, model)| Part::module(name, model)).collect()
     }
@@ -193,7 +185,7 @@ where
         self.optimizer.try_load_bytes(&fallback.optimizer).map_err(|error| cannot("restored", &error))?;
         self.rates.try_load(&fallback.state.schedules).map_err(|error| cannot("restored", &error))?;
         let part = |name: &str| fallback.parts.iter().find(|(found, _)| found == name).map(|(_, bytes)| bytes);
-        self.average = match self.plan.and_then(|plan| part(plan.file())) {
+        self.average = match self.timetable.average.and_then(|plan| part(plan.file())) {
             Some(bytes) => Some(decode(model.valid(), bytes)?),
             None => None,
         };

@@ -46,7 +46,7 @@ where
         self.state.batch += 1;
         self.state.items += batch.items;
         self.items_here += batch.items as u64;
-        if self.is_looked_at(step + 1) {
+        if self.timetable.is_looked_at(step + 1) {
             let loss = metrics::loss_of(&output.item)?;
             self.window_loss.add(loss, batch.items);
             // A skipped step leaves no trace in the epoch's mean.
@@ -56,7 +56,7 @@ where
         } else {
             self.window_unread = true;
         }
-        if self.window_is_full() && self.is_logged(step + 1) {
+        if self.window_is_full() && self.timetable.is_logged(step + 1) {
             for meter in &mut self.trainer.train_meters {
                 let value = meter.once(&output.item)?;
                 self.last_metrics.insert(meter.key().to_owned(), value);
@@ -69,16 +69,7 @@ where
     }
 
     pub(crate) fn window_is_full(&self) -> bool {
-        self.window.batches() >= self.trainer.config.accumulate.max(1) || self.state.batch >= self.length.batches
-    }
-
-    pub(super) fn is_logged(&self, step: u64) -> bool {
-        step.is_multiple_of(self.trainer.config.log_every.max(1)) || step == self.length.steps || step == 1
-    }
-
-    /// Whether loss and gradient of this step are looked at.
-    fn is_looked_at(&self, step: u64) -> bool {
-        step.is_multiple_of(self.trainer.config.check_every.max(1)) || self.is_logged(step)
+        self.window.batches() >= self.trainer.config.accumulate.max(1) || self.state.batch >= self.timetable.batches
     }
 
     /// One optimizer step: the mean of the window's gradients, clipped, at the schedule's rate; or, where something is
@@ -92,7 +83,7 @@ where
         self.state.skipped = false;
         let model = self.model.take().ok_or(TrainError::NoData)?;
         let mut grads = self.window.take_mean(&model);
-        self.frozen.drop_from(&model, &mut grads);
+        self.frozen.drop_from(&model, &mut grads, step);
         let fault = match self.clip(&model, &mut grads) {
             Ok(None) => {
                 if let Some(momentum) = self.state.momentum {
@@ -134,7 +125,7 @@ where
         if let Some(loss) = self.window_loss.value().filter(|loss| !loss.is_finite()) {
             return Ok(Some(Fault::Loss(loss)));
         }
-        let looks = self.is_looked_at(self.state.step + 1) && !self.norm_sees_gradients();
+        let looks = self.timetable.is_looked_at(self.state.step + 1) && !self.norm_sees_gradients();
         if looks && !self.update_sees_gradients() && !self.gradients_are_finite(model, grads) {
             return Ok(finite::first_bad_gradient(model, grads).map(Fault::Gradient));
         }
@@ -158,24 +149,21 @@ where
     fn update_sees_gradients(&self) -> bool {
         let config = &self.trainer.config;
         let is_clipped = config.clip_grad_norm.is_some() || config.clip_grad_value.is_some();
-        config.on_nonfinite != OnNonFinite::Skip
-            && !is_clipped
-            && config.check_every <= 1
-            && self.is_looked_at(self.state.step + 1)
+        config.on_nonfinite != OnNonFinite::Skip && !is_clipped && self.timetable.looks_at_every_step()
     }
 
     fn gradients_are_finite(&self, model: &M, grads: &mut GradientsParams) -> bool {
         // Where not every step is looked at, reading is dear: once then, for all parameters.
-        if self.trainer.config.check_every > 1 {
-            finite::gradients_on_device(model, grads)
-        } else {
+        if self.timetable.looks_at_every_step() {
             finite::first_bad_gradient(model, grads).is_none()
+        } else {
+            finite::gradients_on_device(model, grads)
         }
     }
 
     /// Takes the weights into the average, where this step is one to.
     fn average_in(&mut self, model: &M) {
-        if let Some(plan) = self.plan.filter(|plan| plan.takes(self.state.step + 1)) {
+        if let Some(plan) = self.timetable.average.filter(|plan| plan.takes(self.state.step + 1)) {
             let weight = plan.weight(self.state.averaged);
             self.average = Some(blend(self.average.take(), model, weight));
             self.state.averaged += 1;

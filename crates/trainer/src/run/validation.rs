@@ -12,7 +12,6 @@ use crate::{
     EpochEvent, EpochSummary, StopReason, TrainError, ValidationEvent,
     averaging::{Plan, with_measured_statistics},
     data::{Limited, Source},
-    early_stopping::Watch,
     eval_model::eval_model,
     metrics::{self, Mean},
     step::LearnerModel,
@@ -89,7 +88,7 @@ where
         // A run that was cut off inside this epoch and now goes on has summed up its beginning already.
         self.state.history.retain(|earlier| earlier.epoch != summary.epoch);
         self.state.history.push(summary);
-        let is_whole = self.state.batch >= self.length.batches;
+        let is_whole = self.state.batch >= self.timetable.batches;
         if is_whole {
             self.state.epoch += 1;
             self.state.batch = 0;
@@ -105,10 +104,7 @@ where
         train: &dyn Source<<M as TrainStep>::Input>,
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
     ) -> Result<Option<Measured<M>>, TrainError> {
-        let (step, epoch) = (self.state.step, self.state.epoch);
-        let in_epoch = self.state.batch.div_ceil(self.trainer.config.accumulate.max(1)) as u64;
-        let every = self.trainer.config.validate_every;
-        let is_due = self.is_last_step() || every.is_due(step, epoch, in_epoch, self.length.steps_per_epoch);
+        let is_due = self.is_last_step() || self.timetable.validation.is_due(self.state.step);
         let Some(valid) = valid.filter(|_| is_due) else { return Ok(None) };
         let began = Instant::now();
         let model = self.model_to_evaluate(train)?.into_owned();
@@ -122,9 +118,9 @@ where
     /// The model that is validated now: the exponential average where there is one, the equal average in the last
     /// validation of the run, Schedule-Free's average, or else the trained model.
     fn model_to_evaluate(&self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Cow<'_, M>, TrainError> {
-        match (&self.average, self.plan) {
-            (Some(average), Some(Plan::Ema(_))) => Ok(Cow::Borrowed(average)),
-            (Some(average), Some(Plan::Swa { .. })) if self.is_last_step() => {
+        match (&self.average, self.timetable.average) {
+            (Some(average), Some(Plan::Ema(..))) => Ok(Cow::Borrowed(average)),
+            (Some(average), Some(Plan::Swa(_))) if self.is_last_step() => {
                 with_measured_statistics(average.valid().train(), train, self.trainer.config.seed).map(Cow::Owned)
             }
             _ => eval_model(self.model()?, &self.optimizer, train).map(Cow::Owned),
@@ -145,12 +141,11 @@ where
             }
         }
         let config = &self.trainer.config;
-        let keep_best = config.checkpoint.as_ref().and_then(|policy| policy.keep_best.as_ref());
-        if let Some(rule) = keep_best
-            && let Some(&value) = values.get(&rule.monitor)
+        if let Some(policy) = &config.checkpoint
+            && let Some(&value) = values.get(&policy.keep_best)
         {
-            self.is_kept |= rule.admits(&mut self.state.kept_best, value);
-            if rule.mode.improves(value, self.state.best, 0.0) {
+            self.is_kept |= policy.admits(&mut self.state.kept_best, value);
+            if policy.mode().improves(value, self.state.best, 0.0) {
                 self.state.best = Some(value);
                 self.is_best = true;
             }
@@ -160,12 +155,10 @@ where
             && let Some(&value) = values.get(&rule.monitor)
         {
             let restore = rule.restore_best;
-            let mut watch = Watch { best: self.state.early_best, bad: self.state.early_bad };
-            let improved = watch.note(rule, value);
-            if watch.is_over(rule) {
+            let improved = rule.note(value, &mut self.state.early_best, &mut self.state.early_bad);
+            if rule.is_over(self.state.early_bad) {
                 self.stopped = Some(StopReason::EarlyStopping);
             }
-            (self.state.early_best, self.state.early_bad) = (watch.best, watch.bad);
             if improved {
                 self.state.early_best_step = Some(self.state.step);
             }

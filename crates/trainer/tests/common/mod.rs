@@ -12,7 +12,7 @@ use burn::{
 use lr_core::{ScheduleConfig, Scheduler};
 use optim_adaptive::{AdaptiveOptimizer, OptimizerConfig};
 use trainer::{
-    Rates, TrainConfig,
+    CheckpointPolicy, Rates, TrainConfig,
     data::{Loader, Source},
 };
 
@@ -182,6 +182,11 @@ pub fn valid_data() -> Loader<Points> {
 
 pub fn optimizer(toml: &str) -> AdaptiveOptimizer {
     OptimizerConfig::from_toml_str(toml).expect("a good optimizer").init()
+}
+
+/// Checkpoints in this folder, of which none is kept for its value.
+pub fn newest_only(directory: impl Into<std::path::PathBuf>) -> CheckpointPolicy {
+    CheckpointPolicy { keep_best: String::new(), ..CheckpointPolicy::new(directory) }
 }
 
 pub fn rates(toml: &str, config: &TrainConfig, lr: f64) -> Rates {

@@ -9,7 +9,8 @@
 
 use std::{collections::BTreeMap, error::Error, fmt, fmt::Write as _, fs, path::PathBuf, sync::Arc, sync::Mutex};
 
-use anneal::trainer::{CallbackError, ValidateEvery, ValidationEvent, data::split};
+use anneal::lr_core::Duration;
+use anneal::trainer::{CallbackError, ValidationEvent, data::split};
 use anneal::vision::models::{Classifier, ConvNetConfig};
 use anneal::{prelude::*, vision::Augment};
 use burn::tensor::Device;
@@ -111,7 +112,7 @@ fn train(mnist: &Dataset, setting: Setting, seed: u64, target: f64) -> Result<Ve
     let horizon = Horizon::run(train.batches() as u64, setting.steps());
     let rates = Rates::new(Scheduler::from_config(&schedule, &horizon, vec![optimizer.lr()])?);
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let config = TrainConfig { validate_every: ValidateEvery::Steps(EVERY), ..TrainConfig::steps(setting.steps()) };
+    let config = TrainConfig { validate_every: Duration::Steps(EVERY), ..TrainConfig::steps(setting.steps()) };
     Trainer::new(config).metric(AccuracyMetric::new()).callback(Watch { target, seen: Arc::clone(&seen) }).fit(
         model,
         optimizer.init(),

@@ -1,0 +1,34 @@
+//! Which of two monitored values is the better one.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether a monitored value should fall or rise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Lower is better.
+    Min,
+    /// Higher is better.
+    Max,
+}
+
+impl Mode {
+    /// A loss should fall; every other value is taken to rise.
+    ///
+    /// ```
+    /// use trainer::Mode;
+    /// assert_eq!(["valid.loss", "valid.accuracy"].map(Mode::of), [Mode::Min, Mode::Max]);
+    /// ```
+    pub fn of(monitor: &str) -> Self {
+        if monitor.ends_with("loss") { Self::Min } else { Self::Max }
+    }
+
+    /// Whether `value` improves on `best` by more than `min_delta`. A value that is no number never improves.
+    pub fn improves(self, value: f64, best: Option<f64>, min_delta: f64) -> bool {
+        match (self, best) {
+            (_, None) => value.is_finite(),
+            (Self::Min, Some(best)) => value < best - min_delta,
+            (Self::Max, Some(best)) => value > best + min_delta,
+        }
+    }
+}
