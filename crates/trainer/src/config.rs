@@ -7,27 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strict_config::{ConfigError, Settings, check, raise, show};
 use toml::Value;
 
-use crate::{CheckpointPolicy, EarlyStopping, Ema, Freeze, Precision, Swa, every::check_every, wall_clock};
-
-/// What to do about a loss, a gradient or a parameter that is not finite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnNonFinite {
-    /// End the run with an error before the optimizer sees the gradient.
-    #[default]
-    Stop,
-    /// Drop the gradient, leave model and optimizer alone, count the step and continue. Parameters that are not finite
-    /// themselves cannot be skipped: they stop the run.
-    Skip,
-    /// Drop the gradient and restore the last good state, up to [`max_rollbacks`](TrainConfig::max_rollbacks) times.
-    ///
-    /// The last good state is taken at the start, with each scheduled checkpoint, and at the end of each epoch where
-    /// there are none. Restored are the weights, the optimizer's state, averages of the weights, and what reactive
-    /// schedules, early stopping and callbacks remember. The clock does not go back: the step counts as skipped, and the
-    /// run continues with the batch after the offending window, which it therefore does not meet again in this epoch;
-    /// logs hold each step once and the schedule's length stays what it was.
-    Rollback,
-}
+use crate::{
+    CheckpointPolicy, EarlyStopping, Ema, Freeze, OnNonFinite, Precision, Swa, every::check_every, wall_clock,
+};
 
 /// Settings of the [`Trainer`](crate::Trainer): the fields of `[train]` in a config, and three that only code sets.
 ///

@@ -7,9 +7,12 @@ use crate::{checkpoint::CheckpointError, data::SourceError, events::CallbackErro
 /// A run that could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// There is nothing to train on.
-    #[error("the training set is empty: no batch in an epoch")]
-    NoData,
+    /// There is nothing to train or validate on.
+    #[error("the {0} set is empty: no batch in an epoch")]
+    NoData(&'static str),
+    /// A bug in this crate.
+    #[error("internal error: {0}; please report it")]
+    Internal(&'static str),
     /// A loss became NaN or infinite and the run is configured to stop there.
     #[error(
         "the loss became {loss} at optimizer step {step} (epoch {epoch}), where the learning rate was {lr:e}; \

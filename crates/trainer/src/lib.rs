@@ -44,6 +44,7 @@ mod events;
 mod every;
 mod finite;
 mod fit;
+mod fitted;
 mod freeze;
 mod ids;
 pub mod lr_finder;
@@ -55,13 +56,15 @@ mod rates;
 mod report;
 mod run;
 mod step;
+mod threads;
 mod timetable;
+mod trainer;
 mod wall_clock;
 pub mod weights;
 
 pub use averaging::{Ema, Swa};
 pub use checkpoint::{CheckpointPolicy, OnWriteError};
-pub use config::{OnNonFinite, TrainConfig};
+pub use config::TrainConfig;
 pub use early_stopping::EarlyStopping;
 pub use error::TrainError;
 pub use eval_model::{eval_model, kept_model};
@@ -69,7 +72,8 @@ pub use events::{
     Callback, CallbackError, CheckpointEvent, EpochEvent, Flow, NonFiniteEvent, Phase, RunInfo, StepEvent,
     ValidationEvent,
 };
-pub use fit::{Fitted, Trainer};
+pub use finite::OnNonFinite;
+pub use fitted::Fitted;
 pub use freeze::{Freeze, check_freeze};
 pub use ids::stable_ids;
 pub use memory::peak_memory;
@@ -79,3 +83,4 @@ pub use precision::Precision;
 pub use rates::Rates;
 pub use report::{EpochSummary, FitReport, PhaseTimes, StopReason};
 pub use step::LearnerModel;
+pub use trainer::Trainer;

@@ -27,12 +27,12 @@ pub(crate) trait Meter<O>: Send {
 
 /// A metric under its key.
 #[derive(Clone)]
-pub(crate) struct Plugged<Me> {
+pub(crate) struct MetricMeter<Me> {
     metric: Me,
     key: Arc<str>,
 }
 
-impl<Me: Metric + Numeric> Plugged<Me> {
+impl<Me: Metric + Numeric> MetricMeter<Me> {
     pub(crate) fn new(metric: Me) -> Self {
         let key = metric.name().to_lowercase().replace([' ', '-', '@'], "_").into();
         Self { metric, key }
@@ -43,7 +43,7 @@ impl<Me: Metric + Numeric> Plugged<Me> {
     }
 }
 
-impl<O, Me> Meter<O> for Plugged<Me>
+impl<O, Me> Meter<O> for MetricMeter<Me>
 where
     O: Adaptor<Me::Input>,
     Me: Metric + Numeric + 'static,
@@ -165,7 +165,7 @@ where
     Me: Metric + Numeric + 'static,
     <M as InferenceStep>::Output: Adaptor<LossInput> + Adaptor<Me::Input>,
 {
-    measure(model, source, &mut vec![Box::new(Plugged::new(metric))])
+    measure(model, source, &mut vec![Box::new(MetricMeter::new(metric))])
 }
 
 #[cfg(test)]

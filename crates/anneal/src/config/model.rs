@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Fields, Settings, check};
+use strict_config::{ConfigError, Settings, check};
 use toml::Table;
 use vision::{
     ImageShape,
@@ -49,11 +49,11 @@ impl ModelSection {
         let shared = ["type", "label_smoothing", "pretrained"];
         let (mut common, own): (Table, Table) =
             table.clone().into_iter().partition(|(field, _)| shared.contains(&field.as_str()));
-        common.remove("pretrained");
+        let pretrained = common.remove("pretrained").as_ref().map(PretrainedSection::read).transpose();
         let common: Common = strict_config::read(&common, "model")?;
         let settings = ModelConfig::read(&common.r#type, &own);
         let settings = settings.map_err(|error| error.with_known(&shared).within("model"))?;
-        let pretrained = PretrainedSection::from_fields(&Fields::open_any(table, "model"))?;
+        let pretrained = pretrained.map_err(|error| error.within("model.pretrained"))?;
         Ok(Self { settings, label_smoothing: common.label_smoothing, pretrained })
     }
 

@@ -2,167 +2,63 @@
 
 use std::path::PathBuf;
 
-use strict_config::{ConfigError, Fields};
+use strict_config::ConfigError;
 use toml::{Table, Value};
-use trainer::weights::{self, Layout, LoadOptions, WeightsError};
+use trainer::weights::{self, LoadOptions, WeightsError};
 
 use super::put;
-
-const FIELDS: &[&str] = &["path", "strict", "remap", "only", "except", "layout", "sha256"];
-const LAYOUTS: &[(&str, Layout)] = &[("pytorch", Layout::PyTorch), ("burn", Layout::Burn)];
 
 /// `[model] pretrained`: a path, or a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PretrainedSection {
     /// A file (burnpack, safetensors, PyTorch), a checkpoint's folder or a run's folder.
     pub path: PathBuf,
-    /// Whether every selected parameter must be in it. Default true.
-    pub strict: bool,
-    /// Renames what is in the file: pairs of a regular expression and its replacement. Default none.
-    pub remap: Vec<(String, String)>,
-    /// Patterns: only these parameters of the model. Default: all.
-    pub only: Vec<String>,
-    /// Patterns: not these parameters of the model, which start as the seed draws them. Default none.
-    pub except: Vec<String>,
-    /// The layout of the file, where it is not the one its format usually has.
-    pub layout: Option<Layout>,
-    /// The SHA-256 of the weights: another file is refused. A run records it here when it starts.
-    pub sha256: Option<String>,
+    /// What of it goes where. The SHA-256 is recorded when a run starts.
+    pub options: LoadOptions,
 }
 
+const PATH: &str = "a file, a checkpoint's folder or a run's folder";
+
 impl PretrainedSection {
-    /// Reads the field `pretrained` of `[model]`.
-    pub(super) fn from_fields(model: &Fields<'_>) -> Result<Option<Self>, ConfigError> {
-        let path = model.path_of("pretrained");
-        let section = match model.value("pretrained") {
-            None => return Ok(None),
-            Some(Value::String(file)) => Self::whole(file, &path)?,
-            Some(Value::Table(table)) => Self::from_table(table, &path)?,
-            Some(other) => return Err(model.wrong_type("pretrained", "a path or a table with a `path`", other)),
-        };
-        Ok(Some(section))
+    /// Reads the value of the field; errors name their fields relative to it.
+    pub(super) fn read(value: &Value) -> Result<Self, ConfigError> {
+        match value {
+            Value::String(path) => Self::of("", path, LoadOptions::new()),
+            Value::Table(table) => {
+                let mut own = table.clone();
+                let path = own.remove("path");
+                let options = strict_config::read(&own, "").map_err(|error| error.with_known(&["path"]))?;
+                match path {
+                    Some(Value::String(path)) => Self::of("path", &path, options),
+                    Some(other) => Err(ConfigError::wrong_type("path", "a string", &other)),
+                    None => Err(ConfigError::missing("path", PATH)),
+                }
+            }
+            other => Err(ConfigError::wrong_type("", "a path or a table with a `path`", other)),
+        }
     }
 
-    fn whole(file: &str, path: &str) -> Result<Self, ConfigError> {
-        if file.is_empty() {
-            return Err(ConfigError::not_allowed(path, "\"\"", "a file, a checkpoint's folder or a run's folder"));
-        }
-        Ok(Self {
-            path: file.into(),
-            strict: true,
-            remap: Vec::new(),
-            only: Vec::new(),
-            except: Vec::new(),
-            layout: None,
-            sha256: None,
-        })
-    }
-
-    fn from_table(table: &Table, path: &str) -> Result<Self, ConfigError> {
-        let fields = Fields::open(table, path, FIELDS)?;
-        let file = fields.need_str("path", "a file, a checkpoint's folder or a run's folder")?;
-        let sha256 = fields.str("sha256")?;
-        if let Some(sha256) = sha256.filter(|text| text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit())) {
-            let allowed = "64 hexadecimal digits";
-            return Err(ConfigError::not_allowed(fields.path_of("sha256"), format!("{sha256:?}"), allowed));
-        }
-        let section = Self {
-            strict: fields.bool("strict")?.unwrap_or(true),
-            remap: pairs(&fields)?,
-            only: patterns(&fields, "only")?,
-            except: patterns(&fields, "except")?,
-            layout: fields.choice("layout", LAYOUTS)?,
-            sha256: sha256.map(str::to_ascii_lowercase),
-            ..Self::whole(file, &fields.path_of("path"))?
-        };
-        section.options().map_err(|(field, error)| ConfigError::conflict(fields.path_of(&field), error.to_string()))?;
-        Ok(section)
+    fn of(field: &str, path: &str, options: LoadOptions) -> Result<Self, ConfigError> {
+        strict_config::check::is_allowed(field, format!("{path:?}"), PATH, !path.is_empty())?;
+        Ok(Self { path: path.into(), options })
     }
 
     /// Every setting explicit.
     pub(super) fn to_table(&self) -> Table {
-        let strings = |texts: &[String]| texts.iter().cloned().map(Value::String).collect::<Vec<_>>();
         let mut table = Table::new();
         put(&mut table, "path", Some(self.path.display().to_string()));
-        put(&mut table, "strict", Some(self.strict));
-        let pairs = self.remap.iter().map(|(from, to)| Value::Array(vec![from.clone().into(), to.clone().into()]));
-        put(&mut table, "remap", Some(pairs.collect::<Vec<_>>()));
-        put(&mut table, "only", Some(strings(&self.only)));
-        put(&mut table, "except", Some(strings(&self.except)));
-        let layout = LAYOUTS.iter().find(|(_, layout)| Some(*layout) == self.layout);
-        put(&mut table, "layout", layout.map(|(name, _)| (*name).to_owned()));
-        put(&mut table, "sha256", self.sha256.clone());
+        table.extend(strict_config::write(&self.options));
         table
     }
 
     /// The same, with the SHA-256 of what is there now, where none is recorded yet. So a run's configuration names the
     /// weights that it started from, and not only where they were.
     pub(super) fn pin(&mut self) -> Result<(), WeightsError> {
-        if self.sha256.is_none() {
-            self.sha256 = Some(weights::sha256(&self.path)?);
+        if self.options.expected_sha256().is_none() {
+            self.options = std::mem::take(&mut self.options).expect_sha256(weights::sha256(&self.path)?);
         }
         Ok(())
     }
-
-    /// The settings as the trainer takes them.
-    ///
-    /// # Errors
-    /// A pattern that cannot be read, with its field.
-    pub fn options(&self) -> Result<LoadOptions, (String, WeightsError)> {
-        let mut options = LoadOptions::new().strict(self.strict);
-        for (i, (from, to)) in self.remap.iter().enumerate() {
-            options = options.remap(from, to).map_err(|error| (format!("remap[{i}]"), error))?;
-        }
-        for (i, pattern) in self.only.iter().enumerate() {
-            options = options.only(pattern).map_err(|error| (format!("only[{i}]"), error))?;
-        }
-        for (i, pattern) in self.except.iter().enumerate() {
-            options = options.except(pattern).map_err(|error| (format!("except[{i}]"), error))?;
-        }
-        if let Some(layout) = self.layout {
-            options = options.layout(layout);
-        }
-        if let Some(sha256) = &self.sha256 {
-            options = options.expect_sha256(sha256);
-        }
-        Ok(options)
-    }
-}
-
-/// A pattern, or an array of patterns.
-fn patterns(fields: &Fields<'_>, field: &str) -> Result<Vec<String>, ConfigError> {
-    if let Some(Value::String(pattern)) = fields.value(field) {
-        return Ok(vec![pattern.clone()]);
-    }
-    let items = fields.array(field)?.unwrap_or_default().iter().enumerate();
-    items
-        .map(|(i, item)| text(item, &format!("{}[{i}]", fields.path_of(field)), "a pattern on parameter paths"))
-        .collect()
-}
-
-/// `[["^backbone\\.", ""]]`.
-fn pairs(fields: &Fields<'_>) -> Result<Vec<(String, String)>, ConfigError> {
-    const EXPECTED: &str = "a pair of a regular expression and its replacement, as in [\"^backbone\\\\.\", \"\"]";
-    let items = fields.array("remap")?.unwrap_or_default().iter().enumerate();
-    items
-        .map(|(i, item)| {
-            let path = format!("{}[{i}]", fields.path_of("remap"));
-            match item.as_array().map(Vec::as_slice) {
-                Some([from, to]) => Ok((text(from, &path, EXPECTED)?, text(to, &path, EXPECTED)?)),
-                _ => Err(wrong_type(&path, EXPECTED, item)),
-            }
-        })
-        .collect()
-}
-
-fn text(value: &Value, path: &str, expected: &str) -> Result<String, ConfigError> {
-    value.as_str().map(str::to_owned).ok_or_else(|| wrong_type(path, expected, value))
-}
-
-fn wrong_type(path: &str, expected: &str, found: &Value) -> ConfigError {
-    let problem =
-        strict_config::Problem::WrongType { expected: expected.to_owned(), found: strict_config::show(found) };
-    ConfigError::new(path, problem)
 }
 
 #[cfg(test)]
@@ -190,7 +86,7 @@ mod tests {
              only = ['conv*', 'fc*'], layout = 'burn', sha256 = '{sha}' }}"
         );
         let section = ModelSection::from_table(&text.parse().unwrap()).unwrap();
-        assert_eq!(section.pretrained.as_ref().unwrap().except, ["fc*"]);
+        assert_eq!(section.to_table()["pretrained"]["except"], toml::Value::from(vec!["fc*"]));
         assert_eq!(ModelSection::from_table(&section.to_table()).unwrap(), section);
     }
 

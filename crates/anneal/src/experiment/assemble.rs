@@ -91,8 +91,8 @@ impl<'c> Assembly<'c> {
     pub fn initial_model(&self) -> Result<Classifier, Error> {
         let model = self.model()?;
         let Some(pretrained) = &self.config.model.pretrained else { return Ok(model) };
-        let options = pretrained.options().map_err(|(_, error)| Error::Pretrained(error))?;
-        let (model, loaded) = weights::load(model, &pretrained.path, &options).map_err(Error::Pretrained)?;
+        let loaded = weights::load(model, &pretrained.path, &pretrained.options);
+        let (model, loaded) = loaded.map_err(Error::Pretrained)?;
         tracing::info!("pretrained: {loaded}");
         Ok(model)
     }

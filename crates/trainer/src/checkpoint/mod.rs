@@ -50,6 +50,8 @@ pub(crate) const STATE: &str = "state.json";
 /// [`Times`].
 pub(crate) const TIMES: &str = "times.json";
 const PREFIX: &str = "step-";
+/// Prefix of a checkpoint that is being replaced by one of the same step.
+const DISPLACED: &str = ".old-";
 
 /// The name of the directory of a step's checkpoint.
 fn name_of(step: u64) -> String {

@@ -11,11 +11,10 @@ use optim_adaptive::AdaptiveOptimizer;
 use serde::de::DeserializeOwned;
 
 use super::{
-    CheckpointError, CheckpointPolicy, MODEL, OPTIMIZER, PREFIX, RunState, STATE, TIMES, Times, damaged,
+    CheckpointError, CheckpointPolicy, DISPLACED, MODEL, OPTIMIZER, PREFIX, RunState, STATE, TIMES, Times, damaged,
     files::{Disk, Files},
     io,
     manifest::{MANIFEST, Manifest},
-    write::DISPLACED,
 };
 use crate::Rates;
 

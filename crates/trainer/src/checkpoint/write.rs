@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    CheckpointError, CheckpointPolicy,
+    CheckpointError, CheckpointPolicy, DISPLACED,
     files::Files,
     io,
     manifest::MANIFEST,
@@ -21,8 +21,6 @@ use super::{
 
 /// Prefix of what is being written or removed.
 const UNFINISHED: &str = ".tmp-";
-/// Prefix of a checkpoint that is being replaced by one of the same step.
-pub(super) const DISPLACED: &str = ".old-";
 
 /// Writes a checkpoint, then removes those that the policy no longer keeps.
 ///

@@ -8,6 +8,7 @@ use super::{
     snapshot::{Images, Snapshot},
     write::write,
 };
+use crate::threads;
 
 type Written = Result<PathBuf, CheckpointError>;
 
@@ -48,7 +49,8 @@ impl Writer {
         let (policy, files, mut images) =
             (self.policy.clone(), Arc::clone(&self.files), std::mem::take(&mut self.images));
         let thread = std::thread::Builder::new().name("checkpoint".to_owned());
-        let spawned = thread.spawn(move || (write(&*files, &policy, snapshot, &mut images, step_back), images));
+        let spawned =
+            thread.spawn(move || (write(&*files, &policy, snapshot, &mut images, threads::yield_to_training), images));
         match spawned {
             Ok(thread) => self.in_flight = Some(thread),
             Err(source) => {
@@ -100,56 +102,11 @@ impl Writer {
     }
 }
 
-/// Lets the training's threads go first: checksums and the disk's share of a processor are then taken from the moments
-/// in which training leaves one idle, where it otherwise makes the next steps late.
-#[cfg(target_os = "linux")]
-fn step_back() {
-    /// A tenth of what a thread of ordinary priority gets beside it: enough to come to an end on a machine that is never
-    /// idle.
-    const STEPS: libc::c_int = 10;
-    // SAFETY: the calls read and set a number of the calling thread (0), and touch no memory of ours. On Linux that
-    // number is each thread's own.
-    unsafe {
-        let now = libc::getpriority(libc::PRIO_PROCESS, 0);
-        // What cannot be set is left as it is.
-        let _ = libc::setpriority(libc::PRIO_PROCESS, 0, now.saturating_add(STEPS));
-    }
-}
-
-/// Elsewhere a priority belongs to the process.
-#[cfg(not(target_os = "linux"))]
-fn step_back() {}
-
 impl Drop for Writer {
     /// A run that ends with an error keeps the checkpoint under way.
     fn drop(&mut self) {
         if let Err(error) = self.finish() {
             tracing::warn!("the last checkpoint was not written: {error}");
         }
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The nice value of the thread that asks.
-    fn niceness() -> i32 {
-        let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("a thread has one");
-        // The name, in parentheses, may hold anything; of what follows it, nice is the 17th.
-        let (_, after) = stat.rsplit_once(')').expect("a name");
-        after.split_whitespace().nth(16).expect("a nice value").parse().expect("a number")
-    }
-
-    #[test]
-    fn the_writer_steps_back_and_takes_nobody_with_it() {
-        let before = niceness();
-        let writer = std::thread::spawn(|| {
-            step_back();
-            niceness()
-        });
-        assert_eq!(writer.join().expect("no panic"), (before + 10).min(19));
-        assert_eq!(niceness(), before);
     }
 }

@@ -77,7 +77,7 @@ impl<'a, M: LearnerModel> Subject<'a, M> {
                 let batch = batch?;
                 loss.add(loss_of(&InferenceStep::step(&model, batch.input))?, batch.items);
             }
-            loss.value().ok_or(TrainError::NoData)
+            loss.value().ok_or(TrainError::NoData("validation"))
         }));
         self
     }
@@ -238,7 +238,7 @@ impl LrFinder {
         let mut sweep = Sweep::new(self.config.clone())?;
         let data = subject.data;
         if data.batches() == 0 {
-            return Err(TrainError::NoData.into());
+            return Err(TrainError::NoData("training").into());
         }
         let mut optimizer = subject.optimizer.rebuild().map_err(|error| FinderError::Optimizer(error.to_string()))?;
         // A clone shares batch norm's running statistics with its original; this way round they are copied.
@@ -258,7 +258,7 @@ impl LrFinder {
             let batch = match batches.next() {
                 Some(batch) => batch.map_err(TrainError::from)?,
                 // A source may promise batches that it does not have.
-                None if epoch_is_empty => return Err(TrainError::NoData.into()),
+                None if epoch_is_empty => return Err(TrainError::NoData("training").into()),
                 None if self.config.recycle => {
                     epoch += 1;
                     batches = data.epoch(epoch, 0);

@@ -1,9 +1,10 @@
 //! A run under way: the state between two lines of the loop in [`fit`](crate::fit).
 //!
 //! Here: how a run starts and ends, and what it tells. `steps`: a batch, a window, an update. `validation`: when the
-//! validation set is visited and what its values do. `non_finite`: stop, skip or go back. `saving`: to a checkpoint and
-//! from it.
+//! validation set is visited and what its values do. `non_finite`: stop, skip or roll back. `saving`: to a checkpoint
+//! and from it. `fallback`: the state that is rolled back to.
 
+mod fallback;
 mod non_finite;
 mod saving;
 mod steps;
@@ -30,6 +31,7 @@ use crate::{
     checkpoint::{Checkpoint, RunState, Writer},
     data::Source,
     eval_model::eval_model,
+    finite::Judge,
     freeze::{Frozen, check_freeze},
     memory::peak_memory,
     metrics::Mean,
@@ -37,7 +39,21 @@ use crate::{
     step::{LearnerModel, Window},
     timetable::Timetable,
 };
-use saving::Fallback;
+use fallback::Fallback;
+
+/// An update that has failed is the only place that leaves a run without a model, and it ends the run.
+const NO_MODEL: TrainError = TrainError::Internal("a run without a model");
+
+/// What the batches of a window have measured.
+#[derive(Default)]
+struct WindowValues {
+    /// Their mean loss.
+    loss: Mean,
+    /// Whether the loss of one was not read.
+    is_unread: bool,
+    /// Metrics of the last one, where the step is logged.
+    metrics: BTreeMap<String, f64>,
+}
 
 /// A run under way.
 pub(crate) struct Run<'t, M: LearnerModel> {
@@ -50,10 +66,10 @@ pub(crate) struct Run<'t, M: LearnerModel> {
     state: RunState,
     timetable: Timetable,
     window: Window<M>,
-    window_loss: Mean,
-    window_unread: bool,
-    last_metrics: BTreeMap<String, f64>,
+    /// What the window under way has measured.
+    values: WindowValues,
     frozen: Frozen,
+    judge: Judge,
     average: Option<M>,
     /// Early stopping's best model, where it is to be restored.
     best_model: Option<M>,
@@ -94,14 +110,20 @@ where
     ) -> Result<Self, TrainError> {
         let config = &trainer.config;
         if train.batches() == 0 {
-            return Err(TrainError::NoData);
+            return Err(TrainError::NoData("training"));
         }
         let timetable = config.timetable(train.batches(), &optimizer)?;
         model.devices().iter().try_for_each(|device| config.precision.check(device))?;
         // A lazy parameter is drawn when it is first read: now, so that nothing that reads it sooner or later (the
         // sanity validation) changes what is drawn.
-        steps::settle(&model);
+        steps::bring_up_to_date(&model);
         check_freeze(&config.freeze, &model)?;
+        let judge = Judge {
+            clip_value: config.clip_grad_value,
+            clip_norm: config.clip_grad_norm,
+            action: config.on_nonfinite,
+            every_step: timetable.looks_at_every_step(),
+        };
         let mut run = Self {
             trainer,
             parameters: model.num_params(),
@@ -112,9 +134,8 @@ where
             state: RunState::default(),
             timetable,
             window: Window::new(),
-            window_loss: Mean::default(),
-            window_unread: false,
-            last_metrics: BTreeMap::new(),
+            values: WindowValues::default(),
+            judge,
             frozen: Frozen::default(),
             average: None,
             best_model: None,
@@ -171,15 +192,14 @@ where
     }
 
     pub(crate) fn tell_step(&mut self) -> Result<(), TrainError> {
-        let loss = std::mem::take(&mut self.window_loss);
-        let unread = std::mem::take(&mut self.window_unread);
+        let WindowValues { loss, is_unread, metrics } = std::mem::take(&mut self.values);
         let event = StepEvent {
             step: self.state.step,
             epoch: self.state.epoch,
             lr: self.state.lr,
             momentum: self.state.momentum,
-            loss: loss.value().filter(|_| !unread),
-            metrics: std::mem::take(&mut self.last_metrics),
+            loss: loss.value().filter(|_| !is_unread),
+            metrics,
             logged: self.timetable.is_logged(self.state.step),
             skipped: self.state.skipped,
             seconds: self.began.elapsed().as_secs_f64(),
@@ -215,7 +235,11 @@ where
 
     /// The model between two updates. It is only ever absent inside [`update`](Self::update).
     fn model(&self) -> Result<&M, TrainError> {
-        self.model.as_ref().ok_or(TrainError::NoData)
+        self.model.as_ref().ok_or(NO_MODEL)
+    }
+
+    fn take_model(&mut self) -> Result<M, TrainError> {
+        self.model.take().ok_or(NO_MODEL)
     }
 
     /// Tells every callback.
@@ -268,7 +292,7 @@ where
             resumed_from: self.resumed_from,
         };
         self.tell(|callback| callback.on_end(&report))?;
-        let model = self.model.take().ok_or(TrainError::NoData)?;
+        let model = self.take_model()?;
         let (model, kept) = if let Some(best) = best {
             (best.train(), None)
         } else {

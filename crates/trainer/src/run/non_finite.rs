@@ -6,18 +6,11 @@ use burn::train::{
 };
 
 use super::Run;
-use crate::{NonFiniteEvent, OnNonFinite, TrainError, finite, step::LearnerModel};
-
-/// What is not finite.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Fault {
-    /// The loss of the window.
-    Loss(f64),
-    /// The gradient of this parameter, under a finite (or unread) loss.
-    Gradient(String),
-    /// This parameter itself.
-    Parameter(String),
-}
+use crate::{
+    NonFiniteEvent, OnNonFinite, TrainError,
+    finite::{Fault, first_bad_parameter},
+    step::LearnerModel,
+};
 
 impl<M> Run<'_, M>
 where
@@ -32,7 +25,7 @@ where
         if matches!(fault, Fault::Parameter(_)) && action == OnNonFinite::Skip {
             action = OnNonFinite::Stop;
         }
-        let loss = self.window_loss.value().unwrap_or(f64::NAN);
+        let loss = self.values.loss.value().unwrap_or(f64::NAN);
         let parameter = match &fault {
             Fault::Loss(_) => None,
             Fault::Gradient(parameter) | Fault::Parameter(parameter) => Some(parameter.as_str()),
@@ -59,7 +52,7 @@ where
 
     /// Parameters that are not finite must neither be saved over good ones nor be gone back to.
     pub(super) fn refuse_bad_parameters(&mut self) -> Result<(), TrainError> {
-        match finite::first_bad_parameter(self.model()?) {
+        match first_bad_parameter(self.model()?) {
             None => Ok(()),
             Some(parameter) => self.recover(Fault::Parameter(parameter)),
         }

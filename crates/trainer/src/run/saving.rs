@@ -1,41 +1,23 @@
-//! To a checkpoint and from it; and the last good state, which is made of the same parts.
+//! To a checkpoint and from it, and to the last good state, which is made of the same parts.
 
 use std::{collections::BTreeMap, time::Instant};
 
-use burn::{
-    module::Module,
-    store::ModuleRecord,
-    tensor::Bytes,
-    train::{
-        InferenceStep, TrainStep,
-        metric::{Adaptor, LossInput},
-    },
+use burn::train::{
+    InferenceStep, TrainStep,
+    metric::{Adaptor, LossInput},
 };
 
-use super::Run;
+use super::{
+    Run,
+    fallback::{Fallback, cannot},
+};
 use crate::{
     CheckpointEvent, OnNonFinite, StopReason, TrainError,
-    averaging::AVERAGES,
-    checkpoint::{
-        self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, RunState, STATE, Snapshot, TIMES, Times,
-    },
+    checkpoint::{self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
     early_stopping::BEST,
-    finite,
+    finite::first_bad_parameter,
     step::LearnerModel,
 };
-
-/// What the files of the last good state are called in a checkpoint of a later step.
-const FALLBACK: &str = "fallback-";
-
-/// The last good state: what the run goes back to.
-#[derive(Debug, Clone)]
-pub(super) struct Fallback {
-    state: RunState,
-    model: Vec<u8>,
-    optimizer: Vec<u8>,
-    /// Average and best model, by their names in a checkpoint.
-    parts: Vec<(String, Vec<u8>)>,
-}
 
 impl<M> Run<'_, M>
 where
@@ -60,7 +42,7 @@ where
         if restores && checkpoint.part(BEST).is_some() {
             self.best_model = Some(checkpoint.module(BEST, model.valid())?);
         }
-        self.fallback = read_fallback(checkpoint)?;
+        self.fallback = Fallback::of(checkpoint)?;
         self.model = Some(model);
         self.load_callbacks(self.state.callbacks.clone())?;
         // A run that has stopped early is at its end, unless it may now be more patient.
@@ -160,17 +142,15 @@ where
         if self.trainer.config.on_nonfinite != OnNonFinite::Rollback {
             return Ok(());
         }
-        if finite::first_bad_parameter(self.model()?).is_some() {
+        if first_bad_parameter(self.model()?).is_some() {
             return Ok(());
         }
         self.note_state()?;
         let optimizer = self.optimizer.to_bytes().map_err(|error| cannot("made", &error))?;
-        let model = Part::module(MODEL, self.model()?).contents.into_bytes()?;
-        let bytes = |part: Part| Ok((part.name, part.contents.into_bytes()?));
-        let parts = self.models_beside().into_iter().map(bytes).collect::<Result<_, CheckpointError>>()?;
-        // Going back leaves the history alone.
-        let state = RunState { history: Vec::new(), ..self.state.clone() };
-        self.fallback = Some(Fallback { state, model, optimizer, parts });
+        let model = Part::module(MODEL, self.model()?);
+        let optimizer = Part { name: OPTIMIZER.to_owned(), contents: Contents::Bytes(optimizer) };
+        let parts = [model, optimizer].into_iter().chain(self.models_beside());
+        self.fallback = Some(Fallback::new(&self.state, parts)?);
         Ok(())
     }
 
@@ -179,20 +159,17 @@ where
         let Some(fallback) = self.fallback.clone() else {
             return Err(cannot("restored", &"there is none"));
         };
-        let model = self.model.take().ok_or(TrainError::NoData)?;
-        // Statistics that burn keeps aside would come in over the restored ones.
-        let model = decode(model.valid().train(), &fallback.model)?;
-        self.optimizer.try_load_bytes(&fallback.optimizer).map_err(|error| cannot("restored", &error))?;
+        let model = self.take_model()?;
+        // burn would otherwise apply its pending batch-norm statistics on top of the restored ones.
+        let model = fallback.module(MODEL, model.valid().train())?.ok_or_else(|| cannot("restored", &"no model"))?;
+        let optimizer = fallback.part(OPTIMIZER).unwrap_or_default();
+        self.optimizer.try_load_bytes(optimizer).map_err(|error| cannot("restored", &error))?;
         self.rates.try_load(&fallback.state.schedules).map_err(|error| cannot("restored", &error))?;
-        let part = |name: &str| fallback.parts.iter().find(|(found, _)| found == name).map(|(_, bytes)| bytes);
-        self.average = match self.timetable.average.and_then(|plan| part(plan.file())) {
-            Some(bytes) => Some(decode(model.valid(), bytes)?),
+        self.average = match self.timetable.average {
+            Some(plan) => fallback.module(plan.file(), model.valid())?,
             None => None,
         };
-        self.best_model = match part(BEST) {
-            Some(bytes) => Some(decode(model.valid(), bytes)?),
-            None => None,
-        };
+        self.best_model = fallback.module(BEST, model.valid())?;
         self.model = Some(model);
         let then = &fallback.state;
         self.state.averaged = then.averaged;
@@ -229,32 +206,6 @@ where
     }
 }
 
-impl Fallback {
-    /// Its files in a checkpoint of a later step.
-    fn files(&self) -> Result<Vec<Part>, TrainError> {
-        let state = serde_json::to_vec_pretty(&self.state).map_err(|error| cannot("made", &error))?;
-        let own = [(STATE, &state), (MODEL, &self.model), (OPTIMIZER, &self.optimizer)];
-        let others = self.parts.iter().map(|(name, bytes)| (name.as_str(), bytes));
-        let part = |(name, bytes): (&str, &Vec<u8>)| Part {
-            name: format!("{FALLBACK}{name}"),
-            contents: Contents::Bytes(bytes.clone()),
-        };
-        Ok(own.into_iter().chain(others).map(part).collect())
-    }
-}
-
-/// The state to go back to, where a checkpoint of a later step holds one.
-fn read_fallback(checkpoint: &Checkpoint) -> Result<Option<Fallback>, TrainError> {
-    let file = |name: &str| checkpoint.part(&format!("{FALLBACK}{name}")).map(<[u8]>::to_vec);
-    let (Some(state), Some(model), Some(optimizer)) = (file(STATE), file(MODEL), file(OPTIMIZER)) else {
-        return Ok(None);
-    };
-    let state = serde_json::from_slice(&state).map_err(|error| cannot("restored", &error))?;
-    let others = AVERAGES.into_iter().chain([BEST]);
-    let parts = others.filter_map(|name| Some((name.to_owned(), file(name)?))).collect();
-    Ok(Some(Fallback { state, model, optimizer, parts }))
-}
-
 /// Refuses a checkpoint whose fingerprint of `what` is another, and shows the parts that differ.
 fn check(checkpoint: &Checkpoint, what: &'static str, saved: &str, here: &str) -> Result<(), CheckpointError> {
     if saved == here {
@@ -274,16 +225,6 @@ fn differences(saved: &str, here: &str) -> (String, String) {
         if own.is_empty() { "nothing of it".to_owned() } else { own }
     };
     (only(saved, here), only(here, saved))
-}
-
-fn decode<M: Module>(model: M, bytes: &[u8]) -> Result<M, TrainError> {
-    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec()));
-    let record = record.map_err(|error| cannot("restored", &error))?;
-    model.try_load_record(record).map_err(|error| cannot("restored", &error))
-}
-
-fn cannot(action: &'static str, error: &dyn std::fmt::Display) -> TrainError {
-    TrainError::Fallback { action, message: error.to_string() }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use burn::train::{
     metric::{Adaptor, LossInput},
 };
 
-use super::Run;
+use super::{NO_MODEL, Run};
 use crate::{
     EpochEvent, EpochSummary, StopReason, TrainError, ValidationEvent,
     averaging::{Plan, with_measured_statistics},
@@ -40,7 +40,7 @@ where
         if let Some(valid) = valid.filter(|_| batches > 0 && self.resumed_from.is_none()) {
             let began = Instant::now();
             let few = Limited::new(valid, Some(batches), true);
-            metrics::measure(self.model.as_ref().ok_or(TrainError::NoData)?, &few, &mut self.trainer.valid_meters)?;
+            metrics::measure(self.model.as_ref().ok_or(NO_MODEL)?, &few, &mut self.trainer.valid_meters)?;
             self.times.validation += began.elapsed().as_secs_f64();
         }
         Ok(())
@@ -53,7 +53,7 @@ where
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
     ) -> Result<(), TrainError> {
         if let Some(measured) = self.measure(train, valid)? {
-            self.heed(&measured.values, Some(&measured.model), train)?;
+            self.feed(&measured.values, Some(&measured.model), train)?;
             self.tell_validation(&measured)?;
         }
         self.checkpoint_if_due(false)
@@ -70,7 +70,7 @@ where
         if let Some(loss) = self.state.epoch_loss.value() {
             values.insert("train.loss".to_owned(), loss);
         }
-        self.heed(&values, measured.as_ref().map(|measured| &measured.model), train)?;
+        self.feed(&values, measured.as_ref().map(|measured| &measured.model), train)?;
         if let Some(measured) = &measured {
             self.tell_validation(measured)?;
         }
@@ -127,8 +127,8 @@ where
         }
     }
 
-    /// Feeds values to whoever waits for them.
-    fn heed(
+    /// Feeds values to schedules, early stopping and the choice of the best checkpoints.
+    fn feed(
         &mut self,
         values: &BTreeMap<String, f64>,
         evaluated: Option<&M>,

@@ -1,6 +1,9 @@
 //! Why weights were not read, not accepted or not written.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use super::Format;
 use crate::checkpoint::CheckpointError;
@@ -101,6 +104,11 @@ pub enum WeightsError {
         /// Why.
         what: String,
     },
+}
+
+pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> WeightsError {
+    let path = path.to_owned();
+    move |source| WeightsError::Io { path, action, source }
 }
 
 /// A parameter of the model that the file does not fill.

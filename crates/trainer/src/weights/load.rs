@@ -70,9 +70,10 @@ pub fn load<M: Module>(model: M, path: &Path, options: &LoadOptions) -> Result<(
     // Takes in updates of running statistics that are still pending, which would replace what is loaded.
     let _ = model.valid();
     let parameters = parameters::of(&model);
-    options.check(&parameters)?;
+    options.check_against(&parameters)?;
     let source = read::open(path)?;
-    if let Some(expected) = options.sha256.as_ref().filter(|expected| !expected.eq_ignore_ascii_case(&source.sha256)) {
+    if let Some(expected) = options.expected_sha256().filter(|expected| !expected.eq_ignore_ascii_case(&source.sha256))
+    {
         return Err(WeightsError::Sha256 {
             path: source.path,
             found: source.sha256,

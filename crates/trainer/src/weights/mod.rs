@@ -27,6 +27,7 @@
 //! ```
 
 mod error;
+mod format;
 mod load;
 mod options;
 mod parameters;
@@ -34,7 +35,8 @@ mod read;
 mod save;
 
 pub use error::{Difference, WeightsError};
+pub use format::{FILE, Format, Layout};
 pub use load::{Loaded, load};
-pub use options::{Layout, LoadOptions};
-pub use read::{Format, sha256};
-pub use save::{FILE, save, save_with};
+pub use options::LoadOptions;
+pub use read::sha256;
+pub use save::{save, save_with};

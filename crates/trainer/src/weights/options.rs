@@ -2,19 +2,11 @@
 
 use burn_store::KeyRemapper;
 use optim_adaptive::Pattern;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strict_config::{ConfigError, Settings, check, raise};
+use toml::Value;
 
-use super::{WeightsError, parameters::Parameter};
-
-/// How a file names its parameters and lays out its matrices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// As PyTorch does (`weight` and `bias` of norms, linear weights `[out, in]`): the default for safetensors and
-    /// PyTorch files.
-    PyTorch,
-    /// As burn does (`gamma` and `beta`, linear weights `[in, out]`): the default for burnpack; safetensors that
-    /// burn-store wrote without its PyTorch adapter need it said.
-    Burn,
-}
+use super::{Layout, WeightsError, parameters::Parameter};
 
 /// What of a file goes where.
 ///
@@ -22,14 +14,17 @@ pub enum Layout {
 /// the model (`bn1.gamma`) and against its name in PyTorch (`bn1.weight`); either match counts. Patterns of `remap` are
 /// regular expressions on the names in the file, replaced wherever they are found, in the order given; `$1` stands for
 /// the first group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct LoadOptions {
     strict: bool,
+    remap: Vec<Rename>,
+    #[serde(deserialize_with = "one_or_more")]
     only: Vec<Pattern>,
+    #[serde(deserialize_with = "one_or_more")]
     except: Vec<Pattern>,
-    remapper: KeyRemapper,
     pub(super) layout: Option<Layout>,
-    pub(super) sha256: Option<String>,
+    sha256: Option<String>,
 }
 
 impl Default for LoadOptions {
@@ -38,17 +33,22 @@ impl Default for LoadOptions {
     }
 }
 
+impl Settings for LoadOptions {
+    fn resolve(&mut self) {
+        self.sha256.iter_mut().for_each(|sha256| sha256.make_ascii_lowercase());
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let Some(sha256) = &self.sha256 else { return Ok(()) };
+        let is_hex = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+        check::is_allowed("sha256", format!("{sha256:?}"), "64 hexadecimal digits", is_hex)
+    }
+}
+
 impl LoadOptions {
     /// Every parameter, under its own name, strictly.
     pub fn new() -> Self {
-        Self {
-            strict: true,
-            only: Vec::new(),
-            except: Vec::new(),
-            remapper: KeyRemapper::new(),
-            layout: None,
-            sha256: None,
-        }
+        Self { strict: true, remap: Vec::new(), only: Vec::new(), except: Vec::new(), layout: None, sha256: None }
     }
 
     /// Whether every selected parameter must be in the file. Default true. With `false` those that are not stay as
@@ -82,11 +82,7 @@ impl LoadOptions {
     /// # Errors
     /// [`WeightsError::Pattern`].
     pub fn remap(mut self, pattern: &str, replacement: &str) -> Result<Self, WeightsError> {
-        let refused = |error: &dyn std::fmt::Display| WeightsError::Pattern {
-            pattern: pattern.to_owned(),
-            reason: error.to_string(),
-        };
-        self.remapper = self.remapper.add_pattern(pattern, replacement).map_err(|error| refused(&error))?;
+        self.remap.push(Rename::new(pattern, replacement)?);
         Ok(self)
     }
 
@@ -104,15 +100,17 @@ impl LoadOptions {
         self
     }
 
+    /// The SHA-256 of the only file that is accepted.
+    pub fn expected_sha256(&self) -> Option<&str> {
+        self.sha256.as_deref()
+    }
+
     pub(super) fn is_strict(&self) -> bool {
         self.strict
     }
 
     pub(super) fn renamed(&self, name: &str) -> String {
-        self.remapper
-            .patterns
-            .iter()
-            .fold(name.to_owned(), |name, (regex, replacement)| regex.replace_all(&name, replacement).into_owned())
+        self.remap.iter().fold(name.to_owned(), |name, rename| rename.apply(&name))
     }
 
     pub(super) fn selects(&self, parameter: &Parameter) -> bool {
@@ -120,8 +118,8 @@ impl LoadOptions {
         (self.only.is_empty() || any(&self.only)) && !any(&self.except)
     }
 
-    /// Refuses a pattern that means nothing.
-    pub(super) fn check(&self, parameters: &[Parameter]) -> Result<(), WeightsError> {
+    /// Refuses a pattern that matches none of the model's parameters.
+    pub(super) fn check_against(&self, parameters: &[Parameter]) -> Result<(), WeightsError> {
         for pattern in self.only.iter().chain(&self.except) {
             if !parameters.iter().any(|parameter| parameter.matches(pattern)) {
                 let names = parameters.iter().map(|parameter| parameter.path.as_str());
@@ -135,4 +133,74 @@ impl LoadOptions {
 
 fn read(pattern: &str) -> Result<Pattern, WeightsError> {
     Pattern::new(pattern).map_err(|error| WeightsError::Pattern { pattern: error.pattern, reason: error.reason })
+}
+
+/// A pattern, or an array of patterns.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pattern>, D::Error> {
+    let items = match Value::deserialize(deserializer)? {
+        Value::Array(items) => items,
+        Value::String(pattern) => return Ok(vec![read(&pattern).map_err(|error| raise(at("", &error)))?]),
+        other => return Err(raise(ConfigError::wrong_type("", "an array", &other))),
+    };
+    let pattern = |(i, item): (usize, &Value)| {
+        let path = format!("[{i}]");
+        match item.as_str() {
+            Some(text) => read(text).map_err(|error| at(&path, &error)),
+            None => Err(ConfigError::wrong_type(path, "a pattern on parameter paths", item)),
+        }
+    };
+    items.iter().enumerate().map(pattern).collect::<Result<_, _>>().map_err(raise)
+}
+
+fn at(path: &str, error: &WeightsError) -> ConfigError {
+    ConfigError::conflict(path, error.to_string())
+}
+
+/// A regular expression and its replacement.
+#[derive(Debug, Clone)]
+struct Rename(KeyRemapper);
+
+impl Rename {
+    fn new(pattern: &str, replacement: &str) -> Result<Self, WeightsError> {
+        let refused = |reason: String| WeightsError::Pattern { pattern: pattern.to_owned(), reason };
+        let remapper = KeyRemapper::new().add_pattern(pattern, replacement);
+        remapper.map(Self).map_err(|error| refused(error.to_string()))
+    }
+
+    /// As it was written; one pair.
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.patterns.iter().map(|(regex, replacement)| (regex.as_str(), replacement.as_str()))
+    }
+
+    fn apply(&self, name: &str) -> String {
+        self.0
+            .patterns
+            .iter()
+            .fold(name.to_owned(), |name, (regex, replacement)| regex.replace_all(&name, replacement).into_owned())
+    }
+}
+
+impl PartialEq for Rename {
+    fn eq(&self, other: &Self) -> bool {
+        self.pairs().eq(other.pairs())
+    }
+}
+
+impl Serialize for Rename {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.pairs().next().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rename {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "a pair of a regular expression and its replacement, as in [\"^backbone\\\\.\", \"\"]";
+        let value = Value::deserialize(deserializer)?;
+        match value.as_array().map(Vec::as_slice) {
+            Some([Value::String(from), Value::String(to)]) => {
+                Self::new(from, to).map_err(|error| raise(at("", &error)))
+            }
+            _ => Err(raise(ConfigError::wrong_type("", EXPECTED, &value))),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! From a path to named tensors whose bytes are not drawn yet.
 
 use std::{
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -9,64 +9,8 @@ use burn::tensor::Bytes;
 use burn_pack::Tensor;
 use burn_store::{ModuleStore, SafetensorsStore, bridge, pytorch_reader::PytorchReader};
 
-use super::{FILE, Layout, WeightsError};
+use super::{FILE, Format, WeightsError, error::io};
 use crate::checkpoint::{self, Checkpoint};
-
-/// A format of weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// burn's own, `.bpk`; checkpoints hold it.
-    Burnpack,
-    /// `.safetensors`.
-    Safetensors,
-    /// What `torch.save` writes, `.pt` or `.pth`: zip archives, the older pickle streams and tar archives. A state dict,
-    /// a checkpoint that holds one beside other things (`model.fc.weight`: use `remap`), or a whole module. Nothing in
-    /// the pickle is executed.
-    PyTorch,
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Burnpack => "burnpack",
-            Self::Safetensors => "safetensors",
-            Self::PyTorch => "PyTorch",
-        })
-    }
-}
-
-impl Format {
-    pub(super) fn layout(self) -> Layout {
-        match self {
-            Self::Burnpack => Layout::Burn,
-            Self::Safetensors | Self::PyTorch => Layout::PyTorch,
-        }
-    }
-
-    /// By the first bytes, and by the extension where they do not tell.
-    fn of(path: &Path, bytes: &[u8]) -> Option<Self> {
-        /// burnpack's magic number, least significant byte first.
-        const BURNPACK: &[u8] = b"NRUB";
-        const ZIP: &[u8] = b"PK\x03\x04";
-        // A safetensors file is the length of its header (8 bytes) and then the header, a JSON object.
-        if bytes.starts_with(BURNPACK) {
-            return Some(Self::Burnpack);
-        }
-        if bytes.starts_with(ZIP) {
-            return Some(Self::PyTorch);
-        }
-        if bytes.get(8) == Some(&b'{') {
-            return Some(Self::Safetensors);
-        }
-        let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
-        match extension.as_deref() {
-            Some("bpk") => Some(Self::Burnpack),
-            Some("safetensors") => Some(Self::Safetensors),
-            Some("pt" | "pth" | "bin" | "ckpt" | "pkl") => Some(Self::PyTorch),
-            _ => None,
-        }
-    }
-}
 
 /// A file of weights, its tensors named as in the file.
 pub(super) struct Source {
@@ -146,11 +90,6 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, WeightsError> {
         return Err(io(path, "read it")(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file")));
     }
     fs::read(path).map_err(io(path, "read it"))
-}
-
-pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> WeightsError {
-    let path = path.to_owned();
-    move |source| WeightsError::Io { path, action, source }
 }
 
 fn digest(bytes: &[u8]) -> String {

@@ -6,10 +6,7 @@ use burn::module::Module;
 use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
 use serde_json::{Map, Value};
 
-use super::{WeightsError, read::io};
-
-/// The name that a run gives the weights it ends with.
-pub const FILE: &str = "model.safetensors";
+use super::{WeightsError, error::io};
 
 /// Writes the parameters and buffers of `model` as safetensors, under PyTorch's names and in its layouts.
 ///
