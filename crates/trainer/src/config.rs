@@ -1,4 +1,4 @@
-//! What the loop is told: how long, how often, what to do when something goes wrong.
+//! The settings of a training.
 
 use std::time;
 
@@ -48,7 +48,7 @@ pub struct TrainConfig {
     /// Batches of the validation set that are run through before the first step, so that a mistake there shows at once
     /// (Lightning's `num_sanity_val_steps`). Nothing is kept of it; a resumed run leaves it out. Default 2.
     pub sanity_batches: usize,
-    /// The run ends in order after this long by the wall clock (`"30s"`, `"10m"`, `"1.5h"`), as Lightning's `Timer`: it
+    /// The run ends cleanly after this long by the wall clock (`"30s"`, `"10m"`, `"1.5h"`), as Lightning's `Timer`: it
     /// counts the time of the processes that a resumed run has had before. Schedules go by steps and epochs, not by
     /// this. Default no limit.
     #[serde(with = "wall_clock")]
@@ -65,9 +65,9 @@ pub struct TrainConfig {
     pub limit_valid_batches: Option<usize>,
     /// What to do about a loss or a gradient that is not finite. Default [`OnNonFinite::Stop`].
     pub on_nonfinite: OnNonFinite,
-    /// The run ends with an error when it would go back once more than this. Default 3.
+    /// The run ends with an error instead of rolling back more often than this. Default 3.
     pub max_rollbacks: u64,
-    /// Each time the run goes back, all rates are multiplied by this for the rest of it. Above 0; default 1.
+    /// Each rollback multiplies all rates by this for the rest of the run. Above 0; default 1.
     pub rollback_lr_factor: f64,
     /// An exponential average of the weights: a decay alone, or a table. Not together with [`swa`](Self::swa). Default
     /// off.

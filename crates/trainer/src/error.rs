@@ -1,10 +1,10 @@
-//! Why a run ended without a result.
+//! Why a run ended with an error.
 
 use strict_config::ConfigError;
 
 use crate::{checkpoint::CheckpointError, data::SourceError, events::CallbackError};
 
-/// A run that could not go on.
+/// Why a run ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// There is nothing to train or validate on.
@@ -53,15 +53,15 @@ pub enum TrainError {
         /// The first parameter that is not finite.
         parameter: String,
     },
-    /// The run has gone back as often as it may.
+    /// A rollback more than `max_rollbacks`.
     #[error("{source}; the run has gone back {rollbacks} times, which is as often as it may")]
     TooManyRollbacks {
-        /// How often it has gone back.
+        /// Rollbacks so far.
         rollbacks: u64,
-        /// What happened once more.
+        /// What would have caused the next one.
         source: Box<TrainError>,
     },
-    /// A state to go back to could not be made or taken back.
+    /// The last good state could not be made or restored.
     #[error("the last good state cannot be {action}: {message}")]
     Fallback {
         /// Made or restored.

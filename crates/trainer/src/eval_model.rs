@@ -3,7 +3,7 @@
 //! Of a run's checkpoint it is early stopping's best model, or an average of the weights.
 //!
 //! Schedule-Free optimizers train at one point and answer with another, a running average. A model with batch norm
-//! carries statistics of the activations at the trained point; at the average they are measured anew.
+//! carries statistics of the activations at the trained point; at the average they are measured again.
 
 use burn::train::TrainStep;
 use optim_adaptive::AdaptiveOptimizer;

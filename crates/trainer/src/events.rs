@@ -18,16 +18,16 @@ pub struct CallbackError {
 }
 
 impl CallbackError {
-    /// `callback` could not go on because of `source` (an error or a text).
+    /// `callback` failed with `source` (an error or a text).
     pub fn new(callback: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { callback: callback.into(), source: source.into() }
     }
 }
 
-/// Whether to go on.
+/// Whether to continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flow {
-    /// Go on.
+    /// Continue.
     Continue,
     /// Finish this step, checkpoint and end the run, for this reason.
     Stop(String),
@@ -135,9 +135,9 @@ pub struct NonFiniteEvent<'a> {
     pub action: OnNonFinite,
 }
 
-/// Somebody who listens to a run. Every method has a default that does nothing.
+/// A listener to a run. Every method has a default that does nothing.
 ///
-/// An error ends the run (with what is saved kept); [`Flow::Stop`] ends it in order. The order of the events:
+/// An error ends the run (with what is saved kept); [`Flow::Stop`] ends it cleanly. The order of the events:
 ///
 /// ```text
 /// on_start

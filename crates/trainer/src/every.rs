@@ -81,7 +81,7 @@ pub(crate) fn steps(field: &str, length: Duration, unit: Interval, run: &Horizon
     length.counting(unit).resolve(field, &Clock::new(*run, Interval::Step))
 }
 
-/// Refuses what is no "every so often", as far as that shows without a run.
+/// Refuses a length that no run can use as "every so often".
 pub(crate) fn check_every(field: &str, every: Duration) -> Result<(), ConfigError> {
     every.check(field, 1)?;
     let is_above_0 = match every {

@@ -1,25 +1,23 @@
-//! What is not finite, and where it is seen.
+//! Whether the loss, gradients and parameters of a step are finite.
 //!
-//! One question is asked of every optimizer step: are its loss and its gradients finite? [`Judge`] answers it by whatever
-//! pass over the gradients is made anyway, since a pass of its own costs up to 1.6 % of a small model's step:
+//! [`Judge`] answers this for each optimizer step, where it can in a pass over the gradients that happens anyway: an extra
+//! pass costs up to 1.6 % of a small model's step.
 //!
-//! | where | sees the gradients |
+//! | settings | what checks the gradients |
 //! |---|---|
 //! | clipping by norm is on, by value off | the norm; an infinity clipped by value would be hidden |
 //! | neither is on, every step is looked at, a bad step stops the run or rolls it back | the update itself; what it has made of the weights is thrown away |
-//! | else, every step is looked at | a pass of its own, on the host |
-//! | else | one number for all gradients, read from the device in the steps that are looked at |
+//! | otherwise, every step is looked at | an extra pass on the host |
+//! | otherwise | one number for all gradients, read from the device on the steps that are looked at |
 //!
-//! Parameters are looked at when a checkpoint, or the state to go back to, is due.
+//! Parameters are checked when a checkpoint or a rollback state is due.
 
 use burn::{
     module::{Module, ModuleVisitor, Param},
     optim::GradientsParams,
     tensor::Tensor,
 };
-use optim_adaptive::{
-    AdaptiveOptimizer, ClipError, NormType, StepRates, clip_grad_norm_with, is_zero, zero_if_finite,
-};
+use optim_adaptive::{AdaptiveOptimizer, ClipError, NormType, StepRates, clip_grad_norm_with, is_zero, zero_if_finite};
 use serde::{Deserialize, Serialize};
 
 use crate::step::clip;
@@ -129,14 +127,8 @@ fn first_bad_gradient<M: Module>(model: &M, grads: &mut GradientsParams) -> Opti
     }
 }
 
-<<<<<<< HEAD
 /// Whether every gradient is finite, summed up on the device and read once.
-pub(crate) fn gradients_on_device<M: Module>(model: &M, grads: &GradientsParams) -> bool {
-=======
-/// Whether every gradient is finite, summed up on the device and read once: `0 g` is 0 where `g` is finite and NaN
-/// where it is not.
 fn gradients_on_device<M: Module>(model: &M, grads: &GradientsParams) -> bool {
->>>>>>> db898cf (One module judges what is not finite; an honest internal error; the state to roll back to in a file of its own; load options are a serde struct; no circles in trainer)
     struct Zeros<'a> {
         grads: &'a GradientsParams,
         sum: Option<Tensor<1>>,

@@ -33,7 +33,7 @@ impl<M: Module> Fitted<M> {
 
     /// The model with the parameters to evaluate, keep and export: early stopping's best where it restores them; else
     /// the average of the weights where one is taken ([`Ema`](crate::Ema), [`Swa`](crate::Swa)), or Schedule-Free's, batch norm's
-    /// statistics measured anew where the average needs it; else the trained ones.
+    /// statistics measured again where the average needs it; else the trained ones.
     pub fn eval_model(&self) -> &M {
         self.averaged.as_ref().unwrap_or(&self.model)
     }

@@ -17,7 +17,7 @@ use crate::{TrainError, every::steps};
 /// Parameters that are frozen from one time to another: their gradients are dropped before clipping, so that they get
 /// no update, no weight decay and no moments, and weigh in no gradient norm.
 ///
-/// Running statistics of batch norm go on following the data, as in torch, where `requires_grad = False` leaves the
+/// Running statistics of batch norm keep following the data, as in torch, where `requires_grad = False` leaves the
 /// layer in training mode too. The backward pass is as long as before.
 ///
 /// ```

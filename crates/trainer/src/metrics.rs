@@ -79,7 +79,7 @@ fn metadata() -> MetricMetadata {
 /// The mean loss of one batch.
 ///
 /// burn's `LossInput` can only be read through its `LossMetric`, which adds the mean to the batch's graph and formats a
-/// text that nobody sees: half a percent of a small model's step. burn's own outputs show their loss, which is the one
+/// text that is not used: half a percent of a small model's step. burn's own outputs show their loss, which is the one
 /// that they adapt to.
 pub(crate) fn loss_of<O: Adaptor<LossInput> + 'static>(output: &O) -> Result<f64, TrainError> {
     let failed = |error: TensorReadError| TrainError::Metric { metric: "loss".to_owned(), message: error.to_string() };

@@ -23,7 +23,7 @@ impl Mode {
         if monitor.ends_with("loss") { Self::Min } else { Self::Max }
     }
 
-    /// Whether `value` improves on `best` by more than `min_delta`. A value that is no number never improves.
+    /// Whether `value` improves on `best` by more than `min_delta`. NaN never improves.
     pub fn improves(self, value: f64, best: Option<f64>, min_delta: f64) -> bool {
         match (self, best) {
             (_, None) => value.is_finite(),

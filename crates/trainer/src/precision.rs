@@ -1,6 +1,6 @@
 //! The numbers that a step computes in: f32, or bf16 with the weights kept in f32.
 //!
-//! What lives here: [`Precision`], the copy of a model that a step in bf16 works on, and the way of its gradients back.
+//! What lives here: [`Precision`], the copy of a model that a step in bf16 works on, and the conversion of its gradients back.
 //! It knows models and devices, and nothing of the loop, of batches or of optimizers.
 //!
 //! # What a model does for bf16
@@ -10,7 +10,7 @@
 //! types agree (`Tensor::cast` then returns the tensor):
 //!
 //! 1. the input takes the type of the first weights: `input.cast(self.conv1.weight.dtype())`;
-//! 2. batch norm is done in the type of its own parameters, f32, and the result taken back: burn's `BatchNorm` adds the
+//! 2. batch norm is done in the type of its own parameters, f32, and the result converted back: burn's `BatchNorm` adds the
 //!    batch's mean to its running mean, and both have to be of one type;
 //! 3. the loss is computed in f32: `logits.cast(DType::F32)` before it.
 //!

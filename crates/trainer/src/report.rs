@@ -1,4 +1,4 @@
-//! What a run comes to: figures per epoch and for the whole.
+//! The figures of a run: per epoch and for the whole.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -76,7 +76,7 @@ impl PhaseTimes {
     }
 }
 
-/// What a run came to.
+/// The figures of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FitReport {
     /// Trainable numbers in the model.

@@ -1,17 +1,16 @@
-//! What a thread asks of the operating system.
+//! Priorities of threads.
 
-/// Lets the training's threads go first: checksums and the disk's share of a processor are then taken from the moments
-/// in which training leaves one idle, where it otherwise makes the next steps late.
+/// Lowers the priority of this thread below the training's, so that checksums and writes use the processor when training
+/// leaves it idle instead of delaying the next steps.
 #[cfg(target_os = "linux")]
 pub(crate) fn yield_to_training() {
-    /// A tenth of what a thread of ordinary priority gets beside it: enough to come to an end on a machine that is never
-    /// idle.
+    /// A tenth of the share of a thread of ordinary priority: enough to finish on a machine that is never idle.
     const STEPS: libc::c_int = 10;
     // SAFETY: the calls read and set a number of the calling thread (0), and touch no memory of ours. On Linux that
     // number is each thread's own.
     unsafe {
         let now = libc::getpriority(libc::PRIO_PROCESS, 0);
-        // What cannot be set is left as it is.
+        // A failure leaves the priority as it is.
         let _ = libc::setpriority(libc::PRIO_PROCESS, 0, now.saturating_add(STEPS));
     }
 }

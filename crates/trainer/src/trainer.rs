@@ -38,7 +38,7 @@ where
     <M as TrainStep>::Output: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
-    /// A trainer without metrics (besides the loss) and callbacks.
+    /// A trainer without callbacks, which measures the loss alone.
     pub fn new(config: TrainConfig) -> Self {
         Self {
             config: config.in_force(),
@@ -70,14 +70,14 @@ where
         self
     }
 
-    /// Ends the run in order (finish the step, checkpoint, report) once this flag is set, by a signal handler say.
+    /// Ends the run cleanly (finish the step, checkpoint, report) once this flag is set, for example by a signal handler.
     #[must_use]
     pub fn interrupt(mut self, flag: Arc<AtomicBool>) -> Self {
         self.interrupt = flag;
         self
     }
 
-    /// Goes on from a checkpoint: `fit` restores model, optimizer, schedules and position from it.
+    /// Continues from a checkpoint: `fit` restores model, optimizer, schedules and position from it.
     #[must_use]
     pub fn resume(mut self, checkpoint: Checkpoint) -> Self {
         self.resume = Some(checkpoint);

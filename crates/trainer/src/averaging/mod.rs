@@ -79,7 +79,7 @@ impl Ema {
 /// Stochastic weight averaging: the equal mean of the weights at several moments late in the run.
 ///
 /// Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization" (2018); torch's
-/// `AveragedModel` with its default average `a <- a + (w - a) / (n + 1)`. Batch norm's statistics are measured anew for
+/// `AveragedModel` with its default average `a <- a + (w - a) / (n + 1)`. Batch norm's statistics are measured again for
 /// the average, as torch's `update_bn` does. The usual schedule with it is `swa`, torch's `SWALR`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

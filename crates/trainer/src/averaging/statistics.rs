@@ -185,7 +185,7 @@ fn means<M: Module>(model: &M) -> HashMap<ParamId, f64> {
     means.1
 }
 
-/// Every statistic set to one number. The model comes back with statistics of its own, shared with no other.
+/// Sets every statistic to one number. The returned model shares its statistics with no other.
 fn fill<M: Module>(model: &M, value: f64) -> M {
     struct Fill(Place, f64);
     impl ModuleMapper for Fill {
@@ -205,7 +205,7 @@ fn fill<M: Module>(model: &M, value: f64) -> M {
             param
         }
     }
-    // Without the update that burn keeps aside, which would come in over the number set.
+    // Drops the update that burn holds back, which would overwrite the number.
     let model = model.valid().train();
     model.map(&mut Fill(Place::default(), value))
 }

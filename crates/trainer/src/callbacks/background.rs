@@ -1,4 +1,4 @@
-//! A listener on a thread of its own.
+//! A callback on its own thread.
 
 use std::{
     any::Any,
@@ -27,7 +27,7 @@ const HAND_OVER_AT: usize = 512;
 /// Hand-overs that may wait for the thread; then the run waits, so that memory stays bounded.
 const WAITING: usize = 8;
 
-/// Tells a listener from a thread of its own, so that its work costs the training loop microseconds.
+/// Runs a callback on its own thread, so that its work costs the training loop microseconds.
 ///
 /// For listeners that write: logs. Events are handed over in bundles, at most a tenth of a second late, over a bounded
 /// channel. `on_start`, `on_checkpoint` and `on_end` wait until everything before them is told, so a log on disk is
@@ -57,7 +57,7 @@ struct Worker<C> {
     answers: Arc<Answers>,
 }
 
-/// What the listener answers when nobody waits for it.
+/// The callback's answers to events that the loop does not wait for.
 #[derive(Default)]
 struct Answers {
     is_any: AtomicBool,
@@ -65,7 +65,7 @@ struct Answers {
     stop: Mutex<Option<String>>,
 }
 
-/// What an `on_checkpoint` that waits is answered.
+/// The answer to an `on_checkpoint`, which waits for it.
 type Reply = (Result<(), CallbackError>, Option<Value>);
 
 enum Message {
@@ -105,7 +105,7 @@ impl Answers {
     }
 }
 
-/// The thread: tells the listener bundle by bundle until nobody can send any more, and gives it back.
+/// The thread: passes events to the callback, bundle by bundle, until the channel closes, and returns the callback.
 fn work<C: Callback>(mut listener: C, inbox: &Receiver<Vec<Message>>, answers: &Answers) -> C {
     let mut is_broken = false;
     for message in inbox.iter().flatten() {
@@ -123,7 +123,7 @@ fn tell<C: Callback>(
     answers: &Answers,
     is_broken: bool,
 ) -> Result<(), CallbackError> {
-    // Whoever waits is answered in any case; whether they still listen does not matter.
+    // Always answer, in case the loop waits; it may have stopped listening.
     let reply = |to: &SyncSender<Reply>, result, state| drop(to.send((result, state)));
     let flow = match message {
         Message::Checkpoint(_, _, to) | Message::End(_, to) | Message::State(_, to) if is_broken => {
@@ -199,7 +199,7 @@ impl<C: Callback + 'static> Background<C> {
         }
     }
 
-    /// Hands everything over and waits until it is told.
+    /// Sends all pending events and waits until the callback has had them.
     fn wait_for(&mut self, message: impl FnOnce(SyncSender<Reply>) -> Message) -> Result<(), CallbackError> {
         let Stage::There(worker) = &mut self.stage else { return Ok(()) };
         let (to, from) = sync_channel(1);
@@ -236,7 +236,7 @@ impl<C: Callback + 'static> Background<C> {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())

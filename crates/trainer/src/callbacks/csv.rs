@@ -25,7 +25,7 @@ pub struct Csv {
     table: Option<GrowingCsv>,
     position: Position,
     resumed_at: u64,
-    /// The row of an epoch that ended at the step resumed at is there already, and is told again.
+    /// The row of an epoch that ended at the step resumed at is there already, and is reported again.
     epoch_told: bool,
 }
 

@@ -52,7 +52,7 @@ pub struct JsonLines {
     out: Option<BufWriter<File>>,
     position: Position,
     resumed_at: u64,
-    /// What the kept lines say of the step resumed at: an epoch that ended there is told again.
+    /// What the kept lines say of the step resumed at: an epoch that ended there is reported again.
     told: BTreeSet<(Phase, Interval)>,
 }
 

@@ -1,4 +1,4 @@
-//! Where a log is: what every log has to know besides its format.
+//! Where a run is, which every log needs whatever its format.
 
 use std::{
     collections::BTreeMap,

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{Callback, CallbackError, EpochEvent, FitReport, Flow, RunInfo, StepEvent};
 
-/// How often the text beside the bar is made anew; making it at every step would cost a small model a percent.
+/// How often the text beside the bar is rebuilt; at every step it would cost a small model one percent.
 const REFRESH: Duration = Duration::from_millis(100);
 
 /// Shows how a run goes.
@@ -57,7 +57,7 @@ impl Callback for Progress {
         self.epochs = run.epochs;
         if stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(run.total_steps), ProgressDrawTarget::stderr_with_hz(10));
-            // The template is a constant of ours; were it wrong, indicatif's own style would serve.
+            // The template is a constant; if it were wrong, indicatif's default style would be used.
             if let Ok(style) = ProgressStyle::with_template("{bar:24.cyan/dim} {pos}/{len} {msg} {per_sec} ETA {eta}") {
                 bar.set_style(style);
             }

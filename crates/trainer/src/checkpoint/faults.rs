@@ -200,7 +200,7 @@ fn whatever_call_fails_a_valid_checkpoint_is_left() {
                         open(&directory.join(name)).unwrap_or_else(|error| panic!("{context}: {error}"));
                     }
                 }
-                // The next write, by this process or by one started anew, goes through and leaves no rubbish.
+                // The next write, by this process or by a new one, succeeds and leaves nothing else behind.
                 writer(policy(&directory)).save(snapshot(step + 1, "next", 1.0)).expect("written");
                 assert_eq!(version(&directory), (step + 1, "next".to_owned()), "{context}");
                 assert_eq!(names(&directory), [format!("step-{:08}", step + 1)], "{context}");
@@ -338,7 +338,7 @@ fn pruning_never_removes_the_newest_valid_one() {
             .save(snapshot(step, "", 1.0))
             .expect("written");
     }
-    // The newest two are damaged, one visibly and one in a bit; the run goes on from step 10.
+    // The newest two are damaged, one visibly and one in a bit; the run continues from step 10.
     std::fs::remove_file(dir.path().join("step-00000020/model.bpk")).expect("removed");
     std::fs::write(dir.path().join("step-00000030/model.bpk"), vec![8; 1_000]).expect("damaged");
     assert_eq!(newest(dir.path()).expect("the oldest").checkpoint.state().step, 10);

@@ -17,7 +17,7 @@ const FORMAT: u32 = 2;
 /// What a checkpoint directory holds.
 ///
 /// Its text is a function of its content, and `sha256` is that of the text with this field empty. So a reader that
-/// writes the text anew and compares it with the file sees every changed bit, white space and its own checksum included.
+/// writes the text again and compares it with the file sees every changed bit, white space and its own checksum included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Manifest {

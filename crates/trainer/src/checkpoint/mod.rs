@@ -177,7 +177,7 @@ pub struct RunState {
     pub callbacks: BTreeMap<String, serde_json::Value>,
 }
 
-/// What a run's clock says: nothing that training depends on, and nothing that two runs have in common.
+/// The times of a run, which differ between equal runs; training does not depend on them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Times {

@@ -28,7 +28,7 @@ pub struct CheckpointPolicy {
     pub mode: Option<Mode>,
     /// How many of the best are kept. At least 1; default 1. Of equal values the older checkpoint is the better one.
     pub k: usize,
-    /// Whether encoding and writing happen on a thread of their own while training goes on. One write is under way at
+    /// Whether encoding and writing happen on another thread while training continues. One write is under way at
     /// a time: a save that finds one waits for it. So on disk is never less than the checkpoint before the last one
     /// asked for; with `false` never less than the last one. Default `true`.
     pub background: bool,
@@ -102,14 +102,14 @@ impl CheckpointPolicy {
     }
 }
 
-/// What a checkpoint that could not be written does to the run.
+/// What happens to the run when a checkpoint could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnWriteError {
     /// End it with the error.
     #[default]
     Stop,
-    /// Log a warning and go on; the next checkpoint is tried as if nothing had happened.
+    /// Log a warning and continue; the next checkpoint is tried again.
     Continue,
 }
 

@@ -1,6 +1,6 @@
-//! What a checkpoint will hold: taken on the training thread, brought into its stored form on another.
+//! The content of a checkpoint: taken on the training thread, encoded on another.
 //!
-//! A snapshot holds the handles of tensors, not their values: training goes on at once, and where the next update would
+//! A snapshot holds the handles of tensors, not their values: training continues at once, and where the next update would
 //! write into a buffer that a snapshot still holds, it writes into a new one. So the writer's first work is to copy the
 //! values out ([`Images`]) and to let go of each handle as soon as it has, while the next batch is still on its way
 //! through the model; what takes long, checksums and the disk, comes after.
@@ -24,7 +24,7 @@ pub(crate) struct Snapshot {
     pub(crate) step: u64,
     /// What was measured on exactly this state, by which the best are kept; empty where nothing was.
     pub(crate) values: BTreeMap<String, f64>,
-    /// Its files, those first whose handles are dear to hold.
+    /// Its files, most expensive handles first.
     pub(crate) parts: Vec<Part>,
 }
 
@@ -100,8 +100,8 @@ impl Contents {
 
 /// The files of the checkpoint before, by name: the memory that the next one's are put together in.
 ///
-/// Memory that a process gets anew is dear, page by page, and more so while other threads ask for some too: a checkpoint
-/// of 134 MB took longer to allocate than to copy. So it is kept between the checkpoints of a run.
+/// Fresh memory is expensive: each page faults, and faults contend across threads. A checkpoint of 134 MB took longer to
+/// allocate than to copy, so the memory is kept between the checkpoints of a run.
 #[derive(Default)]
 pub(crate) struct Images(BTreeMap<String, Vec<u8>>);
 

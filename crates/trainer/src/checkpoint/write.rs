@@ -24,8 +24,7 @@ const UNFINISHED: &str = ".tmp-";
 
 /// Writes a checkpoint, then removes those that the policy no longer keeps.
 ///
-/// `images` is memory to do it in. `let_go` is called once nothing of the snapshot is held any more: what it says from
-/// then on is in memory of our own, and nobody waits for it.
+/// `images` is memory to encode into. `let_go` is called when the snapshot's tensors are no longer held.
 ///
 /// On an error, what was there before is there still; the new checkpoint may be there too, where only tidying up
 /// failed.
@@ -58,7 +57,7 @@ fn write_images(
 
     let is_replaced = prepare(files, directory)?.contains(&name);
     if let Err(error) = write_files(files, &unfinished, manifest, images) {
-        // What was written so far takes space that the next try may need. If this fails too, the next try removes it.
+        // Frees the space for the next try. If this fails too, the next try removes it.
         let _ = files.remove_dir_all(&unfinished);
         return Err(error);
     }
@@ -144,7 +143,7 @@ fn prune(files: &dyn Files, policy: &CheckpointPolicy, written: u64) -> Result<(
         match sound(files, &candidate.path) {
             Ok(manifest) => found.push((candidate.path, manifest)),
             Err(CheckpointError::Damaged { .. }) if candidate.step < written => unsound.push(candidate.path),
-            // What cannot be read just now may be whole.
+            // A checkpoint that cannot be read now may still be whole.
             Err(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Checkpoints written while training goes on.
+//! Checkpoints written while training continues.
 
 use std::{path::PathBuf, sync::Arc, thread::JoinHandle};
 
@@ -17,7 +17,7 @@ pub(crate) struct Writer {
     policy: CheckpointPolicy,
     files: Arc<dyn Files>,
     in_flight: Option<JoinHandle<(Written, Images)>>,
-    /// What the last checkpoint was put together in; with the thread while that writes.
+    /// The memory that the last checkpoint was encoded into; the thread has it while it writes.
     images: Images,
 }
 
@@ -34,10 +34,10 @@ impl Writer {
         &self.policy
     }
 
-    /// Writes a checkpoint: at once, or on a thread of its own after waiting for the one before.
+    /// Writes a checkpoint: at once, or on another thread after waiting for the one before.
     ///
     /// # Errors
-    /// That of this write, where it is done at once, or of the one before; none where the policy is to go on.
+    /// That of this write, where it is done at once, or of the one before; none where the policy is to continue.
     pub(crate) fn save(&mut self, snapshot: Snapshot) -> Result<(), CheckpointError> {
         self.finish()?;
         // From here on the checkpoint before this one is on the medium. The kill campaign reads these lines.
@@ -65,7 +65,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The error of a write that has ended meanwhile, without waiting for one that has not.
+    /// The error of a write that has ended; does not wait for one that has not.
     pub(crate) fn poll(&mut self) -> Result<(), CheckpointError> {
         if self.in_flight.as_ref().is_some_and(JoinHandle::is_finished) { self.finish() } else { Ok(()) }
     }
@@ -73,7 +73,7 @@ impl Writer {
     /// Waits for the write under way.
     ///
     /// # Errors
-    /// Its error; none where the policy is to go on.
+    /// Its error; none where the policy is to continue.
     pub(crate) fn finish(&mut self) -> Result<(), CheckpointError> {
         let Some(thread) = self.in_flight.take() else { return Ok(()) };
         match thread.join() {

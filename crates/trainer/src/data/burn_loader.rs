@@ -14,7 +14,7 @@ type OfEpoch<B> = dyn Fn(u64) -> Arc<dyn DataLoader<B>> + Send + Sync;
 
 /// Any burn [`DataLoader`].
 ///
-/// What a single loader ([`new`](Self::new)) cannot promise: its shuffle goes on from wherever it stands, so a resumed
+/// What a single loader ([`new`](Self::new)) cannot promise: its shuffle continues from wherever it is, so a resumed
 /// run sees other batches than an uninterrupted one, and a learning-rate finder before a run moves the run's order.
 /// [`by_epoch`](Self::by_epoch) makes the order a function of the epoch. In both, burn's loader with workers delivers in
 /// the order of thread timing, and starting at batch `first` reads and drops those before it; for exact resume at no
@@ -97,7 +97,7 @@ impl<B: Send + 'static> Source<B> for BurnSource<B> {
     fn epoch(&self, epoch: u64, first: usize) -> Batches<'_, B> {
         match &self.loaders {
             Loaders::One(loader) => Box::new(pass(loader.iter(), epoch).skip(first)),
-            // burn's iterators borrow their loader; this one lives on a thread of its own, as long as its epoch.
+            // burn's iterators borrow their loader; this one lives on its own thread for one epoch.
             Loaders::ByEpoch(of_epoch) => {
                 let loader = of_epoch(epoch);
                 let (ready, receiver) = sync_channel(READY);

@@ -1,4 +1,4 @@
-//! Our own loader: order by (seed, epoch), batches assembled ahead on threads and delivered in order.
+//! The loader: order by (seed, epoch), batches assembled ahead on threads and delivered in order.
 
 use std::sync::{
     Arc,
@@ -40,7 +40,7 @@ impl<B: Send + 'static> Loader<B> {
         }
     }
 
-    /// Shuffles every epoch anew by `seed`.
+    /// Shuffles each epoch differently, by `seed`.
     #[must_use]
     pub fn shuffled(mut self, seed: u64) -> Self {
         self.order = Order::Shuffled { seed };

@@ -293,7 +293,7 @@ mod tests {
         let mut ended = falling;
         ended.push(f64::NAN);
         assert!(raw(ended.clone(), SweepEnd::NonFinite).suggestion(Rule::Valley).is_ok());
-        // A NaN is a bound even where whoever swept did not stop at it.
+        // A NaN is a bound even where the sweep did not stop at it.
         assert!(raw(ended, SweepEnd::Completed).suggestion(Rule::Valley).is_ok());
     }
 

@@ -39,7 +39,7 @@ impl From<ConfigError> for FinderError {
 /// What a validation loss is measured with: the model in, its mean loss out.
 type Validate<'a, M> = Box<dyn Fn(&M) -> Result<f64, TrainError> + 'a>;
 
-/// What is swept: a model, an optimizer and data, and what the training will do with them besides.
+/// What is swept: a model, an optimizer, data, and the settings of the training that affect the sweep.
 pub struct Subject<'a, M: LearnerModel> {
     model: &'a M,
     optimizer: &'a AdaptiveOptimizer,
@@ -215,7 +215,7 @@ impl LrFinder {
         self.sweep(subject, 0)
     }
 
-    /// Sweeps `repeats` times from the same model. Repeat `r` goes on in the data where `r` sweeps would have ended (by
+    /// Sweeps `repeats` times from the same model. Repeat `r` starts in the data where `r` sweeps would have ended (by
     /// whole epochs), so that it sees other batches and another augmentation, and draws (dropout, noise) with
     /// `seed + r`.
     ///

@@ -73,7 +73,7 @@ pub(crate) struct Run<'t, M: LearnerModel> {
     average: Option<M>,
     /// Early stopping's best model, where it is to be restored.
     best_model: Option<M>,
-    /// The last good state, where the run is to go back to it.
+    /// The last good state, where the run may roll back.
     fallback: Option<Fallback>,
     /// What was measured last, and after which step.
     measured: (u64, BTreeMap<String, f64>),
@@ -176,7 +176,7 @@ where
         Ok(run)
     }
 
-    /// Steps are left, and nobody has ended the run.
+    /// Whether steps are left and nothing has ended the run.
     pub(crate) fn goes_on(&self) -> bool {
         self.stopped.is_none() && self.state.step < self.timetable.steps
     }
@@ -273,7 +273,7 @@ where
             self.times.checkpoint += began.elapsed().as_secs_f64();
         }
         let stopped = self.stopped.clone().unwrap_or(StopReason::Finished);
-        // An interrupted run is one that goes on later: it keeps what it trains.
+        // An interrupted run is resumed later: it keeps the model it trains.
         let best = self.best_model.take().filter(|_| stopped != StopReason::Interrupted);
         let training = self.times.data + self.times.model + self.times.optimizer;
         let report = FitReport {

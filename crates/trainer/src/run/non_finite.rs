@@ -1,4 +1,4 @@
-//! Something is not finite: stop, skip, or go back.
+//! Something is not finite: stop, skip, or roll back.
 
 use burn::train::{
     InferenceStep, TrainStep,
@@ -18,8 +18,7 @@ where
     <M as TrainStep>::Output: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
-    /// Does about a fault what the run is configured to do. Returns where the run can go on; the gradients at hand are
-    /// to be dropped then.
+    /// Does what the run is configured to do about a fault. If it returns `Ok`, the run continues without this update.
     pub(super) fn recover(&mut self, fault: Fault) -> Result<(), TrainError> {
         let mut action = self.trainer.config.on_nonfinite;
         if matches!(fault, Fault::Parameter(_)) && action == OnNonFinite::Skip {
@@ -50,7 +49,7 @@ where
         }
     }
 
-    /// Parameters that are not finite must neither be saved over good ones nor be gone back to.
+    /// Keeps parameters that are not finite from being saved over good ones, or rolled back to.
     pub(super) fn refuse_bad_parameters(&mut self) -> Result<(), TrainError> {
         match first_bad_parameter(self.model()?) {
             None => Ok(()),
@@ -58,10 +57,10 @@ where
         }
     }
 
-    /// What going back has done to the rates.
+    /// The factor of all rollbacks on the rates.
     pub(super) fn rate_factor(&self) -> f64 {
         let factor = self.trainer.config.rollback_lr_factor;
-        // No run goes back so often that the count leaves i32.
+        // A count of rollbacks fits an i32.
         if self.state.rollbacks == 0 { 1.0 } else { factor.powi(self.state.rollbacks as i32) }
     }
 

@@ -45,7 +45,7 @@ where
         self.fallback = Fallback::of(checkpoint)?;
         self.model = Some(model);
         self.load_callbacks(self.state.callbacks.clone())?;
-        // A run that has stopped early is at its end, unless it may now be more patient.
+        // A run that has stopped early stays stopped, unless its patience is now larger.
         if self.trainer.config.early_stopping.as_ref().is_some_and(|rule| rule.is_over(self.state.early_bad)) {
             self.stopped = Some(StopReason::EarlyStopping);
         }
@@ -55,12 +55,12 @@ where
         Ok(())
     }
 
-    /// Writes a checkpoint where one is due after this step, and takes the state to go back to. Also learns of a write
-    /// that has failed meanwhile.
+    /// Writes a checkpoint if one is due after this step, and takes the state to roll back to. Reports a background write
+    /// that has failed since.
     pub(super) fn checkpoint_if_due(&mut self, epoch_ended: bool) -> Result<(), TrainError> {
         let is_chosen = std::mem::take(&mut self.is_best) | std::mem::take(&mut self.is_kept);
         let is_due = match &mut self.writer {
-            // Without checkpoints this is when the state to go back to is taken.
+            // Without checkpoints the state to roll back to is taken at the end of each epoch.
             None => epoch_ended,
             Some(writer) => {
                 writer.poll()?;
@@ -69,7 +69,7 @@ where
         };
         if is_due {
             self.refuse_bad_parameters()?;
-            // This state is the one to go back to from now on: its checkpoint need not hold the one before.
+            // The run rolls back to this state from now on: its checkpoint need not hold the one before.
             self.fallback = None;
             self.save()?;
             self.remember_fallback()?;
@@ -108,7 +108,7 @@ where
             Part::json(TIMES, &times)?,
         ];
         parts.extend(self.models_beside());
-        // A checkpoint of a later step than the state to go back to holds that too; else it is that itself.
+        // The state to roll back to, unless this checkpoint is that state.
         if let Some(fallback) = self.fallback.as_ref().filter(|fallback| fallback.state.step != step) {
             parts.extend(fallback.files()?);
         }
@@ -121,7 +121,7 @@ where
         Ok(())
     }
 
-    /// Brings the state that is kept up to date with what lives elsewhere.
+    /// Copies into the state what lives elsewhere.
     fn note_state(&mut self) -> Result<(), TrainError> {
         self.state.config.clone_from(&self.trainer.config.fingerprint);
         self.state.data.clone_from(&self.data_fingerprint);
@@ -137,7 +137,7 @@ where
         average.into_iter().chain(best).map(|(name, model)| Part::module(name, model)).collect()
     }
 
-    /// Takes the state that the run may go back to, where it is to and where the state is good.
+    /// Takes the state to roll back to, if the run is configured to and its parameters are finite.
     pub(super) fn remember_fallback(&mut self) -> Result<(), TrainError> {
         if self.trainer.config.on_nonfinite != OnNonFinite::Rollback {
             return Ok(());
@@ -154,7 +154,7 @@ where
         Ok(())
     }
 
-    /// Goes back: weights, moments, averages, what schedules, early stopping and callbacks remember. The clock stays.
+    /// Restores weights, moments, averages, and the state of schedules, early stopping and callbacks. The clock stays.
     pub(super) fn roll_back(&mut self) -> Result<(), TrainError> {
         let Some(fallback) = self.fallback.clone() else {
             return Err(cannot("restored", &"there is none"));

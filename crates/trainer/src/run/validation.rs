@@ -85,7 +85,7 @@ where
         self.epoch_began = Instant::now();
         let event = EpochEvent { summary: &summary, best: self.is_best };
         self.ask(|callback| callback.on_epoch(&event))?;
-        // A run that was cut off inside this epoch and now goes on has summed up its beginning already.
+        // A run that ended inside this epoch and was resumed has an entry for its beginning.
         self.state.history.retain(|earlier| earlier.epoch != summary.epoch);
         self.state.history.push(summary);
         let is_whole = self.state.batch >= self.timetable.batches;

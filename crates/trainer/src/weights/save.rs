@@ -55,7 +55,7 @@ fn encode<M: Module>(model: &M, metadata: &BTreeMap<String, String>) -> Result<V
     with_metadata(&written, metadata.collect())
 }
 
-/// Writes the header anew with its keys in order: safetensors keeps metadata in a hash map, in another order each time.
+/// Rewrites the header with its keys in order: safetensors keeps metadata in a hash map, in another order each time.
 ///
 /// A file is the header's length (8 bytes, least significant first), the header (JSON, padded with spaces to a multiple
 /// of 8) and the data, which offsets in the header count from.
