@@ -228,6 +228,7 @@ fn switch_or_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     }
 }
 
+#[allow(clippy::ref_option, reason = "serde calls it so")]
 fn table_or_off<S: Serializer>(policy: &Option<CheckpointPolicy>, serializer: S) -> Result<S::Ok, S::Error> {
     match policy {
         Some(policy) => policy.serialize(serializer),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serializer};
 use strict_config::{ConfigError, raise};
 
+#[allow(clippy::ref_option, reason = "serde calls it so")]
 pub(crate) fn serialize<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => serializer.serialize_str(&format!("{}s", time.as_secs_f64())),

@@ -297,13 +297,19 @@ fn what_cannot_be_encoded_is_an_error_and_leaves_nothing() {
 
 #[test]
 fn the_newest_and_the_best_are_kept() {
-    let best = |mode, k| Some((mode, k));
+    let by = |keep_best: &str, mode, k| CheckpointPolicy {
+        keep_best: keep_best.to_owned(),
+        mode: Some(mode),
+        k,
+        ..policy(Path::new(""))
+    };
+    let (none, best) = (|| by("", Mode::Min, 1), |mode, k| by("loss", mode, k));
     let losses = [5.0, 1.0, 3.0, 1.0, 4.0];
     // (keep_last, keep_best, steps left)
-    let cases: [(usize, Option<(Mode, usize)>, &[u64]); 6] = [
-        (1, None, &[5]),
-        (3, None, &[3, 4, 5]),
-        (0, None, &[5]),
+    let cases: [(usize, CheckpointPolicy, &[u64]); 6] = [
+        (1, none(), &[5]),
+        (3, none(), &[3, 4, 5]),
+        (0, none(), &[5]),
         (1, best(Mode::Min, 1), &[2, 5]),
         (1, best(Mode::Min, 3), &[2, 3, 4, 5]),
         (2, best(Mode::Max, 1), &[1, 4, 5]),
@@ -312,16 +318,7 @@ fn the_newest_and_the_best_are_kept() {
         let dir = tempfile::tempdir().expect("a folder");
         for (step, loss) in (1..).zip(losses) {
             // A writer for each: what is kept follows from what is on disk, so it survives a resumption.
-            let policy = match keep_best {
-                None => CheckpointPolicy { keep_last, ..policy(dir.path()) },
-                Some((mode, k)) => CheckpointPolicy {
-                    keep_last,
-                    keep_best: "loss".to_owned(),
-                    mode: Some(mode),
-                    k,
-                    ..policy(dir.path())
-                },
-            };
+            let policy = CheckpointPolicy { directory: dir.path().to_owned(), keep_last, ..keep_best.clone() };
             Writer::new(policy).save(snapshot(step, "", loss)).expect("written");
         }
         let expected: Vec<String> = left.iter().map(|step| format!("step-{step:08}")).collect();
