@@ -53,7 +53,7 @@ pub struct RunInfo {
 /// Which set a value was measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Phase {
+pub enum Split {
     /// The training set.
     Train,
     /// The validation set.

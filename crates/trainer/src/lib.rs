@@ -69,7 +69,7 @@ pub use early_stopping::EarlyStopping;
 pub use error::TrainError;
 pub use eval_model::{eval_model, kept_model};
 pub use events::{
-    Callback, CallbackError, CheckpointEvent, EpochEvent, Flow, NonFiniteEvent, Phase, RunInfo, StepEvent,
+    Callback, CallbackError, CheckpointEvent, EpochEvent, Flow, NonFiniteEvent, RunInfo, Split, StepEvent,
     ValidationEvent,
 };
 pub use finite::OnNonFinite;
@@ -81,6 +81,6 @@ pub use metrics::evaluate;
 pub use monitor::Mode;
 pub use precision::Precision;
 pub use rates::Rates;
-pub use report::{EpochSummary, FitReport, PhaseTimes, StopReason};
+pub use report::{EpochSummary, FitReport, StopReason, TimeSpent};
 pub use step::LearnerModel;
 pub use trainer::Trainer;

@@ -52,7 +52,7 @@ impl fmt::Display for StopReason {
 
 /// Seconds spent in each part of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct PhaseTimes {
+pub struct TimeSpent {
     /// Waiting for batches.
     pub data: f64,
     /// Forward and backward, the loss read included.
@@ -68,7 +68,7 @@ pub struct PhaseTimes {
     pub callbacks: f64,
 }
 
-impl PhaseTimes {
+impl TimeSpent {
     /// The share of `seconds` in which the training stood still for something that is not training or validation:
     /// waiting for batches, for checkpoints and for callbacks. In percent.
     pub fn stall_percent(&self, seconds: f64) -> f64 {
@@ -106,7 +106,7 @@ pub struct FitReport {
     /// Training items per second of this process's part, validation and checkpoints left out.
     pub items_per_second: f64,
     /// Where the time went.
-    pub times: PhaseTimes,
+    pub times: TimeSpent,
     /// The step this process resumed from, if it did.
     pub resumed_from: Option<u64>,
 }

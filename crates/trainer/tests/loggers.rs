@@ -62,7 +62,7 @@ fn fit_report() -> FitReport {
     let report = serde_json::json!({
         "parameters": 1, "steps": 12, "epochs": [], "stopped": { "kind": "finished" }, "skipped_steps": 0,
         "rollbacks": 0, "restored": null, "seconds": 1.0, "elapsed": 1.0, "peak_memory": null, "items_per_second": 1.0,
-        "times": trainer::PhaseTimes::default(), "resumed_from": null,
+        "times": trainer::TimeSpent::default(), "resumed_from": null,
     });
     serde_json::from_value(report).unwrap()
 }
@@ -119,7 +119,7 @@ fn three_logs_say_the_same() {
     let (lines, csv, events) = contents(folder.path());
     let valid: Vec<(u64, &str, Option<f64>)> = lines
         .iter()
-        .filter(|line| line.split == trainer::Phase::Valid)
+        .filter(|line| line.split == trainer::Split::Valid)
         .map(|line| (line.step, line.every.name(), line.loss))
         .collect();
     // The third step's validation tells what the sixth's does, see `tell`; at an epoch's end it is told once.

@@ -8,7 +8,7 @@ use std::{
 use lr_core::Interval;
 use report::page::{Page, Part, Section, Table, Tone, count, duration};
 use serde_json::{Value, json};
-use trainer::{Phase, StopReason};
+use trainer::{Split, StopReason};
 
 use super::{plots, record::RunRecord};
 use crate::{
@@ -133,7 +133,7 @@ fn facts(mut page: Page, run: &RunRecord) -> Page {
     if let Some((step, best)) = run.best(metric) {
         page = page.fact(format!("Validation {metric}"), value(metric, best), format!("best, at step {}", count(step)));
     }
-    let (_, losses) = run.curve(Phase::Train, Some(Interval::Epoch), "loss");
+    let (_, losses) = run.curve(Split::Train, Some(Interval::Epoch), "loss");
     if let Some(last) = losses.last() {
         page = page.fact("Training loss", value("loss", *last), "mean of the last epoch");
     }
@@ -187,7 +187,7 @@ fn epochs(run: &RunRecord) -> Table {
     for line in run.log.iter().filter(|line| line.every == Interval::Epoch) {
         let row = rows.entry(line.epoch).or_default();
         (row.step, row.lr, row.momentum, row.seconds) = (line.step, line.lr, line.momentum, line.seconds);
-        let split = if line.split == Phase::Train { "train" } else { "valid" };
+        let split = if line.split == Split::Train { "train" } else { "valid" };
         row.values.extend(line.loss.map(|loss| (format!("{split} loss"), loss)));
         let metrics = line.metrics.iter().filter_map(|(name, value)| Some((format!("{split} {name}"), (*value)?)));
         row.values.extend(metrics);

@@ -6,7 +6,7 @@ use lr_core::{Interval, Registry, ScheduleConfig};
 use report::{Chart, Series};
 use study::Curve;
 use toml::Value;
-use trainer::Phase;
+use trainer::Split;
 
 use super::{
     Preview, PreviewLength,
@@ -41,16 +41,16 @@ fn add(chart: Chart, label: &str, (xs, ys): Curve, faint: bool) -> Chart {
 /// Training and validation loss.
 pub(super) fn loss(run: &RunRecord) -> Chart {
     let chart = Chart::new("loss").x("step").y("loss");
-    let chart = add(chart, "train (batch)", run.curve(Phase::Train, Some(Interval::Step), "loss"), true);
-    let chart = add(chart, "train (epoch)", run.curve(Phase::Train, Some(Interval::Epoch), "loss"), false);
-    add(chart, "validation", run.curve(Phase::Valid, None, "loss"), false)
+    let chart = add(chart, "train (batch)", run.curve(Split::Train, Some(Interval::Step), "loss"), true);
+    let chart = add(chart, "train (epoch)", run.curve(Split::Train, Some(Interval::Epoch), "loss"), false);
+    add(chart, "validation", run.curve(Split::Valid, None, "loss"), false)
 }
 
 /// A metric on training batches and on the validation set.
 pub(super) fn metric(run: &RunRecord, name: &str) -> Chart {
     let chart = Chart::new(name).x("step").y(labelled(name));
-    let chart = add(chart, "train (batch)", run.curve(Phase::Train, Some(Interval::Step), name), true);
-    add(chart, "validation", run.curve(Phase::Valid, None, name), false)
+    let chart = add(chart, "train (batch)", run.curve(Split::Train, Some(Interval::Step), name), true);
+    add(chart, "validation", run.curve(Split::Valid, None, name), false)
 }
 
 fn labelled(metric: &str) -> String {
@@ -138,15 +138,15 @@ pub(super) fn overlays(runs: &[(String, RunRecord)]) -> Vec<Chart> {
     let each = |points: &dyn Fn(&RunRecord) -> Curve| -> Vec<(String, Curve)> {
         runs.iter().map(|(label, run)| (label.clone(), points(run))).collect()
     };
-    let mut charts = vec![overlay("validation loss", "loss", each(&|run| run.curve(Phase::Valid, None, "loss")))];
+    let mut charts = vec![overlay("validation loss", "loss", each(&|run| run.curve(Split::Valid, None, "loss")))];
     let mut names: Vec<String> = runs.iter().flat_map(|(_, run)| run.metrics()).collect();
     names.sort();
     names.dedup();
     for name in names {
         let title = format!("validation {name}");
-        charts.push(overlay(&title, &labelled(&name), each(&|run| run.curve(Phase::Valid, None, &name))));
+        charts.push(overlay(&title, &labelled(&name), each(&|run| run.curve(Split::Valid, None, &name))));
     }
-    let training = each(&|run| run.curve(Phase::Train, Some(Interval::Epoch), "loss"));
+    let training = each(&|run| run.curve(Split::Train, Some(Interval::Epoch), "loss"));
     charts.push(overlay("training loss (mean of each epoch)", "loss", training));
     let rates = each(&|run| run.of_steps(|line| Some(line.lr)));
     charts.push(overlay("learning rate", "learning rate", rates));

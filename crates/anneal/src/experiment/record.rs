@@ -10,7 +10,7 @@ use lr_core::Interval;
 use serde::{Deserialize, de::DeserializeOwned};
 use study::Curve;
 use toml::{Table, Value};
-use trainer::{Phase, callbacks::LogLine};
+use trainer::{Split, callbacks::LogLine};
 
 use super::{environment::Session, summary::Summary};
 use crate::{
@@ -94,7 +94,7 @@ impl RunRecord {
     }
 
     /// A metric of one set: steps and values, of the logged steps, of the epochs, or (`None`) of both.
-    pub(crate) fn curve(&self, split: Phase, every: Option<Interval>, metric: &str) -> Curve {
+    pub(crate) fn curve(&self, split: Split, every: Option<Interval>, metric: &str) -> Curve {
         let value = |line: &LogLine| {
             if metric == "loss" { line.loss } else { line.metrics.get(metric).copied().flatten() }
         };
@@ -104,7 +104,7 @@ impl RunRecord {
 
     /// A value of the logged training steps, such as the rate: steps and values.
     pub(crate) fn of_steps(&self, value: impl Fn(&LogLine) -> Option<f64>) -> Curve {
-        let lines = self.log.iter().filter(|line| line.split == Phase::Train && line.every == Interval::Step);
+        let lines = self.log.iter().filter(|line| line.split == Split::Train && line.every == Interval::Step);
         lines.filter_map(|line| Some((line.step as f64, value(line)?))).unzip()
     }
 
@@ -118,7 +118,7 @@ impl RunRecord {
 
     /// The best value of a metric on the validation set (the highest, of a loss the lowest) and its step.
     pub(crate) fn best(&self, metric: &str) -> Option<(u64, f64)> {
-        let curve = self.curve(Phase::Valid, None, metric);
+        let curve = self.curve(Split::Valid, None, metric);
         if metric == "loss" { study::lowest(&curve) } else { study::highest(&curve) }
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
-use trainer::{FitReport, PhaseTimes, StopReason};
+use trainer::{FitReport, StopReason, TimeSpent};
 
 use super::Assembly;
 use crate::config::Config;
@@ -59,7 +59,7 @@ pub struct Summary {
     /// Training items per second, validation and checkpoints left out.
     pub items_per_second: f64,
     /// Where the seconds went.
-    pub times: PhaseTimes,
+    pub times: TimeSpent,
     /// The step it was resumed from, if it was.
     pub resumed_from: Option<u64>,
 }

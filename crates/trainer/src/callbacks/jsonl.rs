@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::position::{Position, Validation, of_split};
 use crate::{
-    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, Phase, RunInfo, StepEvent, ValidationEvent,
+    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, Split, StepEvent, ValidationEvent,
 };
 
 /// One line of `metrics.jsonl`.
@@ -26,7 +26,7 @@ pub struct LogLine {
     /// Epoch, from 0.
     pub epoch: u64,
     /// Which set.
-    pub split: Phase,
+    pub split: Split,
     /// What the line is of: a step, or an epoch.
     pub every: Interval,
     /// The base rate.
@@ -53,7 +53,7 @@ pub struct JsonLines {
     position: Position,
     resumed_at: u64,
     /// What the kept lines say of the step resumed at: an epoch that ended there is reported again.
-    told: BTreeSet<(Phase, Interval)>,
+    told: BTreeSet<(Split, Interval)>,
 }
 
 impl JsonLines {
@@ -114,7 +114,7 @@ impl JsonLines {
         };
         let mut metrics = finite(values);
         let loss = metrics.remove("loss").flatten();
-        let (split, every) = (Phase::Valid, Interval::Step);
+        let (split, every) = (Split::Valid, Interval::Step);
         self.write(&LogLine { step, epoch, split, every, lr, momentum, loss, metrics, seconds })
     }
 
@@ -152,7 +152,7 @@ impl Callback for JsonLines {
             self.write(&LogLine {
                 step: event.step,
                 epoch: event.epoch,
-                split: Phase::Train,
+                split: Split::Train,
                 every: Interval::Step,
                 lr: event.lr,
                 momentum: event.momentum,
@@ -177,7 +177,7 @@ impl Callback for JsonLines {
         self.position.epoch(event);
         self.settle()?;
         let summary = event.summary;
-        for (split, prefix) in [(Phase::Train, "train."), (Phase::Valid, "valid.")] {
+        for (split, prefix) in [(Split::Train, "train."), (Split::Valid, "valid.")] {
             let mut metrics = finite(of_split(&summary.values, prefix));
             if metrics.is_empty() {
                 continue;

@@ -8,7 +8,7 @@ use std::{
 
 use lr_core::Interval;
 use study::{Run, RunLog, RunState};
-use trainer::{Phase, StopReason, TrainError};
+use trainer::{Split, StopReason, TrainError};
 
 use super::{folder::Folder, request::CompareOptions};
 use crate::{
@@ -141,10 +141,10 @@ fn log(run: &RunRecord) -> RunLog {
         lr: run.of_steps(|line| Some(line.lr)),
         momentum: run.of_steps(|line| line.momentum),
         seconds: run.of_steps(|line| Some(line.seconds)),
-        train_loss: run.curve(Phase::Train, Some(Interval::Step), "loss"),
-        epoch_train_loss: run.curve(Phase::Train, Some(Interval::Epoch), "loss"),
-        valid_loss: run.curve(Phase::Valid, None, "loss"),
-        valid_accuracy: run.curve(Phase::Valid, None, "accuracy"),
+        train_loss: run.curve(Split::Train, Some(Interval::Step), "loss"),
+        epoch_train_loss: run.curve(Split::Train, Some(Interval::Epoch), "loss"),
+        valid_loss: run.curve(Split::Valid, None, "loss"),
+        valid_accuracy: run.curve(Split::Valid, None, "accuracy"),
         steps: run.steps(),
         test_accuracy: run.test("accuracy"),
         test_loss: run.test("loss"),
