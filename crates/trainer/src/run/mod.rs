@@ -55,6 +55,36 @@ struct WindowValues {
     metrics: BTreeMap<String, f64>,
 }
 
+/// What was measured last, and what that means for checkpoints.
+#[derive(Default)]
+struct Measured {
+    /// After which step.
+    step: u64,
+    values: BTreeMap<String, f64>,
+    /// Whether the value that checkpoints are chosen by is the best so far, and no checkpoint holds it yet.
+    is_best: bool,
+    /// Whether it is one of those that are kept, and no checkpoint holds it yet.
+    is_kept: bool,
+}
+
+/// Where the time of this process goes.
+struct Clock {
+    began: Instant,
+    epoch_began: Instant,
+    spent: TimeSpent,
+    /// Items that were trained on.
+    items: u64,
+    /// Seconds that the processes before it have taken.
+    before: f64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let now = Instant::now();
+        Self { began: now, epoch_began: now, spent: TimeSpent::default(), items: 0, before: 0.0 }
+    }
+}
+
 /// A run under way.
 pub(crate) struct Run<'t, M: LearnerModel> {
     trainer: &'t mut Trainer<M>,
@@ -75,20 +105,11 @@ pub(crate) struct Run<'t, M: LearnerModel> {
     best_model: Option<M>,
     /// The last good state, where the run may roll back.
     fallback: Option<Fallback>,
-    /// What was measured last, and after which step.
-    measured: (u64, BTreeMap<String, f64>),
-    /// Whether the value that checkpoints are chosen by has just become the best.
-    is_best: bool,
-    /// Whether it has just become one of those that are kept.
-    is_kept: bool,
+    measured: Measured,
     parameters: usize,
     data_fingerprint: String,
     stopped: Option<StopReason>,
-    times: TimeSpent,
-    began: Instant,
-    epoch_began: Instant,
-    items_here: u64,
-    elapsed_before: f64,
+    clock: Clock,
     resumed_from: Option<u64>,
     saved_at: Option<u64>,
     writer: Option<Writer>,
@@ -140,16 +161,10 @@ where
             average: None,
             best_model: None,
             fallback: None,
-            measured: (0, BTreeMap::new()),
-            is_best: false,
-            is_kept: false,
+            measured: Measured::default(),
             data_fingerprint: train.fingerprint(),
             stopped: None,
-            times: TimeSpent::default(),
-            began: Instant::now(),
-            epoch_began: Instant::now(),
-            items_here: 0,
-            elapsed_before: 0.0,
+            clock: Clock::start(),
             resumed_from: None,
             saved_at: None,
             writer: None,
@@ -202,7 +217,7 @@ where
             metrics,
             logged: self.timetable.is_logged(self.state.step),
             skipped: self.state.skipped,
-            seconds: self.began.elapsed().as_secs_f64(),
+            seconds: self.clock.began.elapsed().as_secs_f64(),
             items: self.state.items,
         };
         self.ask(|callback| callback.on_step(&event))?;
@@ -230,7 +245,7 @@ where
 
     /// The time that this run has taken, in this process and those before.
     fn elapsed(&self) -> Duration {
-        Duration::from_secs_f64(self.elapsed_before) + self.began.elapsed()
+        Duration::from_secs_f64(self.clock.before) + self.clock.began.elapsed()
     }
 
     /// The model between two updates. It is only ever absent inside [`update`](Self::update).
@@ -246,7 +261,7 @@ where
     fn tell(&mut self, mut what: impl FnMut(&mut dyn Callback) -> Result<(), CallbackError>) -> Result<(), TrainError> {
         let began = Instant::now();
         let told = self.trainer.callbacks.iter_mut().try_for_each(|callback| what(callback.as_mut()));
-        self.times.callbacks += began.elapsed().as_secs_f64();
+        self.clock.spent.callbacks += began.elapsed().as_secs_f64();
         Ok(told?)
     }
 
@@ -261,7 +276,7 @@ where
                 self.stopped = Some(StopReason::Callback(reason));
             }
         }
-        self.times.callbacks += began.elapsed().as_secs_f64();
+        self.clock.spent.callbacks += began.elapsed().as_secs_f64();
         Ok(())
     }
 
@@ -270,12 +285,12 @@ where
         if let Some(mut writer) = self.writer.take() {
             let began = Instant::now();
             writer.finish()?;
-            self.times.checkpoint += began.elapsed().as_secs_f64();
+            self.clock.spent.checkpoint += began.elapsed().as_secs_f64();
         }
         let stopped = self.stopped.clone().unwrap_or(StopReason::Finished);
         // An interrupted run is resumed later: it keeps the model it trains.
         let best = self.best_model.take().filter(|_| stopped != StopReason::Interrupted);
-        let training = self.times.data + self.times.model + self.times.optimizer;
+        let training = self.clock.spent.data + self.clock.spent.model + self.clock.spent.optimizer;
         let report = FitReport {
             parameters: self.parameters,
             steps: self.state.step,
@@ -284,11 +299,11 @@ where
             skipped_steps: self.state.skipped_steps,
             rollbacks: self.state.rollbacks,
             restored: best.as_ref().and(self.state.early_best_step),
-            seconds: self.began.elapsed().as_secs_f64(),
+            seconds: self.clock.began.elapsed().as_secs_f64(),
             elapsed: self.elapsed().as_secs_f64(),
             peak_memory: peak_memory(),
-            items_per_second: if training > 0.0 { self.items_here as f64 / training } else { 0.0 },
-            times: self.times,
+            items_per_second: if training > 0.0 { self.clock.items as f64 / training } else { 0.0 },
+            times: self.clock.spent,
             resumed_from: self.resumed_from,
         };
         self.tell(|callback| callback.on_end(&report))?;

@@ -49,7 +49,7 @@ where
         if self.trainer.config.early_stopping.as_ref().is_some_and(|rule| rule.is_over(self.state.early_bad)) {
             self.stopped = Some(StopReason::EarlyStopping);
         }
-        self.elapsed_before = checkpoint.times().elapsed;
+        self.clock.before = checkpoint.times().elapsed;
         self.resumed_from = Some(step);
         self.saved_at = Some(step);
         Ok(())
@@ -58,7 +58,7 @@ where
     /// Writes a checkpoint if one is due after this step, and takes the state to roll back to. Reports a background write
     /// that has failed since.
     pub(super) fn checkpoint_if_due(&mut self, epoch_ended: bool) -> Result<(), TrainError> {
-        let is_chosen = std::mem::take(&mut self.is_best) | std::mem::take(&mut self.is_kept);
+        let is_chosen = std::mem::take(&mut self.measured.is_best) | std::mem::take(&mut self.measured.is_kept);
         let is_due = match &mut self.writer {
             // Without checkpoints the state to roll back to is taken at the end of each epoch.
             None => epoch_ended,
@@ -112,12 +112,13 @@ where
         if let Some(fallback) = self.fallback.as_ref().filter(|fallback| fallback.state.step != step) {
             parts.extend(fallback.files()?);
         }
-        let values = if self.measured.0 == step { self.measured.1.clone() } else { BTreeMap::new() };
+        let measured = Some(&self.measured).filter(|measured| measured.step == step);
+        let values = measured.map(|measured| measured.values.clone()).unwrap_or_default();
         if let Some(writer) = &mut self.writer {
             writer.save(Snapshot { step, values, parts })?;
         }
         self.saved_at = Some(step);
-        self.times.checkpoint += began.elapsed().as_secs_f64();
+        self.clock.spent.checkpoint += began.elapsed().as_secs_f64();
         Ok(())
     }
 

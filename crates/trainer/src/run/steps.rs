@@ -28,7 +28,7 @@ where
     pub(crate) fn next_batch<T>(&mut self, batches: &mut dyn Iterator<Item = T>) -> Option<T> {
         let waited = Instant::now();
         let batch = batches.next();
-        self.times.data += waited.elapsed().as_secs_f64();
+        self.clock.spent.data += waited.elapsed().as_secs_f64();
         batch
     }
 
@@ -43,7 +43,7 @@ where
         self.window.add(model, output.grads);
         self.state.batch += 1;
         self.state.items += batch.items;
-        self.items_here += batch.items as u64;
+        self.clock.items += batch.items as u64;
         if self.timetable.is_looked_at(step + 1) {
             let loss = metrics::loss_of(&output.item)?;
             self.values.loss.add(loss, batch.items);
@@ -62,7 +62,7 @@ where
         }
         // The output holds the graph, and the graph the parameters: gone now, the update can work in place.
         drop(output.item);
-        self.times.model += began.elapsed().as_secs_f64();
+        self.clock.spent.model += began.elapsed().as_secs_f64();
         Ok(())
     }
 
@@ -109,7 +109,7 @@ where
             self.state.skipped_steps += 1;
         }
         self.state.step += 1;
-        self.times.optimizer += began.elapsed().as_secs_f64();
+        self.clock.spent.optimizer += began.elapsed().as_secs_f64();
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A model and what it measured.
-struct Measured<M> {
+struct Validation<M> {
     model: M,
     values: BTreeMap<String, f64>,
     seconds: f64,
@@ -41,7 +41,7 @@ where
             let began = Instant::now();
             let few = Limited::new(valid, Some(batches), true);
             metrics::measure(self.model.as_ref().ok_or(NO_MODEL)?, &few, &mut self.trainer.valid_meters)?;
-            self.times.validation += began.elapsed().as_secs_f64();
+            self.clock.spent.validation += began.elapsed().as_secs_f64();
         }
         Ok(())
     }
@@ -80,10 +80,10 @@ where
             lr: self.state.lr,
             momentum: self.state.momentum,
             values,
-            seconds: self.epoch_began.elapsed().as_secs_f64(),
+            seconds: self.clock.epoch_began.elapsed().as_secs_f64(),
         };
-        self.epoch_began = Instant::now();
-        let event = EpochEvent { summary: &summary, best: self.is_best };
+        self.clock.epoch_began = Instant::now();
+        let event = EpochEvent { summary: &summary, best: self.measured.is_best };
         self.ask(|callback| callback.on_epoch(&event))?;
         // A run that ended inside this epoch and was resumed has an entry for its beginning.
         self.state.history.retain(|earlier| earlier.epoch != summary.epoch);
@@ -103,7 +103,7 @@ where
         &mut self,
         train: &dyn Source<<M as TrainStep>::Input>,
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
-    ) -> Result<Option<Measured<M>>, TrainError> {
+    ) -> Result<Option<Validation<M>>, TrainError> {
         let is_due = self.is_last_step() || self.timetable.validation.is_due(self.state.step);
         let Some(valid) = valid.filter(|_| is_due) else { return Ok(None) };
         let began = Instant::now();
@@ -111,8 +111,8 @@ where
         let measured = metrics::measure(&model, valid, &mut self.trainer.valid_meters)?;
         let values = measured.into_iter().map(|(name, value)| (format!("valid.{name}"), value)).collect();
         let seconds = began.elapsed().as_secs_f64();
-        self.times.validation += seconds;
-        Ok(Some(Measured { model, values, seconds }))
+        self.clock.spent.validation += seconds;
+        Ok(Some(Validation { model, values, seconds }))
     }
 
     /// The model that is validated now: the exponential average where there is one, the equal average in the last
@@ -144,13 +144,13 @@ where
         if let Some(policy) = &config.checkpoint
             && let Some(&value) = values.get(&policy.keep_best)
         {
-            self.is_kept |= policy.admits(&mut self.state.kept_best, value);
+            self.measured.is_kept |= policy.admits(&mut self.state.kept_best, value);
             if policy.mode().improves(value, self.state.best, 0.0) {
                 self.state.best = Some(value);
-                self.is_best = true;
+                self.measured.is_best = true;
             }
         }
-        self.measured = (self.state.step, values.clone());
+        (self.measured.step, self.measured.values) = (self.state.step, values.clone());
         if let Some(rule) = &config.early_stopping
             && let Some(&value) = values.get(&rule.monitor)
         {
@@ -173,12 +173,12 @@ where
         Ok(())
     }
 
-    fn tell_validation(&mut self, measured: &Measured<M>) -> Result<(), TrainError> {
+    fn tell_validation(&mut self, measured: &Validation<M>) -> Result<(), TrainError> {
         let event = ValidationEvent {
             step: self.state.step,
             epoch: self.state.epoch,
             values: &measured.values,
-            best: self.is_best,
+            best: self.measured.is_best,
             seconds: measured.seconds,
         };
         self.ask(|callback| callback.on_validation(&event))
