@@ -65,6 +65,16 @@ pub trait Strategy: fmt::Debug + Clone + Serialize + DeserializeOwned + Send + S
     /// each, which part of the highest it is where a single rate is given for all (`lr = "auto"`).
     const RATES: &'static [(&'static str, f64)] = &[];
 
+    /// The settings of a table without its `type`, such as `"step_size = 30"`; fields left out have their defaults.
+    ///
+    /// # Errors
+    /// Text that is no TOML; unknown, missing or wrong fields.
+    fn from_toml_str(fields: &str) -> Result<Self, ConfigError> {
+        let table = fields.parse().map_err(|error| ConfigError::syntax(fields, &error))?;
+        let settings: Self = strict_config::deserialize(&table)?;
+        settings.check().map(|()| settings)
+    }
+
     /// Refuses settings that are wrong whatever the run is.
     ///
     /// # Errors

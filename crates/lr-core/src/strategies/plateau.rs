@@ -17,6 +17,16 @@ pub enum Mode {
     Max,
 }
 
+impl Mode {
+    /// The best metric before there is any.
+    pub(crate) fn worst(self) -> f64 {
+        match self {
+            Self::Min => f64::INFINITY,
+            Self::Max => f64::NEG_INFINITY,
+        }
+    }
+}
+
 /// How much better is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +36,18 @@ pub enum ThresholdMode {
     Rel,
     /// By `threshold` itself.
     Abs,
+}
+
+impl ThresholdMode {
+    /// Whether `metric` is better than `best` by the threshold.
+    pub(crate) fn is_better(self, mode: Mode, threshold: f64, metric: f64, best: f64) -> bool {
+        match (mode, self) {
+            (Mode::Min, Self::Rel) => metric < best * (1.0 - threshold),
+            (Mode::Min, Self::Abs) => metric < best - threshold,
+            (Mode::Max, Self::Rel) => metric > best * (1.0 + threshold),
+            (Mode::Max, Self::Abs) => metric > best + threshold,
+        }
+    }
 }
 
 /// Multiplies by `factor` when the monitored metric has not improved for more than `patience` observations.
@@ -136,21 +158,8 @@ pub(crate) struct Plateau {
 
 impl Plateau {
     pub(crate) fn new(config: ReduceOnPlateau, groups: Vec<GroupRate>) -> Self {
-        let best = match config.mode {
-            Mode::Min => f64::INFINITY,
-            Mode::Max => f64::NEG_INFINITY,
-        };
+        let best = config.mode.worst();
         Self { config, best, num_bad_epochs: 0, cooldown_counter: 0, reductions: 0, since: 0, groups }
-    }
-
-    fn is_better(&self, metric: f64) -> bool {
-        let (best, threshold) = (self.best, self.config.threshold);
-        match (self.config.mode, self.config.threshold_mode) {
-            (Mode::Min, ThresholdMode::Rel) => metric < best * (1.0 - threshold),
-            (Mode::Min, ThresholdMode::Abs) => metric < best - threshold,
-            (Mode::Max, ThresholdMode::Rel) => metric > best * (threshold + 1.0),
-            (Mode::Max, ThresholdMode::Abs) => metric > best + threshold,
-        }
     }
 
     /// The rate after one more reduction, which counts only where it lowers the rate by more than `eps`.
@@ -202,7 +211,8 @@ impl Schedule for Plateau {
     }
 
     fn observe(&mut self, tick: u64, metric: f64) {
-        if self.is_better(metric) {
+        let ReduceOnPlateau { mode, threshold, threshold_mode, .. } = self.config;
+        if threshold_mode.is_better(mode, threshold, metric, self.best) {
             self.best = metric;
             self.num_bad_epochs = 0;
         } else {

@@ -17,13 +17,6 @@ pub struct ConcatScheduler {
     pub durations: Vec<Duration>,
 }
 
-impl ConcatScheduler {
-    /// With the reference's defaults for all other fields.
-    pub fn new(schedulers: impl Into<Vec<ScheduleConfig>>, durations: impl Into<Vec<Duration>>) -> Self {
-        Self { schedulers: schedulers.into(), durations: durations.into() }
-    }
-}
-
 impl Strategy for ConcatScheduler {
     const NAME: &'static str = "ignite/ConcatScheduler";
     const SUMMARY: &'static str = "ignite: one scheduler after the other";

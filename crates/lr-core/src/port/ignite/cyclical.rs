@@ -18,7 +18,8 @@ use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::ignite::LinearCyclicalScheduler};
-/// let s = LinearCyclicalScheduler::new(0.0, 0.8, 4).build(&Clock::unknown())?;
+/// let fields = "start_value = 0.0\nend_value = 0.8\ncycle_size = 4";
+/// let s = LinearCyclicalScheduler::from_toml_str(fields)?.build(&Clock::unknown())?;
 /// assert_eq!([0, 1, 2, 3, 4, 6].map(|t| s.lr(1.0, t)), [0.0, 0.4, 0.8, 0.4, 0.0, 0.8]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -49,20 +50,6 @@ pub struct LinearCyclicalScheduler {
 }
 
 impl LinearCyclicalScheduler {
-    /// With the reference's defaults for all other fields.
-    pub fn new(start_value: impl Into<f64>, end_value: impl Into<f64>, cycle_size: impl Into<Duration>) -> Self {
-        Self {
-            start_value: start_value.into(),
-            end_value: end_value.into(),
-            cycle_size: cycle_size.into(),
-            cycle_mult: one(),
-            start_value_mult: one(),
-            end_value_mult: one(),
-            warmup_duration: Duration::default(),
-            monotonic: false,
-        }
-    }
-
     fn settings(&self) -> Settings {
         Settings {
             start: (self.start_value, self.start_value_mult),
@@ -104,7 +91,8 @@ impl Strategy for LinearCyclicalScheduler {
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::ignite::CosineAnnealingScheduler};
-/// let s = CosineAnnealingScheduler::new(0.8, 0.0, 4).build(&Clock::unknown())?;
+/// let fields = "start_value = 0.8\nend_value = 0.0\ncycle_size = 4";
+/// let s = CosineAnnealingScheduler::from_toml_str(fields)?.build(&Clock::unknown())?;
 /// for (tick, expected) in [(0, 0.8), (2, 0.4), (3, 0.117_157_287_525_381), (4, 0.8)] {
 ///     assert!((s.lr(1.0, tick) - expected).abs() < 1e-15);
 /// }
@@ -134,19 +122,6 @@ pub struct CosineAnnealingScheduler {
 }
 
 impl CosineAnnealingScheduler {
-    /// With the reference's defaults for all other fields.
-    pub fn new(start_value: impl Into<f64>, end_value: impl Into<f64>, cycle_size: impl Into<Duration>) -> Self {
-        Self {
-            start_value: start_value.into(),
-            end_value: end_value.into(),
-            cycle_size: cycle_size.into(),
-            cycle_mult: one(),
-            start_value_mult: one(),
-            end_value_mult: one(),
-            warmup_duration: Duration::default(),
-        }
-    }
-
     fn settings(&self) -> Settings {
         Settings {
             start: (self.start_value, self.start_value_mult),

@@ -14,13 +14,6 @@ pub struct LRScheduler {
     pub lr_scheduler: ScheduleConfig,
 }
 
-impl LRScheduler {
-    /// With the reference's defaults for all other fields.
-    pub fn new(lr_scheduler: impl Into<ScheduleConfig>) -> Self {
-        Self { lr_scheduler: lr_scheduler.into() }
-    }
-}
-
 impl Strategy for LRScheduler {
     const NAME: &'static str = "ignite/LRScheduler";
     const SUMMARY: &'static str = "ignite: a torch schedule, as it is";

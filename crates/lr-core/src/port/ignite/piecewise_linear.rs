@@ -21,7 +21,7 @@ fn read_points<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Durati
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::ignite::PiecewiseLinear};
-/// let s = PiecewiseLinear::new([(2, 0.8), (4, 0.4)]).build(&Clock::unknown())?;
+/// let s = PiecewiseLinear { milestones_values: vec![(2.into(), 0.8), (4.into(), 0.4)] }.build(&Clock::unknown())?;
 /// for (tick, expected) in [(0, 0.8), (2, 0.8), (3, 0.6), (4, 0.4), (100, 0.4)] {
 ///     assert!((s.lr(1.0, tick) - expected).abs() < 1e-15);
 /// }
@@ -33,14 +33,6 @@ pub struct PiecewiseLinear {
     /// When, and the rate there, at least 0: at least one pair, in the order of time.
     #[serde(deserialize_with = "read_points")]
     pub milestones_values: Vec<(Duration, f64)>,
-}
-
-impl PiecewiseLinear {
-    /// Lines through `milestones_values`.
-    pub fn new<D: Into<Duration>>(milestones_values: impl IntoIterator<Item = (D, f64)>) -> Self {
-        let points = milestones_values.into_iter().map(|(when, rate)| (when.into(), rate));
-        Self { milestones_values: points.collect() }
-    }
 }
 
 impl Strategy for PiecewiseLinear {

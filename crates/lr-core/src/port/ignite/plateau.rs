@@ -57,21 +57,6 @@ fn eps() -> f64 {
 }
 
 impl ReduceLROnPlateauScheduler {
-    /// With the reference's defaults for all other fields.
-    pub fn new(metric_name: impl Into<String>) -> Self {
-        Self {
-            metric_name: metric_name.into(),
-            mode: Mode::default(),
-            factor: factor(),
-            patience: patience(),
-            threshold: threshold(),
-            threshold_mode: ThresholdMode::default(),
-            cooldown: 0,
-            min_lr: 0.0,
-            eps: eps(),
-        }
-    }
-
     fn translated(&self) -> ReduceOnPlateau {
         ReduceOnPlateau {
             mode: self.mode,

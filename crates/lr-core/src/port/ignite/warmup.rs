@@ -17,8 +17,13 @@ use crate::{Clock, Duration, Interval, Mark, Schedule, ScheduleConfig, Strategy}
 ///
 /// ```
 /// use lr_core::{Clock, Exponential, ScheduleConfig, Strategy, port::ignite::CreateLrSchedulerWithWarmup};
-/// let fall = ScheduleConfig::new(Exponential::new(0.5));
-/// let s = CreateLrSchedulerWithWarmup::new(fall, 0.0, 3).build(&Clock::unknown())?;
+/// let config = CreateLrSchedulerWithWarmup {
+///     lr_scheduler: ScheduleConfig::new(Exponential::new(0.5)),
+///     warmup_start_value: 0.0,
+///     warmup_duration: 3.into(),
+///     warmup_end_value: None,
+/// };
+/// let s = config.build(&Clock::unknown())?;
 /// assert_eq!([0, 1, 2, 3, 4].map(|t| s.lr(0.8, t)), [0.0, 0.4, 0.8, 0.4, 0.2]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -33,22 +38,6 @@ pub struct CreateLrSchedulerWithWarmup {
     pub warmup_duration: Duration,
     /// The rate at the end of the warm-up, at least 0; default the group's own.
     pub warmup_end_value: Option<f64>,
-}
-
-impl CreateLrSchedulerWithWarmup {
-    /// With the reference's defaults for all other fields.
-    pub fn new(
-        lr_scheduler: impl Into<ScheduleConfig>,
-        warmup_start_value: impl Into<f64>,
-        warmup_duration: impl Into<Duration>,
-    ) -> Self {
-        Self {
-            lr_scheduler: lr_scheduler.into(),
-            warmup_start_value: warmup_start_value.into(),
-            warmup_duration: warmup_duration.into(),
-            warmup_end_value: None,
-        }
-    }
 }
 
 impl Strategy for CreateLrSchedulerWithWarmup {

@@ -14,13 +14,6 @@ pub struct ConstantSchedule {
     pub value: f64,
 }
 
-impl ConstantSchedule {
-    /// With the reference's defaults for all other fields.
-    pub fn new(value: impl Into<f64>) -> Self {
-        Self { value: value.into() }
-    }
-}
-
 impl Strategy for ConstantSchedule {
     const NAME: &'static str = "optax/constant_schedule";
     const SUMMARY: &'static str = "optax: one rate, always";

@@ -15,7 +15,8 @@ use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::optax::CosineDecaySchedule};
-/// let s = CosineDecaySchedule { alpha: 0.5, ..CosineDecaySchedule::new(0.8, 10) }.build(&Clock::unknown())?;
+/// let fields = "init_value = 0.8\ndecay_steps = 10\nalpha = 0.5";
+/// let s = CosineDecaySchedule::from_toml_str(fields)?.build(&Clock::unknown())?;
 /// assert_eq!([0, 10, 11].map(|t| s.lr(1.0, t)), [0.8, 0.4, 0.4]);
 /// assert!((s.lr(1.0, 5) - 0.6).abs() < 1e-15);
 /// # Ok::<(), lr_core::ConfigError>(())
@@ -33,13 +34,6 @@ pub struct CosineDecaySchedule {
     /// The exponent on the cosine, at least 0; default 1.
     #[serde(default = "one")]
     pub exponent: f64,
-}
-
-impl CosineDecaySchedule {
-    /// With the reference's defaults for all other fields.
-    pub fn new(init_value: impl Into<f64>, decay_steps: impl Into<Duration>) -> Self {
-        Self { init_value: init_value.into(), decay_steps: decay_steps.into(), alpha: 0.0, exponent: one() }
-    }
 }
 
 impl Strategy for CosineDecaySchedule {

@@ -16,8 +16,8 @@ use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::optax::ExponentialDecay};
-/// let config = ExponentialDecay { staircase: true, end_value: Some(0.3), ..ExponentialDecay::new(0.8, 2, 0.5) };
-/// let s = config.build(&Clock::unknown())?;
+/// let fields = "init_value = 0.8\ntransition_steps = 2\ndecay_rate = 0.5\nstaircase = true\nend_value = 0.3";
+/// let s = ExponentialDecay::from_toml_str(fields)?.build(&Clock::unknown())?;
 /// assert_eq!([0, 1, 2, 4, 100].map(|t| s.lr(1.0, t)), [0.8, 0.8, 0.4, 0.3, 0.3]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -41,18 +41,6 @@ pub struct ExponentialDecay {
 }
 
 impl ExponentialDecay {
-    /// With the reference's defaults for all other fields.
-    pub fn new(init_value: impl Into<f64>, transition_steps: impl Into<Duration>, decay_rate: impl Into<f64>) -> Self {
-        Self {
-            init_value: init_value.into(),
-            transition_steps: transition_steps.into(),
-            decay_rate: decay_rate.into(),
-            transition_begin: Duration::default(),
-            staircase: false,
-            end_value: None,
-        }
-    }
-
     pub(super) fn curve(&self, clock: &Clock) -> Result<Decay, ConfigError> {
         let steps = self.transition_steps.ticks("transition_steps", 0, clock)?;
         Ok(Decay {

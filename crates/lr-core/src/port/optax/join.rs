@@ -18,11 +18,6 @@ pub struct JoinSchedules {
 }
 
 impl JoinSchedules {
-    /// With the reference's defaults for all other fields.
-    pub fn new(schedules: impl Into<Vec<ScheduleConfig>>, boundaries: impl Into<Vec<Duration>>) -> Self {
-        Self { schedules: schedules.into(), boundaries: boundaries.into() }
-    }
-
     fn translated(&self) -> Sequential {
         Sequential { schedules: self.schedules.clone(), milestones: self.boundaries.clone() }
     }

@@ -41,20 +41,6 @@ fn pct_final() -> f64 {
     0.85
 }
 
-impl LinearOnecycleSchedule {
-    /// With the reference's defaults for all other fields.
-    pub fn new(transition_steps: impl Into<Duration>, peak_value: impl Into<f64>) -> Self {
-        Self {
-            transition_steps: transition_steps.into(),
-            peak_value: peak_value.into(),
-            pct_start: pct_start(),
-            pct_final: pct_final(),
-            div_factor: div_factor(),
-            final_div_factor: final_div_factor(),
-        }
-    }
-}
-
 impl Strategy for LinearOnecycleSchedule {
     const NAME: &'static str = "optax/linear_onecycle_schedule";
     const SUMMARY: &'static str = "optax: one cycle of three lines";
@@ -84,7 +70,8 @@ impl Strategy for LinearOnecycleSchedule {
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::optax::CosineOnecycleSchedule};
-/// let s = CosineOnecycleSchedule::new(10, 0.5).build(&Clock::unknown())?;
+/// let fields = "transition_steps = 10\npeak_value = 0.5";
+/// let s = CosineOnecycleSchedule::from_toml_str(fields)?.build(&Clock::unknown())?;
 /// for (tick, expected) in [(0, 0.02), (3, 0.5), (10, 2e-6), (11, 2e-6)] {
 ///     assert!((s.lr(1.0, tick) - expected).abs() < 1e-15);
 /// }
@@ -106,19 +93,6 @@ pub struct CosineOnecycleSchedule {
     /// How much smaller the last rate is than the first, above 0; default 10 000.
     #[serde(default = "final_div_factor")]
     pub final_div_factor: f64,
-}
-
-impl CosineOnecycleSchedule {
-    /// With the reference's defaults for all other fields.
-    pub fn new(transition_steps: impl Into<Duration>, peak_value: impl Into<f64>) -> Self {
-        Self {
-            transition_steps: transition_steps.into(),
-            peak_value: peak_value.into(),
-            pct_start: pct_start(),
-            div_factor: div_factor(),
-            final_div_factor: final_div_factor(),
-        }
-    }
 }
 
 impl Strategy for CosineOnecycleSchedule {

@@ -17,12 +17,6 @@ use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BoundariesAndScales(pub Vec<(Duration, f64)>);
 
-impl<D: Into<Duration>, const N: usize> From<[(D, f64); N]> for BoundariesAndScales {
-    fn from(pairs: [(D, f64); N]) -> Self {
-        Self(pairs.into_iter().map(|(when, scale)| (when.into(), scale)).collect())
-    }
-}
-
 impl Serialize for BoundariesAndScales {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(when, scale)| (when.to_string(), scale)))
@@ -99,11 +93,8 @@ fn levels(init_value: f64, scales: &BTreeMap<u64, f64>) -> Result<Levels, Config
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::optax::PiecewiseConstantSchedule};
-/// let config = PiecewiseConstantSchedule {
-///     boundaries_and_scales: [(2, 0.5), (4, 0.5)].into(),
-///     ..PiecewiseConstantSchedule::new(0.8)
-/// };
-/// let s = config.build(&Clock::unknown())?;
+/// let fields = "init_value = 0.8\nboundaries_and_scales = { '2' = 0.5, '4' = 0.5 }";
+/// let s = PiecewiseConstantSchedule::from_toml_str(fields)?.build(&Clock::unknown())?;
 /// assert_eq!([0, 1, 2, 3, 4, 100].map(|t| s.lr(1.0, t)), [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -115,13 +106,6 @@ pub struct PiecewiseConstantSchedule {
     /// When, and the factor from there on, at least 0; default none.
     #[serde(default)]
     pub boundaries_and_scales: BoundariesAndScales,
-}
-
-impl PiecewiseConstantSchedule {
-    /// With the reference's defaults for all other fields.
-    pub fn new(init_value: impl Into<f64>) -> Self {
-        Self { init_value: init_value.into(), boundaries_and_scales: BoundariesAndScales::default() }
-    }
 }
 
 impl Strategy for PiecewiseConstantSchedule {
@@ -176,12 +160,9 @@ pub enum Interpolate {
 /// accumulated factors give at the boundaries; after the last one that rate.
 ///
 /// ```
-/// use lr_core::{Clock, Strategy, port::optax::{Interpolate, PiecewiseInterpolateSchedule}};
-/// let config = PiecewiseInterpolateSchedule {
-///     boundaries_and_scales: [(2, 0.5), (4, 0.5)].into(),
-///     ..PiecewiseInterpolateSchedule::new(Interpolate::Linear, 0.8)
-/// };
-/// let s = config.build(&Clock::unknown())?;
+/// use lr_core::{Clock, Strategy, port::optax::PiecewiseInterpolateSchedule};
+/// let fields = "interpolate_type = 'linear'\ninit_value = 0.8\nboundaries_and_scales = { '2' = 0.5, '4' = 0.5 }";
+/// let s = PiecewiseInterpolateSchedule::from_toml_str(fields)?.build(&Clock::unknown())?;
 /// for (tick, expected) in [(0, 0.8), (1, 0.6), (2, 0.4), (3, 0.3), (4, 0.2), (100, 0.2)] {
 ///     assert!((s.lr(1.0, tick) - expected).abs() < 1e-15);
 /// }
@@ -197,17 +178,6 @@ pub struct PiecewiseInterpolateSchedule {
     /// When, and the factor on the rate of the boundary before, at least 0; default none.
     #[serde(default)]
     pub boundaries_and_scales: BoundariesAndScales,
-}
-
-impl PiecewiseInterpolateSchedule {
-    /// With the reference's defaults for all other fields.
-    pub fn new(interpolate_type: impl Into<Interpolate>, init_value: impl Into<f64>) -> Self {
-        Self {
-            interpolate_type: interpolate_type.into(),
-            init_value: init_value.into(),
-            boundaries_and_scales: BoundariesAndScales::default(),
-        }
-    }
 }
 
 impl Strategy for PiecewiseInterpolateSchedule {

@@ -15,8 +15,8 @@ use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::optax::PolynomialSchedule};
-/// let config = PolynomialSchedule { transition_begin: 2.into(), ..PolynomialSchedule::new(0.8, 0.0, 2.0, 2) };
-/// let s = config.build(&Clock::unknown())?;
+/// let fields = "init_value = 0.8\nend_value = 0.0\npower = 2.0\ntransition_steps = 2\ntransition_begin = 2";
+/// let s = PolynomialSchedule::from_toml_str(fields)?.build(&Clock::unknown())?;
 /// assert_eq!([0, 2, 3, 4, 100].map(|t| s.lr(1.0, t)), [0.8, 0.8, 0.2, 0.0, 0.0]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -34,24 +34,6 @@ pub struct PolynomialSchedule {
     /// `B`, when it starts; default 0.
     #[serde(default)]
     pub transition_begin: Duration,
-}
-
-impl PolynomialSchedule {
-    /// With the reference's defaults for all other fields.
-    pub fn new(
-        init_value: impl Into<f64>,
-        end_value: impl Into<f64>,
-        power: impl Into<f64>,
-        transition_steps: impl Into<Duration>,
-    ) -> Self {
-        Self {
-            init_value: init_value.into(),
-            end_value: end_value.into(),
-            power: power.into(),
-            transition_steps: transition_steps.into(),
-            transition_begin: Duration::default(),
-        }
-    }
 }
 
 impl Strategy for PolynomialSchedule {
@@ -96,16 +78,6 @@ pub struct LinearSchedule {
 }
 
 impl LinearSchedule {
-    /// With the reference's defaults for all other fields.
-    pub fn new(init_value: impl Into<f64>, end_value: impl Into<f64>, transition_steps: impl Into<Duration>) -> Self {
-        Self {
-            init_value: init_value.into(),
-            end_value: end_value.into(),
-            transition_steps: transition_steps.into(),
-            transition_begin: Duration::default(),
-        }
-    }
-
     fn translated(&self) -> PolynomialSchedule {
         PolynomialSchedule {
             init_value: self.init_value,
@@ -144,13 +116,6 @@ pub struct WarmupConstantSchedule {
     pub peak_value: f64,
     /// The length of the warm-up.
     pub warmup_steps: Duration,
-}
-
-impl WarmupConstantSchedule {
-    /// With the reference's defaults for all other fields.
-    pub fn new(init_value: impl Into<f64>, peak_value: impl Into<f64>, warmup_steps: impl Into<Duration>) -> Self {
-        Self { init_value: init_value.into(), peak_value: peak_value.into(), warmup_steps: warmup_steps.into() }
-    }
 }
 
 impl Strategy for WarmupConstantSchedule {

@@ -18,7 +18,8 @@ use crate::{Clock, Duration, Interval, Schedule, SequentialSchedule, Strategy};
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::optax::WarmupCosineDecaySchedule};
-/// let s = WarmupCosineDecaySchedule::new(0.0, 0.8, 4, 12).build(&Clock::unknown())?;
+/// let fields = "init_value = 0.0\npeak_value = 0.8\nwarmup_steps = 4\ndecay_steps = 12";
+/// let s = WarmupCosineDecaySchedule::from_toml_str(fields)?.build(&Clock::unknown())?;
 /// assert_eq!([0, 2, 4, 12, 13].map(|t| s.lr(1.0, t)), [0.0, 0.4, 0.8, 0.0, 0.0]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -42,23 +43,6 @@ pub struct WarmupCosineDecaySchedule {
 }
 
 impl WarmupCosineDecaySchedule {
-    /// With the reference's defaults for all other fields.
-    pub fn new(
-        init_value: impl Into<f64>,
-        peak_value: impl Into<f64>,
-        warmup_steps: impl Into<Duration>,
-        decay_steps: impl Into<Duration>,
-    ) -> Self {
-        Self {
-            init_value: init_value.into(),
-            peak_value: peak_value.into(),
-            warmup_steps: warmup_steps.into(),
-            decay_steps: decay_steps.into(),
-            end_value: 0.0,
-            exponent: one(),
-        }
-    }
-
     fn parts(&self, clock: &Clock) -> Result<Parts, ConfigError> {
         let warmup = self.warmup_steps.ticks("warmup_steps", 0, clock)?;
         let end = self.decay_steps.ticks("decay_steps", 1, clock)?;
@@ -132,26 +116,6 @@ pub struct WarmupExponentialDecaySchedule {
 }
 
 impl WarmupExponentialDecaySchedule {
-    /// With the reference's defaults for all other fields.
-    pub fn new(
-        init_value: impl Into<f64>,
-        peak_value: impl Into<f64>,
-        warmup_steps: impl Into<Duration>,
-        transition_steps: impl Into<Duration>,
-        decay_rate: impl Into<f64>,
-    ) -> Self {
-        Self {
-            init_value: init_value.into(),
-            peak_value: peak_value.into(),
-            warmup_steps: warmup_steps.into(),
-            transition_steps: transition_steps.into(),
-            decay_rate: decay_rate.into(),
-            transition_begin: Duration::default(),
-            staircase: false,
-            end_value: None,
-        }
-    }
-
     fn decay(&self) -> ExponentialDecay {
         ExponentialDecay {
             init_value: self.peak_value,
@@ -194,13 +158,6 @@ impl Strategy for WarmupExponentialDecaySchedule {
 pub struct SgdrSchedule {
     /// The arguments of each cycle; at least one cycle.
     pub cosine_kwargs: Vec<WarmupCosineDecaySchedule>,
-}
-
-impl SgdrSchedule {
-    /// With the reference's defaults for all other fields.
-    pub fn new(cosine_kwargs: impl Into<Vec<WarmupCosineDecaySchedule>>) -> Self {
-        Self { cosine_kwargs: cosine_kwargs.into() }
-    }
 }
 
 impl Strategy for SgdrSchedule {

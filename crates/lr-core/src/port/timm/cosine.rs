@@ -19,7 +19,7 @@ use crate::{Clock, Duration, Interval, Schedule, Strategy};
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::timm::CosineLRScheduler};
-/// let s = CosineLRScheduler { warmup_lr_init: 0.1, ..CosineLRScheduler::new(10) }.build(&Clock::unknown())?;
+/// let s = CosineLRScheduler::from_toml_str("t_initial = 10\nwarmup_lr_init = 0.1")?.build(&Clock::unknown())?;
 /// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 5), s.lr(0.4, 10), s.lr(0.4, 11)], [0.4, 0.2, 0.0, 0.0]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -68,26 +68,6 @@ pub struct CosineLRScheduler {
 }
 
 impl CosineLRScheduler {
-    /// With the reference's defaults for all other fields.
-    pub fn new(t_initial: impl Into<Duration>) -> Self {
-        Self {
-            t_initial: t_initial.into(),
-            lr_min: 0.0,
-            cycle_mul: one(),
-            cycle_decay: one(),
-            cycle_limit: once(),
-            warmup_t: Duration::default(),
-            warmup_lr_init: 0.0,
-            warmup_prefix: false,
-            t_in_epochs: None,
-            noise_range_t: None,
-            noise_pct: noise_pct(),
-            noise_std: one(),
-            noise_seed: noise_seed(),
-            k_decay: one(),
-        }
-    }
-
     fn cycles(&self) -> Settings<'_> {
         Settings {
             t_initial: &self.t_initial,

@@ -17,9 +17,8 @@ use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 /// from the start with `warmup_prefix = false`.
 ///
 /// ```
-/// use lr_core::{Clock, Duration, Strategy, port::timm::MultiStepLRScheduler};
-/// let config = MultiStepLRScheduler { decay_rate: 0.5, ..MultiStepLRScheduler::new([3, 5].map(Duration::Ticks)) };
-/// let s = config.build(&Clock::unknown())?;
+/// use lr_core::{Clock, Strategy, port::timm::MultiStepLRScheduler};
+/// let s = MultiStepLRScheduler::from_toml_str("decay_t = [3, 5]\ndecay_rate = 0.5")?.build(&Clock::unknown())?;
 /// assert_eq!([0, 1, 2, 3, 4].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.2, 0.1]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -53,24 +52,6 @@ pub struct MultiStepLRScheduler {
     /// The noise's seed; default 42.
     #[serde(default = "noise_seed")]
     pub noise_seed: u64,
-}
-
-impl MultiStepLRScheduler {
-    /// With the reference's defaults for all other fields.
-    pub fn new(decay_t: impl Into<Vec<Duration>>) -> Self {
-        Self {
-            decay_t: decay_t.into(),
-            decay_rate: one(),
-            warmup_t: Duration::default(),
-            warmup_lr_init: 0.0,
-            warmup_prefix: yes(),
-            t_in_epochs: None,
-            noise_range_t: None,
-            noise_pct: noise_pct(),
-            noise_std: one(),
-            noise_seed: noise_seed(),
-        }
-    }
 }
 
 impl Strategy for MultiStepLRScheduler {

@@ -17,7 +17,7 @@ use crate::{Clock, Duration, Interval, Schedule, Strategy};
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::timm::PolyLRScheduler};
-/// let s = PolyLRScheduler { power: 1.0, ..PolyLRScheduler::new(10) }.build(&Clock::unknown())?;
+/// let s = PolyLRScheduler::from_toml_str("t_initial = 10\npower = 1.0")?.build(&Clock::unknown())?;
 /// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 5), s.lr(0.4, 10), s.lr(0.4, 11)], [0.4, 0.2, 0.0, 0.0]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -69,27 +69,6 @@ pub struct PolyLRScheduler {
 }
 
 impl PolyLRScheduler {
-    /// With the reference's defaults for all other fields.
-    pub fn new(t_initial: impl Into<Duration>) -> Self {
-        Self {
-            t_initial: t_initial.into(),
-            power: half(),
-            lr_min: 0.0,
-            cycle_mul: one(),
-            cycle_decay: one(),
-            cycle_limit: once(),
-            warmup_t: Duration::default(),
-            warmup_lr_init: 0.0,
-            warmup_prefix: false,
-            t_in_epochs: None,
-            noise_range_t: None,
-            noise_pct: noise_pct(),
-            noise_std: one(),
-            noise_seed: noise_seed(),
-            k_decay: one(),
-        }
-    }
-
     fn cycles(&self) -> Settings<'_> {
         Settings {
             t_initial: &self.t_initial,

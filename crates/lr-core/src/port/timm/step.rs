@@ -20,12 +20,6 @@ pub enum Period {
     Duration(Duration),
 }
 
-impl From<f64> for Period {
-    fn from(ticks: f64) -> Self {
-        Self::Ticks(ticks)
-    }
-}
-
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
@@ -61,7 +55,7 @@ impl<'de> Deserialize<'de> for Period {
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::timm::StepLRScheduler};
-/// let s = StepLRScheduler { decay_rate: 0.5, ..StepLRScheduler::new(2.5) }.build(&Clock::unknown())?;
+/// let s = StepLRScheduler::from_toml_str("decay_t = 2.5\ndecay_rate = 0.5")?.build(&Clock::unknown())?;
 /// assert_eq!([0, 2, 3, 4, 5].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.2, 0.1]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -95,24 +89,6 @@ pub struct StepLRScheduler {
     /// The noise's seed; default 42.
     #[serde(default = "noise_seed")]
     pub noise_seed: u64,
-}
-
-impl StepLRScheduler {
-    /// With the reference's defaults for all other fields.
-    pub fn new(decay_t: impl Into<Period>) -> Self {
-        Self {
-            decay_t: decay_t.into(),
-            decay_rate: one(),
-            warmup_t: Duration::default(),
-            warmup_lr_init: 0.0,
-            warmup_prefix: yes(),
-            t_in_epochs: None,
-            noise_range_t: None,
-            noise_pct: noise_pct(),
-            noise_std: one(),
-            noise_seed: noise_seed(),
-        }
-    }
 }
 
 impl Strategy for StepLRScheduler {

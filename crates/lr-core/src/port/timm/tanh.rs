@@ -70,27 +70,6 @@ fn ub() -> f64 {
 }
 
 impl TanhLRScheduler {
-    /// With the reference's defaults for all other fields.
-    pub fn new(t_initial: impl Into<Duration>) -> Self {
-        Self {
-            t_initial: t_initial.into(),
-            lb: lb(),
-            ub: ub(),
-            lr_min: 0.0,
-            cycle_mul: one(),
-            cycle_decay: one(),
-            cycle_limit: once(),
-            warmup_t: Duration::default(),
-            warmup_lr_init: 0.0,
-            warmup_prefix: false,
-            t_in_epochs: None,
-            noise_range_t: None,
-            noise_pct: noise_pct(),
-            noise_std: one(),
-            noise_seed: noise_seed(),
-        }
-    }
-
     fn cycles(&self) -> Settings<'_> {
         Settings {
             t_initial: &self.t_initial,

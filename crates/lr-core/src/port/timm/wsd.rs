@@ -47,8 +47,8 @@ pub enum DecayFn {
 /// the warm-up; then `lr_min`.
 ///
 /// ```
-/// use lr_core::{Clock, Strategy, port::timm::{DecayFn, WSDLRScheduler}};
-/// let config = WSDLRScheduler { decay_fn: DecayFn::Linear, ..WSDLRScheduler::new(10, 4) };
+/// use lr_core::{Clock, Strategy, port::timm::WSDLRScheduler};
+/// let config = WSDLRScheduler::from_toml_str("t_initial = 10\ndecay_t = 4\ndecay_fn = 'linear'")?;
 /// let s = config.build(&Clock::unknown())?;
 /// assert_eq!([0, 6, 8, 10, 11].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.0, 0.0]);
 /// # Ok::<(), lr_core::ConfigError>(())
@@ -99,30 +99,6 @@ pub struct WSDLRScheduler {
     /// The noise's seed; default 42.
     #[serde(default = "noise_seed")]
     pub noise_seed: u64,
-}
-
-impl WSDLRScheduler {
-    /// With the reference's defaults for all other fields.
-    pub fn new(t_initial: impl Into<Duration>, decay_t: impl Into<Duration>) -> Self {
-        Self {
-            t_initial: t_initial.into(),
-            decay_t: decay_t.into(),
-            lr_min: 0.0,
-            stable_fn: StableFn::default(),
-            stable_timescale: None,
-            stable_power: half(),
-            decay_fn: DecayFn::default(),
-            decay_power: half(),
-            decay_ratio: tenth(),
-            warmup_t: Duration::default(),
-            warmup_lr_init: 0.0,
-            t_in_epochs: None,
-            noise_range_t: None,
-            noise_pct: noise_pct(),
-            noise_std: one(),
-            noise_seed: noise_seed(),
-        }
-    }
 }
 
 impl Strategy for WSDLRScheduler {

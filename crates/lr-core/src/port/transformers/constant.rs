@@ -42,7 +42,7 @@ impl Strategy for Constant {
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::transformers::ConstantWithWarmup};
-/// let s = ConstantWithWarmup::new(4).build(&Clock::unknown())?;
+/// let s = ConstantWithWarmup::from_toml_str("num_warmup_steps = 4")?.build(&Clock::unknown())?;
 /// assert_eq!([0, 1, 3, 4, 100].map(|t| s.lr(0.4, t)), [0.0, 0.1, 0.4 * 0.75, 0.4, 0.4]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -54,13 +54,6 @@ pub struct ConstantWithWarmup {
     /// Ignored, as by `get_scheduler`; default the run.
     #[serde(default = "the_run")]
     pub num_training_steps: Duration,
-}
-
-impl ConstantWithWarmup {
-    /// With the reference's defaults for all other fields.
-    pub fn new(num_warmup_steps: impl Into<Duration>) -> Self {
-        Self { num_warmup_steps: num_warmup_steps.into(), num_training_steps: the_run() }
-    }
 }
 
 impl Strategy for ConstantWithWarmup {

@@ -131,7 +131,7 @@ impl Strategy for Greedy {
         Ok(Box::new(GreedySchedule {
             groups: group_rates(clock),
             since: 0,
-            best: self.worst(),
+            best: self.mode.worst(),
             good: 0,
             bad: 0,
             cooldown: 0,
@@ -144,25 +144,6 @@ impl Strategy for Greedy {
 
     fn monitor(&self) -> Option<&str> {
         Some(&self.monitor)
-    }
-}
-
-impl Greedy {
-    /// The best metric before there is any.
-    fn worst(&self) -> f64 {
-        match self.mode {
-            Mode::Min => f64::INFINITY,
-            Mode::Max => f64::NEG_INFINITY,
-        }
-    }
-
-    fn is_better(&self, metric: f64, best: f64) -> bool {
-        match (self.mode, self.threshold_mode) {
-            (Mode::Min, ThresholdMode::Rel) => metric < best * (1.0 - self.threshold),
-            (Mode::Min, ThresholdMode::Abs) => metric < best - self.threshold,
-            (Mode::Max, ThresholdMode::Rel) => metric > best * (1.0 + self.threshold),
-            (Mode::Max, ThresholdMode::Abs) => metric > best + self.threshold,
-        }
     }
 }
 
@@ -241,7 +222,7 @@ impl GreedySchedule {
         for group in &mut self.groups {
             group.now = group.base_lr;
         }
-        self.best = self.config.worst();
+        self.best = self.config.mode.worst();
         self.good = 0;
         self.bad = 0;
         self.cooldown = 0;
@@ -281,7 +262,8 @@ impl Schedule for GreedySchedule {
             self.bad = 0;
             return;
         }
-        if self.config.is_better(metric, self.best) {
+        let Greedy { mode, threshold, threshold_mode, .. } = self.config;
+        if threshold_mode.is_better(mode, threshold, metric, self.best) {
             self.best = metric;
             self.bad = 0;
             self.good += 1;

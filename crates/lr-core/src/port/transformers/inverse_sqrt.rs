@@ -15,7 +15,7 @@ use crate::{Clock, Duration, Interval, Schedule, Strategy};
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::transformers::InverseSqrt};
-/// let s = InverseSqrt::new(4).build(&Clock::unknown())?;
+/// let s = InverseSqrt::from_toml_str("num_warmup_steps = 4")?.build(&Clock::unknown())?;
 /// assert_eq!([0, 2, 4, 16].map(|t| s.lr(0.5, t)), [0.0, 0.25, 0.5, 0.25]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -29,13 +29,6 @@ pub struct InverseSqrt {
     pub num_training_steps: Duration,
     /// Over how many steps the rate falls to `1 / sqrt(2)`, at least 1; default `W`, or 10 000 without a warm-up.
     pub timescale: Option<Duration>,
-}
-
-impl InverseSqrt {
-    /// With the reference's defaults for all other fields.
-    pub fn new(num_warmup_steps: impl Into<Duration>) -> Self {
-        Self { num_warmup_steps: num_warmup_steps.into(), num_training_steps: the_run(), timescale: None }
-    }
 }
 
 impl Strategy for InverseSqrt {

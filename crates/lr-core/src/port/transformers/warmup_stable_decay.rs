@@ -32,13 +32,9 @@ pub enum Shape {
 /// `S` is `num_stable_steps`, else `num_training_steps - W - D`.
 ///
 /// ```
-/// use lr_core::{Clock, Duration, Strategy, port::transformers::WarmupStableDecay};
-/// let config = WarmupStableDecay {
-///     num_warmup_steps: Duration::Ticks(2),
-///     num_training_steps: Duration::Ticks(10),
-///     ..WarmupStableDecay::new(4)
-/// };
-/// let s = config.build(&Clock::unknown())?;
+/// use lr_core::{Clock, Strategy, port::transformers::WarmupStableDecay};
+/// let fields = "num_warmup_steps = 2\nnum_decay_steps = 4\nnum_training_steps = 10";
+/// let s = WarmupStableDecay::from_toml_str(fields)?.build(&Clock::unknown())?;
 /// assert_eq!([0, 1, 2, 6, 8, 10, 11].map(|t| s.lr(0.4, t)), [0.0, 0.2, 0.4, 0.4, 0.2, 0.0, 0.0]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -71,22 +67,6 @@ pub struct WarmupStableDecay {
 
 fn cosine() -> Shape {
     Shape::Cosine
-}
-
-impl WarmupStableDecay {
-    /// With the reference's defaults for all other fields.
-    pub fn new(num_decay_steps: impl Into<Duration>) -> Self {
-        Self {
-            num_decay_steps: num_decay_steps.into(),
-            num_warmup_steps: Duration::default(),
-            num_training_steps: the_run(),
-            num_stable_steps: None,
-            warmup_type: Shape::default(),
-            decay_type: cosine(),
-            min_lr_ratio: 0.0,
-            num_cycles: half(),
-        }
-    }
 }
 
 impl Strategy for WarmupStableDecay {
