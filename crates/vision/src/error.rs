@@ -192,7 +192,7 @@ impl ImageSetError {
 
 impl FileProblem {
     /// This problem, in that file.
-    pub fn in_file(self, path: impl Into<PathBuf>) -> DataError {
+    pub(crate) fn in_file(self, path: impl Into<PathBuf>) -> DataError {
         DataError::File { path: path.into(), problem: self }
     }
 }

@@ -239,7 +239,7 @@ fn a_fetch_that_was_cut_off_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_part_of_something_else_is_noticed_and_fetched_anew() {
+fn a_part_of_something_else_is_noticed_and_fetched_again() {
     for left in [noise(9, 1_000), noise(9, 10_000_000)] {
         let (made, server, data) = (as_mnist(), Server::start(), tempfile::tempdir().unwrap());
         fs::create_dir_all(data.path().join(".fetch/made")).unwrap();

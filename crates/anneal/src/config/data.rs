@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use strict_config::{ConfigError, Problem, Settings, check};
+use strict_config::{ConfigError, Settings, check};
 use toml::{Table, Value};
 use vision::{DataError, Dataset, FOLDER_PREFIX, FolderOptions};
 
@@ -43,14 +43,9 @@ impl<'de> Deserialize<'de> for Resident {
             Value::String(text) if text == "auto" => Ok(Self::Auto),
             Value::Boolean(true) => Ok(Self::Always),
             Value::Boolean(false) => Ok(Self::Never),
-            other => Err(strict_config::raise(wrong_type("", "true, false or \"auto\"", &other))),
+            other => Err(strict_config::raise(ConfigError::wrong_type("", "true, false or \"auto\"", &other))),
         }
     }
-}
-
-fn wrong_type(path: &str, expected: &str, found: &Value) -> ConfigError {
-    let (expected, found) = (expected.to_owned(), strict_config::show(found));
-    ConfigError::new(path, Problem::WrongType { expected, found })
 }
 
 /// `[data]`.
@@ -123,7 +118,7 @@ impl DataSection {
         let path = match (short, folder.remove("path")) {
             (Some(path), None) => path.into(),
             (None, Some(Value::String(path))) => path.into(),
-            (None, Some(other)) => return Err(wrong_type("path", "a string", &other)),
+            (None, Some(other)) => return Err(ConfigError::wrong_type("path", "a string", &other)),
             (Some(_), Some(_)) => return Err(ConfigError::conflict("path", "the path stands in `dataset` already")),
             (None, None) => {
                 return Err(ConfigError::missing("path", "the folder that holds train/CLASS/*.png or *.jpg"));

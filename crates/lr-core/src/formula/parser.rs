@@ -227,7 +227,6 @@ fn function_names() -> impl Iterator<Item = &'static str> {
 }
 
 fn unknown(at: usize, kind: &str, name: &str, known: &[&str]) -> Wrong {
-    let nearest = strict_config::nearest(name, known.iter().copied());
-    let hint = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
+    let hint = strict_config::did_you_mean(strict_config::nearest(name, known.iter().copied()));
     Wrong::new(at, format!("there is no {kind} `{name}`{hint} (known: {})", known.join(", ")))
 }

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use strict_config::did_you_mean;
+
 use super::Format;
 use crate::checkpoint::CheckpointError;
 
@@ -157,10 +159,6 @@ impl fmt::Display for Difference {
 
 /// How many of a list are worth reading in an error.
 const SHOWN: usize = 8;
-
-fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
-}
 
 fn listed(differences: &[Difference]) -> String {
     if let [only] = differences {

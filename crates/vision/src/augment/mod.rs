@@ -111,8 +111,8 @@ impl Augment {
         self == Self::NONE
     }
 
-    /// Reads `none`, or pieces joined by `_`, `+`, `,` or spaces, each with an amount after a colon where the usual
-    /// one will not do: `crop_flip`, `crop:4+flip+cutout:8`, `shift_rotate:15`.
+    /// Reads `none`, or pieces joined by `_`, `+`, `,` or spaces, each with an amount after a colon or with
+    /// the usual one: `crop_flip`, `crop:4+flip+cutout:8`, `shift_rotate:15`.
     ///
     /// # Errors
     /// A piece that is not known (with the nearest that is), one that is named twice, an amount that is not allowed.

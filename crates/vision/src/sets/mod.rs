@@ -47,9 +47,7 @@ static DATASETS: &[Row] = &[
 /// The data sets that [`load`] knows by name.
 ///
 /// ```
-/// let names: Vec<&str> = vision::known().map(|info| info.name).collect();
-/// assert_eq!(names[..5], ["digits", "mnist", "fashion-mnist", "cifar10", "cifar10-part"]);
-/// assert_eq!(names[5..], ["cifar100", "cifar100-coarse"]);
+/// assert!(vision::known().any(|info| info.name == "cifar100"));
 /// ```
 pub fn known() -> impl Iterator<Item = &'static DatasetInfo> {
     DATASETS.iter().map(|row| row.info)
@@ -127,10 +125,12 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_the_nearest() {
         let error = load("minst", None).unwrap_err().to_string();
-        let expected = "no data set is called `minst`; did you mean `mnist`? \
-                        (known: digits, mnist, fashion-mnist, cifar10, cifar10-part, cifar100, cifar100-coarse, \
-                        folder:PATH)";
-        assert_eq!(error, expected);
+        let known: Vec<&str> = known().map(|info| info.name).collect();
+        let known = known.join(", ");
+        assert_eq!(
+            error,
+            format!("no data set is called `minst`; did you mean `mnist`? (known: {known}, folder:PATH)")
+        );
     }
 
     #[test]
