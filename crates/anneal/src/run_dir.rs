@@ -150,6 +150,7 @@ impl RunDir {
         let is_ours = |name: &String| {
             [METRICS_CSV, ENVIRONMENT, REPORT].contains(&name.as_str())
                 || name.starts_with(report::tensorboard::FILE_PREFIX)
+                || report::is_unfinished(name)
         };
         Ok(names.filter(is_ours).collect())
     }
@@ -210,6 +211,11 @@ mod tests {
         let first = RunDir::numbered(out.path(), "a", Existing::Refuse).expect("free");
         assert_eq!(first.root(), out.path().join("a"));
         first.prepare().expect("prepared");
+        // What a killed process leaves.
+        let unfinished = first.path(".config.toml.x1.tmp");
+        fs::write(&unfinished, "").expect("written");
+        first.prepare().expect("prepared");
+        assert!(!unfinished.exists());
         first.write(CONFIG, "").expect("written");
         let second = RunDir::numbered(out.path(), "a", Existing::Refuse).expect("free");
         assert_eq!(second.root(), out.path().join("a-2"));
