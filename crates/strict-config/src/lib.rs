@@ -48,11 +48,9 @@
 pub mod check;
 mod de;
 mod error;
-mod fields;
 mod raise;
 
 pub use error::{ConfigError, Problem};
-pub use fields::Fields;
 pub use raise::raise;
 
 use serde::Serialize;

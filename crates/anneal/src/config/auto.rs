@@ -17,9 +17,6 @@ use toml::{Table, Value};
 /// What is written in the place of a rate.
 pub const AUTO: &str = "auto";
 
-/// What stands in the place of the rate until it is found; only what a table must hold to be read.
-const PLACEHOLDER: f64 = 1e-3;
-
 /// The rates of a configuration that are to be found.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AutoRates {
@@ -37,8 +34,15 @@ enum Step {
 }
 
 impl AutoRates {
-    /// Finds the rates of a whole configuration's tables that are to be found, and puts a number in their place.
-    pub(super) fn take(table: &mut Table, registry: &Registry) -> Self {
+    /// Finds the rates of a whole configuration's tables that are to be found, and puts the rate that the sweep begins
+    /// at, `start_lr`, in their place.
+    pub(super) fn take(table: &mut Table, start_lr: f64, registry: &Registry) -> Self {
+        let auto = Self::find(table, registry);
+        auto.fill(table, start_lr);
+        auto
+    }
+
+    fn find(table: &Table, registry: &Registry) -> Self {
         let mut auto = Self::default();
         let lr = is_auto(table.get("optimizer").and_then(|optimizer| optimizer.get("lr")));
         if lr {
@@ -49,7 +53,6 @@ impl AutoRates {
                 auto.look_into(value, &mut vec![Step::Field(section.to_owned())], lr, registry);
             }
         }
-        auto.fill(table, PLACEHOLDER);
         auto
     }
 
@@ -86,7 +89,7 @@ impl AutoRates {
     /// `[optimizer] lr` and the rates that the schedule sets itself.
     pub(super) fn to_apply(table: &Table, registry: &Registry) -> Self {
         let mut table = table.clone();
-        let open = Self::take(&mut table, registry);
+        let open = Self::find(&table, registry);
         if !open.is_empty() {
             return open;
         }
@@ -99,7 +102,7 @@ impl AutoRates {
                 schedule.insert((*field).to_owned(), auto());
             }
         }
-        Self::take(&mut table, registry)
+        Self::find(&table, registry)
     }
 
     /// Whether there is nothing to find.
@@ -187,7 +190,7 @@ mod tests {
 
     fn taken(text: &str) -> (AutoRates, Table) {
         let mut table: Table = text.parse().expect("TOML");
-        (AutoRates::take(&mut table, &Registry::standard()), table)
+        (AutoRates::take(&mut table, 1e-7, &Registry::standard()), table)
     }
 
     /// Name, text, the fields that a found rate of 1 fills.

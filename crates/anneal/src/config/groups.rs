@@ -2,7 +2,7 @@
 
 use lr_core::{Registry, ScheduleConfig};
 use optim_adaptive::{Group, OptimizerConfig, OptimizerRegistry};
-use strict_config::{ConfigError, Fields};
+use strict_config::ConfigError;
 use toml::{Table, Value};
 
 /// `[[groups]]`: what [`Group::from_table`] reads, and `schedule`.
@@ -15,23 +15,22 @@ pub struct GroupsSection {
 }
 
 impl GroupsSection {
-    /// Reads the tables, each with its path (`groups[0]`).
-    pub fn from_tables(
-        tables: &[(&Table, String)],
-        base: &OptimizerConfig,
-        registry: &Registry,
-    ) -> Result<Self, ConfigError> {
-        let mut groups = Vec::new();
-        for (table, path) in tables {
-            let schedule = Fields::open_any(table, path)
-                .table("schedule")?
-                .map(|schedule| ScheduleConfig::from_table_with(schedule, &format!("{path}.schedule"), registry))
-                .transpose()?;
-            let mut table = (*table).clone();
-            table.remove("schedule");
+    /// Reads the tables.
+    pub fn from_tables(tables: &[Table], base: &OptimizerConfig, registry: &Registry) -> Result<Self, ConfigError> {
+        let read = |table: &Table| {
+            let mut table = table.clone();
+            let schedule = match table.remove("schedule") {
+                Some(Value::Table(schedule)) => Some(ScheduleConfig::from_table_with(&schedule, "schedule", registry)?),
+                Some(other) => return Err(ConfigError::wrong_type("schedule", "a table", &other)),
+                None => None,
+            };
             let read = Group::from_table(&table, base, &OptimizerRegistry::standard())
-                .map_err(|error| error.with_known(&["schedule"]).within(path))?;
-            groups.extend(read.into_iter().map(|group| (group, schedule.clone())));
+                .map_err(|error| error.with_known(&["schedule"]))?;
+            Ok(read.into_iter().map(move |group| (group, schedule.clone())))
+        };
+        let mut groups = Vec::new();
+        for (number, table) in tables.iter().enumerate() {
+            groups.extend(read(table).map_err(|error| error.within(&format!("groups[{number}]")))?);
         }
         Ok(Self { groups })
     }

@@ -23,7 +23,8 @@ mod run;
 
 use lr_core::{Registry, ScheduleConfig};
 use optim_adaptive::OptimizerConfig;
-use strict_config::{ConfigError, Fields};
+use serde::Deserialize;
+use strict_config::ConfigError;
 use toml::{Table, Value};
 use trainer::{TrainConfig, lr_finder::LrFinderConfig};
 
@@ -37,9 +38,24 @@ pub use model::ModelSection;
 pub use pretrained::PretrainedSection;
 pub use run::{Logger, RunSection};
 
-/// The sections a configuration may have.
-pub(crate) const SECTIONS: [&str; 8] =
-    ["run", "data", "model", "optimizer", "schedule", "groups", "train", "lr_finder"];
+/// The sections of a file, each still as it is written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Sections {
+    run: Table,
+    data: Table,
+    model: Table,
+    optimizer: Option<Table>,
+    schedule: Option<Table>,
+    groups: Vec<Table>,
+    train: Table,
+    lr_finder: Table,
+}
+
+/// Refuses a table that is none of a configuration's sections.
+pub(crate) fn check_sections(table: &Table) -> Result<(), ConfigError> {
+    strict_config::deserialize::<Sections>(table).map(drop)
+}
 
 /// The configuration of the embedded example: what a bare `anneal train` runs.
 pub const DEFAULT: &str = include_str!("../default.toml");
@@ -63,7 +79,7 @@ pub struct Config {
     pub train: TrainConfig,
     /// `[lr_finder]`.
     pub lr_finder: LrFinderConfig,
-    /// The rates that are to be found (`lr = "auto"`); numbers that mean nothing stand in their place.
+    /// The rates that are to be found (`lr = "auto"`); until then the sweep's first rate stands in their place.
     pub auto: AutoRates,
 }
 
@@ -71,29 +87,27 @@ impl Config {
     /// Reads a whole configuration from its tables.
     pub fn from_table(table: &Table, registry: &Registry) -> Result<Self, ConfigError> {
         let mut table = table.clone();
-        let auto = AutoRates::take(&mut table, registry);
-        let fields = Fields::open(&table, "", &SECTIONS)?;
-        let empty = Table::new();
-        let section = |name| Ok::<_, ConfigError>(fields.table(name)?.unwrap_or(&empty));
-        let optimizer = fields
-            .table("optimizer")?
-            .ok_or_else(|| fields.missing("optimizer", "a table such as { type = \"adam\", lr = 1e-3 }"))?;
-        let schedule = match fields.table("schedule")? {
-            Some(table) => ScheduleConfig::from_table_with(table, "schedule", registry)?,
+        let written = strict_config::deserialize::<Sections>(&table)?;
+        let lr_finder: LrFinderConfig = strict_config::read(&written.lr_finder, "lr_finder")?;
+        let auto = AutoRates::take(&mut table, lr_finder.start_lr, registry);
+        let Sections { run, data, model, optimizer, schedule, groups, train, .. } = strict_config::deserialize(&table)?;
+        let optimizer = optimizer
+            .ok_or_else(|| ConfigError::missing("optimizer", "a table such as { type = \"adam\", lr = 1e-3 }"))?;
+        let schedule = match schedule {
+            Some(table) => ScheduleConfig::from_table_with(&table, "schedule", registry)?,
             None => ScheduleConfig::from_toml_str("type = 'fixed'")?,
         };
-        let optimizer = OptimizerConfig::from_table(optimizer, "optimizer")?;
-        let tables = fields.tables("groups")?.unwrap_or_default();
-        let groups = GroupsSection::from_tables(&tables, &optimizer, registry)?;
+        let optimizer = OptimizerConfig::from_table(&optimizer, "optimizer")?;
+        let groups = GroupsSection::from_tables(&groups, &optimizer, registry)?;
         Ok(Self {
-            run: strict_config::read(section("run")?, "run")?,
-            data: DataSection::from_table(section("data")?)?,
-            model: ModelSection::from_table(section("model")?)?,
+            run: strict_config::read(&run, "run")?,
+            data: DataSection::from_table(&data)?,
+            model: ModelSection::from_table(&model)?,
             optimizer,
             schedule,
             groups,
-            train: strict_config::read(section("train")?, "train")?,
-            lr_finder: strict_config::read(section("lr_finder")?, "lr_finder")?,
+            train: strict_config::read(&train, "train")?,
+            lr_finder,
             auto,
         })
     }

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use lr_core::{Horizon, Registry, Scheduler};
-use strict_config::{ConfigError, Fields};
+use strict_config::ConfigError;
 use toml::{Table, Value};
 
 use super::request::CompareRequest;
 use crate::{
-    config::{Config, Document, Origin, SECTIONS},
+    config::{Config, Document, Origin, check_sections},
     error::Error,
     experiment::{
         Assembly,
@@ -211,7 +211,7 @@ fn form(document: &Document) -> Result<Form, Error> {
     if table.contains_key("type") {
         return Ok(Form::Bare);
     }
-    Fields::open(table, "", &SECTIONS).map_err(|error| document.locate(error))?;
+    check_sections(table).map_err(|error| document.locate(error))?;
     if table.keys().any(|section| !REPLACED.contains(&section.as_str())) {
         return Ok(Form::Whole);
     }
