@@ -16,6 +16,7 @@ test:
 lint:
     cargo fmt --all --check
     python3 .ci/links.py
+    python3 .ci/module_cycles.py
     cargo clippy --release --workspace --all-targets -- -D warnings
 
 # licences, bans, sources (and advisories, where the database can be reached)
