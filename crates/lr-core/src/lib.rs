@@ -41,6 +41,7 @@ mod defaults;
 mod formula;
 mod groups;
 mod math;
+mod mode;
 pub mod port;
 mod registry;
 mod schedule;
@@ -56,6 +57,7 @@ pub use compose::{
 };
 pub use config::ScheduleConfig;
 pub use formula::Formula;
+pub use mode::Mode;
 pub use registry::{Entry, Registry};
 pub use schedule::{Mark, Schedule, ScheduleClone};
 pub use scheduler::Scheduler;

@@ -4,28 +4,7 @@ use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
 use crate::groups::{GroupRate, find, group_rates};
-use crate::{Clock, Schedule, StateError, StateReader, StateWriter, Strategy};
-
-/// Which values of a metric are better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Lower ones: a loss.
-    #[default]
-    Min,
-    /// Higher ones: an accuracy.
-    Max,
-}
-
-impl Mode {
-    /// The best metric before there is any.
-    pub(crate) fn worst(self) -> f64 {
-        match self {
-            Self::Min => f64::INFINITY,
-            Self::Max => f64::NEG_INFINITY,
-        }
-    }
-}
+use crate::{Clock, Mode, Schedule, StateError, StateReader, StateWriter, Strategy};
 
 /// How much better is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -1,14 +1,15 @@
-//! Which of two monitored values is the better one.
+//! Which of two values of a metric is the better one.
 
 use serde::{Deserialize, Serialize};
 
-/// Whether a monitored value should fall or rise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Which values of a metric are better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Lower is better.
+    /// Lower ones: a loss.
+    #[default]
     Min,
-    /// Higher is better.
+    /// Higher ones: an accuracy.
     Max,
 }
 
@@ -16,7 +17,7 @@ impl Mode {
     /// A loss should fall; every other value is taken to rise.
     ///
     /// ```
-    /// use trainer::Mode;
+    /// use lr_core::Mode;
     /// assert_eq!(["valid.loss", "valid.accuracy"].map(Mode::of), [Mode::Min, Mode::Max]);
     /// ```
     pub fn of(monitor: &str) -> Self {
@@ -29,6 +30,14 @@ impl Mode {
             (_, None) => value.is_finite(),
             (Self::Min, Some(best)) => value < best - min_delta,
             (Self::Max, Some(best)) => value > best + min_delta,
+        }
+    }
+
+    /// The best metric before there is any.
+    pub(crate) fn worst(self) -> f64 {
+        match self {
+            Self::Min => f64::INFINITY,
+            Self::Max => f64::NEG_INFINITY,
         }
     }
 }
