@@ -54,7 +54,7 @@ mod time;
 pub use compose::{
     Chained, ChainedSchedule, Scaled, ScaledSchedule, Sequential, SequentialSchedule, WarmUp, WarmUpKind, WarmedUp,
 };
-pub use config::ScheduleConfig;
+pub use config::{ScheduleConfig, fnv1a};
 pub use formula::Formula;
 pub use registry::{Entry, Registry};
 pub use schedule::{Mark, Schedule, ScheduleClone};
