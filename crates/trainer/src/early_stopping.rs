@@ -1,9 +1,10 @@
 //! Stopping when a validation value no longer improves.
 
+use lr_core::{Duration, Horizon, Interval};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings, check};
 
-use crate::Mode;
+use crate::{Mode, every};
 
 /// The best model in a checkpoint.
 pub(crate) const BEST: &str = "best.bpk";
@@ -14,8 +15,9 @@ pub(crate) const BEST: &str = "best.bpk";
 pub struct EarlyStopping {
     /// The value watched. Default `valid.loss`.
     pub monitor: String,
-    /// The run ends at this many validations in a row without improvement. At least 1; default 3.
-    pub patience: u64,
+    /// The run ends at this many validations in a row without improvement, or (`"5ep"`, `"500it"`, `"20%"`) at the first
+    /// validation that long after the best one. Above 0; default 3.
+    pub patience: Duration,
     /// An improvement must be larger than this. Default 0.
     pub min_delta: f64,
     /// Whether lower (`min`) or higher (`max`) is better. Default: [`Mode::of`] the monitored value.
@@ -38,7 +40,10 @@ impl Settings for EarlyStopping {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        check::at_least("patience", self.patience, 1)?;
+        match self.patience {
+            Duration::Ticks(validations) => check::at_least("patience", validations, 1)?,
+            length => every::check_every("patience", length)?,
+        }
         check::number("min_delta", self.min_delta, "a number of at least 0", |delta| delta >= 0.0)
     }
 }
@@ -46,7 +51,7 @@ impl Settings for EarlyStopping {
 impl EarlyStopping {
     /// The defaults (Lightning's), for this value.
     pub fn new(monitor: impl Into<String>) -> Self {
-        Self { monitor: monitor.into(), patience: 3, min_delta: 0.0, mode: None, restore_best: false }
+        Self { monitor: monitor.into(), patience: Duration::Ticks(3), min_delta: 0.0, mode: None, restore_best: false }
     }
 
     /// Whether lower or higher is better.
@@ -66,9 +71,34 @@ impl EarlyStopping {
         improves
     }
 
-    /// Whether this many values in a row without improvement end the run.
-    pub(crate) fn is_over(&self, bad: u64) -> bool {
-        bad >= self.patience.max(1)
+    /// The patience in a run.
+    ///
+    /// # Errors
+    /// A length of time that comes to no step of this run.
+    pub(crate) fn patience(&self, run: &Horizon) -> Result<Patience, ConfigError> {
+        match self.patience {
+            Duration::Ticks(validations) => Ok(Patience::Validations(validations)),
+            length => every::steps("early_stopping.patience", length, Interval::Step, run).map(Patience::Steps),
+        }
+    }
+}
+
+/// [`EarlyStopping::patience`] in a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Patience {
+    /// Validations in a row.
+    Validations(u64),
+    /// Optimizer steps since the best validation.
+    Steps(u64),
+}
+
+impl Patience {
+    /// Whether the run ends: `bad` validations in a row, and `steps` steps, without improvement.
+    pub(crate) fn is_over(self, bad: u64, steps: u64) -> bool {
+        match self {
+            Self::Validations(most) => bad >= most,
+            Self::Steps(most) => steps >= most,
+        }
     }
 }
 
@@ -79,7 +109,7 @@ mod tests {
     #[test]
     fn values_and_when_it_is_over() {
         let rule = |min_delta, mode| EarlyStopping {
-            patience: 2,
+            patience: Duration::Ticks(2),
             min_delta,
             mode: Some(mode),
             ..EarlyStopping::new("valid.loss")
@@ -95,9 +125,27 @@ mod tests {
             let (mut best, mut bad) = (None, 0);
             let over = values.iter().position(|value| {
                 rule.note(*value, &mut best, &mut bad);
-                rule.is_over(bad)
+                rule.patience(&Horizon::unknown()).expect(name).is_over(bad, 0)
             });
             assert_eq!(over, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn patience_may_be_a_length_of_time() {
+        // 10 epochs of 20 steps; the best validation was at step 40.
+        let run = Horizon::run(20, 200);
+        for (patience, over_at) in [("2ep", 80), ("25it", 65), ("10%", 60)] {
+            let rule: EarlyStopping =
+                strict_config::read(&format!("patience = '{patience}'").parse().expect("TOML"), "").expect(patience);
+            let first = (41..200).find(|step| rule.patience(&run).expect(patience).is_over(1, step - 40));
+            assert_eq!(first, Some(over_at), "{patience}");
+        }
+        for patience in ["0", "'0ep'", "'rest'"] {
+            let table = format!("patience = {patience}").parse().expect("TOML");
+            let refusal =
+                strict_config::read::<EarlyStopping>(&table, "early_stopping").expect_err(patience).to_string();
+            assert!(refusal.starts_with("early_stopping.patience: "), "{refusal}");
         }
     }
 }

@@ -6,7 +6,7 @@ use lr_core::Interval;
 use optim_adaptive::AdaptiveOptimizer;
 use strict_config::{ConfigError, Settings};
 
-use crate::{TrainConfig, averaging::Plan, every::Every};
+use crate::{TrainConfig, averaging::Plan, early_stopping::Patience, every::Every};
 
 /// How long a run is, and when what happens in it.
 #[derive(Debug, Clone)]
@@ -20,6 +20,7 @@ pub(crate) struct Timetable {
     pub(crate) validation: Every,
     pub(crate) checkpoint: Option<Every>,
     pub(crate) average: Option<Plan>,
+    pub(crate) patience: Option<Patience>,
     /// The steps (from 0) in which each rule of `freeze` holds.
     pub(crate) freeze: Vec<Range<u64>>,
     log: Every,
@@ -45,6 +46,7 @@ impl Timetable {
                 .map(|policy| Every::new("checkpoint.every", policy.every, Interval::Epoch, run))
                 .transpose()?,
             average: Plan::new(config.ema, config.swa, run)?,
+            patience: config.early_stopping.as_ref().map(|rule| rule.patience(run)).transpose()?,
             freeze: frozen
                 .map(|(i, rule)| rule.steps(run).map_err(|error| error.within(&format!("freeze[{i}]"))))
                 .collect::<Result<_, _>>()?,

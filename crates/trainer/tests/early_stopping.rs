@@ -32,7 +32,7 @@ fn fit(directory: &Path, ema: Option<Ema>, restore_best: bool, stop: Option<u64>
     let config = TrainConfig {
         ema,
         validate_every: Duration::Steps(4),
-        early_stopping: Some(EarlyStopping { patience: 3, restore_best, ..EarlyStopping::new("valid.loss") }),
+        early_stopping: Some(EarlyStopping { patience: 3.into(), restore_best, ..EarlyStopping::new("valid.loss") }),
         checkpoint: Some(newest_only(directory)),
         ..TrainConfig::epochs(10)
     };

@@ -115,10 +115,10 @@ fn a_last_partial_window_makes_a_step() {
 #[test]
 fn it_stops_early_when_asked() {
     let _alone = alone();
-    let early = |patience| TrainConfig {
+    let early = |patience: u64| TrainConfig {
         early_stopping: Some(EarlyStopping {
             monitor: "valid.loss".to_owned(),
-            patience,
+            patience: patience.into(),
             min_delta: 1e9,
             mode: Some(Mode::Min),
             restore_best: false,

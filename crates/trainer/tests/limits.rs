@@ -81,7 +81,7 @@ fn plateau_early_stopping_and_best_checkpoints_hear_of_every_validation() {
     assert_eq!(fitted.report.epochs[0].lr, 0.01 * 0.5, "after steps 2 and 4");
     assert_eq!(fitted.report.epochs[1].lr, 0.01 * 0.5_f64.powi(4));
 
-    let early = EarlyStopping { patience: 2, min_delta: 1e9, ..EarlyStopping::new("valid.loss") };
+    let early = EarlyStopping { patience: 2.into(), min_delta: 1e9, ..EarlyStopping::new("valid.loss") };
     let policy = CheckpointPolicy {
         every: Duration::Epochs(100.0),
         keep_last: 10,

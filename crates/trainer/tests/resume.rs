@@ -97,14 +97,14 @@ const CASES: &[Case] = &[
     case("sgd, validated inside epochs, plateau, restoring the best", SGD, PLATEAU).norm().with(|config| {
         config.validate_every = Duration::Epochs(0.3);
         config.early_stopping =
-            Some(EarlyStopping { patience: 9, restore_best: true, ..EarlyStopping::new("valid.loss") });
+            Some(EarlyStopping { patience: 9.into(), restore_best: true, ..EarlyStopping::new("valid.loss") });
     }),
 ];
 
 fn stop_early(config: &mut TrainConfig) {
     config.early_stopping = Some(EarlyStopping {
         monitor: "valid.loss".to_owned(),
-        patience: 3,
+        patience: 3.into(),
         min_delta: 0.02,
         mode: Some(Mode::Min),
         restore_best: false,

@@ -70,7 +70,7 @@ fn resumed_equals_uninterrupted() {
     let config = || TrainConfig { seed: 11, clip_grad_norm: Some(1.0), ..TrainConfig::epochs(6) };
     let pattern = Pattern::new("first.*").expect("a pattern");
     let swa = Swa { start: Duration::Epochs(2.0), every: Duration::Steps(4) };
-    let early = EarlyStopping { patience: 4, restore_best: true, ..EarlyStopping::new("valid.loss") };
+    let early = EarlyStopping { patience: 4.into(), restore_best: true, ..EarlyStopping::new("valid.loss") };
     let back = |lr_factor| TrainConfig {
         on_nonfinite: OnNonFinite::Rollback,
         max_rollbacks: 9,

@@ -46,7 +46,7 @@ where
         self.model = Some(model);
         self.load_callbacks(self.state.callbacks.clone())?;
         // A run that has stopped early stays stopped, unless its patience is now larger.
-        if self.trainer.config.early_stopping.as_ref().is_some_and(|rule| rule.is_over(self.state.early_bad)) {
+        if self.state.early_bad > 0 && self.patience_is_over() {
             self.stopped = Some(StopReason::EarlyStopping);
         }
         self.clock.before = checkpoint.times().elapsed;

@@ -156,11 +156,11 @@ where
         {
             let restore = rule.restore_best;
             let improved = rule.note(value, &mut self.state.early_best, &mut self.state.early_bad);
-            if rule.is_over(self.state.early_bad) {
-                self.stopped = Some(StopReason::EarlyStopping);
-            }
             if improved {
                 self.state.early_best_step = Some(self.state.step);
+            }
+            if self.patience_is_over() {
+                self.stopped = Some(StopReason::EarlyStopping);
             }
             if improved && restore {
                 let model = match evaluated {
@@ -171,6 +171,13 @@ where
             }
         }
         Ok(())
+    }
+
+    /// Whether early stopping has seen no improvement for long enough.
+    pub(super) fn patience_is_over(&self) -> bool {
+        let state = &self.state;
+        let since = state.step - state.early_best_step.unwrap_or(0).min(state.step);
+        self.timetable.patience.is_some_and(|patience| patience.is_over(state.early_bad, since))
     }
 
     fn tell_validation(&mut self, measured: &Validation<M>) -> Result<(), TrainError> {
