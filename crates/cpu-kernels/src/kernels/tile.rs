@@ -68,9 +68,11 @@ pub(crate) fn positions<V: Vector>(
     let most = if V::LANES == 16 { 3 } else { 2 };
     let mut first = 0;
     while first < length {
-        let left = (length - first).div_ceil(V::LANES);
+        // Half a register is enough for a short rest.
+        let half = V::LANES == 16 && length - first <= 8;
+        let left = (length - first + if V::LANES == 16 { 7 } else { V::LANES - 1 }) / V::LANES;
         // Four registers are two and two, so that no tile is thin.
-        let wide = if left == most + 1 && most > 2 { left / 2 } else { left.min(most) };
+        let wide = if left == most + 1 && most > 2 { left / 2 } else { left.clamp(1, most) };
         for block in 0..target.rows.div_ceil(PACK) {
             let weights = &weights[block * terms * PACK..][..terms * PACK];
             let bias = &bias[block * PACK..][..PACK];
@@ -78,6 +80,7 @@ pub(crate) fn positions<V: Vector>(
             // SAFETY: the asserts above; a tile reads `wide * LANES <= SLACK` numbers from `first < length` on.
             unsafe {
                 match (V::LANES, wide) {
+                    (16, _) if half => tile::<V::Half, 8, 1>(offsets, weights, bias, panel, target, at),
                     (16, 3) => tile::<V, 8, 3>(offsets, weights, bias, panel, target, at),
                     (16, 2) => tile::<V, 8, 2>(offsets, weights, bias, panel, target, at),
                     (16, _) => tile::<V, 8, 1>(offsets, weights, bias, panel, target, at),
