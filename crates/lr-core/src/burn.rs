@@ -221,7 +221,7 @@ impl BurnHandle {
 
 /// A name as a number, since burn's records hold only those.
 fn hash(name: &str) -> u64 {
-    u64::from_str_radix(&config::fingerprint(name), 16).unwrap_or_default()
+    config::fnv1a(name)
 }
 
 /// The strategy that hashes so, if it is a known one.

@@ -193,7 +193,7 @@ impl ScheduleConfig {
     /// A fingerprint of the resolved table: the same on every platform and in every version that knows the same
     /// fields.
     pub fn fingerprint(&self) -> String {
-        fingerprint(&self.canonical())
+        format!("{:016x}", fnv1a(&self.canonical()))
     }
 
     /// The resolved table as text, the same for equal configs.
@@ -310,10 +310,8 @@ fn canonical(value: &Value) -> String {
     out
 }
 
-/// 64-bit FNV-1a of a text, in hex. Not a defence against an adversary; it tells one config from another.
-pub(crate) fn fingerprint(text: &str) -> String {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
+/// 64-bit FNV-1a of a text: the same on every platform and in every version. It tells one text from another, and is no
+/// defence against an adversary.
+pub fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

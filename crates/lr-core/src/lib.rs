@@ -55,7 +55,7 @@ mod time;
 pub use compose::{
     Chained, ChainedSchedule, Scaled, ScaledSchedule, Sequential, SequentialSchedule, WarmUp, WarmUpKind, WarmedUp,
 };
-pub use config::ScheduleConfig;
+pub use config::{ScheduleConfig, fnv1a};
 pub use formula::Formula;
 pub use mode::Mode;
 pub use registry::{Entry, Registry};

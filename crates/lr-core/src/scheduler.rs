@@ -88,7 +88,7 @@ impl Scheduler {
         steps_per_epoch: u64,
         base_lrs: Vec<f64>,
     ) -> Result<Self, ConfigError> {
-        let fingerprint = config::fingerprint(&format!("{schedule:?}"));
+        let fingerprint = format!("{:016x}", config::fnv1a(&format!("{schedule:?}")));
         Self::new(Box::new(schedule), "custom", &fingerprint, interval, steps_per_epoch, base_lrs)
     }
 

@@ -6,6 +6,7 @@ use burn::{
     module::{Module, Param, ParamId, ParameterValue},
     tensor::{Bool, Int, Tensor},
 };
+use lr_core::fnv1a;
 use optim_adaptive::{ParamMapper, map_parameters};
 
 /// Gives every parameter an id that depends on its path alone.
@@ -27,14 +28,9 @@ struct StableIds {
 impl StableIds {
     fn rename<T: ParameterValue>(&mut self, path: &str, param: Param<T>) -> Param<T> {
         let (id, value, mapper) = param.consume();
-        let stable = *self.renamed.entry(id).or_insert_with(|| ParamId::from(hash(path)));
+        let stable = *self.renamed.entry(id).or_insert_with(|| ParamId::from(fnv1a(path)));
         Param::from_mapped_value(stable, value, mapper)
     }
-}
-
-/// 64-bit FNV-1a: the same on every platform and in every version.
-pub(crate) fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl ParamMapper for StableIds {

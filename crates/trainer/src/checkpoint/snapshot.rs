@@ -12,11 +12,11 @@ use burn::{
     tensor::{Bool, Int, Tensor, TensorData},
 };
 use burn_pack::Writer;
+use lr_core::fnv1a;
 use optim_adaptive::{ParamVisitor, for_each_parameter, held_data, visit_parameters};
 use serde::Serialize;
 
 use super::CheckpointError;
-use crate::ids;
 
 /// All of one checkpoint.
 pub(crate) struct Snapshot {
@@ -153,7 +153,7 @@ fn capture<M: Module>(module: &M) -> Vec<Captured> {
     });
     for tensor in &mut capture.tensors {
         if running.contains(&tensor.path) {
-            tensor.id = ids::hash(&tensor.path);
+            tensor.id = fnv1a(&tensor.path);
         }
     }
     capture.tensors
