@@ -159,7 +159,7 @@ proptest! {
         let case = Case { batch, channels, size, kernel, stride, padding, dilation, groups: 1, bias };
         let [ours, burns] = [conv2d, Conv2d::forward].map(|forward| case.run(forward, DType::F32));
         for (ours, burns) in ours.iter().zip(&burns) {
-            prop_assert!(common::error(ours, burns) < 5e-6);
+            prop_assert!(common::are_close(ours, burns, 5e-6));
         }
     }
 }

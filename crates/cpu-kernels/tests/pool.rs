@@ -5,7 +5,7 @@ mod common;
 use burn::nn::PaddingConfig2d;
 use burn::nn::pool::{AvgPool2dConfig, MaxPool2dConfig};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use common::{assert_same_for_every_number_of_threads, bits, error, tensor, values, with_gradients};
+use common::{are_close, assert_same_for_every_number_of_threads, bits, error, tensor, values, with_gradients};
 use cpu_kernels::{avg_pool2d, global_avg_pool, max_pool2d};
 use proptest::prelude::*;
 
@@ -66,9 +66,9 @@ impl Case {
     fn check(&self) {
         let [ours, burns] = self.max();
         assert_eq!(ours[0], burns[0], "max, {self:?}");
-        assert!(error(&ours[1], &burns[1]) < 1e-6, "max, {self:?}");
+        assert!(are_close(&ours[1], &burns[1], 1e-6), "max, {self:?}");
         let [ours, burns] = self.average();
-        assert!(ours.iter().zip(&burns).all(|(ours, burns)| error(ours, burns) < 2e-6), "average, {self:?}");
+        assert!(ours.iter().zip(&burns).all(|(ours, burns)| are_close(ours, burns, 2e-6)), "average, {self:?}");
     }
 }
 

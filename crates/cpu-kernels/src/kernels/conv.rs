@@ -16,7 +16,7 @@ use super::memory::{as_uninit, filled, parallel, sum};
 use super::panel::{Axis, Panel, strip};
 use super::scratch;
 use super::set::{InstructionSet, Kernel};
-use super::tile::{LANE_BLOCK, Offsets, PACK, SLACK, Segment, Target, pack, positions, products};
+use super::tile::{LANE_BLOCK, Lanes, Offsets, PACK, SLACK, Segment, Target, pack, positions, products};
 use super::vector::Vector;
 
 /// The shapes of a convolution without groups; pairs are (rows, columns).
@@ -52,15 +52,15 @@ pub(crate) fn output_length(
 }
 
 /// A sorted list without repetitions.
-fn distinct(values: impl Iterator<Item = usize>) -> Vec<usize> {
-    let mut values: Vec<usize> = values.collect();
+fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut values: Vec<T> = values.collect();
     values.sort_unstable();
     values.dedup();
     values
 }
 
 /// Where a value is in a list that holds it.
-fn place(values: &[usize], value: usize) -> usize {
+fn place<T: Ord>(values: &[T], value: T) -> usize {
     values.binary_search(&value).unwrap_or_default()
 }
 
@@ -183,6 +183,9 @@ impl Conv {
         if self.work() == 0 {
             return vec![0.0; self.outputs * terms];
         }
+        // Where eight lanes are enough, sixteen would be half idle.
+        let eight = set == InstructionSet::Avx512 && self.outputs <= 8;
+        let set = if eight { InstructionSet::Avx2 } else { set };
         let shares = Shares::new(self);
         let (panel, offsets) = self.input_panel(shares.channels.min(self.inputs));
         let mut partial = vec![0.0; shares.blocks * terms * pitch];
@@ -274,20 +277,22 @@ impl Kernel for ForwardImage<'_> {
     }
 }
 
-/// What the input's gradient is computed with: positions `t` of a map that all phases of the stride share, such that
-/// input row `i` with `i + padding = t * stride + phase` is a sum over output rows `t - j`, one for each tap with
-/// `tap * dilation = j * stride + phase`; and columns likewise.
+/// What the input's gradient is computed with.
+///
+/// Input row `i = stride * t + q` gets from output row `o` what tap `k` of the kernel makes of it where
+/// `o * stride + k * dilation = i + padding`: for the taps with `k * dilation = q + padding` modulo the stride that is
+/// `o = t + start`, the same `start` for all `t`. So the rows of one `q`, a phase, are a convolution of stride 1 of the
+/// output's gradient with some of the taps; and columns likewise.
 struct Transposed {
     panel: Panel,
-    /// The least `t` of each axis.
-    least: [usize; 2],
-    /// How many there are.
+    /// Rows and columns of a phase.
     size: [usize; 2],
+    /// For each `q` of the rows those of the columns.
     phases: Vec<Phase>,
     biases: Vec<f32>,
 }
 
-/// The input positions of one remainder by the stride, rows outermost; without offsets, no tap reaches them.
+/// The input positions of one remainder by the stride; without offsets, no tap reaches them.
 struct Phase {
     offsets: Offsets,
     weights: Vec<f32>,
@@ -295,27 +300,28 @@ struct Phase {
 
 impl Transposed {
     fn new(conv: &Conv, weight: &[f32]) -> Self {
-        let taps = |axis: usize| {
-            let stride = conv.stride[axis];
-            // Each tap with its phase and its `j`.
-            (0..conv.kernel[axis]).map(move |tap| {
+        // The taps of a phase of an axis, with their `start`.
+        let taps = |axis: usize, q: usize| {
+            let (stride, moved) = (conv.stride[axis], q + conv.padding[axis]);
+            (0..conv.kernel[axis]).filter_map(move |tap| {
                 let reach = tap * conv.dilation[axis];
-                (tap, reach % stride, reach / stride)
+                (reach % stride == moved % stride).then(|| (tap, (moved / stride) as isize - (reach / stride) as isize))
             })
         };
-        let back = [0, 1].map(|axis| distinct(taps(axis).map(|(_, _, j)| j)));
-        let least = [0, 1].map(|axis| conv.padding[axis] / conv.stride[axis]);
-        let size = [0, 1].map(|axis| (conv.size[axis] - 1 + conv.padding[axis]) / conv.stride[axis] + 1 - least[axis]);
-        let furthest = back[0].last().copied().unwrap_or_default();
-        let per_row = conv.outputs * back[1].len() * size[1];
+        let starts =
+            [0, 1].map(|axis| distinct((0..conv.stride[axis]).flat_map(|q| taps(axis, q)).map(|(_, start)| start)));
+        let size = [0, 1].map(|axis| conv.size[axis].div_ceil(conv.stride[axis]));
+        let [top, furthest] = [starts[0].first(), starts[0].last()].map(|start| start.copied().unwrap_or_default());
+        let extra = (furthest - top).unsigned_abs();
+        let per_row = conv.outputs * starts[1].len() * size[1];
         let panel = Panel {
             channels: conv.outputs,
             size: conv.output,
-            rows: Axis { step: 1, starts: vec![least[0] as isize - furthest as isize] },
-            columns: Axis { step: 1, starts: back[1].iter().map(|&j| least[1] as isize - j as isize).collect() },
+            rows: Axis { step: 1, starts: vec![top] },
+            columns: Axis { step: 1, starts: starts[1].clone() },
             width: size[1],
-            strip: strip(size[0], furthest, per_row),
-            extra: furthest,
+            strip: strip(size[0], extra, per_row),
+            extra,
         };
         let mut phases = Vec::new();
         for down in 0..conv.stride[0] {
@@ -323,9 +329,10 @@ impl Transposed {
                 let mut offsets = Vec::new();
                 let mut sources = Vec::new();
                 for output in 0..conv.outputs {
-                    for (y, _, back_y) in taps(0).filter(|&(_, phase, _)| phase == down) {
-                        for (x, _, back_x) in taps(1).filter(|&(_, phase, _)| phase == across) {
-                            offsets.push(panel.offset(output, 0, furthest - back_y, place(&back[1], back_x)));
+                    for (y, row) in taps(0, down) {
+                        for (x, column) in taps(1, across) {
+                            let row = (row - top).unsigned_abs();
+                            offsets.push(panel.offset(output, 0, row, place(&starts[1], column)));
                             sources.push((output * conv.inputs * conv.kernel[0] + y) * conv.kernel[1] + x);
                         }
                     }
@@ -335,7 +342,53 @@ impl Transposed {
                 phases.push(Phase { offsets: offsets.into_iter().collect(), weights });
             }
         }
-        Self { panel, least, size, phases, biases: vec![0.0; conv.inputs.div_ceil(PACK) * PACK] }
+        Self { panel, size, phases, biases: vec![0.0; conv.inputs.div_ceil(PACK) * PACK] }
+    }
+
+    /// Puts the phases' maps of rows `first..first + rows` where they belong in the input's gradient.
+    #[inline(always)]
+    fn interleave(
+        &self,
+        conv: &Conv,
+        first: usize,
+        rows: usize,
+        maps: &[f32],
+        map: usize,
+        out: &mut [MaybeUninit<f32>],
+    ) {
+        let [height, width] = conv.size;
+        let [down, across] = conv.stride;
+        for (input, out) in out.chunks_exact_mut(height * width).enumerate() {
+            let lines = out.chunks_exact_mut(width).enumerate().skip(first * down).take(rows * down);
+            for (y, out) in lines {
+                let at = input * self.panel.strip * self.size[1] + (y / down - first) * self.size[1];
+                let line = |phase: usize| &maps[(y % down * across + phase) * map + at..][..self.size[1]];
+                if across == 2 {
+                    in_turns(line(0), line(1), out);
+                    continue;
+                }
+                for phase in 0..across {
+                    for (out, &value) in out.iter_mut().skip(phase).step_by(across).zip(line(phase)) {
+                        out.write(value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `even[0], odd[0], even[1], ...`
+#[inline(always)]
+fn in_turns(even: &[f32], odd: &[f32], out: &mut [MaybeUninit<f32>]) {
+    let pairs = out.len() / 2;
+    for ((pair, &even), &odd) in out.chunks_exact_mut(2).zip(&even[..pairs]).zip(&odd[..pairs]) {
+        pair[0].write(even);
+        pair[1].write(odd);
+    }
+    if out.len() % 2 == 1
+        && let Some(last) = out.last_mut()
+    {
+        last.write(even[pairs]);
     }
 }
 
@@ -377,69 +430,6 @@ impl Kernel for InputGradient<'_> {
             }
             transposed.interleave(conv, first, rows, maps, map, out);
         }
-    }
-}
-
-impl Transposed {
-    /// Puts the phases' maps where they belong in the input's gradient.
-    #[inline(always)]
-    fn interleave(
-        &self,
-        conv: &Conv,
-        first: usize,
-        rows: usize,
-        maps: &[f32],
-        map: usize,
-        out: &mut [MaybeUninit<f32>],
-    ) {
-        let [height, width] = conv.size;
-        let [down, across] = conv.stride;
-        let most = self.panel.strip * self.size[1];
-        for (input, out) in out.chunks_exact_mut(height * width).enumerate() {
-            for row in 0..rows {
-                for phase_y in 0..down {
-                    let t = (self.least[0] + first + row) * down + phase_y;
-                    let Some(y) = t.checked_sub(conv.padding[0]).filter(|&y| y < height) else { continue };
-                    let out = &mut out[y * width..][..width];
-                    let from = |phase_x: usize| {
-                        let map = (phase_y * across + phase_x) * map + input * most + row * self.size[1];
-                        &maps[map..][..self.size[1]]
-                    };
-                    // The first position may lie before the input.
-                    let skipped = conv.padding[1] - self.least[1] * across;
-                    if across == 2 {
-                        pairs(from(0), from(1), skipped, out);
-                        continue;
-                    }
-                    for (x, out) in out.iter_mut().enumerate() {
-                        let t = x + skipped;
-                        out.write(from(t % across)[t / across]);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// `even[0], odd[0], even[1], ...`, from number `skipped` (0 or 1) on.
-#[inline(always)]
-fn pairs(even: &[f32], odd: &[f32], skipped: usize, out: &mut [MaybeUninit<f32>]) {
-    let (even, out) = match out.split_first_mut() {
-        Some((first, rest)) if skipped == 1 => {
-            first.write(odd[0]);
-            return pairs(&even[1..], &odd[1..], 0, rest);
-        }
-        _ => (even, out),
-    };
-    let whole = out.len() / 2;
-    for ((pair, &even), &odd) in out.chunks_exact_mut(2).zip(&even[..whole]).zip(&odd[..whole]) {
-        pair[0].write(even);
-        pair[1].write(odd);
-    }
-    if out.len() % 2 == 1
-        && let Some(last) = out.last_mut()
-    {
-        last.write(even[whole]);
     }
 }
 
@@ -493,7 +483,8 @@ impl Kernel for WeightGradient<'_> {
         let Self { conv, panel, offsets, input, grad, images, channels, pitch, out } = self;
         let [height, width] = conv.output;
         let plane = conv.size[0] * conv.size[1];
-        let rows_of_lanes = panel.strip * width * pitch;
+        let most = panel.strip * width;
+        let rows_of_lanes = most * pitch;
         let at_once = (GROUP / (panel.len() + rows_of_lanes).max(1)).clamp(1, 64);
         let mut kept = scratch::take([at_once * panel.len(), at_once * rows_of_lanes]);
         let [panels, lanes] = kept.slices();
@@ -508,32 +499,47 @@ impl Kernel for WeightGradient<'_> {
                     Segment { panel: filled * panel.len(), lanes: filled * rows_of_lanes, length: rows * width };
                 panel.fill::<V>(from, first, rows, &mut panels[segment.panel..][..panel.len()]);
                 let lanes_here = &mut lanes[segment.lanes..][..rows_of_lanes];
-                as_lanes::<V>(&grad[first * width..], conv.outputs, conv.map(), segment.length, lanes_here, pitch);
+                as_lanes::<V>(&grad[first * width..], conv.outputs, conv.map(), segment.length, lanes_here, most);
                 segments[filled] = segment;
                 filled += 1;
                 if filled == at_once {
-                    products::<V>(&segments[..filled], offsets, panels, lanes, pitch, out);
+                    products::<V>(
+                        &segments[..filled],
+                        offsets,
+                        panels,
+                        Lanes { values: lanes, most, used: conv.outputs },
+                        out,
+                        pitch,
+                    );
                     filled = 0;
                 }
             }
         }
-        products::<V>(&segments[..filled], offsets, panels, lanes, pitch, out);
+        products::<V>(
+            &segments[..filled],
+            offsets,
+            panels,
+            Lanes { values: lanes, most, used: conv.outputs },
+            out,
+            pitch,
+        );
     }
 }
 
-/// `lanes[p][c] = maps[c][p]`, zero for `c` beyond the channels.
+/// `maps`, `map` numbers apart, as [`Lanes`] of `length` positions.
 #[inline(always)]
-fn as_lanes<V: Vector>(maps: &[f32], channels: usize, map: usize, length: usize, lanes: &mut [f32], pitch: usize) {
+fn as_lanes<V: Vector>(maps: &[f32], channels: usize, map: usize, length: usize, lanes: &mut [f32], most: usize) {
     assert!(channels == 0 || maps.len() >= (channels - 1) * map + length);
-    assert!(lanes.len() >= length * pitch && pitch >= channels.next_multiple_of(V::LANES));
+    assert!(length <= most && lanes.len() >= channels.next_multiple_of(LANE_BLOCK) * most);
     for first in (0..length).step_by(V::LANES) {
         let columns = V::LANES.min(length - first);
-        for channel in (0..pitch).step_by(V::LANES) {
-            let rows = channels.saturating_sub(channel).min(V::LANES);
-            // SAFETY: rows and columns end within the maps, `channel + LANES` within the pitch.
+        for channel in (0..channels).step_by(V::LANES) {
+            let rows = V::LANES.min(channels - channel);
+            let to = Lanes::place(channel, most) + first * LANE_BLOCK;
+            // SAFETY: rows and columns end within the maps, `LANES` divides the block.
             unsafe {
-                let from = if rows == 0 { maps.as_ptr() } else { maps.as_ptr().add(channel * map + first) };
-                V::transpose(from, rows, columns, map, lanes.as_mut_ptr().add(first * pitch + channel), pitch);
+                let from = maps.as_ptr().add(channel * map + first);
+                V::transpose(from, rows, columns, map, lanes.as_mut_ptr().add(to), LANE_BLOCK);
             }
         }
     }

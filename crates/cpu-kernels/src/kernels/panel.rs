@@ -65,54 +65,75 @@ impl Panel {
         assert!(image.len() == self.channels * height * width);
         assert!(rows <= self.strip && panel.len() >= self.len());
         let rows = rows + self.extra;
-        let step = self.columns.step;
         for (channel, image) in image.chunks_exact((height * width).max(1)).enumerate() {
-            for (column_copy, &left) in self.columns.starts.iter().enumerate() {
-                // Of a row, columns `from..to` lie in the image.
-                let from = (-left).max(0).unsigned_abs().div_ceil(step).min(self.width);
-                let to = (width as isize - left).max(0).unsigned_abs().div_ceil(step).clamp(from, self.width);
-                for (row_copy, &top) in self.rows.starts.iter().enumerate() {
+            for column_copy in 0..self.columns.starts.len() {
+                for row_copy in 0..self.rows.starts.len() {
                     let plane = &mut panel[self.offset(channel, row_copy, 0, column_copy)..][..self.plane()];
-                    for (row, to_row) in plane.chunks_exact_mut(self.width).take(rows).enumerate() {
-                        let above = top + ((first + row) * self.rows.step) as isize;
-                        if above < 0 || above >= height as isize || from == to {
-                            to_row.fill(0.0);
-                            continue;
-                        }
-                        let image = &image[above.unsigned_abs() * width..][..width];
-                        let start = (left + (from * step) as isize).unsigned_abs();
-                        let image = &image[start..];
-                        for value in &mut to_row[..from] {
-                            *value = 0.0;
-                        }
-                        for value in &mut to_row[to..] {
-                            *value = 0.0;
-                        }
-                        let to_row = &mut to_row[from..to];
-                        match step {
-                            1 => {
-                                let image = &image[..to_row.len()];
-                                // SAFETY: both are as long.
-                                unsafe { V::copy(image.as_ptr(), to_row.as_mut_ptr(), image.len()) }
-                            }
-                            2 => every_second(image, to_row),
-                            _ => to_row.iter_mut().zip(image.iter().step_by(step)).for_each(|(to, &value)| *to = value),
-                        }
-                    }
+                    let top = self.rows.starts[row_copy] + (first * self.rows.step) as isize;
+                    self.copy::<V>(image, top, self.columns.starts[column_copy], &mut plane[..rows * self.width]);
                 }
             }
         }
     }
-}
 
-/// Copies every second number, from the first on; a loop that compilers turn into shuffles.
-#[inline(always)]
-fn every_second(from: &[f32], to: &mut [f32]) {
-    let count = to.len();
-    let Some(last) = count.checked_sub(1) else { return };
-    let pairs = &from[..2 * last];
-    for (to, pair) in to.iter_mut().zip(pairs.chunks_exact(2)) {
-        *to = pair[0];
+    /// One copy of a channel: row 0 of `plane` is row `top` of the image, column 0 is column `left`.
+    #[inline(always)]
+    fn copy<V: Vector>(&self, image: &[f32], top: isize, left: isize, plane: &mut [f32]) {
+        let [height, width] = self.size;
+        let step = self.columns.step;
+        // Of a row, columns `from..to` lie in the image.
+        let from = (-left).max(0).unsigned_abs().div_ceil(step).min(self.width);
+        let to = (width as isize - left).max(0).unsigned_abs().div_ceil(step).clamp(from, self.width);
+        if step == 1 && self.rows.step == 1 && self.width == width && from < to {
+            // Rows follow each other as they do in the image: one long copy, and zeros where it brought a row's end
+            // into the next one's beginning.
+            let above = (-top).clamp(0, (plane.len() / width) as isize).unsigned_abs();
+            let end = (height as isize - top).clamp(above as isize, (plane.len() / width) as isize).unsigned_abs();
+            plane[..above * width].fill(0.0);
+            plane[end * width..].fill(0.0);
+            if above == end {
+                return;
+            }
+            let first = (above * width) as isize + top * width as isize + left;
+            let plane = &mut plane[above * width..end * width];
+            let skipped = (-first).max(0).unsigned_abs();
+            let image = &image[first.max(0).unsigned_abs()..];
+            let count = (plane.len() - skipped).min(image.len());
+            // SAFETY: both have so many numbers.
+            unsafe { V::copy(image.as_ptr(), plane[skipped..].as_mut_ptr(), count) }
+            for row in plane.chunks_exact_mut(width) {
+                for value in &mut row[..from] {
+                    *value = 0.0;
+                }
+                for value in &mut row[to..] {
+                    *value = 0.0;
+                }
+            }
+            return;
+        }
+        for (row, to_row) in plane.chunks_exact_mut(self.width).enumerate() {
+            let above = top + (row * self.rows.step) as isize;
+            if above < 0 || above >= height as isize || from == to {
+                to_row.fill(0.0);
+                continue;
+            }
+            let image = &image[above.unsigned_abs() * width..][..width];
+            let image = &image[(left + (from * step) as isize).unsigned_abs()..];
+            for value in &mut to_row[..from] {
+                *value = 0.0;
+            }
+            for value in &mut to_row[to..] {
+                *value = 0.0;
+            }
+            let to_row = &mut to_row[from..to];
+            assert!((to_row.len() - 1) * step < image.len());
+            match step {
+                // SAFETY: the assert; the row is as long as what is copied.
+                1 => unsafe { V::copy(image.as_ptr(), to_row.as_mut_ptr(), to_row.len()) },
+                // SAFETY: as above.
+                2 => unsafe { V::every_second(image.as_ptr(), to_row.as_mut_ptr(), to_row.len()) },
+                _ => to_row.iter_mut().zip(image.iter().step_by(step)).for_each(|(to, &value)| *to = value),
+            }
+        }
     }
-    to[last] = from[2 * last];
 }

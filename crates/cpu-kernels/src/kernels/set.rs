@@ -18,7 +18,7 @@ pub const FORCE: &str = "CPU_KERNELS";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InstructionSet {
-    /// AVX-512F: sixteen numbers a register.
+    /// AVX-512F: sixteen numbers a register. Whoever has it has AVX2 and FMA too.
     Avx512,
     /// AVX2 and FMA: eight numbers a register.
     Avx2,
@@ -51,7 +51,7 @@ impl InstructionSet {
     pub fn is_available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => is_x86_feature_detected!("avx512f"),
+            Self::Avx512 => is_x86_feature_detected!("avx512f") && Self::Avx2.is_available(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(not(target_arch = "x86_64"))]

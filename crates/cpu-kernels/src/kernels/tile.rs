@@ -5,6 +5,9 @@
 
 use std::mem::MaybeUninit;
 
+use rayon::prelude::*;
+
+use super::memory::parallel;
 use super::vector::Vector;
 
 /// How many output channels are packed together.
@@ -65,9 +68,11 @@ pub(crate) fn positions<V: Vector>(
     let most = if V::LANES == 16 { 3 } else { 2 };
     let mut first = 0;
     while first < length {
-        let left = (length - first).div_ceil(V::LANES);
+        // Half a register is enough for a short rest.
+        let half = V::LANES == 16 && length - first <= 8;
+        let left = (length - first + if V::LANES == 16 { 7 } else { V::LANES - 1 }) / V::LANES;
         // Four registers are two and two, so that no tile is thin.
-        let wide = if left == most + 1 && most > 2 { left / 2 } else { left.min(most) };
+        let wide = if left == most + 1 && most > 2 { left / 2 } else { left.clamp(1, most) };
         for block in 0..target.rows.div_ceil(PACK) {
             let weights = &weights[block * terms * PACK..][..terms * PACK];
             let bias = &bias[block * PACK..][..PACK];
@@ -75,6 +80,7 @@ pub(crate) fn positions<V: Vector>(
             // SAFETY: the asserts above; a tile reads `wide * LANES <= SLACK` numbers from `first < length` on.
             unsafe {
                 match (V::LANES, wide) {
+                    (16, _) if half => tile::<V::Half, 8, 1>(offsets, weights, bias, panel, target, at),
                     (16, 3) => tile::<V, 8, 3>(offsets, weights, bias, panel, target, at),
                     (16, 2) => tile::<V, 8, 2>(offsets, weights, bias, panel, target, at),
                     (16, _) => tile::<V, 8, 1>(offsets, weights, bias, panel, target, at),
@@ -179,19 +185,26 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
 }
 
 /// Packs a matrix for [`positions`]: blocks of [`PACK`] rows, zeros in place of missing ones.
-pub(crate) fn pack(rows: usize, terms: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+pub(crate) fn pack(rows: usize, terms: usize, weight: impl Fn(usize, usize) -> f32 + Sync + Send) -> Vec<f32> {
     let mut packed = vec![0.0; rows.div_ceil(PACK) * terms * PACK];
-    for row in 0..rows {
-        let block = &mut packed[row / PACK * terms * PACK..][..terms * PACK];
-        for (term, group) in block.chunks_exact_mut(PACK).enumerate() {
-            group[row % PACK] = weight(row, term);
+    let block = |(block, packed): (usize, &mut [f32])| {
+        for (term, group) in packed.chunks_exact_mut(PACK).enumerate() {
+            for (row, value) in (block * PACK..rows).zip(group) {
+                *value = weight(row, term);
+            }
         }
+    };
+    let each = (terms * PACK).max(1);
+    if parallel(packed.len(), 1 << 14) {
+        packed.par_chunks_exact_mut(each).enumerate().for_each(block);
+    } else {
+        packed.chunks_exact_mut(each).enumerate().for_each(block);
     }
     packed
 }
 
-/// A part of an image, as [`products`] reads it: where its panel begins, where its rows of lanes begin, and how many
-/// positions it has.
+/// A part of an image, as [`products`] reads it: where its panel begins, where its lanes begin, and how many positions
+/// it has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     pub(crate) panel: usize,
@@ -199,29 +212,50 @@ pub(crate) struct Segment {
     pub(crate) length: usize,
 }
 
-/// `out[k][l] += sum_p panel[offsets[k] + p] * lanes[p][l]` over the positions of all segments, for all `k` and for
-/// `l` in `0..pitch`, which is a multiple of [`LANE_BLOCK`].
+/// Lanes are kept in blocks of so many, the widest register: in each block, the lanes of a position side by side.
+pub(crate) const LANE_BLOCK: usize = 16;
+
+/// Numbers by position and lane, segment after segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Lanes<'a> {
+    pub(crate) values: &'a [f32],
+    /// Positions that there is room for in a block.
+    pub(crate) most: usize,
+    /// How many lanes are used; the others of the last block are anything.
+    pub(crate) used: usize,
+}
+
+impl Lanes<'_> {
+    /// Where a lane is at position 0, in a segment.
+    #[inline(always)]
+    pub(crate) fn place(lane: usize, most: usize) -> usize {
+        lane / LANE_BLOCK * LANE_BLOCK * most + lane % LANE_BLOCK
+    }
+}
+
+/// `out[k][l] += sum_p panel[offsets[k] + p] * lanes[p][l]` over the positions of all segments, for all `k` and all
+/// lanes `l` that are used, and anything for the others up to `pitch`, a multiple of [`LANE_BLOCK`].
 #[inline(always)]
 pub(crate) fn products<V: Vector>(
     segments: &[Segment],
     offsets: &Offsets,
     panel: &[f32],
-    lanes: &[f32],
-    pitch: usize,
+    lanes: Lanes<'_>,
     out: &mut [f32],
+    pitch: usize,
 ) {
-    assert!(pitch.is_multiple_of(LANE_BLOCK) && out.len() == offsets.len() * pitch);
+    assert!(pitch == lanes.used.next_multiple_of(LANE_BLOCK) && out.len() == offsets.len() * pitch);
     for segment in segments {
+        assert!(segment.length <= lanes.most && lanes.values.len() >= segment.lanes + lanes.most * pitch);
         assert!(panel.len() >= segment.panel + offsets.greatest + segment.length);
-        assert!(lanes.len() >= segment.lanes + segment.length * pitch);
     }
     // Two registers of lanes and as many terms as fit beside them.
     let most = if V::LANES == 16 { 12 } else { 6 };
     let terms = offsets.len();
     let tiles = terms.div_ceil(most);
     let mut lane = 0;
-    while lane < pitch {
-        let wide = if pitch - lane >= 2 * V::LANES && V::LANES > 4 { 2 } else { 1 };
+    while lane < lanes.used {
+        let wide = if lanes.used - lane > V::LANES { 2 } else { 1 };
         let mut first = 0;
         for tile in 0..tiles {
             // As even as they can be: 25 terms are 9, 8 and 8.
@@ -250,9 +284,6 @@ pub(crate) fn products<V: Vector>(
     }
 }
 
-/// Rows of lanes are padded to a multiple of this, the widest register.
-pub(crate) const LANE_BLOCK: usize = 16;
-
 /// What a tile of [`products`] reads.
 #[derive(Clone, Copy)]
 struct Products<'a> {
@@ -260,7 +291,7 @@ struct Products<'a> {
     /// Of the terms of this tile.
     offsets: &'a [u32],
     panel: &'a [f32],
-    lanes: &'a [f32],
+    lanes: Lanes<'a>,
     /// The first lane of this tile.
     lane: usize,
     pitch: usize,
@@ -283,16 +314,15 @@ unsafe fn product_tile<V: Vector, const K: usize, const N: usize>(at: Products<'
             for (from, &offset) in from.iter_mut().zip(offsets) {
                 *from = from.add(segment.panel + offset as usize);
             }
-            let lanes = lanes.as_ptr().add(segment.lanes + lane);
+            let mut registers = [lanes.values.as_ptr(); N];
+            for (n, register) in registers.iter_mut().enumerate() {
+                *register = register.add(segment.lanes + Lanes::place(lane + n * V::LANES, lanes.most));
+            }
             let mut first = 0;
             while first < segment.length {
                 let end = segment.length.min(first + LONG_RUN);
                 for position in first..end {
-                    let row = lanes.add(position * pitch);
-                    let mut values = [V::splat(0.0); N];
-                    for (n, value) in values.iter_mut().enumerate() {
-                        *value = V::load(row.add(n * V::LANES));
-                    }
+                    let values = registers.map(|register| V::load(register.add(position * LANE_BLOCK)));
                     for (sums, from) in sums.iter_mut().zip(from) {
                         let factor = V::splat(*from.add(position));
                         for (sum, value) in sums.iter_mut().zip(values) {

@@ -30,6 +30,12 @@ pub(crate) fn bits(values: &[f64]) -> Vec<u32> {
     values.iter().map(|&value| (value as f32).to_bits()).collect()
 }
 
+/// Whether the greatest difference is at most such a part of the greatest value, or of 1: a lone sum may be near 0.
+pub(crate) fn are_close(found: &[f64], exact: &[f64], part: f64) -> bool {
+    let greatest = exact.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+    error(found, exact) * greatest <= part * greatest.max(1.0)
+}
+
 /// The greatest difference, as a part of the greatest value; NaN must stand in the same places.
 pub(crate) fn error(found: &[f64], exact: &[f64]) -> f64 {
     assert_eq!(found.len(), exact.len());
