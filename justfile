@@ -73,7 +73,7 @@ docs-pictures:
     bash docs/pictures.sh
     bash docs/lr-finder-pictures.sh
 
-# the golden traces that the tests read, copied anew
+# the golden traces that the tests read, copied again
 golden:
     cp ../shared/golden/schedulers.jsonl crates/lr-core/tests/golden/
     cp ../shared/golden/optimizers.jsonl crates/optim-adaptive/tests/golden/

@@ -42,7 +42,7 @@ pub(crate) const SUMMARY: &str = "summary.json";
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirError {
     /// It holds a run, and neither resuming nor overwriting was asked for.
-    #[error("{}: holds a run already; use --resume to go on with it, --overwrite to start over, or another --out", .0.display())]
+    #[error("{}: holds a run already; use --resume to continue it, --overwrite to start over, or another --out", .0.display())]
     HoldsRun(PathBuf),
     /// It holds files that are not a run's, so nothing in it is touched.
     #[error("{}: is not empty and holds no run (no {CONFIG}); choose another folder", .0.display())]

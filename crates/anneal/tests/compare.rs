@@ -350,7 +350,7 @@ fn an_interrupted_comparison_is_gone_on_with() {
     ];
     let ran = interrupted(dir.path(), &long);
     assert_eq!(ran.code, 130, "{}\n{}", ran.out, ran.err);
-    assert!(ran.out.contains("the same command with --resume goes on"), "{}", ran.out);
+    assert!(ran.out.contains("the same command with --resume continues"), "{}", ran.out);
     let out = dir.path().join("out");
     let halfway = json(&read(out.join("compare.json")));
     assert_eq!(halfway["complete"], false);
@@ -366,7 +366,7 @@ fn an_interrupted_comparison_is_gone_on_with() {
         assert!(ran.code == 2 && ran.err.contains(expected), "{} {}", ran.code, ran.err);
         assert_eq!(written(&out), before);
     };
-    refused(&long, "out: holds a comparison already; --resume goes on with it");
+    refused(&long, "out: holds a comparison already; --resume continues it");
     let other = [&long[..], &["--resume", "--set", "optimizer.lr=0.5"]].concat();
     refused(&other, "holds runs of `cosine` with other settings: optimizer.lr (0.003 there, 0.5 now)");
     refused(&[&long[..], &["--resume", "--rates", "0.1"]].concat(), "was started with --rates config");
@@ -378,7 +378,7 @@ fn an_interrupted_comparison_is_gone_on_with() {
     let first = out.join("cosine/seed-7/summary.json");
     assert_eq!(written(&out)[&first], before[&first], "a run that has ended is not run again");
     let summary = json(&read(out.join("sgd/seed-7/summary.json")));
-    assert!(summary["resumed_from"].as_u64().unwrap() > 0, "one that was interrupted goes on from where it was");
+    assert!(summary["resumed_from"].as_u64().unwrap() > 0, "one that was interrupted continues from where it was");
 
     // The same as one that was never interrupted.
     let straight: Vec<&str> = long.iter().map(|arg| if *arg == "out" { "straight" } else { arg }).collect();

@@ -195,7 +195,7 @@ fn batches_do_not_depend_on_the_number_of_workers() {
             .collect()
     };
     let alone = pixels(0, 1);
-    assert_ne!(alone, pixels(0, 2), "another epoch is augmented anew");
+    assert_ne!(alone, pixels(0, 2), "another epoch is augmented differently");
     for workers in [1, 2, 5] {
         assert!(alone == pixels(workers, 1), "{workers} workers");
     }

@@ -148,7 +148,7 @@ fn one_step_agrees_with_flex() {
     let _alone = alone();
     let gpu = gpu();
     for (name, shape) in MODELS {
-        // Made anew each time: clones of a batch norm share the statistics that they have yet to take in.
+        // Made each time: clones of a batch norm share the statistics that they have yet to take in.
         let model = || {
             flex().seed(5);
             let model = Classifier::named(name, shape, 10, &flex()).expect("a model");

@@ -1,5 +1,4 @@
 //! A schedule as a config table says it: a strategy, its interval, its warm-up. Parsed once, validated once.
-
 //!
 //! A strategy may hold other schedules, which serde reads while it reads the strategy. Which names they may use is the
 //! caller's choice ([`ScheduleConfig::from_table_with`]), and serde has no way to hand that down. So the registry in force

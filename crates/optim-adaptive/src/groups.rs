@@ -29,7 +29,7 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// A regular expression that is none.
+    /// A regular expression that cannot be parsed.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         let inner = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
         let regex = inner.map_or_else(|| from_glob(text), str::to_owned);
@@ -183,7 +183,8 @@ impl Group {
             table.remove("optimizer");
         }
         let read = |table: &Table, factor: f64| {
-            let mut group = strict_config::read::<Self>(table, "").map_err(|error| error.with_known(&LAYER_FIELDS))?;
+            let mut group = strict_config::read::<Self>(table, "")
+                .map_err(|error| error.with_known(strict_config::fields_of::<Layers>()))?;
             group.lr_scale *= factor;
             group.optimizer.clone_from(&optimizer);
             group.check_under(base).map(|()| group)

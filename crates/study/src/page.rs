@@ -120,12 +120,12 @@ impl Study {
         if failed > 0 {
             let _ = write!(
                 text,
-                "{} failed (loss, gradient or weights not finite) and is in no mean; whoever has such stands last. ",
+                "{} failed (loss, gradient or weights not finite) and excluded from the means; a schedule with failed runs ranks last. ",
                 plural(failed, "run")
             );
         }
         if !self.complete {
-            text.push_str("Runs are missing: --resume goes on. ");
+            text.push_str("Runs are missing: --resume continues. ");
         }
         text.trim_end().to_owned()
     }

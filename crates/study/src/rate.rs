@@ -57,8 +57,8 @@ impl FromStr for RateChoice {
         for part in text.split(',') {
             match part.trim().parse::<f64>() {
                 Ok(lr) if lr.is_finite() && lr > 0.0 && !grid.contains(&lr) => grid.push(lr),
-                Ok(lr) if grid.contains(&lr) => return Err(format!("{lr} stands there twice")),
-                Ok(lr) => return Err(format!("{lr} is no rate: a number above 0 is one")),
+                Ok(lr) if grid.contains(&lr) => return Err(format!("{lr} is listed twice")),
+                Ok(lr) => return Err(format!("{lr} is not a rate: give a number above 0")),
                 Err(_) => {
                     let part = part.trim();
                     return Err(format!(
@@ -194,9 +194,9 @@ mod tests {
         for (text, expected) in [
             ("0.1,", "\"\" is not allowed here; allowed: config, find, or rates"),
             ("auto", "\"auto\" is not allowed here"),
-            ("0.1,0", "0 is no rate"),
-            ("nan", "NaN is no rate"),
-            ("0.1,1e-1", "0.1 stands there twice"),
+            ("0.1,0", "0 is not a rate"),
+            ("nan", "NaN is not a rate"),
+            ("0.1,1e-1", "0.1 is listed twice"),
         ] {
             let error = read(text).expect_err(text);
             assert!(error.starts_with(expected), "{error}");

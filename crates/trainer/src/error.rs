@@ -54,7 +54,7 @@ pub enum TrainError {
         parameter: String,
     },
     /// A rollback more than `max_rollbacks`.
-    #[error("{source}; the run has gone back {rollbacks} times, which is as often as it may")]
+    #[error("{source}; the run has rolled back {rollbacks} times, the most that is allowed")]
     TooManyRollbacks {
         /// Rollbacks so far.
         rollbacks: u64,

@@ -1,4 +1,4 @@
-//! Averages of the weights: torch's numbers, what is evaluated and kept, batch norm's statistics measured anew.
+//! Averages of the weights: torch's numbers, what is evaluated and kept, batch norm's statistics measured again.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
 

@@ -84,7 +84,7 @@ fn every_flipped_bit_and_every_truncation_is_refused_by_name() {
             Err(other) => panic!("{name}, {what}: {other}"),
             Ok(_) => panic!("{name}, {what}: accepted"),
         };
-        // In place: some file systems flush a file that is written anew, and there are many.
+        // In place: some file systems flush a new file, and there are many.
         let mut file = fs::OpenOptions::new().write(true).open(&path).expect("a file");
         let mut put = |at: usize, byte: u8| {
             file.seek(SeekFrom::Start(at as u64)).and_then(|_| file.write_all(&[byte])).expect("written");

@@ -7,7 +7,7 @@
 //! `cargo run --release -p anneal --example lr_study -- OUT_DIR [--seeds 1,2] [--tasks WORD]
 //! [--reuse FILE]... [--assemble]`; `--tasks` does those with the word in their name, `--reuse` takes the
 //! trainings and sweeps of an earlier `results.json`, so that seeds can be done by processes side by side and put
-//! together afterwards, and rules tried anew without training; `--assemble` leaves out what is not there yet.
+//! together afterwards, and rules tried again without training; `--assemble` leaves out what is not there yet.
 
 #![allow(clippy::expect_used, reason = "a study may fail loudly")]
 

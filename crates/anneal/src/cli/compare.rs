@@ -111,7 +111,7 @@ fn text(compared: &CompareOutcome) -> String {
     };
     let mut text = compared.study.to_text();
     if compared.interrupted {
-        text.push_str("interrupted; everything is saved, the same command with --resume goes on\n");
+        text.push_str("interrupted; everything is saved, the same command with --resume continues\n");
     }
     text + &format!("report: {}\nfigures: {}\n", dir.join(REPORT).display(), dir.join(FIGURES).display())
 }

@@ -88,7 +88,7 @@ impl Document {
 
     /// Applies `key.path=value` settings, in order.
     ///
-    /// The value is read as TOML, and as a plain string where it is none. A changed `type` starts its table anew: of the
+    /// The value is read as TOML, and as a plain string where that fails. A changed `type` resets its table: of the
     /// old fields only those that every type of that table knows stay (`lr` of the optimizer; `interval` and `warmup` of
     /// a schedule), so that one word swaps a strategy.
     pub fn set(&mut self, settings: &[String]) -> Result<(), ConfigFileError> {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_type_starts_the_table_anew() {
+    fn a_changed_type_resets_the_table() {
         let mut document = document();
         document
             .set(&["schedule.step_size=3".into(), "schedule.type=step".into(), "run.name=my run".into()])

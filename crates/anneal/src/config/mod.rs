@@ -52,7 +52,7 @@ struct Sections {
     lr_finder: Table,
 }
 
-/// Refuses a table that is none of a configuration's sections.
+/// Refuses a field that is not a section of a configuration.
 pub(crate) fn check_sections(table: &Table) -> Result<(), ConfigError> {
     strict_config::deserialize::<Sections>(table).map(drop)
 }

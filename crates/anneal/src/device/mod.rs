@@ -65,7 +65,7 @@ impl DeviceName {
     /// Reads a name; `path` is where it stands, for errors.
     ///
     /// # Errors
-    /// An unknown name, an index that is none, or a device that this build was compiled without: the message says which
+    /// An unknown name, an invalid index, or a device that this build was compiled without: the message says which
     /// there are and which cargo feature brings the one asked for.
     pub fn parse(text: &str, path: &str) -> Result<Self, ConfigError> {
         let (name, index) = match text.split_once(':') {

@@ -64,7 +64,7 @@ impl Session {
         let (before, now) = (before.cpu_kernels.as_ref()?, self.cpu_kernels.as_ref()?);
         (before != now).then(|| {
             format!(
-                "the run was computed with {before} instructions, and goes on with {now}: results are the same but for \
+                "the run was computed with {before} instructions, and continues with {now}: results are the same but for \
                  rounding ({}={before} forces the former where the processor has them)",
                 cpu_kernels::FORCE
             )

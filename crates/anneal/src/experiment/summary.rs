@@ -137,7 +137,7 @@ fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let resumable = match self.stopped {
-            StopReason::Interrupted | StopReason::TimeLimit => "; everything is saved, `anneal resume` goes on",
+            StopReason::Interrupted | StopReason::TimeLimit => "; everything is saved, `anneal resume` continues",
             StopReason::Finished | StopReason::EarlyStopping | StopReason::Callback(_) => "",
         };
         writeln!(

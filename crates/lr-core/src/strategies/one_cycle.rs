@@ -37,7 +37,7 @@ impl AnnealStrategy {
 /// from `max_momentum` to `base_momentum` and back. The base rate of the optimizer has no part in it.
 ///
 /// torch's `OneCycleLR`, after Smith and Topin, "Super-Convergence" (2017). Past `total_steps`, where torch refuses
-/// to go on, the last rate stays; and what torch gives for tick `total_steps` itself (an extrapolation, negative
+/// to continue, the last rate stays; and what torch gives for tick `total_steps` itself (an extrapolation, negative
 /// for the linear shape) is held as well. A phase of no length is over at once, where torch divides by zero.
 ///
 /// ```

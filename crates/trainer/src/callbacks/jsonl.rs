@@ -58,7 +58,7 @@ pub struct JsonLines {
 
 impl JsonLines {
     /// A log in this file. Nothing is touched before the run starts: then a fresh run empties the file, and a resumed
-    /// one goes on with it.
+    /// one continues it.
     pub fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), out: None, position: Position::new(0), resumed_at: 0, told: BTreeSet::new() }
     }

@@ -20,7 +20,7 @@ pub struct CheckpointPolicy {
     pub every: Duration,
     /// How many of the newest are kept. At least 1; default 1.
     pub keep_last: usize,
-    /// Besides these, the best by the value of this name are kept; each new one among the best is written, whatever
+    /// In addition, the best by the value of this name are kept; each new one among the best is written, whatever
     /// [`every`](Self::every) says. Empty for none; a value of the validation
     /// set counts only in a run that has one. Default `valid.loss`.
     pub keep_best: String,

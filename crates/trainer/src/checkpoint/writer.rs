@@ -94,7 +94,7 @@ impl Writer {
         match written {
             Ok(_) => Ok(()),
             Err(error) if self.policy.on_error == OnWriteError::Continue => {
-                tracing::warn!("a checkpoint was not written, the run goes on: {error}");
+                tracing::warn!("a checkpoint was not written, the run continues: {error}");
                 Ok(())
             }
             Err(error) => Err(error),

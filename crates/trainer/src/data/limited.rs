@@ -60,7 +60,7 @@ mod tests {
         let part = Limited::new(&loader, Some(2), false);
         assert_eq!((part.batches(), part.items()), (2, 20));
         assert_eq!(of(&part, 3, 0), of(&loader, 3, 0)[..2]);
-        assert_eq!(of(&part, 3, 1), of(&loader, 3, 0)[1..2], "a resumed part goes on inside");
+        assert_eq!(of(&part, 3, 1), of(&loader, 3, 0)[1..2], "a resumed part continues inside");
         let same = Limited::new(&loader, Some(2), true);
         assert_eq!(of(&same, 7, 0), of(&loader, 0, 0)[..2]);
         let whole = Limited::new(&loader, None, false);

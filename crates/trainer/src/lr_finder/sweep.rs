@@ -54,7 +54,7 @@ impl Sweep {
         (self.stopped.is_none()).then(|| self.config.lr(self.losses.len()))
     }
 
-    /// Takes the loss at that rate, and decides whether the sweep goes on.
+    /// Takes the loss at that rate, and decides whether the sweep continues.
     ///
     /// With `b` the smoothing, the average is `a = b a + (1 - b) loss` and the smoothed loss `a / (1 - b^(i+1))`. A
     /// loss that is no finite number is recorded and ends the sweep. Otherwise, from point `min_points` on, it ends
@@ -142,7 +142,7 @@ mod tests {
         let cases: [Case; 10] = [
             ("the end of the ramp", raw(4.0), &[3., 2., 1., 2., 3., 9.], 5, Some(SweepEnd::Completed)),
             ("above four times the best", raw(4.0), &[1., 4., 4.1, 1.], 3, Some(SweepEnd::Diverged)),
-            ("exactly four times the best is borne", raw(4.0), &[1., 4., 4.], 3, None),
+            ("exactly four times the best is accepted", raw(4.0), &[1., 4., 4.], 3, None),
             ("not before min_points", from(4), &[1., 9., 9., 9.], 4, Some(SweepEnd::Diverged)),
             ("nor if it is low again by then", from(4), &[1., 9., 9., 2., 1.], 5, Some(SweepEnd::Completed)),
             ("a loss that is no number, before min_points too", from(4), &[1., f64::NAN], 2, Some(SweepEnd::NonFinite)),

@@ -22,7 +22,7 @@ pub(super) struct Source {
 }
 
 /// The SHA-256, in hexadecimal, of the weights that a path stands for: of the file itself; of `model.bpk` for a
-/// checkpoint; for a run folder of its `model.safetensors`, or while there is none of its newest valid checkpoint.
+/// checkpoint; for a run folder of its `model.safetensors`, or, before it exists, of its newest valid checkpoint.
 ///
 /// # Errors
 /// A path that does not exist, or stands for no weights.

@@ -114,7 +114,7 @@ pub(crate) struct Training<'a> {
     pub(crate) dir: &'a Path,
     /// The epoch it ends with.
     pub(crate) epochs: usize,
-    /// The epoch after whose checkpoint, in `dir`, it goes on.
+    /// The epoch after whose checkpoint, in `dir`, it continues.
     pub(crate) resume: Option<usize>,
     pub(crate) accumulate: Option<usize>,
     /// Schedules that hear the validation loss.
@@ -155,7 +155,7 @@ pub(crate) fn carry(from: &Path, epoch: usize, to: &Path) {
     }
 }
 
-/// `y = w x + b`, always from the same start. burn draws the ids of its parameters anew each time.
+/// `y = w x + b`, always from the same start. burn draws new parameter ids each time.
 #[derive(Module, Debug)]
 struct Line {
     linear: Linear,

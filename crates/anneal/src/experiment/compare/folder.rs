@@ -61,7 +61,7 @@ impl Folder {
         let usage = |message: String| Err(Error::Usage(format!("{}: {message}", self.path.display())));
         match (holds(&self.path), self.existing) {
             (true, Existing::Refuse) => usage(
-                "holds a comparison already; --resume goes on with it, --overwrite starts over, --out takes another \
+                "holds a comparison already; --resume continues it, --overwrite starts over, --out takes another \
                  folder"
                     .to_owned(),
             ),

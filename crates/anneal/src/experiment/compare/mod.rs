@@ -41,7 +41,7 @@ pub(crate) struct CompareOutcome {
 ///
 /// Everything is read and checked before any work: the files, each schedule for the run's length, each rate of a grid.
 /// Runs go seed by seed, so that an interrupted comparison has as many runs of each contender. A run whose loss stops
-/// being finite is noted as failed, and the others go on.
+/// being finite is noted as failed, and the others continue.
 ///
 /// # Errors
 /// A file, setting or folder that is refused; [`Error::NoSuggestion`] where the finder suggests no rate, before anything
