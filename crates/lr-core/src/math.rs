@@ -3,6 +3,8 @@
 //! The cosine is this crate's own: it is exact at the quarters of a turn and needs only arithmetic, so that it gives the
 //! same bits on every platform.
 
+use std::sync::Arc;
+
 /// `base * factor`, held at the largest finite number where a growing factor leaves f64's range.
 #[inline]
 pub(crate) fn scaled(base: f64, factor: f64) -> f64 {
@@ -122,6 +124,9 @@ pub(crate) fn reached(times: &[u64], tick: u64) -> usize {
 /// to 1.
 #[inline]
 pub(crate) fn folded(x: f64) -> f64 {
+    if x <= 1.0 {
+        return x;
+    }
     let u = x % 2.0;
     if u > 1.0 { 2.0 - u } else { u }
 }
@@ -132,11 +137,13 @@ pub(crate) fn ordered(a: f64, b: f64) -> (f64, f64) {
     (a.min(b), a.max(b))
 }
 
-/// `base^exponent` for `base >= 0`, correctly rounded for squares and square roots.
+/// `base^exponent` for `base >= 0`; exact where the exponent is 0 or 1, correctly rounded for squares and square roots.
 #[inline]
 pub(crate) fn power(base: f64, exponent: f64) -> f64 {
     match exponent {
+        0.0 => 1.0,
         0.5 => base.sqrt(),
+        1.0 => base,
         2.0 => base * base,
         _ => base.powf(exponent),
     }
@@ -145,6 +152,54 @@ pub(crate) fn power(base: f64, exponent: f64) -> f64 {
 /// The bounds of a schedule that starts at `base_lr` and multiplies by `gamma` without end.
 pub(crate) fn decay_bounds(base_lr: f64, gamma: f64) -> Option<(f64, f64)> {
     (gamma <= 1.0).then(|| if gamma == 1.0 { (base_lr, base_lr) } else { ordered(0.0, base_lr) })
+}
+
+/// Bits of the exponent that one level of [`Powers`] takes.
+const LEVEL_BITS: u32 = 6;
+const LEVEL: usize = 1 << LEVEL_BITS;
+const LEVELS: u32 = 5;
+
+/// Whole powers of one base from a table, for what decays at every tick: `base^n` is the product of one entry per six bits
+/// of `n`, a few multiplications in place of a `powf` for each group. Exponents of 2^30 and more are left to `powf`.
+#[derive(Clone)]
+pub(crate) struct Powers {
+    base: f64,
+    table: Arc<[f64]>,
+}
+
+impl std::fmt::Debug for Powers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Powers").field(&self.base).finish()
+    }
+}
+
+impl Powers {
+    /// The powers of `base`, which must not be negative.
+    pub(crate) fn new(base: f64) -> Self {
+        let entry = |level: u32, digit: usize| base.powf((digit as u64 * (1 << (level * LEVEL_BITS))) as f64);
+        let table = (0..LEVELS).flat_map(|level| (0..LEVEL).map(move |digit| entry(level, digit))).collect();
+        Self { base, table }
+    }
+
+    /// `base^exponent`.
+    #[inline]
+    pub(crate) fn of(&self, exponent: u64) -> f64 {
+        if exponent < LEVEL as u64 {
+            return self.table[exponent as usize];
+        }
+        if exponent >> (LEVELS * LEVEL_BITS) != 0 {
+            return self.base.powf(exponent as f64);
+        }
+        let (mut left, mut product) = (exponent as usize, 1.0);
+        for level in self.table.chunks_exact(LEVEL) {
+            product *= level[left % LEVEL];
+            left >>= LEVEL_BITS;
+            if left == 0 {
+                break;
+            }
+        }
+        product
+    }
 }
 
 #[cfg(test)]
@@ -159,5 +214,20 @@ mod tests {
             assert!((cos_pi(u) - expected).abs() < 4e-16, "cos(pi {u}): {:e} off", cos_pi(u) - expected);
         }
         assert_eq!([0.0, 0.5, 1.0].map(cos_pi), [1.0, 0.0, -1.0]);
+    }
+
+    #[test]
+    fn powers_are_powers() {
+        for base in [0.0, 1e-3, 0.5, 0.9999, 1.0, 1.0001, 3.0] {
+            let powers = Powers::new(base);
+            for exponent in (0..200).chain([4_095, 4_096, 262_144, 999_999, 1 << 29, 1 << 30, u64::MAX]) {
+                let expected = base.powf(exponent as f64);
+                let found = powers.of(exponent);
+                assert!(
+                    found == expected || ((found - expected) / expected).abs() < 1e-15,
+                    "{base}^{exponent}: {found:e}, not {expected:e}"
+                );
+            }
+        }
     }
 }

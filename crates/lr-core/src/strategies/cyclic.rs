@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use super::one_cycle::momentum_range;
 use crate::defaults::{one, yes};
 use crate::formula::{self, Formula, Variables};
-use crate::math::{capped, ordered, ratio};
+use crate::math::{Powers, capped, ordered, ratio};
 use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
 /// How many cycles a plot marks.
@@ -146,7 +146,7 @@ impl Strategy for Cyclic {
             size: up.saturating_add(down),
             height: match &self.scale_fn {
                 Some(formula) => Height::Formula(formula.clone(), self.scale_mode.unwrap_or_default()),
-                None if self.mode == CyclicMode::ExpRange => Height::Powers(self.gamma),
+                None if self.mode == CyclicMode::ExpRange => Height::Powers(self.gamma, Powers::new(self.gamma)),
                 None => Height::Mode(self.mode),
             },
         }))
@@ -166,7 +166,7 @@ impl Strategy for Cyclic {
 #[derive(Debug, Clone)]
 enum Height {
     Mode(CyclicMode),
-    Powers(f64),
+    Powers(f64, Powers),
     Formula(Formula, ScaleMode),
 }
 
@@ -188,7 +188,7 @@ impl Cycles {
         let height = match &self.height {
             Height::Mode(CyclicMode::Triangular2) => (-(cycle as f64)).exp2(),
             Height::Mode(_) => 1.0,
-            Height::Powers(gamma) => gamma.powf(tick as f64),
+            Height::Powers(_, powers) => powers.of(tick),
             Height::Formula(formula, mode) => {
                 let x = match mode {
                     ScaleMode::Cycle => cycle as f64 + 1.0,
@@ -223,8 +223,8 @@ impl Schedule for Cycles {
 
     fn bounds(&self, _base_lr: f64) -> Option<(f64, f64)> {
         match self.height {
-            Height::Powers(gamma) if gamma > 1.0 => None,
-            Height::Mode(_) | Height::Powers(_) => Some(ordered(self.lr.0, self.lr.1)),
+            Height::Powers(gamma, _) if gamma > 1.0 => None,
+            Height::Mode(_) | Height::Powers(..) => Some(ordered(self.lr.0, self.lr.1)),
             Height::Formula(..) => None,
         }
     }

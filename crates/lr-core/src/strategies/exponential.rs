@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
-use crate::math::{decay_bounds, scaled};
+use crate::math::{Powers, decay_bounds, scaled};
 use crate::{Clock, Schedule, Strategy};
 
 /// Multiplies by `gamma` at every tick: `lr(t) = base * gamma^t`. torch's `ExponentialLR`.
@@ -38,18 +38,19 @@ impl Strategy for Exponential {
     }
 
     fn assemble(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        Ok(Box::new(Decay { gamma: self.gamma }))
+        Ok(Box::new(Decay { gamma: self.gamma, powers: Powers::new(self.gamma) }))
     }
 }
 
 #[derive(Debug, Clone)]
 struct Decay {
     gamma: f64,
+    powers: Powers,
 }
 
 impl Schedule for Decay {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        scaled(base_lr, self.gamma.powf(tick as f64))
+        scaled(base_lr, self.powers.of(tick))
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
 use crate::defaults::tenth;
-use crate::math::{decay_bounds, scaled};
+use crate::math::{Powers, decay_bounds, scaled};
 use crate::{Clock, Duration, Schedule, Strategy};
 
 /// Multiplies by `gamma` every `step_size` ticks: `lr(t) = base * gamma^floor(t / step_size)`.
@@ -45,7 +45,8 @@ impl Strategy for Step {
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        Ok(Box::new(Steps { step_size: self.step_size.ticks("step_size", 1, clock)?, gamma: self.gamma }))
+        let step_size = self.step_size.ticks("step_size", 1, clock)?;
+        Ok(Box::new(Steps { step_size, gamma: self.gamma, powers: Powers::new(self.gamma) }))
     }
 }
 
@@ -53,11 +54,12 @@ impl Strategy for Step {
 struct Steps {
     step_size: u64,
     gamma: f64,
+    powers: Powers,
 }
 
 impl Schedule for Steps {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        scaled(base_lr, self.gamma.powf((tick / self.step_size) as f64))
+        scaled(base_lr, self.powers.of(tick / self.step_size))
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

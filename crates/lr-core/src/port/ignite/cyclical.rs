@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
 use crate::defaults::one;
-use crate::math::{cosine_weight, ratio, reached, scaled};
+use crate::math::{Powers, cosine_weight, ratio, reached, scaled};
 use crate::port::{Absolute, Curve, hull};
 use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
@@ -217,17 +217,18 @@ struct Cycles {
 struct Value {
     first: f64,
     mult: f64,
+    powers: Powers,
 }
 
 impl Value {
     fn new((first, mult): (f64, f64)) -> Self {
-        Self { first, mult }
+        Self { first, mult, powers: Powers::new(mult) }
     }
 
     /// In a cycle.
     #[inline]
     fn at(&self, cycle: u64) -> f64 {
-        scaled(self.first, self.mult.powf(cycle as f64))
+        scaled(self.first, self.powers.of(cycle))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use strict_config::{ConfigError, check};
 
-use crate::math::{count, ordered, ratio, scaled};
+use crate::math::{count, ordered, power, ratio, scaled};
 use crate::{Clock, Duration, Mark, Schedule};
 
 /// The settings of the cycles.
@@ -106,7 +106,7 @@ impl<F> Cycles<F> {
         }
         let number = tick / self.t_initial;
         let passed = ratio(tick % self.t_initial, self.t_initial);
-        (number < self.cycle_limit).then(|| (self.cycle_decay.powf(number as f64), passed))
+        (number < self.cycle_limit).then(|| (power(self.cycle_decay, number as f64), passed))
     }
 
     /// The tick at which cycle `i` starts.

@@ -7,7 +7,7 @@ use strict_config::{ConfigError, check};
 
 use super::{NoiseRange, Target, common, interval, noise_pct, noise_seed};
 use crate::defaults::{one, yes};
-use crate::math::{count, scaled};
+use crate::math::{Powers, count, scaled};
 use crate::{Clock, Duration, Interval, Schedule, Strategy};
 
 /// The time between two drops, which timm allows to be a part of a tick: `2.4`, or any [`Duration`].
@@ -112,7 +112,7 @@ impl Strategy for StepLRScheduler {
                 Period::Ticks(ticks) => *ticks,
                 Period::Duration(duration) => duration.ticks("decay_t", 1, clock)? as f64,
             };
-            Ok(Steps { period: decay_t, decay_rate: self.decay_rate })
+            Ok(Steps { period: decay_t, decay_rate: self.decay_rate, powers: Powers::new(self.decay_rate) })
         })
     }
 
@@ -126,11 +126,12 @@ struct Steps {
     /// The ticks between two drops.
     period: f64,
     decay_rate: f64,
+    powers: Powers,
 }
 
 impl Schedule for Steps {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
-        scaled(base_lr, self.decay_rate.powf(floor_div(count(tick), self.period)))
+        scaled(base_lr, self.powers.of(floor_div(count(tick), self.period) as u64))
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
