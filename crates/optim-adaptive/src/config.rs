@@ -1,19 +1,15 @@
 //! The registry of optimizers by name, and a parsed, validated `[optimizer]` table.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use strict_config::{ConfigError, Problem, Settings, show};
+use strict_config::{ConfigError, Problem, show};
 use toml::{Table, Value};
 
 use crate::momentum::MomentumHandle;
-use crate::optimizer::{OptimizerSettings, ParamOptimizer};
-use crate::optimizers::{
-    AdadeltaConfig, AdafactorConfig, AdagradConfig, AdamConfig, AdamWConfig, AdamaxConfig, LambConfig, LionConfig,
-    MuonConfig, NAdamConfig, ProdigyConfig, RAdamConfig, RmspropConfig, ScheduleFreeAdamWConfig, ScheduleFreeSgdConfig,
-    SgdConfig,
-};
+use crate::optimizer::{AnySettings, OptimizerSettings, ParamOptimizer};
+use crate::optimizers;
 
 /// Reads the settings of one optimizer.
-type Read = fn(&Table) -> Result<Box<dyn OptimizerSettings>, ConfigError>;
+type Read = fn(&Table) -> Result<Box<dyn AnySettings>, ConfigError>;
 
 /// An optimizer of a registry.
 #[derive(Debug, Clone, Copy)]
@@ -24,52 +20,35 @@ struct Entry {
 }
 
 impl Entry {
-    const fn of<S: OptimizerSettings + Settings + 'static>(name: &'static str, summary: &'static str) -> Self {
-        Self { name, summary, read: |table| Ok(Box::new(strict_config::read::<S>(table, "")?)) }
+    const fn of<S: OptimizerSettings>() -> Self {
+        Self { name: S::NAME, summary: S::SUMMARY, read: |table| Ok(Box::new(strict_config::read::<S>(table, "")?)) }
     }
 }
+
+/// This crate's optimizers, in the order they are documented.
+const STANDARD: &[Entry] = &[
+    Entry::of::<optimizers::AdamConfig>(),
+    Entry::of::<optimizers::AdamWConfig>(),
+    Entry::of::<optimizers::NAdamConfig>(),
+    Entry::of::<optimizers::RAdamConfig>(),
+    Entry::of::<optimizers::AdamaxConfig>(),
+    Entry::of::<optimizers::AdagradConfig>(),
+    Entry::of::<optimizers::RmspropConfig>(),
+    Entry::of::<optimizers::AdadeltaConfig>(),
+    Entry::of::<optimizers::SgdConfig>(),
+    Entry::of::<optimizers::ProdigyConfig>(),
+    Entry::of::<optimizers::ScheduleFreeAdamWConfig>(),
+    Entry::of::<optimizers::ScheduleFreeSgdConfig>(),
+    Entry::of::<optimizers::LionConfig>(),
+    Entry::of::<optimizers::MuonConfig>(),
+    Entry::of::<optimizers::LambConfig>(),
+    Entry::of::<optimizers::AdafactorConfig>(),
+];
 
 /// The optimizers that a table may name. It is open: [`with`](Self::with) adds one of the user's own.
 #[derive(Debug, Clone)]
 pub struct OptimizerRegistry {
     entries: Vec<Entry>,
-}
-
-macro_rules! registry {
-    ($($config:ident = $name:literal: $summary:literal,)*) => {
-        /// This crate's optimizers, in the order they are documented.
-        const STANDARD: &[Entry] = &[$(Entry::of::<$config>($name, $summary)),*];
-
-        $(
-            impl TryFrom<$config> for OptimizerConfig {
-                type Error = ConfigError;
-
-                /// Checks the settings as if they had been read from a table.
-                fn try_from(config: $config) -> Result<Self, ConfigError> {
-                    config.check().map(|()| Self { name: $name, settings: Box::new(config) })
-                }
-            }
-        )*
-    };
-}
-
-registry! {
-    AdamConfig = "adam": "running averages of the gradient and its square: the usual first choice",
-    AdamWConfig = "adamw": "Adam with decoupled weight decay: the usual choice for transformers",
-    NAdamConfig = "nadam": "Adam with Nesterov momentum",
-    RAdamConfig = "radam": "Adam that waits for a trustworthy second moment: needs no warm-up",
-    AdamaxConfig = "adamax": "Adam under the infinity norm: robust to rare large gradients",
-    AdagradConfig = "adagrad": "rates that only shrink, per coordinate: sparse features",
-    RmspropConfig = "rmsprop": "divides by the running root mean square: recurrent nets, reinforcement learning",
-    AdadeltaConfig = "adadelta": "steps in the parameter's own unit: a rate of 1 is meant to fit",
-    SgdConfig = "sgd": "gradient descent, with momentum and Nesterov: the baseline",
-    ProdigyConfig = "prodigy": "Adam that finds its own step size: leave lr at 1",
-    ScheduleFreeAdamWConfig = "schedule_free_adamw": "AdamW with averaging in place of a schedule",
-    ScheduleFreeSgdConfig = "schedule_free_sgd": "SGD with averaging in place of a schedule",
-    LionConfig = "lion": "burn's Lion: the sign of an averaged gradient, one buffer of state",
-    MuonConfig = "muon": "burn's Muon: orthogonalised momentum for matrices, AdamW for the rest",
-    LambConfig = "lamb": "burn's LAMB: Adam with a trust ratio per layer, for large batches",
-    AdafactorConfig = "adafactor": "burn's Adafactor: second moments in rows and columns, little memory",
 }
 
 impl OptimizerRegistry {
@@ -78,15 +57,11 @@ impl OptimizerRegistry {
         Self { entries: STANDARD.to_vec() }
     }
 
-    /// With one more optimizer, called `name` in tables. It replaces one that is called so already.
+    /// With one more optimizer. It replaces one of the same name.
     #[must_use]
-    pub fn with<S: OptimizerSettings + Settings + 'static>(
-        mut self,
-        name: &'static str,
-        summary: &'static str,
-    ) -> Self {
-        self.entries.retain(|entry| entry.name != name);
-        self.entries.push(Entry::of::<S>(name, summary));
+    pub fn with<S: OptimizerSettings>(mut self) -> Self {
+        self.entries.retain(|entry| entry.name != S::NAME);
+        self.entries.push(Entry::of::<S>());
         self
     }
 
@@ -106,9 +81,9 @@ impl OptimizerRegistry {
             None => return Err(ConfigError::missing("type", "the name of an optimizer, such as \"adam\"")),
         };
         match self.entries.iter().find(|entry| entry.name == name) {
-            Some(&Entry { name, read, .. }) => {
-                let settings = read(&table).map_err(|error| error.with_known(&["type"]))?;
-                Ok(OptimizerConfig { name, settings })
+            Some(entry) => {
+                let settings = (entry.read)(&table).map_err(|error| error.with_known(&["type"]))?;
+                Ok(OptimizerConfig { settings })
             }
             None => Err(ConfigError::unknown_name("type", "optimizer", &name, self.iter().map(|(name, _)| name))),
         }
@@ -127,19 +102,18 @@ impl OptimizerRegistry {
 /// ```
 #[derive(Debug)]
 pub struct OptimizerConfig {
-    name: &'static str,
-    settings: Box<dyn OptimizerSettings>,
+    settings: Box<dyn AnySettings>,
 }
 
 impl Clone for OptimizerConfig {
     fn clone(&self) -> Self {
-        Self { name: self.name, settings: self.settings.boxed() }
+        Self { settings: self.settings.boxed() }
     }
 }
 
 impl PartialEq for OptimizerConfig {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.settings.to_table() == other.settings.to_table()
+        self.to_table() == other.to_table()
     }
 }
 
@@ -157,6 +131,16 @@ impl<'de> Deserialize<'de> for OptimizerConfig {
 }
 
 impl OptimizerConfig {
+    /// From settings, checked as if they had been read from a table.
+    ///
+    /// # Errors
+    ///
+    /// A setting that is out of its range.
+    pub fn new(settings: impl OptimizerSettings) -> Result<Self, ConfigError> {
+        settings.check()?;
+        Ok(Self { settings: Box::new(settings) })
+    }
+
     /// Reads a bare table: `type = "adam"`, `lr = ...`, with torch's names for the fields.
     ///
     /// # Errors
@@ -188,14 +172,14 @@ impl OptimizerConfig {
     /// The resolved table: every field that has a value, defaults included. Reads back equal.
     pub fn to_table(&self) -> Table {
         let mut table = Table::new();
-        table.insert("type".to_owned(), self.name.into());
+        table.insert("type".to_owned(), self.type_name().into());
         table.extend(self.settings.to_table());
         table
     }
 
     /// The name under which the optimizer is configured: `adam`.
     pub fn type_name(&self) -> &'static str {
-        self.name
+        self.settings.name()
     }
 
     /// The base learning rate.
@@ -212,7 +196,7 @@ impl OptimizerConfig {
 
     /// The weight decay; `None` for an optimizer that has none.
     pub fn weight_decay(&self) -> Option<f64> {
-        self.settings.boxed().weight_decay_mut().copied()
+        self.settings.weight_decay()
     }
 
     /// The same with another weight decay; `None` for an optimizer that has none.
@@ -240,8 +224,8 @@ impl OptimizerConfig {
     /// The type, and the options that decide which state there is: they must be the same where a record is loaded.
     pub(crate) fn fingerprint(&self) -> String {
         match self.settings.state_layout() {
-            "" => self.name.to_owned(),
-            layout => format!("{} with {layout}", self.name),
+            "" => self.type_name().to_owned(),
+            layout => format!("{} with {layout}", self.type_name()),
         }
     }
 
@@ -251,13 +235,14 @@ impl OptimizerConfig {
 
     /// The optimizer of single parameters; `momentum` is where it reads its momentum at each step.
     pub(crate) fn build(&self, momentum: MomentumHandle) -> ParamOptimizer {
-        self.settings.optimizer(momentum)
+        self.settings.erased(momentum)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimizers::AdamConfig;
 
     #[test]
     fn every_optimizer_reads_back_equal_and_is_built() {
@@ -310,8 +295,8 @@ mod tests {
     #[test]
     fn a_config_struct_is_checked_like_a_table() {
         let good = AdamConfig { lr: 0.1, ..AdamConfig::default() };
-        assert_eq!(OptimizerConfig::try_from(good).expect("good").lr(), 0.1);
+        assert_eq!(OptimizerConfig::new(good).expect("good").lr(), 0.1);
         let bad = AdamConfig { betas: [0.9, 2.0], ..AdamConfig::default() };
-        assert_eq!(OptimizerConfig::try_from(bad).expect_err("bad").path, "betas[1]");
+        assert_eq!(OptimizerConfig::new(bad).expect_err("bad").path, "betas[1]");
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! **What lives here**: the optimizers ([`Adam`], [`Adagrad`], [`Rmsprop`], [`Sgd`], ...), their configuration by
 //! name ([`OptimizerConfig`]), the engine that steps a whole module ([`AdaptiveOptimizer`]) with parameter groups,
-//! momentum per step and strict records, and gradient clipping ([`clip_grad_norm`]). **What it may know**: tensors,
+//! momentum per step and strict records, an open registry of names ([`OptimizerRegistry`]), and gradient clipping
+//! ([`clip_grad_norm`]). **What it may know**: tensors,
 //! modules, parameters, gradients. **What it must not know**: a training loop, data, a schedule, files of a run.
 //!
 //! # Two ways to use it
@@ -48,12 +49,8 @@ pub use finite::{is_zero, zero_if_finite};
 pub use fused::held_data;
 pub use groups::{Group, Pattern, PatternError};
 pub use momentum::MomentumHandle;
-pub use optimizer::{OptimizerSettings, ParamOptimizer};
-pub use optimizers::{
-    Adadelta, AdadeltaConfig, AdafactorConfig, Adagrad, AdagradConfig, Adam, AdamConfig, AdamW, AdamWConfig, Adamax,
-    AdamaxConfig, LambConfig, LionConfig, MuonConfig, NAdam, NAdamConfig, ProdigyConfig, RAdam, RAdamConfig, Rmsprop,
-    RmspropConfig, ScheduleFreeAdamW, ScheduleFreeAdamWConfig, ScheduleFreeSgd, ScheduleFreeSgdConfig, Sgd, SgdConfig,
-};
+pub use optimizer::OptimizerSettings;
+pub use optimizers::*;
 pub use paths::{ParamMapper, ParamVisitor, for_each_parameter, map_parameters, visit_parameters};
 pub use rates::StepRates;
 pub use record::{AdaptiveRecord, RecordMismatch};

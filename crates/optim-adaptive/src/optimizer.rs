@@ -15,11 +15,11 @@ use crate::momentum::MomentumHandle;
 /// An optimizer's settings: a serde struct, its ranges in [`Settings`], and the optimizer that it builds.
 ///
 /// An optimizer of one's own is a burn [`Optimizer`] with such settings, entered in an
-/// [`OptimizerRegistry`](crate::OptimizerRegistry) under a name:
+/// [`OptimizerRegistry`](crate::OptimizerRegistry):
 ///
 /// ```
 /// use burn::{optim::{LearningRate, Optimizer}, tensor::{Device, Tensor}};
-/// use optim_adaptive::{MomentumHandle, OptimizerConfig, OptimizerRegistry, OptimizerSettings, ParamOptimizer};
+/// use optim_adaptive::{MomentumHandle, OptimizerConfig, OptimizerRegistry, OptimizerSettings};
 /// use serde::{Deserialize, Serialize};
 /// use strict_config::{ConfigError, Settings, check};
 ///
@@ -59,33 +59,40 @@ use crate::momentum::MomentumHandle;
 /// }
 ///
 /// impl OptimizerSettings for SignSgd {
-///     fn lr(&self) -> f64 {
-///         self.lr
-///     }
+///     const NAME: &'static str = "sign_sgd";
+///     const SUMMARY: &'static str = "steps of one size";
+///
+///     type Optimizer = Self;
 ///
 ///     fn lr_mut(&mut self) -> &mut f64 {
 ///         &mut self.lr
 ///     }
 ///
-///     fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
-///         ParamOptimizer::new(self.clone())
+///     fn with_momentum(&self, _momentum: MomentumHandle) -> Self {
+///         self.clone()
 ///     }
 /// }
 ///
-/// let registry = OptimizerRegistry::standard().with::<SignSgd>("sign_sgd", "steps of one size");
+/// let registry = OptimizerRegistry::standard().with::<SignSgd>();
 /// let table = "type = 'sign_sgd'\nlr = 0.1".parse().unwrap();
 /// let optimizer = OptimizerConfig::from_table_with(&table, "optimizer", &registry)?.init();
 /// assert_eq!(optimizer.config().lr(), 0.1);
 /// # Ok::<(), ConfigError>(())
 /// ```
-pub trait OptimizerSettings: ErasedSettings + Debug + Send + Sync {
-    /// The learning rate.
-    fn lr(&self) -> f64;
+pub trait OptimizerSettings: Settings + Clone + Debug + Send + Sync + 'static {
+    /// The name in a config: `type = "adam"`.
+    const NAME: &'static str;
 
-    /// The learning rate, to be changed.
+    /// What it is, in a line.
+    const SUMMARY: &'static str;
+
+    /// The optimizer of one tensor at a time.
+    type Optimizer: Optimizer;
+
+    /// The learning rate.
     fn lr_mut(&mut self) -> &mut f64;
 
-    /// The weight decay, to be changed; `None` (the default) for an optimizer without.
+    /// The weight decay; `None` (the default) for an optimizer without.
     fn weight_decay_mut(&mut self) -> Option<&mut f64> {
         None
     }
@@ -105,37 +112,85 @@ pub trait OptimizerSettings: ErasedSettings + Debug + Send + Sync {
         None
     }
 
-    /// The optimizer; `momentum` is where it reads its momentum at each step.
-    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer;
+    /// The optimizer, which reads its momentum from `momentum` at each step.
+    fn with_momentum(&self, momentum: MomentumHandle) -> Self::Optimizer;
+
+    /// The optimizer, for burn's own loops.
+    fn build(&self) -> Self::Optimizer {
+        self.with_momentum(MomentumHandle::new(self.momentum()))
+    }
+
+    /// The optimizer as the engine takes it.
+    #[doc(hidden)]
+    fn erased(&self, momentum: MomentumHandle) -> ParamOptimizer {
+        ParamOptimizer::new(self.with_momentum(momentum))
+    }
 }
 
-/// What [`OptimizerSettings`] can do whatever their type: implemented for every [`Settings`] that can be cloned.
-#[doc(hidden)]
-pub trait ErasedSettings {
-    /// A copy.
-    fn boxed(&self) -> Box<dyn OptimizerSettings>;
-
-    /// The fields.
+/// [`OptimizerSettings`] whose type is erased.
+pub(crate) trait AnySettings: Debug + Send + Sync {
+    fn name(&self) -> &'static str;
+    fn boxed(&self) -> Box<dyn AnySettings>;
     fn to_table(&self) -> Table;
+    fn lr(&self) -> f64;
+    fn lr_mut(&mut self) -> &mut f64;
+    fn weight_decay(&self) -> Option<f64>;
+    fn weight_decay_mut(&mut self) -> Option<&mut f64>;
+    fn momentum(&self) -> Option<f64>;
+    fn state_layout(&self) -> &'static str;
+    fn one_for_all(&self) -> Option<&'static str>;
+    fn erased(&self, momentum: MomentumHandle) -> ParamOptimizer;
 }
 
-impl<S: OptimizerSettings + Settings + Clone + 'static> ErasedSettings for S {
-    fn boxed(&self) -> Box<dyn OptimizerSettings> {
+impl<S: OptimizerSettings> AnySettings for S {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn boxed(&self) -> Box<dyn AnySettings> {
         Box::new(self.clone())
     }
 
     fn to_table(&self) -> Table {
         strict_config::write(self)
     }
+
+    fn lr(&self) -> f64 {
+        *S::lr_mut(&mut self.clone())
+    }
+
+    fn lr_mut(&mut self) -> &mut f64 {
+        S::lr_mut(self)
+    }
+
+    fn weight_decay(&self) -> Option<f64> {
+        S::weight_decay_mut(&mut self.clone()).copied()
+    }
+
+    fn weight_decay_mut(&mut self) -> Option<&mut f64> {
+        S::weight_decay_mut(self)
+    }
+
+    fn momentum(&self) -> Option<f64> {
+        S::momentum(self)
+    }
+
+    fn state_layout(&self) -> &'static str {
+        S::state_layout(self)
+    }
+
+    fn one_for_all(&self) -> Option<&'static str> {
+        S::one_for_all(self)
+    }
+
+    fn erased(&self, momentum: MomentumHandle) -> ParamOptimizer {
+        S::erased(self, momentum)
+    }
 }
 
 /// The accessors of [`OptimizerSettings`] for a struct with the fields `lr` and `weight_decay`.
 macro_rules! lr_and_weight_decay {
     () => {
-        fn lr(&self) -> f64 {
-            self.lr
-        }
-
         fn lr_mut(&mut self) -> &mut f64 {
             &mut self.lr
         }
@@ -166,7 +221,7 @@ pub struct ParamOptimizer {
 
 impl ParamOptimizer {
     /// One that updates each parameter by itself.
-    pub fn new(optimizer: impl Optimizer) -> Self {
+    pub(crate) fn new(optimizer: impl Optimizer) -> Self {
         let update = Arc::new(optimizer);
         Self { update, of_other_ranks: None, observe: None, evaluate: None, shared: None, is_burns: false }
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anneal::{
     lr_core::{Horizon, Registry, ScheduleConfig, Scheduler, StateError, burn::BurnScheduler},
-    optim_adaptive::{AdamWConfig, MomentumHandle, OptimizerConfig, SgdConfig},
+    optim_adaptive::{AdamWConfig, MomentumHandle, OptimizerConfig, OptimizerSettings, SgdConfig},
 };
 use burn::{
     lr_scheduler::{LrScheduler, LrSchedulerRecord, module_lr_scheduler::ModuleLrScheduler},

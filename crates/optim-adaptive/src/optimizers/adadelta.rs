@@ -8,7 +8,7 @@ use strict_config::{ConfigError, Settings, check};
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
 use crate::momentum::MomentumHandle;
-use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
@@ -38,13 +38,6 @@ impl Settings for AdadeltaConfig {
     fn check(&self) -> Result<(), ConfigError> {
         ranges::non_negative(&[("lr", self.lr), ("eps", self.eps), ("weight_decay", self.weight_decay)])?;
         check::fraction("rho", self.rho)
-    }
-}
-
-impl AdadeltaConfig {
-    /// The optimizer of one tensor at a time.
-    pub fn build(&self) -> Adadelta {
-        Adadelta { config: self.clone() }
     }
 }
 
@@ -121,9 +114,14 @@ impl Optimizer for Adadelta {
 }
 
 impl OptimizerSettings for AdadeltaConfig {
+    const NAME: &'static str = "adadelta";
+    const SUMMARY: &'static str = "steps in the parameter's own unit: a rate of 1 is meant to fit";
+
+    type Optimizer = Adadelta;
+
     lr_and_weight_decay!();
 
-    fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::new(self.build())
+    fn with_momentum(&self, _momentum: MomentumHandle) -> Adadelta {
+        Adadelta { config: self.clone() }
     }
 }

@@ -8,7 +8,7 @@ use strict_config::{ConfigError, Settings};
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
 use crate::momentum::MomentumHandle;
-use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
@@ -45,13 +45,6 @@ impl Settings for AdagradConfig {
             ("initial_accumulator_value", self.initial_accumulator_value),
             ("eps", self.eps),
         ])
-    }
-}
-
-impl AdagradConfig {
-    /// The optimizer of one tensor at a time.
-    pub fn build(&self) -> Adagrad {
-        Adagrad { config: self.clone() }
     }
 }
 
@@ -129,9 +122,14 @@ impl Optimizer for Adagrad {
 }
 
 impl OptimizerSettings for AdagradConfig {
+    const NAME: &'static str = "adagrad";
+    const SUMMARY: &'static str = "rates that only shrink, per coordinate: sparse features";
+
+    type Optimizer = Adagrad;
+
     lr_and_weight_decay!();
 
-    fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::new(self.build())
+    fn with_momentum(&self, _momentum: MomentumHandle) -> Adagrad {
+        Adagrad { config: self.clone() }
     }
 }

@@ -8,7 +8,7 @@ use strict_config::{ConfigError, Settings};
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
 use crate::momentum::MomentumHandle;
-use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
@@ -87,29 +87,7 @@ impl Settings for AdamWConfig {
     }
 }
 
-impl AdamConfig {
-    /// The optimizer of one tensor at a time.
-    pub fn build(&self) -> Adam {
-        self.with_momentum(MomentumHandle::new(Some(self.betas[0])))
-    }
-
-    /// The optimizer, its `betas[0]` driven by `momentum`.
-    pub fn with_momentum(&self, momentum: MomentumHandle) -> Adam {
-        Adam { config: self.clone(), momentum }
-    }
-}
-
 impl AdamWConfig {
-    /// The optimizer of one tensor at a time.
-    pub fn build(&self) -> AdamW {
-        self.as_adam().build()
-    }
-
-    /// The optimizer, its `betas[0]` driven by `momentum`.
-    pub fn with_momentum(&self, momentum: MomentumHandle) -> AdamW {
-        self.as_adam().with_momentum(momentum)
-    }
-
     fn as_adam(&self) -> AdamConfig {
         AdamConfig {
             lr: self.lr,
@@ -261,6 +239,11 @@ impl Optimizer for Adam {
 }
 
 impl OptimizerSettings for AdamConfig {
+    const NAME: &'static str = "adam";
+    const SUMMARY: &'static str = "running averages of the gradient and its square: the usual first choice";
+
+    type Optimizer = Adam;
+
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
@@ -271,12 +254,17 @@ impl OptimizerSettings for AdamConfig {
         if self.amsgrad { "amsgrad" } else { "" }
     }
 
-    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::new(self.with_momentum(momentum))
+    fn with_momentum(&self, momentum: MomentumHandle) -> Adam {
+        Adam { config: self.clone(), momentum }
     }
 }
 
 impl OptimizerSettings for AdamWConfig {
+    const NAME: &'static str = "adamw";
+    const SUMMARY: &'static str = "Adam with decoupled weight decay: the usual choice for transformers";
+
+    type Optimizer = AdamW;
+
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
@@ -287,7 +275,7 @@ impl OptimizerSettings for AdamWConfig {
         if self.amsgrad { "amsgrad" } else { "" }
     }
 
-    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::new(self.with_momentum(momentum))
+    fn with_momentum(&self, momentum: MomentumHandle) -> AdamW {
+        self.as_adam().with_momentum(momentum)
     }
 }

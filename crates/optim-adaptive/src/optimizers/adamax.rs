@@ -8,7 +8,7 @@ use strict_config::{ConfigError, Settings};
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
 use crate::momentum::MomentumHandle;
-use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
@@ -39,18 +39,6 @@ impl Settings for AdamaxConfig {
     fn check(&self) -> Result<(), ConfigError> {
         ranges::non_negative(&[("lr", self.lr), ("eps", self.eps), ("weight_decay", self.weight_decay)])?;
         ranges::betas(self.betas)
-    }
-}
-
-impl AdamaxConfig {
-    /// The optimizer of one tensor at a time.
-    pub fn build(&self) -> Adamax {
-        self.with_momentum(MomentumHandle::new(OptimizerSettings::momentum(self)))
-    }
-
-    /// The optimizer, its `betas[0]` driven by `momentum`.
-    pub fn with_momentum(&self, momentum: MomentumHandle) -> Adamax {
-        Adamax { config: self.clone(), momentum }
     }
 }
 
@@ -136,13 +124,18 @@ impl Optimizer for Adamax {
 }
 
 impl OptimizerSettings for AdamaxConfig {
+    const NAME: &'static str = "adamax";
+    const SUMMARY: &'static str = "Adam under the infinity norm: robust to rare large gradients";
+
+    type Optimizer = Adamax;
+
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
         Some(self.betas[0])
     }
 
-    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::new(self.with_momentum(momentum))
+    fn with_momentum(&self, momentum: MomentumHandle) -> Adamax {
+        Adamax { config: self.clone(), momentum }
     }
 }

@@ -41,16 +41,23 @@ impl Settings for LionConfig {
 }
 
 impl OptimizerSettings for LionConfig {
+    const NAME: &'static str = "lion";
+    const SUMMARY: &'static str = "burn's Lion: the sign of an averaged gradient, one buffer of state";
+
+    type Optimizer = optim::Lion;
+
     lr_and_weight_decay!();
 
-    fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::burns(
-            optim::LionConfig::new()
-                .with_beta_1(self.betas[0] as f32)
-                .with_beta_2(self.betas[1] as f32)
-                .with_weight_decay(self.weight_decay as f32)
-                .build(),
-        )
+    fn with_momentum(&self, _momentum: MomentumHandle) -> optim::Lion {
+        optim::LionConfig::new()
+            .with_beta_1(self.betas[0] as f32)
+            .with_beta_2(self.betas[1] as f32)
+            .with_weight_decay(self.weight_decay as f32)
+            .build()
+    }
+
+    fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
+        ParamOptimizer::burns(self.build())
     }
 }
 
@@ -86,18 +93,25 @@ impl Settings for LambConfig {
 }
 
 impl OptimizerSettings for LambConfig {
+    const NAME: &'static str = "lamb";
+    const SUMMARY: &'static str = "burn's LAMB: Adam with a trust ratio per layer, for large batches";
+
+    type Optimizer = optim::Lamb;
+
     lr_and_weight_decay!();
 
-    fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::burns(
-            optim::LambConfig::new()
-                .with_beta_1(self.betas[0] as f32)
-                .with_beta_2(self.betas[1] as f32)
-                .with_epsilon(self.eps as f32)
-                .with_weight_decay(self.weight_decay as f32)
-                .with_use_trust_ratio(self.use_trust_ratio)
-                .build(),
-        )
+    fn with_momentum(&self, _momentum: MomentumHandle) -> optim::Lamb {
+        optim::LambConfig::new()
+            .with_beta_1(self.betas[0] as f32)
+            .with_beta_2(self.betas[1] as f32)
+            .with_epsilon(self.eps as f32)
+            .with_weight_decay(self.weight_decay as f32)
+            .with_use_trust_ratio(self.use_trust_ratio)
+            .build()
+    }
+
+    fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
+        ParamOptimizer::burns(self.build())
     }
 }
 
@@ -149,22 +163,29 @@ impl Settings for AdafactorConfig {
 }
 
 impl OptimizerSettings for AdafactorConfig {
+    const NAME: &'static str = "adafactor";
+    const SUMMARY: &'static str = "burn's Adafactor: second moments in rows and columns, little memory";
+
+    type Optimizer = optim::Adafactor;
+
     lr_and_weight_decay!();
 
-    fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
+    fn with_momentum(&self, _momentum: MomentumHandle) -> optim::Adafactor {
         // burn asserts on its f32 values: what rounds to zero there is the smallest number above zero instead.
         let positive = |x: f64| (x as f32).clamp(f32::MIN_POSITIVE, f32::MAX);
-        ParamOptimizer::burns(
-            optim::AdafactorConfig::new()
-                .with_epsilon_1(positive(self.eps[0]))
-                .with_epsilon_2(positive(self.eps[1]))
-                .with_clip_threshold(positive(self.clip_threshold))
-                .with_decay_rate(self.decay_rate)
-                .with_relative_step(self.relative_step)
-                .with_scale_parameter(self.scale_parameter)
-                .with_weight_decay((self.weight_decay as f32).min(f32::MAX))
-                .build(),
-        )
+        optim::AdafactorConfig::new()
+            .with_epsilon_1(positive(self.eps[0]))
+            .with_epsilon_2(positive(self.eps[1]))
+            .with_clip_threshold(positive(self.clip_threshold))
+            .with_decay_rate(self.decay_rate)
+            .with_relative_step(self.relative_step)
+            .with_scale_parameter(self.scale_parameter)
+            .with_weight_decay((self.weight_decay as f32).min(f32::MAX))
+            .build()
+    }
+
+    fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
+        ParamOptimizer::burns(self.build())
     }
 }
 
@@ -216,18 +237,26 @@ impl Settings for MuonConfig {
 }
 
 impl OptimizerSettings for MuonConfig {
+    const NAME: &'static str = "muon";
+    const SUMMARY: &'static str = "burn's Muon: orthogonalised momentum for matrices, AdamW for the rest";
+
+    type Optimizer = optim::Muon;
+
     lr_and_weight_decay!();
 
-    fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
+    fn with_momentum(&self, _momentum: MomentumHandle) -> optim::Muon {
         let decay = (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay as f32));
-        let muon = optim::MuonConfig::new()
+        optim::MuonConfig::new()
             .with_momentum(MomentumConfig { momentum: self.momentum, dampening: 0.0, nesterov: self.nesterov })
             .with_ns_steps(usize::try_from(self.ns_steps).unwrap_or(usize::MAX))
             .with_epsilon(self.eps as f32)
             .with_adjust_lr_fn(if self.match_rms_adamw { AdjustLrFn::MatchRmsAdamW } else { AdjustLrFn::Original })
             .with_weight_decay(decay)
-            .build();
+            .build()
+    }
+
+    fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
         let other = AdamWConfig { weight_decay: self.weight_decay, ..AdamWConfig::default() };
-        ParamOptimizer::burns_of_matrices(muon, other.build())
+        ParamOptimizer::burns_of_matrices(self.build(), other.build())
     }
 }

@@ -8,7 +8,7 @@ use strict_config::{ConfigError, Settings};
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
 use crate::momentum::MomentumHandle;
-use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
@@ -57,18 +57,6 @@ impl Settings for NAdamConfig {
             ("momentum_decay", self.momentum_decay),
         ])?;
         ranges::betas(self.betas)
-    }
-}
-
-impl NAdamConfig {
-    /// The optimizer of one tensor at a time.
-    pub fn build(&self) -> NAdam {
-        self.with_momentum(MomentumHandle::new(OptimizerSettings::momentum(self)))
-    }
-
-    /// The optimizer, its `betas[0]` driven by `momentum`.
-    pub fn with_momentum(&self, momentum: MomentumHandle) -> NAdam {
-        NAdam { config: self.clone(), momentum }
     }
 }
 
@@ -170,13 +158,18 @@ impl Optimizer for NAdam {
 }
 
 impl OptimizerSettings for NAdamConfig {
+    const NAME: &'static str = "nadam";
+    const SUMMARY: &'static str = "Adam with Nesterov momentum";
+
+    type Optimizer = NAdam;
+
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
         Some(self.betas[0])
     }
 
-    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::new(self.with_momentum(momentum))
+    fn with_momentum(&self, momentum: MomentumHandle) -> NAdam {
+        NAdam { config: self.clone(), momentum }
     }
 }

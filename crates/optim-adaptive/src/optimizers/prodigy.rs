@@ -87,7 +87,7 @@ impl Settings for ProdigyConfig {
 
 /// State of Prodigy for one parameter, in the authors' names.
 #[derive(Debug, Clone)]
-pub(super) struct ProdigyState<const D: usize> {
+pub struct ProdigyState<const D: usize> {
     /// Weighted sum of gradients.
     pub s: Tensor<D>,
     /// The parameter at the first step.
@@ -123,7 +123,7 @@ struct Step {
 
 /// Prodigy with the estimate shared by all its parameters. Clones share it.
 #[derive(Debug, Clone)]
-struct Prodigy {
+pub struct Prodigy {
     config: ProdigyConfig,
     momentum: MomentumHandle,
     estimate: Arc<Mutex<Estimate>>,
@@ -347,6 +347,11 @@ impl Optimizer for Prodigy {
 }
 
 impl OptimizerSettings for ProdigyConfig {
+    const NAME: &'static str = "prodigy";
+    const SUMMARY: &'static str = "Adam that finds its own step size: leave lr at 1";
+
+    type Optimizer = Prodigy;
+
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
@@ -357,7 +362,11 @@ impl OptimizerSettings for ProdigyConfig {
         Some("Prodigy finds one step size for all parameters")
     }
 
-    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
-        Prodigy::new(self.clone(), momentum).erased()
+    fn with_momentum(&self, momentum: MomentumHandle) -> Prodigy {
+        Prodigy::new(self.clone(), momentum)
+    }
+
+    fn erased(&self, momentum: MomentumHandle) -> ParamOptimizer {
+        self.with_momentum(momentum).erased()
     }
 }

@@ -8,7 +8,7 @@ use strict_config::{ConfigError, Settings};
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
 use crate::momentum::MomentumHandle;
-use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
@@ -49,18 +49,6 @@ impl Settings for RAdamConfig {
     fn check(&self) -> Result<(), ConfigError> {
         ranges::non_negative(&[("lr", self.lr), ("eps", self.eps), ("weight_decay", self.weight_decay)])?;
         ranges::betas(self.betas)
-    }
-}
-
-impl RAdamConfig {
-    /// The optimizer of one tensor at a time.
-    pub fn build(&self) -> RAdam {
-        self.with_momentum(MomentumHandle::new(OptimizerSettings::momentum(self)))
-    }
-
-    /// The optimizer, its `betas[0]` driven by `momentum`.
-    pub fn with_momentum(&self, momentum: MomentumHandle) -> RAdam {
-        RAdam { config: self.clone(), momentum }
     }
 }
 
@@ -168,13 +156,18 @@ impl Optimizer for RAdam {
 }
 
 impl OptimizerSettings for RAdamConfig {
+    const NAME: &'static str = "radam";
+    const SUMMARY: &'static str = "Adam that waits for a trustworthy second moment: needs no warm-up";
+
+    type Optimizer = RAdam;
+
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
         Some(self.betas[0])
     }
 
-    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::new(self.with_momentum(momentum))
+    fn with_momentum(&self, momentum: MomentumHandle) -> RAdam {
+        RAdam { config: self.clone(), momentum }
     }
 }

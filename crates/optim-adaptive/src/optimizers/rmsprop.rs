@@ -8,7 +8,7 @@ use strict_config::{ConfigError, Settings};
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
 use crate::momentum::MomentumHandle;
-use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
@@ -47,18 +47,6 @@ impl Settings for RmspropConfig {
             ("weight_decay", self.weight_decay),
             ("momentum", self.momentum),
         ])
-    }
-}
-
-impl RmspropConfig {
-    /// The optimizer of one tensor at a time.
-    pub fn build(&self) -> Rmsprop {
-        self.with_momentum(MomentumHandle::new(OptimizerSettings::momentum(self)))
-    }
-
-    /// The optimizer, its `momentum` driven by `momentum`.
-    pub fn with_momentum(&self, momentum: MomentumHandle) -> Rmsprop {
-        Rmsprop { config: self.clone(), momentum }
     }
 }
 
@@ -237,6 +225,11 @@ impl Optimizer for Rmsprop {
 }
 
 impl OptimizerSettings for RmspropConfig {
+    const NAME: &'static str = "rmsprop";
+    const SUMMARY: &'static str = "divides by the running root mean square: recurrent nets, reinforcement learning";
+
+    type Optimizer = Rmsprop;
+
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
@@ -247,7 +240,7 @@ impl OptimizerSettings for RmspropConfig {
         if self.centered { "centered" } else { "" }
     }
 
-    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::new(self.with_momentum(momentum))
+    fn with_momentum(&self, momentum: MomentumHandle) -> Rmsprop {
+        Rmsprop { config: self.clone(), momentum }
     }
 }

@@ -94,22 +94,6 @@ impl Settings for ScheduleFreeSgdConfig {
     }
 }
 
-impl ScheduleFreeAdamWConfig {
-    /// The optimizer of one tensor at a time.
-    pub fn build(&self) -> ScheduleFreeAdamW {
-        let averaging = Averaging::new(self.betas[0], self.warmup_steps, self.r, self.weight_lr_power);
-        ScheduleFreeAdamW { config: self.clone(), averaging }
-    }
-}
-
-impl ScheduleFreeSgdConfig {
-    /// The optimizer of one tensor at a time.
-    pub fn build(&self) -> ScheduleFreeSgd {
-        let averaging = Averaging::new(self.momentum, self.warmup_steps, self.r, self.weight_lr_power);
-        ScheduleFreeSgd { config: self.clone(), averaging }
-    }
-}
-
 /// Schedule-Free AdamW (Defazio et al., "The Road Less Scheduled", arXiv:2405.15682).
 ///
 /// ```text
@@ -389,18 +373,38 @@ impl Optimizer for ScheduleFreeSgd {
 }
 
 impl OptimizerSettings for ScheduleFreeAdamWConfig {
+    const NAME: &'static str = "schedule_free_adamw";
+    const SUMMARY: &'static str = "AdamW with averaging in place of a schedule";
+
+    type Optimizer = ScheduleFreeAdamW;
+
     lr_and_weight_decay!();
 
-    fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
+    fn with_momentum(&self, _momentum: MomentumHandle) -> ScheduleFreeAdamW {
+        let averaging = Averaging::new(self.betas[0], self.warmup_steps, self.r, self.weight_lr_power);
+        ScheduleFreeAdamW { config: self.clone(), averaging }
+    }
+
+    fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
         let optimizer = self.build();
         erased(optimizer.clone(), &optimizer.averaging)
     }
 }
 
 impl OptimizerSettings for ScheduleFreeSgdConfig {
+    const NAME: &'static str = "schedule_free_sgd";
+    const SUMMARY: &'static str = "SGD with averaging in place of a schedule";
+
+    type Optimizer = ScheduleFreeSgd;
+
     lr_and_weight_decay!();
 
-    fn optimizer(&self, _momentum: MomentumHandle) -> ParamOptimizer {
+    fn with_momentum(&self, _momentum: MomentumHandle) -> ScheduleFreeSgd {
+        let averaging = Averaging::new(self.momentum, self.warmup_steps, self.r, self.weight_lr_power);
+        ScheduleFreeSgd { config: self.clone(), averaging }
+    }
+
+    fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
         let optimizer = self.build();
         erased(optimizer.clone(), &optimizer.averaging)
     }

@@ -8,7 +8,7 @@ use strict_config::{ConfigError, Settings};
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
 use crate::momentum::MomentumHandle;
-use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
+use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
@@ -51,18 +51,6 @@ impl Settings for SgdConfig {
             ));
         }
         Ok(())
-    }
-}
-
-impl SgdConfig {
-    /// The optimizer of one tensor at a time.
-    pub fn build(&self) -> Sgd {
-        self.with_momentum(MomentumHandle::new(OptimizerSettings::momentum(self)))
-    }
-
-    /// The optimizer, its `momentum` driven by `momentum`.
-    pub fn with_momentum(&self, momentum: MomentumHandle) -> Sgd {
-        Sgd { config: self.clone(), momentum }
     }
 }
 
@@ -161,13 +149,18 @@ impl Optimizer for Sgd {
 }
 
 impl OptimizerSettings for SgdConfig {
+    const NAME: &'static str = "sgd";
+    const SUMMARY: &'static str = "gradient descent, with momentum and Nesterov: the baseline";
+
+    type Optimizer = Sgd;
+
     lr_and_weight_decay!();
 
     fn momentum(&self) -> Option<f64> {
         Some(self.momentum)
     }
 
-    fn optimizer(&self, momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::new(self.with_momentum(momentum))
+    fn with_momentum(&self, momentum: MomentumHandle) -> Sgd {
+        Sgd { config: self.clone(), momentum }
     }
 }
