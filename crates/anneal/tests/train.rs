@@ -247,6 +247,13 @@ fn list_parameters_says_which_rate_each_has_and_why() {
             assert_eq!((&row["weight_decay"], &row["frozen"]), (&Value::from(decay), &Value::from(lr == 0.0)), "{row}");
         }
     }
+    // A rule of `[train] freeze` shows in the steps in which it holds.
+    let freeze = "train.freeze=[{ params = 'layers.1.weight', until_epoch = 1 }]";
+    for (step, from) in [("0", "train.freeze[0]"), ("100000", "schedule `step`")] {
+        let ran = anneal(dir.path(), &["list", "parameters", "groups.toml", "--set", freeze, "--step", step, "--json"]);
+        let rows: Vec<Value> = serde_json::from_str(&ran.out).expect("rows");
+        assert_eq!((&rows[2]["lr_from"], &rows[2]["frozen"]), (&Value::from(from), &Value::from(step == "0")));
+    }
     // A rate that is to be found is not made up.
     let ran = anneal(dir.path(), &["list", "parameters", "groups.toml", "--set", "optimizer.lr=auto", "--json"]);
     let rows: Vec<Value> = serde_json::from_str(&ran.out).expect("rows");

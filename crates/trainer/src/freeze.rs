@@ -82,7 +82,7 @@ impl Freeze {
     ///
     /// # Errors
     /// An end that is not after the beginning.
-    pub(crate) fn steps(&self, run: &Horizon) -> Result<Range<u64>, ConfigError> {
+    pub fn steps(&self, run: &Horizon) -> Result<Range<u64>, ConfigError> {
         let from = steps("from_epoch", self.from_epoch, Interval::Epoch, run)?;
         let Some(end) = self.until_epoch else { return Ok(from..u64::MAX) };
         let until = steps("until_epoch", end, Interval::Epoch, run)?;

@@ -175,18 +175,29 @@ fn parameters(config: &Config, step: u64) -> Result<Vec<Value>, Error> {
     let assembly = Assembly::new(config)?;
     let (model, rates) = (assembly.model()?, assembly.rates()?.at(step));
     let groups: Vec<_> = config.groups.iter().collect();
+    let run = assembly.horizon();
+    let mut freezing = Vec::new();
+    for (at, rule) in config.train.freeze.iter().enumerate() {
+        let steps = rule.steps(&run).map_err(|error| error.within(&format!("train.freeze[{at}]")))?;
+        if steps.contains(&step) {
+            freezing.push((at, rule));
+        }
+    }
     let row = |row: ParameterRow| {
         let group = row.group.and_then(|at| Some((at, groups.get(at)?)));
-        let source = match group {
-            Some((at, _)) if row.frozen => format!("groups[{at}].frozen"),
-            Some((at, (_, Some(own)))) => format!("groups[{at}].schedule `{}`", own.type_name()),
+        let freeze = freezing.iter().find(|(_, rule)| rule.params.matches(&row.path));
+        let frozen = row.frozen || freeze.is_some();
+        let source = match (group, freeze) {
+            (Some((at, _)), _) if row.frozen => format!("groups[{at}].frozen"),
+            (_, Some((at, _))) => format!("train.freeze[{at}]"),
+            (Some((at, (_, Some(own)))), None) => format!("groups[{at}].schedule `{}`", own.type_name()),
             _ => format!("schedule `{}`", config.schedule.type_name()),
         };
         let scale = match group {
-            Some((at, _)) if row.lr_scale != 1.0 && !row.frozen => format!(" * groups[{at}].lr_scale {}", row.lr_scale),
+            Some((at, _)) if row.lr_scale != 1.0 && !frozen => format!(" * groups[{at}].lr_scale {}", row.lr_scale),
             _ => String::new(),
         };
-        let lr = if row.frozen { 0.0 } else { rates.of(row.group) * row.lr_scale };
+        let lr = if frozen { 0.0 } else { rates.of(row.group) * row.lr_scale };
         let shape: Vec<String> = row.shape.iter().map(ToString::to_string).collect();
         json!({
             "name": row.path,
@@ -196,7 +207,7 @@ fn parameters(config: &Config, step: u64) -> Result<Vec<Value>, Error> {
             "weight_decay": row.weight_decay,
             "optimizer": row.optimizer,
             "group": group.map(|(at, (group, _))| format!("groups[{at}] {}", group.params.as_str())),
-            "frozen": row.frozen,
+            "frozen": frozen,
         })
     };
     Ok(assembly.optimizer().parameters(&model).into_iter().map(row).collect())
