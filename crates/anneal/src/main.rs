@@ -6,7 +6,7 @@ use anneal::cli::{self, Cli};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-/// Page faults of the default allocator cost a fifth of the training speed (docs/benchmarks.md).
+/// Keeps freed pages: the default allocator returns them to the system and faults them in again at each step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

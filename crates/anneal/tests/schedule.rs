@@ -18,8 +18,11 @@ fn jsonl_rows() {
         ("cyclic.toml", "type = 'cyclic'\nbase_lr = 0.001\nmax_lr = 0.005\nstep_size_up = 2\n"),
         ("plateau.toml", "type = 'reduce_on_plateau'\npatience = 0\nfactor = 0.5\n"),
         ("metrics.txt", "1.0\n2.0\nNaN\n"),
+        ("scaled.toml", "type = 'scaled'\nfactor = 0.25\n[schedule]\ntype = 'fixed'\n"),
     ]);
-    let cases: [(&[&str], Vec<Value>); 4] = [
+    let cases: [(&[&str], Vec<Value>); 5] = [
+        // A strategy's own `schedule` is not the section of that name.
+        (&["schedule", "scaled.toml", "--epochs", "1"], vec![json!({"tick": 0, "lr": [0.25], "momentum": null})]),
         (
             &["schedule", "step.toml", "--base-lr", "0.1", "--epochs", "3", "--steps-per-epoch", "7"],
             vec![

@@ -120,8 +120,8 @@ fn read(file: &Path, args: &ScheduleArgs) -> Result<ScheduleFile, Error> {
     let sections = &document.table;
     // A bare table, or a file of a `[schedule]` alone: neither says what is trained, so the base rate is 1.
     let alone = match sections.get("schedule") {
-        Some(toml::Value::Table(table)) if !sections.contains_key("optimizer") => Some((table, "schedule")),
         _ if sections.contains_key("type") => Some((sections, "")),
+        Some(toml::Value::Table(table)) if !sections.contains_key("optimizer") => Some((table, "schedule")),
         _ => None,
     };
     let mut groups = Vec::new();
