@@ -60,7 +60,7 @@ fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
 }
 
 /// Where a value is in a list that holds it.
-fn place<T: Ord>(values: &[T], value: T) -> usize {
+fn place<T: Ord + Copy>(values: &[T], value: T) -> usize {
     values.binary_search(&value).unwrap_or_default()
 }
 
