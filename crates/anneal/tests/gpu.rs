@@ -350,7 +350,7 @@ fn with_a_bad_step(check_every: u64, scale: f32, steep: bool) -> Result<(), Trai
             steep: bad && steep,
         }
     });
-    let config = TrainConfig { check_every, log_every: 1_000, ..TrainConfig::epochs(1) };
+    let config = TrainConfig { check_every: check_every.into(), log_every: 1_000.into(), ..TrainConfig::epochs(1) };
     let schedule = ScheduleConfig::from_toml_str("type = 'fixed'").expect("a schedule");
     let rates = Rates::new(Scheduler::from_config(&schedule, &Horizon::run(20, 20), vec![0.01]).expect("rates"));
     let optimizer = OptimizerConfig::from_toml_str("type = 'adam'").expect("a default").init();
