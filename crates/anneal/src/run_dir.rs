@@ -122,7 +122,8 @@ impl RunDir {
         }
     }
 
-    /// The run folder below `out_dir` when `--out` names none: see [`numbered`].
+    /// The run folder below `out_dir` when `--out` names none: `NAME`, or `NAME-2`, `NAME-3`, ... whichever does not exist
+    /// yet. To resume, the last one that holds a run; to overwrite, the first.
     pub fn numbered(out_dir: &Path, name: &str, existing: Existing) -> Result<Self, RunDirError> {
         let path = numbered(out_dir, name, existing, |path| path.join(CONFIG).exists());
         if existing == Existing::Refuse { Ok(Self(path)) } else { Self::at(&path, existing) }

@@ -105,7 +105,7 @@ impl DeviceName {
     /// burn's device, with autodiff: looked for on this machine and, where it is a GPU, started.
     ///
     /// Without an index, `wgpu`, `vulkan` and `metal` are what wgpu takes for the machine's fastest adapter (or what
-    /// `CUBECL_WGPU_DEFAULT_DEVICE` names); with one, the adapter at that place of [`Kind::adapters`]. `gpu` is the
+    /// `CUBECL_WGPU_DEFAULT_DEVICE` names); with one, the adapter at that place of `anneal list devices`. `gpu` is the
     /// first of `cuda`, `metal`, `vulkan`, `wgpu` that this build has and this machine has an adapter for.
     ///
     /// # Errors
