@@ -34,7 +34,7 @@ pub struct PlateauLRScheduler {
     pub lr_min: f64,
     /// Which metrics are better; default higher ones.
     pub mode: Mode,
-    /// When noise is added; default never. See [`Noise`].
+    /// When noise is added; default never. See [`NoiseRange`].
     pub noise_range_t: Option<NoiseRange>,
     /// How the noise is distributed; default normally.
     pub noise_type: NoiseType,

@@ -52,7 +52,7 @@ pub struct PolyLRScheduler {
     pub warmup_prefix: bool,
     /// Whether a tick is an epoch (else an optimizer step); default as `interval`, which is per epoch.
     pub t_in_epochs: Option<bool>,
-    /// When noise is added; default never. See [`Noise`].
+    /// When noise is added; default never. See [`NoiseRange`].
     pub noise_range_t: Option<NoiseRange>,
     /// The largest noise, as a part of the rate; default 0.67.
     #[serde(default = "noise_pct")]
