@@ -97,11 +97,6 @@ impl AdaptiveRecord {
         &self.fingerprint
     }
 
-    /// The settings it was made under, as a TOML table; empty if unknown.
-    pub fn config_toml(&self) -> &str {
-        &self.config
-    }
-
     /// How many parameters it holds state for.
     pub fn len(&self) -> usize {
         self.params.len()

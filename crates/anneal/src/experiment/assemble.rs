@@ -73,11 +73,6 @@ impl<'c> Assembly<'c> {
         &self.device
     }
 
-    /// Training images, after the validation set was held out.
-    pub fn train_items(&self) -> usize {
-        self.train.len()
-    }
-
     /// The run in steps and epochs.
     pub fn horizon(&self) -> Horizon {
         horizon(self.config, self.dataset.train.len())
