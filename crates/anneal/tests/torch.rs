@@ -1,5 +1,5 @@
 //! PyTorch and we: the same logits from the same weights, both ways, for each reference model. Runs where ANNEAL_PYTHON
-//! names a Python that can import torch and safetensors; the committed files of `golden/weights` (test `weights`) stand
+//! names a Python that can import torch and safetensors; the committed files of `golden/weights` (`command/weights.rs`) stand
 //! in for it elsewhere.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]

@@ -1,6 +1,6 @@
 //! Running the `anneal` command as a user does.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::{
     path::{Path, PathBuf},

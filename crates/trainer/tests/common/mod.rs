@@ -1,7 +1,7 @@
 //! A small problem that every test of the loop can train in milliseconds: a two-layer network with dropout that learns
 //! to tell which half of the input is larger.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use burn::{
     module::Module,

@@ -1,7 +1,7 @@
 //! A convolution, a batch norm and a linear layer: `Small` of crates/anneal/tests/python/torch_weights.py, which made
 //! the files of `golden/weights`.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::{fs, path::PathBuf};
 

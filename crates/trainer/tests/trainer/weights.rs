@@ -1,20 +1,15 @@
 //! Weights in and out: torch's files give torch's logits, ours come back bit for bit, and what does not fit is refused
 //! by name before anything has changed.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-mod small;
-
 use std::{collections::BTreeMap, fs, path::Path};
 
+use crate::common::alone;
+use crate::small::{Small, golden, inputs_and_logits};
 use burn::{
     module::Module,
     tensor::{Bytes, DType, Tensor},
 };
 use burn_pack::{Tensor as Packed, Writer};
-use common::alone;
-use small::{Small, golden, inputs_and_logits};
 use trainer::weights::{Difference, Format, Layout, LoadOptions, Loaded, WeightsError, load, save, save_with};
 
 const NAMES: [&str; 8] =

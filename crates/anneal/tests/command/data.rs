@@ -1,18 +1,14 @@
 //! `anneal data`, a folder of images in a config, and batches that do not depend on the number of workers.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{fs, path::Path, path::PathBuf};
 
+use crate::common::{SMALL, anneal, folder};
 use anneal::{
     config::{Config, Document, Origin},
     experiment::Assembly,
     lr_core::Registry,
     trainer::data::Source,
 };
-use common::{SMALL, anneal, folder};
 use serde_json::Value;
 
 /// The reference MNIST, where it is at hand.

@@ -1,12 +1,8 @@
 //! `anneal train`, `resume`, `evaluate`: what a run leaves behind.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{fs, path::Path};
 
-use common::{SMALL, anneal, folder, strategies};
+use crate::common::{SMALL, anneal, folder, strategies};
 use serde_json::Value;
 
 fn json(path: &Path) -> Value {

@@ -1,17 +1,13 @@
 //! Schedule-Free: what is evaluated is the average, with batch norm's statistics measured there, and the trained model
 //! is left alone. And the finder, which works on a copy, leaves running statistics alone too.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
+use crate::common::{Points, alone, device, optimizer, rates, train_data, valid_data};
 use burn::{
     module::Module,
     nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
     tensor::Tensor,
     train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep, metric::AccuracyMetric},
 };
-use common::{Points, alone, device, optimizer, rates, train_data, valid_data};
 use trainer::{
     TrainConfig, Trainer, evaluate,
     lr_finder::{LrFinder, LrFinderConfig},

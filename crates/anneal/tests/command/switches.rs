@@ -1,12 +1,8 @@
 //! `--fast-dev-run`, `--overfit-batches`, `--max-time`, and what `[train]` says of averages and frozen parameters.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{fs, path::Path};
 
-use common::{SMALL, anneal, folder};
+use crate::common::{SMALL, anneal, folder};
 use serde_json::Value;
 
 fn summary(run: &Path) -> Value {

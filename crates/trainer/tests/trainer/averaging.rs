@@ -1,16 +1,12 @@
 //! Averages of the weights: torch's numbers, what is evaluated and kept, batch norm's statistics measured again.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
+use crate::common::{self, alone, bits, device, net, newest_only, optimizer, rates, train_data, valid_data};
 use burn::{
     module::{Module, Param},
     nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig},
     tensor::{Device, Tensor, TensorData},
     train::{InferenceStep, RegressionOutput, TrainOutput, TrainStep, metric::AccuracyMetric},
 };
-use common::{alone, bits, device, net, newest_only, optimizer, rates, train_data, valid_data};
 use lr_core::{Duration, ScheduleConfig, Scheduler};
 use serde_json::Value;
 use trainer::{
@@ -18,7 +14,7 @@ use trainer::{
 };
 
 fn golden() -> Value {
-    serde_json::from_str(include_str!("golden/averaging.json")).expect("JSON")
+    serde_json::from_str(include_str!("../golden/averaging.json")).expect("JSON")
 }
 
 fn rows(value: &Value) -> Vec<Vec<f32>> {

@@ -1,17 +1,13 @@
 //! A run in bf16: the steps see bf16 weights, everything that stays is f32, and it learns what a run in f32 learns.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::sync::Mutex;
 
+use crate::common::{Net, Points, alone, device, optimizer, rates, train_data, valid_data};
 use burn::{
     module::{Module, ModuleVisitor, Param},
     tensor::{DType, Tensor},
     train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep},
 };
-use common::{Net, Points, alone, device, optimizer, rates, train_data, valid_data};
 use trainer::{
     Fitted, Precision, TrainConfig, Trainer,
     lr_finder::{LrFinder, LrFinderConfig},

@@ -1,11 +1,7 @@
 //! Parameters that are left alone for some epochs: no update, no decay, no moments, no part in a norm.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
+use crate::common::{Net, alone, net, optimizer, rates, train_data, valid_data};
 use burn::tensor::Tensor;
-use common::{Net, alone, net, optimizer, rates, train_data, valid_data};
 use optim_adaptive::Pattern;
 use trainer::{Fitted, Freeze, TrainConfig, TrainError, Trainer};
 

@@ -1,15 +1,11 @@
 //! `anneal find-lr`.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
-use common::{SMALL, anneal, folder};
+use crate::common::{self, SMALL, anneal, folder};
 use serde_json::Value;
 
 #[test]

@@ -1,15 +1,11 @@
 //! Losses, gradients and parameters that are not finite: stop, skip, go back.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{
     path::Path,
     sync::{Arc, Mutex},
 };
 
-use common::{
+use crate::common::{
     Net, Points, alone, bits, net, newest_only, optimizer, poisoned_data, rates, steep_data, train_data, valid_data,
 };
 use lr_core::Duration;

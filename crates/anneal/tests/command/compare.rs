@@ -1,9 +1,5 @@
 //! `anneal compare`: what is compared with what, at which rate, what it leaves, and what it refuses.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{
     collections::BTreeMap,
     fs,
@@ -12,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use common::{Ran, SMALL, anneal, command, folder};
+use crate::common::{self, Ran, SMALL, anneal, command, folder};
 use serde_json::Value;
 
 /// 42 steps of a small model, every one of them logged.

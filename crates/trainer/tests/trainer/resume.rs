@@ -1,11 +1,7 @@
 //! A run resumed in a new process from a saved step is bit-identical to one never interrupted.
 //!
-//! This binary starts itself: each part of a run (all of it; up to a step; from a checkpoint on) is a process of its
-//! own, in which only the test `child` runs. `ANNEAL_SEED` repeats the random steps.
-
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
+//! This program starts itself: each part of a run (all of it; up to a step; from a checkpoint on) is a process of its
+//! own, in which only the test `resume::child` runs. `ANNEAL_SEED` repeats the random steps.
 
 use std::{
     path::Path,
@@ -13,8 +9,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use crate::common::{Net, alone, device, net, newest_only, optimizer, poisoned_data, rates, train_data, valid_data};
 use burn::train::metric::AccuracyMetric;
-use common::{Net, alone, device, net, newest_only, optimizer, poisoned_data, rates, train_data, valid_data};
 use lr_core::Duration;
 use optim_adaptive::Pattern;
 use trainer::{
@@ -160,7 +156,7 @@ fn in_a_process(case: usize, directory: &Path, stop_after: Option<u64>, resume: 
     let stop_after = stop_after.map(|step| step.to_string()).unwrap_or_default();
     let task = format!("{case}\n{}\n{stop_after}\n{resume}", directory.display());
     let output = Command::new(std::env::current_exe().expect("this binary"))
-        .args(["child", "--exact", "--ignored", "--nocapture"])
+        .args(["resume::child", "--exact", "--ignored", "--nocapture"])
         .env("ANNEAL_RESUME_TASK", &task)
         .output()
         .expect("it starts");

@@ -1,19 +1,16 @@
 //! How long, how often, how much: time, validation inside epochs, the sanity pass, parts of the data.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{
     path::Path,
     sync::{Arc, Mutex},
     time,
 };
 
-use burn::train::metric::AccuracyMetric;
-use common::{
-    BATCH, ITEMS, Points, alone, bits, device, net, newest_only, optimizer, points_of, rates, train_data, valid_data,
+use crate::common::{
+    self, BATCH, ITEMS, Points, alone, bits, device, net, newest_only, optimizer, points_of, rates, train_data,
+    valid_data,
 };
+use burn::train::metric::AccuracyMetric;
 use lr_core::Duration;
 use trainer::{
     Callback, CallbackError, CheckpointPolicy, EarlyStopping, FitReport, Flow, StopReason, TrainConfig, TrainError,

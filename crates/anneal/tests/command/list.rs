@@ -1,10 +1,6 @@
 //! `anneal list` and `anneal new`.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
-use common::{anneal, folder};
+use crate::common::{anneal, folder};
 use serde_json::Value;
 
 #[test]

@@ -1,10 +1,6 @@
 //! `anneal schedule`: rows, formats, lengths.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
-use common::{anneal, folder};
+use crate::common::{self, anneal, folder};
 use serde_json::{Value, json};
 
 fn rows(text: &str) -> Vec<Value> {

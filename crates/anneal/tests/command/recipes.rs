@@ -4,8 +4,6 @@
 //! or a schedule, goes into the `base.toml` beside its folder first. What needs data that is not on this machine is put
 //! together up to the data, and says so.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -21,7 +19,7 @@ use anneal::{
 use burn::tensor::Device;
 use toml::{Table, Value};
 
-mod common;
+use crate::common;
 
 /// All TOML files below `examples/` but the crates' own, in order.
 fn files(folder: &Path) -> Vec<PathBuf> {

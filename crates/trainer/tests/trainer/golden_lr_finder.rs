@@ -1,8 +1,5 @@
 //! The bare rules against what fastai, torch-lr-finder and their peers do on the same curves
-//! (`golden/lr_finder.jsonl`; rates are grid points, so the tolerance is relative 1e-9).
-
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-#![expect(clippy::panic, reason = "a golden file that cannot be read fails the test")]
+//! (`../golden/lr_finder.jsonl`; rates are grid points, so the tolerance is relative 1e-9).
 
 use serde_json::Value;
 use trainer::lr_finder::{LrCurve, NoSuggestion, Rule, SweepEnd, suggest};
@@ -33,7 +30,7 @@ fn numbers(value: &Value) -> Vec<f64> {
 }
 
 fn cases() -> Vec<Case> {
-    include_str!("golden/lr_finder.jsonl")
+    include_str!("../golden/lr_finder.jsonl")
         .lines()
         .map(|line| {
             let case: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
@@ -160,7 +157,7 @@ fn the_layer_above_refuses_what_the_bare_rules_answer() {
 fn the_grids_of_other_finders_are_settings() {
     use trainer::lr_finder::{LrFinderConfig, Ramp};
     let mut compared = 0;
-    for line in include_str!("golden/lr_finder.jsonl").lines() {
+    for line in include_str!("../golden/lr_finder.jsonl").lines() {
         let case: Value = serde_json::from_str(line).unwrap();
         let find = &case["find"];
         let (start_lr, end_lr) = (number(&find["start_lr"]), number(&find["end_lr"]));

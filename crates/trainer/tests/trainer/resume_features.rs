@@ -1,14 +1,12 @@
 //! Averages, going back, freezing, restored best models and validation inside epochs are exact over a resumption; a
 //! longer run goes on where a shorter one ended; what belongs to another run is refused with what differs.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{collections::BTreeMap, path::Path};
 
+use crate::common::{
+    self, Net, Points, alone, bits, net, newest_only, optimizer, poisoned_data, rates, train_data, valid_data,
+};
 use burn::train::metric::AccuracyMetric;
-use common::{Net, Points, alone, bits, net, newest_only, optimizer, poisoned_data, rates, train_data, valid_data};
 use lr_core::Duration;
 use optim_adaptive::Pattern;
 use trainer::{

@@ -1,12 +1,8 @@
 //! Bad input: a message that names file, field, value and what is allowed; the right exit code; nothing left behind.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::fs;
 
-use common::{SMALL, anneal, folder};
+use crate::common::{self, SMALL, anneal, folder};
 
 /// A config like `SMALL` with one thing changed.
 fn with(from: &str, to: &str) -> String {

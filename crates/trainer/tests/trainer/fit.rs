@@ -1,16 +1,12 @@
 //! The loop: what it computes, when it stops, what it tells.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
+use crate::common::{self, BATCH, ITEMS, alone, bits, net, optimizer, points_of, rates, train_data, valid_data};
 use burn::train::metric::AccuracyMetric;
-use common::{BATCH, ITEMS, alone, bits, net, optimizer, points_of, rates, train_data, valid_data};
 use lr_core::{Duration, Interval};
 use trainer::{
     Callback, CallbackError, EarlyStopping, EpochEvent, Flow, Mode, RunInfo, StepEvent, StopReason, TrainConfig,

@@ -1,9 +1,5 @@
 //! What a run leaves to look at: logs, plots, `report.html`; and `anneal report`.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{
     collections::BTreeMap,
     fs,
@@ -12,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::common::{SMALL, anneal, command, folder};
 use anneal::report::tensorboard::read_scalars;
-use common::{SMALL, anneal, command, folder};
 use serde_json::Value;
 
 fn read(path: impl AsRef<Path>) -> String {

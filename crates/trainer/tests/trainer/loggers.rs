@@ -1,9 +1,5 @@
 //! Logs: what they hold, what a resumed run leaves of them, and that they can be written on a thread of their own.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{
     collections::BTreeMap,
     fs,
@@ -14,8 +10,8 @@ use std::{
     },
 };
 
+use crate::common::{ITEMS, alone, net, newest_only, optimizer, rates, train_data, valid_data};
 use burn::train::metric::AccuracyMetric;
-use common::{ITEMS, alone, net, newest_only, optimizer, rates, train_data, valid_data};
 use lr_core::Duration;
 use report::tensorboard::{Happening, read_events, read_scalars};
 use trainer::{

@@ -1,16 +1,12 @@
 //! What is on disk is whole or refused by name.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{
     fs,
     io::{Seek, SeekFrom, Write},
     path::Path,
 };
 
-use common::{alone, net, newest_only, optimizer, rates, train_data, valid_data};
+use crate::common::{alone, net, newest_only, optimizer, rates, train_data, valid_data};
 use lr_core::Duration;
 use trainer::{
     CheckpointPolicy, Mode, OnWriteError, TrainConfig, TrainError, Trainer,

@@ -1,9 +1,6 @@
 //! Ctrl-C and SIGTERM on a real process: once ends the run in order, saved and resumable; twice ends it at once.
 
 #![cfg(unix)]
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
 
 use std::{
     fs,
@@ -13,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{SMALL, anneal, command, folder};
+use crate::common::{SMALL, anneal, command, folder};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

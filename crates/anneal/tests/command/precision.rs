@@ -1,12 +1,8 @@
 //! `[train] precision`: training in bf16 through the command.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::fs;
 
-use common::{SMALL, anneal, folder};
+use crate::common::{SMALL, anneal, folder};
 use serde_json::Value;
 
 /// The test accuracy of a run on digits.

@@ -1,15 +1,11 @@
 //! What callbacks hear and in which order, what they keep, and how they end a run.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{
     path::Path,
     sync::{Arc, Mutex},
 };
 
-use common::{alone, net, newest_only, optimizer, poisoned_data, rates, train_data, valid_data};
+use crate::common::{alone, net, newest_only, optimizer, poisoned_data, rates, train_data, valid_data};
 use lr_core::Duration;
 use serde_json::json;
 use trainer::{

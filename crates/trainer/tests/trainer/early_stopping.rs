@@ -1,13 +1,9 @@
 //! Early stopping restores the best model, also where the run was resumed in between.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::path::Path;
 
+use crate::common::{Net, alone, bits, net, newest_only, optimizer, rates, train_data, valid_data};
 use burn::train::metric::AccuracyMetric;
-use common::{Net, alone, bits, net, newest_only, optimizer, rates, train_data, valid_data};
 use lr_core::Duration;
 use trainer::{
     Callback, CallbackError, EarlyStopping, Ema, Fitted, Flow, StepEvent, StopReason, TrainConfig, Trainer, checkpoint,

@@ -1,21 +1,19 @@
 //! The learning-rate finder on a model: what it records, and that it changes nothing.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
+use crate::common::{
+    Points, alone, bits, device, net, optimizer, points_of, rates, steep_data, train_data, valid_data,
+};
 use burn::{
     module::{Module, ModuleVisitor, Param},
     nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
     tensor::{Device, Distribution, Tensor, activation::relu},
     train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep},
 };
-use common::{Points, alone, bits, device, net, optimizer, points_of, rates, steep_data, train_data, valid_data};
 use lr_core::{Horizon, ScheduleConfig, Scheduler};
 use optim_adaptive::{AdaptiveOptimizer, Group, Pattern};
 use trainer::{

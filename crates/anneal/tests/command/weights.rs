@@ -1,11 +1,8 @@
 //! Weights out of a run and into the next: export, pretrained models, what a resume does with them.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
-
-mod common;
-
 use std::{collections::BTreeMap, fs, path::Path};
 
+use crate::common::{Ran, SMALL, anneal, folder};
 use anneal::{
     trainer::{
         self,
@@ -20,7 +17,6 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor, TensorData},
 };
-use common::{Ran, SMALL, anneal, folder};
 use serde_json::Value;
 
 const LENET: &str = "[run]\nname = 'lenet'\n[model]\ntype = 'lenet'\n[optimizer]\ntype = 'adam'\nlr = 3e-3\n\

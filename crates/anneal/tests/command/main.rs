@@ -1,0 +1,21 @@
+//! Tests of the `anneal` command and of what it is put together from, in one program, because each program links burn: a
+//! file per subject. Apart from it stand the tests of GPUs (`gpu`, `gpu_runs`, `resident`), of kills, and of PyTorch.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod compare;
+mod data;
+mod find_lr;
+mod list;
+mod precision;
+mod recipes;
+mod report;
+mod schedule;
+mod signals;
+mod switches;
+mod train;
+mod weights;
