@@ -31,7 +31,7 @@ mod random;
 pub mod read;
 mod sets;
 
-pub use augment::{Amount, Augment, AugmentError};
+pub use augment::{Amount, Augment, AugmentError, Flip};
 pub use batch::{Batcher, BatcherError, ImageBatch};
 pub use dataset::Dataset;
 pub use error::{DataError, FileProblem, LookedIn, Missing};

@@ -105,6 +105,17 @@ fn the_part_of_cifar10_is_called_a_part() {
     assert_eq!(part.test.class_counts(), [103, 89, 100, 103, 90, 86, 112, 102, 106, 109]);
 }
 
+#[test]
+fn the_training_images_of_cifar10_are_all_there_with_a_part_of_the_test_images() {
+    let Some(data) = found("cifar10-train") else { return };
+    assert_eq!(data.part, Some("the first 1,000 of 10,000 test images"));
+    assert_eq!(data.train.class_counts(), [5_000; 10]);
+    assert_eq!(data.test.class_counts(), [103, 89, 100, 103, 90, 86, 112, 102, 106, 109]);
+    for (found, published) in data.mean.iter().zip([0.4914, 0.4822, 0.4465]) {
+        assert!((found - published).abs() < 5e-5, "{:?}", data.mean);
+    }
+}
+
 /// A data folder with MNIST in it, unpacked, to damage.
 fn own_mnist() -> Option<tempfile::TempDir> {
     let mnist = found("mnist")?;

@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::{AdamConfig, GradientsParams};
-use burn::tensor::{Device, Tensor};
+use burn::optim::{AdamConfig, GradientsParams, SgdConfig};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Distribution, Tensor};
 use burn::train::{InferenceStep, TrainStep};
-use vision::models::{self, Classifier, ConvNetConfig, MlpConfig, ModelConfig, ModelError};
+use vision::models::{self, AirbenchConfig, Classifier, ConvNetConfig, MlpConfig, ModelConfig, ModelError, Tta};
 use vision::{Augment, ImageBatch, ImageShape, load};
+
+const AIRBENCH: usize = 24 + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256) + 2 * (64 + 256 + 256) + 2_560;
 
 const SHAPES: [ImageShape; 3] = [ImageShape::new(1, 8, 8), ImageShape::new(1, 28, 28), ImageShape::new(3, 32, 32)];
 
@@ -21,7 +25,8 @@ fn digits_batch(n: usize, device: &Device) -> ImageBatch {
     batcher.batch(&(0..n).collect::<Vec<_>>(), 0, 0, device)
 }
 
-/// Path, number of elements and (given gradients) whether there is a non-zero gradient, for each parameter.
+/// Path, number of elements and (given gradients) whether there is a non-zero gradient, for each parameter that is
+/// trained: not for running statistics and what a model keeps as it is.
 struct Parameters<'a> {
     path: Vec<String>,
     found: Vec<(String, usize, bool)>,
@@ -38,6 +43,9 @@ impl ModuleVisitor for Parameters<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !param.val().is_require_grad() {
+            return;
+        }
         let moved = self
             .gradients
             .and_then(|gradients| gradients.get::<D>(param.id))
@@ -78,6 +86,8 @@ fn parameter_counts_are_those_of_the_papers_forms() {
         ("resnet8", SHAPES[2], 78_042),
         // Page's entry: 6,563,520 in the convolutions, 4,480 in batch norm, 5,120 in a linear layer without bias.
         ("resnet9", SHAPES[2], 6_573_120),
+        // The whitening layer's bias, convolutions, shifts of batch norm, and a linear layer without bias.
+        ("airbench", SHAPES[2], AIRBENCH),
         // The count that is quoted for ResNet-18 in its CIFAR form.
         ("resnet18", SHAPES[2], 11_173_962),
     ] {
@@ -87,7 +97,7 @@ fn parameter_counts_are_those_of_the_papers_forms() {
 
 #[test]
 fn settings_change_the_form_of_their_model() {
-    let device = Device::flex();
+    let device = Device::flex().autodiff();
     let convnet = ConvNetConfig::default();
     let cases: [(ModelConfig, ImageShape, usize); 3] = [
         (MlpConfig { hidden: vec![] }.into(), SHAPES[1], 7_850),
@@ -99,11 +109,7 @@ fn settings_change_the_form_of_their_model() {
     for (config, shape, count) in cases {
         let classifier = Classifier::new(config.clone(), shape, 10, &device).unwrap();
         assert_eq!(classifier.parameters(), count, "{config:?}");
-        let learned: usize = parameters(&classifier, None)
-            .iter()
-            .filter(|(path, ..)| !path.contains("running"))
-            .map(|(_, count, _)| count)
-            .sum();
+        let learned: usize = parameters(&classifier, None).iter().map(|(_, count, _)| count).sum();
         assert_eq!(learned, count, "{config:?}");
         let images = Tensor::<4>::zeros([2, shape.channels, shape.height, shape.width], &device);
         assert_eq!(classifier.forward(images).dims(), [2, 10], "{config:?}");
@@ -112,26 +118,18 @@ fn settings_change_the_form_of_their_model() {
 
 #[test]
 fn the_table_of_layers_tells_the_truth() {
-    let device = Device::flex();
+    let device = Device::flex().autodiff();
     for info in models::known() {
         for shape in SHAPES {
             let layers = ModelConfig::named(info.name).unwrap().layers(shape, 10, &device).unwrap();
             let classifier = model(info.name, shape, &device);
             for layer in layers.iter().filter(|layer| layer.parameters > 0) {
                 let prefix = format!("{}.", layer.name);
-                let count: usize = parameters(&classifier, None)
-                    .iter()
-                    // Running statistics of a batch norm are state, not parameters.
-                    .filter(|(path, ..)| path.starts_with(&prefix) && !path.contains("running"))
-                    .map(|(_, count, _)| count)
-                    .sum();
+                let of_layer = parameters(&classifier, None).into_iter().filter(|(path, ..)| path.starts_with(&prefix));
+                let count: usize = of_layer.map(|(_, count, _)| count).sum();
                 assert_eq!(count, layer.parameters, "{} {}", info.name, layer.name);
             }
-            let learned: usize = parameters(&classifier, None)
-                .iter()
-                .filter(|(path, ..)| !path.contains("running"))
-                .map(|(_, count, _)| count)
-                .sum();
+            let learned: usize = parameters(&classifier, None).iter().map(|(_, count, _)| count).sum();
             assert_eq!(classifier.parameters(), learned, "{}", info.name);
             assert_eq!(classifier.layers(), layers);
             assert_eq!(layers.last().unwrap().output, [10]);
@@ -141,7 +139,7 @@ fn the_table_of_layers_tells_the_truth() {
 
 #[test]
 fn parameters_bear_the_names_of_the_model_not_of_the_wrapper() {
-    let device = Device::flex();
+    let device = Device::flex().autodiff();
     let paths = |name: &str| -> Vec<String> {
         parameters(&model(name, SHAPES[2], &device), None).into_iter().map(|(path, ..)| path).collect()
     };
@@ -175,8 +173,7 @@ fn gradients_reach_every_parameter() {
         let classifier = model(info.name, SHAPES[0], &device);
         let output = TrainStep::step(&classifier, batch.clone());
         for (path, _, moved) in parameters(&classifier, Some(&output.grads)) {
-            // Running statistics of a batch norm follow the data, not a gradient.
-            assert!(moved || path.contains("running"), "{}: no gradient for {path}", info.name);
+            assert!(moved, "{}: no gradient for {path}", info.name);
         }
     }
 }
@@ -199,6 +196,118 @@ fn label_smoothing_changes_the_training_loss_and_not_the_other() {
     assert!((inference - plain).abs() < 1e-5, "{inference} {plain}");
 }
 
+/// The values of the parameters and running statistics whose path ends so.
+fn values(model: &Classifier, path: &str) -> Vec<f32> {
+    struct Values<'a> {
+        path: Vec<String>,
+        wanted: &'a str,
+        found: Vec<f32>,
+    }
+    impl ModuleVisitor for Values<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if self.path.join(".").ends_with(self.wanted) {
+                self.found.extend(param.val().to_data().try_to_vec::<f32>().unwrap());
+            }
+        }
+    }
+    let mut values = Values { path: vec![], wanted: path, found: vec![] };
+    model.visit(&mut values);
+    assert!(!values.found.is_empty(), "{path}");
+    values.found
+}
+
+#[test]
+fn the_convolutions_of_airbench_begin_as_the_identity() {
+    let model = model("airbench", SHAPES[2], &Device::flex());
+    for (path, outputs, inputs) in [
+        ("blocks.0.conv1.weight", 64, 24),
+        ("blocks.0.conv2.weight", 64, 64),
+        ("blocks.1.conv1.weight", 256, 64),
+        ("blocks.2.conv2.weight", 256, 256),
+    ] {
+        let weight = values(&model, path);
+        let weight = Tensor::<1>::from_floats(&weight[..], &Device::flex()).reshape([outputs, inputs, 3, 3]);
+        let images = Tensor::<4>::random([2, inputs, 5, 4], Distribution::Default, &Device::flex());
+        let padded = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+        let found = conv2d(images.clone(), weight.narrow(0, 0, inputs), None, padded);
+        assert_eq!(found.to_data(), images.to_data(), "{path}");
+    }
+}
+
+#[test]
+fn what_airbench_takes_from_images_is_kept_in_training() {
+    let device = Device::flex().autodiff();
+    let digits = load("digits", None).unwrap();
+    let images = digits.batcher(digits.train.clone(), Augment::NONE).unwrap();
+    let new = Classifier::new(AirbenchConfig { widths: vec![8, 16] }, SHAPES[0], 10, &device).unwrap();
+    let drawn = values(&new, "whiten.weight");
+    let mut model = new.init_from(&images);
+    let whitened = values(&model, "whiten.weight");
+    assert_ne!(drawn, whitened);
+    let mut optimizer = SgdConfig::new().init();
+    for step in 0..3 {
+        let output = TrainStep::step(&model, images.batch(&[0, 1, 2, 3, 4, 5, 6, 7], step, 1, &device));
+        model = optimizer.step(0.1, model, output.grads);
+    }
+    assert_eq!(values(&model, "whiten.weight"), whitened);
+    assert!(values(&model, "gamma").iter().all(|scale| *scale == 1.0));
+    assert!(values(&model, "whiten.bias").iter().all(|bias| *bias != 0.0));
+    assert!(values(&model, "beta").iter().any(|shift| *shift != 0.0));
+    // So it is after a record, and after evaluation.
+    let other = Classifier::new(AirbenchConfig { widths: vec![8, 16] }, SHAPES[0], 10, &device).unwrap();
+    for model in [other.try_load_record(model.clone().into_record()).unwrap(), model.valid().train()] {
+        let output = TrainStep::step(&model, images.batch(&[0, 1], 0, 1, &device));
+        let model = optimizer.step(0.1, model, output.grads);
+        assert_eq!(values(&model, "whiten.weight"), whitened);
+    }
+}
+
+#[test]
+fn test_time_augmentation_is_the_mean_of_its_views() {
+    let device = Device::flex();
+    let (plain, batch) = (model("lenet", SHAPES[1], &device), 3);
+    let images = Tensor::<4>::random([batch, 1, 28, 28], Distribution::Default, &device);
+    let targets = Tensor::from_ints([3, 1, 4], &device);
+    let pixels = images.to_data().try_to_vec::<f32>().unwrap();
+    // The logits of the images with each pixel taken from elsewhere, within the border.
+    let view = |from: &dyn Fn(isize, isize) -> (isize, isize)| {
+        let pixel = |at: usize| {
+            let (y, x) = from((at / 28 % 28) as isize, (at % 28) as isize);
+            pixels[at / 784 * 784 + (y.clamp(0, 27) * 28 + x.clamp(0, 27)) as usize]
+        };
+        let pixels: Vec<f32> = (0..batch * 784).map(pixel).collect();
+        let logits = plain.forward(Tensor::<1>::from_floats(&pixels[..], &device).reshape([batch, 1, 28, 28]));
+        logits.to_data().try_to_vec::<f32>().unwrap()
+    };
+    let flipped = [view(&|y, x| (y, x)), view(&|y, x| (y, 27 - x))];
+    let moved = [
+        view(&|y, x| (y + 1, x + 1)),
+        view(&|y, x| (y + 1, 27 - x + 1)),
+        view(&|y, x| (y - 1, x - 1)),
+        view(&|y, x| (y - 1, 27 - x - 1)),
+    ];
+    let mean = |views: &[Vec<f32>], at: usize| views.iter().map(|view| view[at]).sum::<f32>() / views.len() as f32;
+    for (tta, expected) in [
+        (Tta::None, &(|at| flipped[0][at]) as &dyn Fn(usize) -> f32),
+        (Tta::Flip, &|at| mean(&flipped, at)),
+        (Tta::FlipShift, &|at| f32::midpoint(mean(&flipped, at), mean(&moved, at))),
+    ] {
+        let batch = ImageBatch { images: images.clone(), targets: targets.clone() };
+        let output = InferenceStep::step(&plain.clone().with_tta(tta), batch);
+        for (at, found) in output.output.to_data().try_to_vec::<f32>().unwrap().into_iter().enumerate() {
+            assert!((found - expected(at)).abs() < 1e-5, "{tta:?}: {found} {}", expected(at));
+        }
+    }
+}
+
 #[test]
 fn a_record_restores_the_model_and_its_running_statistics() {
     let device = Device::flex().autodiff();
@@ -213,7 +322,7 @@ fn a_record_restores_the_model_and_its_running_statistics() {
         let before = logits(&trained);
         let _ = TrainStep::step(&trained, batch.clone());
         let moved = logits(&trained);
-        let has_batch_norm = trained.layers().iter().any(|layer| layer.kind == "batch norm");
+        let has_batch_norm = trained.layers().iter().any(|layer| layer.kind.starts_with("batch norm"));
         assert_eq!(before != moved, has_batch_norm, "{}", info.name);
         let fresh = model(info.name, SHAPES[0], &device);
         assert_ne!(logits(&fresh), moved, "{}", info.name);
@@ -266,6 +375,10 @@ fn what_cannot_be_built_is_refused() {
         (
             build(convnet(&[32, 0]), SHAPES[0], 10),
             "convnet.channels[1]: 0 is not allowed here; allowed: a width of at least 1",
+        ),
+        (
+            build(Ok(AirbenchConfig { widths: vec![8; 9] }.into()), SHAPES[0], 10),
+            "airbench.widths: 9 blocks is not allowed here; allowed: 1 to 8 blocks",
         ),
         (build(convnet(&[]), SHAPES[0], 10), "convnet.channels: 0 stages is not allowed here; allowed: 1 to 8 stages"),
         (smoothed.unwrap_err().to_string(), "`label_smoothing` is 1: allowed are 0 to less than 1"),

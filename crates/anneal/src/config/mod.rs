@@ -9,12 +9,14 @@
 //! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |
 //! | `[[groups]]` | [`GroupsSection`]: params, lr_scale, schedule, weight_decay, frozen, optimizer |
 //! | `[train]` | `trainer::TrainConfig`: epochs or steps, precision, accumulate, clipping, logging, early stopping, checkpoints |
+//! | `[eval]` | [`EvalSection`]: tta |
 //! | `[lr_finder]` | `trainer::lr_finder::LrFinderConfig` |
 
 mod apply;
 mod auto;
 mod data;
 mod document;
+mod eval;
 mod groups;
 mod leaves;
 mod model;
@@ -32,6 +34,7 @@ pub use auto::{AUTO, AutoRates};
 pub(crate) use data::folder_fields;
 pub use data::{DataSection, Resident};
 pub use document::{ConfigFileError, Document, Origin};
+pub use eval::EvalSection;
 pub use groups::GroupsSection;
 pub(crate) use leaves::leaves;
 pub use model::ModelSection;
@@ -49,6 +52,7 @@ struct Sections {
     schedule: Option<Table>,
     groups: Vec<Table>,
     train: Table,
+    eval: Table,
     lr_finder: Table,
 }
 
@@ -77,6 +81,8 @@ pub struct Config {
     pub groups: GroupsSection,
     /// `[train]`.
     pub train: TrainConfig,
+    /// `[eval]`.
+    pub eval: EvalSection,
     /// `[lr_finder]`.
     pub lr_finder: LrFinderConfig,
     /// The rates that are to be found (`lr = "auto"`); until then the sweep's first rate stands in their place.
@@ -90,7 +96,8 @@ impl Config {
         let written = strict_config::deserialize::<Sections>(&table)?;
         let lr_finder: LrFinderConfig = strict_config::read(&written.lr_finder, "lr_finder")?;
         let auto = AutoRates::take(&mut table, lr_finder.start_lr, registry);
-        let Sections { run, data, model, optimizer, schedule, groups, train, .. } = strict_config::deserialize(&table)?;
+        let Sections { run, data, model, optimizer, schedule, groups, train, eval, .. } =
+            strict_config::deserialize(&table)?;
         let optimizer = optimizer
             .ok_or_else(|| ConfigError::missing("optimizer", "a table such as { type = \"adam\", lr = 1e-3 }"))?;
         let schedule = match schedule {
@@ -107,6 +114,7 @@ impl Config {
             schedule,
             groups,
             train: strict_config::read(&train, "train")?,
+            eval: strict_config::read(&eval, "eval")?,
             lr_finder,
             auto,
         })
@@ -138,6 +146,7 @@ impl Config {
         table.insert("optimizer".to_owned(), Value::Table(self.optimizer.to_table()));
         table.insert("schedule".to_owned(), Value::Table(self.schedule.to_table()));
         table.insert("train".to_owned(), Value::Table(strict_config::write(&self.train)));
+        table.insert("eval".to_owned(), Value::Table(strict_config::write(&self.eval)));
         table.insert("lr_finder".to_owned(), Value::Table(strict_config::write(&self.lr_finder)));
         let groups: Vec<Value> = self.groups.to_tables().into_iter().map(Value::Table).collect();
         if !groups.is_empty() {
@@ -161,11 +170,12 @@ impl Config {
     }
 
     /// What a checkpoint must have been written with to be resumed: everything that shapes the numbers, a line for each
-    /// setting, so that a refusal can show those that differ. Where things are put, how long the run is and what is
-    /// logged may change.
+    /// setting, so that a refusal can show those that differ. Where things are put, how long the run is, what is logged
+    /// and how the model is evaluated may change.
     pub fn fingerprint(&self) -> String {
         let mut table = self.to_table();
         table.remove("run");
+        table.remove("eval");
         table.remove("lr_finder");
         table.remove("data");
         let train = table.remove("train").and_then(|train| train.as_table().cloned()).unwrap_or_default();

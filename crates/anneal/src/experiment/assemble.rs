@@ -78,13 +78,14 @@ impl<'c> Assembly<'c> {
         horizon(self.config, self.dataset.train.len())
     }
 
-    /// The model that a run starts from: freshly initialised, with the pretrained weights of the configuration put in.
-    /// A resumed run takes [`model`](Self::model): its parameters come from the checkpoint.
+    /// The model that a run starts from: freshly initialised, with what it takes from the training images and with the
+    /// pretrained weights of the configuration put in. A resumed run takes [`model`](Self::model): its parameters come from the checkpoint.
     ///
     /// # Errors
     /// As [`model`](Self::model); weights that are not there, are damaged or do not fit.
     pub fn initial_model(&self) -> Result<Classifier, Error> {
-        let model = self.model()?;
+        let images = self.dataset.batcher(self.train.clone(), Augment::NONE)?;
+        let model = self.model()?.init_from(&images);
         let Some(pretrained) = &self.config.model.pretrained else { return Ok(model) };
         let loaded = weights::load(model, &pretrained.path, &pretrained.options);
         let (model, loaded) = loaded.map_err(Error::Pretrained)?;
@@ -96,7 +97,7 @@ impl<'c> Assembly<'c> {
     pub fn model(&self) -> Result<Classifier, Error> {
         self.device.seed(self.config.run.seed);
         let model = self.config.model.init(self.dataset.shape(), self.dataset.classes.len(), &self.device)?;
-        Ok(trainer::stable_ids(model))
+        Ok(trainer::stable_ids(model.with_tta(self.config.eval.tta)))
     }
 
     /// A fresh optimizer, with the groups.

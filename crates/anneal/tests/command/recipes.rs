@@ -138,7 +138,13 @@ fn every_schedule_is_the_strategy_that_its_file_is_named_after() {
 
 #[test]
 fn a_whole_config_of_the_examples_is_what_the_command_reads() {
-    for path in ["mnist/one-epoch.toml", "mnist/best.toml", "cifar10/part-30min.toml", "cifar10/full.toml"] {
+    for path in [
+        "mnist/one-epoch.toml",
+        "mnist/best.toml",
+        "cifar10/part-30min.toml",
+        "cifar10/full.toml",
+        "cifar10/speedrun.toml",
+    ] {
         let document = Document::read(&common::root().join("examples").join(path)).unwrap();
         Config::from_document(&document, &Registry::standard()).unwrap_or_else(|error| panic!("{error}"));
     }

@@ -1,5 +1,6 @@
 //! Augmentation of one image: random numbers drawn from a key, and the pixels that they move.
 
+use super::Flip;
 use crate::image_set::ImageShape;
 use crate::random::SplitMix64;
 
@@ -13,9 +14,12 @@ pub(crate) struct Plan {
     pub(super) scale: f32,
     pub(super) shift: usize,
     pub(crate) crop: usize,
-    pub(crate) flip: bool,
+    pub(crate) flip: Option<Flip>,
     pub(crate) cutout: usize,
 }
+
+/// The place of the epoch in the key of what is drawn once for all epochs.
+const NO_EPOCH: u64 = u64::MAX;
 
 /// What happens to one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,7 +62,13 @@ impl Plan {
         let factor = 1.0 + random.symmetric() * self.scale;
         let shift = [random.symmetric(), random.symmetric()].map(|share| share * self.shift as f32);
         let crop = (random.within(self.crop), random.within(self.crop));
-        let flip = random.coin() && self.flip;
+        let coin = random.coin();
+        let flip = match self.flip {
+            None => false,
+            Some(Flip::Random) => coin,
+            // One coin for all epochs.
+            Some(Flip::Alternating) => SplitMix64::keyed([seed, NO_EPOCH, index as u64]).coin() != (epoch % 2 == 1),
+        };
         let centre = (random.below(height), random.below(width));
         let slant = random.symmetric() * self.shear;
         Draw {
@@ -285,9 +295,25 @@ mod tests {
     }
 
     #[test]
+    fn an_alternating_flip_shows_every_image_both_ways_in_two_epochs() {
+        let plan = Augment::parse("flip:alternating").unwrap().plan(SHAPE).unwrap();
+        let flips = |epoch| -> Vec<bool> { (0..2000).map(|index| plan.draw(7, epoch, index).flip).collect() };
+        let first = flips(0);
+        let mirrored = first.iter().filter(|flip| **flip).count();
+        assert!(mirrored.abs_diff(1000) < 120, "{mirrored}");
+        let others: Vec<bool> = first.iter().map(|flip| !flip).collect();
+        for epoch in 1..6 {
+            assert_eq!(flips(epoch), if epoch % 2 == 0 { &first[..] } else { &others[..] }, "epoch {epoch}");
+        }
+        assert_ne!(first, (0..2000).map(|index| plan.draw(8, 0, index).flip).collect::<Vec<bool>>(), "another seed");
+    }
+
+    #[test]
     fn switching_one_piece_leaves_the_others_as_they_were() {
         let plan = |text: &str| Augment::parse(text).unwrap().plan(SHAPE).unwrap();
-        let (alone, both) = (plan("crop:2"), plan("crop:2+flip+rotate"));
-        assert!((0..100).all(|index| alone.draw(5, 3, index).crop == both.draw(5, 3, index).crop));
+        let alone = plan("crop:2");
+        for both in [plan("crop:2+flip+rotate"), plan("crop:2+flip:alternating")] {
+            assert!((0..100).all(|index| alone.draw(5, 3, index).crop == both.draw(5, 3, index).crop));
+        }
     }
 }

@@ -30,6 +30,17 @@ impl Amount {
     }
 }
 
+/// In which images left and right change places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flip {
+    /// `flip`: in half of the images, drawn anew in every epoch.
+    Random,
+    /// `flip:alternating`: in half of the images in epoch 0, in the other half in epoch 1, and so on: two epochs show
+    /// every image both ways, where random draws show half of the images one way twice. K. Jordan, *94 % on CIFAR-10
+    /// in 3.29 seconds on a single GPU*, 2024.
+    Alternating,
+}
+
 /// Which pieces of augmentation are on. They apply in the order of the fields: the image is sheared, scaled, rotated and
 /// shifted in one resampling (bilinear, black outside), then cropped, then flipped, then a square is cut out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -48,8 +59,8 @@ pub struct Augment {
     /// as in He et al., *Deep residual learning*, 2016, section 4.2. `crop` alone: an eighth of the height (4 at
     /// 32x32).
     pub crop: Option<Amount>,
-    /// `flip`: left and right change places in half of the images.
-    pub flip: bool,
+    /// `flip`: left and right change places, in a way that [`Flip`] says.
+    pub flip: Option<Flip>,
     /// `cutout:N`: a square of side N around a random pixel is set to the mean, clipped at the border, as in
     /// DeVries and Taylor, *Improved regularization with cutout*, 2017. `cutout` alone: half of the height (16 at
     /// 32x32).
@@ -99,12 +110,15 @@ pub enum AugmentError {
     },
 }
 
+/// The amount of a flip that is not random.
+const ALTERNATING: &str = "alternating";
+
 const NAMES: [&str; 7] = ["shear", "scale", "rotate", "shift", "crop", "flip", "cutout"];
 
 impl Augment {
     /// No augmentation: images as they are.
     pub const NONE: Self =
-        Self { shear: None, scale: None, rotate: None, shift: None, crop: None, flip: false, cutout: None };
+        Self { shear: None, scale: None, rotate: None, shift: None, crop: None, flip: None, cutout: None };
 
     /// Whether this leaves images as they are.
     pub fn is_none(self) -> bool {
@@ -118,9 +132,9 @@ impl Augment {
     /// A piece that is not known (with the nearest that is), one that is named twice, an amount that is not allowed.
     ///
     /// ```
-    /// use vision::{Amount, Augment};
+    /// use vision::{Amount, Augment, Flip};
     /// let augment = Augment::parse("crop:4_flip")?;
-    /// assert_eq!((augment.crop, augment.flip), (Some(Amount::Pixels(4)), true));
+    /// assert_eq!((augment.crop, augment.flip), (Some(Amount::Pixels(4)), Some(Flip::Random)));
     /// assert_eq!(augment.to_string(), "crop:4+flip");
     /// assert_eq!(Augment::parse("none")?, Augment::NONE);
     /// assert!(Augment::parse("flop").unwrap_err().to_string().contains("did you mean `flip`?"));
@@ -145,10 +159,7 @@ impl Augment {
                 "shift" => augment.shift.replace(pixels("shift", amount)?).is_some(),
                 "crop" => augment.crop.replace(pixels("crop", amount)?).is_some(),
                 "cutout" => augment.cutout.replace(pixels("cutout", amount)?).is_some(),
-                "flip" => match amount {
-                    Some(found) => return Err(bad_amount("flip", found, "none: write `flip`")),
-                    None => std::mem::replace(&mut augment.flip, true),
-                },
+                "flip" => augment.flip.replace(way_to_flip(amount)?).is_some(),
                 "none" => return Err(twice()),
                 _ => {
                     return Err(AugmentError::Unknown { piece: name.to_owned(), nearest: nearest(name, NAMES) });
@@ -186,6 +197,14 @@ fn bad_amount(piece: &'static str, found: &str, allowed: &'static str) -> Augmen
     AugmentError::Amount { piece, found: found.to_owned(), allowed }
 }
 
+fn way_to_flip(amount: Option<&str>) -> Result<Flip, AugmentError> {
+    match amount {
+        None => Ok(Flip::Random),
+        Some(ALTERNATING) => Ok(Flip::Alternating),
+        Some(found) => Err(bad_amount("flip", found, "none, or `alternating`")),
+    }
+}
+
 fn pixels(piece: &'static str, amount: Option<&str>) -> Result<Amount, AugmentError> {
     let Some(text) = amount else { return Ok(Amount::Auto) };
     match text.parse() {
@@ -220,7 +239,10 @@ impl fmt::Display for Augment {
             self.rotate.map(|degrees| format!("rotate:{degrees}")),
             amount("shift", self.shift),
             amount("crop", self.crop),
-            self.flip.then(|| "flip".to_owned()),
+            self.flip.map(|flip| match flip {
+                Flip::Random => "flip".to_owned(),
+                Flip::Alternating => format!("flip:{ALTERNATING}"),
+            }),
             amount("cutout", self.cutout),
         ]
         .into_iter()
@@ -242,6 +264,7 @@ mod tests {
             ("flip, crop:4", "crop:4+flip"),
             ("shift+rotate:15_cutout:8", "rotate:15+shift+cutout:8"),
             ("scale:7.5_rotate+shear", "shear:10+scale:7.5+rotate:10"),
+            ("flip:alternating_crop:2", "crop:2+flip:alternating"),
         ] {
             let augment = Augment::parse(text).unwrap();
             assert_eq!(augment.to_string(), written);
@@ -258,7 +281,8 @@ mod tests {
             ("none+flip", "`none` stands twice or beside `none`"),
             ("crop:0", "the amount is `0`, allowed: a whole number of pixels, at least 1"),
             ("crop:x", "the amount is `x`"),
-            ("flip:2", "the amount is `2`, allowed: none"),
+            ("flip:2", "the amount is `2`, allowed: none, or `alternating`"),
+            ("flip+flip:alternating", "`flip` stands twice"),
             ("rotate:181", "at most 180"),
             ("shear:61", "degrees, more than 0, at most 60"),
             ("scale:nan", "percent, more than 0, at most 90"),

@@ -6,6 +6,7 @@ use strict_config::{ConfigError, Settings};
 
 use super::error::ModelError;
 use super::layers::{Layer, Layers};
+use crate::batch::Batcher;
 use crate::image_set::ImageShape;
 
 /// What is known about a model without building it.
@@ -47,6 +48,13 @@ pub trait Architecture: Settings + Default {
     /// The network, for images, classes and settings that are allowed. All its layers come from `layers`, in the order in
     /// which an image goes through them.
     fn build(&self, classes: usize, layers: &mut Layers) -> Self::Network;
+
+    /// The network with what it takes from training images, which are used as they are, not augmented, in the place of
+    /// what was drawn. A network takes nothing unless this is implemented.
+    fn init_from(network: Self::Network, images: &Batcher) -> Self::Network {
+        let _ = images;
+        network
+    }
 
     /// A network with its parameters drawn from the generator of `device`: `device.seed(s)` before this call fixes them.
     ///

@@ -14,7 +14,8 @@ use super::config::ModelConfig;
 use super::error::ModelError;
 use super::layers::{Layer, total_parameters};
 use super::loss;
-use crate::batch::ImageBatch;
+use super::tta::Tta;
+use crate::batch::{Batcher, ImageBatch};
 use crate::image_set::ImageShape;
 
 /// A model chosen at run time.
@@ -29,6 +30,7 @@ use crate::image_set::ImageShape;
 pub struct Classifier {
     network: Network,
     label_smoothing: f32,
+    tta: Tta,
     layers: Arc<[Layer]>,
 }
 
@@ -38,6 +40,14 @@ macro_rules! define_network {
         #[expect(clippy::large_enum_variant, reason = "one model a program: a box would spare nothing")]
         enum Network {
             $($name(<super::$config as Architecture>::Network)),*
+        }
+
+        impl Network {
+            fn init_from(self, images: &Batcher) -> Self {
+                match self {
+                    $(Self::$name(model) => Self::$name(<super::$config as Architecture>::init_from(model, images))),*
+                }
+            }
         }
     };
 }
@@ -53,7 +63,7 @@ macro_rules! to_network {
 
 impl Classifier {
     /// A model for images of this shape, with its parameters drawn from the generator of `device`: `device.seed(s)` before
-    /// this call fixes them. Its labels are not smoothed.
+    /// this call fixes them. Its labels are not smoothed, and images are evaluated as they are.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -76,7 +86,7 @@ impl Classifier {
         let config = config.into();
         let layers = config.layers(shape, classes, device)?.into();
         let network = models!(to_network ModelConfig, config, config => config.init(shape, classes, device)?);
-        Ok(Self { network, label_smoothing: 0.0, layers })
+        Ok(Self { network, label_smoothing: 0.0, tta: Tta::None, layers })
     }
 
     /// The model of this name (see [`known`](super::known)) with the defaults of its settings.
@@ -85,6 +95,13 @@ impl Classifier {
     /// An unknown name (with the nearest known one); as [`new`](Self::new).
     pub fn named(name: &str, shape: ImageShape, classes: usize, device: &Device) -> Result<Self, ModelError> {
         Self::new(ModelConfig::named(name)?, shape, classes, device)
+    }
+
+    /// The same with what the model takes from training images in place, see [`Architecture::init_from`]: the filters of
+    /// a whitening layer. Most models take nothing.
+    #[must_use]
+    pub fn init_from(self, images: &Batcher) -> Self {
+        Self { network: self.network.init_from(images), ..self }
     }
 
     /// The same, trained with label smoothing `a`, from 0 to less than 1: the target is `1 - a` for the class plus
@@ -98,6 +115,12 @@ impl Classifier {
         } else {
             Err(ModelError::LabelSmoothing { found: label_smoothing })
         }
+    }
+
+    /// The same, with this test-time augmentation in the step of inference.
+    #[must_use]
+    pub fn with_tta(self, tta: Tta) -> Self {
+        Self { tta, ..self }
     }
 
     /// Logits, `(image, class)`, of images, `(image, channel, row, column)`.
@@ -130,9 +153,10 @@ impl InferenceStep for Classifier {
     type Input = ImageBatch;
     type Output = ClassificationOutput;
 
-    /// Forward, and the loss without label smoothing, so that losses of runs with and without it compare.
+    /// Forward, of all views of test-time augmentation, and the loss without label smoothing, so that losses of runs with
+    /// and without it compare.
     fn step(&self, batch: ImageBatch) -> ClassificationOutput {
-        loss::output(batch, 0.0, |images| self.forward(images))
+        loss::output(batch, 0.0, |images| self.tta.logits(images, |images| self.forward(images)))
     }
 }
 
@@ -155,7 +179,7 @@ impl Module for Classifier {
 
     fn valid(&self) -> Self {
         let network = models!(to_network Network, &self.network, model => model.valid());
-        Self { network, label_smoothing: self.label_smoothing, layers: Arc::clone(&self.layers) }
+        Self { network, label_smoothing: self.label_smoothing, tta: self.tta, layers: Arc::clone(&self.layers) }
     }
 
     fn materialize(self) -> Self {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::Device;
 
 use crate::image_set::ImageShape;
@@ -57,8 +57,8 @@ impl Layers {
         self.listed.push(Layer { name: name.to_owned(), kind, output, parameters });
     }
 
-    /// A square convolution without bias, padded so that it keeps the size for stride 1 and divides it, rounding up, for
-    /// others; `adapt` may give it a stride, a bias or an initializer.
+    /// A square convolution without bias, padded so that one of odd size keeps the map's size for stride 1 and divides it,
+    /// rounding up, for others; `adapt` may give it a stride, a bias or an initializer.
     pub fn conv(
         &mut self,
         name: &str,
@@ -79,11 +79,33 @@ impl Layers {
         config.init(&self.device)
     }
 
+    /// A square convolution without padding whose filters, `2 * channels * kernel^2` of them, are not trained; its bias
+    /// is, and starts at 0.
+    pub fn whitening(&mut self, name: &str, kernel: usize) -> Conv2d {
+        let filters = 2 * self.shape[0] * kernel * kernel;
+        let config = Conv2dConfig::new([self.shape[0], filters], [kernel, kernel]);
+        let output = vec![filters, self.shape[1] + 1 - kernel, self.shape[2] + 1 - kernel];
+        self.list(name, format!("whitening {kernel}x{kernel}"), output, filters);
+        let conv = config.init(&self.device);
+        let (weight, bias) = (conv.weight.set_require_grad(false), Initializer::Zeros.init([filters], &self.device));
+        Conv2d { weight, bias: Some(bias), ..conv }
+    }
+
     /// Batch norm: a scale and a shift for each channel.
     pub fn batch_norm(&mut self, name: &str) -> BatchNorm {
         let channels = self.shape[0];
         self.list(name, "batch norm".to_owned(), self.shape.clone(), 2 * channels);
         BatchNormConfig::new(channels).init(&self.device)
+    }
+
+    /// Batch norm whose scale stays 1, with a trained shift for each channel and an epsilon of 1e-12; its running
+    /// statistics move by `momentum` of the way with each batch.
+    pub fn batch_norm_without_scale(&mut self, name: &str, momentum: f64) -> BatchNorm {
+        let channels = self.shape[0];
+        self.list(name, "batch norm, no scale".to_owned(), self.shape.clone(), channels);
+        let config = BatchNormConfig::new(channels).with_momentum(momentum).with_epsilon(1e-12);
+        let norm = config.init(&self.device);
+        BatchNorm { gamma: norm.gamma.set_require_grad(false), ..norm }
     }
 
     /// Max pooling 2x2 with stride 2, which rounds down.

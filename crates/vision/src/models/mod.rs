@@ -21,6 +21,7 @@ macro_rules! models {
                 ResNet8: ResNet8Config,
                 ResNet9: ResNet9Config,
                 ResNet18: ResNet18Config,
+                Airbench: AirbenchConfig,
             ]
             $($arguments)*
         }
@@ -34,6 +35,7 @@ macro_rules! with_variant {
     };
 }
 
+mod airbench;
 mod architecture;
 mod classifier;
 mod config;
@@ -46,7 +48,10 @@ mod mlp;
 mod precision;
 mod resnet;
 mod resnet9;
+mod tta;
+mod whitening;
 
+pub use airbench::{Airbench, AirbenchConfig};
 pub use architecture::{Architecture, ModelInfo};
 pub use classifier::Classifier;
 pub use config::{ModelConfig, known};
@@ -57,3 +62,4 @@ pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use resnet::{ResNet, ResNet8Config, ResNet18Config};
 pub use resnet9::{ResNet9, ResNet9Config};
+pub use tta::Tta;

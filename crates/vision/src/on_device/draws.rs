@@ -30,7 +30,7 @@ impl Offsets {
             offsets.count += if is_there { numbers } else { 0 };
             is_there.then_some(begin)
         };
-        let moved = block(plan.crop > 0 || plan.flip || plan.resamples(), MOVED);
+        let moved = block(plan.crop > 0 || plan.flip.is_some() || plan.resamples(), MOVED);
         let cut = block(plan.cutout > 0, CUT);
         let warped = block(plan.resamples(), WARPED);
         Self { moved, cut, warped, ..offsets }

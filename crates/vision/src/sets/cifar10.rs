@@ -1,4 +1,4 @@
-//! CIFAR-10, whole, and a part of it under a name of its own.
+//! CIFAR-10, whole, and two parts of it under names of their own.
 
 use super::dataset_info::{DataFile, DatasetInfo, Download, Packing};
 use super::folder::Folder;
@@ -19,6 +19,14 @@ const BATCH_1: DataFile =
     batch("data_batch_1.bin", 10_000, Some("cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"));
 const BATCH_2: DataFile =
     batch("data_batch_2.bin", 10_000, Some("a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"));
+const BATCH_3: DataFile =
+    batch("data_batch_3.bin", 10_000, Some("bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67"));
+const BATCH_4: DataFile =
+    batch("data_batch_4.bin", 10_000, Some("014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48"));
+const BATCH_5: DataFile =
+    batch("data_batch_5.bin", 10_000, Some("755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add"));
+const FIRST_1000: DataFile =
+    batch("test_batch-first1000.bin", 1_000, Some("8314c96d7cd65618193bab23acdd5d4c4af15bf6dd00a1781d55beedf3be1ef5"));
 
 static ARCHIVE: [Download; 1] = [Download {
     file: "cifar-10-binary.tar.gz",
@@ -40,14 +48,7 @@ pub(super) static WHOLE: DatasetInfo = DatasetInfo {
     origin: ORIGIN,
     part: None,
     folder: "cifar10",
-    files: &[
-        BATCH_1,
-        BATCH_2,
-        batch("data_batch_3.bin", 10_000, None),
-        batch("data_batch_4.bin", 10_000, None),
-        batch("data_batch_5.bin", 10_000, None),
-        batch("test_batch.bin", 10_000, None),
-    ],
+    files: &[BATCH_1, BATCH_2, BATCH_3, BATCH_4, BATCH_5, batch("test_batch.bin", 10_000, None)],
     downloads: &ARCHIVE,
 };
 
@@ -61,15 +62,21 @@ pub(super) static PART: DatasetInfo = DatasetInfo {
     origin: ORIGIN,
     part: Some("20,000 of 50,000 training images, the first 1,000 of 10,000 test images"),
     folder: "cifar10",
-    files: &[
-        BATCH_1,
-        BATCH_2,
-        batch(
-            "test_batch-first1000.bin",
-            1_000,
-            Some("8314c96d7cd65618193bab23acdd5d4c4af15bf6dd00a1781d55beedf3be1ef5"),
-        ),
-    ],
+    files: &[BATCH_1, BATCH_2, FIRST_1000],
+    downloads: &ARCHIVE,
+};
+
+pub(super) static TRAINING: DatasetInfo = DatasetInfo {
+    name: "cifar10-train",
+    summary: "a part of CIFAR-10: all training images, the first 1,000 of 10,000 test images",
+    shape: cifar::SHAPE,
+    classes: CLASSES,
+    train: 50_000,
+    test: 1_000,
+    origin: ORIGIN,
+    part: Some("the first 1,000 of 10,000 test images"),
+    folder: "cifar10",
+    files: &[BATCH_1, BATCH_2, BATCH_3, BATCH_4, BATCH_5, FIRST_1000],
     downloads: &ARCHIVE,
 };
 

@@ -40,6 +40,7 @@ static DATASETS: &[Row] = &[
     Row { info: &mnist::FASHION, read: Reader::Folder(mnist::read), part: None },
     Row { info: &cifar10::WHOLE, read: Reader::Folder(cifar10::read), part: Some(&cifar10::PART) },
     Row { info: &cifar10::PART, read: Reader::Folder(cifar10::read), part: None },
+    Row { info: &cifar10::TRAINING, read: Reader::Folder(cifar10::read), part: Some(&cifar10::PART) },
     Row { info: &cifar100::FINE, read: Reader::Folder(cifar100::read), part: None },
     Row { info: &cifar100::COARSE, read: Reader::Folder(cifar100::read), part: None },
 ];
