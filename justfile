@@ -44,6 +44,10 @@ lr-study *ARGS:
 gpu-test *ARGS:
     bash .ci/gpu-test {{ARGS}}
 
+# programs and data for a machine with a GPU but without compiler and network, in gpu-kit/parcels; there: gpu-kit/run.sh
+gpu-kit *ARGS:
+    bash gpu-kit/build.sh {{ARGS}}
+
 # what a sweep costs beside as many training steps
 bench-finder:
     cargo bench -p anneal --bench finder

@@ -22,7 +22,7 @@ use burn::{
     module::{Module, ModuleVisitor, Param, ParamId},
     nn::{Linear, LinearConfig, loss::CrossEntropyLossConfig},
     optim::GradientsParams,
-    tensor::{Device, Int, Tensor, TensorData, activation::relu},
+    tensor::{DType, Device, Int, IntDType, Tensor, TensorData, activation::relu},
 };
 
 /// The generators of flex and of wgpu are one each for the process.
@@ -169,7 +169,7 @@ fn one_step_agrees_with_flex() {
             assert!(moved > 0.0, "{context}: nothing was trained");
             let slope = largest(&grads);
             let grads_apart = apart(&grads, &gpu_grads);
-            assert!(grads_apart <= 1e-5 * slope, "{context}: gradients differ by {grads_apart:e}");
+            assert!(grads_apart <= 1e-5 * slope, "{context}: gradients of {slope:e} differ by {grads_apart:e}");
 
             let (mut worst, mut undecided) = (0.0_f64, 0);
             for ((path, expected), (_, found)) in expected.iter().zip(&found) {
@@ -278,6 +278,69 @@ fn the_finder_agrees_with_flex_and_changes_nothing() {
     let (expected, found) = (suggestion(&expected), suggestion(&found));
     println!("suggestion {expected:.4e} on flex, {found:.4e} here, {until} points compared");
     assert!((found / expected).ln().abs() < 0.05, "{expected} and {found}");
+}
+
+/// Whole numbers are exact: the positions of pixels as `vision` computes them on a device, from numbers that are views of
+/// one tensor, broadcast against each other, and what lies there.
+#[test]
+fn positions_and_what_lies_there_are_those_of_flex() {
+    let of = |device: &Device, images: usize, width: usize| -> Vec<(&'static str, Vec<i64>)> {
+        let ints = |values: Vec<i32>, shape: [usize; 2]| {
+            Tensor::<2, Int>::from_data(TensorData::new(values, shape), (device, DType::I32))
+        };
+        let steps = |count: usize| Tensor::<1, Int>::arange(0..count as i64, (device, DType::I32));
+        let count = images as i32;
+        let drawn = (0..count).flat_map(|i| [i, i % 3 - 1, 1 - 2 * (i % 2), i % 2 * (width as i32 - 1)]);
+        let by_image = ints(drawn.collect(), [images, 4]).transpose().into_data();
+        let numbers = ints(by_image.iter::<i32>().collect(), [4, images]);
+        let number = |row: usize| numbers.clone().narrow(0, row, 1).reshape([images, 1, 1, 1]);
+        let columns = steps(width).reshape([1, 1, 1, width]);
+        let rows = steps(width).reshape([1, 1, width, 1]);
+        let mirrored = columns.mul(number(2));
+        let columns = mirrored.clone().add(number(3));
+        let rows = rows.add(number(1)).clamp(0, width as i32 - 1);
+        let starts = number(0).mul_scalar((width * width) as i32);
+        let lines = rows.clone().mul_scalar(width as i32).add(starts.clone());
+        let positions = lines.clone().add(columns.clone());
+        let flat = positions.clone().reshape([images * width * width]);
+        let bytes: Vec<u8> = (0..images * width * width).map(|i| (i * 37 % 251) as u8).collect();
+        let block = Tensor::<1, Int>::from_data(TensorData::new(bytes, [images * width * width]), (device, DType::U8));
+        let found = block.select(0, flat.clone()).cast(IntDType::I32);
+        let values = |tensor: Tensor<4, Int>| tensor.into_data().iter::<i64>().collect();
+        let flat_values = |tensor: Tensor<1, Int>| tensor.into_data().iter::<i64>().collect();
+        vec![
+            ("a number of each image", values(number(2))),
+            ("columns times a number", values(mirrored)),
+            ("and another added", values(columns)),
+            ("rows", values(rows)),
+            ("starts", values(starts)),
+            ("lines", values(lines)),
+            ("positions", values(positions)),
+            ("positions in a row", flat_values(flat)),
+            ("bytes there", flat_values(found)),
+        ]
+    };
+    let gpu = gpu().inner();
+    if !gpu.supports_dtype(DType::U8) {
+        println!("no 8-bit integers on this device: skipped (`resident` tests what is done instead)");
+        return;
+    }
+    let mut wrong = Vec::new();
+    for (images, width) in [(32, 8), (32, 28), (128, 32), (5, 7), (1, 8), (33, 16)] {
+        for ((name, expected), (_, found)) in of(&Device::flex(), images, width).iter().zip(of(&gpu, images, width)) {
+            if let Some(at) = (0..expected.len()).find(|&i| expected.get(i) != found.get(i)) {
+                let part =
+                    |values: &[i64]| values.iter().skip(at.saturating_sub(2)).take(10).copied().collect::<Vec<_>>();
+                wrong.push(format!(
+                    "{images} images {width} wide, {name}: from {at} of {}: {:?}, here {:?}",
+                    expected.len(),
+                    part(expected),
+                    part(&found)
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[derive(Clone, Debug)]

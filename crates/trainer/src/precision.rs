@@ -64,6 +64,25 @@ impl Precision {
         let allowed = "\"f32\" on this device, where burn has no bf16 arithmetic (it has on flex, CUDA and Metal)";
         Err(ConfigError::not_allowed("precision", "\"bf16\"", allowed))
     }
+
+    /// Forward and backward of one batch in this precision, as [`Trainer`](crate::Trainer) does them; the gradients have
+    /// the types of `model`'s parameters.
+    pub fn step<M: LearnerModel>(
+        self,
+        model: &M,
+        input: <M as TrainStep>::Input,
+    ) -> TrainOutput<<M as TrainStep>::Output> {
+        if self == Self::F32 {
+            return TrainStep::step(model, input);
+        }
+        // A clone shares batch norm's running statistics with its original: what the step adds to them stays.
+        let low = model.clone().map(&mut ToBf16::default());
+        let mut output = TrainStep::step(&low, input);
+        let mut back = Back(std::mem::take(&mut output.grads));
+        model.visit(&mut back);
+        output.grads = back.0;
+        output
+    }
 }
 
 impl fmt::Display for Precision {
@@ -73,24 +92,6 @@ impl fmt::Display for Precision {
             Self::Bf16 => "bf16",
         })
     }
-}
-
-/// Forward and backward of one batch; the gradients come out in the types of `model`'s parameters.
-pub(crate) fn step<M: LearnerModel>(
-    precision: Precision,
-    model: &M,
-    input: <M as TrainStep>::Input,
-) -> TrainOutput<<M as TrainStep>::Output> {
-    if precision == Precision::F32 {
-        return TrainStep::step(model, input);
-    }
-    // A clone shares batch norm's running statistics with its original: what the step adds to them stays.
-    let low = model.clone().map(&mut ToBf16::default());
-    let mut output = TrainStep::step(&low, input);
-    let mut back = Back(std::mem::take(&mut output.grads));
-    model.visit(&mut back);
-    output.grads = back.0;
-    output
 }
 
 /// Parameters to bf16, as leaves of a graph of their own; what batch norm holds stays as it is.

@@ -3,19 +3,29 @@
 //!
 //! `just bench-throughput` (all of it), or alone: `cargo bench -p anneal --bench throughput -- --steps --profile`.
 //!
-//! Prints one JSON object per line, so that the script can read it.
+//! Prints one JSON object per line, so that the script can read it. `--device gpu --case resnet9:1024 --precision bf16` times
+//! one case elsewhere.
 
 #![allow(clippy::expect_used, reason = "a benchmark may fail loudly")]
 
 mod operations;
 
-use std::time::{Duration, Instant};
+use std::{
+    fs::File,
+    time::{Duration, Instant},
+};
 
 use anneal::{
+    device::DeviceName,
     prelude::*,
+    trainer::Precision,
     vision::{ImageShape, models::Classifier},
 };
-use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    optim::GradientsParams,
+    tensor::{Device, Distribution, Int, Tensor, TensorData},
+};
 use serde_json::json;
 
 #[global_allocator]
@@ -36,7 +46,15 @@ struct Asked {
     steps: bool,
     profile: bool,
     /// `lenet:64`; without it, every case.
-    case: Option<String>,
+    case: Option<(String, usize)>,
+    device: Device,
+    /// How many calls are timed together, before the device is waited for: one on a CPU; more on a GPU, where the trainer
+    /// rarely waits.
+    block: usize,
+    precision: Precision,
+    /// A file whose lock is shared while kernels are compiled and tuned, and held alone while times are taken: programs
+    /// that are given the same one warm up together and are timed one after the other.
+    turn: Option<File>,
     seconds: f64,
 }
 
@@ -49,54 +67,117 @@ impl Asked {
             arguments.get(at + 1).cloned()
         };
         let profile = has("--profile");
+        let case = after("--case").map(|case| {
+            let (model, batch) = case.split_once(':').expect("--case takes MODEL:BATCH");
+            (model.to_owned(), batch.parse().expect("--case takes MODEL:BATCH"))
+        });
+        let device = after("--device").unwrap_or_else(|| "cpu".to_owned());
+        let on_cpu = ["cpu", "flex", "ndarray"].contains(&device.as_str());
+        let turn = after("--turn").map(|path| {
+            let file = File::create(path).expect("--turn takes a file");
+            file.lock_shared().expect("a lock");
+            file
+        });
         Self {
             steps: has("--steps") || !profile,
             profile,
-            case: after("--case"),
+            case,
+            device: DeviceName::parse(&device, "--device").expect("a device").open().expect("the device"),
+            block: if on_cpu { 1 } else { 10 },
+            precision: if after("--precision").as_deref() == Some("bf16") { Precision::Bf16 } else { Precision::F32 },
+            turn,
             seconds: after("--seconds").map_or(3.0, |text| text.parse().expect("--seconds takes a number")),
         }
     }
 
-    fn cases(&self) -> impl Iterator<Item = (&'static str, ImageShape, usize)> + '_ {
-        CASES
-            .into_iter()
-            .flat_map(|(model, shape)| BATCHES.map(|batch| (model, shape, batch)))
-            .filter(|(model, _, batch)| self.case.as_ref().is_none_or(|case| *case == format!("{model}:{batch}")))
+    fn cases(&self) -> Vec<(&'static str, ImageShape, usize)> {
+        let named = |name: &str| CASES.into_iter().find(|(model, _)| *model == name).expect("a model");
+        match &self.case {
+            Some((name, batch)) => vec![(named(name).0, named(name).1, *batch)],
+            None => CASES.into_iter().flat_map(|(model, shape)| BATCHES.map(|batch| (model, shape, batch))).collect(),
+        }
+    }
+
+    /// Waits for the turn of this program, once it has warmed up.
+    fn take_turn(&self) {
+        if let Some(file) = &self.turn {
+            file.unlock().and_then(|()| file.lock()).expect("a lock");
+        }
+    }
+
+    /// Median seconds of one call, after two for warming up.
+    fn median(&self, seconds: f64, mut call: impl FnMut()) -> f64 {
+        let mut calls = |count: usize| {
+            let began = Instant::now();
+            (0..count).for_each(|_| call());
+            self.device.sync().expect("the device");
+            began.elapsed().as_secs_f64() / count as f64
+        };
+        calls(1);
+        calls(1);
+        self.take_turn();
+        let (began, budget) = (Instant::now(), Duration::from_secs_f64(seconds));
+        let mut times = Vec::new();
+        while times.len() < 5 || began.elapsed() < budget {
+            times.push(calls(self.block));
+        }
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    }
+
+    /// A training step as the trainer takes it, without what the trainer adds (the `overhead` benchmark tells that), and
+    /// its two parts alone.
+    fn step(&self, model: &str, shape: ImageShape, batch: usize) -> Times {
+        let device = &self.device;
+        device.seed(1);
+        let images = Tensor::random([batch, shape.channels, shape.height, shape.width], Distribution::Default, device);
+        let classes: Vec<i64> = (0..batch as i64).map(|image| image % 10).collect();
+        let targets = Tensor::<1, Int>::from_data(TensorData::new(classes, [batch]), device);
+        let input = || ImageBatch { images: images.clone(), targets: targets.clone() };
+        let model = Classifier::named(model, shape, 10, device).expect("a model");
+        let mut optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3").expect("an optimizer").init();
+        let mut current = Some(model);
+        let step = self.median(self.seconds, || {
+            let model = current.take().expect("the model");
+            let output = self.precision.step(&model, input());
+            let grads = output.grads;
+            drop(output.item);
+            current = Some(optimizer.step(1e-3, model, grads));
+        });
+        let model = current.take().expect("the model");
+        let passes = self.median(self.seconds, || drop(self.precision.step(&model, input())));
+        // The update alone, from gradients that stay as they are.
+        let gradients = self.precision.step(&model, input()).grads;
+        let mut current = Some(model);
+        let update = self.median(self.seconds, || {
+            let model = current.take().expect("the model");
+            let mut again = Again { gradients: &gradients, copy: GradientsParams::new() };
+            model.visit(&mut again);
+            current = Some(optimizer.step(1e-3, model, again.copy));
+        });
+        Times { step, passes, update }
     }
 }
 
-/// Median seconds of one call, after two for warming up.
-fn median(seconds: f64, mut call: impl FnMut()) -> f64 {
-    call();
-    call();
-    let (began, budget) = (Instant::now(), Duration::from_secs_f64(seconds));
-    let mut times = Vec::new();
-    while times.len() < 5 || began.elapsed() < budget {
-        let began = Instant::now();
-        call();
-        times.push(began.elapsed().as_secs_f64());
-    }
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+/// Seconds of a step, of its forward and backward passes, and of its update.
+struct Times {
+    step: f64,
+    passes: f64,
+    update: f64,
 }
 
-/// A training step as the trainer takes it, without what the trainer adds (the `overhead` benchmark tells that).
-fn step(model: &str, shape: ImageShape, batch: usize, seconds: f64) -> f64 {
-    let device = Device::flex().autodiff();
-    device.seed(1);
-    let images = Tensor::random([batch, shape.channels, shape.height, shape.width], Distribution::Default, &device);
-    let classes: Vec<i64> = (0..batch as i64).map(|image| image % 10).collect();
-    let targets = Tensor::<1, Int>::from_data(TensorData::new(classes, [batch]), &device);
-    let model = Classifier::named(model, shape, 10, &device).expect("a model");
-    let mut model = Some(model);
-    let mut optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3").expect("an optimizer").init();
-    median(seconds, || {
-        let current = model.take().expect("the model");
-        let output = TrainStep::step(&current, ImageBatch { images: images.clone(), targets: targets.clone() });
-        let grads = output.grads;
-        drop(output.item);
-        model = Some(optimizer.step(1e-3, current, grads));
-    })
+/// The same gradients for another update, which takes them.
+struct Again<'a> {
+    gradients: &'a GradientsParams,
+    copy: GradientsParams,
+}
+
+impl ModuleVisitor for Again<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            self.copy.register(param.id, gradient);
+        }
+    }
 }
 
 fn main() {
@@ -107,13 +188,13 @@ fn main() {
     let asked = Asked::new();
     for (model, shape, batch) in asked.cases() {
         if asked.steps {
-            let seconds = step(model, shape, batch, asked.seconds);
-            println!("{}", json!({ "model": model, "batch": batch, "step": seconds }));
+            let Times { step, passes, update } = asked.step(model, shape, batch);
+            println!("{}", json!({ "model": model, "batch": batch, "step": step, "passes": passes, "update": update }));
         }
         if asked.profile {
             for operation in operations::of(model) {
-                let seconds = operations::time(&operation, batch, asked.seconds / 10.0);
-                println!("{}", json!({ "model": model, "batch": batch, "operation": operation, "time": seconds }));
+                let time = asked.time(&operation, batch);
+                println!("{}", json!({ "model": model, "batch": batch, "operation": operation, "time": time }));
             }
         }
     }

@@ -10,7 +10,7 @@ use burn::{
 };
 use serde::Serialize;
 
-use super::median;
+use super::Asked;
 
 /// One operation of a model; `peer.py` reads its fields and times the same in torch.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -188,22 +188,23 @@ pub(crate) struct Times {
 /// Times `forward` on the tape, from an input of this shape, alone and with the backward pass of `sum(out * weights)`; what that
 /// product and sum cost by themselves is measured and taken off.
 fn timed<const D: usize, const E: usize, M: Module>(
+    asked: &Asked,
     shape: [usize; D],
     input_is_data: bool,
-    seconds: f64,
     build: impl Fn(&Device) -> M,
     forward: impl Fn(&M, Tensor<D>) -> Tensor<E>,
 ) -> Times {
-    let device = Device::flex().autodiff();
+    let device = &asked.device;
     device.seed(1);
-    let module = build(&device);
-    let data = Tensor::<D>::random(shape, Distribution::Default, &device);
+    let module = build(device);
+    let data = Tensor::<D>::random(shape, Distribution::Default, device);
+    let seconds = asked.seconds / 10.0;
     let input = if input_is_data { data } else { data.require_grad() };
     let weights = forward(&module, input.clone()).detach().ones_like();
-    let forward_alone = median(seconds, || drop(forward(&module, input.clone())));
-    let both = median(seconds, || drop((forward(&module, input.clone()) * weights.clone()).sum().backward()));
+    let forward_alone = asked.median(seconds, || drop(forward(&module, input.clone())));
+    let both = asked.median(seconds, || drop((forward(&module, input.clone()) * weights.clone()).sum().backward()));
     let out = forward(&module, input.clone()).detach().require_grad();
-    let frame = median(seconds, || drop((out.clone() * weights.clone()).sum().backward()));
+    let frame = asked.median(seconds, || drop((out.clone() * weights.clone()).sum().backward()));
     Times { forward: forward_alone, backward: both - frame - forward_alone }
 }
 
@@ -211,68 +212,72 @@ fn timed<const D: usize, const E: usize, M: Module>(
 #[derive(Module, Debug)]
 struct Nothing {}
 
-pub(crate) fn time(operation: &Operation, batch: usize, seconds: f64) -> Times {
-    match *operation {
-        Conv { inputs, outputs, kernel, stride, size, bias, first, .. } => {
-            let pad = kernel / 2;
-            let build = |device: &Device| {
-                Conv2dConfig::new([inputs, outputs], [kernel, kernel])
-                    .with_stride([stride, stride])
-                    .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
-                    .with_bias(bias)
-                    .init(device)
-            };
-            timed([batch, inputs, size, size], first, seconds, build, cpu_kernels::conv2d)
-        }
-        BatchNorm { channels, size, relu, .. } => timed(
-            [batch, channels, size, size],
-            false,
-            seconds,
-            |device| BatchNormConfig::new(channels).init(device),
-            if relu { cpu_kernels::batch_norm_relu } else { cpu_kernels::batch_norm },
-        ),
-        Relu { channels, size: 1, .. } => {
-            timed([batch, channels], false, seconds, |_| Nothing {}, |_, input: Tensor<2>| relu(input))
-        }
-        Relu { channels, size, .. } => {
-            timed([batch, channels, size, size], false, seconds, |_| Nothing {}, |_, input: Tensor<4>| relu(input))
-        }
-        AddRelu { channels, size, .. } => timed(
-            [batch, channels, size, size],
-            false,
-            seconds,
-            |_| Nothing {},
-            |_, input: Tensor<4>| cpu_kernels::add_relu(input.clone(), input),
-        ),
-        MaxPool { channels, size, .. } => timed(
-            [batch, channels, size, size],
-            false,
-            seconds,
-            |_| MaxPool2dConfig::new([2, 2]).init(),
-            cpu_kernels::max_pool2d,
-        ),
-        Average { channels, size, .. } => timed(
-            [batch, channels, size, size],
-            false,
-            seconds,
-            |_| Nothing {},
-            |_, input: Tensor<4>| cpu_kernels::global_avg_pool(input),
-        ),
-        Linear { inputs, outputs, first, .. } => timed(
-            [batch, inputs],
-            first,
-            seconds,
-            |device| LinearConfig::new(inputs, outputs).init(device),
-            |linear, input: Tensor<2>| linear.forward(input),
-        ),
-        CrossEntropy { .. } => {
-            let classes: Vec<i64> = (0..batch as i64).map(|image| image % 10).collect();
-            let build = |_: &Device| Nothing {};
-            timed([batch, 10], false, seconds, build, |_, logits: Tensor<2>| {
-                let device = logits.device();
-                let targets = Tensor::<1, Int>::from_data(TensorData::new(classes.clone(), [batch]), &device);
-                CrossEntropyLossConfig::new().init(&device).forward(logits, targets)
-            })
+impl Asked {
+    /// Seconds of an operation, alone.
+    pub(crate) fn time(&self, operation: &Operation, batch: usize) -> Times {
+        let asked = self;
+        match *operation {
+            Conv { inputs, outputs, kernel, stride, size, bias, first, .. } => {
+                let pad = kernel / 2;
+                let build = |device: &Device| {
+                    Conv2dConfig::new([inputs, outputs], [kernel, kernel])
+                        .with_stride([stride, stride])
+                        .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
+                        .with_bias(bias)
+                        .init(device)
+                };
+                timed(asked, [batch, inputs, size, size], first, build, cpu_kernels::conv2d)
+            }
+            BatchNorm { channels, size, relu, .. } => timed(
+                asked,
+                [batch, channels, size, size],
+                false,
+                |device| BatchNormConfig::new(channels).init(device),
+                if relu { cpu_kernels::batch_norm_relu } else { cpu_kernels::batch_norm },
+            ),
+            Relu { channels, size: 1, .. } => {
+                timed(asked, [batch, channels], false, |_| Nothing {}, |_, input: Tensor<2>| relu(input))
+            }
+            Relu { channels, size, .. } => {
+                timed(asked, [batch, channels, size, size], false, |_| Nothing {}, |_, input: Tensor<4>| relu(input))
+            }
+            AddRelu { channels, size, .. } => timed(
+                asked,
+                [batch, channels, size, size],
+                false,
+                |_| Nothing {},
+                |_, input: Tensor<4>| cpu_kernels::add_relu(input.clone(), input),
+            ),
+            MaxPool { channels, size, .. } => timed(
+                asked,
+                [batch, channels, size, size],
+                false,
+                |_| MaxPool2dConfig::new([2, 2]).init(),
+                cpu_kernels::max_pool2d,
+            ),
+            Average { channels, size, .. } => timed(
+                asked,
+                [batch, channels, size, size],
+                false,
+                |_| Nothing {},
+                |_, input: Tensor<4>| cpu_kernels::global_avg_pool(input),
+            ),
+            Linear { inputs, outputs, first, .. } => timed(
+                asked,
+                [batch, inputs],
+                first,
+                |device| LinearConfig::new(inputs, outputs).init(device),
+                |linear, input: Tensor<2>| linear.forward(input),
+            ),
+            CrossEntropy { .. } => {
+                let classes: Vec<i64> = (0..batch as i64).map(|image| image % 10).collect();
+                let build = |_: &Device| Nothing {};
+                timed(asked, [batch, 10], false, build, |_, logits: Tensor<2>| {
+                    let device = logits.device();
+                    let targets = Tensor::<1, Int>::from_data(TensorData::new(classes.clone(), [batch]), &device);
+                    CrossEntropyLossConfig::new().init(&device).forward(logits, targets)
+                })
+            }
         }
     }
 }

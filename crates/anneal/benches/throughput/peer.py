@@ -116,35 +116,74 @@ def model_of(name):
     return nn.Sequential(conv(3, stages[0][1], 3, 1), nn.BatchNorm2d(stages[0][1]), nn.ReLU(), *blocks, *head)
 
 
-def median_seconds(seconds, call):
-    """Median time of one call, after two for warming up."""
-    call()
-    call()
+def median_seconds(seconds, call, device="cpu"):
+    """Median time of one call, after two for warming up. A GPU is waited for after ten calls, a CPU after each."""
+    block = 1 if device == "cpu" else 10
+
+    def calls(count):
+        start = time.perf_counter()
+        for _ in range(count):
+            call()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) / count
+
+    calls(2)
     times, began = [], time.perf_counter()
     while len(times) < 5 or time.perf_counter() - began < seconds:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
+        times.append(calls(block))
     return statistics.median(times)
 
 
+def orders_of(name):
+    return [torch.contiguous_format, *([torch.channels_last] if name in BOTH_ORDERS else [])]
+
+
 def torch_step(name, batch, seconds):
-    orders = [torch.contiguous_format, *([torch.channels_last] if name in BOTH_ORDERS else [])]
-    return min(torch_step_in(order, name, batch, seconds) for order in orders)
+    return min(torch_step_in(order, name, batch, seconds) for order in orders_of(name))
 
 
-def torch_step_in(order, name, batch, seconds):
+def torch_step_in(order, name, batch, seconds, device="cpu", precision="f32", compiled=False):
     torch.manual_seed(1)
-    model = model_of(name).to(memory_format=order)
+    model = model_of(name).to(device, memory_format=order)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    images, targets = torch.rand(batch, *SHAPES[name]).to(memory_format=order), torch.arange(batch) % 10
+    images = torch.rand(batch, *SHAPES[name], device=device).to(memory_format=order)
+    targets = torch.arange(batch, device=device) % 10
+    forward = torch.compile(model) if compiled else model
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(model(images), targets).backward()
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            loss = F.cross_entropy(forward(images), targets)
+        loss.backward()
         optimizer.step()
 
-    return median_seconds(seconds, step)
+    return median_seconds(seconds, step, device)
+
+
+def torch_update(name, seconds, device):
+    """Seconds of the update alone, by the fused Adam."""
+    model = model_of(name).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    for parameter in model.parameters():
+        parameter.grad = torch.rand_like(parameter)
+    return median_seconds(seconds, optimizer.step, device)
+
+
+def torch_alone(asked):
+    """Prints a JSON line for each case of torch on this device, as the benchmark here does."""
+    for case in asked.cases.split(","):
+        name, batch, precision = case.split(":")
+        line = {"model": name, "batch": int(batch), "precision": precision, "torch": torch.__version__}
+        for order in orders_of(name):
+            line["order"] = "channels_last" if order is torch.channels_last else "contiguous"
+            for compiled in [False, True] if asked.compile else [False]:
+                line["compiled"] = compiled
+                line["step"] = torch_step_in(order, name, int(batch), asked.seconds, asked.device, precision, compiled)
+                print(json.dumps(line), flush=True)
+        if precision == "f32":
+            update = torch_update(name, asked.seconds, asked.device)
+            print(json.dumps({"model": name, "torch": torch.__version__, "update": update}), flush=True)
 
 
 def torch_operation(op, batch, seconds):
@@ -221,8 +260,14 @@ def main():
     parser.add_argument("--models", default=",".join(SHAPES))
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--out")
+    parser.add_argument("--cases", help="MODEL:BATCH:f32 or bf16, ...: these in torch alone, on --device, as JSON lines")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true", help="with --cases: torch.compile too")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     asked = parser.parse_args()
+    if asked.cases:
+        torch_alone(asked)
+        return 0
     command = [part for i, part in enumerate(asked.command) if (i, part) != (0, "--")]
     torch.set_num_threads(asked.threads)
     os.environ["RAYON_NUM_THREADS"] = str(asked.threads)

@@ -20,8 +20,10 @@ pub fn anneal(folder: &Path, args: &[&str]) -> Ran {
     ran(&output)
 }
 
+/// The command: cargo's, or on a machine without cargo the one that `ANNEAL_BIN` names.
 pub fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_anneal"));
+    let program = std::env::var_os("ANNEAL_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_anneal").into());
+    let mut command = Command::new(program);
     command.current_dir(folder).env_remove("ANNEAL_DATA_DIR").env("XDG_CACHE_HOME", folder).env("HOME", folder);
     command
 }

@@ -12,7 +12,6 @@ use crate::{
     Precision, Rates, TrainError,
     data::Source,
     metrics::{Mean, loss_of},
-    precision,
     step::{LearnerModel, Window, clip, has_layer, seed_step},
 };
 
@@ -274,7 +273,7 @@ impl LrFinder {
             if let (Some(seed), Some(device)) = (seed, model.devices().first()) {
                 seed_step(device, seed, step, window.batches());
             }
-            let output = precision::step(self.precision, &model, batch.input);
+            let output = self.precision.step(&model, batch.input);
             window.add(&model, output.grads);
             loss.add(loss_of(&output.item)?, batch.items);
             // The output holds the graph, and the graph the parameters: gone now, the update can work in place.

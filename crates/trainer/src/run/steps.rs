@@ -15,7 +15,7 @@ use crate::{
     TrainError,
     averaging::blend,
     data::Batch,
-    metrics, precision,
+    metrics,
     step::{LearnerModel, seed_step},
 };
 
@@ -39,7 +39,7 @@ where
         if let Some(device) = &self.device {
             seed_step(device, self.trainer.config.seed, step, self.window.batches());
         }
-        let output = precision::step(self.trainer.config.precision, model, batch.input);
+        let output = self.trainer.config.precision.step(model, batch.input);
         self.window.add(model, output.grads);
         self.state.batch += 1;
         self.state.items += batch.items;

@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Tests and measures Anneal on the GPU of this machine with what `gpu-kit/build.sh` built elsewhere. It needs no compiler
+# and no network; Python with torch for the comparison.
+#
+#   gpu-kit/run.sh receive N         takes gpu-kit/parcels/N to KIT (default /tmp/anneal-kit), where it stays
+#   gpu-kit/run.sh first SECONDS     machine; correctness; training steps beside torch
+#   gpu-kit/run.sh second SECONDS    training to accuracy; more batch sizes; the trainer's overhead; torch.compile
+#
+# Each part has a limit of its own, and none may go past SECONDS. A part that fails, hangs or finds no time is a line in
+# the results, and the next goes on. Results: $OUT/results.jsonl (default KIT/out), and $OUT/logs.tar.gz.
+# GPU: the device as Anneal names it (default cuda). TORCH: as torch does (default cuda). BATCH: of the large networks.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+kit="${KIT:-/tmp/anneal-kit}"
+out="${OUT:-$kit/out}"
+gpu="${GPU:-cuda}"
+torch="${TORCH:-cuda}"
+batch="${BATCH:-512}"
+mkdir -p "$kit" "$out"
+results="$out/results.jsonl"
+logs="$kit/logs"
+export ANNEAL_GPU="$gpu" ANNEAL_BIN="$kit/exact/anneal" ANNEAL_DATA_DIR="$kit/data"
+
+receive() {
+    local parcel="gpu-kit/parcels/$1"
+    for archive in "$parcel"/*.tar.xz; do
+        [ -e "$archive" ] && tar -C "$kit" -xJf "$archive" && rm "$archive"
+    done
+    mkdir -p "$kit/data"
+    for set in mnist cifar10; do
+        [ -d "$parcel/$set" ] && mkdir -p "$kit/data/$set" && mv "$parcel/$set"/* "$kit/data/$set/"
+    done
+    du -sh "$kit"/*
+}
+
+began=$SECONDS
+left() { echo $((limit - (SECONDS - began))); }
+
+# part NAME SECONDS COMMAND...: runs a command within its limit. Its lines of JSON go to the results, all else to its log.
+part() {
+    local name=$1 most=$2 from=$SECONDS rc
+    shift 2
+    if (($(left) < 3)); then
+        echo "{\"part\": \"$name\", \"skipped\": \"no time left\"}" >>"$results"
+        return 0
+    fi
+    ((most > $(left))) && most=$(left)
+    timeout -k 3 "$most" "$@" >"$logs/$name" 2>&1 </dev/null
+    rc=$?
+    {
+        grep -a '^{.*}$' "$logs/$name" | sed "s/^{/{\"part\": \"$name\", /"
+        echo "{\"part\": \"$name\", \"rc\": $rc, \"seconds\": $((SECONDS - from))}"
+    } >>"$results"
+}
+
+# Where NVRTC and the headers of CUDA lie.
+find_cuda() {
+    local dir
+    for dir in "${CUDA_PATH:-}" /usr/local/cuda /usr/local/cuda-* /opt/cuda; do
+        if [ -n "$dir" ] && [ -e "$dir/include/cuda_fp16.h" ]; then
+            export CUDA_PATH="$dir" LD_LIBRARY_PATH="$dir/lib64:$dir/targets/x86_64-linux/lib:${LD_LIBRARY_PATH:-}"
+            break
+        fi
+    done
+    # The driver, and NVRTC where only Python has it.
+    for dir in /usr/local/nvidia/lib64 /usr/local/nvidia/lib \
+        "$(python3 -c 'import nvidia, glob; print(glob.glob(list(nvidia.__path__)[0] + "/*/lib/libnvrtc.so*")[0].rsplit("/", 1)[0])' 2>/dev/null)"; do
+        [ -d "$dir" ] && export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}:$dir"
+    done
+}
+
+machine() {
+    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null
+    echo "CUDA_PATH=${CUDA_PATH:-} LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}"
+    ldconfig -p | grep -E 'libcuda\.|libnvrtc|libvulkan'
+    nproc
+    free -g | head -2
+    ldd --version | head -1
+    python3 -c 'import torch; print("torch", torch.__version__, torch.version.cuda)'
+    "$kit/exact/anneal" list devices
+}
+
+# Training steps here: all programs warm up together, and are timed one after the other (--turn).
+speed() {
+    local variant=$1 case=$2 precision=$3
+    part "speed-$variant-$case-$precision" "$4" "$kit/$variant/throughput" --steps --case "$case" --device "$gpu" \
+        --precision "$precision" --seconds 1 --turn "$kit/turn"
+}
+
+first() {
+    part machine 20 bash -c machine
+    local program variant case precision cases=(mlp:1024 lenet:1024 "resnet9:$batch" "resnet18:$batch") names=()
+    for program in gpu gpu_runs "resident batches_of_a_gpu"; do
+        # Two words: a program and a filter of its tests.
+        (flock -s 9; part "check-${program%% *}" 170 "$kit/exact/"$program --nocapture --test-threads=6) 9>>"$kit/turn" &
+    done
+    (
+        flock -s 9
+        # Where the time of a step goes, kernel by kernel.
+        part profile 170 env CUBECL_DEBUG_OPTION=profile-medium CUBECL_DEBUG_LOG=stdout "$kit/tuned/throughput" --steps \
+            --case "resnet9:$batch" --device "$gpu" --precision bf16 --seconds 0.1
+    ) 9>>"$kit/turn" &
+    for variant in ${VARIANTS:-fused tuned}; do
+        for precision in f32 bf16; do
+            for case in "${cases[@]}"; do
+                speed "$variant" "$case" "$precision" 210 &
+                [ "$variant" = tuned ] && names+=("$case:$precision")
+            done
+        done
+    done
+    wait
+    part torch 60 python3 crates/anneal/benches/throughput/peer.py --device "$torch" --seconds 1 \
+        --cases "$(IFS=,; echo "${names[*]}")"
+}
+
+verb="${1:-}"
+case "$verb" in
+    receive) receive "$2"; exit ;;
+    first | second) ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
+limit="${2:?seconds}"
+find_cuda
+export -f machine
+export kit
+rm -rf "$logs"; mkdir -p "$logs"; : >"$kit/turn"
+"$verb"
+tar -C "$kit" -czf "$out/logs.tar.gz" logs
+for log in "$logs"/*; do
+    echo "== ${log##*/}"
+    tail -n "${TAIL:-4}" "$log" | cut -c1-300
+done
+echo "== results, $((SECONDS - began)) s"
+cut -c1-400 "$results"
