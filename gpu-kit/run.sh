@@ -3,8 +3,14 @@
 # and no network; Python with torch for the comparison.
 #
 #   gpu-kit/run.sh receive N         takes gpu-kit/parcels/N to KIT (default /tmp/anneal-kit), where it stays
-#   gpu-kit/run.sh first SECONDS     machine; correctness; training steps beside torch
-#   gpu-kit/run.sh second SECONDS    training to accuracy; more batch sizes; the trainer's overhead; torch.compile
+#   gpu-kit/run.sh GROUP,... SECONDS runs these, each part of them within its own limit:
+#     check      optimizers, finder, resume, checkpoints, resident data, against flex
+#     steps      training steps of STEPS
+#     profile    where the time of a step goes
+#     cifar      CIFAR-10, several seeds; the first run compiles and tunes
+#     mnist      the same with MNIST
+#     settle     waits for all of the above
+#     peers      the same steps in torch
 #
 # Each part has a limit of its own, and none may go past SECONDS. A part that fails, hangs or finds no time is a line in
 # the results, and the next goes on. Results: $OUT/results.jsonl (default KIT/out), and $OUT/logs.tar.gz.
@@ -80,51 +86,72 @@ machine() {
     "$kit/exact/anneal" list devices
 }
 
-# Training steps here: all programs warm up together, and are timed one after the other (--turn).
-speed() {
-    local variant=$1 case=$2 precision=$3
-    part "speed-$variant-$case-$precision" "$4" "$kit/$variant/throughput" --steps --case "$case" --device "$gpu" \
-        --precision "$precision" --seconds 1 --turn "$kit/turn"
+# Everything warms up together, which is when kernels are compiled and tuned: each program holds the lock of `turn` with
+# others. What is timed waits until all have warmed up, and holds it alone (`--turn`).
+beside_others() { (flock -s 9; "$@") 9>>"$kit/turn" & }
+
+settle() { wait; }
+
+check() {
+    local program
+    # Two words: a program, and a filter of its tests.
+    for program in gpu gpu_runs "resident batches_of_a_gpu"; do
+        beside_others part "check-${program%% *}" 240 "$kit/exact/"$program --nocapture --test-threads=6
+    done
 }
 
-first() {
-    part machine 20 bash -c machine
-    local program variant case precision cases=(mlp:1024 lenet:1024 "resnet9:$batch" "resnet18:$batch") names=()
-    for program in gpu gpu_runs "resident batches_of_a_gpu"; do
-        # Two words: a program and a filter of its tests.
-        (flock -s 9; part "check-${program%% *}" 170 "$kit/exact/"$program --nocapture --test-threads=6) 9>>"$kit/turn" &
+# A step is VARIANT:MODEL:BATCH:PRECISION.
+steps=${STEPS:-$(echo {exact:mlp:1024,exact:lenet:1024,fused:resnet9:$batch,fused:resnet18:$batch}:{f32,bf16})}
+steps() {
+    local step variant model size precision
+    for step in $steps; do
+        IFS=: read -r variant model size precision <<<"$step"
+        part "steps-$variant-$model-$precision" 420 "$kit/$variant/throughput" --steps --case "$model:$size" --device "$gpu" \
+            --precision "$precision" --seconds 1 --turn "$kit/turn" &
     done
-    (
-        flock -s 9
-        # Where the time of a step goes, kernel by kernel.
-        part profile 170 env CUBECL_DEBUG_OPTION=profile-medium CUBECL_DEBUG_LOG=stdout "$kit/tuned/throughput" --steps \
-            --case "resnet9:$batch" --device "$gpu" --precision bf16 --seconds 0.1
-    ) 9>>"$kit/turn" &
-    for variant in ${VARIANTS:-fused tuned}; do
-        for precision in f32 bf16; do
-            for case in "${cases[@]}"; do
-                speed "$variant" "$case" "$precision" 210 &
-                [ "$variant" = tuned ] && names+=("$case:$precision")
-            done
-        done
-    done
-    wait
+}
+# Which kernels the time of a step goes to: burn writes each launch. Slow, so apart.
+profile() {
+    local variant=${PROFILE:-fused}
+    beside_others part "profile-$variant" 300 env CUBECL_DEBUG_OPTION=profile CUBECL_DEBUG_LOG=stdout \
+        "$kit/$variant/throughput" --steps --case "resnet9:$batch" --device "$gpu" --precision bf16 --seconds 0.1
+}
+# torch comes last, when nothing else runs.
+peers() {
     part torch 60 python3 crates/anneal/benches/throughput/peer.py --device "$torch" --seconds 1 \
-        --cases "$(IFS=,; echo "${names[*]}")"
+        --cases "$(sed 's/[a-z]*:\([a-z0-9]*:[0-9]*:[a-z0-9]*\)/\1/g; s/ /,/g' <<<"$steps")"
+}
+
+# Several seeds in one process: the first run compiles and tunes, those after it are warm.
+train() {
+    local name=$1 most=$2 summary
+    shift 2
+    rm -rf "$kit/train/$name"
+    part "train-$name" "$most" "$kit/fused/anneal" compare "$@" --device "$gpu" --out "$kit/train/$name" --json
+    find "$kit/train/$name" -name summary.json | sort | while read -r summary; do
+        echo "{\"part\": \"train-$name\", \"summary\": $(tr -d '\n' <"$summary")}" >>"$results"
+    done
+}
+cifar() {
+    beside_others train cifar "${CIFAR:-400}" examples/cifar10/speedrun.toml --set data.dataset=cifar10-train --seeds 6
+}
+mnist() {
+    beside_others train mnist "${MNIST:-250}" examples/mnist/one-epoch.toml --seeds 3
 }
 
 verb="${1:-}"
 case "$verb" in
     receive) receive "$2"; exit ;;
-    first | second) ;;
-    *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    "") sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 limit="${2:?seconds}"
 find_cuda
 export -f machine
 export kit
 rm -rf "$logs"; mkdir -p "$logs"; : >"$kit/turn"
-"$verb"
+part machine 20 bash -c machine
+for group in ${verb//,/ }; do "$group"; done
+wait
 tar -C "$kit" -czf "$out/logs.tar.gz" logs
 for log in "$logs"/*; do
     echo "== ${log##*/}"

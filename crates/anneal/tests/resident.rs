@@ -32,11 +32,15 @@ fn content(loader: &Loader<ImageBatch>) -> Vec<(Vec<u32>, Vec<i64>)> {
         .collect()
 }
 
-/// That training, validation and test batches on `device` are those that the host assembles for flex.
+/// That training, validation and test batches on `device` are those that the host assembles for flex, whether the
+/// training's own thread asks for them or another.
 fn same_batches(device: &str) {
+    let mut wrong = Vec::new();
     for augment in ["none", "flip", "crop:2", "crop+flip+cutout", "shear+rotate", "scale+shift+crop:2+flip+cutout"] {
-        let [resident, host] = [(device, "true"), ("flex", "false")].map(|(device, resident)| {
-            let data = format!("batch_size = 32\nvalidation = 0.3\naugment = '{augment}'\nresident = {resident}");
+        let of = |device: &str, resident: bool, workers: usize| {
+            let data = format!(
+                "batch_size = 32\nvalidation = 0.3\naugment = '{augment}'\nresident = {resident}\nworkers = {workers}"
+            );
             let config = config(device, &data);
             let assembly = Assembly::new(&config).expect("assembled");
             let loaders = [
@@ -45,12 +49,29 @@ fn same_batches(device: &str) {
                 assembly.test_loader().expect("a loader"),
             ];
             loaders.map(|loader| (loader.fingerprint(), content(&loader)))
-        });
-        for (part, (resident, host)) in ["training", "validation", "test"].into_iter().zip(resident.iter().zip(&host)) {
-            assert!(!host.1.is_empty());
-            assert!(resident == host, "{device}, {augment}: {part} batches differ");
+        };
+        let host = of("flex", false, 0);
+        for workers in [0, 1] {
+            let resident = of(device, true, workers);
+            for (part, (resident, host)) in
+                ["training", "validation", "test"].into_iter().zip(resident.iter().zip(&host))
+            {
+                assert!(!host.1.is_empty());
+                assert_eq!(resident.0, host.0, "{device}, {augment}: fingerprints");
+                for (number, (resident, host)) in resident.1.iter().zip(&host.1).enumerate() {
+                    let pixels = resident.0.iter().zip(&host.0).filter(|(resident, host)| resident != host).count();
+                    if resident != host {
+                        wrong.push(format!(
+                            "{augment}, workers {workers}, {part} batch {number}: {pixels} of {} pixels, labels {}",
+                            host.0.len(),
+                            if resident.1 == host.1 { "agree" } else { "differ" }
+                        ));
+                    }
+                }
+            }
         }
     }
+    assert!(wrong.is_empty(), "{device} differs from the host's batches:\n{}", wrong.join("\n"));
 }
 
 #[test]
