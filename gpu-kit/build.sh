@@ -62,9 +62,9 @@ work="$CARGO_TARGET_DIR/kit"
 rm -rf "$parcels" "$work"
 mkdir -p "$work"
 # Correctness without autotune: the same kernels each time.
-variant exact "flex,$backend" --bin anneal --test gpu --test gpu_runs --test resident
-variant tuned "flex,$backend,autotune" --bench throughput
-variant fused "flex,$backend,autotune,fusion" --bench throughput --bin anneal
+variant exact "flex,$backend" --bin anneal --test gpu --test gpu_runs --test resident --bench throughput
+variant tuned "flex,$backend,autotune" --bench throughput --bin anneal --test resident
+variant fused "flex,$backend,autotune,fusion" --bench throughput
 
 # What the programs want of the machine.
 for program in "$work"/*/*; do
@@ -78,9 +78,9 @@ parcel() {
     "$@"
     du -sh "$parcels/$number"
 }
-pack() { tar -C "$work" -c "$@" | xz -T2 -6 --lzma2=preset=6,dict=192MiB; }
-programs() { pack exact >"$parcels/1/exact.tar.xz"; }
-speed() { pack tuned fused >"$parcels/2/speed.tar.xz"; cp -r "$data/mnist" "$parcels/2/"; }
+pack() { tar -C "$work" -c "$@" | xz -1 --lzma2=preset=1,dict=192MiB; }
+programs() { pack exact >"$parcels/1/exact.tar.xz"; cp -r "$data/mnist" "$parcels/1/"; }
+speed() { pack tuned fused >"$parcels/2/speed.tar.xz"; }
 cifar() { mkdir -p "$parcels/$1/cifar10"; for file in "${@:2}"; do cp "$data/cifar10/$file" "$parcels/$1/cifar10/"; done; }
 parcel 1 programs
 parcel 2 speed

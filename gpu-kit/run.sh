@@ -5,8 +5,11 @@
 #   gpu-kit/run.sh receive N         takes gpu-kit/parcels/N to KIT (default /tmp/anneal-kit), where it stays
 #   gpu-kit/run.sh GROUP,... SECONDS runs these, each part of them within its own limit:
 #     check      optimizers, finder, resume, checkpoints, resident data, against flex
+#     repeat     the same run twice, of several kinds
 #     steps      training steps of STEPS
 #     profile    where the time of a step goes
+#     watch      ends what still warms up after WARM seconds
+#     loaded     batches of resident data, again and again
 #     cifar      CIFAR-10, several seeds; the first run compiles and tunes
 #     mnist      the same with MNIST
 #     settle     waits for all of the above
@@ -96,12 +99,44 @@ check() {
     local program
     # Two words: a program, and a filter of its tests.
     for program in gpu gpu_runs "resident batches_of_a_gpu"; do
-        beside_others part "check-${program%% *}" 240 "$kit/exact/"$program --nocapture --test-threads=6
+        beside_others part "check-${program%% *}" "${CHECK:-240}" "$kit/exact/"$program --nocapture --test-threads=6
+    done
+}
+
+# The same run twice: whether the weights are the same bits.
+twice() {
+    local one
+    rm -rf "$kit/twice/$1"
+    for one in a b; do
+        "$kit/exact/anneal" train --quiet --device "$gpu" --epochs 2 --set "model.type=$2" --set "data.resident=$3" \
+            --set "data.workers=$4" --out "$kit/twice/$1/$one" || return
+    done
+    cmp "$kit"/twice/"$1"/{a,b}/model.safetensors && echo "{\"twice\": \"$1\", \"same\": true}"
+}
+repeat() {
+    local model resident workers name
+    for model in mlp lenet; do
+        for resident in true false; do
+            for workers in 0 1; do
+                name="$model-resident-$resident-workers-$workers"
+                beside_others part "twice-$name" 120 bash -c "twice $name $model $resident $workers"
+            done
+        done
+    done
+}
+
+# Whether threads and load change what a device computes.
+loaded() {
+    local i variant
+    for variant in exact tuned; do
+        for i in 1 2 3 4 5 6; do
+            part "loaded-$variant-$i" 60 "$kit/$variant/resident" batches_of_a_gpu --nocapture
+        done &
     done
 }
 
 # A step is VARIANT:MODEL:BATCH:PRECISION.
-steps=${STEPS:-$(echo {exact:mlp:1024,exact:lenet:1024,fused:resnet9:$batch,fused:resnet18:$batch}:{f32,bf16})}
+steps=${STEPS:-$(echo {exact:mlp:1024,tuned:lenet:1024,tuned:resnet9:$batch,tuned:resnet18:$batch}:{f32,bf16})}
 steps() {
     local step variant model size precision
     for step in $steps; do
@@ -112,14 +147,14 @@ steps() {
 }
 # Which kernels the time of a step goes to: burn writes each launch. Slow, so apart.
 profile() {
-    local variant=${PROFILE:-fused}
+    local variant=${PROFILE:-tuned}
     beside_others part "profile-$variant" 300 env CUBECL_DEBUG_OPTION=profile CUBECL_DEBUG_LOG=stdout \
         "$kit/$variant/throughput" --steps --case "resnet9:$batch" --device "$gpu" --precision bf16 --seconds 0.1
 }
 # torch comes last, when nothing else runs.
 peers() {
     part torch 60 python3 crates/anneal/benches/throughput/peer.py --device "$torch" --seconds 1 \
-        --cases "$(sed 's/[a-z]*:\([a-z0-9]*:[0-9]*:[a-z0-9]*\)/\1/g; s/ /,/g' <<<"$steps")"
+        --cases "${PEERS:-$(sed 's/[a-z]*:\([a-z0-9]*:[0-9]*:[a-z0-9]*\)/\1/g; s/ /,/g' <<<"$steps")}"
 }
 
 # Several seeds in one process: the first run compiles and tunes, those after it are warm.
@@ -127,16 +162,29 @@ train() {
     local name=$1 most=$2 summary
     shift 2
     rm -rf "$kit/train/$name"
-    part "train-$name" "$most" "$kit/fused/anneal" compare "$@" --device "$gpu" --out "$kit/train/$name" --json
-    find "$kit/train/$name" -name summary.json | sort | while read -r summary; do
+    part "train-$name" "$most" "$kit/tuned/anneal" compare "$@" --device "$gpu" --out "$kit/train/$name" --json
+    for summary in "$kit/train/$name"/*/*/summary.json; do
+        [ -e "$summary" ] || continue
         echo "{\"part\": \"train-$name\", \"summary\": $(tr -d '\n' <"$summary")}" >>"$results"
     done
 }
 cifar() {
-    beside_others train cifar "${CIFAR:-400}" examples/cifar10/speedrun.toml --set data.dataset=cifar10-train --seeds 6
+    CUBECL_AUTOTUNE_LEVEL=${LEVEL:-minimal} beside_others train cifar "${CIFAR:-330}" examples/cifar10/speedrun.toml \
+        --set data.dataset=cifar10-train --seeds 6
 }
-mnist() {
-    beside_others train mnist "${MNIST:-250}" examples/mnist/one-epoch.toml --seeds 3
+mnist() { beside_others train mnist "${MNIST:-200}" examples/mnist/one-epoch.toml --seeds 3; }
+
+# What still warms up after WARM seconds would keep all others from their turn: it ends.
+watch() {
+    (
+        sleep "${WARM:-320}"
+        flock -n -s 9 || exit 0
+        for pid in $(pgrep -x throughput); do
+            before=$(awk '{print $14 + $15}' "/proc/$pid/stat")
+            sleep 0.4
+            (($(awk '{print $14 + $15}' "/proc/$pid/stat") - before > 8)) && kill "$pid"
+        done
+    ) 2>/dev/null 9>>"$kit/turn" &
 }
 
 verb="${1:-}"
@@ -146,8 +194,8 @@ case "$verb" in
 esac
 limit="${2:?seconds}"
 find_cuda
-export -f machine
-export kit
+export -f machine twice
+export kit gpu
 rm -rf "$logs"; mkdir -p "$logs"; : >"$kit/turn"
 part machine 20 bash -c machine
 for group in ${verb//,/ }; do "$group"; done

@@ -43,6 +43,24 @@ fn flex() -> Device {
 
 const BATCH: usize = 16;
 
+/// Whether products of f32 matrices are computed from factors of fewer bits: on NVIDIA GPUs burn gives its tensor cores f32 as
+/// TF32, with 10 bits of mantissa (torch does so for convolutions by default, and for products when told).
+fn rounds_factors(gpu: &Device) -> bool {
+    let product = |device: &Device| {
+        let of = |phase: f64| {
+            let values: Vec<f32> = (0..128 * 128).map(|i| (f64::from(i) * 0.7 + phase).sin().abs() as f32).collect();
+            Tensor::<2>::from_data(TensorData::new(values, [128, 128]), device)
+        };
+        numbers(of(0.0).matmul(of(0.3)))
+    };
+    let (expected, found) = (product(&Device::flex()), product(&gpu.clone().inner()));
+    let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+    let apart = expected.iter().zip(&found).fold(0.0_f64, |apart, (a, b)| apart.max((a - b).abs()));
+    println!("products of matrices are {:.1e} of the largest apart", apart / largest);
+    assert!(apart <= 2e-3 * largest, "{apart:e} of {largest:e}");
+    apart > 1e-5 * largest
+}
+
 /// Images with a wave per class and some noise: every pixel counts, and no two images are alike.
 fn batch(shape: ImageShape, device: &Device) -> ImageBatch {
     let class = |item: usize| item * 7 % 10;
@@ -141,12 +159,14 @@ const MODELS: [(&str, ImageShape); 3] = [
 /// The first step of Adam and its like is `lr g / (|g| + eps)`, whatever the size of `g`: where the gradient is nearly 0,
 /// what rounding has done to it decides about a whole `lr` (between two CPUs too). So a parameter may be farther away by
 /// what the difference between the two gradients explains: `|g - g'| / max(|g|, |g'|)` bounds the slope of that formula,
-/// and the largest step of all its scale. The gradients themselves agree to 1e-5 of the largest; and at most one
-/// parameter in a thousand may need that explanation.
+/// and the largest step of all its scale. The gradients themselves agree to 1e-5 of the largest, and at most one
+/// parameter in a thousand may need that explanation. Where factors have fewer bits, the gradients agree to 1e-2 of the
+/// largest, and how many need it is left open: what an optimizer does with one gradient is the next test's.
 #[test]
 fn one_step_agrees_with_flex() {
     let _alone = alone();
     let gpu = gpu();
+    let rounds = rounds_factors(&gpu);
     for (name, shape) in MODELS {
         // Made each time: clones of a batch norm share the statistics that they have yet to take in.
         let model = || {
@@ -169,7 +189,10 @@ fn one_step_agrees_with_flex() {
             assert!(moved > 0.0, "{context}: nothing was trained");
             let slope = largest(&grads);
             let grads_apart = apart(&grads, &gpu_grads);
-            assert!(grads_apart <= 1e-5 * slope, "{context}: gradients of {slope:e} differ by {grads_apart:e}");
+            assert!(
+                grads_apart <= if rounds { 1e-2 } else { 1e-5 } * slope,
+                "{context}: gradients of {slope:e} differ by {grads_apart:e}"
+            );
 
             let (mut worst, mut undecided) = (0.0_f64, 0);
             for ((path, expected), (_, found)) in expected.iter().zip(&found) {
@@ -198,7 +221,10 @@ fn one_step_agrees_with_flex() {
                  {slope:.1e}, left to rounding {undecided} of {count}",
                 config.lr()
             );
-            assert!(undecided * 1000 <= count, "{context}: {undecided} of {count} parameters are left to rounding");
+            assert!(
+                rounds || undecided * 1000 <= count,
+                "{context}: {undecided} of {count} parameters are left to rounding"
+            );
         }
     }
 }
@@ -235,12 +261,15 @@ fn every_optimizer_agrees_with_flex_from_the_same_gradients() {
         "type = 'prodigy'\nd0 = 1e-2",
     ];
     let defaults = OptimizerConfig::known().map(|(name, _)| format!("type = '{name}'"));
-    let gpu = gpu().inner();
+    let gpu = gpu();
+    // Muon multiplies matrices.
+    let least = if rounds_factors(&gpu) { 1e-4 } else { 2e-6 };
+    let gpu = gpu.inner();
     for text in defaults.chain(options.into_iter().map(str::to_owned)) {
         let (expected, found) = (six_steps(&text, &Device::flex()), six_steps(&text, &gpu));
         let apart = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         println!("{:60} apart {apart:.1e}", text.replace('\n', ", "));
-        assert!(apart <= 2e-6, "{text}: {apart:e}");
+        assert!(apart <= if text.contains("muon") { least } else { 2e-6 }, "{text}: {apart:e}");
     }
 }
 

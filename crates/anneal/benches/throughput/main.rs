@@ -48,8 +48,8 @@ struct Asked {
     /// `lenet:64`; without it, every case.
     case: Option<(String, usize)>,
     device: Device,
-    /// How many calls are timed together, before the device is waited for: one on a CPU; more on a GPU, where the trainer
-    /// rarely waits.
+    /// How many calls at most are timed together, before the device is waited for: one on a CPU; more on a GPU, where the
+    /// trainer rarely waits.
     block: usize,
     precision: Precision,
     /// A file whose lock is shared while kernels are compiled and tuned, and held alone while times are taken: programs
@@ -116,10 +116,11 @@ impl Asked {
         calls(1);
         calls(1);
         self.take_turn();
+        let block = ((seconds / 5.0 / calls(1)) as usize).clamp(1, self.block);
         let (began, budget) = (Instant::now(), Duration::from_secs_f64(seconds));
         let mut times = Vec::new();
         while times.len() < 5 || began.elapsed() < budget {
-            times.push(calls(self.block));
+            times.push(calls(block));
         }
         times.sort_by(f64::total_cmp);
         times[times.len() / 2]
