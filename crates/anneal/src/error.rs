@@ -1,5 +1,10 @@
 //! Everything that can end a command, and the exit code it ends with.
 
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
 use optim_adaptive::ConfigError;
 use trainer::{
     TrainError,
@@ -122,11 +127,43 @@ impl Error {
             | Self::Usage(_)
             | Self::Device(_)
             | Self::Pretrained(_)
-            | Self::Finder(FinderError::Setting(_))
-            | Self::Train(TrainError::Setting(_) | TrainError::NoSuchParameter { .. }) => 2,
+            | Self::Finder(
+                FinderError::Setting(_)
+                | FinderError::Train(TrainError::NoSuchParameter { .. } | TrainError::BadStart { .. }),
+            )
+            | Self::Train(TrainError::Setting(_) | TrainError::NoSuchParameter { .. } | TrainError::BadStart { .. }) => {
+                2
+            }
             Self::NoSuggestion(_) => 3,
             Self::In { source, .. } => source.exit_code(),
             _ => 1,
+        }
+    }
+}
+
+/// What a program's `main` returns: an error is printed as a person reads it, where Rust would print its fields.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use anneal::prelude::*;
+///
+/// fn run() -> Result<(), Box<dyn std::error::Error>> {
+///     OptimizerConfig::from_toml_str("type = 'adamm'")?;
+///     Ok(())
+/// }
+///
+/// fn main() -> ExitCode {
+///     exit_code(run()) // error: type: there is no optimizer `adamm`; did you mean `adam`? ...
+/// }
+/// ```
+pub fn exit_code(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is gone there is nobody to tell.
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -22,6 +22,6 @@ pub mod experiment;
 pub mod prelude;
 pub mod run_dir;
 
-pub use error::Error;
+pub use error::{Error, exit_code};
 pub use optim_adaptive::ConfigError;
 pub use {lr_core, optim_adaptive, report, trainer, vision};

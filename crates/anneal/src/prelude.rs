@@ -21,5 +21,6 @@ pub use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainSte
 
 pub use crate::{
     config::Config,
+    error::exit_code,
     experiment::{TrainOptions, find_lr, train},
 };

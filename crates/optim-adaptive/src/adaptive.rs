@@ -132,6 +132,13 @@ impl AdaptiveOptimizer {
         self.momentum.clone()
     }
 
+    /// The handle of one parameter group, by its index: what is set there holds for the group alone, in place of what is
+    /// set on [`momentum`](Self::momentum). It has no momentum where all parameters share one (Prodigy). `None` where there
+    /// is no such group.
+    pub fn momentum_of(&self, group: usize) -> Option<MomentumHandle> {
+        (group < self.rows.groups.len()).then(|| self.rows.of_group(Some(group)).momentum.clone())
+    }
+
     /// Whether there is a momentum that schedules may drive.
     pub fn supports_momentum(&self) -> bool {
         self.config.supports_momentum()
@@ -220,6 +227,7 @@ impl AdaptiveOptimizer {
             params: BTreeMap::new(),
             shared: shared.collect(),
             momentum: self.momentum.overridden(),
+            group_momenta: self.group_momenta().filter_map(|(i, own)| Some((i, own.overridden()?))).collect(),
         };
         move || {
             record.params.extend(states.into_iter().map(|(id, path, fingerprint, optimizer, state)| {
@@ -287,7 +295,17 @@ impl AdaptiveOptimizer {
             Some(momentum) => self.momentum.set(momentum),
             None => self.momentum.reset(),
         }
+        for (group, handle) in self.group_momenta() {
+            match record.group_momenta.get(&group) {
+                Some(momentum) => handle.set(*momentum),
+                None => handle.reset(),
+            }
+        }
         Ok(())
+    }
+
+    fn group_momenta(&self) -> impl Iterator<Item = (usize, &MomentumHandle)> {
+        self.rows.optimizers().iter().skip(1).map(|group| &group.momentum).enumerate()
     }
 
     /// The state as burnpack bytes.

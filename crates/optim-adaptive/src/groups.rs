@@ -232,7 +232,8 @@ impl Group {
         }
     }
 
-    fn matches(&self, path: &str, rank: usize) -> bool {
+    /// Whether it fits a parameter of this path and rank.
+    pub fn matches(&self, path: &str, rank: usize) -> bool {
         self.max_rank.is_none_or(|most| rank <= most) && self.params.matches(path)
     }
 }

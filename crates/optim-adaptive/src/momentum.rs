@@ -24,23 +24,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct MomentumHandle {
     /// The bits of the value that was set; NaN while none was.
     set: Arc<AtomicU64>,
+    /// The value that was set for the whole optimizer, where this is the handle of one of its groups.
+    whole: Option<Arc<AtomicU64>>,
     configured: Option<f64>,
 }
 
 impl MomentumHandle {
     /// A handle of its own, for an optimizer whose configured momentum is this (`None`: it has none).
     pub fn new(configured: Option<f64>) -> Self {
-        Self { set: Arc::new(AtomicU64::new(f64::NAN.to_bits())), configured }
+        Self { set: unset(), whole: None, configured }
     }
 
-    /// The same value, seen by an optimizer of another configuration (a parameter group's own).
-    pub(crate) fn shared_with(&self, configured: Option<f64>) -> Self {
-        Self { set: Arc::clone(&self.set), configured }
+    /// The handle of a parameter group whose configured momentum is this: what is set here holds for the whole optimizer,
+    /// what is set there for the group alone.
+    pub(crate) fn of_group(&self, configured: Option<f64>) -> Self {
+        Self { set: unset(), whole: Some(Arc::clone(&self.set)), configured }
     }
 
-    /// The momentum in force: the one last set, else the configured one; `None` for an optimizer without momentum.
+    /// The configured momentum; `None` for an optimizer without momentum.
+    pub fn configured(&self) -> Option<f64> {
+        self.configured
+    }
+
+    /// The momentum in force: the one last set (for a group's handle: for the group, else for the whole optimizer), else
+    /// the configured one; `None` for an optimizer without momentum.
     pub fn get(&self) -> Option<f64> {
-        self.configured.map(|configured| self.overridden().unwrap_or(configured))
+        let whole = || self.whole.as_deref().and_then(read);
+        self.configured.map(|configured| self.overridden().or_else(whole).unwrap_or(configured))
     }
 
     /// Sets the momentum of the steps to come. Without effect on an optimizer that has none, and for NaN.
@@ -57,12 +67,20 @@ impl MomentumHandle {
 
     /// The value that was set, if any.
     pub(crate) fn overridden(&self) -> Option<f64> {
-        let value = f64::from_bits(self.set.load(Ordering::Relaxed));
-        (!value.is_nan()).then_some(value)
+        read(&self.set)
     }
 
     /// [`get`](Self::get) for an optimizer that has momentum.
     pub(crate) fn value(&self) -> f64 {
         self.get().unwrap_or(0.0)
     }
+}
+
+fn unset() -> Arc<AtomicU64> {
+    Arc::new(AtomicU64::new(f64::NAN.to_bits()))
+}
+
+fn read(set: &AtomicU64) -> Option<f64> {
+    let value = f64::from_bits(set.load(Ordering::Relaxed));
+    (!value.is_nan()).then_some(value)
 }

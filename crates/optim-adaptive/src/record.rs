@@ -21,6 +21,8 @@ const PARAM: &str = "anneal.param.";
 const SHARED: &str = "anneal.shared.";
 /// Scalar: the momentum that a schedule had set.
 const MOMENTUM: &str = "anneal.momentum";
+/// Prefix of scalars: the momentum that a group's own schedule had set.
+const GROUP_MOMENTUM: &str = "anneal.momentum.";
 
 /// A saved optimizer state.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +34,8 @@ pub struct AdaptiveRecord {
     /// What all parameters share.
     pub(crate) shared: BTreeMap<String, f64>,
     pub(crate) momentum: Option<f64>,
+    /// By index of the group.
+    pub(crate) group_momenta: BTreeMap<usize, f64>,
 }
 
 /// The saved state of one parameter.
@@ -181,6 +185,9 @@ impl AdaptiveRecord {
         if let Some(momentum) = self.momentum {
             scalars.insert(MOMENTUM.to_owned(), Scalar::from(momentum));
         }
+        for (group, momentum) in self.group_momenta {
+            scalars.insert(format!("{GROUP_MOMENTUM}{group}"), Scalar::from(momentum));
+        }
         let mut writer = Writer::new(tensors);
         for (key, value) in scalars {
             writer = writer.with_scalar(&key, value);
@@ -213,6 +220,10 @@ impl AdaptiveRecord {
                 }
             } else if key == MOMENTUM {
                 record.momentum = f64::try_from(*value).ok();
+            } else if let Some(group) = key.strip_prefix(GROUP_MOMENTUM).and_then(|group| group.parse().ok()) {
+                if let Ok(momentum) = f64::try_from(*value) {
+                    record.group_momenta.insert(group, momentum);
+                }
             } else if let Some((id, field)) = key.split_once('.') {
                 let Some(param) = id.parse::<u64>().ok().and_then(|id| record.params.get_mut(&id)) else { continue };
                 if field == "__rank" {

@@ -37,6 +37,8 @@ pub(crate) struct GroupOptimizer {
     /// What it was built from, the group's weight decay in place.
     pub(crate) config: OptimizerConfig,
     pub(crate) fingerprint: String,
+    /// What its momentum is read from.
+    pub(crate) momentum: MomentumHandle,
     /// Whether its shared state is its own, not that of the parameters in no group.
     pub(crate) is_owner: bool,
     pub(crate) lr_scale: f64,
@@ -50,6 +52,7 @@ impl GroupOptimizer {
             optimizer: config.build(momentum.clone()),
             config: config.clone(),
             fingerprint: config.fingerprint(),
+            momentum: momentum.clone(),
             is_owner: true,
             lr_scale: 1.0,
             frozen: false,
@@ -63,14 +66,18 @@ impl GroupOptimizer {
         let config = decay.and_then(|decay| own.clone().with_weight_decay(decay)).unwrap_or_else(|| own.clone());
         let shared = match (&group.optimizer, decay) {
             (Some(_), _) => None,
-            (None, None) => Some(base.optimizer.clone()),
+            (None, None) => base.optimizer.shared.is_some().then(|| base.optimizer.clone()),
             (None, Some(decay)) => base.optimizer.shared.as_ref().and_then(|state| state.with_weight_decay(decay)),
         };
+        // An optimizer that shares its state with the whole shares its momentum too.
+        let own_momentum = if shared.is_some() { None } else { config.momentum() };
+        let momentum = momentum.of_group(own_momentum);
         Self {
             is_owner: shared.is_none(),
-            optimizer: shared.unwrap_or_else(|| config.build(momentum.shared_with(config.momentum()))),
+            optimizer: shared.unwrap_or_else(|| config.build(momentum.clone())),
             fingerprint: own.fingerprint(),
             config,
+            momentum,
             lr_scale: group.lr_scale,
             frozen: group.frozen,
         }

@@ -27,14 +27,15 @@ pub struct TrainConfig {
     pub steps: Option<Duration>,
     /// What forward and backward are computed in. Default f32.
     pub precision: Precision,
-    /// Batches whose gradients are averaged into one optimizer step; a last partial window is averaged over what it
-    /// holds. At least 1; default 1.
+    /// Batches whose gradients are averaged into one optimizer step, each weighted by its items, as the loss that is
+    /// logged is: the step is that of one batch that holds them all. A window that an epoch's end cuts short is averaged
+    /// over what it holds. At least 1; default 1.
     pub accumulate: usize,
     /// Scales all gradients together so that their global L2 norm is at most this. Above 0; default off.
     pub clip_grad_norm: Option<f64>,
     /// Clamps every gradient element to plus or minus this, before the norm. Above 0; default off.
     pub clip_grad_value: Option<f64>,
-    /// How often a step is logged, with its batch metrics; a bare number is steps. Default 10.
+    /// How often a step is logged, with the metrics of its batches; a bare number is steps. Default 10.
     pub log_every: Duration,
     /// How often the validation set is visited; a bare number is epochs. The last step of a run is always followed by a
     /// validation. Default 1.
@@ -65,9 +66,11 @@ pub struct TrainConfig {
     pub limit_valid_batches: Option<usize>,
     /// What to do about a loss or a gradient that is not finite. Default [`OnNonFinite::Stop`].
     pub on_nonfinite: OnNonFinite,
+    /// The run ends with an error instead of leaving out more updates in a row than this. Default 10.
+    pub max_skips: u64,
     /// The run ends with an error instead of rolling back more often than this. Default 3.
     pub max_rollbacks: u64,
-    /// Each rollback multiplies all rates by this for the rest of the run. Above 0; default 1.
+    /// Each rollback multiplies all rates by this for the rest of the run. Above 0, at most 1; default 1.
     pub rollback_lr_factor: f64,
     /// An exponential average of the weights: a decay alone, or a table. Not together with [`swa`](Self::swa). Default
     /// off.
@@ -114,6 +117,7 @@ impl Default for TrainConfig {
             limit_train_batches: None,
             limit_valid_batches: None,
             on_nonfinite: OnNonFinite::Stop,
+            max_skips: 10,
             max_rollbacks: 3,
             rollback_lr_factor: 1.0,
             ema: None,
@@ -156,11 +160,16 @@ impl Settings for TrainConfig {
         let numbers = [
             ("clip_grad_norm", self.clip_grad_norm, "a norm above 0"),
             ("clip_grad_value", self.clip_grad_value, "a bound above 0"),
-            ("rollback_lr_factor", Some(self.rollback_lr_factor), "a factor above 0"),
         ];
         for (field, number, allowed) in numbers {
             check::number(field, number.unwrap_or(1.0), allowed, |number| number > 0.0)?;
         }
+        // The rate of the last rollback is still one: not 0, not infinite.
+        let power = i32::try_from(self.max_rollbacks).unwrap_or(i32::MAX);
+        let allowed = format!("a factor above 0, at most 1, that {power} rollbacks leave above 0");
+        check::number("rollback_lr_factor", self.rollback_lr_factor, &allowed, |factor| {
+            factor <= 1.0 && factor.powi(power) >= f64::MIN_POSITIVE
+        })?;
         check_every("log_every", self.log_every)?;
         check_every("validate_every", self.validate_every)?;
         check_every("check_every", self.check_every)?;
@@ -392,6 +401,7 @@ validate_every = 1
 sanity_batches = 2
 max_time = "120s"
 on_nonfinite = "stop"
+max_skips = 10
 max_rollbacks = 3
 rollback_lr_factor = 1.0
 

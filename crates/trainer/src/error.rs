@@ -53,6 +53,28 @@ pub enum TrainError {
         /// The first parameter that is not finite.
         parameter: String,
     },
+    /// At the end of a run the weights give no finite loss, on data that they have been trained on.
+    #[error(
+        "the weights after the last optimizer step ({step}) are useless: their loss is {loss}; the checkpoints written \
+         before are kept"
+    )]
+    UselessWeights {
+        /// Optimizer steps done.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
+    /// More updates left out in a row than `max_skips`.
+    #[error(
+        "{source}; {skips} updates in a row have been left out, the most that is allowed (max_skips): the weights are spoilt, \
+         not a batch"
+    )]
+    TooManySkips {
+        /// Updates left out in a row so far.
+        skips: u64,
+        /// What would have left out the next one.
+        source: Box<TrainError>,
+    },
     /// A rollback more than `max_rollbacks`.
     #[error("{source}; the run has rolled back {rollbacks} times, the most that is allowed")]
     TooManyRollbacks {
@@ -72,9 +94,26 @@ pub enum TrainError {
     /// A setting that cannot work in this run.
     #[error(transparent)]
     Setting(Box<ConfigError>),
+    /// The model is on a device that keeps no graph to differentiate.
+    #[error(
+        "the model is on {device}, a device without autodiff, where nothing can be trained; make the model on \
+         `device.autodiff()`"
+    )]
+    NoAutodiff {
+        /// The device.
+        device: String,
+    },
+    /// The model that training is to begin with is already broken: pretrained weights, most likely.
+    #[error("`{parameter}` holds a value that is not finite before the first step; no learning rate can cure that")]
+    BadStart {
+        /// The first parameter that is not finite.
+        parameter: String,
+    },
     /// A pattern fits no parameter.
-    #[error("no parameter is called `{pattern}`; the model has {}", known.join(", "))]
+    #[error("{field}: no parameter is called `{pattern}`; the model has {}", nearest_first(pattern, known))]
     NoSuchParameter {
+        /// Where the pattern stands: `freeze[0].params`, `groups[1].params`.
+        field: String,
         /// The pattern.
         pattern: String,
         /// The paths of the model's parameters.
@@ -125,4 +164,20 @@ impl From<ConfigError> for TrainError {
     fn from(error: ConfigError) -> Self {
         Self::Setting(Box::new(error))
     }
+}
+
+/// The names most like the pattern, then others, as many as a person wants to read.
+fn nearest_first(pattern: &str, known: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut left: Vec<&str> = known.iter().map(String::as_str).collect();
+    let mut shown = Vec::new();
+    while shown.len() < SHOWN
+        && let Some(first) = left.first().copied()
+    {
+        let next = strict_config::nearest(pattern, left.iter().copied()).unwrap_or(first);
+        left.retain(|name| *name != next);
+        shown.push(next);
+    }
+    let shown = shown.join(", ");
+    if left.is_empty() { shown } else { format!("{shown} and {} more", left.len()) }
 }

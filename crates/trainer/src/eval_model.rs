@@ -21,7 +21,7 @@ use crate::{
 /// what was there before weighs `0.9^100`, below 1e-4, afterwards.
 const BATCHES: usize = 100;
 
-/// The model with the parameters to evaluate, in training mode: for a Schedule-Free optimizer its averages, with batch
+/// The model with the parameters to evaluate, in inference mode: for a Schedule-Free optimizer its averages, with batch
 /// norm's running statistics re-estimated on `data`; for every other optimizer the model as it is.
 ///
 /// Neither `model` nor `optimizer` is changed.
@@ -34,7 +34,7 @@ pub fn eval_model<M: LearnerModel>(
     data: &dyn Source<<M as TrainStep>::Input>,
 ) -> Result<M, TrainError> {
     if !optimizer.has_eval_params() {
-        return Ok(model.clone());
+        return Ok(model.valid());
     }
     // A clone would share the running statistics with its original; this way round they are copied.
     let averaged = optimizer.eval_params(model.valid().train());
@@ -45,10 +45,10 @@ pub fn eval_model<M: LearnerModel>(
             let _ = TrainStep::step(&averaged, batch?.input);
         }
     }
-    Ok(averaged)
+    Ok(averaged.valid())
 }
 
-/// The model that a run's checkpoint stands for, in training mode: early stopping's best where it is kept, the average
+/// The model that a run's checkpoint stands for, in inference mode: early stopping's best where it is kept, the average
 /// of the weights (its batch norm statistics measured on `data` where it is the equal one), Schedule-Free's average, or
 /// the trained weights. `model` and `optimizer` are fresh ones of the same run.
 ///
@@ -63,8 +63,8 @@ pub fn kept_model<M: LearnerModel>(
 ) -> Result<M, TrainError> {
     let file = std::iter::once(BEST).chain(AVERAGES).find(|name| checkpoint.part(name).is_some());
     match file {
-        Some(name) if name == SWA => with_measured_statistics(checkpoint.module(name, model)?, data, seed),
-        Some(name) => Ok(checkpoint.module(name, model)?),
+        Some(name) if name == SWA => Ok(with_measured_statistics(checkpoint.module(name, model)?, data, seed)?.valid()),
+        Some(name) => Ok(checkpoint.module(name, model)?.valid()),
         None => {
             let model = checkpoint.model(model)?;
             checkpoint.optimizer(&mut optimizer)?;

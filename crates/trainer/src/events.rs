@@ -75,7 +75,7 @@ pub struct StepEvent {
     pub momentum: Option<f64>,
     /// Mean loss of the step's batches; `None` on steps that were not looked at (`check_every`).
     pub loss: Option<f64>,
-    /// Metrics on the step's last batch, on logged steps only.
+    /// Metrics over the step's batches, on logged steps only.
     pub metrics: BTreeMap<String, f64>,
     /// Whether this step is one to log (`log_every`, and the last of an epoch).
     pub logged: bool,

@@ -29,13 +29,14 @@ pub enum OnNonFinite {
     /// End the run with an error before the optimizer sees the gradient.
     #[default]
     Stop,
-    /// Drop the gradient, leave model and optimizer alone, count the step and continue. Parameters that are not finite
-    /// themselves cannot be skipped: they stop the run.
+    /// Drop the gradient, leave model and optimizer alone, count the step and continue, up to
+    /// [`max_skips`](crate::TrainConfig::max_skips) times in a row. Parameters that are not finite themselves cannot be
+    /// skipped: they stop the run.
     Skip,
     /// Drop the gradient and restore the last good state, up to [`max_rollbacks`](crate::TrainConfig::max_rollbacks) times.
     ///
-    /// The last good state is taken at the start, with each scheduled checkpoint, and at the end of each epoch where
-    /// there are none. Restored are the weights, the optimizer's state, averages of the weights, and what reactive
+    /// A state is taken at the start, with each scheduled checkpoint, and at the end of each epoch where there are none. It
+    /// counts as good once its own validation or a later loss is finite and at most 1,000 times the largest loss before. Restored are the weights, the optimizer's state, averages of the weights, and what reactive
     /// schedules, early stopping and callbacks remember. The clock does not go back: the step counts as skipped, and the
     /// run continues with the batch after the offending window, which it therefore does not meet again in this epoch;
     /// logs hold each step once and the schedule's length stays what it was.
@@ -51,6 +52,15 @@ pub(crate) enum Fault {
     Gradient(String),
     /// This parameter itself.
     Parameter(String),
+    /// The loss of the weights that the run ends with.
+    Weights(f64),
+}
+
+impl Fault {
+    /// Whether it is the model that is broken, which no left-out update cures.
+    pub(crate) fn is_of_the_weights(&self) -> bool {
+        matches!(self, Self::Parameter(_) | Self::Weights(_))
+    }
 }
 
 /// How the steps of a run are judged.

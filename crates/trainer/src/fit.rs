@@ -36,6 +36,9 @@ where
         let train: &dyn Source<_> = &train;
         let valid = valid.map(|valid| Limited::new(valid, self.config.valid_limit(), false));
         let valid = valid.as_ref().map(|valid| valid as &dyn Source<_>);
+        if valid.is_some_and(|valid| valid.batches() == 0) {
+            return Err(TrainError::NoData("validation"));
+        }
         self.check_monitors(&rates, valid.is_some())?;
         let mut run = Run::start(&mut self, model, optimizer, rates, train, resume)?;
         run.try_validation(valid)?;

@@ -12,7 +12,7 @@ use optim_adaptive::{Pattern, for_each_parameter};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings};
 
-use crate::{TrainError, every::steps};
+use crate::every::steps;
 
 /// Parameters that are frozen from one time to another: their gradients are dropped before clipping, so that they get
 /// no update, no weight decay and no moments, and weigh in no gradient norm.
@@ -121,21 +121,6 @@ impl Frozen {
         for (_, ids) in self.0.iter().filter(|(steps, _)| steps.contains(&step)) {
             model.visit(&mut Remove(ids, grads));
         }
-    }
-}
-
-/// Refuses a rule that no parameter of `model` fits: a misspelt one would freeze nothing, silently.
-///
-/// # Errors
-/// [`TrainError::NoSuchParameter`].
-pub fn check_freeze<M: Module>(rules: &[Freeze], model: &M) -> Result<(), TrainError> {
-    let paths = if rules.is_empty() { Vec::new() } else { paths(model) };
-    match rules.iter().find(|rule| !paths.iter().any(|(path, _)| rule.params.matches(path))) {
-        None => Ok(()),
-        Some(rule) => Err(TrainError::NoSuchParameter {
-            pattern: rule.params.as_str().to_owned(),
-            known: paths.into_iter().map(|(path, _)| path).collect(),
-        }),
     }
 }
 

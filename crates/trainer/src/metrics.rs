@@ -17,8 +17,6 @@ use crate::{TrainError, data::Source, step::LearnerModel};
 pub(crate) trait Meter<O>: Send {
     /// Its key in logs: burn's name in lower snake case (`accuracy`).
     fn key(&self) -> &str;
-    /// The value on this output alone.
-    fn once(&mut self, output: &O) -> Result<f64, TrainError>;
     /// Adds this output to the running value.
     fn add(&mut self, output: &O) -> Result<(), TrainError>;
     /// The value over all that was added; empty again afterwards.
@@ -50,14 +48,6 @@ where
 {
     fn key(&self) -> &str {
         &self.key
-    }
-
-    fn once(&mut self, output: &O) -> Result<f64, TrainError> {
-        self.metric.clear();
-        self.metric.update(&output.adapt(), &metadata()).map_err(|error| self.failed(&error))?;
-        let value = self.metric.value().map_or(f64::NAN, |entry| entry.current());
-        self.metric.clear();
-        Ok(value)
     }
 
     fn add(&mut self, output: &O) -> Result<(), TrainError> {

@@ -1,7 +1,8 @@
 //! The rates of a run: one schedule for all parameters, and others for groups of parameters.
 
 use lr_core::{ScheduleState, Scheduler, StateError};
-use optim_adaptive::StepRates;
+use optim_adaptive::{AdaptiveOptimizer, StepRates};
+use strict_config::ConfigError;
 
 /// The schedule of a run, and those of the parameter groups that have one of their own.
 ///
@@ -57,6 +58,45 @@ impl Rates {
     /// The momentum (or beta1) of optimizer step `step`, where the schedule cycles it.
     pub fn momentum(&self, step: u64) -> Option<f64> {
         self.base.schedule.momentum(step)
+    }
+
+    /// Sets the momentum of optimizer step `step`: that of the base schedule where it cycles it, and in a group with a
+    /// schedule of its own what that schedule says, which is the configured momentum where it does not cycle it. torch
+    /// cycles the momentum of each group likewise.
+    pub fn set_momentum(&self, step: u64, optimizer: &AdaptiveOptimizer) {
+        if let Some(momentum) = self.momentum(step) {
+            optimizer.momentum().set(momentum);
+        }
+        for (group, own) in &self.groups {
+            let Some(handle) = optimizer.momentum_of(*group) else { continue };
+            if let Some(momentum) = own.schedule.momentum(step).or_else(|| handle.configured()) {
+                handle.set(momentum);
+            }
+        }
+    }
+
+    /// Refuses to cycle a momentum that the optimizer (of the group) does not have, as torch does.
+    ///
+    /// # Errors
+    /// [`ConfigError`] at `schedule.cycle_momentum` or `groups[i].schedule.cycle_momentum`.
+    pub fn check_momentum(&self, optimizer: &AdaptiveOptimizer) -> Result<(), ConfigError> {
+        let base = (String::new(), &self.base, optimizer.config(), optimizer.momentum());
+        let of_groups = self.groups.iter().filter_map(|(group, own)| {
+            let config = optimizer.groups().get(*group)?.optimizer.as_ref().unwrap_or(optimizer.config());
+            Some((format!("groups[{group}]."), own, config, optimizer.momentum_of(*group)?))
+        });
+        for (path, Watched { schedule, .. }, config, momentum) in std::iter::once(base).chain(of_groups) {
+            if schedule.momentum(0).is_some() && momentum.configured().is_none() {
+                let whose = if config.supports_momentum() { "one for all parameters" } else { "none" };
+                let message = format!(
+                    "`{}` cycles the momentum, and the optimizer `{}` has {whose}; set cycle_momentum = false",
+                    schedule.name(),
+                    config.type_name()
+                );
+                return Err(ConfigError::conflict(format!("{path}schedule.cycle_momentum"), message));
+            }
+        }
+        Ok(())
     }
 
     /// The rates of optimizer step `step`.

@@ -21,41 +21,55 @@ pub(crate) struct Window<M> {
     sum: GradientsAccumulator<M>,
     only: Option<GradientsParams>,
     batches: usize,
+    /// Items of the first batch, and of all.
+    items: (usize, usize),
 }
 
 impl<M: Module> Window<M> {
     pub(crate) fn new() -> Self {
-        Self { sum: GradientsAccumulator::new(), only: None, batches: 0 }
+        Self { sum: GradientsAccumulator::new(), only: None, batches: 0, items: (0, 0) }
     }
 
     pub(crate) fn batches(&self) -> usize {
         self.batches
     }
 
-    /// Adds the gradients of one batch.
-    pub(crate) fn add(&mut self, model: &M, grads: GradientsParams) {
+    /// Adds the gradients of one batch of so many items.
+    pub(crate) fn add(&mut self, model: &M, grads: GradientsParams, items: usize) {
         self.batches += 1;
+        self.items.1 += items;
         // The usual window holds one batch: its gradients pass through untouched.
         if self.batches == 1 {
             self.only = Some(grads);
+            self.items.0 = items;
             return;
         }
+        // Weights relative to the first batch: that of a batch of equal size is 1.
+        let grads =
+            if items == self.items.0 { grads } else { scaled(model, grads, items as f64 / self.items.0.max(1) as f64) };
         if let Some(first) = self.only.take() {
             self.sum.accumulate(model, first);
         }
         self.sum.accumulate(model, grads);
     }
 
-    /// The mean of the gradients; the window is empty afterwards.
+    /// The mean of the gradients over the items: that of the mean loss of one batch that holds them all. The window is
+    /// empty afterwards.
     pub(crate) fn take_mean(&mut self, model: &M) -> GradientsParams {
-        let batches = std::mem::take(&mut self.batches);
-        if let Some(grads) = self.only.take() {
-            return grads;
+        self.batches = 0;
+        let (first, all) = std::mem::take(&mut self.items);
+        match self.only.take() {
+            Some(grads) => grads,
+            None => scaled(model, self.sum.grads(), first.max(1) as f64 / all.max(1) as f64),
         }
-        let mut scale = Scale { grads: self.sum.grads(), factor: 1.0 / batches.max(1) as f64 };
-        model.visit(&mut scale);
-        scale.grads
     }
+}
+
+/// Every gradient of a module times a factor.
+fn scaled<M: Module>(model: &M, grads: GradientsParams, factor: f64) -> GradientsParams {
+    let mut scale = Scale { grads, factor };
+    model.visit(&mut scale);
+    scale.grads
 }
 
 /// Clips by value, then by global norm, where there are limits.

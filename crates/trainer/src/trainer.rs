@@ -50,7 +50,7 @@ where
         }
     }
 
-    /// Measures a burn-train metric: on the batch of each logged step, and over the whole validation set.
+    /// Measures a burn-train metric: over the batches of each logged step, and over the whole validation set.
     #[must_use]
     pub fn metric<Me>(mut self, metric: Me) -> Self
     where

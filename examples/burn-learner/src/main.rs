@@ -2,9 +2,10 @@
 //!
 //! `cargo run --release -p example-burn-learner -- [epochs] [folder]`
 
-use std::sync::Arc;
+use std::{process::ExitCode, sync::Arc};
 
 use anneal::{
+    exit_code,
     lr_core::{ScheduleConfig, burn::BurnScheduler},
     optim_adaptive::OptimizerConfig,
     vision::{self, Augment, Batcher as Images, ImageBatch, models::Classifier},
@@ -33,7 +34,7 @@ impl Batcher<usize, ImageBatch> for ByIndex {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let epochs = args.next().map_or(Ok(5), |epochs| epochs.parse())?;
     let folder = args.next().unwrap_or_else(|| "runs/burn-learner".to_owned());
@@ -70,4 +71,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("trained {epochs} epochs in burn's Learner; its files are in {folder}");
     Ok(())
+}
+
+fn main() -> ExitCode {
+    exit_code(run())
 }

@@ -349,3 +349,11 @@ fn a_group_that_the_record_lacks_starts_fresh_and_the_others_go_on() {
     assert_eq!(log.rates(2), [BASE_LR * 0.5_f64.powi(CUT as i32); 3]);
     assert_eq!(log.rates(1), [BASE_LR; 3]);
 }
+
+#[test]
+fn an_error_is_printed_as_a_person_reads_it() {
+    let program = std::process::Command::new(env!("CARGO_BIN_EXE_example-burn-learner")).arg("many").output();
+    let program = program.expect("it starts");
+    assert_eq!(program.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&program.stderr), "error: invalid digit found in string\n");
+}

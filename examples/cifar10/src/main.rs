@@ -64,11 +64,5 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let epochs = args.next().map_or(Ok(20), |epochs| epochs.parse());
     let dataset = args.next().unwrap_or_else(|| "cifar10".to_owned());
-    match epochs.map_err(|error| format!("epochs: {error}").into()).and_then(|epochs| run(epochs, &dataset)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(epochs.map_err(|error| format!("epochs: {error}").into()).and_then(|epochs| run(epochs, &dataset)))
 }

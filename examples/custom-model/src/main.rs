@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p example-custom-model -- [epochs]`
 
+use std::process::ExitCode;
+
 use anneal::{prelude::*, vision::Augment};
 use burn::{module::Module, nn, tensor::Device, tensor::activation::relu};
 
@@ -52,7 +54,7 @@ impl Schedule for InverseSquareRoot {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let epochs = std::env::args().nth(1).map_or(Ok(15), |epochs| epochs.parse())?;
     let device = Device::flex().autodiff();
     device.seed(1);
@@ -75,4 +77,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}", fitted.report);
     println!("test {:?}", evaluate(fitted.eval_model(), &test, AccuracyMetric::new())?);
     Ok(())
+}
+
+fn main() -> ExitCode {
+    exit_code(run())
 }

@@ -54,11 +54,5 @@ fn run(epochs: u64) -> Result<(), Box<dyn std::error::Error>> {
 
 fn main() -> ExitCode {
     let epochs = std::env::args().nth(1).map_or(Ok(1), |epochs| epochs.parse());
-    match epochs.map_err(|error| format!("epochs: {error}").into()).and_then(run) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(epochs.map_err(|error| format!("epochs: {error}").into()).and_then(run))
 }

@@ -15,7 +15,7 @@ mod output;
 mod peers;
 mod tasks;
 
-use std::{path::PathBuf, time::Instant};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use anneal::{Error, prelude::*, trainer::lr_finder::Sweep};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ impl Measured {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let (mut out, mut seeds) = (PathBuf::from("docs/lr-finder-study"), vec![1, 2]);
     let mut before: Vec<Measured> = Vec::new();
     let (mut word, mut assemble) = (String::new(), false);
@@ -105,6 +105,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     Ok(())
+}
+
+fn main() -> ExitCode {
+    anneal::exit_code(run())
 }
 
 fn measure(task: &tasks::Task, seed: u64, known: Option<&Measured>) -> Result<Measured, Error> {

@@ -53,11 +53,19 @@ impl<'c> Assembly<'c> {
             )
             .into());
         }
+        if assembly.valid.is_empty() && config.data.validation > 0.0 && config.train.overfit_batches.is_none() {
+            let items = assembly.dataset.train.len();
+            return Err(ConfigError::not_allowed(
+                "data.validation",
+                config.data.validation,
+                format!("0, or a fraction that holds out at least one of the {items} training items"),
+            )
+            .into());
+        }
         assembly.check_monitors()?;
-        assembly.check_momentum()?;
         let in_train = |error: ConfigError| error.within("train");
         config.train.check_run(assembly.batches(), &assembly.optimizer()).map_err(in_train)?;
-        assembly.rates()?;
+        assembly.rates()?.check_momentum(&assembly.optimizer())?;
         assembly.check_data()?;
         config.train.precision.check(&assembly.device).map_err(in_train)?;
         Ok(assembly)
@@ -229,22 +237,6 @@ impl<'c> Assembly<'c> {
             policy.directory = dir.path(CHECKPOINTS);
         }
         train
-    }
-
-    /// Refuses to cycle a momentum that the optimizer does not have, as torch does.
-    fn check_momentum(&self) -> Result<(), ConfigError> {
-        let (schedule, optimizer) = (&self.config.schedule, &self.config.optimizer);
-        if schedule.sets_momentum() && !optimizer.supports_momentum() {
-            return Err(ConfigError::conflict(
-                "schedule.cycle_momentum",
-                format!(
-                    "`{}` cycles the momentum, and the optimizer `{}` has none; set cycle_momentum = false",
-                    schedule.type_name(),
-                    optimizer.type_name()
-                ),
-            ));
-        }
-        Ok(())
     }
 
     /// Refuses to wait for a value that no validation of this run gives, with the field that asks for it.

@@ -67,6 +67,7 @@ pub fn find_lr(config: &Config) -> Result<FinderResult, Error> {
         .seed(config.run.seed)
         .clip(config.train.clip_grad_norm, config.train.clip_grad_value)
         .precision(config.train.precision)
+        .freeze(config.train.freeze.clone(), assembly.horizon())
         .repeat(&subject, section.repeats)?;
     let sweeps = sweeps.skip(section.skip_start, section.skip_end);
     let suggestion = sweeps.suggestion(section.rule);

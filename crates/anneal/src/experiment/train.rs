@@ -79,8 +79,8 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     let assembly = Assembly::new(config)?;
     // A checkpoint replaces every weight; only a fresh start needs the pretrained ones.
     let model = if resumed.is_some() { assembly.model()? } else { assembly.initial_model()? };
-    trainer::check_freeze(&config.train.freeze, &model)?;
     let (optimizer, rates) = (assembly.optimizer(), assembly.rates()?);
+    trainer::check_start(&model, &optimizer, &config.train.freeze)?;
     let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
     let mut trainer = Trainer::new(assembly.train_config(Some(&dir)))
         .metric(AccuracyMetric::new())

@@ -48,6 +48,10 @@ pub(super) fn evaluated(
     assembly: &Assembly<'_>,
     checkpoint: &Checkpoint,
 ) -> Result<Classifier, Error> {
+    let step = checkpoint.state().step;
+    if checkpoint.state().unproven.contains(&step) {
+        tracing::warn!("step {step}: when this checkpoint was written, no later loss had shown its weights to be good");
+    }
     let (model, optimizer) = (assembly.model()?, assembly.optimizer());
     Ok(trainer::kept_model(checkpoint, model, optimizer, &assembly.train_loader()?, config.run.seed)?)
 }

@@ -12,7 +12,7 @@ fn with(from: &str, to: &str) -> String {
 
 #[test]
 fn a_bad_config_is_refused_whole_before_any_work() {
-    let cases: [(&str, String, &[&str]); 20] = [
+    let cases: [(&str, String, &[&str]); 24] = [
         ("unknown field", with("gamma", "gama"), &["bad.toml:12: schedule.gama: unknown field; did you mean `gamma`?"]),
         ("unknown section", SMALL.to_owned() + "[trian]\n", &["trian: unknown field; did you mean `train`?"]),
         ("unknown strategy", with("'step'", "'setp'"), &["schedule.type", "`setp`; did you mean `step`?"]),
@@ -71,6 +71,28 @@ fn a_bad_config_is_refused_whole_before_any_work() {
             with("'adam'", "'adagrad'")
                 .replace("type = 'step'\nstep_size = 1\ngamma = 0.5", "type = 'one_cycle'\nmax_lr = 0.1"),
             &["schedule.cycle_momentum", "`adagrad` has none", "cycle_momentum = false"],
+        ),
+        (
+            "a momentum that is not there, in a group",
+            with("'adam'", "'adagrad'") + "[[groups]]\nparams = '*'\nschedule = { type = 'one_cycle', max_lr = 0.1 }\n",
+            &["groups[0].schedule.cycle_momentum", "`adagrad` has none", "cycle_momentum = false"],
+        ),
+        (
+            "a group of nothing",
+            SMALL.to_owned() + "[[groups]]\nparams = 'layer.0.*'\nlr_scale = 0.1\n",
+            &["groups[0].params: no parameter is called `layer.0.*`; the model has layers.0."],
+        ),
+        (
+            "a validation of nobody",
+            SMALL.to_owned() + "[data]\nvalidation = 1e-9\n",
+            &[
+                "data.validation: 0.000000001 is not allowed here; allowed: 0, or a fraction that holds out at least one",
+            ],
+        ),
+        (
+            "a rollback that raises the rate",
+            SMALL.to_owned() + "rollback_lr_factor = 1e308\n",
+            &["train.rollback_lr_factor: ", "allowed: a factor above 0, at most 1"],
         ),
         ("no TOML", with("[train]", "[train"), &["bad.toml", "line 13"]),
     ];

@@ -15,6 +15,7 @@ use std::{
 use super::{
     CheckpointError, CheckpointPolicy, OnWriteError, Part, RunState, STATE, Snapshot, TIMES, Times, Writer,
     files::{Disk, Files},
+    history::Append,
     newest, open,
 };
 use crate::Mode;
@@ -82,6 +83,9 @@ impl Files for Faulty {
         }
         Disk.write(path, bytes)
     }
+    fn write_at(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.call().and_then(|()| Disk.write_at(path, at, bytes))
+    }
     // No power fails here, so nothing needs to wait for the medium.
     fn sync_file(&self, _path: &Path) -> io::Result<()> {
         self.call()
@@ -101,8 +105,8 @@ impl Files for Faulty {
     fn size(&self, path: &Path) -> io::Result<u64> {
         self.call().and_then(|()| Disk.size(path))
     }
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.call().and_then(|()| Disk.read(path))
+    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        self.call().and_then(|()| Disk.read(path, most))
     }
 }
 
@@ -116,6 +120,9 @@ fn snapshot(step: u64, version: &str, loss: f64) -> Snapshot {
     let state = RunState { step, config: version.to_owned(), ..RunState::default() };
     Snapshot {
         step,
+        history: Append::default(),
+        unproven: Vec::new(),
+        refuted: Vec::new(),
         values: BTreeMap::from([("loss".to_owned(), loss)]),
         parts: vec![
             Part::encode("model.bpk", |image| {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
@@ -14,6 +14,8 @@ pub(crate) trait Files: Send + Sync {
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Writes a whole file.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Writes at a place of a file, behind which it then ends; creates it where it is not there.
+    fn write_at(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()>;
     /// Waits until a file is on the medium.
     fn sync_file(&self, path: &Path) -> io::Result<()>;
     /// Waits until a directory's entries are on the medium.
@@ -24,10 +26,10 @@ pub(crate) trait Files: Send + Sync {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// The names in a directory.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
-    /// The size of a file.
+    /// The size of a regular file; anything else is `InvalidInput`.
     fn size(&self, path: &Path) -> io::Result<u64>;
-    /// A whole file.
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The first `most` bytes of a regular file, all where it has fewer.
+    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>>;
 }
 
 /// The real file system.
@@ -44,6 +46,13 @@ impl Files for Disk {
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         File::create(path)?.write_all(bytes)
+    }
+
+    fn write_at(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        file.set_len(at)?;
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(bytes)
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
@@ -65,16 +74,21 @@ impl Files for Disk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        // Checkpoints have no name that is not UTF-8.
-        let names = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
-        names.filter_map(Result::transpose).collect()
+        // A name that is not UTF-8 is none of ours; what is left of it shows that something is there.
+        fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 
     fn size(&self, path: &Path) -> io::Result<u64> {
-        Ok(fs::metadata(path)?.len())
+        let metadata = fs::metadata(path)?;
+        if metadata.is_file() { Ok(metadata.len()) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(path)
+    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        // Asked before it is opened: opening a pipe waits for its other end.
+        let size = self.size(path)?.min(most);
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX))?;
+        File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 }

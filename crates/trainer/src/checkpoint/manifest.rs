@@ -13,6 +13,8 @@ use super::{CheckpointError, damaged, files::Files, io};
 pub(super) const MANIFEST: &str = "manifest.json";
 /// The format that this version writes, and the only one it reads.
 const FORMAT: u32 = 2;
+/// The most bytes of a manifest: some hundred bytes for each file.
+const LARGEST: u64 = 16 << 20;
 
 /// What a checkpoint directory holds.
 ///
@@ -55,6 +57,11 @@ impl Manifest {
         self.files.push(Entry { name, bytes: bytes.len() as u64, sha256: sha256(bytes) });
     }
 
+    /// Whether a name in the checkpoint's directory is one of its files.
+    pub(super) fn lists(&self, name: &str) -> bool {
+        name == MANIFEST || self.files.iter().any(|entry| entry.name == name)
+    }
+
     /// The file's content.
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
         let text = |manifest: &Self| {
@@ -67,10 +74,11 @@ impl Manifest {
     /// The manifest of the checkpoint in `directory`.
     pub(super) fn read(files: &dyn Files, directory: &Path) -> Result<Self, CheckpointError> {
         let path = directory.join(MANIFEST);
-        let bytes = match files.read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(damaged(&path, "missing")),
-            other => other.map_err(io(&path, "read it"))?,
-        };
+        let size = size(files, &path)?;
+        if size > LARGEST {
+            return Err(damaged(&path, format!("{size} bytes; no manifest is larger than {LARGEST}")));
+        }
+        let bytes = files.read(&path, size).map_err(io(&path, "read it"))?;
         let version: Version = serde_json::from_slice(&bytes).map_err(|error| damaged(&path, error.to_string()))?;
         if version.format != FORMAT {
             return Err(damaged(&path, format!("format {}, this version reads {FORMAT}", version.format)));
@@ -83,12 +91,22 @@ impl Manifest {
     }
 }
 
+/// The size of a regular file: a device or a pipe might have no end.
+fn size(files: &dyn Files, path: &Path) -> Result<u64, CheckpointError> {
+    match files.size(path) {
+        Ok(size) => Ok(size),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(damaged(path, "missing")),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Err(damaged(path, "not a regular file")),
+        Err(error) => Err(io(path, "read it")(error)),
+    }
+}
+
 impl Entry {
     /// The file in `directory`, refused where it is not what it was when it was written.
     pub(super) fn read(&self, files: &dyn Files, directory: &Path) -> Result<Vec<u8>, CheckpointError> {
         self.check_size(files, directory)?;
         let path = directory.join(&self.name);
-        let bytes = files.read(&path).map_err(io(&path, "read it"))?;
+        let bytes = files.read(&path, self.bytes).map_err(io(&path, "read it"))?;
         let found = sha256(&bytes);
         if found != self.sha256 {
             return Err(damaged(&path, format!("SHA-256 {found}, the manifest says {}", self.sha256)));
@@ -103,10 +121,7 @@ impl Entry {
         if !is_plain {
             return Err(damaged(&directory.join(MANIFEST), format!("`{}` is no file name", self.name)));
         }
-        let bytes = match files.size(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(damaged(&path, "missing")),
-            other => other.map_err(io(&path, "read it"))?,
-        };
+        let bytes = size(files, &path)?;
         if bytes == self.bytes {
             return Ok(());
         }
@@ -116,8 +131,12 @@ impl Entry {
 
 fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
+    hex(&Sha256::digest(bytes))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a String cannot fail.
         let _ = write!(hex, "{byte:02x}");
         hex

@@ -3,10 +3,11 @@
 //! ```text
 //! checkpoints/step-00000120/model.bpk       burnpack: parameters, running statistics
 //!                          /optimizer.bpk   burnpack: moments, counters, momentum
-//!                          /state.json      position, schedules, early stopping, history
+//!                          /state.json      position, schedules, early stopping, the last epochs, which checkpoints are proven
 //!                          /times.json      seconds: the only file that differs between equal runs
 //!                          /...             what else a run keeps: averages of the weights, a callback's state
 //!                          /manifest.json   size and SHA-256 of each file above, measured values, its own SHA-256
+//!             history.jsonl                 of a long run: the epochs before those that a checkpoint holds itself
 //! ```
 //!
 //! A snapshot is taken on the training thread; a writer encodes and stores it on another. A checkpoint is written
@@ -19,6 +20,7 @@
 #[cfg(test)]
 mod faults;
 mod files;
+mod history;
 mod manifest;
 mod policy;
 mod read;
@@ -33,6 +35,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use history::HistoryLog;
+pub use history::HistoryMark;
 pub use policy::{CheckpointPolicy, OnWriteError};
 pub use read::{Checkpoint, Found, best, newest, open, steps};
 pub(crate) use snapshot::{Contents, Part, Snapshot};
@@ -156,7 +160,7 @@ pub struct RunState {
     pub early_bad: u64,
     /// The schedules, the base first.
     pub schedules: Vec<ScheduleState>,
-    /// The epochs so far. Their seconds are kept in `times.json`.
+    /// The epochs so far. Their seconds are kept in `times.json`, and those long ago in `history.jsonl`.
     #[serde(with = "untimed")]
     pub history: Vec<EpochSummary>,
     /// The run's configuration fingerprint.
@@ -172,6 +176,18 @@ pub struct RunState {
     /// How often the run went back to its last good state.
     #[serde(default)]
     pub rollbacks: u64,
+    /// Updates left out in a row, up to the last one.
+    #[serde(default)]
+    pub skipped_in_a_row: u64,
+    /// The largest loss so far, by its size: what a later one is measured against.
+    #[serde(default)]
+    pub largest_loss: f64,
+    /// The steps of checkpoints, this one maybe among them, that nothing has shown to be good yet.
+    #[serde(default)]
+    pub unproven: Vec<u64>,
+    /// Whether the run rolls back to the state of this checkpoint as soon as something shows that it is good.
+    #[serde(default)]
+    pub is_candidate: bool,
     /// What callbacks keep, by name.
     #[serde(default)]
     pub callbacks: BTreeMap<String, serde_json::Value>,
@@ -185,6 +201,44 @@ pub struct Times {
     pub elapsed: f64,
     /// Seconds of each epoch of the history.
     pub epochs: Vec<f64>,
+    /// Which part of `history.jsonl` is this checkpoint's.
+    #[serde(default, skip_serializing_if = "HistoryMark::is_empty")]
+    pub history: HistoryMark,
+}
+
+/// Steps, epochs, batches: what a run counts is at most this, above which an f64 skips numbers.
+const MOST: u64 = 1 << 53;
+
+impl RunState {
+    /// What of it no run can have, if anything.
+    fn fault(&self) -> Option<String> {
+        let counts = [
+            ("step", self.step),
+            ("epoch", self.epoch),
+            ("batch", self.batch as u64),
+            ("items", self.items as u64),
+            ("skipped_steps", self.skipped_steps),
+            ("skipped_in_a_row", self.skipped_in_a_row),
+            ("early_bad", self.early_bad),
+            ("early_best_step", self.early_best_step.unwrap_or(0)),
+            ("averaged", self.averaged),
+            ("rollbacks", self.rollbacks),
+        ];
+        let count = counts.into_iter().find(|(_, count)| *count > MOST);
+        let rate = (!self.lr.is_finite() || self.lr < 0.0).then(|| format!("lr: {} is no rate", self.lr));
+        let loss = (!self.largest_loss.is_finite() || self.largest_loss < 0.0)
+            .then(|| format!("largest_loss: {} is no size", self.largest_loss));
+        count.map(|(field, count)| format!("{field}: {count} is more than any run has")).or(rate).or(loss)
+    }
+}
+
+impl Times {
+    /// What of it no clock says, if anything.
+    fn fault(&self) -> Option<String> {
+        let is_time = |seconds: &f64| (0.0..=MOST as f64).contains(seconds);
+        let wrong = std::iter::once(&self.elapsed).chain(&self.epochs).find(|seconds| !is_time(seconds));
+        wrong.map(|seconds| format!("{seconds} seconds are no time"))
+    }
 }
 
 /// The history without its seconds.

@@ -13,8 +13,10 @@ use serde::de::DeserializeOwned;
 use super::{
     CheckpointError, CheckpointPolicy, DISPLACED, MODEL, OPTIMIZER, PREFIX, RunState, STATE, TIMES, Times, damaged,
     files::{Disk, Files},
+    history::{self, HistoryLog},
     io,
     manifest::{MANIFEST, Manifest},
+    name_of,
 };
 use crate::Rates;
 
@@ -26,6 +28,8 @@ pub struct Checkpoint {
     times: Times,
     values: BTreeMap<String, f64>,
     parts: BTreeMap<String, Vec<u8>>,
+    /// What `history.jsonl` holds of it, or why that could not be read.
+    history: Result<HistoryLog, String>,
 }
 
 /// The first valid checkpoint of those that were looked at, and the ones before it that were not accepted.
@@ -104,14 +108,34 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
         parts.insert(entry.name.clone(), entry.read(&Disk, path)?);
     }
     let mut state: RunState = json(path, &parts, STATE)?;
-    let times: Times = json(path, &parts, TIMES)?;
+    let mut times: Times = json(path, &parts, TIMES)?;
+    if let Some(what) = state.fault() {
+        return Err(damaged(&path.join(STATE), what));
+    }
+    if let Some(what) = times.fault() {
+        return Err(damaged(&path.join(TIMES), what));
+    }
     if state.step != manifest.step {
         return Err(damaged(&path.join(STATE), format!("step {}, the manifest says {}", state.step, manifest.step)));
     }
     for (epoch, seconds) in state.history.iter_mut().zip(&times.epochs) {
         epoch.seconds = *seconds;
     }
-    Ok(Checkpoint { path: path.to_owned(), state, times, values: manifest.values, parts })
+    for (epoch, seconds) in state.history.iter_mut().zip(&times.epochs) {
+        epoch.seconds = *seconds;
+    }
+    // A checkpoint without it is whole but for what the report says of the epochs before.
+    let beside = path.parent().unwrap_or(Path::new("."));
+    let history = match history::read(&Disk, beside, &times.history) {
+        Ok((text, before)) => {
+            let log = HistoryLog::behind(&text, before.len());
+            times.epochs.splice(0..0, before.iter().map(|epoch| epoch.seconds));
+            state.history.splice(0..0, before);
+            Ok(log)
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    Ok(Checkpoint { path: path.to_owned(), state, times, values: manifest.values, parts, history })
 }
 
 fn json<T: DeserializeOwned>(
@@ -143,6 +167,14 @@ impl Checkpoint {
     /// What was measured on exactly this state (`valid.loss`); empty where nothing was.
     pub fn values(&self) -> &BTreeMap<String, f64> {
         &self.values
+    }
+
+    /// The history as it is written, to go on with. Where it is lost it begins anew.
+    pub(crate) fn history_log(&self) -> HistoryLog {
+        self.history.clone().unwrap_or_else(|why| {
+            tracing::warn!("epochs before this checkpoint will be missing in the report: {why}");
+            HistoryLog::default()
+        })
     }
 
     /// The content of one of its files.
@@ -227,7 +259,9 @@ pub(super) fn list(files: &dyn Files, directory: &Path) -> Result<Vec<Candidate>
 }
 
 /// The step that a checkpoint's directory is named for.
-fn step_of(path: &Path) -> Option<u64> {
+pub(super) fn step_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
-    name.strip_prefix(DISPLACED).unwrap_or(name).strip_prefix(PREFIX)?.parse().ok()
+    let own = name.strip_prefix(DISPLACED).unwrap_or(name);
+    let step = own.strip_prefix(PREFIX)?.parse().ok()?;
+    (own == name_of(step)).then_some(step)
 }

@@ -16,7 +16,7 @@ use lr_core::fnv1a;
 use optim_adaptive::{ParamVisitor, for_each_parameter, held_data, visit_parameters};
 use serde::Serialize;
 
-use super::CheckpointError;
+use super::{CheckpointError, history::Append};
 
 /// All of one checkpoint.
 pub(crate) struct Snapshot {
@@ -24,6 +24,12 @@ pub(crate) struct Snapshot {
     pub(crate) step: u64,
     /// What was measured on exactly this state, by which the best are kept; empty where nothing was.
     pub(crate) values: BTreeMap<String, f64>,
+    /// The epochs since the checkpoint before.
+    pub(crate) history: Append,
+    /// Steps of checkpoints, this one maybe among them, that nothing has shown to be good yet: kept beside the others.
+    pub(crate) unproven: Vec<u64>,
+    /// Steps of checkpoints that the run has gone back from: removed.
+    pub(crate) refuted: Vec<u64>,
     /// Its files, most expensive handles first.
     pub(crate) parts: Vec<Part>,
 }

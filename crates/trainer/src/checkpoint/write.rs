@@ -12,6 +12,7 @@ use std::{
 use super::{
     CheckpointError, CheckpointPolicy, DISPLACED,
     files::Files,
+    history::Append,
     io,
     manifest::MANIFEST,
     manifest::Manifest,
@@ -35,10 +36,11 @@ pub(super) fn write(
     images: &mut Images,
     let_go: impl FnOnce(),
 ) -> Result<PathBuf, CheckpointError> {
-    let Snapshot { step, values, parts } = snapshot;
+    let Snapshot { step, values, history, unproven, refuted, parts } = snapshot;
     let taken = images.take_up(parts)?;
     let_go();
-    let written = write_images(files, policy, Manifest::new(step, values), &taken);
+    let written = write_images(files, policy, Manifest::new(step, values), &history, &taken)
+        .and_then(|path| prune(files, policy, step, &Trust { unproven, refuted }).map(|()| path));
     images.keep(taken);
     written
 }
@@ -47,6 +49,7 @@ fn write_images(
     files: &dyn Files,
     policy: &CheckpointPolicy,
     manifest: Manifest,
+    history: &Append,
     images: &[Image],
 ) -> Result<PathBuf, CheckpointError> {
     let (directory, step) = (&policy.directory, manifest.step);
@@ -55,7 +58,8 @@ fn write_images(
     let unfinished = directory.join(format!("{UNFINISHED}{name}"));
     let displaced = directory.join(format!("{DISPLACED}{name}"));
 
-    let is_replaced = prepare(files, directory)?.contains(&name);
+    let is_replaced = prepare(files, directory)?.contains(&name) && !moved_aside(files, &path)?;
+    history.write(files, directory)?;
     if let Err(error) = write_files(files, &unfinished, manifest, images) {
         // Frees the space for the next try. If this fails too, the next try removes it.
         let _ = files.remove_dir_all(&unfinished);
@@ -75,7 +79,6 @@ fn write_images(
     if is_replaced {
         remove(files, &displaced)?;
     }
-    prune(files, policy, step)?;
     Ok(path)
 }
 
@@ -93,9 +96,13 @@ fn prepare(files: &dyn Files, directory: &Path) -> Result<Vec<String>, Checkpoin
     };
     for name in names.clone() {
         let path = directory.join(&name);
-        if name.starts_with(UNFINISHED) {
-            files.remove_dir_all(&path).map_err(io(&path, "remove it"))?;
-        } else if let Some(own) = name.strip_prefix(DISPLACED) {
+        if name.strip_prefix(UNFINISHED).is_some_and(|own| read::step_of(Path::new(own)).is_some()) {
+            match files.remove_dir_all(&path) {
+                // A file of this name is none of ours.
+                Err(error) if error.kind() == ErrorKind::NotADirectory => {}
+                other => other.map_err(io(&path, "remove it"))?,
+            }
+        } else if let Some(own) = name.strip_prefix(DISPLACED).filter(|own| read::step_of(Path::new(own)).is_some()) {
             if names.iter().any(|name| name == own) {
                 remove(files, &path)?;
             } else {
@@ -128,12 +135,21 @@ fn write_files(
     files.sync_dir(unfinished).map_err(io(unfinished, "flush it to disk"))
 }
 
-/// Keeps the one just written, the newest `keep_last` with it, and the best.
+/// Which checkpoints are not known to be good.
+struct Trust {
+    /// Nothing has shown them to be good yet.
+    unproven: Vec<u64>,
+    /// The run has gone back from them.
+    refuted: Vec<u64>,
+}
+
+/// Keeps the newest `keep_last` and the best of those that are known to be good, and beside them those that are not yet.
+/// The one just written is among either.
 ///
 /// Of the others only those count whose manifest and sizes are in order. Checkpoints of later steps than the one just
 /// written belong to a past that this run did not take (it went on from an older checkpoint, because they were damaged
 /// say): they are left alone until the run has caught up with them.
-fn prune(files: &dyn Files, policy: &CheckpointPolicy, written: u64) -> Result<(), CheckpointError> {
+fn prune(files: &dyn Files, policy: &CheckpointPolicy, written: u64, trust: &Trust) -> Result<(), CheckpointError> {
     let mut found = Vec::new();
     let mut unsound = Vec::new();
     for candidate in read::list(files, &policy.directory)?.into_iter().rev() {
@@ -141,8 +157,15 @@ fn prune(files: &dyn Files, policy: &CheckpointPolicy, written: u64) -> Result<(
             continue;
         }
         match sound(files, &candidate.path) {
+            Ok(_) if trust.unproven.contains(&candidate.step) => {}
+            Ok(_) if trust.refuted.contains(&candidate.step) => unsound.push(candidate.path),
             Ok(manifest) => found.push((candidate.path, manifest)),
-            Err(CheckpointError::Damaged { .. }) if candidate.step < written => unsound.push(candidate.path),
+            // Without a manifest of ours it is none of ours.
+            Err(CheckpointError::Damaged { .. })
+                if candidate.step < written && Manifest::read(files, &candidate.path).is_ok() =>
+            {
+                unsound.push(candidate.path);
+            }
             // A checkpoint that cannot be read now may still be whole.
             Err(_) => {}
         }
@@ -154,9 +177,42 @@ fn prune(files: &dyn Files, policy: &CheckpointPolicy, written: u64) -> Result<(
     kept.extend(ranked.into_iter().take(policy.k.max(1)));
     let dropped = found.into_iter().enumerate().filter(|(i, _)| !kept.contains(i)).map(|(_, (path, _))| path);
     for path in dropped.chain(unsound) {
-        remove(files, &path)?;
+        if is_only_ours(files, &path)? {
+            remove(files, &path)?;
+        } else {
+            tracing::debug!("{}: no longer kept, but there are other files in it: it stays", path.display());
+        }
     }
     Ok(())
+}
+
+/// Whether a directory is a checkpoint of ours, and nothing else is in it.
+fn is_only_ours(files: &dyn Files, path: &Path) -> Result<bool, CheckpointError> {
+    match Manifest::read(files, path) {
+        Ok(manifest) => Ok(files.list(path).map_err(io(path, "list it"))?.iter().all(|name| manifest.lists(name))),
+        Err(CheckpointError::Damaged { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether what has the name of the checkpoint to be written had to be moved out of the way, because it is not (only) a
+/// checkpoint of ours.
+fn moved_aside(files: &dyn Files, path: &Path) -> Result<bool, CheckpointError> {
+    if is_only_ours(files, path)? {
+        return Ok(false);
+    }
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let taken = path.parent().map_or(Ok(Vec::new()), |parent| files.list(parent).map_err(io(parent, "list it")))?;
+    // One of so many names is free.
+    let mut free = (0..=taken.len()).map(|number| format!("{name}.kept-{}", number + 1));
+    let kept = path.with_file_name(free.find(|name| !taken.contains(name)).unwrap_or_default());
+    files.rename(path, &kept).map_err(io(path, "move it aside"))?;
+    tracing::warn!(
+        "{}: holds what is no checkpoint of this program; it is called {} now",
+        path.display(),
+        kept.display()
+    );
+    Ok(true)
 }
 
 /// The manifest of a checkpoint that looks whole without its files being read.

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, thread::JoinHandle};
 use super::{
     CheckpointError, CheckpointPolicy, OnWriteError,
     files::{Disk, Files},
+    history::Append,
     snapshot::{Images, Snapshot},
     write::write,
 };
@@ -19,6 +20,8 @@ pub(crate) struct Writer {
     in_flight: Option<JoinHandle<(Written, Images)>>,
     /// The memory that the last checkpoint was encoded into; the thread has it while it writes.
     images: Images,
+    /// Epochs whose lines no write has put down yet: those of the write under way, and of ones that have failed.
+    history: Append,
 }
 
 impl Writer {
@@ -27,7 +30,7 @@ impl Writer {
     }
 
     pub(super) fn with_files(policy: CheckpointPolicy, files: Arc<dyn Files>) -> Self {
-        Self { policy, files, in_flight: None, images: Images::default() }
+        Self { policy, files, in_flight: None, images: Images::default(), history: Append::default() }
     }
 
     pub(crate) fn policy(&self) -> &CheckpointPolicy {
@@ -38,8 +41,10 @@ impl Writer {
     ///
     /// # Errors
     /// That of this write, where it is done at once, or of the one before; none where the policy is to continue.
-    pub(crate) fn save(&mut self, snapshot: Snapshot) -> Result<(), CheckpointError> {
+    pub(crate) fn save(&mut self, mut snapshot: Snapshot) -> Result<(), CheckpointError> {
         self.finish()?;
+        self.history.extend(std::mem::take(&mut snapshot.history));
+        snapshot.history = self.history.clone();
         // From here on the checkpoint before this one is on the medium. The kill campaign reads these lines.
         tracing::debug!("checkpoint of step {} begun", snapshot.step);
         if !self.policy.background {
@@ -90,9 +95,12 @@ impl Writer {
         }
     }
 
-    fn conclude(&self, written: Written) -> Result<(), CheckpointError> {
+    fn conclude(&mut self, written: Written) -> Result<(), CheckpointError> {
         match written {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.history = Append::default();
+                Ok(())
+            }
             Err(error) if self.policy.on_error == OnWriteError::Continue => {
                 tracing::warn!("a checkpoint was not written, the run continues: {error}");
                 Ok(())

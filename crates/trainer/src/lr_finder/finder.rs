@@ -4,14 +4,17 @@ use burn::train::{
     InferenceStep, TrainStep,
     metric::{Adaptor, LossInput},
 };
+use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, ClipError};
 use strict_config::ConfigError;
 
 use super::{LrCurve, LrFinderConfig, LrSweeps, Sweep};
 use crate::{
-    Precision, Rates, TrainError,
+    Freeze, Precision, Rates, TrainError,
     data::Source,
+    freeze::Frozen,
     metrics::{Mean, loss_of},
+    start::check_start,
     step::{LearnerModel, Window, clip, has_layer, seed_step},
 };
 
@@ -153,12 +156,22 @@ pub struct LrFinder {
     clip_grad_norm: Option<f64>,
     clip_grad_value: Option<f64>,
     precision: Precision,
+    freeze: Vec<Freeze>,
+    run: Horizon,
 }
 
 impl LrFinder {
     /// A finder with these settings.
     pub fn new(config: LrFinderConfig) -> Self {
-        Self { config, seed: None, clip_grad_norm: None, clip_grad_value: None, precision: Precision::F32 }
+        Self {
+            config,
+            seed: None,
+            clip_grad_norm: None,
+            clip_grad_value: None,
+            precision: Precision::F32,
+            freeze: Vec::new(),
+            run: Horizon::unknown(),
+        }
     }
 
     /// Seeds what each step draws at random, also for a model that shows no layer that draws. Without it, only a model
@@ -184,11 +197,18 @@ impl LrFinder {
         self
     }
 
+    /// Leaves alone what these rules freeze at the first step of a training of this length. Default none.
+    #[must_use]
+    pub fn freeze(mut self, rules: Vec<Freeze>, run: Horizon) -> Self {
+        (self.freeze, self.run) = (rules, run);
+        self
+    }
+
     /// Sweeps, with one rate for all parameters.
     ///
     /// # Errors
-    /// Settings that cannot work; no data; a batch that could not be produced or a loss that could not be read. A loss
-    /// or gradient that is not finite is no error: it ends the sweep.
+    /// Settings that cannot work; what [`check_start`](crate::check_start) refuses; no data; a batch that could not be
+    /// produced or a loss that could not be read. A loss or gradient that is not finite is no error: it ends the sweep.
     pub fn run<M>(
         &self,
         model: &M,
@@ -239,9 +259,12 @@ impl LrFinder {
         if data.batches() == 0 {
             return Err(TrainError::NoData("training").into());
         }
+        check_start(subject.model, subject.optimizer, &self.freeze)?;
         let mut optimizer = subject.optimizer.rebuild().map_err(|error| FinderError::Optimizer(error.to_string()))?;
         // A clone shares batch norm's running statistics with its original; this way round they are copied.
         let mut model = subject.model.valid().train();
+        let steps = self.freeze.iter().map(|rule| rule.steps(&self.run)).collect::<Result<Vec<_>, _>>()?;
+        let frozen = Frozen::of(&self.freeze, &steps, &model);
         let seed = self
             .seed
             .or_else(|| has_layer(&model, &["Dropout", "Noise"]).then_some(0))
@@ -274,7 +297,7 @@ impl LrFinder {
                 seed_step(device, seed, step, window.batches());
             }
             let output = self.precision.step(&model, batch.input);
-            window.add(&model, output.grads);
+            window.add(&model, output.grads, batch.items);
             loss.add(loss_of(&output.item)?, batch.items);
             // The output holds the graph, and the graph the parameters: gone now, the update can work in place.
             drop(output.item);
@@ -288,6 +311,8 @@ impl LrFinder {
             }
             if sweep.next_lr().is_some() {
                 let mut grads = window.take_mean(&model);
+                // The whole sweep is one step of the training: its first.
+                frozen.drop_from(&model, &mut grads, 0);
                 match clip(self.clip_grad_value, self.clip_grad_norm, &model, &mut grads) {
                     Ok(()) => {}
                     // A finite loss may have a gradient that is not: for the sweep that is an end like any other.

@@ -9,8 +9,10 @@ use crate::{
     early_stopping::BEST,
 };
 
-/// What its files are called in a checkpoint of a later step.
-const PREFIX: &str = "fallback-";
+/// What its files are called in another checkpoint: of the state to roll back to.
+pub(super) const FALLBACK: &str = "fallback-";
+/// Of the state that takes its place once something has shown it to be good.
+pub(super) const CANDIDATE: &str = "candidate-";
 
 /// A state in memory, made of the files of a checkpoint.
 #[derive(Debug, Clone)]
@@ -21,16 +23,15 @@ pub(super) struct Fallback {
 }
 
 impl Fallback {
-    pub(super) fn new(state: &RunState, parts: impl Iterator<Item = Part>) -> Result<Self, TrainError> {
+    pub(super) fn new(state: RunState, parts: impl Iterator<Item = Part>) -> Result<Self, TrainError> {
         let bytes = |part: Part| Ok::<_, CheckpointError>((part.name, part.contents.into_bytes()?));
         let parts = parts.map(bytes).collect::<Result<_, _>>()?;
-        // Rolling back leaves the history alone.
-        Ok(Self { state: RunState { history: Vec::new(), ..state.clone() }, parts })
+        Ok(Self { state, parts })
     }
 
-    /// That of a checkpoint of a later step, where it holds one.
-    pub(super) fn of(checkpoint: &Checkpoint) -> Result<Option<Self>, TrainError> {
-        let file = |name: &str| checkpoint.part(&format!("{PREFIX}{name}"));
+    /// The one that a checkpoint holds under this prefix, if any.
+    pub(super) fn of(checkpoint: &Checkpoint, prefix: &str) -> Result<Option<Self>, TrainError> {
+        let file = |name: &str| checkpoint.part(&format!("{prefix}{name}"));
         let Some(state) = file(STATE) else { return Ok(None) };
         let state = serde_json::from_slice(state).map_err(|error| cannot("restored", &error))?;
         let names = [MODEL, OPTIMIZER].into_iter().chain(AVERAGES).chain([BEST]);
@@ -38,12 +39,12 @@ impl Fallback {
         Ok(Some(Self { state, parts }))
     }
 
-    /// Its files in a checkpoint of a later step.
-    pub(super) fn files(&self) -> Result<Vec<Part>, TrainError> {
+    /// Its files in a checkpoint of a later step, under this prefix.
+    pub(super) fn files(&self, prefix: &str) -> Result<Vec<Part>, TrainError> {
         let state = serde_json::to_vec_pretty(&self.state).map_err(|error| cannot("made", &error))?;
         let parts = self.parts.iter().map(|(name, bytes)| (name.as_str(), bytes));
         let part = |(name, bytes): (&str, &Vec<u8>)| Part {
-            name: format!("{PREFIX}{name}"),
+            name: format!("{prefix}{name}"),
             contents: Contents::Bytes(bytes.clone()),
         };
         Ok([(STATE, &state)].into_iter().chain(parts).map(part).collect())

@@ -1,11 +1,12 @@
 //! A run under way: the state between two lines of the loop in [`fit`](crate::fit).
 //!
 //! Here: how a run starts and ends, and what it tells. `steps`: a batch, a window, an update. `validation`: when the
-//! validation set is visited and what its values do. `non_finite`: stop, skip or roll back. `saving`: to a checkpoint
-//! and from it. `fallback`: the state that is rolled back to.
+//! validation set is visited and what its values do. `non_finite`: stop, skip or roll back. `proof`: which states are
+//! good. `saving`: to a checkpoint and from it. `fallback`: the state that is rolled back to.
 
 mod fallback;
 mod non_finite;
+mod proof;
 mod saving;
 mod steps;
 mod validation;
@@ -28,14 +29,15 @@ use optim_adaptive::AdaptiveOptimizer;
 use crate::{
     Callback, CallbackError, FitReport, Fitted, Flow, Rates, RunInfo, StepEvent, StopReason, TrainError, Trainer,
     averaging::{Plan, with_measured_statistics},
-    checkpoint::{Checkpoint, RunState, Writer},
+    checkpoint::{Checkpoint, HistoryLog, RunState, Writer},
     data::Source,
     eval_model::eval_model,
     finite::Judge,
-    freeze::{Frozen, check_freeze},
+    freeze::Frozen,
     memory::peak_memory,
     metrics::Mean,
     report::TimeSpent,
+    start::check_start,
     step::{LearnerModel, Window},
     timetable::Timetable,
 };
@@ -51,7 +53,7 @@ struct WindowValues {
     loss: Mean,
     /// Whether the loss of one was not read.
     is_unread: bool,
-    /// Metrics of the last one, where the step is logged.
+    /// Metrics over all of them, where the step is logged.
     metrics: BTreeMap<String, f64>,
 }
 
@@ -105,6 +107,12 @@ pub(crate) struct Run<'t, M: LearnerModel> {
     best_model: Option<M>,
     /// The last good state, where the run may roll back.
     fallback: Option<Fallback>,
+    /// The state that takes its place once something has shown it to be good.
+    candidate: Option<Fallback>,
+    /// Steps of checkpoints that the run has gone back from, and that are still there.
+    refuted: Vec<u64>,
+    /// What is to be written of the epochs.
+    history: HistoryLog,
     measured: Measured,
     parameters: usize,
     data_fingerprint: String,
@@ -138,7 +146,8 @@ where
         // A lazy parameter is drawn when it is first read: now, so that nothing that reads it sooner or later (the
         // sanity validation) changes what is drawn.
         steps::bring_up_to_date(&model);
-        check_freeze(&config.freeze, &model)?;
+        check_start(&model, &optimizer, &config.freeze)?;
+        rates.check_momentum(&optimizer)?;
         let judge = Judge {
             clip_value: config.clip_grad_value,
             clip_norm: config.clip_grad_norm,
@@ -161,6 +170,9 @@ where
             average: None,
             best_model: None,
             fallback: None,
+            candidate: None,
+            refuted: Vec::new(),
+            history: HistoryLog::default(),
             measured: Measured::default(),
             data_fingerprint: train.fingerprint(),
             stopped: None,
@@ -177,7 +189,7 @@ where
         }
         run.frozen = Frozen::of(&run.trainer.config.freeze, &run.timetable.freeze, run.model()?);
         if run.fallback.is_none() {
-            run.remember_fallback()?;
+            run.fallback = run.remember()?;
         }
         let info = RunInfo {
             epochs: run.timetable.epochs,
@@ -245,7 +257,7 @@ where
 
     /// The time that this run has taken, in this process and those before.
     fn elapsed(&self) -> Duration {
-        Duration::from_secs_f64(self.clock.before) + self.clock.began.elapsed()
+        Duration::try_from_secs_f64(self.clock.before).unwrap_or_default() + self.clock.began.elapsed()
     }
 
     /// The model between two updates. It is only ever absent inside [`update`](Self::update).
@@ -281,7 +293,7 @@ where
     }
 
     pub(crate) fn finish(mut self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Fitted<M>, TrainError> {
-        self.save_last()?;
+        self.save_last(train)?;
         if let Some(mut writer) = self.writer.take() {
             let began = Instant::now();
             writer.finish()?;
@@ -314,16 +326,16 @@ where
             let kept = self.average_to_keep(&model, train)?;
             (model, kept)
         };
-        Ok(Fitted::new(model, kept, self.optimizer, self.rates, report))
+        Ok(Fitted::new(model, kept.as_ref(), self.optimizer, self.rates, report))
     }
 
-    /// The model to evaluate at the end, in training mode, where it is not the trained one.
+    /// The model to evaluate at the end, where it is not the trained one.
     fn average_to_keep(&self, model: &M, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Option<M>, TrainError> {
         match (&self.average, self.timetable.average) {
             (Some(average), Some(Plan::Swa(_))) => {
                 with_measured_statistics(average.valid().train(), train, self.trainer.config.seed).map(Some)
             }
-            (Some(average), _) => Ok(Some(average.valid().train())),
+            (Some(average), _) => Ok(Some(average.valid())),
             (None, _) if self.optimizer.has_eval_params() => eval_model(model, &self.optimizer, train).map(Some),
             (None, _) => Ok(None),
         }

@@ -21,21 +21,36 @@ where
     /// Does what the run is configured to do about a fault. If it returns `Ok`, the run continues without this update.
     pub(super) fn recover(&mut self, fault: Fault) -> Result<(), TrainError> {
         let mut action = self.trainer.config.on_nonfinite;
-        if matches!(fault, Fault::Parameter(_)) && action == OnNonFinite::Skip {
+        if fault.is_of_the_weights() && action == OnNonFinite::Skip {
             action = OnNonFinite::Stop;
         }
-        let loss = self.values.loss.value().unwrap_or(f64::NAN);
+        let loss = match fault {
+            Fault::Weights(loss) => loss,
+            _ => self.values.loss.value().unwrap_or(f64::NAN),
+        };
         let parameter = match &fault {
-            Fault::Loss(_) => None,
+            Fault::Loss(_) | Fault::Weights(_) => None,
             Fault::Gradient(parameter) | Fault::Parameter(parameter) => Some(parameter.as_str()),
         };
-        let (step, epoch) = (self.state.step + u64::from(!matches!(fault, Fault::Parameter(_))), self.state.epoch);
+        let (step, epoch) = (self.state.step + u64::from(!fault.is_of_the_weights()), self.state.epoch);
         let event = NonFiniteEvent { step, epoch, loss, parameter, action };
         self.tell(|callback| callback.on_non_finite(&event))?;
         let error = self.error_of(fault, loss);
         match action {
-            OnNonFinite::Stop => Err(error),
+            OnNonFinite::Stop => {
+                if let Some(step) = self.state.unproven.last() {
+                    tracing::warn!(
+                        "the checkpoint of step {step} may hold spoilt weights: no loss since has shown it to be good; the \
+                         ones before it are"
+                    );
+                }
+                Err(error)
+            }
+            OnNonFinite::Skip if self.state.skipped_in_a_row >= self.trainer.config.max_skips => {
+                Err(TrainError::TooManySkips { skips: self.state.skipped_in_a_row, source: Box::new(error) })
+            }
             OnNonFinite::Skip => {
+                self.state.skipped_in_a_row += 1;
                 tracing::warn!("{error}; the update is left out");
                 Ok(())
             }
@@ -69,6 +84,7 @@ where
         match fault {
             Fault::Loss(loss) => TrainError::NonFinite { step, epoch, loss, lr },
             Fault::Gradient(parameter) => TrainError::NonFiniteGradient { step, epoch, parameter, loss, lr },
+            Fault::Weights(loss) => TrainError::UselessWeights { step: self.state.step, loss },
             Fault::Parameter(parameter) => TrainError::NonFiniteParameter { step: self.state.step, parameter },
         }
     }

@@ -9,11 +9,12 @@ use burn::train::{
 
 use super::{
     Run,
-    fallback::{Fallback, cannot},
+    fallback::{CANDIDATE, FALLBACK, Fallback, cannot},
 };
 use crate::{
     CheckpointEvent, OnNonFinite, StopReason, TrainError,
     checkpoint::{self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
+    data::Source,
     early_stopping::BEST,
     finite::first_bad_parameter,
     step::LearnerModel,
@@ -42,9 +43,14 @@ where
         if restores && checkpoint.part(BEST).is_some() {
             self.best_model = Some(checkpoint.module(BEST, model.valid())?);
         }
-        self.fallback = Fallback::of(checkpoint)?;
+        self.history = checkpoint.history_log();
+        self.fallback = Fallback::of(checkpoint, FALLBACK)?;
+        self.candidate = Fallback::of(checkpoint, CANDIDATE)?;
         self.model = Some(model);
         self.load_callbacks(self.state.callbacks.clone())?;
+        if self.state.is_candidate {
+            self.candidate = self.remember()?;
+        }
         // A run that has stopped early stays stopped, unless its patience is now larger.
         if self.state.early_bad > 0 && self.patience_is_over() {
             self.stopped = Some(StopReason::EarlyStopping);
@@ -57,7 +63,11 @@ where
 
     /// Writes a checkpoint if one is due after this step, and takes the state to roll back to. Reports a background write
     /// that has failed since.
-    pub(super) fn checkpoint_if_due(&mut self, epoch_ended: bool) -> Result<(), TrainError> {
+    pub(super) fn checkpoint_if_due(
+        &mut self,
+        epoch_ended: bool,
+        train: &dyn Source<<M as TrainStep>::Input>,
+    ) -> Result<(), TrainError> {
         let is_chosen = std::mem::take(&mut self.measured.is_best) | std::mem::take(&mut self.measured.is_kept);
         let is_due = match &mut self.writer {
             // Without checkpoints the state to roll back to is taken at the end of each epoch.
@@ -69,18 +79,34 @@ where
         };
         if is_due {
             self.refuse_bad_parameters()?;
-            // The run rolls back to this state from now on: its checkpoint need not hold the one before.
-            self.fallback = None;
-            self.save()?;
-            self.remember_fallback()?;
+            if self.is_good(train)? {
+                self.prove();
+                // The run rolls back to this state from now on: its checkpoint need not hold the one before.
+                self.fallback = None;
+                self.state.is_candidate = false;
+                self.save()?;
+                self.fallback = self.remember()?;
+            } else {
+                self.await_proof();
+                self.candidate = None;
+                self.state.is_candidate = true;
+                self.save()?;
+                self.candidate = self.remember()?;
+            }
         }
         Ok(())
     }
 
     /// Writes the checkpoint of the run's end, unless this step has one.
-    pub(super) fn save_last(&mut self) -> Result<(), TrainError> {
+    pub(super) fn save_last(&mut self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<(), TrainError> {
         if self.saved_at != Some(self.state.step) && self.writer.is_some() {
             self.refuse_bad_parameters()?;
+            if !self.is_good(train)? {
+                self.await_proof();
+            } else if self.is_last_step() {
+                self.prove();
+            }
+            self.state.is_candidate = false;
             self.save()?;
         }
         Ok(())
@@ -94,28 +120,37 @@ where
         self.tell(|callback| callback.on_checkpoint(&event))?;
         let began = Instant::now();
         self.note_state()?;
+        let (history, mark, elsewhere) = self.history.take(&self.state.history)?;
+        let last = self.state.history.split_off(elsewhere);
         let times = Times {
             elapsed: self.elapsed().as_secs_f64(),
-            epochs: self.state.history.iter().map(|epoch| epoch.seconds).collect(),
+            epochs: last.iter().map(|epoch| epoch.seconds).collect(),
+            history: mark,
         };
+        let before = std::mem::replace(&mut self.state.history, last);
+        let state = Part::json(STATE, &self.state);
+        self.state.history.splice(0..0, before);
         let optimizer = self.optimizer.snapshot();
         // The optimizer first: the next update wants to write into its buffers. It writes a parameter into its gradient's
         // buffer where it cannot have the parameter's own.
         let mut parts = vec![
             Part::encode(OPTIMIZER, move |image| optimizer().write_into(image)),
             Part::module(MODEL, self.model()?),
-            Part::json(STATE, &self.state)?,
+            state?,
             Part::json(TIMES, &times)?,
         ];
         parts.extend(self.models_beside());
-        // The state to roll back to, unless this checkpoint is that state.
-        if let Some(fallback) = self.fallback.as_ref().filter(|fallback| fallback.state.step != step) {
-            parts.extend(fallback.files()?);
+        // The states to roll back to, unless this checkpoint is that state.
+        for (prefix, state) in [(FALLBACK, &self.fallback), (CANDIDATE, &self.candidate)] {
+            if let Some(state) = state.as_ref().filter(|other| other.state.step != step) {
+                parts.extend(state.files(prefix)?);
+            }
         }
         let measured = Some(&self.measured).filter(|measured| measured.step == step);
         let values = measured.map(|measured| measured.values.clone()).unwrap_or_default();
         if let Some(writer) = &mut self.writer {
-            writer.save(Snapshot { step, values, parts })?;
+            let (unproven, refuted) = (self.state.unproven.clone(), std::mem::take(&mut self.refuted));
+            writer.save(Snapshot { step, values, history, unproven, refuted, parts })?;
         }
         self.saved_at = Some(step);
         self.clock.spent.checkpoint += began.elapsed().as_secs_f64();
@@ -138,21 +173,24 @@ where
         average.into_iter().chain(best).map(|(name, model)| Part::module(name, model)).collect()
     }
 
-    /// Takes the state to roll back to, if the run is configured to and its parameters are finite.
-    pub(super) fn remember_fallback(&mut self) -> Result<(), TrainError> {
+    /// The state to roll back to, if the run is configured to and its parameters are finite.
+    pub(super) fn remember(&mut self) -> Result<Option<Fallback>, TrainError> {
         if self.trainer.config.on_nonfinite != OnNonFinite::Rollback {
-            return Ok(());
+            return Ok(None);
         }
         if first_bad_parameter(self.model()?).is_some() {
-            return Ok(());
+            return Ok(None);
         }
         self.note_state()?;
         let optimizer = self.optimizer.to_bytes().map_err(|error| cannot("made", &error))?;
         let model = Part::module(MODEL, self.model()?);
         let optimizer = Part { name: OPTIMIZER.to_owned(), contents: Contents::Bytes(optimizer) };
         let parts = [model, optimizer].into_iter().chain(self.models_beside());
-        self.fallback = Some(Fallback::new(&self.state, parts)?);
-        Ok(())
+        // Rolling back leaves the history alone, which may be long.
+        let history = std::mem::take(&mut self.state.history);
+        let state = self.state.clone();
+        self.state.history = history;
+        Ok(Some(Fallback::new(state, parts)?))
     }
 
     /// Restores weights, moments, averages, and the state of schedules, early stopping and callbacks. The clock stays.
@@ -178,6 +216,7 @@ where
         self.state.early_bad = then.early_bad;
         self.state.early_best_step = then.early_best_step;
         self.state.rollbacks += 1;
+        self.refute();
         self.load_callbacks(fallback.state.callbacks)
     }
 
@@ -200,8 +239,12 @@ where
                 callback.load_state(state)?;
             }
         }
-        for name in states.keys() {
-            tracing::warn!("the checkpoint holds a state of `{name}`, and this run has no callback of that name");
+        if let Some(name) = states.keys().next() {
+            let more = match states.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            tracing::warn!("the checkpoint holds a state of `{name}`{more}, and this run has no callback of that name");
         }
         Ok(())
     }

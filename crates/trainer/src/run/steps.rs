@@ -40,7 +40,7 @@ where
             seed_step(device, self.trainer.config.seed, step, self.window.batches());
         }
         let output = self.trainer.config.precision.step(model, batch.input);
-        self.window.add(model, output.grads);
+        self.window.add(model, output.grads, batch.items);
         self.state.batch += 1;
         self.state.items += batch.items;
         self.clock.items += batch.items as u64;
@@ -54,10 +54,13 @@ where
         } else {
             self.values.is_unread = true;
         }
-        if self.window_is_full() && self.timetable.is_logged(step + 1) {
+        if self.timetable.is_logged(step + 1) {
+            let is_full = self.window_is_full();
             for meter in &mut self.trainer.train_meters {
-                let value = meter.once(&output.item)?;
-                self.values.metrics.insert(meter.key().to_owned(), value);
+                meter.add(&output.item)?;
+                if is_full {
+                    self.values.metrics.insert(meter.key().to_owned(), meter.finish()?);
+                }
             }
         }
         // The output holds the graph, and the graph the parameters: gone now, the update can work in place.
@@ -85,9 +88,7 @@ where
         let is_looked_at = self.timetable.is_looked_at(step + 1);
         let fault = match self.judge.clip(self.values.loss.value(), is_looked_at, &model, &mut grads) {
             Ok(None) => {
-                if let Some(momentum) = self.state.momentum {
-                    self.optimizer.momentum().set(momentum);
-                }
+                self.rates.set_momentum(step, &self.optimizer);
                 let rates = self.rates.at_base(step, self.state.lr);
                 let (model, fault) = self.judge.update(&mut self.optimizer, rates, model, grads);
                 if fault.is_none() {
@@ -103,6 +104,12 @@ where
             }
             Err(error) => return Err(TrainError::Clip { step: step + 1, message: error.to_string() }),
         };
+        if fault.is_none() && is_looked_at {
+            self.state.skipped_in_a_row = 0;
+            if let Some(loss) = self.values.loss.value() {
+                self.note_loss(loss);
+            }
+        }
         if let Some(fault) = fault {
             self.recover(fault)?;
             self.state.skipped = true;

@@ -56,7 +56,7 @@ where
             self.feed(&measured.values, Some(&measured.model), train)?;
             self.tell_validation(&measured)?;
         }
-        self.checkpoint_if_due(false)
+        self.checkpoint_if_due(false, train)
     }
 
     /// Ends an epoch, or the part of one that the run's last step has left.
@@ -86,7 +86,9 @@ where
         let event = EpochEvent { summary: &summary, best: self.measured.is_best };
         self.ask(|callback| callback.on_epoch(&event))?;
         // A run that ended inside this epoch and was resumed has an entry for its beginning.
-        self.state.history.retain(|earlier| earlier.epoch != summary.epoch);
+        if self.state.history.last().is_some_and(|earlier| earlier.epoch == summary.epoch) {
+            self.state.history.pop();
+        }
         self.state.history.push(summary);
         let is_whole = self.state.batch >= self.timetable.batches;
         if is_whole {
@@ -95,7 +97,7 @@ where
             self.state.items = 0;
             self.state.epoch_loss = Mean::default();
         }
-        self.checkpoint_if_due(is_whole)
+        self.checkpoint_if_due(is_whole, train)
     }
 
     /// Visits the validation set where that is due.

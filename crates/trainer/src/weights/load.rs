@@ -225,6 +225,12 @@ fn kind(dtype: DType) -> Kind {
 fn resident(parameter: &Parameter, tensor: &Tensor) -> Result<Tensor, String> {
     let data = bridge::to_data(tensor).map_err(|error| format!("`{}`: {error}", tensor.name))?;
     let data = if data.dtype() == parameter.dtype { data } else { data.convert_dtype(parameter.dtype) };
+    // A training that begins with such a value ends with it, and would be blamed on the learning rate.
+    if parameter.dtype.is_float()
+        && let Some(at) = data.iter::<f64>().position(|value| !value.is_finite())
+    {
+        return Err(format!("`{}` holds a value that is not finite (element {at})", tensor.name));
+    }
     // No id: the model keeps its own.
     Ok(bridge::from_data(data, parameter.path.clone(), None))
 }

@@ -61,6 +61,17 @@ impl Net {
         trainer::stable_ids(self)
     }
 
+    /// The same network with another second weight.
+    pub fn map_second_weight(mut self, change: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Self {
+        self.second.weight = self.second.weight.map(change);
+        self
+    }
+
+    /// What it answers.
+    pub fn logits(&self, batch: Points) -> Vec<f32> {
+        self.forward(batch).output.into_data().try_into_vec().expect("floats")
+    }
+
     pub fn norm(&self) -> Option<&BatchNorm> {
         self.norm.as_ref()
     }

@@ -263,3 +263,189 @@ fn an_unfinished_write_is_not_a_checkpoint() {
     trained(dir.path(), 2, 1, false);
     assert_eq!(names(dir.path()), ["step-00000012"]);
 }
+
+/// Puts other content into a file of a checkpoint, and a manifest that fits it.
+fn forge(checkpoint: &Path, name: &str, content: &str) {
+    let path = checkpoint.join(name);
+    let entry = |path: &Path| {
+        let bytes = fs::metadata(path).expect("a file").len();
+        let sha256 = trainer::weights::sha256(path).expect("a hash");
+        format!("\"bytes\": {bytes},\n      \"sha256\": \"{sha256}\"")
+    };
+    let before = entry(&path);
+    fs::write(&path, content).expect("written");
+    let manifest = checkpoint.join("manifest.json");
+    let text = fs::read_to_string(&manifest).expect("a manifest");
+    assert!(text.contains(&before), "{before} in {text}");
+    sign(&manifest, &text.replace(&before, &entry(&path)));
+}
+
+/// Writes a manifest with the hash that fits it.
+fn sign(path: &Path, text: &str) {
+    let at = text.rfind("\"sha256\": \"").expect("its own hash") + "\"sha256\": \"".len();
+    let end = at + text[at..].find('"').expect("an end");
+    let bare = format!("{}{}", &text[..at], &text[end..]);
+    fs::write(path, &bare).expect("written");
+    let sha256 = trainer::weights::sha256(path).expect("a hash");
+    fs::write(path, format!("{}{sha256}{}", &bare[..at], &bare[at..])).expect("written");
+}
+
+#[test]
+fn what_no_run_can_have_is_refused_by_name() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().expect("a folder");
+    trained(dir.path(), 1, 1, false);
+    let checkpoint = dir.path().join("step-00000006");
+    let [state, times] =
+        ["state.json", "times.json"].map(|name| fs::read_to_string(checkpoint.join(name)).expect("a file"));
+    let elapsed = times.lines().find(|line| line.contains("\"elapsed\"")).expect("a time").to_owned();
+    let with = |field: &str, value: &str| {
+        let line = state.lines().find(|line| line.trim().starts_with(&format!("\"{field}\":"))).expect(field);
+        state.replacen(line, &format!("  \"{field}\": {value},"), 1)
+    };
+    let max = u64::MAX.to_string();
+    let cases = [
+        ("times.json", times.replace(&elapsed, "  \"elapsed\": -1.5,"), "-1.5 seconds are no time"),
+        ("times.json", times.replace(&elapsed, "  \"elapsed\": 1e300,"), "seconds are no time"),
+        ("state.json", with("epoch", &max), "epoch: 18446744073709551615 is more than any run has"),
+        ("state.json", with("batch", &max), "batch: "),
+        ("state.json", with("lr", "-0.5"), "lr: -0.5 is no rate"),
+        ("state.json", with("averaged", &max), "averaged: "),
+        ("state.json", with("largest_loss", "-1.0"), "largest_loss: "),
+    ];
+    for (name, content, expected) in cases {
+        forge(&checkpoint, name, &content);
+        let error = checkpoint::open(&checkpoint).expect_err(expected);
+        assert!(matches!(&error, CheckpointError::Damaged { path, .. } if path.ends_with(name)), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+        forge(&checkpoint, name, if name == "state.json" { &state } else { &times });
+    }
+    checkpoint::open(&checkpoint).expect("whole again");
+}
+
+/// A device or a pipe would be read without end, or waited for.
+#[cfg(unix)]
+#[test]
+fn only_regular_files_are_opened() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().expect("a folder");
+    trained(dir.path(), 1, 1, false);
+    let checkpoint = dir.path().join("step-00000006");
+    let manifest = checkpoint.join("manifest.json");
+    let whole = fs::read_to_string(&manifest).expect("a manifest");
+    // An entry of 0 bytes, with the hash of nothing.
+    let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let entry =
+        format!("{{\n      \"name\": \"more.bin\",\n      \"bytes\": 0,\n      \"sha256\": \"{nothing}\"\n    }}");
+    let text = whole.replace("\n    }\n  ],", &format!("\n    }},\n    {entry}\n  ],"));
+    assert_ne!(text, whole);
+    sign(&manifest, &text);
+    let more = checkpoint.join("more.bin");
+    fs::write(&more, "").expect("written");
+    checkpoint::open(&checkpoint).expect("an empty file is one");
+    let pipe = |path: &Path| {
+        assert!(std::process::Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
+    };
+    let endless = |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).expect("a link");
+    for put in [&endless as &dyn Fn(&Path), &pipe] {
+        for (path, content) in [(&more, String::new()), (&manifest, fs::read_to_string(&manifest).expect("text"))] {
+            fs::remove_file(path).expect("removed");
+            put(path);
+            let error = checkpoint::newest(dir.path()).expect_err("refused").to_string();
+            assert!(error.contains(path.to_str().expect("a path")) && error.contains("not a regular file"), "{error}");
+            fs::remove_file(path).expect("removed");
+            fs::write(path, content).expect("written");
+        }
+    }
+    // A link to a regular file is one: some stores keep their files so.
+    fs::rename(&more, dir.path().join("stored")).expect("moved");
+    std::os::unix::fs::symlink(dir.path().join("stored"), &more).expect("a link");
+    checkpoint::open(&checkpoint).expect("a regular file");
+}
+
+#[test]
+fn what_this_program_did_not_make_is_left_alone() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("created");
+        fs::write(path, "mine").expect("written");
+    };
+    let foreign =
+        [".tmp-x", ".tmp-mine/notes", ".old-mine/notes", "step-00000002/notes", "step-3/notes", "step-00000006/notes"];
+    foreign.into_iter().for_each(write);
+    trained(dir.path(), 1, 1, false);
+    write("step-00000012/notes");
+    trained(dir.path(), 3, 1, false);
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).expect(name);
+    for name in &foreign[..5] {
+        assert_eq!(read(name), "mine");
+    }
+    // What has the name of a checkpoint that is written is moved aside.
+    assert_eq!(read("step-00000006.kept-1/notes"), "mine");
+    assert_eq!(read("step-00000012.kept-1/notes"), "mine");
+    // A checkpoint with something else in it stays when it is no longer kept.
+    write("step-00000018/notes");
+    resumed(dir.path(), 4.0);
+    assert_eq!(checkpoint::steps(dir.path()).expect("steps"), [2, 18, 24]);
+    assert_eq!(read("step-00000018/notes"), "mine");
+}
+
+fn resumed(directory: &Path, epochs: f64) -> trainer::FitReport {
+    let config = TrainConfig {
+        epochs: Some(Duration::Epochs(epochs)),
+        checkpoint: Some(newest_only(directory)),
+        ..TrainConfig::default()
+    };
+    let rates = rates("type = 'fixed'", &config, 0.01);
+    let optimizer = optimizer("type = 'adam'\nlr = 0.01");
+    let trainer = match checkpoint::newest(directory) {
+        Ok(found) => Trainer::new(config).resume(found.checkpoint),
+        Err(_) => Trainer::new(config),
+    };
+    trainer.fit(net(), optimizer, rates, &train_data(), Some(&valid_data())).expect("trains").report
+}
+
+#[test]
+fn what_grows_with_a_run_is_written_once() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().expect("a folder");
+    let history = dir.path().join("history.jsonl");
+    let sizes = |step: u64| {
+        ["state.json", "times.json"]
+            .map(|name| fs::metadata(checkpoint::path_of(dir.path(), step).join(name)).expect("a file").len())
+    };
+    let lines = || fs::read_to_string(&history).map_or(0, |text| text.lines().count());
+    let epochs = |report: &trainer::FitReport| report.epochs.iter().map(|epoch| epoch.epoch).collect::<Vec<_>>();
+    // An epoch that ends early and is continued counts once; the last 64 are in the checkpoint.
+    resumed(dir.path(), 64.5);
+    assert_eq!(lines(), 64);
+    resumed(dir.path(), 65.0);
+    let short = sizes(65 * 6);
+    let report = resumed(dir.path(), 193.0);
+    assert_eq!(lines(), 192);
+    for (short, long) in short.into_iter().zip(sizes(193 * 6)) {
+        assert!(long < short + 100, "193 epochs are {long} bytes, 65 are {short}");
+    }
+    assert_eq!(epochs(&report), (0..193).collect::<Vec<_>>());
+    let found = checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint;
+    assert_eq!(found.state().history, report.epochs);
+    assert_eq!(found.times().epochs.len(), 193);
+    // However a run is cut into parts, its checkpoint is the same.
+    let there = tempfile::tempdir().expect("a folder");
+    let whole = resumed(there.path(), 193.0);
+    let last = checkpoint::newest(there.path()).expect("a checkpoint").checkpoint;
+    assert!(last.part("state.json") == found.part("state.json"));
+    assert_eq!(epochs(&whole), epochs(&report));
+    // A copy of a checkpoint without the history beside it is whole; the report then begins with what the checkpoint holds.
+    fs::rename(&history, dir.path().join("elsewhere")).expect("moved");
+    assert_eq!(epochs(&resumed(dir.path(), 194.0)), [192, 193]);
+    assert_eq!(epochs(&resumed(dir.path(), 195.0)), [192, 193, 194]);
+    // So is one beside another history.
+    let other = there.path().join("history.jsonl");
+    let text = fs::read_to_string(&other).expect("a history");
+    assert!(text.contains("\"lr\":0.01"), "{text}");
+    fs::write(&other, text.replacen("\"lr\":0.01", "\"lr\":0.02", 1)).expect("written");
+    assert_eq!(epochs(&resumed(there.path(), 194.0)), [192, 193]);
+}

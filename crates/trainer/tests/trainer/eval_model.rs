@@ -1,15 +1,16 @@
 //! Schedule-Free: what is evaluated is the average, with batch norm's statistics measured there, and the trained model
 //! is left alone. And the finder, which works on a copy, leaves running statistics alone too.
 
-use crate::common::{Points, alone, device, optimizer, rates, train_data, valid_data};
+use crate::common::{Points, alone, device, net, newest_only, optimizer, points_of, rates, train_data, valid_data};
 use burn::{
     module::Module,
     nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
     tensor::Tensor,
     train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep, metric::AccuracyMetric},
 };
+use lr_core::Duration;
 use trainer::{
-    TrainConfig, Trainer, evaluate,
+    EarlyStopping, Ema, Swa, TrainConfig, Trainer, checkpoint, evaluate, kept_model,
     lr_finder::{LrFinder, LrFinderConfig},
 };
 
@@ -106,4 +107,45 @@ fn the_finder_leaves_model_and_optimizer_alone() {
     let after =
         (model.first.weight.val().inner().into_data(), model.statistics(), optimizer.to_bytes().expect("bytes"));
     assert!(before == after);
+}
+
+/// Whatever model is handed out to evaluate answers the same twice, with dropout and batch norm in it, whichever device its
+/// input is on.
+#[test]
+fn what_is_handed_out_to_evaluate_is_in_inference_mode() {
+    let _alone = alone();
+    let plain = TrainConfig::epochs(2);
+    let best = EarlyStopping { restore_best: true, ..EarlyStopping::new("valid.loss") };
+    let cases = [
+        ("plain", plain.clone(), "type = 'sgd'\nlr = 0.05"),
+        ("ema", TrainConfig { ema: Some(Ema::new(0.9)), ..plain.clone() }, "type = 'sgd'\nlr = 0.05"),
+        ("swa", TrainConfig { swa: Some(Swa::new(Duration::Epochs(1.0))), ..plain.clone() }, "type = 'sgd'\nlr = 0.05"),
+        ("best", TrainConfig { early_stopping: Some(best), ..plain.clone() }, "type = 'sgd'\nlr = 0.05"),
+        ("schedule-free", plain, SCHEDULE_FREE),
+    ];
+    for (name, config, toml) in cases {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = TrainConfig { checkpoint: Some(newest_only(dir.path())), ..config };
+        let rates = rates("type = 'fixed'", &config, 0.05);
+        let model = || net().with_norm(&device());
+        let fitted = Trainer::new(config)
+            .fit(model(), optimizer(toml), rates, &train_data(), Some(&valid_data()))
+            .expect("trains");
+        let found = checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint;
+        let kept = kept_model(&found, model(), optimizer(toml), &train_data(), 0).expect("kept");
+        let function = trainer::eval_model(&fitted.model, &fitted.optimizer, &train_data()).expect("a model");
+        let items: Vec<usize> = (0..64).collect();
+        for (which, model) in [("fitted", fitted.eval_model()), ("kept", &kept), ("function", &function)] {
+            for device in [device(), device().inner()] {
+                let once = model.logits(points_of(&items, &device));
+                assert!(once == model.logits(points_of(&items, &device)), "{name}, {which}, {device:?}");
+                // Of one item as of many: batch norm takes its running statistics.
+                let one = model.logits(points_of(&items[..1], &device));
+                assert!(one.iter().zip(&once).all(|(a, b)| (a - b).abs() < 1e-5), "{name}, {which}, {device:?}");
+            }
+        }
+        // The one to train on draws.
+        let trained = |items| fitted.model.logits(points_of(items, &device()));
+        assert!(trained(&items) != trained(&items), "{name}");
+    }
 }

@@ -97,6 +97,43 @@ fn accumulation_is_a_mean() {
     }
 }
 
+/// What a step of several batches logs is what a step of one batch with all their items logs, metrics and loss, and the
+/// gradient is of that loss: of the 90 items in batches of 16 the last window holds one of 16 and one of 10.
+#[test]
+fn a_window_is_one_batch_of_its_items() {
+    let _alone = alone();
+    let train = |batch_size: usize, accumulate: usize| {
+        let config = TrainConfig { accumulate, log_every: Duration::Ticks(1), ..TrainConfig::epochs(2) };
+        let rates = rates("type = 'fixed'", &config, 0.1);
+        let device = common::device();
+        let data = Loader::new(ITEMS, batch_size, move |indices, _| points_of(indices, &device));
+        let recorder = Recorder::default();
+        let fitted = Trainer::new(config)
+            .metric(AccuracyMetric::new())
+            .callback(recorder.clone())
+            .fit(net().freeze_dropout(), optimizer("type = 'sgd'\nlr = 0.1"), rates, &data, None)
+            .expect("trains");
+        let steps = recorder.steps.lock().expect("the lock").clone();
+        (steps, fitted)
+    };
+    let floats = |bits: Vec<u8>| -> Vec<f32> {
+        bits.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    };
+    let (whole, one) = train(64, 1);
+    let (parts, several) = train(16, 4);
+    assert_eq!((whole.len(), parts.len()), (4, 4));
+    for (whole, parts) in whole.iter().zip(&parts) {
+        let step = whole.step;
+        assert_eq!(whole.metrics, parts.metrics, "step {step}");
+        let (a, b) = (whole.loss.expect("a loss"), parts.loss.expect("a loss"));
+        assert!((a - b).abs() < 1e-6, "step {step}: {a} and {b}");
+    }
+    assert!(whole.iter().any(|event| event.metrics["accuracy"] > 0.0));
+    for (a, b) in floats(bits(&one.model)).into_iter().zip(floats(bits(&several.model))) {
+        assert!((a - b).abs() < 1e-6, "{a} and {b}");
+    }
+}
+
 #[test]
 fn a_last_partial_window_makes_a_step() {
     let _alone = alone();

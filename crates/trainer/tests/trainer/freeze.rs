@@ -85,7 +85,7 @@ fn a_pattern_that_fits_nothing_is_refused() {
     let config = TrainConfig { freeze: vec![freeze("frist.*")], ..TrainConfig::epochs(1) };
     let rates = rates("type = 'fixed'", &config, 0.02);
     match Trainer::new(config).fit(net(), optimizer(ADAMW), rates, &train_data(), None) {
-        Err(TrainError::NoSuchParameter { pattern, known }) => {
+        Err(TrainError::NoSuchParameter { pattern, known, .. }) => {
             assert_eq!(pattern, "frist.*");
             assert_eq!(known, ["first.weight", "first.bias", "second.weight", "second.bias"]);
         }

@@ -23,6 +23,8 @@ mod loggers;
 mod lr_finder;
 mod non_finite;
 mod precision;
+mod proof;
 mod resume;
 mod resume_features;
+mod start;
 mod weights;

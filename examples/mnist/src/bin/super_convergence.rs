@@ -7,7 +7,10 @@
 //! `cargo run --release -p example-mnist --bin super_convergence -- OUT [seeds] [target]` writes `OUT/runs.csv` (every
 //! validation), `OUT/steps.svg` and prints the tables.
 
-use std::{collections::BTreeMap, error::Error, fmt, fmt::Write as _, fs, path::PathBuf, sync::Arc, sync::Mutex};
+use std::{
+    collections::BTreeMap, error::Error, fmt, fmt::Write as _, fs, path::PathBuf, process::ExitCode, sync::Arc,
+    sync::Mutex,
+};
 
 use anneal::lr_core::Duration;
 use anneal::trainer::{CallbackError, ValidationEvent, data::split};
@@ -208,7 +211,7 @@ impl Runs<'_> {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn run() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let out = PathBuf::from(args.next().ok_or("usage: super_convergence OUT [seeds] [target]")?);
     let seeds: u64 = args.next().map_or(Ok(5), |seeds| seeds.parse())?;
@@ -233,4 +236,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("steps.svg"), runs.chart(&chosen).to_svg()?)?;
     println!("\n{}: runs.csv, steps.svg", out.display());
     Ok(())
+}
+
+fn main() -> ExitCode {
+    anneal::exit_code(run())
 }

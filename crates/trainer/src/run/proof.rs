@@ -1,0 +1,118 @@
+//! Which of a run's states are good: an update that diverges may leave weights that are finite and useless.
+
+use burn::train::{
+    InferenceStep, TrainStep,
+    metric::{Adaptor, LossInput},
+};
+
+use super::Run;
+use crate::{
+    StopReason, TrainError,
+    data::Source,
+    finite::Fault,
+    metrics::loss_of,
+    step::{LearnerModel, seed_step},
+};
+
+/// A loss is sane if it is at most so many times the largest before it.
+const SANE: f64 = 1_000.0;
+
+/// Batches that are tried at the end of a run, until one has a sane loss: one of them may be bad by itself.
+const TRIED: usize = 3;
+
+impl<M> Run<'_, M>
+where
+    M: LearnerModel,
+    <M as TrainStep>::Output: Adaptor<LossInput>,
+    <M as InferenceStep>::Output: Adaptor<LossInput>,
+{
+    /// Takes note of the loss of a step without fault. A sane one shows that what was saved before is good.
+    pub(super) fn note_loss(&mut self, loss: f64) {
+        if self.is_sane(loss) {
+            self.state.largest_loss = self.state.largest_loss.max(loss.abs());
+            self.prove();
+        }
+    }
+
+    /// Whether the state after this step is good: by its own validation or, at the end of the run, where no later loss will
+    /// come, by a forward pass. Where it is not, a later loss decides.
+    ///
+    /// # Errors
+    /// At the end of a run whose weights give no finite loss: what the run is configured to do about that.
+    pub(super) fn is_good(&mut self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<bool, TrainError> {
+        if self.is_validated() {
+            return Ok(true);
+        }
+        // An interrupted run goes on later, as if it had not been interrupted.
+        if !self.is_last_step() && self.stopped != Some(StopReason::EarlyStopping) {
+            return Ok(false);
+        }
+        let Some(loss) = self.loss_at_the_end(train)? else { return Ok(false) };
+        if self.is_sane(loss) {
+            return Ok(true);
+        }
+        if !loss.is_finite() && self.stopped.is_none() {
+            // Comes back only after a rollback, to a state that is good.
+            self.recover(Fault::Weights(loss))?;
+            return Ok(true);
+        }
+        tracing::warn!(
+            "the weights of the last step have a loss of {loss}, and the largest before was {}; the checkpoints before are \
+             kept beside theirs",
+            self.state.largest_loss
+        );
+        Ok(false)
+    }
+
+    /// What has been saved so far is good.
+    pub(super) fn prove(&mut self) {
+        self.state.unproven.clear();
+        if let Some(candidate) = self.candidate.take() {
+            self.fallback = Some(candidate);
+        }
+    }
+
+    /// The checkpoint of this step, which is about to be written, is not known to be good.
+    pub(super) fn await_proof(&mut self) {
+        if self.writer.is_some() && self.state.unproven.last() != Some(&self.state.step) {
+            self.state.unproven.push(self.state.step);
+        }
+    }
+
+    /// The run has gone back to before what is not known to be good.
+    pub(super) fn refute(&mut self) {
+        self.refuted.append(&mut self.state.unproven);
+        self.candidate = None;
+    }
+
+    fn is_sane(&self, loss: f64) -> bool {
+        let largest = self.state.largest_loss;
+        loss.is_finite() && (largest == 0.0 || loss.abs() <= SANE * largest)
+    }
+
+    /// Whether the trained weights themselves, no average of them, have just had a sane loss on the validation set.
+    fn is_validated(&self) -> bool {
+        let as_trained = self.average.is_none() && !self.optimizer.has_eval_params();
+        let loss = self.measured.values.get("valid.loss").filter(|_| self.measured.step == self.state.step);
+        as_trained && loss.is_some_and(|loss| self.is_sane(*loss))
+    }
+
+    /// The first sane loss among a few batches that the run has seen, or the last of them.
+    fn loss_at_the_end(&self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Option<f64>, TrainError> {
+        // A copy: a pass in training mode changes running statistics.
+        let model = self.model()?.valid().train();
+        let epoch = if self.state.batch == 0 { self.state.epoch.saturating_sub(1) } else { self.state.epoch };
+        let mut last = None;
+        for batch in train.epoch(epoch, 0).take(TRIED) {
+            if let Some(device) = &self.device {
+                seed_step(device, self.trainer.config.seed, self.state.step, 0);
+            }
+            let loss = loss_of(&self.trainer.config.precision.step(&model, batch?.input).item)?;
+            last = Some(loss);
+            if self.is_sane(loss) {
+                break;
+            }
+        }
+        Ok(last)
+    }
+}

@@ -1,0 +1,187 @@
+//! What is refused before the first step, by `fit` and by the finder; and groups whose schedules cycle the momentum.
+
+use burn::tensor::Device;
+use lr_core::{Horizon, ScheduleConfig, Scheduler};
+use optim_adaptive::{AdaptiveOptimizer, Group, OptimizerConfig, Pattern};
+use trainer::{
+    Freeze, Rates, TrainConfig, TrainError, Trainer, check_start,
+    data::Loader,
+    lr_finder::{FinderError, LrFinder, LrFinderConfig},
+};
+
+use crate::common::{Net, Points, alone, bits, net, optimizer, points_of, rates, train_data, valid_data};
+
+const SGD: &str = "type = 'sgd'\nlr = 0.05\nmomentum = 0.9";
+const ONE_CYCLE: &str = "type = 'one_cycle'\nmax_lr = 0.05";
+
+fn group(pattern: &str) -> Group {
+    Group::new(Pattern::new(pattern).expect("a pattern"))
+}
+
+fn with_groups(toml: &str, groups: Vec<Group>) -> AdaptiveOptimizer {
+    OptimizerConfig::from_toml_str(toml).expect("an optimizer").init_with_groups(groups)
+}
+
+fn scheduler(toml: &str) -> Scheduler {
+    let config = ScheduleConfig::from_toml_str(toml).expect("a schedule");
+    Scheduler::from_config(&config, &Horizon::run(6, 12), vec![0.05]).expect("a schedule")
+}
+
+/// What `fit` and the finder say of a model, an optimizer and frozen parameters.
+fn refusals(model: &Net, optimizer: impl Fn() -> AdaptiveOptimizer, freeze: &[Freeze]) -> [TrainError; 2] {
+    let config = TrainConfig { freeze: freeze.to_vec(), ..TrainConfig::epochs(1) };
+    let fit = Trainer::new(config.clone())
+        .fit(model.clone(), optimizer(), rates("type = 'fixed'", &config, 0.05), &train_data(), None)
+        .expect_err("fit refuses");
+    let finder = LrFinder::new(LrFinderConfig::default()).freeze(freeze.to_vec(), Horizon::run(6, 6));
+    match finder.run(model, &optimizer(), &train_data()) {
+        Err(FinderError::Train(found)) => [fit, found],
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("swept"),
+    }
+}
+
+#[test]
+fn a_pattern_that_fits_no_parameter_is_refused_with_the_nearest_names() {
+    let _alone = alone();
+    let narrow = Group { max_rank: Some(0), ..group("first.*") };
+    let cases = [
+        (vec![group("frist.*")], "groups[0].params: no parameter is called `frist.*`; the model has first."),
+        (vec![group("*"), group("head.0.*")], "groups[1].params: no parameter is called `head.0.*`; the model has "),
+        (vec![narrow], "groups[0].params: no parameter is called `first.* of rank 0 or less`; the model has first."),
+    ];
+    for (groups, expected) in cases {
+        for error in refusals(&net(), || with_groups(SGD, groups.clone()), &[]) {
+            assert!(matches!(error, TrainError::NoSuchParameter { .. }), "{error}");
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
+    }
+    let freeze = [
+        Freeze::new(Pattern::new("second*").expect("a pattern")),
+        Freeze::new(Pattern::new("secnd.bias").expect("a pattern")),
+    ];
+    for error in refusals(&net(), || optimizer(SGD), &freeze) {
+        let expected = "freeze[1].params: no parameter is called `secnd.bias`; the model has second.bias, ";
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+    // A group that later ones take everything from is legal.
+    let shadowed = with_groups(SGD, vec![group("first.*"), group("*")]);
+    check_start(&net(), &shadowed, &[]).expect("legal");
+}
+
+#[test]
+fn a_model_without_autodiff_is_refused() {
+    let _alone = alone();
+    for error in refusals(&Net::new(12, &Device::flex()), || optimizer(SGD), &[]) {
+        assert!(matches!(error, TrainError::NoAutodiff { .. }), "{error}");
+        assert!(error.to_string().contains("without autodiff"), "{error}");
+    }
+}
+
+#[test]
+fn a_model_that_is_broken_from_the_start_is_not_blamed_on_the_rate() {
+    let _alone = alone();
+    let broken = net().map_second_weight(|weight| weight / 0.0);
+    for error in refusals(&broken, || optimizer(SGD), &[]) {
+        assert!(matches!(&error, TrainError::BadStart { parameter } if parameter == "second.weight"), "{error}");
+    }
+}
+
+#[test]
+fn a_validation_set_that_holds_nothing_is_refused() {
+    let _alone = alone();
+    let device = Device::flex();
+    let nobody: Loader<Points> = Loader::new(0, 16, move |indices, _| points_of(indices, &device));
+    let config = TrainConfig::epochs(1);
+    let rates = rates("type = 'fixed'", &config, 0.05);
+    let error = Trainer::new(config).fit(net(), optimizer(SGD), rates, &train_data(), Some(&nobody));
+    assert!(matches!(error, Err(TrainError::NoData("validation"))), "{:?}", error.err());
+}
+
+/// Trains two epochs; gives the parameters' bits and the optimizer.
+fn two_epochs(optimizer: AdaptiveOptimizer, rates: Rates) -> Result<(Vec<u8>, AdaptiveOptimizer), TrainError> {
+    let fitted =
+        Trainer::new(TrainConfig::epochs(2)).fit(net(), optimizer, rates, &train_data(), Some(&valid_data()))?;
+    Ok((bits(&fitted.model), fitted.optimizer))
+}
+
+#[test]
+fn a_groups_schedule_cycles_the_momentum_of_the_group() {
+    let _alone = alone();
+    let fixed = || Rates::new(scheduler("type = 'fixed'"));
+    let still = &format!("{ONE_CYCLE}\ncycle_momentum = false");
+    let trained = |groups: Vec<Group>, rates: Rates| two_epochs(with_groups(SGD, groups), rates).expect("trains");
+    let (whole, _) = trained(Vec::new(), Rates::new(scheduler(ONE_CYCLE)));
+    let (whole_still, _) = trained(Vec::new(), Rates::new(scheduler(still)));
+    assert!(whole != whole_still);
+    // One group of everything is the run without groups; a weight decay gives the group an optimizer of its own.
+    for groups in [vec![group("*")], vec![Group { weight_decay: Some(0.0), ..group("*") }]] {
+        let (all, _) = trained(groups.clone(), fixed().with_group(0, scheduler(ONE_CYCLE), None));
+        assert!(all == whole);
+        // The group's schedule says that the momentum stays, whatever that of the run does.
+        for base in [fixed(), Rates::new(scheduler(ONE_CYCLE))] {
+            let (all, _) = trained(groups.clone(), base.with_group(0, scheduler(still), None));
+            assert!(all == whole_still);
+        }
+    }
+    // Each with its own.
+    let other = "type = 'cyclic'\nbase_lr = 0.01\nmax_lr = 0.05\nstep_size_up = 4\nbase_momentum = 0.5";
+    let groups = vec![group("first.*"), group("second.*")];
+    let rates = Rates::new(scheduler("type = 'fixed'")).with_group(0, scheduler(ONE_CYCLE), None).with_group(
+        1,
+        scheduler(other),
+        None,
+    );
+    let (mixed, optimizer) = trained(groups, rates);
+    assert!(mixed != whole && mixed != whole_still);
+    let last = |toml: &str| scheduler(toml).momentum(11);
+    let found = [0, 1].map(|group| optimizer.momentum_of(group).expect("a group").get());
+    assert_eq!(found, [last(ONE_CYCLE), last(other)]);
+    assert_ne!(found[0], found[1]);
+    assert_eq!(optimizer.momentum().get(), Some(0.9), "what is in no group keeps its own");
+    // An independent copy has them too.
+    let copy = optimizer.rebuild().expect("a copy");
+    assert_eq!([0, 1].map(|group| copy.momentum_of(group).expect("a group").get()), found);
+}
+
+#[test]
+fn a_momentum_that_is_not_there_is_not_cycled() {
+    let _alone = alone();
+    let own = |toml: &str| Group { optimizer: Some(OptimizerConfig::from_toml_str(toml).expect("one")), ..group("*") };
+    let (base, grouped) = ("schedule.cycle_momentum: ", "groups[0].schedule.cycle_momentum: ");
+    let in_group = || Rates::new(scheduler("type = 'fixed'")).with_group(0, scheduler(ONE_CYCLE), None);
+    let cases = [
+        ("type = 'adagrad'", vec![], Rates::new(scheduler(ONE_CYCLE)), base, "`adagrad` has none"),
+        ("type = 'adagrad'", vec![group("*")], in_group(), grouped, "`adagrad` has none"),
+        (SGD, vec![own("type = 'adagrad'")], in_group(), grouped, "`adagrad` has none"),
+        ("type = 'prodigy'", vec![group("*")], in_group(), grouped, "`prodigy` has one for all parameters"),
+    ];
+    for (toml, groups, rates, path, expected) in cases {
+        let error = two_epochs(with_groups(toml, groups), rates).expect_err(toml).to_string();
+        assert!(error.starts_with(path) && error.contains(expected), "{error}");
+    }
+    two_epochs(with_groups("type = 'adagrad'\nlr = 0.05", vec![own(SGD)]), in_group()).expect("the group has one");
+}
+
+#[test]
+fn the_finder_leaves_alone_what_the_training_freezes_at_first() {
+    let _alone = alone();
+    let sweep = |rules: &[(&str, u64, Option<u64>)]| {
+        let rule = |(pattern, from, until): &(&str, u64, Option<u64>)| Freeze {
+            from_epoch: (*from).into(),
+            until_epoch: until.map(Into::into),
+            ..Freeze::new(Pattern::new(pattern).expect("a pattern"))
+        };
+        LrFinder::new(LrFinderConfig { start_lr: 1e-2, ..LrFinderConfig::default() })
+            .freeze(rules.iter().map(rule).collect(), Horizon::run(6, 60))
+            .run(&net(), &optimizer(SGD), &train_data())
+            .expect("sweeps")
+            .losses
+    };
+    let free = sweep(&[]);
+    assert!(sweep(&[("first.*", 3, None)]) == free, "frozen later");
+    assert!(sweep(&[("first.*", 0, Some(2))]) != free);
+    // With everything frozen the loss depends on the batches alone: in each pass over them it is the same.
+    let still = sweep(&[("*", 0, None)]);
+    assert!(still[0].to_bits() != free[7].to_bits() && still.iter().all(|loss| (loss - still[0]).abs() < 0.5));
+}
