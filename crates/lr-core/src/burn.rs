@@ -57,19 +57,22 @@ impl BurnScheduler {
     /// What cannot be resolved against `horizon`, and a wrong base rate. A per-epoch schedule needs to know the
     /// steps per epoch, since burn calls it per step.
     pub fn from_config(config: &ScheduleConfig, horizon: &Horizon, base_lr: f64) -> Result<Self, ConfigError> {
-        if config.interval() == crate::Interval::Epoch && horizon.steps_per_epoch().is_none() {
-            let message = "a per-epoch schedule inside burn needs the number of steps per epoch";
-            return Err(ConfigError::conflict("interval", message));
-        }
-        Scheduler::from_config(config, horizon, vec![base_lr]).map(Self::new)
+        Self::new(Scheduler::from_config(config, horizon, vec![base_lr])?)
     }
 
     /// The first group of `scheduler`.
-    pub fn new(scheduler: Scheduler) -> Self {
+    ///
+    /// # Errors
+    /// A per-epoch scheduler that does not know the steps per epoch: burn asks by step.
+    pub fn new(scheduler: Scheduler) -> Result<Self, ConfigError> {
+        if !scheduler.counts_steps() {
+            let message = "a per-epoch schedule inside burn needs the number of steps per epoch";
+            return Err(ConfigError::conflict("interval", message));
+        }
         let handle = BurnHandle::default();
         let adapter = Self { scheduler, steps: 0, fed: 0, handle };
         adapter.publish();
-        adapter
+        Ok(adapter)
     }
 
     /// The side handle; take it before the scheduler is handed over to burn.

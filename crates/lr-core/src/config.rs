@@ -13,7 +13,7 @@ use strict_config::{ConfigError, raise};
 use toml::{Table, Value};
 
 use crate::compose::{PerEpoch, WarmUp};
-use crate::strategy::{AnyStrategy, Strategy};
+use crate::strategy::{AnyStrategy, Custom, Strategy};
 use crate::time::{Clock, Duration, Horizon, Interval};
 use crate::{Registry, Schedule};
 
@@ -53,6 +53,19 @@ impl ScheduleConfig {
     /// ```
     pub fn new(strategy: impl Strategy) -> Self {
         Self { strategy: Box::new(strategy), interval: None, warmup: None }
+    }
+
+    /// A schedule written in Rust, whose ticks are of this interval. It has no settings, so its [table](Self::to_table)
+    /// names it `custom` and does not read back; a [`Strategy`] of your own does. A reactive one watches `valid.loss`.
+    ///
+    /// ```
+    /// use lr_core::{Interval, Lambda, ScheduleConfig, WarmUp};
+    /// let config = ScheduleConfig::custom(Lambda::new("inverse root", |t| 1.0 / (1.0 + t as f64).sqrt()), Interval::Step);
+    /// let config = config.with_warmup(WarmUp::linear(100));
+    /// # let _ = config;
+    /// ```
+    pub fn custom(schedule: impl Schedule + 'static, interval: Interval) -> Self {
+        Self { strategy: Box::new(Custom { schedule: Box::new(schedule), interval }), interval: None, warmup: None }
     }
 
     /// The same with its own interval.

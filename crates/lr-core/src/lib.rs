@@ -19,7 +19,7 @@
 //! )?;
 //! // 100 steps per epoch, 50 epochs, one parameter group with a base rate of 0.4.
 //! let scheduler = Scheduler::from_config(&config, &Horizon::run(100, 5_000), vec![0.4])?;
-//! assert_eq!(scheduler.lr(0, 0), 0.0);
+//! assert_eq!(scheduler.lr(0, 0), 0.4 / 5.0);
 //! assert_eq!(scheduler.lr(0, 500), 0.4);
 //! assert!(scheduler.lr(0, 4_999) < 0.001);
 //! # Ok::<(), lr_core::ConfigError>(())
@@ -30,7 +30,7 @@
 //! | time | [`Horizon`], [`Clock`], [`Duration`], [`Interval`] | numbers |
 //! | schedules | [`Schedule`], strategies, compositions | ticks |
 //! | configs | [`Strategy`], [`ScheduleConfig`], [`Registry`] | tables |
-//! | runtime | [`Scheduler`], [`ScheduleState`] | steps and parameter groups |
+//! | runtime | [`Scheduler`], [`ScheduleState`], [`ScheduleWarning`] | steps and parameter groups |
 //! | burn | the module `burn` | burn's `LrScheduler` |
 
 #[cfg(feature = "burn")]
@@ -51,6 +51,7 @@ mod state;
 mod strategies;
 mod strategy;
 mod time;
+mod warnings;
 
 pub use compose::{
     Chained, ChainedSchedule, Scaled, ScaledSchedule, Sequential, SequentialSchedule, WarmUp, WarmUpKind, WarmedUp,
@@ -66,3 +67,4 @@ pub use strategies::*;
 pub use strategy::Strategy;
 pub use strict_config::ConfigError;
 pub use time::{Clock, Duration, Horizon, Interval};
+pub use warnings::ScheduleWarning;

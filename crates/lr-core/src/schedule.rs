@@ -13,7 +13,7 @@ use crate::state::{StateError, StateReader, StateWriter};
 /// arguments: no memory of earlier calls, so that a schedule can be looked at and resumed at any tick.
 ///
 /// ```
-/// use lr_core::{Interval, Schedule, Scheduler};
+/// use lr_core::{Horizon, Interval, Schedule, ScheduleConfig, Scheduler};
 ///
 /// /// Falls with the logarithm of time.
 /// #[derive(Debug, Clone)]
@@ -27,7 +27,8 @@ use crate::state::{StateError, StateReader, StateWriter};
 ///     }
 /// }
 ///
-/// let scheduler = Scheduler::custom(LogDecay { scale: 0.5 }, Interval::Step, 1, vec![0.1])?;
+/// let config = ScheduleConfig::custom(LogDecay { scale: 0.5 }, Interval::Step);
+/// let scheduler = Scheduler::from_config(&config, &Horizon::unknown(), vec![0.1])?;
 /// assert_eq!(scheduler.lr(0, 0), 0.1);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
@@ -56,8 +57,9 @@ pub trait Schedule: fmt::Debug + Send + Sync + ScheduleClone {
         false
     }
 
-    /// Feeds a metric measured at the end of `tick`; it acts from `tick + 1` on.
-    fn observe(&mut self, _tick: u64, _metric: f64) {}
+    /// Feeds a metric that was measured in `tick` and acts from the tick `from` on: the next one, or `tick` itself where
+    /// steps of that tick are still to come (a validation in the middle of an epoch).
+    fn observe(&mut self, _tick: u64, _from: u64, _metric: f64) {}
 
     /// Writes what [`observe`](Self::observe) has changed: a few named scalars.
     fn save(&self, _state: &mut StateWriter<'_>) {}

@@ -6,7 +6,7 @@ use strict_config::ConfigError;
 
 use crate::state::{ScheduleState, StateError, StateReader, StateWriter};
 use crate::time::{Clock, Horizon, Interval};
-use crate::{Mark, Schedule, ScheduleConfig, config};
+use crate::{Mark, Schedule, ScheduleConfig};
 
 /// A schedule at work: it knows the base rates of its parameter groups and how steps become ticks.
 ///
@@ -29,67 +29,50 @@ pub struct Scheduler {
     interval: Interval,
     /// Steps in a tick: 1, or those of an epoch.
     steps_per_tick: u64,
+    /// Whether that is known: 1 stands for an epoch of unknown length.
+    counts_steps: bool,
+    /// Whether the warm-up is of one tick that changes nothing.
+    pub(crate) idle_warmup: bool,
     base_lrs: Vec<f64>,
 }
 
 impl Scheduler {
-    /// A schedule for groups with these base rates; `name` and `fingerprint` mark its state.
+    /// The schedule of a config, for parameter groups with these base rates. Where the horizon does not know the steps per
+    /// epoch, a per-epoch schedule can be asked [by tick](Self::lr_at_tick) only ([`counts_steps`](Self::counts_steps)): by
+    /// step it would take each step for an epoch.
     ///
     /// # Errors
-    /// Base rates that are negative or not finite, none at all, or that the schedule cannot work with; 0 steps per
-    /// epoch.
-    fn new(
-        schedule: Box<dyn Schedule>,
-        name: &str,
-        fingerprint: &str,
-        interval: Interval,
-        steps_per_epoch: u64,
-        base_lrs: Vec<f64>,
-    ) -> Result<Self, ConfigError> {
+    /// What cannot be resolved against `horizon`; base rates that are negative or not finite, none at all, or that the
+    /// schedule cannot work with. Paths are relative to the schedule's table.
+    pub fn from_config(config: &ScheduleConfig, horizon: &Horizon, base_lrs: Vec<f64>) -> Result<Self, ConfigError> {
+        let interval = config.interval();
+        let clock = Clock::new(*horizon, interval).with_base_lrs(&base_lrs);
+        let schedule = config.build_on(&clock)?;
         if base_lrs.is_empty() {
             return Err(ConfigError::missing("lr", "the base rate of at least one parameter group"));
         }
         if let Some(wrong) = base_lrs.iter().find(|lr| !lr.is_finite() || **lr < 0.0) {
             return Err(ConfigError::not_allowed("lr", wrong, "a finite base rate of at least 0"));
         }
-        if steps_per_epoch == 0 {
-            return Err(ConfigError::not_allowed("steps_per_epoch", 0, "at least one step per epoch"));
-        }
         let steps_per_tick = match interval {
-            Interval::Step => 1,
-            Interval::Epoch => steps_per_epoch,
+            Interval::Step => Some(1),
+            Interval::Epoch => horizon.steps_per_epoch(),
         };
         Ok(Self {
             schedule,
-            name: name.to_owned(),
-            fingerprint: fingerprint.to_owned(),
+            name: config.type_name().to_owned(),
+            fingerprint: config.fingerprint(),
             interval,
-            steps_per_tick,
+            steps_per_tick: steps_per_tick.unwrap_or(1),
+            counts_steps: steps_per_tick.is_some(),
+            idle_warmup: config.warmup().is_some_and(|warmup| warmup.is_idle(&clock)),
             base_lrs,
         })
     }
 
-    /// The schedule of a config. Where the horizon does not know the steps per epoch, a per-epoch schedule takes
-    /// each step for an epoch; ask it [by tick](Self::lr_at_tick) then.
-    ///
-    /// # Errors
-    /// What cannot be resolved against `horizon`, and base rates that are negative, not finite, or that the schedule cannot
-    /// work with. Paths are relative to the schedule's table.
-    pub fn from_config(config: &ScheduleConfig, horizon: &Horizon, base_lrs: Vec<f64>) -> Result<Self, ConfigError> {
-        let steps_per_epoch = horizon.steps_per_epoch().unwrap_or(1);
-        let schedule = config.build_on(&Clock::new(*horizon, config.interval()).with_base_lrs(&base_lrs))?;
-        Self::new(schedule, config.type_name(), &config.fingerprint(), config.interval(), steps_per_epoch, base_lrs)
-    }
-
-    /// A schedule written in Rust. Its state is marked `custom`, with a fingerprint of its `Debug` text.
-    pub fn custom(
-        schedule: impl Schedule + 'static,
-        interval: Interval,
-        steps_per_epoch: u64,
-        base_lrs: Vec<f64>,
-    ) -> Result<Self, ConfigError> {
-        let fingerprint = format!("{:016x}", config::fnv1a(&format!("{schedule:?}")));
-        Self::new(Box::new(schedule), "custom", &fingerprint, interval, steps_per_epoch, base_lrs)
+    /// Whether it can be asked by optimizer step: its ticks are steps, or epochs of a known length.
+    pub fn counts_steps(&self) -> bool {
+        self.counts_steps
     }
 
     /// The rate of a group for optimizer step `step` (from 0): finite and at least 0, whatever the schedule says.
@@ -158,14 +141,14 @@ impl Scheduler {
         self.schedule.is_reactive()
     }
 
-    /// Feeds a metric measured after `step`; it acts from the next tick on.
+    /// Feeds a metric measured after `step`; it acts from the next step on, be that of the same tick or of the next.
     pub fn observe(&mut self, step: u64, metric: f64) {
-        self.observe_tick(self.tick_of(step), metric);
+        self.schedule.observe(self.tick_of(step), self.tick_of(step.saturating_add(1)), metric);
     }
 
     /// Feeds a metric measured at the end of `tick`; it acts from the next tick on.
     pub fn observe_tick(&mut self, tick: u64, metric: f64) {
-        self.schedule.observe(tick, metric);
+        self.schedule.observe(tick, tick.saturating_add(1), metric);
     }
 
     /// What the schedule remembers.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Serialize, de::DeserializeOwned};
 use strict_config::ConfigError;
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::Schedule;
 use crate::time::{Clock, Interval};
@@ -171,6 +171,48 @@ impl<S: Strategy> AnyStrategy for S {
 
     fn build(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         Strategy::build(self, clock)
+    }
+}
+
+/// A schedule written in Rust in the place of a strategy: it has no settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Custom {
+    pub(crate) schedule: Box<dyn Schedule>,
+    pub(crate) interval: Interval,
+}
+
+impl AnyStrategy for Custom {
+    fn clone_box(&self) -> Box<dyn AnyStrategy> {
+        Box::new(self.clone())
+    }
+
+    fn name(&self) -> &'static str {
+        "custom"
+    }
+
+    fn peak(&self) -> Option<f64> {
+        None
+    }
+
+    /// What tells it from another: fingerprints are made of it.
+    fn table(&self) -> Table {
+        Table::from_iter([("schedule".to_owned(), Value::String(format!("{:?}", self.schedule)))])
+    }
+
+    fn interval(&self) -> Interval {
+        self.interval
+    }
+
+    fn sets_momentum(&self) -> bool {
+        self.schedule.momentum(0).is_some()
+    }
+
+    fn monitor(&self) -> Option<&str> {
+        self.schedule.is_reactive().then_some("valid.loss")
+    }
+
+    fn build(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        Ok(self.schedule.clone())
     }
 }
 

@@ -90,6 +90,18 @@ impl Horizon {
     }
 }
 
+impl fmt::Display for Horizon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.total_steps, self.epochs, self.steps_per_epoch) {
+            (Some(steps), _, Some(per_epoch)) => write!(f, "{steps} steps at {per_epoch} per epoch"),
+            (Some(steps), _, None) => write!(f, "{steps} steps"),
+            (None, Some(epochs), _) => write!(f, "{epochs} epochs"),
+            (None, None, Some(per_epoch)) => write!(f, "{per_epoch} steps per epoch"),
+            (None, None, None) => f.write_str("an unknown length"),
+        }
+    }
+}
+
 /// A count of which 0 means that nobody knows it.
 fn known(count: u64) -> Option<u64> {
     (count > 0).then_some(count)

@@ -15,6 +15,11 @@ fn build(text: &str, base_lr: f64) -> Scheduler {
     Scheduler::from_config(&config, &Horizon::run(RUN.0, RUN.1), vec![base_lr]).expect("a scheduler")
 }
 
+fn custom(schedule: impl Schedule + 'static, base_lr: f64) -> Scheduler {
+    let config = ScheduleConfig::custom(schedule, Interval::Step);
+    Scheduler::from_config(&config, &Horizon::unknown(), vec![base_lr]).expect("a scheduler")
+}
+
 #[track_caller]
 fn rates(text: &str, base_lr: f64, expected: &[(u64, f64)]) {
     let scheduler = build(text, base_lr);
@@ -39,6 +44,83 @@ fn the_four_kinds_of_warm_up() {
     }
 }
 
+/// Without a `start_factor` the first tick is above 0 and the last at the full rate; a written 0 is a written 0.
+#[test]
+fn a_warm_up_without_a_start_trains_at_once() {
+    let half = 0.5_f64.sqrt() / 2.0;
+    let cases: [(&str, &str, [f64; 5]); 4] = [
+        ("linear", "", [0.25, 0.5, 0.75, 1.0, 1.0]),
+        ("cosine", "", [0.5 - half, 0.5, 0.5 + half, 1.0, 1.0]),
+        ("linear", ", start_factor = 0", [0.0, 0.25, 0.5, 0.75, 1.0]),
+        ("cosine", ", start_factor = 0.0", [0.0, 0.5 - half, 0.5, 0.5 + half, 1.0]),
+    ];
+    for (kind, start, expected) in cases {
+        for prefix in [true, false] {
+            let warmup = format!("{{ duration = 4, kind = '{kind}', prefix = {prefix}{start} }}");
+            let expected: Vec<(u64, f64)> = (0..).zip(expected.map(|factor| 3.0 * factor)).collect();
+            rates(&format!("type = 'fixed'\nwarmup = {warmup}"), 3.0, &expected);
+        }
+    }
+    // A resolved table keeps what was left out, and what was written.
+    let resolved = |warmup: &str| {
+        let config = ScheduleConfig::from_toml_str(&format!("type = 'fixed'\nwarmup = {warmup}")).expect(warmup);
+        let table = config.to_table();
+        let again = ScheduleConfig::from_table(&table, "").expect("a resolved table reads back");
+        assert_eq!(again.fingerprint(), config.fingerprint());
+        table["warmup"].get("start_factor").and_then(toml::Value::as_float)
+    };
+    assert_eq!(resolved("4"), None);
+    assert_eq!(resolved("{ duration = 4, start_factor = 0 }"), Some(0.0));
+}
+
+/// Runs from before a warm-up could begin above 0 have a written 0 in their resolved config: their state is theirs still.
+#[test]
+fn an_older_runs_warm_up_has_its_fingerprint() {
+    let older = "type = 'fixed'\ninterval = 'epoch'\n[warmup]\nduration = 4\nkind = 'linear'\nstart_factor = 0.0\nprefix = true";
+    let config = ScheduleConfig::from_toml_str(older).expect("a schedule");
+    assert_eq!(config.fingerprint(), "b23b198d1996296a");
+}
+
+/// Several validations in an epoch: each acts from the next step on, whatever the interval, as torch's `step` does.
+#[test]
+fn a_metric_in_the_middle_of_an_epoch_acts_at_the_next_step() {
+    let plateau = "type = 'reduce_on_plateau'\npatience = 0\nthreshold = 10\nthreshold_mode = 'abs'\nfactor = 0.5";
+    let greedy =
+        "type = 'transformers/greedy'\ninterval = 'epoch'\npatience = 0\nthreshold = 10\nfactor = 0.5\nmin_lr = 0\nmax_lr = 0.8";
+    let whole =
+        |part: &str| format!("type = 'sequential'\nmilestones = [5]\nschedules = [{part}, {{ type = 'fixed' }}]");
+    let inline = |text: &str| format!("{{ {} }}", text.replace('\n', ", "));
+    let interval = |interval: &str| format!("{plateau}\ninterval = '{interval}'");
+    for text in [
+        interval("epoch"),
+        interval("step"),
+        greedy.to_owned(),
+        whole(&inline(plateau)),
+        format!("interval = 'step'\n{}", whole(&inline(plateau)).replace("[5]", "['5ep']")),
+        format!("type = 'scaled'\nfactor = 1\nschedule = {}", inline(plateau)),
+        format!("type = 'chained'\nschedules = [{}]", inline(plateau)),
+        format!(
+            "type = 'timm/PlateauLRScheduler'\nthreshold = 10\nmode = 'min'\ndecay_rate = 0.5\npatience_t = 0\nlr_min = 0"
+        ),
+    ] {
+        let config = ScheduleConfig::from_toml_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let mut scheduler = Scheduler::from_config(&config, &Horizon::run(21, 210), vec![0.8]).expect("a scheduler");
+        let mut changes = Vec::new();
+        let mut last = 0.8;
+        for step in 0..30 {
+            let now = scheduler.lr(0, step);
+            if now != last {
+                changes.push((step + 1, now));
+                last = now;
+            }
+            if [5, 11, 16, 21].contains(&(step + 1)) {
+                scheduler.observe(step, 1.0);
+            }
+        }
+        assert_eq!(changes, [(12, 0.4), (17, 0.2), (22, 0.1)], "{text}");
+    }
+}
+
 /// A length alone is a linear warm-up, wherever a schedule's table stands.
 #[test]
 fn a_warm_up_may_be_a_length_alone() {
@@ -58,7 +140,7 @@ fn a_warm_up_may_be_a_length_alone() {
             assert_eq!(short.fingerprint(), long.fingerprint());
         }
     }
-    rates("type = 'fixed'\nwarmup = '20%'", 1.0, &[(0, 0.0), (1, 0.25), (2, 0.5), (4, 1.0)]);
+    rates("type = 'fixed'\nwarmup = '20%'", 1.0, &[(0, 0.25), (1, 0.5), (3, 1.0), (4, 1.0)]);
     // greedy has a number of that name itself.
     let greedy = ScheduleConfig::from_toml_str("type = 'transformers/greedy'\nwarmup = 5").expect("a config");
     assert!(greedy.warmup().is_none());
@@ -80,7 +162,7 @@ fn the_rest_of_the_run_begins_where_the_part_begins() {
     rates(
         &format!("{line}warmup = {{ duration = '20%' }}"),
         1.0,
-        &[(0, 0.0), (2, 0.5), (4, 1.0), (12, 0.5), (20, 0.0)],
+        &[(0, 0.25), (1, 0.5), (3, 1.0), (4, 1.0), (12, 0.5), (20, 0.0)],
     );
     let parts = "type = 'sequential'\nmilestones = ['25%']\nschedules = [{ type = 'fixed' }, { type = 'polynomial', total_iters = 'rest' }]";
     rates(parts, 1.0, &[(4, 1.0), (5, 1.0), (10, 10.0 / 15.0), (20, 0.0)]);
@@ -94,8 +176,8 @@ fn durations_have_units_in_either_interval() {
         )
     };
     // 20 steps are 2 epochs of 10; 5 epochs are 50 steps.
-    rates(&text("epoch"), 1.0, &[(1, 0.5), (2, 1.0), (6, 1.0), (7, 0.5)]);
-    rates(&text("step"), 1.0, &[(10, 0.5), (20, 1.0), (69, 1.0), (70, 0.5)]);
+    rates(&text("epoch"), 1.0, &[(0, 0.5), (1, 1.0), (6, 1.0), (7, 0.5)]);
+    rates(&text("step"), 1.0, &[(9, 0.5), (19, 1.0), (69, 1.0), (70, 0.5)]);
 }
 
 #[test]
@@ -270,16 +352,16 @@ fn schedules_written_in_rust_compose_as_objects() {
     let half = || Box::new(Lambda::new("half", |_| 0.5)) as Box<dyn Schedule>;
     let decay = Exponential::new(0.5).build(&Clock::unknown()).expect("a schedule");
     let chained = ChainedSchedule::new(vec![half(), decay]).expect("two parts");
-    let warm = WarmedUp::new(Box::new(chained), 2, WarmUpKind::Constant, 0.0, true);
+    let warm = WarmedUp::new(Box::new(chained), 2, WarmUpKind::Constant, Some(0.0), true);
     let whole = SequentialSchedule::new(vec![half(), Box::new(warm)], vec![1]).expect("two parts");
     let whole = ScaledSchedule::new(4.0, Box::new(whole));
-    let scheduler = Scheduler::custom(whole, Interval::Step, 1, vec![1.0]).expect("a scheduler");
+    let scheduler = custom(whole, 1.0);
     assert_eq!([0, 1, 2, 3, 4].map(|step| scheduler.lr(0, step)), [2.0, 0.0, 0.0, 2.0, 1.0]);
 }
 
 #[test]
 fn a_schedule_of_ones_own_cannot_harm_the_optimizer() {
     let wild = Lambda::new("wild", |t| [f64::NAN, -1.0, f64::INFINITY, 1.0][t as usize % 4]);
-    let scheduler = Scheduler::custom(wild, Interval::Step, 1, vec![2.0]).expect("a scheduler");
+    let scheduler = custom(wild, 2.0);
     assert_eq!([0, 1, 2, 3].map(|step| scheduler.lr(0, step)), [0.0, 0.0, f64::MAX, 2.0]);
 }

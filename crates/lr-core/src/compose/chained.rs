@@ -148,9 +148,9 @@ impl Schedule for ChainedSchedule {
         self.parts.iter().any(|part| part.is_reactive())
     }
 
-    fn observe(&mut self, tick: u64, metric: f64) {
+    fn observe(&mut self, tick: u64, from: u64, metric: f64) {
         for part in &mut self.parts {
-            part.observe(tick, metric);
+            part.observe(tick, from, metric);
         }
     }
 

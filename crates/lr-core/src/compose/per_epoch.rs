@@ -39,8 +39,8 @@ impl Schedule for PerEpoch {
         self.inner.is_reactive()
     }
 
-    fn observe(&mut self, tick: u64, metric: f64) {
-        self.inner.observe(tick / self.steps_per_epoch, metric);
+    fn observe(&mut self, tick: u64, from: u64, metric: f64) {
+        self.inner.observe(tick / self.steps_per_epoch, from / self.steps_per_epoch, metric);
     }
 
     fn save(&self, state: &mut StateWriter<'_>) {

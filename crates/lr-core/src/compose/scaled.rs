@@ -99,8 +99,8 @@ impl Schedule for ScaledSchedule {
         self.inner.is_reactive()
     }
 
-    fn observe(&mut self, tick: u64, metric: f64) {
-        self.inner.observe(tick, metric);
+    fn observe(&mut self, tick: u64, from: u64, metric: f64) {
+        self.inner.observe(tick, from, metric);
     }
 
     fn save(&self, state: &mut StateWriter<'_>) {

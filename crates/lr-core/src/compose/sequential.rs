@@ -182,9 +182,9 @@ impl Schedule for SequentialSchedule {
         self.parts.iter().any(|part| part.is_reactive())
     }
 
-    fn observe(&mut self, tick: u64, metric: f64) {
-        let (index, tick) = self.at(tick);
-        self.parts[index].observe(tick, metric);
+    fn observe(&mut self, tick: u64, from: u64, metric: f64) {
+        let (index, own) = self.at(tick);
+        self.parts[index].observe(own, from.saturating_sub(tick - own), metric);
     }
 
     fn save(&self, state: &mut StateWriter<'_>) {

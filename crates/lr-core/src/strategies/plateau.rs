@@ -36,15 +36,15 @@ impl ThresholdMode {
 /// group's rate, not below `min_lr`, and only where that changes it by more than `eps`. *Better* is, for the best so
 /// far `b`: `min` `m < b (1 - threshold)` or `m < b - threshold`; `max` `m > b (1 + threshold)` or `m > b + threshold`.
 ///
-/// It is reactive: the rate at a tick is known only once the metrics before it have been fed. A metric observed at the
-/// end of tick `t` acts from `t + 1` on.
+/// It is reactive: the rate at a tick is known only once the metrics before it have been fed. A metric acts from
+/// the step after its validation on, as in torch, even where ticks are epochs and an epoch has several validations.
 ///
 /// ```
 /// use lr_core::{Clock, ReduceOnPlateau, Strategy};
 /// let mut s = ReduceOnPlateau { patience: 1, ..ReduceOnPlateau::default() }.build(&Clock::unknown())?;
 /// for (tick, loss) in [(0, 1.0), (1, 1.0), (2, 1.0)] {
 ///     assert_eq!(s.lr(0.1, tick), 0.1);
-///     s.observe(tick, loss);
+///     s.observe(tick, tick + 1, loss);
 /// }
 /// assert_eq!(s.lr(0.1, 2), 0.1);
 /// assert!((s.lr(0.1, 3) - 0.01).abs() < 1e-17);
@@ -189,7 +189,7 @@ impl Schedule for Plateau {
         true
     }
 
-    fn observe(&mut self, tick: u64, metric: f64) {
+    fn observe(&mut self, _tick: u64, from: u64, metric: f64) {
         let ReduceOnPlateau { mode, threshold, threshold_mode, .. } = self.config;
         if threshold_mode.is_better(mode, threshold, metric, self.best) {
             self.best = metric;
@@ -204,7 +204,7 @@ impl Schedule for Plateau {
         if self.num_bad_epochs > self.config.patience {
             self.reductions += 1;
             self.catch_up();
-            self.since = tick.saturating_add(1);
+            self.since = from;
             self.cooldown_counter = self.config.cooldown;
             self.num_bad_epochs = 0;
         }

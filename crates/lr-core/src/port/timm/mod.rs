@@ -178,10 +178,10 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
         self.main.is_reactive()
     }
 
-    fn observe(&mut self, tick: u64, metric: f64) {
+    fn observe(&mut self, tick: u64, from: u64, metric: f64) {
         // It would act at the tick after, which may still belong to the warm-up.
         if tick >= self.warmup {
-            self.main.observe(tick - self.prefix, metric);
+            self.main.observe(tick - self.prefix, from.saturating_sub(self.prefix), metric);
         }
     }
 

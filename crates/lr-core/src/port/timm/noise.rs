@@ -175,8 +175,8 @@ impl<S: Schedule + Clone + 'static> Schedule for Noisy<S> {
         self.inner.is_reactive()
     }
 
-    fn observe(&mut self, tick: u64, metric: f64) {
-        self.inner.observe(tick, metric);
+    fn observe(&mut self, tick: u64, from: u64, metric: f64) {
+        self.inner.observe(tick, from, metric);
     }
 
     fn save(&self, state: &mut StateWriter<'_>) {

@@ -187,26 +187,26 @@ struct GreedySchedule {
 }
 
 impl GreedySchedule {
-    fn change(&mut self, tick: u64, rate: impl Fn(f64) -> f64) {
+    fn change(&mut self, from: u64, rate: impl Fn(f64) -> f64) {
         for group in &mut self.groups {
             group.before = group.now;
             group.now = rate(group.now);
         }
-        self.since = tick.saturating_add(1);
+        self.since = from;
     }
 
-    fn rise(&mut self, tick: u64) {
+    fn rise(&mut self, from: u64) {
         let Greedy { factor, max_lr, eps, reset_start, .. } = self.config;
-        self.change(tick, |rate| {
+        self.change(from, |rate| {
             let next = (rate / factor).min(max_lr);
             if next - rate > eps { next } else { rate }
         });
         self.reset_left = reset_start;
     }
 
-    fn fall(&mut self, tick: u64) {
+    fn fall(&mut self, from: u64) {
         let Greedy { factor, min_lr, eps, .. } = self.config;
-        self.change(tick, |rate| {
+        self.change(from, |rate| {
             let next = (rate * factor).max(min_lr);
             if rate - next > eps { next } else { rate }
         });
@@ -249,7 +249,7 @@ impl Schedule for GreedySchedule {
         true
     }
 
-    fn observe(&mut self, tick: u64, metric: f64) {
+    fn observe(&mut self, _tick: u64, from: u64, metric: f64) {
         let size = self.config.window_size as usize;
         let metric = if self.config.smooth { self.window.average(metric, size) } else { metric };
         if self.cooldown > 0 || self.warmup > 0 {
@@ -272,11 +272,11 @@ impl Schedule for GreedySchedule {
             self.good = 0;
         }
         if self.good > self.config.patience {
-            self.rise(tick);
+            self.rise(from);
             self.warmup = self.config.warmup;
             self.good = 0;
         } else if self.bad > self.config.patience {
-            self.fall(tick);
+            self.fall(from);
             self.cooldown = self.config.cooldown;
             self.bad = 0;
         }
