@@ -83,14 +83,11 @@ fn main() {
             };
             let config = TrainConfig { checkpoint: Some(policy), ..TrainConfig::steps(steps) };
             let schedule = ScheduleConfig::from_toml_str("type = 'fixed'").expect("a schedule");
-            let batches = Source::<ImageBatch>::batches(&loader) as u64;
-            let scheduler =
-                Scheduler::from_config(&schedule, &Horizon::run(batches, steps), vec![1e-3]).expect("a scheduler");
             let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3").expect("an optimizer").init();
             let clock = Clock::default();
             let fitted = Trainer::new(config)
                 .callback(clock.clone())
-                .fit(model.clone(), optimizer, Rates::new(scheduler), &loader, None)
+                .fit(model.clone(), optimizer, schedule, &loader, None)
                 .expect("trains");
             std::fs::remove_dir_all(&folder).expect("removed");
             let ends = clock.0.lock().expect("unpoisoned").clone();

@@ -58,14 +58,11 @@ impl Setup {
 
     /// Seconds of 100 training steps, at the rate in the middle of the sweep.
     fn train(&self) -> f64 {
-        let batches = Source::<ImageBatch>::batches(&self.loader) as u64;
         let schedule = ScheduleConfig::from_toml_str("type = 'fixed'").expect("a schedule");
-        let horizon = Horizon::run(batches, STEPS as u64);
-        let scheduler = Scheduler::from_config(&schedule, &horizon, vec![1e-5]).expect("a scheduler");
-        let (model, optimizer) = (self.model.clone(), self.optimizer.init());
+        let (model, optimizer) = (self.model.clone(), self.optimizer.clone().with_lr(1e-5).init());
         let began = Instant::now();
         Trainer::new(TrainConfig::steps(STEPS as u64))
-            .fit(model, optimizer, Rates::new(scheduler), &self.loader, None)
+            .fit(model, optimizer, schedule, &self.loader, None)
             .expect("trains");
         began.elapsed().as_secs_f64()
     }

@@ -88,20 +88,18 @@ fn look(setup: &Setup, batch_size: usize) -> f64 {
 
 fn trained(setup: &Setup, batch_size: usize) -> f64 {
     let loader = loader(setup, batch_size);
-    let batches = Source::<ImageBatch>::batches(&loader) as u64;
     let folder = std::env::temp_dir().join(format!("anneal-overhead-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let log = anneal::trainer::callbacks::JsonLines::new(&folder.join("metrics.jsonl"));
     let schedule =
         ScheduleConfig::from_toml_str("type = 'one_cycle'\nmax_lr = 1e-3\ncycle_momentum = false").expect("a schedule");
-    let scheduler = Scheduler::from_config(&schedule, &Horizon::run(batches, STEPS), vec![1e-3]).expect("a scheduler");
     let (model, optimizer) = (setup.model.clone(), setup.optimizer.init());
     let began = Instant::now();
     Trainer::new(TrainConfig::steps(STEPS))
         .metric(AccuracyMetric::new())
         .callback(Progress::new())
         .callback(log)
-        .fit(model, optimizer, Rates::new(scheduler), &loader, None)
+        .fit(model, optimizer, schedule, &loader, None)
         .expect("trains");
     began.elapsed().as_secs_f64()
 }

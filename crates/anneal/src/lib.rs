@@ -4,12 +4,35 @@
 //! command ([`cli`]), and [`prelude`], the names a program needs that uses the crates as a framework. It knows every
 //! other room and holds no mathematics and no loop of its own.
 //!
+//! A model of your own, trained:
+//!
+//! ```no_run
+//! use anneal::prelude::*;
+//! # use burn::train::metric::{Adaptor, LossInput};
+//! # use anneal::trainer::LearnerModel;
+//!
+//! # fn example<M: LearnerModel>(model: M, train: &dyn Source<<M as TrainStep>::Input>) -> Result<(), Box<dyn std::error::Error>>
+//! # where
+//! #     <M as TrainStep>::Output: Adaptor<LossInput>,
+//! #     <M as InferenceStep>::Output: Adaptor<LossInput>,
+//! # {
+//! let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3")?.init();
+//! let schedule = ScheduleConfig::from_toml_str("type = 'cosine_annealing'\nt_max = 'rest'\nwarmup = '2ep'")?;
+//! let fitted = Trainer::new(TrainConfig::epochs(10)).fit(model, optimizer, schedule, train, None)?;
+//! println!("{}", fitted.report);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A rate, looked at without training:
+//!
 //! ```
 //! use anneal::prelude::*;
 //!
-//! let schedule = ScheduleConfig::from_toml_str("type = 'cosine_annealing'\nt_max = 10")?;
-//! let scheduler = Scheduler::from_config(&schedule, &Horizon::epochs(10), vec![0.1])?;
-//! assert_eq!(scheduler.lr_at_tick(0, 5), 0.05);
+//! let schedule = ScheduleConfig::from_toml_str("type = 'cosine_annealing'\nt_max = 'rest'")?;
+//! // 10 epochs of 100 steps, at a base rate of 0.1.
+//! let scheduler = Scheduler::from_config(&schedule, &Horizon::run(100, 1_000), vec![0.1])?;
+//! assert_eq!(scheduler.lr(0, 500), 0.05);
 //! # Ok::<(), anneal::ConfigError>(())
 //! ```
 

@@ -444,9 +444,8 @@ fn with_a_bad_step(check_every: u64, scale: f32, steep: bool) -> Result<(), Trai
     });
     let config = TrainConfig { check_every: check_every.into(), log_every: 1_000.into(), ..TrainConfig::epochs(1) };
     let schedule = ScheduleConfig::from_toml_str("type = 'fixed'").expect("a schedule");
-    let rates = Rates::new(Scheduler::from_config(&schedule, &Horizon::run(20, 20), vec![0.01]).expect("rates"));
-    let optimizer = OptimizerConfig::from_toml_str("type = 'adam'").expect("a default").init();
-    Trainer::new(config).fit(net, optimizer, rates, &data, None).map(drop)
+    let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 0.01").expect("an optimizer").init();
+    Trainer::new(config).fit(net, optimizer, schedule, &data, None).map(drop)
 }
 
 /// A loss or a gradient that is not finite ends the run at the next look: at step 9 itself where every step is looked

@@ -85,8 +85,7 @@ fn an_older_runs_warm_up_has_its_fingerprint() {
 #[test]
 fn a_metric_in_the_middle_of_an_epoch_acts_at_the_next_step() {
     let plateau = "type = 'reduce_on_plateau'\npatience = 0\nthreshold = 10\nthreshold_mode = 'abs'\nfactor = 0.5";
-    let greedy =
-        "type = 'transformers/greedy'\ninterval = 'epoch'\npatience = 0\nthreshold = 10\nfactor = 0.5\nmin_lr = 0\nmax_lr = 0.8";
+    let greedy = "type = 'transformers/greedy'\ninterval = 'epoch'\npatience = 0\nthreshold = 10\nfactor = 0.5\nmin_lr = 0\nmax_lr = 0.8";
     let whole =
         |part: &str| format!("type = 'sequential'\nmilestones = [5]\nschedules = [{part}, {{ type = 'fixed' }}]");
     let inline = |text: &str| format!("{{ {} }}", text.replace('\n', ", "));

@@ -158,13 +158,14 @@ fn leaf() -> impl Strategy<Value = Table> {
 
 fn warmed_up(inner: impl Strategy<Value = Table>) -> impl Strategy<Value = Table> {
     let kinds = select(["linear", "cosine", "exponential", "constant"].as_slice());
-    let warmup = (duration(), kinds, 0.001..2.0_f64, any::<bool>()).prop_map(|(n, kind, start, prefix)| {
-        table(vec![
-            ("duration", n),
-            ("kind", Value::String(kind.to_owned())),
-            ("start_factor", start.into()),
-            ("prefix", prefix.into()),
-        ])
+    let start = prop::option::of(0.001..2.0_f64);
+    let warmup = (duration(), kinds, start, any::<bool>()).prop_map(|(n, kind, start, prefix)| {
+        let mut warmup =
+            table(vec![("duration", n), ("kind", Value::String(kind.to_owned())), ("prefix", prefix.into())]);
+        // Exponential and constant warm-ups have no start of their own.
+        let start = start.or_else(|| ["exponential", "constant"].contains(&kind).then_some(0.1));
+        warmup.extend(start.map(|start| ("start_factor".to_owned(), Value::Float(start))));
+        warmup
     });
     (inner, prop::option::weighted(0.3, warmup)).prop_map(|(mut inner, warmup)| {
         if let Some(warmup) = warmup {

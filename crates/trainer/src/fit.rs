@@ -7,7 +7,7 @@ use burn::train::{
 use optim_adaptive::AdaptiveOptimizer;
 
 use crate::{
-    Fitted, Rates, TrainError, Trainer,
+    Fitted, Schedules, TrainError, Trainer,
     data::{Limited, Source},
     run::Run,
     step::LearnerModel,
@@ -19,7 +19,9 @@ where
     <M as TrainStep>::Output: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
-    /// Trains `model` on `train`, validating on `valid` where there is one.
+    /// Trains `model` on `train`, validating on `valid` where there is one. The rates follow `schedules` (a
+    /// [`ScheduleConfig`](lr_core::ScheduleConfig) is one), from the optimizer's `lr`, over the steps of this run. What of a
+    /// schedule is surely not meant in it ([`Rates::warnings`](crate::Rates::warnings)) is logged as a warning.
     ///
     /// # Errors
     /// [`TrainError`]; checkpoints already written stay.
@@ -27,11 +29,17 @@ where
         mut self,
         model: M,
         optimizer: AdaptiveOptimizer,
-        rates: Rates,
+        schedules: impl Into<Schedules>,
         train: &dyn Source<<M as TrainStep>::Input>,
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
     ) -> Result<Fitted<M>, TrainError> {
         let resume = self.resume.take();
+        if train.batches() == 0 {
+            return Err(TrainError::NoData("training"));
+        }
+        // A trial runs the beginning of the run whose schedules it has.
+        let horizon = self.planned.horizon(train.batches())?;
+        let rates = schedules.into().rates(&horizon, optimizer.config().lr())?;
         let train = Limited::new(train, self.config.train_limit(), self.config.overfit_batches.is_some());
         let train: &dyn Source<_> = &train;
         let valid = valid.map(|valid| Limited::new(valid, self.config.valid_limit(), false));
@@ -40,6 +48,9 @@ where
             return Err(TrainError::NoData("validation"));
         }
         self.check_monitors(&rates, valid.is_some())?;
+        for warning in rates.warnings(&horizon) {
+            tracing::warn!("{warning}");
+        }
         let mut run = Run::start(&mut self, model, optimizer, rates, train, resume)?;
         run.try_validation(valid)?;
         while run.goes_on() {

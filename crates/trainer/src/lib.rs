@@ -8,9 +8,9 @@
 //! ```no_run
 //! # use burn::train::{InferenceStep, TrainStep, metric::{Adaptor, LossInput}};
 //! # use trainer::{LearnerModel, data::Source};
-//! use lr_core::{ScheduleConfig, Scheduler};
+//! use lr_core::ScheduleConfig;
 //! use optim_adaptive::OptimizerConfig;
-//! use trainer::{Rates, TrainConfig, Trainer};
+//! use trainer::{TrainConfig, Trainer};
 //!
 //! # fn example<M: LearnerModel>(
 //! #     model: M,
@@ -22,11 +22,8 @@
 //! #     <M as InferenceStep>::Output: Adaptor<LossInput>,
 //! # {
 //! let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 1e-3")?.init();
-//! let config = TrainConfig::epochs(10);
-//! let horizon = config.horizon(train.batches())?;
 //! let schedule = ScheduleConfig::from_toml_str("type = 'cosine_annealing'\nt_max = 10")?;
-//! let schedule = Scheduler::from_config(&schedule, &horizon, vec![1e-3])?;
-//! let fitted = Trainer::new(config).fit(model, optimizer, Rates::new(schedule), train, Some(valid))?;
+//! let fitted = Trainer::new(TrainConfig::epochs(10)).fit(model, optimizer, schedule, train, Some(valid))?;
 //! println!("{}", fitted.report);
 //! # Ok(())
 //! # }
@@ -80,7 +77,7 @@ pub use lr_core::Mode;
 pub use memory::peak_memory;
 pub use metrics::evaluate;
 pub use precision::Precision;
-pub use rates::Rates;
+pub use rates::{Rates, Schedules};
 pub use report::{EpochSummary, FitReport, StopReason, TimeSpent};
 pub use start::check_start;
 pub use step::LearnerModel;

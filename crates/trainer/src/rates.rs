@@ -1,13 +1,58 @@
 //! The rates of a run: one schedule for all parameters, and others for groups of parameters.
 
-use lr_core::{ScheduleState, Scheduler, StateError};
+use lr_core::{ConfigError, Horizon, ScheduleConfig, ScheduleState, ScheduleWarning, Scheduler, StateError};
 use optim_adaptive::{AdaptiveOptimizer, StepRates};
-use strict_config::ConfigError;
 
-/// The schedule of a run, and those of the parameter groups that have one of their own.
+/// What the rates of a run follow: a schedule for all parameters, and others for parameter groups. The trainer works out
+/// their lengths, since it knows the steps of an epoch and of the run; the base rate is the optimizer's.
 ///
-/// Groups are the optimizer's, by index. A group without a schedule follows that of the run; its `lr_scale` is the
-/// optimizer's business.
+/// ```
+/// use lr_core::ScheduleConfig;
+/// use trainer::Schedules;
+/// let cosine = ScheduleConfig::from_toml_str("type = 'cosine_annealing'\nt_max = 'rest'")?;
+/// let fixed = ScheduleConfig::from_toml_str("type = 'fixed'")?;
+/// let schedules = Schedules::from(cosine).with_group(0, fixed);
+/// # let _ = schedules;
+/// # Ok::<(), lr_core::ConfigError>(())
+/// ```
+///
+/// A schedule of your own is a [`ScheduleConfig::custom`], which says what its ticks are.
+#[derive(Debug, Clone)]
+pub struct Schedules {
+    base: ScheduleConfig,
+    groups: Vec<(usize, ScheduleConfig)>,
+}
+
+impl From<ScheduleConfig> for Schedules {
+    fn from(base: ScheduleConfig) -> Self {
+        Self { base, groups: Vec::new() }
+    }
+}
+
+impl Schedules {
+    /// The optimizer's group of this index under a schedule of its own. A group without one follows the base schedule; its
+    /// `lr_scale` is the optimizer's business.
+    #[must_use]
+    pub fn with_group(mut self, group: usize, schedule: ScheduleConfig) -> Self {
+        self.groups.push((group, schedule));
+        self
+    }
+
+    /// The rates of a run of this length ([`TrainConfig::horizon`](crate::TrainConfig::horizon)) at this base rate.
+    ///
+    /// # Errors
+    /// Durations that cannot be resolved against the run; a base rate that a schedule refuses; an unknown number of steps
+    /// per epoch. Paths begin with `schedule` or `groups[0].schedule`.
+    pub fn rates(&self, run: &Horizon, lr: f64) -> Result<Rates, ConfigError> {
+        let watched =
+            |config: &ScheduleConfig, path: &str| Watched::new(config, run, lr).map_err(|error| error.within(path));
+        let groups = self.groups.iter();
+        let groups = groups.map(|(i, config)| Ok((*i, watched(config, &format!("groups[{i}].schedule"))?)));
+        Ok(Rates { base: watched(&self.base, "schedule")?, groups: groups.collect::<Result<_, ConfigError>>()? })
+    }
+}
+
+/// The rates of every step of a run, by the schedules that [`Schedules`] names.
 #[derive(Debug)]
 pub struct Rates {
     base: Watched,
@@ -23,33 +68,18 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(schedule: Scheduler, monitor: Option<String>) -> Self {
-        let monitor = schedule.is_reactive().then(|| monitor.unwrap_or_else(|| "valid.loss".to_owned()));
-        Self { schedule, monitor }
+    fn new(config: &ScheduleConfig, run: &Horizon, lr: f64) -> Result<Self, ConfigError> {
+        let schedule = Scheduler::from_config(config, run, vec![lr])?;
+        if !schedule.counts_steps() {
+            let message = format!("a tick is an epoch, and how many steps one has is not known in {run}");
+            return Err(ConfigError::conflict("interval", message));
+        }
+        let monitor = schedule.is_reactive().then(|| config.monitor().unwrap_or("valid.loss").to_owned());
+        Ok(Self { schedule, monitor })
     }
 }
 
 impl Rates {
-    /// One schedule for all parameters.
-    pub fn new(base: Scheduler) -> Self {
-        Self { base: Watched::new(base, None), groups: Vec::new() }
-    }
-
-    /// What a reactive base schedule is fed with after each validation; `valid.loss` unless said.
-    #[must_use]
-    pub fn monitor(mut self, name: impl Into<String>) -> Self {
-        self.base = Watched::new(self.base.schedule, Some(name.into()));
-        self
-    }
-
-    /// The optimizer's group of this index under a schedule of its own, which is fed with `monitor` (`valid.loss` unless
-    /// said) if it is reactive.
-    #[must_use]
-    pub fn with_group(mut self, group: usize, schedule: Scheduler, monitor: Option<String>) -> Self {
-        self.groups.push((group, Watched::new(schedule, monitor)));
-        self
-    }
-
     /// The base rate of optimizer step `step` (from 0).
     pub fn base(&self, step: u64) -> f64 {
         self.base.schedule.lr(0, step)
@@ -111,6 +141,19 @@ impl Rates {
         let ratio = if scheduled > 0.0 { base / scheduled } else { 1.0 };
         let of_groups = self.groups.iter().map(|(group, own)| (*group, own.schedule.lr(0, step) * ratio));
         of_groups.fold(base.into(), |rates: StepRates, (group, lr)| rates.with_group(group, lr))
+    }
+
+    /// What of the schedules is surely not meant in a run of this length, one line each: see [`Scheduler::warnings`].
+    pub fn warnings(&self, run: &Horizon) -> Vec<String> {
+        let of_groups = self.groups.iter().map(|(i, own)| (format!("groups[{i}].schedule: "), own));
+        let all = std::iter::once((String::new(), &self.base)).chain(of_groups);
+        all.flat_map(|(place, own)| own.schedule.warnings(run).into_iter().map(move |what| format!("{place}{what}")))
+            .collect()
+    }
+
+    /// What is surely not meant where a run resumes after step `step` (from 1), which was trained at the base rate `lr`.
+    pub(crate) fn jump(&self, step: u64, lr: f64) -> Option<ScheduleWarning> {
+        ScheduleWarning::of_resume(step, lr, self.base(step.checked_sub(1)?))
     }
 
     /// The names of the values that reactive schedules wait for.

@@ -24,6 +24,9 @@ use crate::{
 ///     validate, feed the reactive schedules, tell the callbacks, checkpoint
 /// ```
 pub struct Trainer<M: LearnerModel> {
+    /// The settings as given.
+    pub(crate) planned: TrainConfig,
+    /// The settings in force.
     pub(crate) config: TrainConfig,
     pub(crate) train_meters: Meters<<M as TrainStep>::Output>,
     pub(crate) valid_meters: Meters<<M as InferenceStep>::Output>,
@@ -41,7 +44,8 @@ where
     /// A trainer without callbacks, which measures the loss alone.
     pub fn new(config: TrainConfig) -> Self {
         Self {
-            config: config.in_force(),
+            config: config.clone().in_force(),
+            planned: config,
             train_meters: Vec::new(),
             valid_meters: Vec::new(),
             callbacks: Vec::new(),

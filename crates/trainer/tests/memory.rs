@@ -7,7 +7,7 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{alone, device, net, newest_only, optimizer, points_of, rates, valid_data};
+use common::{alone, device, net, newest_only, optimizer, points_of, schedule, valid_data};
 use lr_core::Duration;
 use trainer::{
     Callback, CallbackError, CheckpointPolicy, Flow, StepEvent, TrainConfig, Trainer,
@@ -52,13 +52,13 @@ fn ten_thousand_steps_need_no_more_memory_than_one_thousand() {
         ..TrainConfig::steps(10_000)
     };
     let resident = Resident::default();
-    let rates = rates("type = 'fixed'", &config, 0.001);
+    let schedule = schedule("type = 'fixed'");
     Trainer::new(config)
         .metric(burn::train::metric::AccuracyMetric::new())
         .callback(resident.clone())
         .callback(Progress::new())
         .callback(JsonLines::new(&dir.path().join("metrics.jsonl")))
-        .fit(net(), optimizer("type = 'adam'\nlr = 0.001"), rates, &data, Some(&valid_data()))
+        .fit(net(), optimizer("type = 'adam'\nlr = 0.001"), schedule, &data, Some(&valid_data()))
         .expect("trains");
     let measured = resident.0.lock().expect("unpoisoned").clone();
     println!("VmRSS in KiB after so many steps: {measured:?}");

@@ -42,16 +42,13 @@ fn run(epochs: u64, dataset: &str) -> Result<(), Box<dyn std::error::Error>> {
     model.layers().iter().for_each(|layer| println!("{layer}"));
 
     let optimizer = OptimizerConfig::from_toml_str(OPTIMIZER)?;
-    let steps_per_epoch = train.batches() as u64;
     let schedule = ScheduleConfig::from_toml_str(SCHEDULE)?;
-    let run = Horizon::run(steps_per_epoch, epochs * steps_per_epoch);
-    let rates = Rates::new(Scheduler::from_config(&schedule, &run, vec![optimizer.lr()])?);
 
     let config = TrainConfig { ema: Some(Ema::new(0.99)), ..TrainConfig::epochs(epochs) };
     let fitted = Trainer::new(config).metric(AccuracyMetric::new()).callback(Progress::new()).fit(
         model,
         optimizer.init(),
-        rates,
+        schedule,
         &train,
         Some(&valid),
     )?;

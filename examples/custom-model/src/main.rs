@@ -69,11 +69,11 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let layer = |inputs, outputs| nn::LinearConfig::new(inputs, outputs).init(&device);
     let model = Net { hidden: layer(64, 64), out: layer(64, 10) };
     let optimizer = OptimizerConfig::from_toml_str("type = 'adam'\nlr = 3e-3")?;
-    let schedule = Scheduler::custom(InverseSquareRoot, Interval::Epoch, train.batches() as u64, vec![3e-3])?;
+    let schedule = ScheduleConfig::custom(InverseSquareRoot, Interval::Epoch);
     let fitted = Trainer::new(TrainConfig::epochs(epochs))
         .metric(AccuracyMetric::new())
         .callback(Progress::new())
-        .fit(model, optimizer.init(), Rates::new(schedule), &train, None)?;
+        .fit(model, optimizer.init(), schedule, &train, None)?;
     println!("{}", fitted.report);
     println!("test {:?}", evaluate(fitted.eval_model(), &test, AccuracyMetric::new())?);
     Ok(())

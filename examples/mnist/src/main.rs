@@ -38,15 +38,12 @@ fn run(epochs: u64) -> Result<(), Box<dyn std::error::Error>> {
     model.layers().iter().for_each(|layer| println!("{layer}"));
 
     let optimizer = OptimizerConfig::from_toml_str(OPTIMIZER)?;
-    let steps_per_epoch = train.batches() as u64;
     let schedule = ScheduleConfig::from_toml_str(SCHEDULE)?;
-    let run = Horizon::run(steps_per_epoch, epochs * steps_per_epoch);
-    let rates = Rates::new(Scheduler::from_config(&schedule, &run, vec![optimizer.lr()])?);
 
     let fitted = Trainer::new(TrainConfig::epochs(epochs))
         .metric(AccuracyMetric::new())
         .callback(Progress::new())
-        .fit(model, optimizer.init(), rates, &train, Some(&valid))?;
+        .fit(model, optimizer.init(), schedule, &train, Some(&valid))?;
     println!("{}", fitted.report);
     println!("test {:?}", evaluate(fitted.eval_model(), &test, AccuracyMetric::new())?);
     Ok(())

@@ -97,14 +97,15 @@ impl<'c> Bench<'c> {
         if let Some(loss) = self.trained.get(&lr.to_bits()) {
             return Ok(*loss);
         }
-        let (model, optimizer, rates) =
-            (self.assembly.model()?, self.assembly.optimizer(), self.assembly.rates_at(lr)?);
+        let optimizer = self.assembly.optimizer();
+        let optimizer = optimizer.config().clone().with_lr(lr).init_with_groups(optimizer.groups().to_vec());
+        let (model, schedules) = (self.assembly.model()?, self.assembly.schedules());
         let (train, valid) = (self.assembly.train_loader()?, self.assembly.valid_loader()?);
         // One validation, at the end.
         let validate_every = Duration::Ticks(self.validate_at);
         let config = TrainConfig { validate_every, sanity_batches: 0, ..self.assembly.train_config(None) };
         let valid = valid.as_ref().map(|loader| loader as &dyn Source<ImageBatch>);
-        let loss = match Trainer::new(config).fit(model, optimizer, rates, &train, valid) {
+        let loss = match Trainer::new(config).fit(model, optimizer, schedules, &train, valid) {
             Ok(fitted) => fitted.report.epochs.last().and_then(|epoch| epoch.values.get("valid.loss").copied()),
             Err(TrainError::NonFinite { .. }) => None,
             Err(error) => return Err(error.into()),

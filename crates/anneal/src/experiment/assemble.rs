@@ -1,10 +1,10 @@
 //! From a configuration to the things it names: data, model, optimizer, schedules.
 
 use burn::tensor::Device;
-use lr_core::{Horizon, Scheduler};
+use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, ConfigError};
 use trainer::{
-    Rates, TrainConfig,
+    Rates, Schedules, TrainConfig,
     data::{Loader, split},
     weights,
 };
@@ -113,28 +113,15 @@ impl<'c> Assembly<'c> {
         self.config.optimizer.init_with_groups(self.config.groups.groups())
     }
 
-    /// The schedules, at the optimizer's rate.
-    pub fn rates(&self) -> Result<Rates, Error> {
-        self.rates_at(self.config.optimizer.lr())
+    /// What the rates follow.
+    pub fn schedules(&self) -> Schedules {
+        let own = self.config.groups.iter().enumerate().filter_map(|(i, (_, schedule))| Some((i, schedule?.clone())));
+        own.fold(self.config.schedule.clone().into(), |schedules: Schedules, (i, own)| schedules.with_group(i, own))
     }
 
-    /// The schedules, at another base rate.
-    pub fn rates_at(&self, lr: f64) -> Result<Rates, Error> {
-        let horizon = self.horizon();
-        let scheduler = |schedule: &lr_core::ScheduleConfig, path: &str| {
-            Scheduler::from_config(schedule, &horizon, vec![lr]).map_err(|error| error.within(path))
-        };
-        let mut rates = Rates::new(scheduler(&self.config.schedule, "schedule")?);
-        if let Some(monitor) = self.config.schedule.monitor() {
-            rates = rates.monitor(monitor);
-        }
-        for (i, (_, schedule)) in self.config.groups.iter().enumerate() {
-            if let Some(schedule) = schedule {
-                let monitor = schedule.monitor().map(str::to_owned);
-                rates = rates.with_group(i, scheduler(schedule, &format!("groups[{i}].schedule"))?, monitor);
-            }
-        }
-        Ok(rates)
+    /// The rates of the run, at the optimizer's rate.
+    pub fn rates(&self) -> Result<Rates, ConfigError> {
+        self.schedules().rates(&self.horizon(), self.config.optimizer.lr())
     }
 
     /// Training batches: shuffled by (seed, epoch), augmented by (seed, epoch, index). Those of `overfit_batches` are not

@@ -126,6 +126,9 @@ impl Preview {
                 row
             })
             .collect::<Vec<_>>();
+        for warning in scheduler.warnings(&horizon) {
+            tracing::warn!("{label}: {warning}");
+        }
         let marks = scheduler.marks().into_iter().filter(|mark| mark.tick < rows.len() as u64).collect();
         Ok(Self { label: label.to_owned(), interval: config.interval(), rows, marks })
     }
@@ -158,6 +161,9 @@ impl Preview {
                 return Err(Error::Usage(message));
             }
         };
+        for warning in scheduler.warnings(&horizon) {
+            tracing::warn!("{}: {path}: {warning}", self.label);
+        }
         for row in &mut self.rows {
             row.lr.push(match steps_per_row {
                 None => scheduler.lr_at_tick(0, row.tick),

@@ -79,7 +79,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     let assembly = Assembly::new(config)?;
     // A checkpoint replaces every weight; only a fresh start needs the pretrained ones.
     let model = if resumed.is_some() { assembly.model()? } else { assembly.initial_model()? };
-    let (optimizer, rates) = (assembly.optimizer(), assembly.rates()?);
+    let (optimizer, schedules) = (assembly.optimizer(), assembly.schedules());
     trainer::check_start(&model, &optimizer, &config.train.freeze)?;
     let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
     let mut trainer = Trainer::new(assembly.train_config(Some(&dir)))
@@ -104,7 +104,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     }
 
     let valid = valid.as_ref().map(|loader| loader as &dyn trainer::data::Source<_>);
-    let fitted = match trainer.fit(model, optimizer, rates, &train, valid) {
+    let fitted = match trainer.fit(model, optimizer, schedules, &train, valid) {
         Ok(fitted) => fitted,
         Err(error) => {
             if !is_trial {

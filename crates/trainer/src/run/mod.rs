@@ -138,9 +138,6 @@ where
         resume: Option<Checkpoint>,
     ) -> Result<Self, TrainError> {
         let config = &trainer.config;
-        if train.batches() == 0 {
-            return Err(TrainError::NoData("training"));
-        }
         let timetable = config.timetable(train.batches(), &optimizer)?;
         model.devices().iter().try_for_each(|device| config.precision.check(device))?;
         // A lazy parameter is drawn when it is first read: now, so that nothing that reads it sooner or later (the

@@ -36,6 +36,9 @@ where
         checkpoint.rates(&mut self.rates)?;
         self.state = checkpoint.state().clone();
         let step = self.state.step;
+        if let Some(jump) = self.rates.jump(step, self.state.lr / self.rate_factor()) {
+            tracing::warn!("{jump}");
+        }
         if let Some(plan) = self.timetable.average.filter(|_| self.state.averaged > 0) {
             self.average = Some(checkpoint.module(plan.file(), model.valid())?);
         }

@@ -9,12 +9,9 @@ use burn::{
     tensor::{DType, Device, Int, Tensor, TensorData, activation::relu},
     train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep},
 };
-use lr_core::{ScheduleConfig, Scheduler};
+use lr_core::ScheduleConfig;
 use optim_adaptive::{AdaptiveOptimizer, OptimizerConfig};
-use trainer::{
-    CheckpointPolicy, Rates, TrainConfig,
-    data::{Loader, Source},
-};
+use trainer::{CheckpointPolicy, data::Loader};
 
 pub const ITEMS: usize = 90;
 pub const BATCH: usize = 16;
@@ -200,11 +197,13 @@ pub fn newest_only(directory: impl Into<std::path::PathBuf>) -> CheckpointPolicy
     CheckpointPolicy { keep_best: String::new(), ..CheckpointPolicy::new(directory) }
 }
 
-pub fn rates(toml: &str, config: &TrainConfig, lr: f64) -> Rates {
-    let schedule = ScheduleConfig::from_toml_str(toml).expect("a good schedule");
-    let batches = Source::<Points>::batches(&train_data());
-    let horizon = lr_core::Horizon::run(config.steps_per_epoch(batches), config.total_steps(batches));
-    Rates::new(Scheduler::from_config(&schedule, &horizon, vec![lr]).expect("a schedule that can be built"))
+/// The same at another rate.
+pub fn optimizer_at(toml: &str, lr: f64) -> AdaptiveOptimizer {
+    OptimizerConfig::from_toml_str(toml).expect("a good optimizer").with_lr(lr).init()
+}
+
+pub fn schedule(toml: &str) -> ScheduleConfig {
+    ScheduleConfig::from_toml_str(toml).expect("a good schedule")
 }
 
 /// All parameters, bit for bit.

@@ -1,16 +1,16 @@
 //! Averages of the weights: torch's numbers, what is evaluated and kept, batch norm's statistics measured again.
 
-use crate::common::{self, alone, bits, device, net, newest_only, optimizer, rates, train_data, valid_data};
+use crate::common::{self, alone, bits, device, net, newest_only, optimizer, schedule, train_data, valid_data};
 use burn::{
     module::{Module, Param},
     nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig},
     tensor::{Device, Tensor, TensorData},
     train::{InferenceStep, RegressionOutput, TrainOutput, TrainStep, metric::AccuracyMetric},
 };
-use lr_core::{Duration, ScheduleConfig, Scheduler};
+use lr_core::Duration;
 use serde_json::Value;
 use trainer::{
-    Ema, Fitted, Rates, Swa, TrainConfig, TrainError, Trainer, checkpoint, data::Loader, evaluate, kept_model,
+    Ema, Fitted, Swa, TrainConfig, TrainError, Trainer, checkpoint, data::Loader, evaluate, kept_model,
 };
 
 fn golden() -> Value {
@@ -96,11 +96,8 @@ fn line(steps: u64, (ema, swa): Average) -> Fitted<Line> {
     let data = Loader::new(x.len(), x.len(), move |_, _| rows_of(&x, &y, &device));
     let config = TrainConfig { ema, swa, ..TrainConfig::steps(steps) };
     let lr = golden["lr"].as_f64().expect("a rate");
-    let fixed = ScheduleConfig::from_toml_str("type = 'fixed'").expect("a schedule");
-    let horizon = lr_core::Horizon::run(1, steps);
-    let rates = Rates::new(Scheduler::from_config(&fixed, &horizon, vec![lr]).expect("a scheduler"));
     Trainer::new(config)
-        .fit(Line { layer }, optimizer(&format!("type = 'sgd'\nlr = {lr}")), rates, &data, None)
+        .fit(Line { layer }, optimizer(&format!("type = 'sgd'\nlr = {lr}")), schedule("type = 'fixed'"), &data, None)
         .expect("trains")
 }
 
@@ -184,10 +181,10 @@ fn the_statistics_of_an_equal_average_are_those_of_update_bn() {
         let start = Duration::Steps(1);
         let swa = Swa { start, every: Duration::Steps(1) };
         let config = TrainConfig { swa: Some(swa), ..TrainConfig::epochs(2) };
-        let rates = rates("type = 'fixed'", &config, 0.01);
+        let schedule = schedule("type = 'fixed'");
         let norm = BatchNormConfig::new(2).with_momentum(momentum).init(&common::device());
         let fitted = Trainer::new(config)
-            .fit(Normed { norm }, optimizer("type = 'sgd'\nlr = 0.01"), rates, &data, None)
+            .fit(Normed { norm }, optimizer("type = 'sgd'\nlr = 0.01"), schedule, &data, None)
             .expect("trains");
         let of = |model: &Normed| {
             let norm = &model.norm;
@@ -203,10 +200,10 @@ fn the_statistics_of_an_equal_average_are_those_of_update_bn() {
 
 fn averaged((ema, swa): Average, directory: Option<&std::path::Path>) -> Fitted<common::Net> {
     let config = TrainConfig { ema, swa, checkpoint: directory.map(newest_only), ..TrainConfig::epochs(4) };
-    let rates = rates("type = 'fixed'", &config, 0.05);
+    let schedule = schedule("type = 'fixed'");
     Trainer::new(config)
         .metric(AccuracyMetric::new())
-        .fit(net(), optimizer("type = 'sgd'\nlr = 0.05"), rates, &train_data(), Some(&valid_data()))
+        .fit(net(), optimizer("type = 'sgd'\nlr = 0.05"), schedule, &train_data(), Some(&valid_data()))
         .expect("trains")
 }
 
@@ -238,9 +235,9 @@ fn the_average_is_what_is_evaluated_and_kept() {
 fn an_average_of_an_average_is_refused() {
     let _alone = alone();
     let config = TrainConfig { ema: Some(Ema::new(0.9)), ..TrainConfig::epochs(1) };
-    let rates = rates("type = 'fixed'", &config, 0.01);
+    let schedule = schedule("type = 'fixed'");
     let optimizer = optimizer("type = 'schedule_free_sgd'\nlr = 0.1");
-    match Trainer::new(config).fit(net(), optimizer, rates, &train_data(), None) {
+    match Trainer::new(config).fit(net(), optimizer, schedule, &train_data(), None) {
         Err(TrainError::Setting(error)) => assert_eq!(error.path, "ema"),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("accepted"),

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::common::{alone, net, newest_only, optimizer, poisoned_data, rates, train_data, valid_data};
+use crate::common::{alone, net, newest_only, optimizer, poisoned_data, schedule, train_data, valid_data};
 use lr_core::Duration;
 use serde_json::json;
 use trainer::{
@@ -109,10 +109,10 @@ fn events_come_in_order() {
     let dir = tempfile::tempdir().expect("a folder");
     let diary = Diary::default();
     let config = TrainConfig { validate_every: Duration::Epochs(0.5), accumulate: 3, ..config(dir.path()) };
-    let rates = rates("type = 'fixed'", &config, 0.02);
+    let schedule = schedule("type = 'fixed'");
     Trainer::new(config)
         .callback(diary.clone())
-        .fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data()))
+        .fit(net(), optimizer(ADAM), schedule, &train_data(), Some(&valid_data()))
         .expect("trains");
     let expected = [
         "start at 0",
@@ -141,12 +141,12 @@ fn a_state_is_kept_over_processes() {
     let dir = tempfile::tempdir().expect("a folder");
     let fit = |counter: Counter, resume: bool| {
         let config = config(dir.path());
-        let rates = rates("type = 'fixed'", &config, 0.02);
+        let schedule = schedule("type = 'fixed'");
         let mut trainer = Trainer::new(config).callback(counter).callback(Diary::default());
         if resume {
             trainer = trainer.resume(checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint);
         }
-        trainer.fit(net(), optimizer(ADAM), rates, &train_data(), None).expect("trains").report
+        trainer.fit(net(), optimizer(ADAM), schedule, &train_data(), None).expect("trains").report
     };
     let first = fit(Counter::new("counter", Some(4)), false);
     assert_eq!((first.stopped, first.steps), (StopReason::Callback("enough".to_owned()), 4));
@@ -166,12 +166,12 @@ fn a_state_is_kept_over_processes() {
 fn going_back_takes_the_callbacks_along() {
     let _alone = alone();
     let config = TrainConfig { on_nonfinite: OnNonFinite::Rollback, ..TrainConfig::epochs(1) };
-    let rates = rates("type = 'fixed'", &config, 0.02);
+    let schedule = schedule("type = 'fixed'");
     let counter = Counter::new("counter", None);
     let loads = Arc::clone(&counter.loads);
     Trainer::new(config)
         .callback(counter)
-        .fit(net(), optimizer(ADAM), rates, &poisoned_data(), None)
+        .fit(net(), optimizer(ADAM), schedule, &poisoned_data(), None)
         .expect("goes back");
     assert_eq!(*loads.lock().expect("the lock"), [0], "the state at the start");
 }
@@ -180,9 +180,9 @@ fn going_back_takes_the_callbacks_along() {
 fn two_states_of_one_name_are_refused() {
     let _alone = alone();
     let config = TrainConfig::epochs(1);
-    let rates = rates("type = 'fixed'", &config, 0.02);
+    let schedule = schedule("type = 'fixed'");
     let trainer = Trainer::new(config).callback(Counter::new("twin", None)).callback(Counter::new("twin", None));
-    match trainer.fit(net(), optimizer(ADAM), rates, &train_data(), None) {
+    match trainer.fit(net(), optimizer(ADAM), schedule, &train_data(), None) {
         Err(TrainError::DuplicateCallback { name }) => assert_eq!(name, "twin"),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("accepted"),

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::common::{alone, net, newest_only, optimizer, rates, train_data, valid_data};
+use crate::common::{alone, net, newest_only, optimizer, schedule, train_data, valid_data};
 use lr_core::Duration;
 use trainer::{
     CheckpointPolicy, Mode, OnWriteError, TrainConfig, TrainError, Trainer,
@@ -23,9 +23,9 @@ fn trained(directory: &Path, epochs: u64, keep_last: usize, best: bool) {
         }),
         ..TrainConfig::epochs(epochs)
     };
-    let rates = rates("type = 'fixed'", &config, 0.01);
+    let schedule = schedule("type = 'fixed'");
     Trainer::new(config)
-        .fit(net(), optimizer("type = 'adam'\nlr = 0.01"), rates, &train_data(), Some(&valid_data()))
+        .fit(net(), optimizer("type = 'adam'\nlr = 0.01"), schedule, &train_data(), Some(&valid_data()))
         .expect("trains");
 }
 
@@ -175,9 +175,9 @@ fn what_cannot_be_written_ends_the_run_or_not_as_configured() {
             fs::write(&directory, "in the way").expect("written");
             let policy = CheckpointPolicy { background, on_error, ..newest_only(&directory) };
             let config = TrainConfig { checkpoint: Some(policy), ..TrainConfig::epochs(3) };
-            let rates = rates("type = 'fixed'", &config, 0.01);
+            let schedule = schedule("type = 'fixed'");
             let optimizer = optimizer("type = 'adam'\nlr = 0.01");
-            let fitted = Trainer::new(config).fit(net(), optimizer, rates, &train_data(), Some(&valid_data()));
+            let fitted = Trainer::new(config).fit(net(), optimizer, schedule, &train_data(), Some(&valid_data()));
             match fitted {
                 Ok(fitted) => assert!(!ends && fitted.report.steps == 18),
                 Err(TrainError::Checkpoint(error)) => {
@@ -197,9 +197,9 @@ fn checkpoints_come_every_so_many_steps_and_hold_what_was_measured() {
         checkpoint: Some(CheckpointPolicy { every: Duration::Steps(4), keep_last: 9, ..newest_only(dir.path()) }),
         ..TrainConfig::epochs(3)
     };
-    let rates = rates("type = 'fixed'", &config, 0.01);
+    let schedule = schedule("type = 'fixed'");
     let optimizer = optimizer("type = 'adam'\nlr = 0.01");
-    Trainer::new(config).fit(net(), optimizer, rates, &train_data(), Some(&valid_data())).expect("trains");
+    Trainer::new(config).fit(net(), optimizer, schedule, &train_data(), Some(&valid_data())).expect("trains");
     // Epochs of 6 steps: step 12 ends one, and 18 the run.
     for (step, measured) in [(4, false), (8, false), (12, true), (16, false), (18, true)] {
         let checkpoint = checkpoint::open(&dir.path().join(format!("step-{step:08}"))).expect("written");
@@ -226,13 +226,13 @@ fn the_best_k_survive_a_resumption() {
                 }),
                 ..TrainConfig::epochs(*epochs)
             };
-            let rates = rates("type = 'fixed'", &config, 0.3);
+            let schedule = schedule("type = 'fixed'");
             let mut trainer = Trainer::new(config);
             if part > 0 {
                 trainer = trainer.resume(checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint);
             }
             let optimizer = optimizer("type = 'adam'\nlr = 0.3");
-            trainer.fit(net(), optimizer, rates, &train_data(), Some(&valid_data())).expect("trains");
+            trainer.fit(net(), optimizer, schedule, &train_data(), Some(&valid_data())).expect("trains");
         }
         let last = checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint;
         let mut losses: Vec<(u64, f64)> =

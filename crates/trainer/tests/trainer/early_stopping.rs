@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::common::{Net, alone, bits, net, newest_only, optimizer, rates, train_data, valid_data};
+use crate::common::{Net, alone, bits, net, newest_only, optimizer, schedule, train_data, valid_data};
 use burn::train::metric::AccuracyMetric;
 use lr_core::Duration;
 use trainer::{
@@ -32,12 +32,12 @@ fn fit(directory: &Path, ema: Option<Ema>, restore_best: bool, stop: Option<u64>
         checkpoint: Some(newest_only(directory)),
         ..TrainConfig::epochs(10)
     };
-    let rates = rates("type = 'expression'\ninterval = 'step'\nexpression = 'if(t < 21, 0.1, 20)'", &config, 1.0);
+    let schedule = schedule("type = 'expression'\ninterval = 'step'\nexpression = 'if(t < 21, 0.1, 20)'");
     let mut trainer = Trainer::new(config).callback(StopAfter(stop));
     if resume {
         trainer = trainer.resume(checkpoint::newest(directory).expect("a checkpoint").checkpoint);
     }
-    trainer.fit(net(), optimizer(SGD), rates, &train_data(), Some(&valid_data())).expect("trains")
+    trainer.fit(net(), optimizer(SGD), schedule, &train_data(), Some(&valid_data())).expect("trains")
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Schedule-Free: what is evaluated is the average, with batch norm's statistics measured there, and the trained model
 //! is left alone. And the finder, which works on a copy, leaves running statistics alone too.
 
-use crate::common::{Points, alone, device, net, newest_only, optimizer, points_of, rates, train_data, valid_data};
+use crate::common::{Points, alone, device, net, newest_only, optimizer, points_of, schedule, train_data, valid_data};
 use burn::{
     module::Module,
     nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
@@ -72,12 +72,12 @@ fn the_average_is_evaluated_with_its_own_statistics() {
     let _alone = alone();
     let fit = |validate: bool| {
         let config = TrainConfig::epochs(25);
-        let rates = rates("type = 'fixed'", &config, 1.0);
+        let schedule = schedule("type = 'fixed'");
         let valid = valid_data();
         let valid = validate.then_some(&valid as &dyn trainer::data::Source<Points>);
         Trainer::new(config)
             .metric(AccuracyMetric::new())
-            .fit(Normed::new(), optimizer(SCHEDULE_FREE), rates, &train_data(), valid)
+            .fit(Normed::new(), optimizer(SCHEDULE_FREE), schedule, &train_data(), valid)
             .expect("trains")
     };
     let fitted = fit(true);

@@ -5,7 +5,9 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::common::{self, BATCH, ITEMS, alone, bits, net, optimizer, points_of, rates, train_data, valid_data};
+use crate::common::{
+    self, BATCH, ITEMS, alone, bits, net, optimizer, optimizer_at, points_of, schedule, train_data, valid_data,
+};
 use burn::train::metric::AccuracyMetric;
 use lr_core::{Duration, Interval};
 use trainer::{
@@ -42,12 +44,12 @@ impl Callback for Recorder {
 fn it_learns_and_reports() {
     let _alone = alone();
     let config = TrainConfig::epochs(40);
-    let rates = rates("type = 'cosine_annealing'\nt_max = 40", &config, 0.02);
+    let schedule = schedule("type = 'cosine_annealing'\nt_max = 40");
     let recorder = Recorder::default();
     let fitted = Trainer::new(config)
         .metric(AccuracyMetric::new())
         .callback(recorder.clone())
-        .fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data()))
+        .fit(net(), optimizer(ADAM), schedule, &train_data(), Some(&valid_data()))
         .expect("trains");
     let report = fitted.report;
     assert_eq!((report.steps, report.epochs.len(), report.stopped.clone()), (240, 40, StopReason::Finished));
@@ -65,9 +67,10 @@ fn it_learns_and_reports() {
 fn steps_end_a_run_in_the_middle_of_an_epoch() {
     let _alone = alone();
     let config = TrainConfig::steps(8);
-    let rates = rates("type = 'fixed'", &config, 0.01);
-    let fitted =
-        Trainer::new(config).fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data())).expect("trains");
+    let schedule = schedule("type = 'fixed'");
+    let fitted = Trainer::new(config)
+        .fit(net(), optimizer_at(ADAM, 0.01), schedule, &train_data(), Some(&valid_data()))
+        .expect("trains");
     assert_eq!(fitted.report.steps, 8);
     assert_eq!(fitted.report.epochs.len(), 2, "the partial epoch is validated");
     assert!(fitted.report.epochs[1].values.contains_key("valid.loss"));
@@ -79,12 +82,12 @@ fn accumulation_is_a_mean() {
     let _alone = alone();
     let train = |batch_size: usize, accumulate: usize| {
         let config = TrainConfig { accumulate, ..TrainConfig::epochs(1) };
-        let rates = rates("type = 'fixed'", &config, 0.1);
+        let schedule = schedule("type = 'fixed'");
         let device = common::device();
         let data = Loader::new(64, batch_size, move |indices, _| points_of(indices, &device));
         let without_dropout = net().freeze_dropout();
         Trainer::new(config)
-            .fit(without_dropout, optimizer("type = 'sgd'\nlr = 0.1"), rates, &data, None)
+            .fit(without_dropout, optimizer("type = 'sgd'\nlr = 0.1"), schedule, &data, None)
             .expect("trains")
     };
     let (whole, parts) = (train(32, 1), train(8, 4));
@@ -140,8 +143,9 @@ fn a_last_partial_window_makes_a_step() {
     // 6 batches in windows of 4: one full, one of 2.
     let config = TrainConfig { accumulate: 4, ..TrainConfig::epochs(3) };
     assert_eq!(config.total_steps(ITEMS.div_ceil(BATCH)), 6);
-    let rates = rates("type = 'fixed'", &config, 0.01);
-    let fitted = Trainer::new(config).fit(net(), optimizer(ADAM), rates, &train_data(), None).expect("trains");
+    let schedule = schedule("type = 'fixed'");
+    let fitted =
+        Trainer::new(config).fit(net(), optimizer_at(ADAM, 0.01), schedule, &train_data(), None).expect("trains");
     assert_eq!(fitted.report.steps, 6);
 }
 
@@ -159,9 +163,9 @@ fn it_stops_early_when_asked() {
         ..TrainConfig::epochs(20)
     };
     for patience in [1, 3] {
-        let rates = rates("type = 'fixed'", &early(patience), 0.01);
+        let schedule = schedule("type = 'fixed'");
         let fitted = Trainer::new(early(patience))
-            .fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data()))
+            .fit(net(), optimizer_at(ADAM, 0.01), schedule, &train_data(), Some(&valid_data()))
             .expect("trains");
         assert_eq!(fitted.report.stopped, StopReason::EarlyStopping);
         assert_eq!(fitted.report.epochs.len() as u64, patience + 1);
@@ -185,11 +189,11 @@ fn an_interrupt_ends_it_after_the_step() {
     let _alone = alone();
     let flag = Arc::new(AtomicBool::new(false));
     let config = TrainConfig::epochs(5);
-    let rates = rates("type = 'fixed'", &config, 0.01);
+    let schedule = schedule("type = 'fixed'");
     let fitted = Trainer::new(config)
         .interrupt(Arc::clone(&flag))
         .callback(Interrupt(flag))
-        .fit(net(), optimizer(ADAM), rates, &train_data(), None)
+        .fit(net(), optimizer_at(ADAM, 0.01), schedule, &train_data(), None)
         .expect("ends in order");
     assert_eq!((fitted.report.stopped, fitted.report.steps), (StopReason::Interrupted, 4));
 }
@@ -198,8 +202,8 @@ fn an_interrupt_ends_it_after_the_step() {
 fn what_nobody_measures_cannot_be_waited_for() {
     let _alone = alone();
     let config = TrainConfig::epochs(1);
-    let plateau = rates("type = 'reduce_on_plateau'", &config, 0.01);
-    match Trainer::new(config).fit(net(), optimizer(ADAM), plateau, &train_data(), None) {
+    let plateau = schedule("type = 'reduce_on_plateau'");
+    match Trainer::new(config).fit(net(), optimizer_at(ADAM, 0.01), plateau, &train_data(), None) {
         Err(TrainError::UnknownMonitor { monitor, known }) => {
             assert_eq!((monitor.as_str(), known), ("valid.loss", vec!["train.loss".to_owned()]));
         }
@@ -213,9 +217,10 @@ fn the_plateau_is_fed_and_acts() {
     let _alone = alone();
     let config = TrainConfig::epochs(6);
     // No improvement is ever large enough, so the rate halves after every epoch but the first.
-    let plateau = rates("type = 'reduce_on_plateau'\npatience = 0\nfactor = 0.5\nthreshold = 0.999", &config, 0.01);
-    let fitted =
-        Trainer::new(config).fit(net(), optimizer(ADAM), plateau, &train_data(), Some(&valid_data())).expect("trains");
+    let plateau = schedule("type = 'reduce_on_plateau'\npatience = 0\nfactor = 0.5\nthreshold = 0.999");
+    let fitted = Trainer::new(config)
+        .fit(net(), optimizer_at(ADAM, 0.01), plateau, &train_data(), Some(&valid_data()))
+        .expect("trains");
     let lrs: Vec<f64> = fitted.report.epochs.iter().map(|epoch| epoch.lr).collect();
     assert_eq!(lrs, [0.01, 0.01, 0.005, 0.0025, 0.00125, 0.000_625]);
 }
@@ -226,11 +231,11 @@ fn the_log_tells_it_all_and_resumes() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("metrics.jsonl");
     let config = TrainConfig { log_every: Duration::Ticks(4), ..TrainConfig::epochs(2) };
-    let rates = rates("type = 'one_cycle'\nmax_lr = 0.1", &config, 0.01);
+    let schedule = schedule("type = 'one_cycle'\nmax_lr = 0.1");
     Trainer::new(config)
         .metric(AccuracyMetric::new())
         .callback(JsonLines::new(&path))
-        .fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data()))
+        .fit(net(), optimizer_at(ADAM, 0.01), schedule, &train_data(), Some(&valid_data()))
         .expect("trains");
     let lines = || -> Vec<LogLine> {
         let text = std::fs::read_to_string(&path).expect("a log");

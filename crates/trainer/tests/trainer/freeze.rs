@@ -1,6 +1,6 @@
 //! Parameters that are left alone for some epochs: no update, no decay, no moments, no part in a norm.
 
-use crate::common::{Net, alone, net, optimizer, rates, train_data, valid_data};
+use crate::common::{Net, alone, net, optimizer, optimizer_at, schedule, train_data, valid_data};
 use burn::tensor::Tensor;
 use optim_adaptive::Pattern;
 use trainer::{Fitted, Freeze, TrainConfig, TrainError, Trainer};
@@ -13,9 +13,9 @@ fn freeze(text: &str) -> Freeze {
 
 fn fit(epochs: u64, freeze: Vec<Freeze>, optimizer_config: &str) -> Fitted<Net> {
     let config = TrainConfig { freeze, ..TrainConfig::epochs(epochs) };
-    let rates = rates("type = 'fixed'", &config, 0.02);
+    let schedule = schedule("type = 'fixed'");
     Trainer::new(config)
-        .fit(net(), optimizer(optimizer_config), rates, &train_data(), Some(&valid_data()))
+        .fit(net(), optimizer_at(optimizer_config, 0.02), schedule, &train_data(), Some(&valid_data()))
         .expect("trains")
 }
 
@@ -61,9 +61,9 @@ fn a_frozen_gradient_is_gone_before_clipping() {
     let _alone = alone();
     let fit = |freeze: Vec<Freeze>, clip| {
         let config = TrainConfig { freeze, clip_grad_norm: clip, ..TrainConfig::steps(1) };
-        let rates = rates("type = 'fixed'", &config, 1.0);
+        let schedule = schedule("type = 'fixed'");
         Trainer::new(config)
-            .fit(net(), optimizer("type = 'sgd'\nlr = 1.0"), rates, &train_data(), None)
+            .fit(net(), optimizer("type = 'sgd'\nlr = 1.0"), schedule, &train_data(), None)
             .expect("trains")
     };
     let floats = |model: &Net| -> Vec<f32> {
@@ -83,8 +83,8 @@ fn a_frozen_gradient_is_gone_before_clipping() {
 fn a_pattern_that_fits_nothing_is_refused() {
     let _alone = alone();
     let config = TrainConfig { freeze: vec![freeze("frist.*")], ..TrainConfig::epochs(1) };
-    let rates = rates("type = 'fixed'", &config, 0.02);
-    match Trainer::new(config).fit(net(), optimizer(ADAMW), rates, &train_data(), None) {
+    let schedule = schedule("type = 'fixed'");
+    match Trainer::new(config).fit(net(), optimizer(ADAMW), schedule, &train_data(), None) {
         Err(TrainError::NoSuchParameter { pattern, known, .. }) => {
             assert_eq!(pattern, "frist.*");
             assert_eq!(known, ["first.weight", "first.bias", "second.weight", "second.bias"]);

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::common::{
-    self, BATCH, ITEMS, Points, alone, bits, device, net, newest_only, optimizer, points_of, rates, train_data,
-    valid_data,
+    self, BATCH, ITEMS, Points, alone, bits, device, net, newest_only, optimizer, optimizer_at, points_of, schedule,
+    train_data, valid_data,
 };
 use burn::train::metric::AccuracyMetric;
 use lr_core::Duration;
@@ -51,11 +51,11 @@ fn validations_come_when_they_are_due_and_at_the_end() {
     for (name, validate_every, limit, expected) in cases {
         let heard = Validations::default();
         let config = TrainConfig { validate_every, epochs: Some(limit), ..TrainConfig::default() };
-        let rates = rates("type = 'fixed'", &config, 0.01);
+        let schedule = schedule("type = 'fixed'");
         Trainer::new(config)
             .metric(AccuracyMetric::new())
             .callback(heard.clone())
-            .fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data()))
+            .fit(net(), optimizer_at(ADAM, 0.01), schedule, &train_data(), Some(&valid_data()))
             .expect("trains");
         let heard = heard.0.lock().expect("the lock").clone();
         assert_eq!(heard.iter().map(|(step, _)| *step).collect::<Vec<_>>(), expected, "{name}");
@@ -70,9 +70,9 @@ fn plateau_early_stopping_and_best_checkpoints_hear_of_every_validation() {
     let dir = tempfile::tempdir().expect("a folder");
     let base = TrainConfig { validate_every: Duration::Steps(2), ..TrainConfig::epochs(4) };
     let plateau = "type = 'reduce_on_plateau'\npatience = 0\nfactor = 0.5\nthreshold = 0.999\ninterval = 'step'";
-    let fixed = rates(plateau, &base, 0.01);
+    let fixed = schedule(plateau);
     let fitted = Trainer::new(base.clone())
-        .fit(net(), optimizer(ADAM), fixed, &train_data(), Some(&valid_data()))
+        .fit(net(), optimizer_at(ADAM, 0.01), fixed, &train_data(), Some(&valid_data()))
         .expect("trains");
     // 12 validations: the first sets the best, each other one halves the rate of the next step.
     assert_eq!(fitted.report.epochs[0].lr, 0.01 * 0.5, "after steps 2 and 4");
@@ -86,9 +86,10 @@ fn plateau_early_stopping_and_best_checkpoints_hear_of_every_validation() {
         ..newest_only(dir.path())
     };
     let config = TrainConfig { early_stopping: Some(early), checkpoint: Some(policy), ..base };
-    let rates = rates("type = 'fixed'", &config, 0.01);
-    let stopped =
-        Trainer::new(config).fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data())).expect("trains");
+    let schedule = schedule("type = 'fixed'");
+    let stopped = Trainer::new(config)
+        .fit(net(), optimizer_at(ADAM, 0.01), schedule, &train_data(), Some(&valid_data()))
+        .expect("trains");
     assert_eq!((stopped.report.stopped, stopped.report.steps), (StopReason::EarlyStopping, 6));
     let names: Vec<bool> = [2, 4, 6].map(|step| dir.path().join(format!("step-{step:08}")).exists()).to_vec();
     assert_eq!(names, [true, true, true], "the loss fell three times");
@@ -112,10 +113,10 @@ fn the_sanity_pass_changes_nothing() {
     let _alone = alone();
     let fit = |sanity_batches| {
         let config = TrainConfig { sanity_batches, ..TrainConfig::epochs(2) };
-        let rates = rates("type = 'reduce_on_plateau'\npatience = 0", &config, 0.02);
+        let schedule = schedule("type = 'reduce_on_plateau'\npatience = 0");
         let fitted = Trainer::new(config)
             .metric(AccuracyMetric::new())
-            .fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data()))
+            .fit(net(), optimizer(ADAM), schedule, &train_data(), Some(&valid_data()))
             .expect("trains");
         let values: Vec<_> = fitted.report.epochs.iter().map(|epoch| epoch.values.clone()).collect();
         (bits(&fitted.model), fitted.optimizer.to_bytes().expect("bytes"), values)
@@ -130,11 +131,11 @@ fn the_sanity_pass_changes_nothing() {
     .workers(1);
     let steps = Arc::new(Mutex::new(0));
     let config = TrainConfig::epochs(2);
-    let rates = rates("type = 'fixed'", &config, 0.02);
+    let schedule = schedule("type = 'fixed'");
     let failed = Trainer::new(config).callback(Count(Arc::clone(&steps))).fit(
         net(),
         optimizer(ADAM),
-        rates,
+        schedule,
         &train_data(),
         Some(&broken),
     );
@@ -148,12 +149,12 @@ fn timed(directory: &Path, max_time: time::Duration, resume: bool) -> FitReport 
         checkpoint: Some(CheckpointPolicy { every: Duration::Epochs(100.0), ..newest_only(directory) }),
         ..TrainConfig::epochs(3)
     };
-    let rates = rates("type = 'fixed'", &config, 0.02);
+    let schedule = schedule("type = 'fixed'");
     let mut trainer = Trainer::new(config);
     if resume {
         trainer = trainer.resume(checkpoint::newest(directory).expect("a checkpoint").checkpoint);
     }
-    trainer.fit(net(), optimizer(ADAM), rates, &train_data(), None).expect("ends in order").report
+    trainer.fit(net(), optimizer(ADAM), schedule, &train_data(), None).expect("ends in order").report
 }
 
 #[test]
@@ -184,11 +185,11 @@ fn a_fast_dev_run_runs_through_everything_once() {
     let config =
         TrainConfig { checkpoint: Some(newest_only(dir.path().join("checkpoints"))), ..TrainConfig::epochs(50) };
     let config = config.fast_dev_run(2);
-    let rates = rates("type = 'fixed'", &config, 0.02);
+    let schedule = schedule("type = 'fixed'");
     let fitted = Trainer::new(config)
         .metric(AccuracyMetric::new())
         .callback(heard.clone())
-        .fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data()))
+        .fit(net(), optimizer(ADAM), schedule, &train_data(), Some(&valid_data()))
         .expect("trains");
     assert_eq!((fitted.report.steps, fitted.report.epochs.len()), (2, 1));
     assert_eq!(*heard.0.lock().expect("the lock"), [(2, 0)]);
@@ -209,11 +210,11 @@ fn overfitting_sees_the_same_batches_in_every_epoch() {
     let plain_device = common::device().inner();
     let same = Loader::new(ITEMS, BATCH, move |indices, _| points_of(indices, &plain_device)).shuffled(3);
     let config = TrainConfig { overfit_batches: Some(2), sanity_batches: 0, ..TrainConfig::epochs(60) };
-    let rates = rates("type = 'fixed'", &config, 0.02);
+    let schedule = schedule("type = 'fixed'");
     let model = net().freeze_dropout();
     let fitted = Trainer::new(config)
         .metric(AccuracyMetric::new())
-        .fit(model, optimizer("type = 'adam'\nlr = 0.02"), rates, &data, Some(&same))
+        .fit(model, optimizer("type = 'adam'\nlr = 0.02"), schedule, &data, Some(&same))
         .expect("trains");
     let seen = seen.lock().expect("the lock");
     assert_eq!((fitted.report.steps, seen.len()), (120, 120));

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use crate::common::{ITEMS, alone, net, newest_only, optimizer, rates, train_data, valid_data};
+use crate::common::{ITEMS, alone, net, newest_only, optimizer, schedule, train_data, valid_data};
 use burn::train::metric::AccuracyMetric;
 use lr_core::Duration;
 use report::tensorboard::{Happening, read_events, read_scalars};
@@ -373,7 +373,7 @@ fn background_logs_of_a_failed_and_resumed_run_are_whole() {
         let policy = CheckpointPolicy { keep_last: 2, ..newest_only(out.join("checkpoints")) };
         let directory = policy.directory.clone();
         let config = TrainConfig { log_every: Duration::Ticks(1), checkpoint: Some(policy), ..TrainConfig::epochs(4) };
-        let rates = rates("type = 'one_cycle'\nmax_lr = 0.1", &config, 0.01);
+        let schedule = schedule("type = 'one_cycle'\nmax_lr = 0.1");
         let mut trainer = Trainer::new(config).metric(AccuracyMetric::new()).callback(Background::new(logs(&out)));
         if let Some(step) = fails_at {
             trainer = trainer.callback(Fails(step));
@@ -381,7 +381,7 @@ fn background_logs_of_a_failed_and_resumed_run_are_whole() {
         if resume {
             trainer = trainer.resume(checkpoint::newest(&directory).unwrap().checkpoint);
         }
-        trainer.fit(net(), optimizer(ADAM), rates, &train_data(), Some(&valid_data())).map(|_| ())
+        trainer.fit(net(), optimizer(ADAM), schedule, &train_data(), Some(&valid_data())).map(|_| ())
     };
     fit("whole", None, false).expect("trains");
     assert!(matches!(fit("parts", Some(17), false), Err(TrainError::Callback(_))));

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use crate::common::{
-    Points, alone, bits, device, net, optimizer, points_of, rates, steep_data, train_data, valid_data,
+    Points, alone, bits, device, net, optimizer, points_of, schedule, steep_data, train_data, valid_data,
 };
 use burn::{
     module::{Module, ModuleVisitor, Param},
@@ -14,10 +14,10 @@ use burn::{
     tensor::{Device, Distribution, Tensor, activation::relu},
     train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep},
 };
-use lr_core::{Horizon, ScheduleConfig, Scheduler};
+use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, Group, Pattern};
 use trainer::{
-    LearnerModel, Rates, TrainConfig, Trainer,
+    LearnerModel, Rates, Schedules, TrainConfig, Trainer,
     data::{Batch, Batches, Loader, Source, SourceError},
     lr_finder::{FinderError, LrCurve, LrFinder, LrFinderConfig, Subject, SweepEnd},
 };
@@ -109,21 +109,23 @@ where
     M: LearnerModel + TrainStep<Input = Points, Output = ClassificationOutput>,
     M: InferenceStep<Input = Points, Output = ClassificationOutput>,
 {
-    let schedule = "type = 'one_cycle'\nmax_lr = 0.1";
+    let one_cycle = "type = 'one_cycle'\nmax_lr = 0.1";
     let config = TrainConfig { seed: 4, ..TrainConfig::epochs(3) };
     // With momentum that the schedule cycles, and an optimizer in the middle of its work in the second half.
     let run = |with_finder: bool| {
         let (mut model, mut adam) = (fresh(), optimizer("type = 'adam'\nlr = 0.01"));
         let mut ends = Vec::new();
         for _ in 0..2 {
-            let rates = rates(schedule, &config, 0.01);
+            let schedule = schedule(one_cycle);
             if with_finder {
                 let before = state(&model, &adam);
+                let horizon = config.horizon(Source::<Points>::batches(&train_data())).expect("a run");
+                let rates = Schedules::from(schedule.clone()).rates(&horizon, 0.01).expect("rates");
                 sweep_in_every_way(&model, &adam, &rates);
                 assert!(state(&model, &adam) == before, "{name}: the finder changed the model or the optimizer");
             }
             let (train, valid) = (train_data(), valid_data());
-            let fitted = Trainer::new(config.clone()).fit(model, adam, rates, &train, Some(&valid)).expect("trains");
+            let fitted = Trainer::new(config.clone()).fit(model, adam, schedule, &train, Some(&valid)).expect("trains");
             model = fitted.model;
             adam = fitted.optimizer;
             ends.push((
@@ -304,22 +306,14 @@ fn validation_is_of_the_same_parameters_in_inference_mode() {
 fn groups_keep_their_ratio() {
     let _alone = alone();
     let sgd = |toml: &str| optimizer(toml);
-    let config = TrainConfig::epochs(1);
-    let fixed = |lr: f64| {
-        Scheduler::from_config(
-            &ScheduleConfig::from_toml_str("type = 'fixed'").expect("a schedule"),
-            &Horizon::unknown(),
-            vec![lr],
-        )
-        .expect("rates")
-    };
     let run = |group: Option<Group>, rates: &Rates| {
         let optimizer = sgd("type = 'sgd'").config().init_with_groups(group.into_iter().collect());
         let (model, data) = (net().freeze_dropout(), train_data());
         let subject = Subject::new(&model, &optimizer, &data).groups(rates);
         LrFinder::new(LrFinderConfig { smoothing: 0.0, ..sweep(30) }).run_on(&subject).expect("sweeps").losses
     };
-    let base = || rates("type = 'fixed'", &config, 0.01);
+    let run_of = |schedules: Schedules| schedules.rates(&Horizon::run(6, 6), 0.01).expect("rates");
+    let base = || run_of(schedule("type = 'fixed'").into());
     let all = || Group::new(Pattern::new("*").expect("a pattern"));
     let scaled = |factor: f64| run(Some(Group { lr_scale: factor, ..all() }), &base());
     assert_eq!(scaled(1.0), run(None, &base()), "a factor of 1 is no group");
@@ -336,7 +330,8 @@ fn groups_keep_their_ratio() {
         LrFinder::new(times).run(&net().freeze_dropout(), &sgd("type = 'sgd'"), &train_data()).expect("sweeps").losses
     };
     // So is a schedule of its own that starts at three times the rate.
-    let own_schedule = run(Some(all()), &base().with_group(0, fixed(0.03), None));
+    let thrice = schedule("type = 'scaled'\nfactor = 3\nschedule = { type = 'fixed' }");
+    let own_schedule = run(Some(all()), &run_of(Schedules::from(schedule("type = 'fixed'")).with_group(0, thrice)));
     for losses in [threefold, own_schedule] {
         assert!(losses.iter().zip(&direct).all(|(a, b)| (a - b).abs() < 1e-5), "{losses:?} and {direct:?}");
     }

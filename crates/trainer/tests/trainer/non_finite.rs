@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::common::{
-    Net, Points, alone, bits, net, newest_only, optimizer, poisoned_data, rates, steep_data, train_data, valid_data,
+    Net, Points, alone, bits, net, newest_only, optimizer, poisoned_data, schedule, steep_data, train_data, valid_data,
 };
 use lr_core::Duration;
 use trainer::{
@@ -47,8 +47,8 @@ impl Callback for Ears {
 }
 
 fn fit(config: TrainConfig, data: &Loader<Points>, ears: &Ears) -> Result<Fitted<Net>, TrainError> {
-    let rates = rates("type = 'fixed'", &config, 0.01);
-    Trainer::new(config).callback(ears.clone()).fit(net(), optimizer(ADAM), rates, data, Some(&valid_data()))
+    let schedule = schedule("type = 'fixed'");
+    Trainer::new(config).callback(ears.clone()).fit(net(), optimizer(ADAM), schedule, data, Some(&valid_data()))
 }
 
 /// The step (from 1) of the first epoch whose batch holds item 5.
@@ -247,9 +247,9 @@ fn a_checkpoint_of_broken_weights_is_not_written() {
             ..TrainConfig::epochs(epochs)
         };
         // The last step of the second epoch has a rate that no weight survives.
-        let schedule = "type = 'expression'\ninterval = 'step'\nexpression = 'if(t == 11, 1e300, 1)'";
-        let rates = rates(schedule, &config, 0.01);
-        Trainer::new(config).fit(net(), optimizer("type = 'sgd'\nlr = 0.01"), rates, &train_data(), None)
+        let huge = "type = 'expression'\ninterval = 'step'\nexpression = 'if(t == 11, 1e300, 1)'";
+        let schedule = schedule(huge);
+        Trainer::new(config).fit(net(), optimizer("type = 'sgd'\nlr = 0.01"), schedule, &train_data(), None)
     };
     for action in [OnNonFinite::Stop, OnNonFinite::Skip] {
         let dir = tempfile::tempdir().expect("a folder");

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use crate::common::{Net, Points, alone, device, optimizer, rates, train_data, valid_data};
+use crate::common::{Net, Points, alone, device, optimizer, optimizer_at, schedule, train_data, valid_data};
 use burn::{
     module::{Module, ModuleVisitor, Param},
     tensor::{DType, Tensor},
@@ -60,9 +60,11 @@ fn seen() -> Vec<(&'static str, DType, DType)> {
 }
 
 fn fit(optimizer_toml: &str, lr: f64, config: TrainConfig) -> Fitted<Watched> {
-    let rates = rates("type = 'fixed'", &config, lr);
+    let schedule = schedule("type = 'fixed'");
     let trainer = Trainer::new(config);
-    trainer.fit(Watched::new(), optimizer(optimizer_toml), rates, &train_data(), Some(&valid_data())).expect("trains")
+    trainer
+        .fit(Watched::new(), optimizer_at(optimizer_toml, lr), schedule, &train_data(), Some(&valid_data()))
+        .expect("trains")
 }
 
 /// Every number of a model, with the types that occur.

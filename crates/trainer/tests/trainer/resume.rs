@@ -9,7 +9,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::common::{Net, alone, device, net, newest_only, optimizer, poisoned_data, rates, train_data, valid_data};
+use crate::common::{
+    Net, alone, device, net, newest_only, optimizer_at, poisoned_data, schedule, train_data, valid_data,
+};
 use burn::train::metric::AccuracyMetric;
 use lr_core::Duration;
 use optim_adaptive::Pattern;
@@ -128,7 +130,7 @@ fn run(case: Case, directory: &Path, stop_after: Option<u64>, resume: bool) -> R
         ..TrainConfig::epochs(8)
     };
     (case.settings)(&mut config);
-    let rates = rates(case.schedule, &config, 0.05);
+    let schedule = schedule(case.schedule);
     let mut trainer = Trainer::new(config).metric(AccuracyMetric::new());
     if let Some(step) = stop_after {
         trainer = trainer.callback(StopAfter(step));
@@ -138,7 +140,7 @@ fn run(case: Case, directory: &Path, stop_after: Option<u64>, resume: bool) -> R
     }
     let model = if case.norm { net().with_norm(&device()) } else { net() };
     let data = if case.poisoned { poisoned_data() } else { train_data() };
-    trainer.fit(model, optimizer(case.optimizer), rates, &data, Some(&valid_data()))
+    trainer.fit(model, optimizer_at(case.optimizer, 0.05), schedule, &data, Some(&valid_data()))
 }
 
 /// Not a test: what a process that was started by [`in_a_process`] does.

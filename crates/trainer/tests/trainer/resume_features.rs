@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use crate::common::{
-    self, Net, Points, alone, bits, net, newest_only, optimizer, poisoned_data, rates, train_data, valid_data,
+    self, Net, Points, alone, bits, net, newest_only, optimizer, optimizer_at, poisoned_data, train_data, valid_data,
 };
 use burn::train::metric::AccuracyMetric;
 use lr_core::Duration;
@@ -38,13 +38,13 @@ fn fit(
     stop: Option<u64>,
     resume: bool,
 ) -> Result<Fitted<Net>, TrainError> {
-    let rates = rates(schedule, &config, 0.01);
+    let schedule = common::schedule(schedule);
     let directory = config.checkpoint.as_ref().expect("a policy").directory.clone();
     let mut trainer = Trainer::new(config).metric(AccuracyMetric::new()).callback(StopAfter(stop));
     if resume {
         trainer = trainer.resume(checkpoint::newest(&directory)?.checkpoint);
     }
-    trainer.fit(net(), optimizer(ADAM), rates, data, Some(&valid_data()))
+    trainer.fit(net(), optimizer(ADAM), schedule, data, Some(&valid_data()))
 }
 
 /// The files of the newest checkpoint that equal runs have in common: all but wall-clock times.
@@ -217,10 +217,10 @@ fn what_belongs_to_another_run_is_refused_by_name() {
     // Another optimizer, another shape of the model.
     let resume = |model: Net, optimizer_config: &str| {
         let config = on(own);
-        let rates = rates(fixed, &config, 0.01);
+        let schedule = common::schedule(fixed);
         let found = checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint;
         let trainer = Trainer::new(config).resume(found);
-        match trainer.fit(model, optimizer(optimizer_config), rates, &train_data(), Some(&valid_data())) {
+        match trainer.fit(model, optimizer_at(optimizer_config, 0.01), schedule, &train_data(), Some(&valid_data())) {
             Err(error) => error.to_string(),
             Ok(_) => panic!("accepted"),
         }

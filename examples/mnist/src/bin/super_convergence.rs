@@ -112,14 +112,12 @@ fn train(mnist: &Dataset, setting: Setting, seed: u64, target: f64) -> Result<Ve
     let model = Classifier::new(config, mnist.shape(), 10, &device)?;
     let optimizer = OptimizerConfig::from_toml_str(&format!("type = 'sgd'\nmomentum = 0.9\nlr = {}", setting.rate()))?;
     let schedule = ScheduleConfig::from_toml_str(&setting.schedule())?;
-    let horizon = Horizon::run(train.batches() as u64, setting.steps());
-    let rates = Rates::new(Scheduler::from_config(&schedule, &horizon, vec![optimizer.lr()])?);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let config = TrainConfig { validate_every: Duration::Steps(EVERY), ..TrainConfig::steps(setting.steps()) };
     Trainer::new(config).metric(AccuracyMetric::new()).callback(Watch { target, seen: Arc::clone(&seen) }).fit(
         model,
         optimizer.init(),
-        rates,
+        schedule,
         &train,
         Some(&valid),
     )?;
