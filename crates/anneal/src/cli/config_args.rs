@@ -13,7 +13,7 @@ use crate::config::{self, Config, ConfigFileError, Document, Origin};
 pub struct ConfigArgs {
     /// A TOML file; without it, the embedded digits example
     pub config: Option<PathBuf>,
-    /// Change a setting, as in schedule.gamma=0.5; may be repeated. A changed `type` resets its table
+    /// Change a setting, as in schedule.gamma=0.5; may be repeated. A changed `type` starts its table anew; only the optimizer's lr stays
     #[arg(long = "set", value_name = "key.path=value")]
     pub set: Vec<String>,
     /// Where to run: cpu, gpu, flex, ndarray, wgpu, vulkan, metal, cuda, with :N for the N-th

@@ -83,8 +83,9 @@ pub(super) fn find_lr(args: &FindLrArgs) -> Result<Exit, Error> {
 
 /// Shows the finder's result before a run trains.
 pub(super) fn announce(found: &FinderResult) {
+    let goes_to = found.suggestion.iter().map(|suggestion| format!("trained at: {}\n", found.auto.told(suggestion.lr)));
     // A closed terminal must not stop the training.
-    let _ = print(&text(found));
+    let _ = print(&(text(found) + &goes_to.collect::<String>()));
 }
 
 /// The curve, why the sweep ended, the suggestion, and what the other rules suggest.
@@ -151,8 +152,7 @@ fn apply(document: &Document, lr: f64, copy: &Path, overwrite: bool) -> Result<S
         io::ErrorKind::AlreadyExists => exists(copy),
         _ => Error::File { path: copy.display().to_string(), source },
     })?;
-    let places: Vec<String> = places.iter().map(|(field, value)| format!("{field} = {value:.3e}")).collect();
-    Ok(format!("written to {}: {}\n", copy.display(), places.join(", ")))
+    Ok(format!("written to {}: {}\n", copy.display(), places.told(lr)))
 }
 
 /// Writes a file; one that exists is replaced only where `overwrite` says so.

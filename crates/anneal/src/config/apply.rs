@@ -8,8 +8,8 @@ use toml_edit::{DocumentMut, InlineTable, Item, RawString, TableLike};
 use super::{AutoRates, Config, Document};
 
 impl Config {
-    /// The same at this rate. It goes where `"auto"` stands ([`AutoRates`]); where nothing is left open it becomes
-    /// `[optimizer] lr` and the rates that the schedule sets itself (the top and foot of a `cyclic`).
+    /// The same at this rate. It goes where `"auto"` stands; where nothing is left open, as if `[optimizer] lr` were
+    /// ([`AutoRates`]).
     ///
     /// # Errors
     /// A rate that the optimizer or a schedule refuses.
@@ -19,7 +19,7 @@ impl Config {
         Self::from_table(&table, registry)
     }
 
-    /// The same with `"auto"` where [`at_rate`](Self::at_rate) would put the rate.
+    /// The same with `[optimizer] lr = "auto"`, unless it leaves a rate open already.
     ///
     /// # Errors
     /// None in practice: the tables come from a configuration that was read before.
@@ -31,16 +31,15 @@ impl Config {
 }
 
 impl Document {
-    /// The text with the found rate in its place, and the fields that were written with their values.
+    /// The text with the found rate in its place, and what that place is.
     ///
-    /// The rate goes where `"auto"` stands ([`AutoRates`]). Where nothing is left open it becomes `[optimizer] lr`, and
-    /// the rates that the schedule sets itself (the top and foot of a `cyclic`). What `--set` changed is
-    /// written as well, so that the copy is what was swept. Comments, order and the way that a table is written (under a
+    /// The rate goes where `"auto"` stands; where nothing is left open, as if `[optimizer] lr` were ([`AutoRates`]). What
+    /// `--set` changed is written as well, so that the copy is what was swept. Comments, order and the way that a table is written (under a
     /// header, on one line, by dotted keys) stay.
     ///
     /// # Errors
     /// A text that cannot be parsed.
-    pub fn with_rate(&self, lr: f64, registry: &Registry) -> Result<(String, Vec<(String, f64)>), ConfigError> {
+    pub fn with_rate(&self, lr: f64, registry: &Registry) -> Result<(String, AutoRates), ConfigError> {
         let mut text: DocumentMut =
             self.text().parse().map_err(|error: toml_edit::TomlError| ConfigError::conflict("", error.message()))?;
         for key in self.overrides() {
@@ -55,10 +54,10 @@ impl Document {
                 retain(text.as_item_mut(), way, section);
             }
         }
-        let places = AutoRates::to_apply(&self.table, registry).values(lr);
-        for (field, value) in &places {
+        let places = AutoRates::to_apply(&self.table, registry);
+        for (field, value) in places.values(lr) {
             let path: Vec<&str> = field.split(['.', '[']).map(|part| part.trim_end_matches(']')).collect();
-            put(text.as_item_mut(), &path, &Value::Float(*value));
+            put(text.as_item_mut(), &path, &Value::Float(value));
         }
         Ok((text.to_string(), places))
     }
@@ -168,7 +167,8 @@ mod tests {
     fn applied(text: &str, set: &[&str]) -> (String, Vec<(String, f64)>) {
         let mut document = Document::parse(Origin::BuiltIn("test"), text).expect("good text");
         document.set(&set.iter().map(|setting| (*setting).to_owned()).collect::<Vec<_>>()).expect("good settings");
-        document.with_rate(0.02, &Registry::standard()).expect("edited")
+        let (text, places) = document.with_rate(0.02, &Registry::standard()).expect("edited");
+        (text, places.values(0.02))
     }
 
     const TEXT: &str = "# A run.\n[optimizer]   # its rate\ntype = \"sgd\"\nlr = 0.1  # a guess\n\n[schedule]\ntype = \"step\"\nstep_size = 3 # epochs\n";

@@ -5,6 +5,11 @@
 //! | `[optimizer] lr = "auto"` | `x` |
 //! | the highest rate that a schedule sets itself: `"auto"`, or left out under `lr = "auto"` | `x` |
 //! | another rate of such a schedule: `"auto"`, or left out | its part of `x` |
+//! | under `lr = "auto"`, the highest rate of `[schedule]`, a number | `x`; where its parts have several, in proportion |
+//! | under `lr = "auto"`, that of a group's schedule, a number | stays |
+//!
+//! So a found rate is the rate that is trained at, whatever the schedule. `find-lr --apply` on a configuration that leaves
+//! nothing open does what `lr = "auto"` would.
 //!
 //! The highest rate is `max_lr` of a `cyclic` or `one_cycle`, `peak_value` of most `optax/...`; the `base_lr` of a `cyclic`
 //! becomes a quarter of it. Which fields those are, and which part each is, a strategy says itself ([`lr_core::Strategy::RATES`]). Schedules inside
@@ -20,10 +25,19 @@ pub const AUTO: &str = "auto";
 /// The rates of a configuration that are to be found.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AutoRates {
-    /// Where each stands, and which part of the found rate it is.
-    places: Vec<(Vec<Step>, f64)>,
-    /// Rates that schedules set themselves and that are numbers although `[optimizer] lr` is to be found.
-    kept: Vec<String>,
+    places: Vec<Place>,
+    /// Rates that schedules of groups set themselves: numbers, which stay although `[optimizer] lr` is to be found.
+    kept: Vec<(String, f64)>,
+}
+
+/// Where a found rate goes.
+#[derive(Debug, Clone, PartialEq)]
+struct Place {
+    path: Vec<Step>,
+    /// Which part of the found rate it gets.
+    part: f64,
+    /// The number that it replaces.
+    was: Option<f64>,
 }
 
 /// A step on the way to a field.
@@ -46,61 +60,62 @@ impl AutoRates {
         let mut auto = Self::default();
         let lr = is_auto(table.get("optimizer").and_then(|optimizer| optimizer.get("lr")));
         if lr {
-            auto.places.push((vec![Step::Field("optimizer".to_owned()), Step::Field("lr".to_owned())], 1.0));
+            let path = vec![Step::Field("optimizer".to_owned()), Step::Field("lr".to_owned())];
+            auto.places.push(Place { path, part: 1.0, was: None });
         }
         for section in ["schedule", "groups"] {
-            if let Some(value) = table.get(section) {
-                auto.look_into(value, &mut vec![Step::Field(section.to_owned())], lr, registry);
-            }
+            let Some(value) = table.get(section) else { continue };
+            // Where one of the schedule's peaks is "auto", the numbers beside it are meant.
+            let peaks = peaks(value, registry);
+            let top = peaks.iter().filter_map(|peak| number(*peak)).fold(0.0, f64::max);
+            let replaces = lr && section == "schedule" && top > 0.0 && !peaks.iter().any(|peak| is_auto(*peak));
+            let looked = Looked { lr, top: replaces.then_some(top), registry };
+            auto.look_into(value, &mut vec![Step::Field(section.to_owned())], &looked);
         }
         auto
     }
 
-    fn look_into(&mut self, value: &Value, path: &mut Vec<Step>, lr: bool, registry: &Registry) {
+    fn look_into(&mut self, value: &Value, path: &mut Vec<Step>, looked: &Looked<'_>) {
         if let Value::Table(table) = value
-            && let Some(((highest, part), others)) = rates(table, registry).split_first()
+            && let Some(((highest, _), others)) = rates(table, looked.registry).split_first()
         {
-            let wanted = |field: &str, implied: bool| match table.get(field) {
-                None => implied,
-                found => is_auto(found),
+            let place = |field: &str, part: f64| Place {
+                path: [&path[..], &[Step::Field(field.to_owned())]].concat(),
+                part,
+                was: number(table.get(field)),
             };
-            let place = |field: &str| [&path[..], &[Step::Field(field.to_owned())]].concat();
-            if wanted(highest, lr) {
-                self.places.push((place(highest), *part));
-                let others = others.iter().filter(|(field, _)| wanted(field, true));
-                self.places.extend(others.map(|(field, part)| (place(field), *part)));
-            } else if lr {
-                self.kept.push(text_of(&place(highest)));
+            let is_open = |field: &str, implied: bool| table.get(field).map_or(implied, |found| is_auto(Some(found)));
+            match (number(table.get(*highest)), looked.top) {
+                (Some(peak), Some(top)) => {
+                    let all = std::iter::once(&(*highest, 1.0)).chain(others).map(|(field, part)| (*field, *part));
+                    self.places.extend(all.map(|(field, part)| place(field, part * (peak / top))));
+                }
+                (Some(peak), None) if looked.lr => self.kept.push((text_of(&place(highest, 1.0).path), peak)),
+                _ if is_open(highest, looked.lr) => {
+                    self.places.push(place(highest, 1.0));
+                    let others = others.iter().filter(|(field, _)| is_open(field, true));
+                    self.places.extend(others.map(|(field, part)| place(field, *part)));
+                }
+                _ => {}
             }
         }
-        let children: Vec<(Step, &Value)> = match value {
-            Value::Table(table) => table.iter().map(|(field, value)| (Step::Field(field.clone()), value)).collect(),
-            Value::Array(items) => items.iter().enumerate().map(|(i, value)| (Step::Item(i), value)).collect(),
-            _ => return,
-        };
-        for (step, child) in children {
+        for (step, child) in children(value) {
             path.push(step);
-            self.look_into(child, path, lr, registry);
+            self.look_into(child, path, looked);
             path.pop();
         }
     }
 
-    /// Where a found rate is to be written: where a configuration leaves its rates open, or, where it leaves none open,
-    /// `[optimizer] lr` and the rates that the schedule sets itself.
+    /// Where a found rate is to be written: where a configuration leaves its rates open, or, where it leaves none open, as if
+    /// `[optimizer] lr` were.
     pub(super) fn to_apply(table: &Table, registry: &Registry) -> Self {
-        let mut table = table.clone();
-        let open = Self::find(&table, registry);
+        let open = Self::find(table, registry);
         if !open.is_empty() {
             return open;
         }
-        let auto = || Value::String(AUTO.to_owned());
+        let mut table = table.clone();
         if let Some(Value::Table(optimizer)) = table.get_mut("optimizer") {
-            optimizer.insert("lr".to_owned(), auto());
-        }
-        if let Some(Value::Table(schedule)) = table.get_mut("schedule") {
-            for (field, _) in rates(schedule, registry) {
-                schedule.insert((*field).to_owned(), auto());
-            }
+            optimizer.insert("lr".to_owned(), Value::String(AUTO.to_owned()));
         }
         Self::find(&table, registry)
     }
@@ -112,28 +127,32 @@ impl AutoRates {
 
     /// The fields that the found rate goes into, and the value each gets.
     pub fn values(&self, lr: f64) -> Vec<(String, f64)> {
-        self.places.iter().map(|(path, part)| (text_of(path), lr * part)).collect()
+        self.places.iter().map(|place| (text_of(&place.path), lr * place.part)).collect()
     }
 
-    /// Fields of schedules that stay as they are although `[optimizer] lr` is to be found: these schedules set the rate
-    /// themselves, so the found one has no effect where they are in force.
-    pub fn kept(&self) -> &[String] {
-        &self.kept
+    /// Where the found rate goes, for a person: `optimizer.lr = 2.000e-2, schedule.max_lr = 2.000e-2 (was 3.000e-1)`.
+    pub fn told(&self, lr: f64) -> String {
+        let set = self.places.iter().map(|place| {
+            let was = place.was.map_or_else(String::new, |was| format!(" (was {was:.3e})"));
+            format!("{} = {:.3e}{was}", text_of(&place.path), lr * place.part)
+        });
+        let kept = self.kept.iter().map(|(field, lr)| format!("{field} stays at {lr:.3e}"));
+        set.chain(kept).collect::<Vec<_>>().join(", ")
     }
 
     /// Puts the found rate into its places.
     pub(super) fn fill(&self, table: &mut Table, lr: f64) {
-        self.put(table, |part| Value::Float(lr * part));
+        self.put(table, |place| Value::Float(lr * place.part));
     }
 
-    /// Puts `"auto"` back.
+    /// Puts back what stood there: `"auto"`, or the number that a found rate replaces.
     pub(super) fn mark(&self, table: &mut Table) {
-        self.put(table, |_| Value::String(AUTO.to_owned()));
+        self.put(table, |place| place.was.map_or_else(|| Value::String(AUTO.to_owned()), Value::Float));
     }
 
-    fn put(&self, table: &mut Table, value: impl Fn(f64) -> Value) {
-        for (path, part) in &self.places {
-            let Some((Step::Field(last), way)) = path.split_last() else { continue };
+    fn put(&self, table: &mut Table, value: impl Fn(&Place) -> Value) {
+        for place in &self.places {
+            let Some((Step::Field(last), way)) = place.path.split_last() else { continue };
             let Some((Step::Field(section), way)) = way.split_first() else { continue };
             let mut at = table.get_mut(section);
             for step in way {
@@ -144,7 +163,7 @@ impl AutoRates {
                 };
             }
             if let Some(Value::Table(table)) = at {
-                table.insert(last.clone(), value(*part));
+                table.insert(last.clone(), value(place));
             }
         }
     }
@@ -156,8 +175,8 @@ impl AutoRates {
     pub fn refuse(&self) -> Result<(), ConfigError> {
         match self.places.first() {
             None => Ok(()),
-            Some((path, _)) => Err(ConfigError::conflict(
-                text_of(path),
+            Some(place) => Err(ConfigError::conflict(
+                text_of(&place.path),
                 "the rate is to be found (\"auto\") and not known yet; `anneal train` finds it first, and `anneal \
                  find-lr CONFIG --apply FILE` writes it into a copy of the file",
             )),
@@ -169,6 +188,33 @@ impl AutoRates {
 fn rates(table: &Table, registry: &Registry) -> &'static [(&'static str, f64)] {
     let name = table.get("type").and_then(Value::as_str);
     name.and_then(|name| registry.get(name)).map_or(&[], lr_core::Entry::rates)
+}
+
+/// What is known while schedules are looked into.
+struct Looked<'a> {
+    /// Whether `[optimizer] lr` is to be found.
+    lr: bool,
+    /// The highest of the numbers that the found rate replaces, where it replaces them.
+    top: Option<f64>,
+    registry: &'a Registry,
+}
+
+/// What stands for the highest rate of each schedule in a value that sets its rate itself.
+fn peaks<'v>(value: &'v Value, registry: &Registry) -> Vec<Option<&'v Value>> {
+    let own = value.as_table().and_then(|table| Some(table.get(rates(table, registry).first()?.0)));
+    own.into_iter().chain(children(value).flat_map(|(_, child)| peaks(child, registry))).collect()
+}
+
+fn children(value: &Value) -> Box<dyn Iterator<Item = (Step, &Value)> + '_> {
+    match value {
+        Value::Table(table) => Box::new(table.iter().map(|(field, value)| (Step::Field(field.clone()), value))),
+        Value::Array(items) => Box::new(items.iter().enumerate().map(|(i, value)| (Step::Item(i), value))),
+        _ => Box::new(std::iter::empty()),
+    }
+}
+
+fn number(value: Option<&Value>) -> Option<f64> {
+    value.and_then(|value| value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64)))
 }
 
 fn is_auto(value: Option<&Value>) -> bool {
@@ -200,7 +246,7 @@ mod tests {
     fn what_is_found_and_where_it_goes() {
         let lr = "[optimizer]\ntype = 'sgd'\nlr = 'auto'\n";
         let number = "[optimizer]\ntype = 'sgd'\nlr = 0.1\n";
-        let cases: [Case<'_>; 11] = [
+        let cases: [Case<'_>; 14] = [
             ("a number", number.to_owned(), &[]),
             (
                 "a ported one-cycle's top",
@@ -235,9 +281,34 @@ mod tests {
                 &[("schedule.max_lr", 1.0)],
             ),
             (
-                "a top that is a number stays",
+                "under an automatic base rate a top that is a number is found too",
                 format!("{lr}[schedule]\ntype = 'one_cycle'\nmax_lr = 0.3"),
-                &[("optimizer.lr", 1.0)],
+                &[("optimizer.lr", 1.0), ("schedule.max_lr", 1.0)],
+            ),
+            (
+                "with its foot",
+                format!("{lr}[schedule]\ntype = 'cyclic'\nmax_lr = 0.4\nbase_lr = 0.3"),
+                &[("optimizer.lr", 1.0), ("schedule.max_lr", 1.0), ("schedule.base_lr", 0.25)],
+            ),
+            (
+                "several tops keep their proportion",
+                format!(
+                    "{lr}[schedule]\ntype = 'sequential'\nmilestones = [5]\n[[schedule.schedules]]\ntype = 'one_cycle'\n\
+                     max_lr = 4\n[[schedule.schedules]]\ntype = 'one_cycle'\nmax_lr = 0.5"
+                ),
+                &[
+                    ("optimizer.lr", 1.0),
+                    ("schedule.schedules[0].max_lr", 1.0),
+                    ("schedule.schedules[1].max_lr", 0.125),
+                ],
+            ),
+            (
+                "beside one that is to be found a number stays",
+                format!(
+                    "{lr}[schedule]\ntype = 'sequential'\nmilestones = [5]\n[[schedule.schedules]]\ntype = 'one_cycle'\n\
+                     max_lr = 'auto'\n[[schedule.schedules]]\ntype = 'one_cycle'\nmax_lr = 0.5"
+                ),
+                &[("optimizer.lr", 1.0), ("schedule.schedules[0].max_lr", 1.0)],
             ),
             (
                 "inside others",
@@ -260,13 +331,17 @@ mod tests {
             assert_eq!((auto.is_empty(), auto.refuse().is_ok()), (expected.is_empty(), expected.is_empty()), "{name}");
             assert!(!table.to_string().contains(AUTO), "{name}: a number stands in its place");
             auto.mark(&mut table);
-            assert_eq!(table.to_string().matches(AUTO).count(), expected.len(), "{name}");
+            assert_eq!(AutoRates::find(&table, &Registry::standard()), auto, "{name}: as it was");
         }
     }
 
     #[test]
-    fn a_top_that_stays_is_told() {
+    fn where_a_rate_goes_is_told() {
         let (auto, _) = taken("[optimizer]\nlr = 'auto'\n[schedule]\ntype = 'cyclic'\nmax_lr = 0.3\nbase_lr = 0.1");
-        assert_eq!(auto.kept(), ["schedule.max_lr"]);
+        let expected = "optimizer.lr = 2.000e-2, schedule.max_lr = 2.000e-2 (was 3.000e-1), schedule.base_lr = 5.000e-3 (was 1.000e-1)";
+        assert_eq!(auto.told(0.02), expected);
+        let (auto, _) =
+            taken("[optimizer]\nlr = 'auto'\n[[groups]]\nparams = 'a'\nschedule = { type = 'one_cycle', max_lr = 1 }");
+        assert_eq!(auto.told(0.02), "optimizer.lr = 2.000e-2, groups[0].schedule.max_lr stays at 1.000e0");
     }
 }

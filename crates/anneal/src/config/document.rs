@@ -88,13 +88,13 @@ impl Document {
 
     /// Applies `key.path=value` settings, in order.
     ///
-    /// The value is read as TOML, and as a plain string where that fails. A changed `type` resets its table: of the
-    /// old fields only those that every type of that table knows stay (`lr` of the optimizer; `interval` and `warmup` of
-    /// a schedule), so that one word swaps a strategy.
+    /// The value is read as TOML, and as a plain string where that fails. A changed `type` starts its table anew, so that
+    /// one word swaps a strategy: of the old type's fields only the optimizer's `lr` stays, and a warning names those that
+    /// go.
     pub fn set(&mut self, settings: &[String]) -> Result<(), ConfigFileError> {
         // Types first: `--set schedule.step_size=3 --set schedule.type=step` means the same in either order.
-        let is_type = |setting: &&String| setting.split('=').next().is_some_and(|key| key.trim().ends_with("type"));
-        let ordered = settings.iter().filter(is_type).chain(settings.iter().filter(|setting| !is_type(setting)));
+        let sets_type = |setting: &&String| setting.split('=').next().is_some_and(is_type);
+        let ordered = settings.iter().filter(sets_type).chain(settings.iter().filter(|setting| !sets_type(setting)));
         for setting in ordered {
             self.set_one(setting).map_err(|error| ConfigFileError {
                 origin: self.origin.clone(),
@@ -128,8 +128,15 @@ impl Document {
                 }
             };
         }
-        if last == "type" && table.get("type").is_some_and(|old| *old != value) {
-            table.retain(|field, _| matches!(field, "lr" | "interval" | "warmup"));
+        if let Some(old) = table.get(TYPE).filter(|old| last == TYPE && **old != value).cloned() {
+            let stays = |field: &str| keys == ["optimizer"] && field == "lr";
+            let goes: Vec<&str> =
+                table.keys().map(String::as_str).filter(|field| *field != TYPE && !stays(field)).collect();
+            if !goes.is_empty() {
+                let (old, goes) = (strict_config::show(&old), goes.join(", "));
+                tracing::warn!("{key} = {value} starts its table anew: {goes} of {old} no longer hold");
+            }
+            table.retain(|field, _| stays(field));
         }
         table.insert(last.to_owned(), value);
         self.overrides.push(key.to_owned());
@@ -187,6 +194,14 @@ impl Document {
     }
 }
 
+/// The field that names what a table is.
+const TYPE: &str = "type";
+
+/// Whether a key ends in that field.
+fn is_type(key: &str) -> bool {
+    key.rsplit('.').next().is_some_and(|last| last.trim() == TYPE)
+}
+
 fn parse_value(text: &str) -> Value {
     let parsed: Result<Table, _> = format!("value = {text}").parse();
     match parsed.map(|mut table| table.remove("value")) {
@@ -230,9 +245,31 @@ mod tests {
             .expect("good settings");
         let schedule = document.table["schedule"].as_table().expect("a table");
         let fields: Vec<&str> = schedule.keys().map(String::as_str).collect();
-        assert_eq!(fields, ["warmup", "type", "step_size"]);
+        assert_eq!(fields, ["type", "step_size"]);
         assert_eq!(schedule["step_size"], Value::Integer(3));
         assert_eq!(document.table["run"]["name"].as_str(), Some("my run"));
+    }
+
+    /// Whatever the table, and in whatever order it is said; a field that only ends like `type` is no type.
+    #[test]
+    fn only_the_optimizers_rate_outlives_its_type() {
+        let text = "optimizer = { type = 'adam', lr = 0.1, eps = 1e-6 }\nmodel = { type = 'mlp', hidden = [8], lr = 1 }\n\
+            schedule = { type = 'step', interval = 'step', step_size = 3, warmup = 2, kind_type = 1 }";
+        let fields_of = |settings: &[&str], section: &str| {
+            let mut document = Document::parse(Origin::BuiltIn("test"), text).expect("good text");
+            document.set(&settings.iter().map(ToString::to_string).collect::<Vec<_>>()).expect("good settings");
+            let mut fields: Vec<String> =
+                document.table[section].as_table().expect("a table").keys().cloned().collect();
+            fields.sort();
+            fields.join(" ")
+        };
+        assert_eq!(fields_of(&["optimizer.type=sgd"], "optimizer"), "lr type");
+        assert_eq!(fields_of(&["optimizer.type=adam"], "optimizer"), "eps lr type");
+        assert_eq!(fields_of(&["model.type=convnet"], "model"), "type");
+        assert_eq!(fields_of(&["schedule.type=fixed"], "schedule"), "type");
+        assert_eq!(fields_of(&["schedule.warmup=5", "schedule.type=fixed"], "schedule"), "type warmup");
+        assert_eq!(fields_of(&["schedule.kind_type=2"], "schedule"), "interval kind_type step_size type warmup");
+        assert_eq!(fields_of(&["schedule.new.type=a", "schedule.new.x=1"], "schedule").split(' ').count(), 6);
     }
 
     #[test]

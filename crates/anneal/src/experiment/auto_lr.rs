@@ -27,9 +27,6 @@ pub(super) fn with_found_rates(
     if config.auto.is_empty() {
         return Ok((config.clone(), None));
     }
-    for field in config.auto.kept() {
-        tracing::warn!("{field} is a number and stays; write \"auto\" there for the rate that is found");
-    }
     let registry = Registry::standard();
     if let Some(lr) = resumed.and_then(|dir| found_before(&dir.path(FINDER))) {
         return Ok((config.with_found(lr, &registry)?, None));

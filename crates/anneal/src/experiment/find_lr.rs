@@ -8,7 +8,10 @@ use trainer::{
 };
 
 use super::Assembly;
-use crate::{config::Config, error::Error};
+use crate::{
+    config::{AutoRates, Config},
+    error::Error,
+};
 
 /// The sweeps of the learning-rate finder, and what they suggest.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub struct FinderResult {
     pub rule: Rule,
     /// Its answer.
     pub suggestion: Result<Suggestion, NoSuggestion>,
+    /// The rates that the configuration leaves open, which the suggestion is for.
+    pub auto: AutoRates,
 }
 
 impl FinderResult {
@@ -71,5 +76,5 @@ pub fn find_lr(config: &Config) -> Result<FinderResult, Error> {
         .repeat(&subject, section.repeats)?;
     let sweeps = sweeps.skip(section.skip_start, section.skip_end);
     let suggestion = sweeps.suggestion(section.rule);
-    Ok(FinderResult { sweeps, rule: section.rule, suggestion })
+    Ok(FinderResult { sweeps, rule: section.rule, suggestion, auto: config.auto.clone() })
 }

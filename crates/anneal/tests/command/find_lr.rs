@@ -186,6 +186,44 @@ fn a_schedule_that_sets_the_rate_itself_gets_the_found_one() {
     }
 }
 
+/// One rule: the found rate is the one that is trained at, whatever number the schedule has, and `--apply` writes the same.
+#[test]
+fn a_found_rate_replaces_a_peak_that_is_a_number() {
+    let step = "[schedule]\ntype = 'step'\nstep_size = 1\ngamma = 0.5\n";
+    let base =
+        SMALL.replace("epochs = 3", "steps = 4").replace(step, "[schedule]\ntype = 'one_cycle'\nmax_lr = 0.25\n");
+    let open = base.replace("lr = 1e-3", "lr = 'auto'");
+    let dir = folder(&[("open.toml", &open), ("numbers.toml", &base)]);
+    let rates = |file: &str| {
+        let text = std::fs::read_to_string(dir.path().join(file)).expect(file);
+        let table: toml::Table = text.parse().expect("TOML");
+        let of = |section: &str, field: &str| table[section][field].as_float().expect(field);
+        (of("optimizer", "lr"), of("schedule", "max_lr"))
+    };
+    let trained = anneal(dir.path(), &["train", "open.toml", "--out", "run"]);
+    assert_eq!(trained.code, 0, "{}", trained.err);
+    assert!(
+        trained.out.contains("trained at: optimizer.lr = ") && trained.out.contains("(was 2.500e-1)"),
+        "{}",
+        trained.out
+    );
+    let (lr, peak) = rates("run/config.toml");
+    assert!(lr == peak && peak != 0.25, "{lr} {peak}");
+    for file in ["open", "numbers"] {
+        let applied =
+            anneal(dir.path(), &["find-lr", &format!("{file}.toml"), "--apply", &format!("{file}.found.toml")]);
+        assert_eq!(applied.code, 0, "{}", applied.err);
+        assert!(
+            applied.out.contains("schedule.max_lr = ") && applied.out.contains("(was 2.500e-1)"),
+            "{}",
+            applied.out
+        );
+    }
+    assert_eq!(rates("open.found.toml"), (lr, peak), "what the run was trained at");
+    let (lr, peak) = rates("numbers.found.toml");
+    assert!(lr == peak && peak != 0.25, "{lr} {peak}");
+}
+
 #[test]
 fn a_rate_that_cannot_be_found_is_exit_code_3_and_nothing_is_left_behind() {
     let auto = SMALL.replace("lr = 1e-3", "lr = 'auto'") + "[lr_finder]\nstart_lr = 1e-12\nend_lr = 1e-11\n";

@@ -153,6 +153,63 @@ fn one_word_swaps_the_strategy() {
     }
 }
 
+/// The default config's interval and warm-up are its cosine's: another strategy begins without them, and a line says so.
+#[test]
+fn a_changed_type_starts_its_table_anew() {
+    let dir = folder(&[]);
+    let set = ["--set", "schedule.type=step", "--set", "schedule.step_size=3", "--set", "model.type=mlp"];
+    let ran = anneal(dir.path(), &[&["train", "--epochs", "7", "--out", "run", "--quiet"], &set[..]].concat());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let said = "schedule.type = \"step\" starts its table anew: interval, t_max, warmup of \"cosine_annealing\" no longer hold";
+    assert!(ran.err.contains(said), "{}", ran.err);
+    let log = lines(&dir.path().join("run/metrics.jsonl"));
+    let lrs: Vec<f64> =
+        log.iter().filter(|line| line["split"] == "valid").map(|line| line["lr"].as_f64().expect("a rate")).collect();
+    let expected = [5e-3, 5e-3, 5e-3, 5e-4, 5e-4, 5e-4, 5e-5];
+    assert!(lrs.len() == 7 && lrs.iter().zip(expected).all(|(lr, expected)| (lr - expected).abs() < 1e-12), "{lrs:?}");
+    assert!(!ran.err.contains("the learning rate"), "nothing else is said: {}", ran.err);
+}
+
+/// What is legal and surely not meant is said in one line, by every command that has the schedule.
+#[test]
+fn what_is_surely_not_meant_is_said_before_training() {
+    let warm = SMALL.replace("gamma = 0.5", "gamma = 0.5\nwarmup = { duration = 2, start_factor = 0 }");
+    let groups = "[[groups]]\nparams = '*.bias'\nschedule = { type = 'fixed', warmup = '30ep' }\n";
+    let dir = folder(&[
+        ("warm.toml", &warm),
+        ("zero.toml", &SMALL.replace("lr = 1e-3", "lr = 0")),
+        ("groups.toml", &format!("{SMALL}{groups}")),
+        (
+            "cosine.toml",
+            &SMALL.replace(
+                "type = 'step'\nstep_size = 1\ngamma = 0.5",
+                "type = 'cosine_annealing'\ninterval = 'step'\nt_max = 'rest'",
+            ),
+        ),
+    ]);
+    let cases = [
+        ("warm.toml", "the learning rate is 0 for the whole of epoch 1 of 3"),
+        ("zero.toml", "the learning rate is 0 in the whole run: nothing is trained"),
+        ("groups.toml", "groups[0].schedule: the learning rate still rises when the run ends"),
+    ];
+    for (file, said) in cases {
+        for command in [&["train", file, "--out", file, "--quiet"][..], &["schedule", file]] {
+            let ran = anneal(dir.path(), command);
+            assert_eq!(ran.code, 0, "{}", ran.err);
+            assert_eq!(ran.err.matches(said).count(), 1, "{command:?}: {}", ran.err);
+        }
+    }
+    // A longer run stretches the cosine.
+    let train = |args: &[&str]| {
+        let ran = anneal(dir.path(), &[args, &["--quiet"]].concat());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.err
+    };
+    assert_eq!(train(&["train", "cosine.toml", "--out", "run"]), "");
+    let jumps = train(&["resume", "run", "--epochs", "9"]);
+    assert!(jumps.contains("the learning rate jumps at the resume: step ") && jumps.lines().count() == 1, "{jumps}");
+}
+
 #[test]
 fn warm_up_as_a_formula() {
     let dir = folder(&[]);
@@ -167,8 +224,6 @@ fn warm_up_as_a_formula() {
             "schedule.type=expression",
             "--set",
             formula,
-            "--set",
-            "schedule.warmup.duration=0",
             "--format",
             "jsonl",
         ],

@@ -9,9 +9,7 @@ use burn::{
 };
 use lr_core::Duration;
 use serde_json::Value;
-use trainer::{
-    Ema, Fitted, Swa, TrainConfig, TrainError, Trainer, checkpoint, data::Loader, evaluate, kept_model,
-};
+use trainer::{Ema, Fitted, Swa, TrainConfig, TrainError, Trainer, checkpoint, data::Loader, evaluate, kept_model};
 
 fn golden() -> Value {
     serde_json::from_str(include_str!("../golden/averaging.json")).expect("JSON")

@@ -6,10 +6,10 @@ use std::sync::{
 };
 
 use crate::common::{
-    self, BATCH, ITEMS, alone, bits, net, optimizer, optimizer_at, points_of, schedule, train_data, valid_data,
+    self, BATCH, ITEMS, alone, bits, device, net, optimizer, optimizer_at, points_of, schedule, train_data, valid_data,
 };
 use burn::train::metric::AccuracyMetric;
-use lr_core::{Duration, Interval};
+use lr_core::{Duration, Interval, Lambda, ScheduleConfig};
 use trainer::{
     Callback, CallbackError, EarlyStopping, EpochEvent, Flow, Mode, RunInfo, StepEvent, StopReason, TrainConfig,
     TrainError, Trainer,
@@ -223,6 +223,67 @@ fn the_plateau_is_fed_and_acts() {
         .expect("trains");
     let lrs: Vec<f64> = fitted.report.epochs.iter().map(|epoch| epoch.lr).collect();
     assert_eq!(lrs, [0.01, 0.01, 0.005, 0.0025, 0.00125, 0.000_625]);
+}
+
+/// 21 steps per epoch, a validation every quarter: torch's scheduler, stepped at each of them, changes the rate at these
+/// steps, whatever the interval.
+#[test]
+fn the_plateau_acts_after_each_validation_of_an_epoch() {
+    let _alone = alone();
+    let place = device();
+    let data = Loader::new(42, 2, move |indices, _| points_of(indices, &place));
+    for interval in [Interval::Epoch, Interval::Step] {
+        let config = TrainConfig { validate_every: Duration::Epochs(0.25), ..TrainConfig::epochs(2) };
+        let never = "type = 'reduce_on_plateau'\npatience = 0\nthreshold = 10\nthreshold_mode = 'abs'\nfactor = 0.5";
+        let recorder = Recorder::default();
+        Trainer::new(config)
+            .callback(recorder.clone())
+            .fit(net(), optimizer_at(ADAM, 0.08), schedule(never).with_interval(interval), &data, Some(&valid_data()))
+            .expect("trains");
+        let steps = recorder.steps.lock().expect("the lock");
+        let lrs: Vec<f64> = steps.iter().map(|event| event.lr).collect();
+        let changes: Vec<usize> = (1..lrs.len()).filter(|i| lrs[*i] != lrs[i - 1]).map(|i| i + 1).collect();
+        assert_eq!((changes[0], changes[1], changes[2]), (12, 17, 22), "{interval}");
+        assert_eq!([lrs[10], lrs[11], lrs[16], lrs[21]], [0.08, 0.04, 0.02, 0.01], "{interval}");
+    }
+}
+
+/// The trainer knows the steps of an epoch: a tick is what the schedule says it is.
+#[test]
+fn a_schedule_counts_in_what_it_says() {
+    let _alone = alone();
+    let halving = |tick: u64| 0.5_f64.powi(tick as i32);
+    let custom = |interval| ScheduleConfig::custom(Lambda::new("halving", halving), interval);
+    let steps = |schedule: ScheduleConfig| {
+        let recorder = Recorder::default();
+        let trainer = Trainer::new(TrainConfig::epochs(3)).callback(recorder.clone());
+        trainer.fit(net(), optimizer(ADAM), schedule, &train_data(), None).expect("trains");
+        let steps = recorder.steps.lock().expect("the lock");
+        steps.iter().map(|event| event.lr).collect::<Vec<f64>>()
+    };
+    // 6 steps in an epoch.
+    let per_epoch: Vec<f64> = (0..18).map(|step| 0.02 * halving(step / 6)).collect();
+    assert_eq!(steps(custom(Interval::Epoch)), per_epoch);
+    assert_eq!(steps(schedule("type = 'step'\nstep_size = 1\ngamma = 0.5")), per_epoch);
+    assert_eq!(steps(custom(Interval::Step)), (0..18).map(|step| 0.02 * halving(step)).collect::<Vec<f64>>());
+    assert_eq!(
+        steps(schedule("type = 'fixed'\nwarmup = 3")),
+        (0..18).map(|step| 0.02 * ((step / 6 + 1) as f64 / 3.0)).collect::<Vec<f64>>()
+    );
+    // A trial of one batch has the schedule of the whole run: a tenth of 18 steps is longer than the trial.
+    let trial = Trainer::new(TrainConfig { fast_dev_run: Some(1), ..TrainConfig::epochs(3) });
+    let ramp = schedule("type = 'fixed'\ninterval = 'step'\nwarmup = '50%'");
+    let tried = trial.fit(net(), optimizer(ADAM), ramp, &train_data(), None).expect("trains");
+    assert_eq!(tried.report.epochs[0].lr, 0.02 * (1.0 / 9.0));
+    // What does not fit this run is refused before the first step.
+    let long = schedule("type = 'linear'\ntotal_iters = 'rest'\nwarmup = '4ep'");
+    match Trainer::new(TrainConfig::epochs(3)).fit(net(), optimizer(ADAM), long, &train_data(), None) {
+        Err(TrainError::Setting(error)) => {
+            assert!(error.to_string().starts_with("schedule.total_iters: nothing is left"), "{error}")
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("trained"),
+    }
 }
 
 #[test]
