@@ -99,7 +99,7 @@ fn a_metric_in_the_middle_of_an_epoch_acts_at_the_next_step() {
         format!("type = 'scaled'\nfactor = 1\nschedule = {}", inline(plateau)),
         format!("type = 'chained'\nschedules = [{}]", inline(plateau)),
         format!(
-            "type = 'timm/PlateauLRScheduler'\nthreshold = 10\nmode = 'min'\ndecay_rate = 0.5\npatience_t = 0\nlr_min = 0"
+            "type = 'timm/PlateauLRScheduler'\nthreshold = 0.5\nmode = 'min'\ndecay_rate = 0.5\npatience_t = 0\nlr_min = 0"
         ),
     ] {
         let config = ScheduleConfig::from_toml_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));

@@ -87,7 +87,7 @@ impl AutoRates {
             let is_open = |field: &str, implied: bool| table.get(field).map_or(implied, |found| is_auto(Some(found)));
             match (number(table.get(*highest)), looked.top) {
                 (Some(peak), Some(top)) => {
-                    let all = std::iter::once(&(*highest, 1.0)).chain(others).map(|(field, part)| (*field, *part));
+                    let all = std::iter::once((*highest, 1.0)).chain(others.iter().copied());
                     self.places.extend(all.map(|(field, part)| place(field, part * (peak / top))));
                 }
                 (Some(peak), None) if looked.lr => self.kept.push((text_of(&place(highest, 1.0).path), peak)),

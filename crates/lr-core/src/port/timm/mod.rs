@@ -155,7 +155,8 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
             };
             return self.rise(target, tick);
         }
-        if tick == 0 { base_lr } else { self.main.lr(base_lr, tick - self.prefix) }
+        // timm sets the rate of tick 0 when it is built; a metric measured in the middle of that tick acts in it.
+        if tick == 0 && !self.is_reactive() { base_lr } else { self.main.lr(base_lr, tick - self.prefix) }
     }
 
     fn marks(&self) -> Vec<Mark> {
