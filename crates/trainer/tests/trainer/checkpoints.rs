@@ -398,13 +398,13 @@ fn resumed(directory: &Path, epochs: f64) -> trainer::FitReport {
         checkpoint: Some(newest_only(directory)),
         ..TrainConfig::default()
     };
-    let rates = rates("type = 'fixed'", &config, 0.01);
+    let schedule = schedule("type = 'fixed'");
     let optimizer = optimizer("type = 'adam'\nlr = 0.01");
     let trainer = match checkpoint::newest(directory) {
         Ok(found) => Trainer::new(config).resume(found.checkpoint),
         Err(_) => Trainer::new(config),
     };
-    trainer.fit(net(), optimizer, rates, &train_data(), Some(&valid_data())).expect("trains").report
+    trainer.fit(net(), optimizer, schedule, &train_data(), Some(&valid_data())).expect("trains").report
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Schedule-Free: what is evaluated is the average, with batch norm's statistics measured there, and the trained model
 //! is left alone. And the finder, which works on a copy, leaves running statistics alone too.
 
-use crate::common::{Points, alone, device, net, newest_only, optimizer, points_of, schedule, train_data, valid_data};
+use crate::common::{
+    Points, alone, device, net, newest_only, optimizer, optimizer_at, points_of, schedule, train_data, valid_data,
+};
 use burn::{
     module::Module,
     nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
@@ -126,10 +128,10 @@ fn what_is_handed_out_to_evaluate_is_in_inference_mode() {
     for (name, config, toml) in cases {
         let dir = tempfile::tempdir().expect("a folder");
         let config = TrainConfig { checkpoint: Some(newest_only(dir.path())), ..config };
-        let rates = rates("type = 'fixed'", &config, 0.05);
+        let schedule = schedule("type = 'fixed'");
         let model = || net().with_norm(&device());
         let fitted = Trainer::new(config)
-            .fit(model(), optimizer(toml), rates, &train_data(), Some(&valid_data()))
+            .fit(model(), optimizer_at(toml, 0.05), schedule, &train_data(), Some(&valid_data()))
             .expect("trains");
         let found = checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint;
         let kept = kept_model(&found, model(), optimizer(toml), &train_data(), 0).expect("kept");

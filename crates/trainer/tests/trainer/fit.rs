@@ -107,14 +107,14 @@ fn a_window_is_one_batch_of_its_items() {
     let _alone = alone();
     let train = |batch_size: usize, accumulate: usize| {
         let config = TrainConfig { accumulate, log_every: Duration::Ticks(1), ..TrainConfig::epochs(2) };
-        let rates = rates("type = 'fixed'", &config, 0.1);
+        let schedule = schedule("type = 'fixed'");
         let device = common::device();
         let data = Loader::new(ITEMS, batch_size, move |indices, _| points_of(indices, &device));
         let recorder = Recorder::default();
         let fitted = Trainer::new(config)
             .metric(AccuracyMetric::new())
             .callback(recorder.clone())
-            .fit(net().freeze_dropout(), optimizer("type = 'sgd'\nlr = 0.1"), rates, &data, None)
+            .fit(net().freeze_dropout(), optimizer("type = 'sgd'\nlr = 0.1"), schedule, &data, None)
             .expect("trains");
         let steps = recorder.steps.lock().expect("the lock").clone();
         (steps, fitted)

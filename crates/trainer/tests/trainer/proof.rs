@@ -10,7 +10,7 @@ use trainer::{
 };
 
 use crate::common::{
-    ITEMS, Net, alone, bits, device, net, newest_only, optimizer, points_of, rates, train_data, valid_data,
+    ITEMS, Net, alone, bits, device, net, newest_only, optimizer_at, points_of, schedule, train_data, valid_data,
 };
 
 /// Epochs of 6 steps, a checkpoint after each.
@@ -43,12 +43,16 @@ fn spiking(
     validated: bool,
     change: impl FnOnce(Trainer<Net>) -> Trainer<Net>,
 ) -> Result<Fitted<Net>, TrainError> {
-    let schedule =
-        format!("type = 'expression'\ninterval = 'step'\nexpression = 'if(t == {}, {factor}, 1)'", spike - 1);
-    let rates = rates(&schedule, &config, 0.05);
+    let spiking = format!("type = 'expression'\ninterval = 'step'\nexpression = 'if(t == {}, {factor}, 1)'", spike - 1);
     let valid = valid_data();
     let valid = validated.then_some(&valid as &dyn trainer::data::Source<_>);
-    change(Trainer::new(config)).fit(net().freeze_dropout(), optimizer("type = 'sgd'"), rates, &train_data(), valid)
+    change(Trainer::new(config)).fit(
+        net().freeze_dropout(),
+        optimizer_at("type = 'sgd'", 0.05),
+        schedule(&spiking),
+        &train_data(),
+        valid,
+    )
 }
 
 /// Weights of about 1e25: the loss is NaN.
@@ -185,14 +189,14 @@ fn a_finite_loss_a_thousand_times_too_large_shows_nothing_to_be_good() {
             checkpoint: Some(CheckpointPolicy { every, keep_last, ..newest_only(dir.path()) }),
             ..TrainConfig::epochs(24)
         };
-        let schedule = format!(
+        let spiking = format!(
             "type = 'expression'\ninterval = 'step'\nexpression = 'if(t < {0}, 1, if(t == {0}, 1e7, 0))'",
             spike - 1
         );
-        let (rates, device) = (rates(&schedule, &config, 0.05), device());
+        let device = device();
         let data = Loader::new(ITEMS, ITEMS, move |indices, _| points_of(indices, &device));
         Trainer::new(config)
-            .fit(net().freeze_dropout(), optimizer("type = 'sgd'"), rates, &data, None)
+            .fit(net().freeze_dropout(), optimizer_at("type = 'sgd'", 0.05), schedule(&spiking), &data, None)
             .expect("nothing is infinite");
         let newest = checkpoint::newest(dir.path()).expect("a checkpoint").checkpoint;
         (names(dir.path()), newest.state().unproven.clone())

@@ -1,15 +1,15 @@
 //! What is refused before the first step, by `fit` and by the finder; and groups whose schedules cycle the momentum.
 
 use burn::tensor::Device;
-use lr_core::{Horizon, ScheduleConfig, Scheduler};
+use lr_core::{Horizon, Scheduler};
 use optim_adaptive::{AdaptiveOptimizer, Group, OptimizerConfig, Pattern};
 use trainer::{
-    Freeze, Rates, TrainConfig, TrainError, Trainer, check_start,
+    Freeze, Schedules, TrainConfig, TrainError, Trainer, check_start,
     data::Loader,
     lr_finder::{FinderError, LrFinder, LrFinderConfig},
 };
 
-use crate::common::{Net, Points, alone, bits, net, optimizer, points_of, rates, train_data, valid_data};
+use crate::common::{Net, Points, alone, bits, net, optimizer, points_of, schedule, train_data, valid_data};
 
 const SGD: &str = "type = 'sgd'\nlr = 0.05\nmomentum = 0.9";
 const ONE_CYCLE: &str = "type = 'one_cycle'\nmax_lr = 0.05";
@@ -23,15 +23,14 @@ fn with_groups(toml: &str, groups: Vec<Group>) -> AdaptiveOptimizer {
 }
 
 fn scheduler(toml: &str) -> Scheduler {
-    let config = ScheduleConfig::from_toml_str(toml).expect("a schedule");
-    Scheduler::from_config(&config, &Horizon::run(6, 12), vec![0.05]).expect("a schedule")
+    Scheduler::from_config(&schedule(toml), &Horizon::run(6, 12), vec![0.05]).expect("a schedule")
 }
 
 /// What `fit` and the finder say of a model, an optimizer and frozen parameters.
 fn refusals(model: &Net, optimizer: impl Fn() -> AdaptiveOptimizer, freeze: &[Freeze]) -> [TrainError; 2] {
     let config = TrainConfig { freeze: freeze.to_vec(), ..TrainConfig::epochs(1) };
     let fit = Trainer::new(config.clone())
-        .fit(model.clone(), optimizer(), rates("type = 'fixed'", &config, 0.05), &train_data(), None)
+        .fit(model.clone(), optimizer(), schedule("type = 'fixed'"), &train_data(), None)
         .expect_err("fit refuses");
     let finder = LrFinder::new(LrFinderConfig::default()).freeze(freeze.to_vec(), Horizon::run(6, 6));
     match finder.run(model, &optimizer(), &train_data()) {
@@ -93,46 +92,44 @@ fn a_validation_set_that_holds_nothing_is_refused() {
     let device = Device::flex();
     let nobody: Loader<Points> = Loader::new(0, 16, move |indices, _| points_of(indices, &device));
     let config = TrainConfig::epochs(1);
-    let rates = rates("type = 'fixed'", &config, 0.05);
-    let error = Trainer::new(config).fit(net(), optimizer(SGD), rates, &train_data(), Some(&nobody));
+    let fixed = schedule("type = 'fixed'");
+    let error = Trainer::new(config).fit(net(), optimizer(SGD), fixed, &train_data(), Some(&nobody));
     assert!(matches!(error, Err(TrainError::NoData("validation"))), "{:?}", error.err());
 }
 
 /// Trains two epochs; gives the parameters' bits and the optimizer.
-fn two_epochs(optimizer: AdaptiveOptimizer, rates: Rates) -> Result<(Vec<u8>, AdaptiveOptimizer), TrainError> {
+fn two_epochs(optimizer: AdaptiveOptimizer, schedules: Schedules) -> Result<(Vec<u8>, AdaptiveOptimizer), TrainError> {
     let fitted =
-        Trainer::new(TrainConfig::epochs(2)).fit(net(), optimizer, rates, &train_data(), Some(&valid_data()))?;
+        Trainer::new(TrainConfig::epochs(2)).fit(net(), optimizer, schedules, &train_data(), Some(&valid_data()))?;
     Ok((bits(&fitted.model), fitted.optimizer))
 }
 
 #[test]
 fn a_groups_schedule_cycles_the_momentum_of_the_group() {
     let _alone = alone();
-    let fixed = || Rates::new(scheduler("type = 'fixed'"));
+    let fixed = || Schedules::from(schedule("type = 'fixed'"));
     let still = &format!("{ONE_CYCLE}\ncycle_momentum = false");
-    let trained = |groups: Vec<Group>, rates: Rates| two_epochs(with_groups(SGD, groups), rates).expect("trains");
-    let (whole, _) = trained(Vec::new(), Rates::new(scheduler(ONE_CYCLE)));
-    let (whole_still, _) = trained(Vec::new(), Rates::new(scheduler(still)));
+    let trained =
+        |groups: Vec<Group>, schedules: Schedules| two_epochs(with_groups(SGD, groups), schedules).expect("trains");
+    let (whole, _) = trained(Vec::new(), Schedules::from(schedule(ONE_CYCLE)));
+    let (whole_still, _) = trained(Vec::new(), Schedules::from(schedule(still)));
     assert!(whole != whole_still);
     // One group of everything is the run without groups; a weight decay gives the group an optimizer of its own.
     for groups in [vec![group("*")], vec![Group { weight_decay: Some(0.0), ..group("*") }]] {
-        let (all, _) = trained(groups.clone(), fixed().with_group(0, scheduler(ONE_CYCLE), None));
+        let (all, _) = trained(groups.clone(), fixed().with_group(0, schedule(ONE_CYCLE)));
         assert!(all == whole);
         // The group's schedule says that the momentum stays, whatever that of the run does.
-        for base in [fixed(), Rates::new(scheduler(ONE_CYCLE))] {
-            let (all, _) = trained(groups.clone(), base.with_group(0, scheduler(still), None));
+        for base in [fixed(), Schedules::from(schedule(ONE_CYCLE))] {
+            let (all, _) = trained(groups.clone(), base.with_group(0, schedule(still)));
             assert!(all == whole_still);
         }
     }
     // Each with its own.
     let other = "type = 'cyclic'\nbase_lr = 0.01\nmax_lr = 0.05\nstep_size_up = 4\nbase_momentum = 0.5";
     let groups = vec![group("first.*"), group("second.*")];
-    let rates = Rates::new(scheduler("type = 'fixed'")).with_group(0, scheduler(ONE_CYCLE), None).with_group(
-        1,
-        scheduler(other),
-        None,
-    );
-    let (mixed, optimizer) = trained(groups, rates);
+    let schedules =
+        Schedules::from(schedule("type = 'fixed'")).with_group(0, schedule(ONE_CYCLE)).with_group(1, schedule(other));
+    let (mixed, optimizer) = trained(groups, schedules);
     assert!(mixed != whole && mixed != whole_still);
     let last = |toml: &str| scheduler(toml).momentum(11);
     let found = [0, 1].map(|group| optimizer.momentum_of(group).expect("a group").get());
@@ -149,15 +146,15 @@ fn a_momentum_that_is_not_there_is_not_cycled() {
     let _alone = alone();
     let own = |toml: &str| Group { optimizer: Some(OptimizerConfig::from_toml_str(toml).expect("one")), ..group("*") };
     let (base, grouped) = ("schedule.cycle_momentum: ", "groups[0].schedule.cycle_momentum: ");
-    let in_group = || Rates::new(scheduler("type = 'fixed'")).with_group(0, scheduler(ONE_CYCLE), None);
+    let in_group = || Schedules::from(schedule("type = 'fixed'")).with_group(0, schedule(ONE_CYCLE));
     let cases = [
-        ("type = 'adagrad'", vec![], Rates::new(scheduler(ONE_CYCLE)), base, "`adagrad` has none"),
+        ("type = 'adagrad'", vec![], Schedules::from(schedule(ONE_CYCLE)), base, "`adagrad` has none"),
         ("type = 'adagrad'", vec![group("*")], in_group(), grouped, "`adagrad` has none"),
         (SGD, vec![own("type = 'adagrad'")], in_group(), grouped, "`adagrad` has none"),
         ("type = 'prodigy'", vec![group("*")], in_group(), grouped, "`prodigy` has one for all parameters"),
     ];
-    for (toml, groups, rates, path, expected) in cases {
-        let error = two_epochs(with_groups(toml, groups), rates).expect_err(toml).to_string();
+    for (toml, groups, schedules, path, expected) in cases {
+        let error = two_epochs(with_groups(toml, groups), schedules).expect_err(toml).to_string();
         assert!(error.starts_with(path) && error.contains(expected), "{error}");
     }
     two_epochs(with_groups("type = 'adagrad'\nlr = 0.05", vec![own(SGD)]), in_group()).expect("the group has one");
