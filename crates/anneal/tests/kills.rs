@@ -180,12 +180,20 @@ fn resuming_a_run_without_a_checkpoint_starts_it_over() {
     let whole = dir.path().join("run/checkpoints");
     let kept = dir.path().join("kept");
     fs::rename(&whole, &kept).expect("renamed");
+    // Killed before its end and before there was a checkpoint: finished work would not be started over.
+    let unfinished = || {
+        for file in ["summary.json", "model.safetensors"] {
+            fs::remove_file(dir.path().join("run").join(file)).expect("removed");
+        }
+    };
+    unfinished();
     for args in [&train[..], &["resume", "run", "--quiet"]] {
         let ran = common::anneal(dir.path(), args);
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert!(ran.err.contains("no checkpoint yet; the run starts from its beginning"), "{}", ran.err);
         same_checkpoint(&kept, &whole, "from the beginning");
         fs::remove_dir_all(&whole).expect("removed");
+        unfinished();
     }
 }
 

@@ -1,13 +1,16 @@
 //! Files that appear whole or not at all.
 
 use std::{
-    fs,
+    fs::{self, OpenOptions},
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// The end of the name of a file that is being written; it begins with a dot.
 const UNFINISHED: &str = ".tmp";
+
+/// Between the name of a file and the number of its copy.
+const DAMAGED: &str = ".damaged-";
 
 /// Writes a file whole or not at all: under a temporary name in the same folder, flushed to the medium, then renamed.
 /// What was there before is replaced; on an error it stays, and no temporary file is left.
@@ -36,9 +39,36 @@ pub fn atomic_write(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// Whether a file of this name is what a process that was killed in [`atomic_write`] leaves.
-pub fn is_unfinished(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(UNFINISHED)
+/// Whether `name` is what a process that was killed in [`atomic_write`] of a file called `of` leaves.
+pub fn is_unfinished(name: &str, of: &str) -> bool {
+    let rest = name.strip_prefix('.').and_then(|name| name.strip_prefix(of));
+    rest.is_some_and(|rest| rest.starts_with('.') && rest.ends_with(UNFINISHED))
+}
+
+/// Copies a file whose content cannot be used beside itself, under the first free name of `NAME.damaged-1`,
+/// `NAME.damaged-2`, ..., so that the file can be mended or replaced and nothing is lost. Gives the copy's path.
+///
+/// # Errors
+/// What the system said.
+pub fn keep_aside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    for number in 1_u64.. {
+        let copy = path.with_file_name(format!("{name}{DAMAGED}{number}"));
+        let mut file = match OpenOptions::new().write(true).create_new(true).open(&copy) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            other => other?,
+        };
+        io::copy(&mut fs::File::open(path)?, &mut file)?;
+        file.sync_all()?;
+        return Ok(copy);
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Whether `name` is a copy that [`keep_aside`] has made of a file called `of`.
+pub fn is_kept_aside(name: &str, of: &str) -> bool {
+    let number = name.strip_prefix(of).and_then(|rest| rest.strip_prefix(DAMAGED));
+    number.is_some_and(|number| number.parse::<u64>().is_ok())
 }
 
 #[cfg(test)]
@@ -86,7 +116,29 @@ mod tests {
 
     #[test]
     fn unfinished_files_are_known_by_their_names() {
-        assert!(is_unfinished(".config.toml.Xa3b.tmp") && is_unfinished(".config.toml.tmp"));
-        assert!(!is_unfinished("config.toml") && !is_unfinished(".gitignore") && !is_unfinished("notes.tmp"));
+        for (name, expected) in [
+            (".config.toml.Xa3b.tmp", true),
+            (".config.toml.tmp", true),
+            ("config.toml", false),
+            (".config.toml", false),
+            (".other.toml.Xa3b.tmp", false),
+            ("notes.tmp", false),
+        ] {
+            assert_eq!(is_unfinished(name, "config.toml"), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn copies_are_numbered_and_replace_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        fs::write(&path, b"\xff").unwrap();
+        fs::write(folder.path().join("a.jsonl.damaged-1"), "earlier").unwrap();
+        let copy = keep_aside(&path).unwrap();
+        assert_eq!(copy, folder.path().join("a.jsonl.damaged-2"));
+        assert_eq!(fs::read(&copy).unwrap(), b"\xff");
+        assert_eq!(fs::read(folder.path().join("a.jsonl.damaged-1")).unwrap(), b"earlier");
+        assert!(is_kept_aside("a.jsonl.damaged-2", "a.jsonl") && !is_kept_aside("a.jsonl.damaged-x", "a.jsonl"));
+        assert!(keep_aside(&folder.path().join("missing")).is_err());
     }
 }

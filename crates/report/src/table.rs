@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::atomic::atomic_write;
+use crate::atomic::{atomic_write, keep_aside};
 
 /// A cell of a row: the column's name and what stands there.
 pub type NamedCell = (String, String);
@@ -33,6 +33,8 @@ pub struct GrowingCsv {
     path: PathBuf,
     columns: Vec<String>,
     out: csv::Writer<BufWriter<File>>,
+    /// The copy of a file that had rows which cannot be read.
+    kept_aside: Option<PathBuf>,
 }
 
 impl GrowingCsv {
@@ -44,26 +46,31 @@ impl GrowingCsv {
         Self::with(path, columns.iter().map(|column| (*column).to_owned()).collect(), &[])
     }
 
-    /// Resumes a file, keeping the rows for which `keep` holds; `keep` looks a cell up by its column's name. A last
-    /// row without an end of line was cut off by a crash and is not kept. A file that is not there is created.
+    /// Resumes a file, keeping the rows for which `keep` gives `Some(true)`; `keep` looks a cell up by its column's name,
+    /// and gives `None` for a row that makes no sense. A last row without an end of line was cut off by a crash and is
+    /// not kept. Where another row cannot be read, the file as it is stays beside it ([`kept_aside`](Self::kept_aside)).
+    /// A file that is not there is created.
     ///
     /// # Errors
     /// [`TableError`] naming the file.
     pub fn resume(
         path: &Path,
         columns: &[&str],
-        mut keep: impl FnMut(&dyn Fn(&str) -> Option<String>) -> bool,
+        mut keep: impl FnMut(&dyn Fn(&str) -> Option<String>) -> Option<bool>,
     ) -> Result<Self, TableError> {
-        let Some((mut known, rows)) = read(path).map_err(failed(path, "read it"))? else {
+        let Some(Content { columns: mut known, rows, mut is_damaged }) = read(path).map_err(failed(path, "read it"))?
+        else {
             return Self::create(path, columns);
         };
         let rows: Vec<Vec<String>> = rows
             .into_iter()
             .filter(|row| {
-                keep(&|name: &str| {
+                let kept = keep(&|name: &str| {
                     let at = known.iter().position(|column| column == name)?;
                     row.get(at).filter(|cell| !cell.is_empty()).cloned()
-                })
+                });
+                is_damaged |= kept.is_none();
+                kept == Some(true)
             })
             .collect();
         for column in columns {
@@ -71,7 +78,13 @@ impl GrowingCsv {
                 known.push((*column).to_owned());
             }
         }
-        Self::with(path, known, &rows)
+        let kept_aside = aside(path, is_damaged)?;
+        Ok(Self { kept_aside, ..Self::with(path, known, &rows)? })
+    }
+
+    /// Where the file as it was has been copied to, if rows of it could not be read.
+    pub fn kept_aside(&self) -> Option<&Path> {
+        self.kept_aside.as_deref()
     }
 
     /// Writes a row. Columns that it does not name stay empty; names that are new become columns.
@@ -83,11 +96,12 @@ impl GrowingCsv {
         let new: Vec<String> = cells.iter().filter(is_new).map(|(name, _)| name.clone()).collect();
         if !new.is_empty() {
             self.flush()?;
-            let (mut columns, rows) = read(&self.path)
-                .map_err(failed(&self.path, "read it"))?
-                .unwrap_or_else(|| (self.columns.clone(), vec![]));
+            let read = read(&self.path).map_err(failed(&self.path, "read it"))?;
+            let Content { mut columns, rows, is_damaged } =
+                read.unwrap_or_else(|| Content { columns: self.columns.clone(), rows: Vec::new(), is_damaged: false });
             columns.extend(new);
-            *self = Self::with(&self.path, columns, &rows)?;
+            let kept_aside = aside(&self.path, is_damaged)?.or(self.kept_aside.take());
+            *self = Self { kept_aside, ..Self::with(&self.path, columns, &rows)? };
         }
         let cell =
             |column: &String| cells.iter().find(|(name, _)| name == column).map_or("", |(_, cell)| cell.as_str());
@@ -116,7 +130,8 @@ impl GrowingCsv {
             OpenOptions::new().append(true).open(path)
         })();
         let file = written.map_err(failed(path, "write it"))?;
-        Ok(Self { path: path.to_owned(), columns, out: builder().from_writer(BufWriter::new(file)) })
+        let out = builder().from_writer(BufWriter::new(file));
+        Ok(Self { path: path.to_owned(), columns, out, kept_aside: None })
     }
 }
 
@@ -132,11 +147,23 @@ fn failed(path: &Path, action: &'static str) -> impl Fn(io::Error) -> TableError
     move |source| TableError { path: path.clone(), action, source }
 }
 
-/// A file's columns and rows.
-type Rows = (Vec<String>, Vec<Vec<String>>);
+fn aside(path: &Path, is_damaged: bool) -> Result<Option<PathBuf>, TableError> {
+    if !is_damaged {
+        return Ok(None);
+    }
+    keep_aside(path).map(Some).map_err(failed(path, "copy it"))
+}
 
-/// Columns and rows of a file; `None` where there is no file or no header in it.
-fn read(path: &Path) -> io::Result<Option<Rows>> {
+/// What can be read of a file.
+struct Content {
+    columns: Vec<String>,
+    rows: Vec<Vec<String>>,
+    /// There is more: rows that are no text, or have another number of cells than there are columns.
+    is_damaged: bool,
+}
+
+/// Columns and rows of a file; `None` where there is no file or nothing in it.
+fn read(path: &Path) -> io::Result<Option<Content>> {
     let mut bytes = Vec::new();
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -144,12 +171,21 @@ fn read(path: &Path) -> io::Result<Option<Rows>> {
     };
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&bytes[..whole]);
-    let mut records = reader.records().map(|record| {
-        let record = record.map_err(io::Error::other)?;
-        Ok::<_, io::Error>(record.iter().map(str::to_owned).collect::<Vec<_>>())
+    let mut records = reader.byte_records().map(|record| {
+        let record = record.ok()?;
+        let cells = record.iter().map(|cell| str::from_utf8(cell).ok().map(str::to_owned));
+        cells.collect::<Option<Vec<_>>>()
     });
-    let Some(columns) = records.next().transpose()? else { return Ok(None) };
-    Ok(Some((columns, records.collect::<Result<_, _>>()?)))
+    let Some(columns) = records.next() else { return Ok(None) };
+    let mut is_damaged = columns.is_none();
+    let columns = columns.unwrap_or_default();
+    let is_row = |record: Option<Vec<String>>| {
+        let row = record.filter(|row| row.len() == columns.len());
+        is_damaged |= row.is_none();
+        row
+    };
+    let rows = records.filter_map(is_row).collect();
+    Ok(Some(Content { columns, rows, is_damaged }))
 }
 
 #[cfg(test)]
@@ -181,15 +217,36 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
         fs::write(&path, "step,valid\n1,\n2,0.5\n3,\n4,0.").unwrap();
-        let up_to_two = |cell: &dyn Fn(&str) -> Option<String>| cell("step").is_some_and(|step| step.as_str() <= "2");
+        let up_to_two = |cell: &dyn Fn(&str) -> Option<String>| cell("step").map(|step| step.as_str() <= "2");
         let mut table = GrowingCsv::resume(&path, &["step", "lr"], up_to_two).unwrap();
         table.row(&cells(&[("step", "3"), ("lr", "0.1")])).unwrap();
         drop(table);
         assert_eq!(fs::read_to_string(&path).unwrap(), "step,valid,lr\n1,,\n2,0.5,\n3,,0.1\n");
         // Without a file the table is fresh.
         let other = folder.path().join("other.csv");
-        GrowingCsv::resume(&other, &["step"], |_| true).unwrap().flush().unwrap();
+        GrowingCsv::resume(&other, &["step"], |_| Some(true)).unwrap().flush().unwrap();
         assert_eq!(fs::read_to_string(&other).unwrap(), "step\n");
+    }
+
+    #[test]
+    fn rows_that_cannot_be_read_are_kept_aside() {
+        let whole = "step,loss\n1,3\n2,2\n3,1\n";
+        let cases: [(&[u8], &str); 4] = [
+            (b"step,loss\n1,3\n2,\xff\n3,1\n", "step,loss\n1,3\n3,1\n"),
+            (b"step,loss\n1,3\n,2\n3,1\n", "step,loss\n1,3\n3,1\n"),
+            (b"step,loss\n1,3\n2\n3,1\n", "step,loss\n1,3\n3,1\n"),
+            (b"st\xffp,loss\n1,3\n", "step\n"),
+        ];
+        for (bytes, left) in [(whole.as_bytes(), whole)].into_iter().chain(cases) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("metrics.csv");
+            fs::write(&path, bytes).unwrap();
+            let table = GrowingCsv::resume(&path, &["step"], |cell| cell("step").map(|_| true)).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), left);
+            let copy = folder.path().join("metrics.csv.damaged-1");
+            assert_eq!(table.kept_aside(), (bytes != whole.as_bytes()).then_some(copy.as_path()), "{left}");
+            assert_eq!(fs::read(&copy).ok(), (bytes != whole.as_bytes()).then(|| bytes.to_vec()));
+        }
     }
 
     #[test]

@@ -42,7 +42,15 @@ fn step(step: u64) -> StepEvent {
 }
 
 fn measure(name: &str, log: &mut dyn Callback) {
-    let run = RunInfo { epochs: 1, total_steps: STEPS, steps_per_epoch: STEPS, items: 1, steps_done: 0, parameters: 1 };
+    let run = RunInfo {
+        epochs: 1,
+        total_steps: STEPS,
+        steps_per_epoch: STEPS,
+        items: 1,
+        steps_done: 0,
+        last_logged: 0,
+        parameters: 1,
+    };
     log.on_start(&run).expect("opens");
     let mut costs: Vec<Duration> = (1..=STEPS)
         .map(|number| {

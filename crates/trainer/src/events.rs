@@ -46,6 +46,8 @@ pub struct RunInfo {
     pub items: usize,
     /// Optimizer steps already done, where a run is resumed.
     pub steps_done: u64,
+    /// The last of these that this run's settings log; 0 where none is done.
+    pub last_logged: u64,
     /// Trainable numbers in the model.
     pub parameters: usize,
 }

@@ -31,9 +31,10 @@ pub(crate) struct MetricMeter<Me> {
 }
 
 impl<Me: Metric + Numeric> MetricMeter<Me> {
-    pub(crate) fn new(metric: Me) -> Self {
-        let key = metric.name().to_lowercase().replace([' ', '-', '@'], "_").into();
-        Self { metric, key }
+    /// Under a key that is not among `taken`.
+    pub(crate) fn new<'k>(metric: Me, taken: impl IntoIterator<Item = &'k str>) -> Self {
+        let name = metric.name().to_lowercase().replace([' ', '-', '@'], "_");
+        Self { metric, key: free_key(&name, &taken.into_iter().collect::<Vec<_>>()).into() }
     }
 
     fn failed(&self, error: &impl ToString) -> TrainError {
@@ -60,6 +61,27 @@ where
         self.metric.clear();
         Ok(value)
     }
+}
+
+/// What the lines of a log hold beside metrics: a metric of such a name would stand for something else there.
+const RESERVED: [&str; 11] =
+    ["step", "epoch", "split", "every", "lr", "momentum", "loss", "seconds", "skipped", "epoch_seconds", "items"];
+/// What logs add to the name of a value that is of a whole epoch.
+const OF_EPOCH: &str = "_epoch";
+
+/// `name`, or `name_2`, `name_3`, ...: the first that nothing else in a log is called.
+fn free_key(name: &str, taken: &[&str]) -> String {
+    let is_taken = |key: &str| {
+        let stem = key.strip_suffix(OF_EPOCH).unwrap_or(key);
+        let mut others = RESERVED.iter().chain(taken);
+        key.is_empty() || others.any(|other| other.strip_suffix(OF_EPOCH).unwrap_or(other) == stem)
+    };
+    if !is_taken(name) {
+        return name.to_owned();
+    }
+    let numbered =
+        |number: u64| format!("{}{number}", if name.is_empty() { String::new() } else { format!("{name}_") });
+    (2..).map(numbered).find(|key| !is_taken(key)).unwrap_or_default()
 }
 
 fn metadata() -> MetricMetadata {
@@ -155,7 +177,7 @@ where
     Me: Metric + Numeric + 'static,
     <M as InferenceStep>::Output: Adaptor<LossInput> + Adaptor<Me::Input>,
 {
-    measure(model, source, &mut vec![Box::new(MetricMeter::new(metric))])
+    measure(model, source, &mut vec![Box::new(MetricMeter::new(metric, []))])
 }
 
 #[cfg(test)]
@@ -170,6 +192,23 @@ mod tests {
     impl Adaptor<LossInput> for Own {
         fn adapt(&self) -> LossInput {
             LossInput::new(self.0.clone())
+        }
+    }
+
+    #[test]
+    fn keys_are_unique_whatever_a_metric_is_called() {
+        let cases = [
+            ("accuracy", &[][..], "accuracy"),
+            ("accuracy", &["accuracy"], "accuracy_2"),
+            ("accuracy", &["accuracy", "accuracy_2"], "accuracy_3"),
+            ("loss", &[], "loss_2"),
+            ("lr", &[], "lr_2"),
+            ("loss_epoch", &[], "loss_epoch_2"),
+            ("hits_epoch", &["hits"], "hits_epoch_2"),
+            ("", &[], "2"),
+        ];
+        for (name, taken, expected) in cases {
+            assert_eq!(free_key(name, taken), expected, "{name:?} beside {taken:?}");
         }
     }
 

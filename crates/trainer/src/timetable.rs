@@ -60,6 +60,11 @@ impl Timetable {
         step == 1 || step == self.steps || self.log.is_due(step)
     }
 
+    /// The last logged step up to `step`; 0 where there is none.
+    pub(crate) fn last_logged(&self, step: u64) -> u64 {
+        (1..=step).rev().find(|step| self.is_logged(*step)).unwrap_or(0)
+    }
+
     /// Whether loss and gradients of step `step` are looked at.
     pub(crate) fn is_looked_at(&self, step: u64) -> bool {
         self.look.is_due(step) || self.is_logged(step)

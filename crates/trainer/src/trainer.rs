@@ -54,7 +54,9 @@ where
         }
     }
 
-    /// Measures a burn-train metric: over the batches of each logged step, and over the whole validation set.
+    /// Measures a burn-train metric: over the batches of each logged step, and over the whole validation set. Its key in logs
+    /// is burn's name for it in lower snake case (`accuracy`); where that is taken, by another metric or by what every
+    /// log holds (`loss`, `lr`, ...), a number follows (`loss_2`).
     #[must_use]
     pub fn metric<Me>(mut self, metric: Me) -> Self
     where
@@ -62,8 +64,9 @@ where
         <M as TrainStep>::Output: Adaptor<Me::Input>,
         <M as InferenceStep>::Output: Adaptor<Me::Input>,
     {
-        self.train_meters.push(Box::new(MetricMeter::new(metric.clone())));
-        self.valid_meters.push(Box::new(MetricMeter::new(metric)));
+        let meter = MetricMeter::new(metric, self.valid_meters.iter().map(|meter| meter.key()));
+        self.train_meters.push(Box::new(meter.clone()));
+        self.valid_meters.push(Box::new(meter));
         self
     }
 

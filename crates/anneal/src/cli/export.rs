@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::Error,
     experiment::{self, CheckpointChoice},
-    run_dir::{Existing, RunDir},
+    run_dir::RunDir,
 };
 
 /// `anneal export`.
@@ -32,14 +32,17 @@ pub struct ExportArgs {
     /// The checkpoint of this step
     #[arg(long, value_name = "N")]
     pub step: Option<u64>,
+    /// Where data sets are looked for first, in place of the run's own
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Print what was written as JSON
     #[arg(long)]
     pub json: bool,
 }
 
 pub(super) fn export(args: &ExportArgs) -> Result<Exit, Error> {
-    let config = of_run(&args.run_dir, None, Vec::new())?;
-    let dir = RunDir::at(&args.run_dir, Existing::Resume)?;
+    let config = of_run(&args.run_dir, args.data_dir.as_deref(), None, Vec::new())?;
+    let dir = RunDir::open(&args.run_dir)?;
     let which = match (args.step, args.best) {
         (Some(step), _) => CheckpointChoice::Step(step),
         (None, true) => CheckpointChoice::Best,

@@ -64,6 +64,9 @@ pub struct ResumeArgs {
     /// End in order after this long in all (30s, 10m, 1.5h)
     #[arg(long, value_name = "TIME")]
     pub max_time: Option<String>,
+    /// Where data sets are looked for first, in place of the run's own
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// No progress and no summary
     #[arg(long)]
     pub quiet: bool,
@@ -77,6 +80,9 @@ pub struct ResumeArgs {
 pub struct EvaluateArgs {
     /// The run folder
     pub run_dir: PathBuf,
+    /// Where data sets are looked for first, in place of the run's own
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
     pub json: bool,
@@ -114,7 +120,7 @@ fn take_switches(args: &mut TrainArgs) {
 
 pub(super) fn resume(args: &ResumeArgs) -> Result<Exit, Error> {
     let max_time = args.max_time.iter().map(|time| format!("train.max_time={time}")).collect();
-    let config = of_run(&args.run_dir, args.epochs, max_time)?;
+    let config = of_run(&args.run_dir, args.data_dir.as_deref(), args.epochs, max_time)?;
     let options = TrainOptions {
         out: Some(args.run_dir.clone()),
         existing: Existing::Resume,
@@ -126,8 +132,8 @@ pub(super) fn resume(args: &ResumeArgs) -> Result<Exit, Error> {
 }
 
 pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Exit, Error> {
-    let config = of_run(&args.run_dir, None, Vec::new())?;
-    let dir = RunDir::at(&args.run_dir, Existing::Resume)?;
+    let config = of_run(&args.run_dir, args.data_dir.as_deref(), None, Vec::new())?;
+    let dir = RunDir::open(&args.run_dir)?;
     let values = experiment::evaluate(&config, &dir)?;
     if args.json {
         print(&format!("{}\n", serde_json::json!(values)))?;
@@ -139,11 +145,27 @@ pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// The config that a run was started with, with changes.
-pub(super) fn of_run(run_dir: &Path, epochs: Option<u64>, set: Vec<String>) -> Result<Config, Error> {
-    let dir = RunDir::at(run_dir, Existing::Resume)?;
-    let args = ConfigArgs { config: Some(dir.path(CONFIG)), set, ..ConfigArgs::default() };
-    Ok(configured(&args, epochs)?)
+/// The config that a run was started with, with changes. A data set that is a folder is looked for under its name in
+/// `data_dir` too.
+pub(super) fn of_run(
+    run_dir: &Path,
+    data_dir: Option<&Path>,
+    epochs: Option<u64>,
+    set: Vec<String>,
+) -> Result<Config, Error> {
+    let dir = RunDir::open(run_dir)?;
+    let args = ConfigArgs {
+        config: Some(dir.path(CONFIG)),
+        set,
+        data_dir: data_dir.map(Path::to_owned),
+        ..ConfigArgs::default()
+    };
+    let mut config = configured(&args, epochs)?;
+    if let (Some(data_dir), Some((path, _))) = (data_dir, &mut config.data.folder) {
+        let there = path.file_name().map(|name| data_dir.join(name)).filter(|there| there.is_dir());
+        *path = there.unwrap_or_else(|| path.clone());
+    }
+    Ok(config)
 }
 
 fn finish(outcome: &TrainOutcome, quiet: bool, json: bool) -> Result<Exit, Error> {

@@ -169,6 +169,21 @@ impl Config {
         Ok(config)
     }
 
+    /// The same with every path that is read made absolute, relative ones being those of the process's folder: what a run
+    /// records, so that it can be read from anywhere.
+    ///
+    /// # Errors
+    /// Where the process's folder is not known.
+    pub fn anchored(&self) -> std::io::Result<Self> {
+        let mut config = self.clone();
+        let data = &mut config.data;
+        let paths = data.data_dir.iter_mut().chain(data.folder.as_mut().map(|(path, _)| path));
+        for path in paths.chain(config.model.pretrained.as_mut().map(|pretrained| &mut pretrained.path)) {
+            *path = std::path::absolute(&*path)?;
+        }
+        Ok(config)
+    }
+
     /// What a checkpoint must have been written with to be resumed: everything that shapes the numbers, a line for each
     /// setting, so that a refusal can show those that differ. Where things are put, how long the run is, what is logged
     /// and how the model is evaluated may change.
@@ -194,9 +209,23 @@ impl Config {
         for field in ["ema", "swa", "freeze"] {
             put(&mut table, field, train.get(field).cloned());
         }
-        let lines: Vec<String> = leaves(&table).iter().map(|(path, value)| format!("{path} = {value}")).collect();
-        lines.join("\n")
+        let lines = leaves(&table).into_iter().map(|(path, value)| format!("{path} = {value}"));
+        // The weights are known by their SHA-256, wherever they are.
+        lines.filter(|line| !is_of_pretrained_path(line)).collect::<Vec<_>>().join("\n")
     }
+
+    /// The fingerprint as a checkpoint has `saved` it, where they mean the same: there were times when it held the path of
+    /// the pretrained weights.
+    pub(crate) fn fingerprint_beside(&self, saved: &str) -> String {
+        let now = self.fingerprint();
+        let is_same = saved.lines().filter(|line| !is_of_pretrained_path(line)).eq(now.lines());
+        if is_same { saved.to_owned() } else { now }
+    }
+}
+
+/// Whether a line of a fingerprint says where the pretrained weights were.
+fn is_of_pretrained_path(line: &str) -> bool {
+    line.starts_with("model.pretrained.path = ")
 }
 
 /// Inserts a field where there is a value.

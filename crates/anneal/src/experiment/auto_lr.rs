@@ -9,7 +9,7 @@ use super::{FinderResult, find_lr, record::SweepRecord};
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{FINDER, PLOTS, RunDir},
+    run_dir::{FINDER, FINDER_PLOT, PLOTS, RunDir},
 };
 
 /// The configuration with a number for every rate that it leaves open (`"auto"`), and the finder's result that they come
@@ -57,7 +57,7 @@ impl SaveSweep {
         let folder = self.dir.path(PLOTS);
         fs::create_dir_all(&folder).map_err(|source| Error::File { path: folder.display().to_string(), source })?;
         for extension in ["svg", "png"] {
-            found.chart().save(&folder.join(format!("lr_finder.{extension}")))?;
+            found.chart().save(&folder.join(format!("{FINDER_PLOT}.{extension}")))?;
         }
         Ok(())
     }

@@ -85,9 +85,17 @@ impl Callback for Environment {
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         let path = self.dir.path(ENVIRONMENT);
-        let earlier = fs::read_to_string(&path).ok().filter(|_| run.steps_done > 0);
-        // A damaged file is replaced: it must not end the run.
-        let mut sessions: Vec<Session> = earlier.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let earlier = fs::read(&path).ok().filter(|_| run.steps_done > 0);
+        let mut sessions: Vec<Session> = match earlier.map(|text| serde_json::from_slice(&text)) {
+            None => Vec::new(),
+            Some(Ok(sessions)) => sessions,
+            // It must not end the run.
+            Some(Err(error)) => {
+                let copy = report::keep_aside(&path).map_err(|error| CallbackError::new(ENVIRONMENT, error))?;
+                tracing::warn!("{}: is damaged ({error}); it is kept: {}", path.display(), copy.display());
+                Vec::new()
+            }
+        };
         let now = Session::here(&self.device, run.steps_done);
         if let Some(change) = sessions.last().and_then(|before| now.other_kernels(before)) {
             tracing::warn!("{change}");

@@ -15,14 +15,14 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{PLOTS, io_error},
+    run_dir::{PLOTS, RUN_PLOTS, io_error},
 };
 
 /// Draws `plots/loss`, `plots/accuracy` and `plots/lr` as SVG and PNG.
 pub(super) fn draw(run: &RunRecord) -> Result<(), Error> {
     let folder = run.dir.path(PLOTS);
     fs::create_dir_all(&folder).map_err(|source| io_error(&folder, "create it", source))?;
-    for (name, chart) in [("loss", loss(run)), ("accuracy", metric(run, "accuracy")), ("lr", rate(run))] {
+    for (name, chart) in RUN_PLOTS.into_iter().zip([loss(run), metric(run, "accuracy"), rate(run)]) {
         for extension in ["svg", "png"] {
             chart.save(&folder.join(format!("{name}.{extension}")))?;
         }

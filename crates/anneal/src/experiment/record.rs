@@ -16,7 +16,7 @@ use super::{environment::Session, summary::Summary};
 use crate::{
     config::{Document, leaves},
     error::Error,
-    run_dir::{CONFIG, DamagedFile, ENVIRONMENT, Existing, FINDER, METRICS, RunDir, SUMMARY, io_error},
+    run_dir::{CONFIG, DamagedFile, ENVIRONMENT, FINDER, METRICS, RunDir, SUMMARY, io_error},
 };
 
 /// A run folder read back.
@@ -72,7 +72,7 @@ impl RunRecord {
     /// No run there; a file that is missing, cannot be read, or is damaged, by name. Files that
     /// a run writes at its end may be missing; an unfinished last line of the log is skipped.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
-        let dir = RunDir::at(path, Existing::Resume)?;
+        let dir = RunDir::open(path)?;
         let config = text(&dir, CONFIG)?.unwrap_or_default();
         let table = Document::read(&dir.path(CONFIG))?.table;
         let name = field(&table, "run", "name").and_then(Value::as_str).unwrap_or("run").to_owned();

@@ -1,13 +1,17 @@
 //! Training a configuration into a run folder.
 
 use std::{
+    fs,
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use burn::train::metric::AccuracyMetric;
 use trainer::{
-    Callback, CallbackError, FitReport, RunInfo, StopReason, Trainer,
+    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, StopReason, TrainError, Trainer,
     callbacks::Progress,
     checkpoint::{self, Checkpoint, CheckpointError},
 };
@@ -23,7 +27,7 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{CHECKPOINTS, CONFIG, Existing, RunDir, RunDirError, SUMMARY},
+    run_dir::{CHECKPOINTS, CONFIG, Claim, Existing, Kind, REPORT, RunDir, RunDirError, SUMMARY},
 };
 
 /// How a run is started.
@@ -58,19 +62,16 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     // Lightning's `fast_dev_run` leaves no logs and no checkpoints.
     let is_trial = config.train.fast_dev_run.is_some();
     let existing = options.existing;
-    let dir = match &options.out {
-        Some(path) => RunDir::at(path, existing),
-        None => RunDir::numbered(&config.run.out_dir, &config.run.name, existing),
-    };
-    let dir = match dir {
+    let claim = match &options.out {
+        Some(path) => Claim::at(path, existing, Kind::Run),
+        None => Claim::numbered(&config.run.out_dir, &config.run.name, existing, Kind::Run),
+    }?;
+    let dir = RunDir::new(claim.folder());
+    if existing == Existing::Resume && !claim.is_held() {
         // Killed before it wrote anything, or never started: resuming means starting.
-        Err(RunDirError::NoRun(path)) => {
-            tracing::warn!("{}: holds no run yet; starting it", path.display());
-            RunDir::at(&path, Existing::Refuse)?
-        }
-        other => other?,
-    };
-    let resumed = if existing == Existing::Resume { newest(&dir)? } else { None };
+        tracing::warn!("{}: holds no run yet; starting it", dir.root().display());
+    }
+    let resumed = if existing == Existing::Resume && claim.is_held() { newest(&dir)? } else { None };
     let (config, found) = with_found_rates(config, resumed.is_some().then_some(&dir))?;
     if let (Some(announce), Some(found)) = (options.announce, &found) {
         announce(found);
@@ -82,18 +83,26 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     let (optimizer, schedules) = (assembly.optimizer(), assembly.schedules());
     trainer::check_start(&model, &optimizer, &config.train.freeze)?;
     let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
-    let mut trainer = Trainer::new(assembly.train_config(Some(&dir)))
-        .metric(AccuracyMetric::new())
-        .interrupt(Arc::clone(&options.interrupt));
-    if resumed.is_none() {
-        dir.prepare()?;
+    let mut settings = assembly.train_config(Some(&dir));
+    if let Some(checkpoint) = &resumed {
+        settings.fingerprint = config.fingerprint_beside(&checkpoint.state().config);
     }
+    let mut trainer = Trainer::new(settings).metric(AccuracyMetric::new()).interrupt(Arc::clone(&options.interrupt));
+    let anchored = config.anchored().map_err(|source| Error::File { path: ".".to_owned(), source })?;
+    let text = resolved(&anchored);
+    let started = Arc::new(AtomicBool::new(false));
+    let folder = Folder {
+        dir: dir.clone(),
+        name: config.run.name.clone(),
+        text: text.clone(),
+        is_resumed: resumed.is_some(),
+        started: Arc::clone(&started),
+    };
+    // The folder is first: what the others write belongs to the run that has begun.
+    trainer = trainer.callback(folder).callback(SaveSweep::new(&dir, found));
     if !options.quiet {
         trainer = trainer.callback(Progress::new());
     }
-    let text = resolved(config);
-    trainer =
-        trainer.callback(ResolvedConfig { dir: dir.clone(), text: text.clone() }).callback(SaveSweep::new(&dir, found));
     if !is_trial {
         trainer = trainer
             .callback(Environment { dir: dir.clone(), device: config.run.device.to_string() })
@@ -107,12 +116,27 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     let fitted = match trainer.fit(model, optimizer, schedules, &train, valid) {
         Ok(fitted) => fitted,
         Err(error) => {
-            if !is_trial {
+            // A refused run leaves everything as it was.
+            if !is_trial && started.load(Ordering::Relaxed) {
                 page::write_what_there_is(&dir);
             }
-            return Err(error.into());
+            return Err(match error {
+                TrainError::Setting(error) if ["epochs", "steps"].contains(&error.path.as_str()) => {
+                    error.within("train").into()
+                }
+                error => error.into(),
+            });
         }
     };
+    if let Some(summary) = ended_before(&dir, &fitted.report) {
+        if !is_trial && !dir.path(trainer::weights::FILE).exists() {
+            weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
+        }
+        if !is_trial && !dir.path(REPORT).exists() {
+            page::write(&dir)?;
+        }
+        return Ok(TrainOutcome { dir, summary, report: fitted.report });
+    }
     let test = match fitted.report.stopped {
         StopReason::Interrupted => None,
         _ => Some(trainer::evaluate(fitted.eval_model(), &assembly.test_loader()?, AccuracyMetric::new())?),
@@ -126,12 +150,26 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     Ok(TrainOutcome { dir, summary, report: fitted.report })
 }
 
-/// The checkpoint to resume from; `None` where the run has written none and starts over. If all checkpoints are damaged
-/// that is an error: starting over would remove them.
+/// The summary of a run that had ended before this process resumed it, and so has nothing to add to it.
+fn ended_before(dir: &RunDir, report: &FitReport) -> Option<Summary> {
+    let summary: Summary = serde_json::from_str(&fs::read_to_string(dir.path(SUMMARY)).ok()?).ok()?;
+    let has_ended = summary.stopped != StopReason::Interrupted && report.stopped != StopReason::Interrupted;
+    (has_ended && report.resumed_from == Some(report.steps) && summary.steps == report.steps).then_some(summary)
+}
+
+/// The checkpoint to resume from; `None` where the run has written none and starts over.
+///
+/// # Errors
+/// Where starting over would lose something: all checkpoints are damaged, or the run has ended and its checkpoints are
+/// elsewhere.
 fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
     match checkpoint::newest(&dir.path(CHECKPOINTS)) {
         Ok(found) => Ok(Some(weights::accepted(found))),
         Err(CheckpointError::None { directory, skipped }) if skipped.is_empty() => {
+            let work = dir.finished_work();
+            if !work.is_empty() {
+                return Err(RunDirError::NothingToResume { path: dir.root().to_owned(), work }.into());
+            }
             tracing::warn!("{}: no checkpoint yet; the run starts from its beginning", directory.display());
             Ok(None)
         }
@@ -147,21 +185,67 @@ pub(crate) fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections
     Ok(trainer::evaluate(&model, &assembly.test_loader()?, AccuracyMetric::new())?)
 }
 
-/// Writes `config.toml` once the run has started, so that a refused resume does not replace the run's own.
-struct ResolvedConfig {
+/// The run folder: begun or gone on with once the run has started, so that a refused run leaves it as it was; and without
+/// the run that this one replaces once there is a checkpoint.
+struct Folder {
     dir: RunDir,
+    name: String,
+    /// The resolved configuration.
     text: String,
+    is_resumed: bool,
+    /// Set when the run has started.
+    started: Arc<AtomicBool>,
 }
 
-impl Callback for ResolvedConfig {
+impl Folder {
+    fn start(&self) -> Result<(), RunDirError> {
+        let root = self.dir.root().display();
+        if !self.is_resumed {
+            if let Some(moved) = self.dir.begin(&self.name, &self.text)? {
+                tracing::warn!("{root}: starting over; once there is a checkpoint, this goes: {moved}");
+            }
+            return Ok(());
+        }
+        self.dir.go_on(&self.name)?;
+        let tables = |text: &str| text.parse::<toml::Table>().ok();
+        let there = fs::read_to_string(self.dir.path(CONFIG)).ok();
+        // One that says the same, with comments of its owner's perhaps, stays.
+        if there.and_then(|there| tables(&there)) != tables(&self.text) {
+            self.dir.write(CONFIG, &self.text)?;
+        }
+        self.dir.settle().map(drop)
+    }
+
+    fn settle(&self) -> Result<(), CallbackError> {
+        self.dir.settle().map(drop).map_err(|error| CallbackError::new(self.name(), error))
+    }
+}
+
+impl Callback for Folder {
     fn name(&self) -> &'static str {
-        CONFIG
+        "run folder"
     }
 
     fn on_start(&mut self, _run: &RunInfo) -> Result<(), CallbackError> {
-        self.dir
-            .write(CONFIG, &self.text)
-            .map_err(|error| CallbackError { callback: CONFIG.to_owned(), source: error.into() })
+        self.start().map_err(|error| CallbackError::new(self.name(), error))?;
+        self.started.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn on_epoch(&mut self, _event: &EpochEvent<'_>) -> Result<Flow, CallbackError> {
+        self.settle().map(|()| Flow::Continue)
+    }
+
+    fn on_checkpoint(&mut self, _event: &CheckpointEvent<'_>) -> Result<(), CallbackError> {
+        self.settle()
+    }
+
+    fn on_end(&mut self, _report: &FitReport) -> Result<(), CallbackError> {
+        let waiting = self.dir.settle().map_err(|error| CallbackError::new(self.name(), error))?;
+        for run in waiting {
+            tracing::warn!("{}: the run that was here before is kept, for this one has no checkpoint", run.display());
+        }
+        Ok(())
     }
 }
 

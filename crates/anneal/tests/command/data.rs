@@ -150,13 +150,26 @@ fn a_folder_of_images_is_trained_on() {
     let ran = anneal(dir.path(), &["train", "small.toml", "--out", "run", "--quiet"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     let resolved = fs::read_to_string(dir.path().join("run/config.toml")).unwrap();
-    for line in ["dataset = \"folder\"", "path = \"flowers\"", "image_size = 8", "grey = true", "test = 0.2"] {
+    let path = format!("path = \"{}\"", dir.path().join("flowers").display());
+    for line in ["dataset = \"folder\"", path.as_str(), "image_size = 8", "grey = true", "test = 0.2"] {
         assert!(resolved.contains(line), "{resolved}\nlacks: {line}");
     }
     // The resolved config names the same run.
     fs::copy(dir.path().join("run/config.toml"), dir.path().join("again.toml")).unwrap();
     let again = anneal(dir.path(), &["train", "again.toml", "--out", "again", "--quiet"]);
     assert_eq!(again.code, 0, "{}", again.err);
+    // It is read from anywhere; where the images have moved, the flag says where to.
+    let elsewhere = folder(&[]);
+    let run = dir.path().join("run").display().to_string();
+    assert_eq!(anneal(elsewhere.path(), &["evaluate", &run]).code, 0);
+    fs::create_dir(elsewhere.path().join("data")).unwrap();
+    fs::rename(dir.path().join("flowers"), elsewhere.path().join("data/flowers")).unwrap();
+    assert_eq!(anneal(elsewhere.path(), &["evaluate", &run]).code, 1);
+    for verb in ["evaluate", "resume", "export"] {
+        let ran = anneal(elsewhere.path(), &[verb, &run, "--data-dir", "data"]);
+        assert_eq!(ran.code, 0, "{verb}: {}", ran.err);
+    }
+    fs::rename(elsewhere.path().join("data/flowers"), dir.path().join("flowers")).unwrap();
     // Its short form, and what it may not have.
     let ran = anneal(dir.path(), &["data", "verify", "folder:flowers"]);
     assert!(ran.out.contains("folder:flowers: 16 training and 4 test images of 3x32x32, 2 classes"), "{}", ran.out);

@@ -14,6 +14,7 @@ mod list;
 mod precision;
 mod recipes;
 mod report;
+mod run_folder;
 mod schedule;
 mod signals;
 mod switches;

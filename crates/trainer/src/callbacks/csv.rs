@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use report::{GrowingCsv, NamedCell};
 
-use super::position::{Position, of_split};
+use super::position::{Position, lost, of_split};
 use crate::{
     Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, StepEvent, ValidationEvent,
 };
@@ -19,7 +19,8 @@ const COLUMNS: [&str; 5] = ["step", "epoch", "seconds", "lr", "train.loss"];
 /// `epoch_seconds`, `train.loss_epoch` (the mean over the epoch) and `valid.loss`, `valid.<metric>`. Other cells are
 /// empty. Values that are not finite are `NaN`, `inf`, `-inf`, which pandas reads.
 ///
-/// Resuming drops the rows after the checkpoint's step.
+/// Resuming drops the rows after the checkpoint's step. Where a table to be resumed has rows that cannot be read, or ends
+/// before the checkpoint, a warning says so and the table as it was stays beside it (`metrics.csv.damaged-1`).
 pub struct Csv {
     path: PathBuf,
     table: Option<GrowingCsv>,
@@ -35,21 +36,31 @@ impl Csv {
         Self { path: path.to_owned(), table: None, position: Position::new(0), resumed_at: 0, epoch_told: false }
     }
 
-    fn open(&mut self, step: u64) -> Result<(), CallbackError> {
+    fn open(&mut self, step: u64, reaches: u64) -> Result<(), CallbackError> {
         // The writer of a table that is left behind flushes when it is dropped: before the file is read.
         drop(self.table.take());
         let mut epoch_told = false;
+        let mut logged = Vec::new();
         let opened = if step == 0 {
             GrowingCsv::create(&self.path, &COLUMNS)
         } else {
             GrowingCsv::resume(&self.path, &COLUMNS, |cell| {
-                let row = cell("step").and_then(|row| row.parse::<u64>().ok());
-                epoch_told |= row == Some(step) && cell("epoch_seconds").is_some();
-                row.is_some_and(|row| row <= step)
+                let row = cell("step")?.parse::<u64>().ok()?;
+                epoch_told |= row == step && cell("epoch_seconds").is_some();
+                logged.extend(cell("seconds").map(|_| row).filter(|row| *row <= step));
+                Some(row <= step)
             })
         };
         (self.resumed_at, self.epoch_told) = (step, epoch_told);
-        self.table = Some(opened.map_err(|error| self.failed(error))?);
+        let table = opened.map_err(|error| self.failed(error))?;
+        let path = self.path.display();
+        if let Some(copy) = table.kept_aside() {
+            tracing::warn!("{path}: rows of it cannot be read; the table as it was is kept: {}", copy.display());
+        }
+        if let Some(lost) = lost(logged, reaches) {
+            tracing::warn!("{path}: {lost}; the run goes on without");
+        }
+        self.table = Some(table);
         Ok(())
     }
 
@@ -86,13 +97,13 @@ impl Callback for Csv {
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         self.position = Position::new(run.steps_done);
-        self.open(run.steps_done)
+        self.open(run.steps_done, run.last_logged)
     }
 
     fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
         self.settle()?;
         if self.position.step(event) {
-            self.open(event.step - 1)?;
+            self.open(event.step - 1, 0)?;
         }
         if event.logged || event.skipped {
             let mut cells = vec![

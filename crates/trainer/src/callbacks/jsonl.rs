@@ -2,15 +2,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{File, OpenOptions},
-    io::{BufRead, BufReader, BufWriter, Write},
+    fs::{self, File, OpenOptions},
+    io::{BufWriter, ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
 use lr_core::Interval;
 use serde::{Deserialize, Serialize};
 
-use super::position::{Position, Validation, of_split};
+use super::position::{Position, Validation, lost, of_split};
 use crate::{
     Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, Split, StepEvent, ValidationEvent,
 };
@@ -46,7 +46,9 @@ pub struct LogLine {
 ///
 /// Lines are flushed at the end of each epoch, before each checkpoint, and at the latest a second late. Resuming drops
 /// the lines after the checkpoint's step, and so does a run that goes back to an earlier state: the log of a run that
-/// was interrupted holds each step once.
+/// was interrupted holds each step once. Where a log to be resumed has lines that cannot be read, or ends before the
+/// checkpoint, a warning says so and the log as it was stays beside it (`metrics.jsonl.damaged-1`); the unfinished last
+/// line of a killed process is cut off without a word.
 pub struct JsonLines {
     path: PathBuf,
     out: Option<BufWriter<File>>,
@@ -63,27 +65,47 @@ impl JsonLines {
         Self { path: path.to_owned(), out: None, position: Position::new(0), resumed_at: 0, told: BTreeSet::new() }
     }
 
-    /// The lines up to `step` of an existing log; a line torn by a crash is none.
-    fn kept(path: &Path, step: u64) -> std::io::Result<Vec<(String, LogLine)>> {
-        let file = match File::open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+    /// The lines up to `step` of the log that there is. One that was not to be lost is in what is kept aside: the log
+    /// should reach step `reaches`.
+    fn kept(&self, step: u64, reaches: u64) -> std::io::Result<Vec<(String, LogLine)>> {
+        let bytes = match fs::read(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tracing::warn!("{}: is not there; the log begins again after step {step}", self.path.display());
+                return Ok(Vec::new());
+            }
             other => other?,
         };
-        let mut kept = Vec::new();
-        for text in BufReader::new(file).lines() {
-            let text = text?;
-            if let Ok(line) = serde_json::from_str::<LogLine>(&text)
-                && line.step <= step
-            {
-                kept.push((text, line));
+        let (mut kept, mut unreadable) = (Vec::new(), Vec::new());
+        for (number, bytes) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let line = serde_json::from_slice::<LogLine>(bytes).ok();
+            match line.zip(str::from_utf8(bytes.trim_ascii_end()).ok()) {
+                Some((line, text)) if line.step <= step => kept.push((text.to_owned(), line)),
+                Some(_) => {}
+                // The process was killed while it wrote this line.
+                None if !bytes.ends_with(b"\n") => {}
+                None if bytes.trim_ascii().is_empty() => {}
+                None => unreadable.push(number + 1),
             }
+        }
+        let logged = kept.iter().filter(|(_, line)| (line.split, line.every) == (Split::Train, Interval::Step));
+        let lost = lost(logged.map(|(_, line)| line.step), reaches);
+        let damage = match unreadable.as_slice() {
+            [] => None,
+            [line] => Some(format!("line {line} cannot be read")),
+            [first, rest @ ..] => Some(format!("line {first} and {} more cannot be read", rest.len())),
+        };
+        let damage: Vec<String> = damage.into_iter().chain(lost).collect();
+        if !damage.is_empty() {
+            let copy = report::keep_aside(&self.path)?;
+            let (log, damage) = (self.path.display(), damage.join("; "));
+            tracing::warn!("{log}: {damage}. The run goes on without; the log as it was is kept: {}", copy.display());
         }
         Ok(kept)
     }
 
     /// Opens the file with the lines up to `step`, whole or not at all.
-    fn open(&mut self, step: u64) -> std::io::Result<()> {
-        let kept = if step > 0 { Self::kept(&self.path, step)? } else { Vec::new() };
+    fn open(&mut self, step: u64, reaches: u64) -> std::io::Result<()> {
+        let kept = if step > 0 { self.kept(step, reaches)? } else { Vec::new() };
         self.resumed_at = step;
         self.told.clear();
         let mut log = String::new();
@@ -139,14 +161,14 @@ impl Callback for JsonLines {
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         self.position = Position::new(run.steps_done);
-        self.open(run.steps_done).map_err(|error| self.failed(error))
+        self.open(run.steps_done, run.last_logged).map_err(|error| self.failed(error))
     }
 
     fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
         self.settle()?;
         if self.position.step(event) {
             self.flush()?;
-            self.open(event.step - 1).map_err(|error| self.failed(error))?;
+            self.open(event.step - 1, 0).map_err(|error| self.failed(error))?;
         }
         if event.logged || event.skipped {
             self.write(&LogLine {

@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use super::{CheckpointError, damaged, files::Files, io};
 use crate::report::EpochSummary;
 
-/// The file's name.
-pub(crate) const HISTORY: &str = "history.jsonl";
+/// The name of the file of a long run's epochs, beside its checkpoints.
+pub const HISTORY: &str = "history.jsonl";
 
 /// How much of the file belongs to a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -12,7 +12,7 @@
 //!
 //! A snapshot is taken on the training thread; a writer encodes and stores it on another. A checkpoint is written
 //! under a temporary name, each file and the directory are flushed to the medium, and then it is renamed; so a directory
-//! named `step-*` is whole, and a kill while writing leaves only a `.tmp-*` directory, which the next write removes.
+//! named `step-*` is whole, and a kill while writing leaves only a `.tmp-step-*` directory, which the next start removes.
 //! Reading verifies every checksum before anything is restored.
 //!
 //! What lives here knows no loop: it is given parts and a policy. docs/checkpoints.md says what is promised.
@@ -36,9 +36,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub(crate) use history::HistoryLog;
-pub use history::HistoryMark;
+pub use history::{HISTORY, HistoryMark};
 pub use policy::{CheckpointPolicy, OnWriteError};
-pub use read::{Checkpoint, Found, best, newest, open, steps};
+pub use read::{Checkpoint, Found, best, newest, open, own_folders, steps};
 pub(crate) use snapshot::{Contents, Part, Snapshot};
 pub(crate) use writer::Writer;
 

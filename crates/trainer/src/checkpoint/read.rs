@@ -75,6 +75,25 @@ pub fn steps(directory: &Path) -> Result<Vec<u64>, CheckpointError> {
     Ok(list(&Disk, directory)?.into_iter().map(|candidate| candidate.step).collect())
 }
 
+/// The checkpoints below `directory` that this program wrote, and nothing else into them: those whose manifest is in order,
+/// whatever became of their files. Oldest first.
+///
+/// # Errors
+/// [`CheckpointError::Io`] where the directory cannot be read. One that does not exist has none.
+pub fn own_folders(directory: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+    let candidates = list(&Disk, directory)?.into_iter().map(|candidate| candidate.path);
+    Ok(candidates.filter(|path| is_only_ours(&Disk, path).unwrap_or(false)).collect())
+}
+
+/// Whether a directory is a checkpoint of ours, and nothing else is in it.
+pub(super) fn is_only_ours(files: &dyn Files, path: &Path) -> Result<bool, CheckpointError> {
+    match Manifest::read(files, path) {
+        Ok(manifest) => Ok(files.list(path).map_err(io(path, "list it"))?.iter().all(|name| manifest.lists(name))),
+        Err(CheckpointError::Damaged { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The first of these that can be opened. `skipped` says what was left out before.
 fn first_valid(
     directory: &Path,

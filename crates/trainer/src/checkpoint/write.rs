@@ -2,7 +2,7 @@
 //!
 //! At every instant of this, a directory named `step-*` is whole; where the checkpoint of a step is written a second
 //! time, the first waits under `.old-step-*`, which readers know, until the second is in its place. Whatever is being
-//! written or removed is called `.tmp-*`.
+//! written or removed is called `.tmp-step-*`.
 
 use std::{
     io::{self, ErrorKind},
@@ -43,6 +43,22 @@ pub(super) fn write(
         .and_then(|path| prune(files, policy, step, &Trust { unproven, refuted }).map(|()| path));
     images.keep(taken);
     written
+}
+
+/// Clears away what a killed process left: what it had begun to write, and what it had not pruned yet. `step` is the
+/// checkpoint that the run goes on from.
+pub(super) fn tidy(
+    files: &dyn Files,
+    policy: &CheckpointPolicy,
+    step: u64,
+    unproven: Vec<u64>,
+) -> Result<(), CheckpointError> {
+    match files.list(&policy.directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(io(&policy.directory, "list it"))?,
+    };
+    prepare(files, &policy.directory)?;
+    prune(files, policy, step, &Trust { unproven, refuted: Vec::new() })
 }
 
 fn write_images(
@@ -98,8 +114,8 @@ fn prepare(files: &dyn Files, directory: &Path) -> Result<Vec<String>, Checkpoin
         let path = directory.join(&name);
         if name.strip_prefix(UNFINISHED).is_some_and(|own| read::step_of(Path::new(own)).is_some()) {
             match files.remove_dir_all(&path) {
-                // A file of this name is none of ours.
-                Err(error) if error.kind() == ErrorKind::NotADirectory => {}
+                // A file of this name is none of ours, and would be in the way.
+                Err(error) if error.kind() == ErrorKind::NotADirectory => move_aside(files, &path)?,
                 other => other.map_err(io(&path, "remove it"))?,
             }
         } else if let Some(own) = name.strip_prefix(DISPLACED).filter(|own| read::step_of(Path::new(own)).is_some()) {
@@ -177,7 +193,7 @@ fn prune(files: &dyn Files, policy: &CheckpointPolicy, written: u64, trust: &Tru
     kept.extend(ranked.into_iter().take(policy.k.max(1)));
     let dropped = found.into_iter().enumerate().filter(|(i, _)| !kept.contains(i)).map(|(_, (path, _))| path);
     for path in dropped.chain(unsound) {
-        if is_only_ours(files, &path)? {
+        if read::is_only_ours(files, &path)? {
             remove(files, &path)?;
         } else {
             tracing::debug!("{}: no longer kept, but there are other files in it: it stays", path.display());
@@ -186,21 +202,17 @@ fn prune(files: &dyn Files, policy: &CheckpointPolicy, written: u64, trust: &Tru
     Ok(())
 }
 
-/// Whether a directory is a checkpoint of ours, and nothing else is in it.
-fn is_only_ours(files: &dyn Files, path: &Path) -> Result<bool, CheckpointError> {
-    match Manifest::read(files, path) {
-        Ok(manifest) => Ok(files.list(path).map_err(io(path, "list it"))?.iter().all(|name| manifest.lists(name))),
-        Err(CheckpointError::Damaged { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Whether what has the name of the checkpoint to be written had to be moved out of the way, because it is not (only) a
 /// checkpoint of ours.
 fn moved_aside(files: &dyn Files, path: &Path) -> Result<bool, CheckpointError> {
-    if is_only_ours(files, path)? {
+    if read::is_only_ours(files, path)? {
         return Ok(false);
     }
+    move_aside(files, path).map(|()| true)
+}
+
+/// Gives what is not ours another name.
+fn move_aside(files: &dyn Files, path: &Path) -> Result<(), CheckpointError> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let taken = path.parent().map_or(Ok(Vec::new()), |parent| files.list(parent).map_err(io(parent, "list it")))?;
     // One of so many names is free.
@@ -212,7 +224,7 @@ fn moved_aside(files: &dyn Files, path: &Path) -> Result<bool, CheckpointError> 
         path.display(),
         kept.display()
     );
-    Ok(true)
+    Ok(())
 }
 
 /// The manifest of a checkpoint that looks whole without its files being read.

@@ -7,7 +7,7 @@ use super::{
     files::{Disk, Files},
     history::Append,
     snapshot::{Images, Snapshot},
-    write::write,
+    write::{tidy, write},
 };
 use crate::threads;
 
@@ -35,6 +35,16 @@ impl Writer {
 
     pub(crate) fn policy(&self) -> &CheckpointPolicy {
         &self.policy
+    }
+
+    /// Clears away what a killed process left beside the checkpoint of `step`, which the run goes on from; `unproven` are
+    /// not known to be good yet.
+    ///
+    /// # Errors
+    /// What cannot be removed; none where the policy is to continue.
+    pub(crate) fn tidy(&mut self, step: u64, unproven: Vec<u64>) -> Result<(), CheckpointError> {
+        let tidied = tidy(&*self.files, &self.policy, step, unproven);
+        self.conclude(tidied.map(|()| self.policy.directory.clone()))
     }
 
     /// Writes a checkpoint: at once, or on another thread after waiting for the one before.

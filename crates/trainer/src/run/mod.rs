@@ -194,9 +194,13 @@ where
             steps_per_epoch: run.timetable.steps_per_epoch,
             items: train.items(),
             steps_done: run.state.step,
+            last_logged: run.timetable.last_logged(run.state.step),
             parameters: run.parameters,
         };
         run.tell(|callback| callback.on_start(&info))?;
+        if let (Some(step), Some(writer)) = (run.resumed_from, &mut run.writer) {
+            writer.tidy(step, run.state.unproven.clone())?;
+        }
         Ok(run)
     }
 

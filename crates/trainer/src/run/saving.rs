@@ -6,6 +6,7 @@ use burn::train::{
     InferenceStep, TrainStep,
     metric::{Adaptor, LossInput},
 };
+use strict_config::ConfigError;
 
 use super::{
     Run,
@@ -36,6 +37,7 @@ where
         checkpoint.rates(&mut self.rates)?;
         self.state = checkpoint.state().clone();
         let step = self.state.step;
+        self.refuse_past_end()?;
         if let Some(jump) = self.rates.jump(step, self.state.lr / self.rate_factor()) {
             tracing::warn!("{jump}");
         }
@@ -62,6 +64,21 @@ where
         self.resumed_from = Some(step);
         self.saved_at = Some(step);
         Ok(())
+    }
+
+    /// Refuses a run that is to be shorter than what is done.
+    fn refuse_past_end(&self) -> Result<(), TrainError> {
+        let (done, end) = (self.state.step, self.timetable.steps);
+        if done <= end {
+            return Ok(());
+        }
+        let per_epoch = self.timetable.steps_per_epoch.max(1);
+        let (field, found, least) = match self.trainer.config.steps {
+            Some(_) => ("steps", end, done),
+            None => ("epochs", self.timetable.epochs, done.div_ceil(per_epoch)),
+        };
+        let allowed = format!("at least {least}, for {done} steps are done ({per_epoch} in an epoch)");
+        Err(ConfigError::not_allowed(field, found, allowed).into())
     }
 
     /// Writes a checkpoint if one is due after this step, and takes the state to roll back to. Reports a background write

@@ -311,8 +311,15 @@ fn the_log_tells_it_all_and_resumes() {
     assert_eq!(lines().iter().filter(|line| line.every == Interval::Epoch).count(), 4);
     let before = lines().len();
     std::fs::write(&path, std::fs::read_to_string(&path).expect("a log") + "{\"step\": 13, \"ep").expect("torn");
-    let resumed =
-        RunInfo { epochs: 2, total_steps: 12, steps_per_epoch: 6, items: ITEMS, steps_done: 6, parameters: 1 };
+    let resumed = RunInfo {
+        epochs: 2,
+        total_steps: 12,
+        steps_per_epoch: 6,
+        items: ITEMS,
+        steps_done: 6,
+        last_logged: 6,
+        parameters: 1,
+    };
     JsonLines::new(&path).on_start(&resumed).expect("resumes");
     assert!(lines().len() < before && lines().iter().all(|line| line.step <= 6));
 }

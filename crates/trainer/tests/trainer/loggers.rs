@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::common::{ITEMS, alone, net, newest_only, optimizer, schedule, train_data, valid_data};
-use burn::train::metric::AccuracyMetric;
+use burn::train::metric::{AccuracyMetric, LossMetric};
 use lr_core::Duration;
 use report::tensorboard::{Happening, read_events, read_scalars};
 use trainer::{
@@ -24,7 +24,15 @@ use trainer::{
 const ADAM: &str = "type = 'adam'\nlr = 0.01";
 
 fn run_info(steps_done: u64) -> RunInfo {
-    RunInfo { epochs: 2, total_steps: 12, steps_per_epoch: 6, items: ITEMS, steps_done, parameters: 1 }
+    RunInfo {
+        epochs: 2,
+        total_steps: 12,
+        steps_per_epoch: 6,
+        items: ITEMS,
+        steps_done,
+        last_logged: steps_done,
+        parameters: 1,
+    }
 }
 
 fn step(step: u64) -> StepEvent {
@@ -401,4 +409,45 @@ fn background_logs_of_a_failed_and_resumed_run_are_whole() {
     };
     assert_eq!(steps(&parts.1), steps(&whole.1));
     assert_eq!(steps(&whole.1).len(), 1 + 24 + 4);
+}
+
+/// A metric that is called as something else in a log gets a key of its own: every line can be read, and a resumed log
+/// holds each step once.
+#[test]
+fn a_metric_may_be_called_as_the_loss_or_as_another() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let fit = |epochs: u64, resume: bool| {
+        let policy = newest_only(folder.path().join("checkpoints"));
+        let directory = policy.directory.clone();
+        let log_every = Duration::Ticks(1);
+        let config = TrainConfig { log_every, checkpoint: Some(policy), ..TrainConfig::epochs(epochs) };
+        let schedule = schedule("type = 'fixed'");
+        let (loss, accuracy) = (LossMetric::new(), AccuracyMetric::new());
+        let mut trainer =
+            Trainer::new(config).metric(loss.clone()).metric(loss).metric(accuracy.clone()).metric(accuracy);
+        trainer = trainer.callback(logs(folder.path()));
+        if resume {
+            trainer = trainer.resume(checkpoint::newest(&directory).unwrap().checkpoint);
+        }
+        trainer.fit(net(), optimizer(ADAM), schedule, &train_data(), Some(&valid_data())).map(|_| ()).expect("trains");
+    };
+    fit(2, false);
+    fit(4, true);
+    let lines = lines(folder.path());
+    let steps: Vec<u64> = lines.iter().filter(|line| line.every.name() == "step").map(|line| line.step).collect();
+    assert_eq!(steps, (1..=24).collect::<Vec<u64>>());
+    for line in lines.iter().filter(|line| line.split == trainer::Split::Valid) {
+        let keys: Vec<&str> = line.metrics.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["accuracy", "accuracy_2", "loss_2", "loss_3"]);
+        let (loss, metric) = (line.loss.unwrap(), line.metrics["loss_2"].unwrap());
+        assert!((loss - metric).abs() < 0.1 * loss.abs(), "{loss} and {metric}");
+    }
+    let csv = fs::read_to_string(folder.path().join("metrics.csv")).unwrap();
+    let header: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
+    let mut unique = header.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), header.len(), "{header:?}");
+    assert!(!folder.path().join("metrics.jsonl.damaged-1").exists());
 }

@@ -25,84 +25,79 @@ use super::{
 use crate::{
     config::RunSection,
     error::Error,
-    run_dir::{Existing, FINDER, REPORT, RunDirError, io_error, numbered},
+    run_dir::{Claim, Existing, FINDER, Kind, PLAN, REPORT, RunDir, RunDirError, io_error, mark_comparison},
 };
 
 /// All figures, in the folder of a comparison.
 pub(crate) const FIGURES: &str = "compare.json";
-
-/// What is compared; a folder that has it holds a comparison.
-const PLAN: &str = "compare.toml";
 
 /// The files of a comparison; no contender may have such a name.
 pub(super) const FILES: [&str; 3] = [PLAN, FIGURES, REPORT];
 
 /// The folder of a comparison, and what to do with one that it holds already.
 pub(super) struct Folder {
-    path: PathBuf,
+    claim: Claim,
+    name: String,
     existing: Existing,
 }
 
 impl Folder {
-    /// The folder that the options name, or the next `compare-NAME` below `[run] out_dir`: see [`numbered`].
-    pub(super) fn choose(options: &CompareOptions, run: &RunSection) -> Self {
-        let existing = options.existing;
-        let default = || numbered(&run.out_dir, &format!("compare-{}", run.name), existing, holds);
-        Self { path: options.out.clone().unwrap_or_else(default), existing }
+    /// Takes the folder that the options name, or the next `compare-NAME` below `[run] out_dir`.
+    ///
+    /// # Errors
+    /// A folder that cannot take the comparison: nothing has been touched by then.
+    pub(super) fn claim(options: &CompareOptions, run: &RunSection, plan: &Table) -> Result<Self, Error> {
+        let (existing, name) = (options.existing, format!("compare-{}", run.name));
+        let claimed = match &options.out {
+            Some(path) => Claim::at(path, existing, Kind::Comparison),
+            None => Claim::numbered(&run.out_dir, &name, existing, Kind::Comparison),
+        };
+        let claim = claimed.map_err(|error| match error {
+            RunDirError::Holds { path, .. } => Error::Usage(format!(
+                "{}: holds a comparison already; --resume continues it, --overwrite starts over, --out takes another \
+                 folder",
+                path.display()
+            )),
+            RunDirError::NotEmpty { .. } => Error::Usage(error.to_string()),
+            other => other.into(),
+        })?;
+        let folder = Self { claim, name, existing };
+        if existing == Existing::Resume {
+            let shown = folder.path().display();
+            if !folder.claim.is_held() {
+                tracing::warn!("{shown}: holds no comparison yet; starting it");
+            } else if let Some(what) = difference(&folder.read_plan()?, plan) {
+                return Err(Error::Usage(format!(
+                    "{shown}: {what}; --overwrite starts over, --out takes another folder. (Seeds, schedules and \
+                     --target may change between a comparison and its resumption)"
+                )));
+            }
+        }
+        Ok(folder)
     }
 
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Refuses a folder that cannot take the comparison: nothing has been touched by then.
-    pub(super) fn check(&self, plan: &Table) -> Result<(), Error> {
-        let usage = |message: String| Err(Error::Usage(format!("{}: {message}", self.path.display())));
-        match (holds(&self.path), self.existing) {
-            (true, Existing::Refuse) => usage(
-                "holds a comparison already; --resume continues it, --overwrite starts over, --out takes another \
-                 folder"
-                    .to_owned(),
-            ),
-            (true, Existing::Resume) => match difference(&self.read_plan()?, plan) {
-                None => Ok(()),
-                Some(what) => usage(format!(
-                    "{what}; --overwrite starts over, --out takes another folder. (Seeds, schedules and --target may \
-                     change between a comparison and its resumption)"
-                )),
-            },
-            (true, Existing::Overwrite) => Ok(()),
-            (false, existing) => match fs::read_dir(&self.path).map(|mut entries| entries.next().is_none()) {
-                Ok(true) => Ok(()),
-                Ok(false) => usage(format!("is not empty and holds no comparison (no {PLAN}); choose another folder")),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    if existing == Existing::Resume {
-                        tracing::warn!("{}: holds no comparison yet; starting it", self.path.display());
-                    }
-                    Ok(())
-                }
-                Err(error) => Err(io_error(&self.path, "read it", error).into()),
-            },
-        }
+        self.claim.folder()
     }
 
     /// The sweep that found a contender's rate before, where this resumes that comparison.
     pub(super) fn sweep(&self, name: &str) -> Option<RateSweep> {
-        if self.existing != Existing::Resume || !holds(&self.path) {
+        if self.existing != Existing::Resume || !self.claim.is_held() {
             return None;
         }
-        let text = fs::read_to_string(self.path.join(name).join(FINDER)).ok()?;
+        let text = fs::read_to_string(self.path().join(name).join(FINDER)).ok()?;
         RateSweep::read(serde_json::from_str(&text).ok()?)
     }
 
     /// Makes the folder ready and writes what is compared, and the sweeps.
     pub(super) fn start(&self, plan: &Table, sweeps: &BTreeMap<String, RateSweep>) -> Result<(), Error> {
-        let dir = &self.path;
-        fs::create_dir_all(dir).map_err(|source| io_error(dir, "create it", source))?;
-        if self.existing == Existing::Overwrite && holds(dir) {
-            clear(dir, &self.read_plan()?)?;
+        let dir = self.path();
+        if self.existing == Existing::Overwrite && self.claim.is_held() {
+            let runs = clear(dir, &self.read_plan()?)?;
+            tracing::warn!("{}: starting over; the comparison that was here is gone, runs: {runs}", dir.display());
         }
+        mark_comparison(dir, &self.name)?;
         let header = "# What is compared: seeds, rates, and each contender's whole configuration before its rate was chosen.\n\n";
         // A table of plain values always has a TOML form.
         self.write(PLAN, &format!("{header}{}", toml::to_string(plan).unwrap_or_default()))?;
@@ -116,12 +111,12 @@ impl Folder {
 
     /// Writes a file, whole or not at all.
     pub(super) fn write(&self, name: &str, contents: &str) -> Result<(), Error> {
-        let path = self.path.join(name);
+        let path = self.path().join(name);
         Ok(report::atomic_write(&path, contents).map_err(|source| io_error(&path, "write it", source))?)
     }
 
     fn read_plan(&self) -> Result<Table, Error> {
-        let path = self.path.join(PLAN);
+        let path = self.path().join(PLAN);
         let text = fs::read_to_string(&path).map_err(|source| io_error(&path, "read it", source))?;
         text.parse().map_err(|error: toml::de::Error| {
             Error::Usage(format!("{}: is damaged: {}", path.display(), error.message()))
@@ -129,36 +124,35 @@ impl Folder {
     }
 }
 
-fn holds(dir: &Path) -> bool {
-    dir.join(PLAN).exists()
-}
-
-/// Removes what an earlier comparison wrote; other files stay.
-fn clear(dir: &Path, old: &Table) -> Result<(), Error> {
+/// Removes what an earlier comparison wrote, its plan last; other files stay. Gives how many runs it were.
+fn clear(dir: &Path, old: &Table) -> Result<usize, Error> {
     let remove = |path: PathBuf| -> Result<(), RunDirError> {
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        match removed {
+        match fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error(&path, "remove it", error)),
             _ => Ok(()),
         }
     };
-    for name in FILES {
-        remove(dir.join(name))?;
-    }
+    let mut runs = 0;
     // A name that is more than one folder was not written by this program.
     for (name, _) in contenders(old).filter(|(name, _)| !name.contains(['/', '\\']) && !name.starts_with('.')) {
         let folder = dir.join(name);
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
-        for entry in entries.flatten() {
-            let file = entry.file_name().to_string_lossy().into_owned();
-            if file.starts_with("seed-") || file == "tuning" || file == FINDER {
-                remove(entry.path())?;
+        let tuning = folder.join("tuning");
+        for (parent, prefix) in [(&folder, "seed-"), (&tuning, "lr-")] {
+            for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+                if entry.file_name().to_string_lossy().starts_with(prefix) {
+                    runs += usize::from(RunDir::remove(&entry.path())?);
+                }
             }
         }
-        // It stays if it holds anything else.
+        remove(folder.join(FINDER))?;
+        // They stay if they hold anything else.
+        let _ = fs::remove_dir(&tuning);
         let _ = fs::remove_dir(&folder);
     }
-    Ok(())
+    for name in FILES.into_iter().rev() {
+        remove(dir.join(name))?;
+    }
+    Ok(runs)
 }
 
 #[cfg(test)]

@@ -54,9 +54,8 @@ pub(crate) fn compare(request: &CompareRequest, options: &CompareOptions) -> Res
         tracing::warn!("{warning}");
     }
     rates::check(&request.rates, &contenders)?;
-    let folder = Folder::choose(options, &base.run);
     let plan = plan::plan(&contenders, &seeds, &request.rates);
-    folder.check(&plan)?;
+    let folder = Folder::claim(options, &base.run, &plan)?;
 
     let runs = contenders.len() * (request.rates.grid().len() + seeds.len());
     let mut runner = Runner::new(&folder, options, base.run.seed, runs);

@@ -15,11 +15,8 @@ use crate::{
     config::Config,
     error::Error,
     experiment::{RunRecord, TrainOptions, train},
-    run_dir::{CONFIG, Existing, RunDir, SUMMARY, io_error},
+    run_dir::{Existing, FAILURE, RunDir, SUMMARY, io_error},
 };
-
-/// Why a run failed, in its folder: so that a resumption does not try it again.
-const FAILURE: &str = "failure.txt";
 
 /// Trains the runs of a comparison one after the other.
 pub(super) struct Runner<'a> {
@@ -85,7 +82,7 @@ impl<'a> Runner<'a> {
     fn train(&self, config: &Config, dir: &Path) -> Result<(RunState, Option<String>), Error> {
         let options = TrainOptions {
             out: Some(dir.to_owned()),
-            existing: if dir.join(CONFIG).exists() { Existing::Resume } else { Existing::Refuse },
+            existing: if RunDir::holds_run(dir) { Existing::Resume } else { Existing::Refuse },
             // Off a terminal there would be a line for every epoch of every run.
             quiet: self.options.quiet || !std::io::stderr().is_terminal(),
             interrupt: Arc::clone(&self.options.interrupt),
@@ -96,7 +93,8 @@ impl<'a> Runner<'a> {
             Ok(_) => Ok((RunState::Finished, None)),
             Err(Error::Train(error)) if has_diverged(&error) => {
                 let message = error.to_string();
-                RunDir::at(dir, Existing::Resume)?.write(FAILURE, &format!("{message}\n"))?;
+                // So that a resumption does not try it again.
+                RunDir::open(dir)?.write(FAILURE, &format!("{message}\n"))?;
                 Ok((RunState::Failed, Some(message)))
             }
             Err(error) => Err(error),
@@ -106,7 +104,7 @@ impl<'a> Runner<'a> {
 
 /// How a run in this folder ended, and why it failed; `None` where there is none, or one that can be resumed.
 fn ended_before(dir: &Path) -> Result<Option<(RunState, Option<String>)>, Error> {
-    if !dir.join(CONFIG).exists() {
+    if !RunDir::holds_run(dir) {
         return Ok(None);
     }
     let failure = dir.join(FAILURE);

@@ -1,0 +1,106 @@
+//! What a run folder's files are called, and what can be wrong with it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// What marks the folder.
+pub(super) const MARK: &str = "anneal.json";
+/// Who works in it.
+pub(super) const LOCK: &str = "anneal.lock";
+/// The name of the resolved configuration.
+pub(crate) const CONFIG: &str = "config.toml";
+/// The log.
+pub(crate) const METRICS: &str = "metrics.jsonl";
+/// The log as a table.
+pub(crate) const METRICS_CSV: &str = "metrics.csv";
+/// Where it ran.
+pub(crate) const ENVIRONMENT: &str = "environment.json";
+/// The page.
+pub(crate) const REPORT: &str = "report.html";
+/// A sweep of the learning-rate finder that belongs to the run.
+pub(crate) const FINDER: &str = "lr_finder.json";
+/// The checkpoints.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+/// The pictures.
+pub(crate) const PLOTS: &str = "plots";
+/// Those of every run, without their endings.
+pub(crate) const RUN_PLOTS: [&str; 3] = ["loss", "accuracy", "lr"];
+/// That of the sweep.
+pub(crate) const FINDER_PLOT: &str = "lr_finder";
+/// The result.
+pub(crate) const SUMMARY: &str = "summary.json";
+/// Why a run of a comparison failed.
+pub(crate) const FAILURE: &str = "failure.txt";
+/// What a comparison compares, in its folder.
+pub(crate) const PLAN: &str = "compare.toml";
+
+/// Why a folder cannot take the run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunDirError {
+    /// It holds a run, and neither resuming nor overwriting was asked for.
+    #[error("{}: holds a {kind} already; use --resume to continue it, --overwrite to start over, or another --out", path.display())]
+    Holds {
+        /// Which.
+        path: PathBuf,
+        /// A run or a comparison.
+        kind: &'static str,
+    },
+    /// It holds files that are not ours, so nothing in it is touched.
+    #[error("{}: is not empty and holds no {kind} of this program (no {MARK}); choose another folder", path.display())]
+    NotEmpty {
+        /// Which.
+        path: PathBuf,
+        /// A run or a comparison.
+        kind: &'static str,
+    },
+    /// A run was asked for, and there is none.
+    #[error("{}: holds no run to resume or to look at (it takes {MARK} and {CONFIG})", .0.display())]
+    NoRun(PathBuf),
+    /// Another process works in it.
+    #[error("{}: in use by {by}", path.display())]
+    InUse {
+        /// Which.
+        path: PathBuf,
+        /// What is known of the process.
+        by: String,
+    },
+    /// Resuming would start over, and lose the work that is there.
+    #[error(
+        "{}: has no checkpoint to go on from, and finished work ({}); `anneal train CONFIG --out {} --overwrite` starts \
+         over and replaces it", path.display(), work.join(", "), path.display()
+    )]
+    NothingToResume {
+        /// Which.
+        path: PathBuf,
+        /// The files that would go.
+        work: Vec<&'static str>,
+    },
+    /// The file system refused.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A file of a run folder that does not hold what it should.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}{}: {message}", line.map(|line| format!(":{line}")).unwrap_or_default())]
+pub struct DamagedFile {
+    /// Which file.
+    pub path: String,
+    /// Line, from 1, where known.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+}
+
+pub(crate) fn io_error(path: &Path, action: &'static str, source: io::Error) -> RunDirError {
+    RunDirError::Io { path: path.to_owned(), action, source }
+}

@@ -1,0 +1,243 @@
+//! The run folder: where it is, who may write into it, what it holds.
+//!
+//! ```text
+//! anneal.json      says that this is a run of this program: its name, format, id
+//! anneal.lock      which process works in it, while one does
+//! config.toml      resolved: everything that ran
+//! environment.json the machine and the program, for each process that worked on the run
+//! metrics.jsonl    one object per logged step and per epoch
+//! metrics.csv      the same as a table, where `[run] loggers` names it
+//! events.out.tfevents.*  the same for TensorBoard
+//! checkpoints/     see trainer::checkpoint
+//! plots/           loss, accuracy, lr (and momentum): .svg and .png
+//! lr_finder.json   curve and suggestion, where `lr = "auto"` was to be found; plots/lr_finder beside it
+//! report.html      all of it as a page
+//! model.safetensors  the weights that were evaluated, for PyTorch (trainer::weights)
+//! summary.json     the result
+//! failure.txt      why it failed, where it is one of a comparison
+//! *.damaged-N      a log as it was, where it could not be read
+//! replaced-ID/     the run that was here before, until this one has a checkpoint
+//! ```
+//!
+//! Only a folder with the mark is touched (or one from before there were marks: see `mark`), and in it only what is named
+//! here (`contents`). `claim` takes a folder for a process, `lock` keeps others out.
+
+mod claim;
+mod contents;
+mod layout;
+mod lock;
+mod mark;
+
+use std::path::{Path, PathBuf};
+
+pub(crate) use claim::Claim;
+pub use claim::Existing;
+pub(crate) use layout::{
+    CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, METRICS, METRICS_CSV, PLAN, PLOTS, REPORT,
+    RUN_PLOTS, SUMMARY, io_error,
+};
+pub use layout::{DamagedFile, RunDirError};
+pub(crate) use mark::Kind;
+
+use lock::Lock;
+use mark::Mark;
+
+/// The folder of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDir(PathBuf);
+
+impl RunDir {
+    /// The run in this folder, to look at.
+    ///
+    /// # Errors
+    /// [`RunDirError::NoRun`] where it holds none.
+    pub fn open(path: &Path) -> Result<Self, RunDirError> {
+        // A process that was killed as it set the run aside; one that is at it now has the lock.
+        if contents::is_half_set_aside(path)
+            && let Ok(_lock) = Lock::take(path)
+        {
+            contents::restore(path)?;
+        }
+        claim::configuration(path)?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// That of a folder which this process has claimed.
+    pub(crate) fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Begins a run in the claimed folder: it has its mark and its configuration then. A run that is there is moved aside,
+    /// into a folder of its own, until [`settle`](Self::settle) removes it. Gives what was moved, in words.
+    pub(crate) fn begin(&self, name: &str, config: &str) -> Result<Option<String>, RunDirError> {
+        contents::remove_leftovers(&self.0)?;
+        let own = contents::own(&self.0)?;
+        let mark = contents::marked(&self.0, name)?;
+        if own.is_empty() {
+            return self.write(CONFIG, config).map(|()| None);
+        }
+        contents::set_aside(&self.0, &mark, &own)?;
+        self.write(CONFIG, config)?;
+        // From here on the folder is the new run's: until now a killed process leaves the old one to be put back.
+        contents::write_mark(&self.0, &Mark::new(Kind::Run, name))?;
+        Ok(Some(contents::described(&own)))
+    }
+
+    /// Goes on with the run in the claimed folder: what killed processes left is cleared away.
+    pub(crate) fn go_on(&self, name: &str) -> Result<(), RunDirError> {
+        contents::marked(&self.0, name)?;
+        contents::remove_leftovers(&self.0)
+    }
+
+    /// Removes the runs that this one replaces, once it has a checkpoint. Gives those that still wait.
+    pub(crate) fn settle(&self) -> Result<Vec<PathBuf>, RunDirError> {
+        let replaced = contents::replaced(&self.0);
+        if replaced.is_empty() || !mark::has_checkpoint(&self.0) {
+            return Ok(replaced);
+        }
+        replaced.iter().try_for_each(|run| contents::remove_run(run))?;
+        Ok(Vec::new())
+    }
+
+    /// Removes the run in a folder, and the folder if nothing else is in it. Gives whether there was one.
+    pub(crate) fn remove(path: &Path) -> Result<bool, RunDirError> {
+        match claim::State::of(path, Kind::Run)? {
+            claim::State::Foreign => Ok(false),
+            state => {
+                for replaced in contents::replaced(path) {
+                    contents::remove_run(&replaced)?;
+                }
+                contents::remove_run(path)?;
+                Ok(state == claim::State::Held)
+            }
+        }
+    }
+
+    /// The files of a run that has ended.
+    pub(crate) fn finished_work(&self) -> Vec<&'static str> {
+        [SUMMARY, trainer::weights::FILE].into_iter().filter(|name| self.path(name).exists()).collect()
+    }
+
+    /// Whether a folder holds a run that has begun.
+    pub(crate) fn holds_run(path: &Path) -> bool {
+        claim::configuration(path).is_ok()
+    }
+
+    /// Writes a file of the run, whole or not at all.
+    pub fn write(&self, name: &str, contents: &str) -> Result<(), RunDirError> {
+        let path = self.path(name);
+        report::atomic_write(&path, contents).map_err(|source| io_error(&path, "write it", source))
+    }
+
+    /// A path inside.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// Marks the claimed folder as that of a comparison.
+pub(crate) fn mark_comparison(folder: &Path, name: &str) -> Result<(), RunDirError> {
+    contents::write_mark(folder, &Mark::new(Kind::Comparison, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Names and contents of all that is in a folder.
+    fn all(folder: &Path) -> Vec<(String, Option<Vec<u8>>)> {
+        let mut found = Vec::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(next) = folders.pop() {
+            for entry in fs::read_dir(next).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                let name = path.strip_prefix(folder).expect("below").display().to_string();
+                found.push((name, fs::read(&path).ok()));
+                if path.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// A run with files of ours and of others in every one of its folders.
+    fn run() -> (tempfile::TempDir, RunDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = RunDir::new(folder.path());
+        assert_eq!(dir.begin("a", "old").expect("begun"), None);
+        for name in ["plots", "checkpoints/step-00000002"] {
+            fs::create_dir_all(dir.path(name)).expect("made");
+        }
+        for ours in [SUMMARY, REPORT, "plots/loss.svg", "metrics.jsonl.damaged-1", "events.out.tfevents.1"] {
+            fs::write(dir.path(ours), "ours").expect("written");
+        }
+        for theirs in
+            ["thesis.tex", "plots/mine.svg", "checkpoints/step-00000002/weights.pt", "checkpoints/.tmp-x", ".a.tmp"]
+        {
+            fs::write(dir.path(theirs), "theirs").expect("written");
+        }
+        (folder, dir)
+    }
+
+    #[test]
+    fn starting_over_moves_what_is_ours_and_nothing_else() {
+        let (_folder, dir) = run();
+        let before = all(dir.root());
+        let moved = dir.begin("b", "new").expect("begun").expect("there was a run");
+        let expected = "config.toml, event files, metrics.jsonl.damaged-1, plots, report.html, summary.json";
+        assert_eq!(moved, expected);
+        let waiting = dir.settle().expect("no checkpoint yet");
+        assert_eq!(waiting.len(), 1);
+        assert!(RunDir::open(&waiting[0]).is_ok(), "it is a run folder by itself");
+        assert_eq!(fs::read_to_string(waiting[0].join(CONFIG)).expect("a file"), "old");
+        let after = all(dir.root());
+        for theirs in before.iter().filter(|(_, content)| content.as_deref() == Some(b"theirs")) {
+            assert!(after.contains(theirs), "{theirs:?}");
+        }
+        assert!(!dir.path("plots/loss.svg").exists() && !dir.path(SUMMARY).exists());
+        contents::remove_run(&waiting[0]).expect("removed");
+        assert!(!waiting[0].exists());
+    }
+
+    /// A process killed after each of its steps.
+    #[test]
+    fn a_run_that_was_half_set_aside_is_put_back() {
+        let steps = {
+            let (_folder, dir) = run();
+            contents::own(dir.root()).expect("read").len()
+        };
+        for done in 1..=steps {
+            let (_folder, dir) = run();
+            let before = all(dir.root());
+            let mark = contents::marked(dir.root(), "a").expect("marked");
+            let own = contents::own(dir.root()).expect("read");
+            contents::set_aside(dir.root(), &mark, &own[..done]).expect("moved");
+            if done == steps {
+                // The new configuration is written, and the new mark is not.
+                dir.write(CONFIG, "new").expect("written");
+            }
+            RunDir::open(dir.root()).expect("a run");
+            assert_eq!(all(dir.root()), before, "{done} of {steps}");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_process_was_writing_is_cleared_away() {
+        let (_folder, dir) = run();
+        let before = all(dir.root());
+        for leftover in [".config.toml.x1.tmp", ".report.html.Ab.tmp", "plots/.lr.svg.x.tmp", ".anneal.json.x.tmp"] {
+            fs::write(dir.path(leftover), "").expect("written");
+        }
+        dir.go_on("a").expect("goes on");
+        assert_eq!(all(dir.root()), before);
+    }
+}
