@@ -39,6 +39,16 @@ pub enum WeightsError {
         /// What is wrong.
         what: String,
     },
+    /// A tensor that no training can begin with.
+    #[error("{}: `{tensor}` holds a value that is not finite (element {element})", path.display())]
+    NonFinite {
+        /// Which file.
+        path: PathBuf,
+        /// Its tensor, by the file's name for it.
+        tensor: String,
+        /// Which element, in the file's order.
+        element: usize,
+    },
     /// The checkpoint that was named is not valid.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -150,9 +150,8 @@ fn plan(source: Source, parameters: &[Parameter], layout: Layout, options: &Load
     };
     let tensors = found
         .into_iter()
-        .filter_map(|(parameter, tensor)| Some(resident(parameter, tensor?)))
-        .collect::<Result<_, _>>()
-        .map_err(|what| damaged(&report, &what))?;
+        .filter_map(|(parameter, tensor)| Some(resident(parameter, tensor?, &report)))
+        .collect::<Result<_, _>>()?;
     Ok(Plan { tensors, report })
 }
 
@@ -222,14 +221,13 @@ fn kind(dtype: DType) -> Kind {
 
 /// The tensor under the parameter's path and in its type, with its bytes read. A parameter's shape has been checked, so
 /// no more memory is taken than the model itself takes.
-fn resident(parameter: &Parameter, tensor: &Tensor) -> Result<Tensor, String> {
-    let data = bridge::to_data(tensor).map_err(|error| format!("`{}`: {error}", tensor.name))?;
+fn resident(parameter: &Parameter, tensor: &Tensor, report: &Loaded) -> Result<Tensor, WeightsError> {
+    let data = bridge::to_data(tensor).map_err(|error| damaged(report, &format!("`{}`: {error}", tensor.name)))?;
     let data = if data.dtype() == parameter.dtype { data } else { data.convert_dtype(parameter.dtype) };
     // A training that begins with such a value ends with it, and would be blamed on the learning rate.
-    if parameter.dtype.is_float()
-        && let Some(at) = data.iter::<f64>().position(|value| !value.is_finite())
-    {
-        return Err(format!("`{}` holds a value that is not finite (element {at})", tensor.name));
+    let bad = || data.iter::<f64>().position(|value| !value.is_finite());
+    if let Some(element) = parameter.dtype.is_float().then(bad).flatten() {
+        return Err(WeightsError::NonFinite { path: report.path.clone(), tensor: tensor.name.clone(), element });
     }
     // No id: the model keeps its own.
     Ok(bridge::from_data(data, parameter.path.clone(), None))

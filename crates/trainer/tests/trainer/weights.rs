@@ -332,3 +332,25 @@ fn a_save_that_fails_leaves_the_old_file() {
     assert!(taken.join("inside").exists());
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "no scratch file is left");
 }
+
+/// It would be blamed on the learning rate later.
+#[test]
+fn a_value_that_is_not_finite_is_refused_with_its_tensor() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    for value in [f32::NAN, f32::INFINITY] {
+        let mut broken = Small::new(3);
+        broken.fc.weight = broken.fc.weight.map(|weight| weight.slice_fill([4..5, 2..3], value));
+        let file = folder.path().join("broken.safetensors");
+        save(&broken, &file).expect("written");
+        // PyTorch's layout: rows are outputs.
+        match refused(&file, &options()) {
+            WeightsError::NonFinite { path, tensor, element } => {
+                assert_eq!((path, tensor.as_str(), element), (file.clone(), "fc.weight", 2 * 32 + 4));
+            }
+            other => panic!("{other}"),
+        }
+        let head = options().except("fc.*").expect("a pattern");
+        loaded(&file, &head);
+    }
+}
