@@ -48,6 +48,11 @@ gpu-test *ARGS:
 gpu-kit *ARGS:
     bash gpu-kit/build.sh {{ARGS}}
 
+# each crate alone compiles with no features, its defaults and flex; and every other feature of `anneal` (the GPUs' need
+# the network: cuda fetches an LLVM)
+features *FEATURES="ndarray wgpu vulkan metal cuda nvrtc wgpu,autotune wgpu,fusion":
+    bash .ci/features {{FEATURES}}
+
 # what a sweep costs beside as many training steps
 bench-finder:
     cargo bench -p anneal --bench finder

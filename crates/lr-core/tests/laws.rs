@@ -55,7 +55,14 @@ fn formula() -> impl Strategy<Value = Value> {
     select(TEXTS.as_slice()).prop_map(|text| Value::String(text.to_owned()))
 }
 
+/// One strategy: any registered one as in its example, or one of this crate's own with drawn settings.
 fn leaf() -> impl Strategy<Value = Table> {
+    let example = |text: &str| text.parse::<Table>().expect(text);
+    let examples: Vec<Table> = Registry::standard().iter().map(|entry| example(entry.example())).collect();
+    prop_oneof![1 => select(examples), 4 => drawn()]
+}
+
+fn drawn() -> impl Strategy<Value = Table> {
     let kind = |name: &str| ("type", Value::String(name.to_owned()));
     let string = |choices: &'static [&'static str]| select(choices).prop_map(|text| Value::String(text.to_owned()));
     let flag = || any::<bool>().prop_map(Value::Boolean);

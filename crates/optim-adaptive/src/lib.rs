@@ -29,6 +29,15 @@ mod adaptive;
 mod clip;
 mod config;
 mod finite;
+#[cfg_attr(
+    not(any(feature = "flex", feature = "ndarray")),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_variables,
+        reason = "without a CPU backend nobody calls the loops over slices"
+    )
+)]
 mod fused;
 mod groups;
 mod momentum;

@@ -7,9 +7,11 @@ mod common;
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
-use optim_adaptive::{AdaptiveOptimizer, AdaptiveRecord, Group, OptimizerConfig, Pattern, RecordMismatch};
+use optim_adaptive::{
+    AdaptiveOptimizer, AdaptiveRecord, Group, OptimizerConfig, OptimizerRegistry, Pattern, RecordMismatch,
+};
 
-use common::{Two, config, devices, tensor, values};
+use common::{Two, config, devices, is_burns, tensor, values};
 
 /// One row: the settings, and a rate and number of steps with which it gets down a quadratic and Rosenbrock's valley.
 struct Row {
@@ -61,9 +63,12 @@ fn cpu() -> Device {
     devices().first().expect("a CPU backend").1.clone()
 }
 
-/// burn's own optimizers: composed, not driven by momentum, and read back in f32 only.
-fn is_burns(text: &str) -> bool {
-    ["lion", "lamb", "muon", "adafactor"].iter().any(|name| text.starts_with(&format!("type = '{name}'")))
+#[test]
+fn every_registered_optimizer_has_a_row() {
+    for (name, _) in OptimizerRegistry::standard().iter() {
+        let row = TABLE.iter().find(|row| row.text.lines().next() == Some(&format!("type = '{name}'")));
+        assert!(row.is_some(), "`{name}` is registered and not in the table");
+    }
 }
 
 /// Some gradient, different at each step, of a model's shape.

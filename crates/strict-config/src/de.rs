@@ -252,11 +252,19 @@ impl<'de> Deserializer<'de> for ValueDeserializer<'_> {
         deserialize_u8(visit_u64, u64, 0, u8::MAX.into());
         deserialize_u16(visit_u64, u64, 0, u16::MAX.into());
         deserialize_u32(visit_u64, u64, 0, u32::MAX.into());
-        deserialize_u64(visit_u64, u64, 0, i64::MAX);
         deserialize_i8(visit_i64, i64, i8::MIN.into(), i8::MAX.into());
         deserialize_i16(visit_i64, i64, i16::MIN.into(), i16::MAX.into());
         deserialize_i32(visit_i64, i64, i32::MIN.into(), i32::MAX.into());
         deserialize_i64(visit_i64, i64, i64::MIN, i64::MAX);
+    }
+
+    /// A number above `i64::MAX`, which TOML lacks, is the string of its digits that [`write`](fn@crate::write) makes.
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
+        let digits = self.value.as_str().and_then(|text| text.parse::<u64>().ok());
+        match digits.filter(|number| i64::try_from(*number).is_err()) {
+            Some(number) => visitor.visit_u64(number),
+            None => visitor.visit_u64(self.whole(0, i64::MAX)? as u64),
+        }
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
@@ -392,6 +400,7 @@ mod tests {
     }
 
     impl Settings for Outer {}
+    impl Settings for Inner {}
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -421,6 +430,23 @@ mod tests {
             } else {
                 Err(raise(ConfigError::not_allowed("deep", text, "\"never\"")))
             }
+        }
+    }
+
+    #[test]
+    fn whole_numbers_that_toml_lacks_are_written_as_digits_and_read_back() {
+        for count in [0, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
+            let settings = Inner { rate: 0.5, counts: vec![3, count] };
+            let table = write(&settings);
+            assert_eq!(table.len(), 2, "{table}");
+            assert_eq!(read::<Inner>(&table, ""), Ok(settings), "{table}");
+            let text = toml::to_string(&table).expect("TOML");
+            assert_eq!(text.parse::<toml::Table>().expect("TOML"), table);
+        }
+        for text in ["'3'", "'9223372036854775807'", "'-1'", "'18446744073709551616'"] {
+            let table = format!("rate = 0.5\ncounts = [{text}]").parse::<toml::Table>().expect("TOML");
+            let error = read::<Inner>(&table, "").expect_err(text).to_string();
+            assert!(error.contains("counts[0]: expected a whole number, found"), "{error}");
         }
     }
 

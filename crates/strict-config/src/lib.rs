@@ -122,10 +122,33 @@ fn with_expectation<T: DeserializeOwned>(table: &Table, error: ConfigError) -> C
 
 /// The table of settings, every field explicit but those that are `None`, in the order of the struct.
 ///
-/// TOML has no whole numbers above `i64::MAX`: settings with such a number, which no table can have given, make an empty
-/// table.
+/// TOML has no whole numbers above `i64::MAX`: one that Rust code gave, such as a seed drawn at random, becomes a string of
+/// its digits, which [`read`] takes for it.
 pub fn write(settings: &impl Serialize) -> Table {
-    Table::try_from(settings).unwrap_or_default()
+    Table::try_from(settings).unwrap_or_else(|_| match serde_json::to_value(settings).map(from_json) {
+        Ok(Some(Value::Table(table))) => table,
+        _ => Table::new(),
+    })
+}
+
+/// JSON has those numbers. `null` is a field that is not there.
+fn from_json(value: serde_json::Value) -> Option<Value> {
+    use serde_json::Value as Json;
+
+    Some(match value {
+        Json::Null => return None,
+        Json::Bool(flag) => Value::Boolean(flag),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Value::Integer(number),
+            (None, Some(number)) => Value::String(number.to_string()),
+            (None, None) => Value::Float(number.as_f64()?),
+        },
+        Json::String(text) => Value::String(text),
+        Json::Array(items) => Value::Array(items.into_iter().filter_map(from_json).collect()),
+        Json::Object(fields) => {
+            Value::Table(fields.into_iter().filter_map(|(name, value)| Some((name, from_json(value)?))).collect())
+        }
+    })
 }
 
 /// The names of the fields that a struct with serde's derives has; none for any other type.

@@ -213,7 +213,7 @@ fn length_of_run<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Du
     let length = Duration::parse(&value, "");
     length.map(Some).map_err(|_| match value {
         Value::Integer(count) => raise(ConfigError::not_allowed("", count, "a whole number of at least 1")),
-        other => raise(ConfigError::wrong_type("", "a whole number", &other)),
+        other => raise(ConfigError::wrong_type("", "a whole number, or a length such as \"5ep\"", &other)),
     })
 }
 
@@ -457,8 +457,8 @@ on_error = "stop"
     fn what_makes_no_sense_is_refused_with_its_field() {
         let cases = [
             ("epochs = 3\nsteps = 4", "train.steps: a run has either `epochs` or `steps`"),
-            ("epochs = 'three'", "train.epochs: expected a whole number, found \"three\""),
-            ("epochs = 1.5", "train.epochs: expected a whole number, found 1.5"),
+            ("epochs = 'three'", "train.epochs: expected a whole number, or a length such as \"5ep\", found \"three\""),
+            ("epochs = 1.5", "train.epochs: expected a whole number, or a length such as \"5ep\", found 1.5"),
             ("epochs = 0", "train.epochs: 0 is not allowed here; allowed: a whole number of at least 1"),
             ("epochs = -1", "train.epochs: -1 is not allowed here; allowed: a whole number of at least 1"),
             ("steps = '20%'", "train.steps: \"20%\" is not allowed here"),

@@ -75,7 +75,7 @@ fn every_model_gives_a_logit_per_class_for_every_kind_of_image() {
 #[test]
 fn parameter_counts_are_those_of_the_papers_forms() {
     let device = Device::flex();
-    for (name, shape, count) in [
+    let counts = [
         // 784*256+256 + 256*128+128 + 128*10+10
         ("mlp", SHAPES[1], 235_146),
         // 8*25+8 + 16*8*25+16 + 784*120+120 + 120*84+84 + 84*10+10
@@ -90,8 +90,12 @@ fn parameter_counts_are_those_of_the_papers_forms() {
         ("airbench", SHAPES[2], AIRBENCH),
         // The count that is quoted for ResNet-18 in its CIFAR form.
         ("resnet18", SHAPES[2], 11_173_962),
-    ] {
+    ];
+    for (name, shape, count) in counts {
         assert_eq!(model(name, shape, &device).parameters(), count, "{name} {shape}");
+    }
+    for info in models::known() {
+        assert!(counts.iter().any(|(name, ..)| *name == info.name), "`{}` is registered and has no count", info.name);
     }
 }
 

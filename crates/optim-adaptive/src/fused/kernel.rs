@@ -207,7 +207,7 @@ mod tests {
     use burn::optim::GradientsParams;
     use burn::tensor::{Device, DeviceKind, Tensor};
 
-    use super::super::buffers::tests::{COMPOSED, OPTIONS, run};
+    use super::super::buffers::tests::{COMPOSED, run, tables};
     use super::*;
     use crate::OptimizerConfig;
 
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_kernel_and_tensor_operations_agree() {
-        for text in OPTIONS {
+        for text in &tables() {
             let kernel = run(text, &gpu(), DType::F32);
             COMPOSED.set(true);
             let composed = run(text, &gpu(), DType::F32);

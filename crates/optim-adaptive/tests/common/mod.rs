@@ -5,7 +5,7 @@
 use burn::module::{Module, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use optim_adaptive::OptimizerConfig;
+use optim_adaptive::{OptimizerConfig, OptimizerRegistry};
 
 /// Two tensors, as in the golden traces: a matrix and a vector.
 #[derive(Module, Debug)]
@@ -65,6 +65,17 @@ pub fn devices() -> Vec<(&'static str, Device)> {
         #[cfg(feature = "ndarray")]
         ("ndarray", Device::ndarray()),
     ]
+}
+
+/// Whether a table names one of burn's own optimizers: composed, not driven by momentum, and read back in f32 only.
+pub fn is_burns(text: &str) -> bool {
+    ["lion", "lamb", "muon", "adafactor"].iter().any(|name| text.starts_with(&format!("type = '{name}'")))
+}
+
+/// Tables of every registered optimizer that is not burn's, with its defaults; then the variants.
+pub fn ours_and(variants: &[&str]) -> Vec<String> {
+    let tables = OptimizerRegistry::standard().iter().map(|(name, _)| format!("type = '{name}'")).collect::<Vec<_>>();
+    tables.into_iter().filter(|text| !is_burns(text)).chain(variants.iter().map(|text| (*text).to_owned())).collect()
 }
 
 /// A config from text.
