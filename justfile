@@ -48,6 +48,10 @@ gpu-test *ARGS:
 gpu-kit *ARGS:
     bash gpu-kit/build.sh {{ARGS}}
 
+# burn's older CPU backend, which the default build leaves out
+ndarray-test *ARGS:
+    bash .ci/ndarray {{ARGS}}
+
 # each crate alone compiles with no features, its defaults and flex; and every other feature of `anneal` (the GPUs' need
 # the network: cuda fetches an LLVM)
 features *FEATURES="ndarray wgpu vulkan metal cuda nvrtc wgpu,autotune wgpu,fusion":

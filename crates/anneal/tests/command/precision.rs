@@ -32,6 +32,7 @@ fn networks_learn_in_bf16_what_they_learn_in_f32() {
     }
 }
 
+#[cfg(feature = "ndarray")]
 #[test]
 fn a_device_without_bf16_refuses_before_any_work() {
     let dir = folder(&[("small.toml", SMALL)]);
