@@ -6,16 +6,16 @@
 #![cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, unreachable_pub, reason = "tests may fail loudly")]
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anneal::{
     device::DeviceName,
-    optim_adaptive::OptimizerConfig,
+    optim_adaptive::{Group, OptimizerConfig, Pattern},
     prelude::*,
-    trainer,
+    trainer::{self, CallbackError, Ema, Freeze},
     vision::{
-        ImageShape,
-        models::{Classifier, MlpConfig},
+        Augment, ImageShape,
+        models::{AirbenchConfig, Classifier, MlpConfig},
     },
 };
 use burn::{
@@ -25,7 +25,7 @@ use burn::{
     tensor::{DType, Device, Int, IntDType, Tensor, TensorData, activation::relu},
 };
 
-/// The generators of flex and of wgpu are one each for the process.
+/// The generators of flex and of wgpu are one each for the process, and so is what counts reads.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -250,6 +250,7 @@ fn six_steps(text: &str, device: &Device) -> Vec<f64> {
 /// From the same gradients nothing is left to rounding: six steps with moments, bias corrections and options.
 #[test]
 fn every_optimizer_agrees_with_flex_from_the_same_gradients() {
+    let _alone = alone();
     let options = [
         "type = 'adam'\nweight_decay = 0.1\nmaximize = true",
         "type = 'adam'\namsgrad = true",
@@ -285,7 +286,7 @@ fn the_finder_agrees_with_flex_and_changes_nothing() {
     let optimizer = OptimizerConfig::from_toml_str("type = 'adam'").expect("a default").init();
     let sweep = |device: &Device| {
         let model = model.clone().fork(device);
-        let batcher = digits.batcher(digits.train.clone(), anneal::vision::Augment::default()).expect("a batcher");
+        let batcher = digits.batcher(digits.train.clone(), Augment::default()).expect("a batcher");
         let place = device.clone();
         let data = Loader::new(digits.train.len(), 64, move |indices, epoch| batcher.batch(indices, epoch, 0, &place));
         let before = (Values::of(&model, None), optimizer.to_bytes().expect("bytes"));
@@ -313,6 +314,7 @@ fn the_finder_agrees_with_flex_and_changes_nothing() {
 /// one tensor, broadcast against each other, and what lies there.
 #[test]
 fn positions_and_what_lies_there_are_those_of_flex() {
+    let _alone = alone();
     let of = |device: &Device, images: usize, width: usize| -> Vec<(&'static str, Vec<i64>)> {
         let ints = |values: Vec<i32>, shape: [usize; 2]| {
             Tensor::<2, Int>::from_data(TensorData::new(values, shape), (device, DType::I32))
@@ -468,4 +470,102 @@ fn what_is_not_finite_is_found_at_the_next_look() {
             assert_eq!(found, expected, "{name} scaled by {scale}, looked at every {check_every} steps");
         }
     }
+}
+
+/// What has been read from the device so far, as wgpu logs it: each read maps a buffer. Uploads and kernels map none.
+#[cfg(not(feature = "cuda"))]
+mod reads {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static READS: AtomicU64 = AtomicU64::new(0);
+
+    struct Count;
+
+    impl log::Log for Count {
+        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+            metadata.target().starts_with("wgpu_core")
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            if self.enabled(record.metadata()) && record.args().to_string().starts_with("Buffer::map_async") {
+                READS.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+
+        fn flush(&self) {}
+    }
+
+    pub fn start() {
+        log::set_logger(&Count).expect("no other logger");
+        log::set_max_level(log::LevelFilter::Trace);
+    }
+
+    pub fn so_far() -> u64 {
+        READS.load(Ordering::SeqCst)
+    }
+
+    pub fn stop() {
+        log::set_max_level(log::LevelFilter::Off);
+    }
+}
+
+/// Nothing is read from the device between one logged step and the next, with everything of a step that could: images
+/// that live there, metrics, an average of the weights, groups of parameters, frozen ones. At the end of an epoch one
+/// number is: whether the parameters are finite.
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn the_device_is_read_on_logged_steps_alone() {
+    struct Watch(Arc<Mutex<Vec<(bool, u64)>>>);
+    impl Callback for Watch {
+        fn name(&self) -> &'static str {
+            "watch"
+        }
+
+        fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
+            self.0.lock().expect("alone").push((event.logged, reads::so_far()));
+            Ok(Flow::Continue)
+        }
+    }
+
+    let _alone = alone();
+    let (device, digits) = (gpu(), anneal::vision::load("digits", None).expect("the data set"));
+    device.seed(5);
+    let config = AirbenchConfig { widths: vec![8, 16] };
+    let model = Classifier::new(config, digits.shape(), 10, &device).expect("a model");
+    let batcher = |augment| digits.batcher(digits.train.clone(), augment).expect("a batcher");
+    let model = trainer::stable_ids(model.init_from(&batcher(Augment::NONE)));
+    let images =
+        batcher(Augment::parse("crop:1+flip:alternating").expect("pieces")).on_device(&device).expect("it fits");
+    let data = Loader::new(digits.train.len(), 64, move |indices, epoch| images.batch(indices, epoch, 0)).shuffled(3);
+    let config = TrainConfig {
+        log_every: 10.into(),
+        check_every: 10.into(),
+        ema: Some(Ema { every: 5.into(), ..Ema::new(0.8) }),
+        freeze: vec![Freeze::new(Pattern::new("whiten.bias").expect("a pattern")).from_epoch(1)],
+        ..TrainConfig::epochs(2)
+    };
+    let schedule = ScheduleConfig::from_toml_str("type = 'one_cycle'\nmax_lr = 0.1").expect("a schedule");
+    let rates = Rates::new(Scheduler::from_config(&schedule, &Horizon::run(23, 46), vec![0.1]).expect("rates"));
+    let optimizer = OptimizerConfig::from_toml_str("type = 'sgd'\nmomentum = 0.9\nnesterov = true").expect("a table");
+    let fast = Group { lr_scale: 4.0, ..Group::new(Pattern::new("*.beta").expect("a pattern")) };
+
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    reads::start();
+    Trainer::new(config)
+        .metric(AccuracyMetric::new())
+        .callback(Watch(Arc::clone(&steps)))
+        .fit(model, optimizer.init_with_groups(vec![fast]), rates, &data, None)
+        .expect("trained");
+    reads::stop();
+
+    let steps = steps.lock().expect("alone");
+    assert_eq!(steps.len(), 46);
+    let on_step = |i: usize| steps[i].1 - steps[i - 1].1;
+    let logged: Vec<usize> = (1..46).filter(|i| steps[*i].0).collect();
+    println!("reads by step: {:?}", (1..46).map(on_step).collect::<Vec<_>>());
+    // Loss, accuracy, and whether gradients are finite.
+    assert!(logged.len() >= 5 && logged.iter().all(|i| (1..=3).contains(&on_step(*i))), "{logged:?}");
+    let second_epoch = 23;
+    assert_eq!(on_step(second_epoch), 1);
+    assert_eq!((1..46).filter(|i| on_step(*i) > 0 && *i != second_epoch).collect::<Vec<_>>(), logged);
 }

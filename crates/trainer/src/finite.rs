@@ -119,6 +119,12 @@ impl Judge {
         }
     }
 
+    /// [`first_bad_parameter`]. Where not every step is looked at, one number is read from the device for all parameters.
+    pub(crate) fn first_bad_parameter<M: Module>(&self, model: &M) -> Option<String> {
+        let is_bad = self.every_step || !gradients_on_device(model, &values(model));
+        is_bad.then(|| first_bad_parameter(model)).flatten()
+    }
+
     fn update_sees_it(&self) -> bool {
         let is_clipped = self.clip_norm.is_some() || self.clip_value.is_some();
         self.every_step && !is_clipped && self.action != OnNonFinite::Skip
@@ -160,6 +166,11 @@ fn gradients_on_device<M: Module>(model: &M, grads: &GradientsParams) -> bool {
 
 /// The first parameter (or running statistic) that is not finite.
 pub(crate) fn first_bad_parameter<M: Module>(model: &M) -> Option<String> {
+    first_bad_gradient(model, &mut values(model))
+}
+
+/// Parameters and running statistics, in the container of gradients.
+fn values<M: Module>(model: &M) -> GradientsParams {
     struct Values(GradientsParams);
     impl ModuleVisitor for Values {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -168,7 +179,7 @@ pub(crate) fn first_bad_parameter<M: Module>(model: &M) -> Option<String> {
     }
     let mut values = Values(GradientsParams::new());
     model.visit(&mut values);
-    first_bad_gradient(model, &mut values.0)
+    values.0
 }
 
 #[cfg(test)]
@@ -197,8 +208,11 @@ mod tests {
             assert_eq!(gradients_on_device(&model, &grads), finite, "{value}");
             assert_eq!(first_bad_gradient(&model, &mut grads), (!finite).then(|| "bias".to_owned()), "{value}");
         }
-        assert_eq!(first_bad_parameter(&model), None);
-        let broken = Linear { weight: model.weight.clone().map(|weight| weight / 0.0), ..model };
-        assert_eq!(first_bad_parameter(&broken), Some("weight".to_owned()));
+        let broken = Linear { weight: model.weight.clone().map(|weight| weight / 0.0), ..model.clone() };
+        for every_step in [true, false] {
+            let judge = Judge { clip_value: None, clip_norm: None, action: OnNonFinite::Stop, every_step };
+            assert_eq!(judge.first_bad_parameter(&model), None);
+            assert_eq!(judge.first_bad_parameter(&broken), Some("weight".to_owned()));
+        }
     }
 }

@@ -6,11 +6,7 @@ use burn::train::{
 };
 
 use super::Run;
-use crate::{
-    NonFiniteEvent, OnNonFinite, TrainError,
-    finite::{Fault, first_bad_parameter},
-    step::LearnerModel,
-};
+use crate::{NonFiniteEvent, OnNonFinite, TrainError, finite::Fault, step::LearnerModel};
 
 impl<M> Run<'_, M>
 where
@@ -66,7 +62,7 @@ where
 
     /// Keeps parameters that are not finite from being saved over good ones, or rolled back to.
     pub(super) fn refuse_bad_parameters(&mut self) -> Result<(), TrainError> {
-        match first_bad_parameter(self.model()?) {
+        match self.judge.first_bad_parameter(self.model()?) {
             None => Ok(()),
             Some(parameter) => self.recover(Fault::Parameter(parameter)),
         }

@@ -17,7 +17,6 @@ use crate::{
     checkpoint::{self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
     data::Source,
     early_stopping::BEST,
-    finite::first_bad_parameter,
     step::LearnerModel,
 };
 
@@ -198,7 +197,7 @@ where
         if self.trainer.config.on_nonfinite != OnNonFinite::Rollback {
             return Ok(None);
         }
-        if first_bad_parameter(self.model()?).is_some() {
+        if self.judge.first_bad_parameter(self.model()?).is_some() {
             return Ok(None);
         }
         self.note_state()?;
