@@ -20,7 +20,7 @@ fn accuracy(precision: &str, settings: &[&str]) -> f64 {
 
 #[test]
 fn networks_learn_in_bf16_what_they_learn_in_f32() {
-    for (model, epochs) in [("mlp", "6"), ("lenet", "6"), ("convnet", "4"), ("resnet8", "2"), ("airbench", "2")] {
+    for (model, epochs) in [("mlp", "6"), ("lenet", "6"), ("convnet", "4"), ("resnet8", "2"), ("airbench", "4")] {
         let widths = if model == "airbench" { ",widths=[16,32]" } else { "" };
         let settings = [format!("model={{type=\"{model}\"{widths}}}"), format!("train.epochs={epochs}")];
         let [whole, half] = ["f32", "bf16"].map(|precision| accuracy(precision, &[&settings[0], &settings[1]]));
