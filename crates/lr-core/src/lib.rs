@@ -17,10 +17,10 @@
 //!     warmup = { duration = "5ep" }
 //!     "#,
 //! )?;
-//! // 100 steps per epoch, 50 epochs, one parameter group with a base rate of 0.4.
-//! let scheduler = Scheduler::from_config(&config, &Horizon::run(100, 5_000), vec![0.4])?;
-//! assert_eq!(scheduler.lr(0, 0), 0.4 / 5.0);
-//! assert_eq!(scheduler.lr(0, 500), 0.4);
+//! // 100 steps per epoch, 50 epochs, one parameter group with a base rate of 0.5.
+//! let scheduler = Scheduler::from_config(&config, &Horizon::run(100, 5_000), vec![0.5])?;
+//! assert_eq!(scheduler.lr(0, 0), 0.5 / 5.0);
+//! assert_eq!(scheduler.lr(0, 500), 0.5);
 //! assert!(scheduler.lr(0, 4_999) < 0.001);
 //! # Ok::<(), lr_core::ConfigError>(())
 //! ```

@@ -99,6 +99,9 @@ pub(super) fn schedule(args: &ScheduleArgs) -> Result<Exit, Error> {
             })
         })
         .collect::<Result<Vec<_>, Error>>()?;
+    for warning in previews.iter().flat_map(|preview| &preview.warnings) {
+        tracing::warn!("{warning}");
+    }
     let chart = Preview::chart(&previews);
     for path in &args.plot {
         chart.save(path)?;

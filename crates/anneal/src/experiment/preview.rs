@@ -77,6 +77,8 @@ pub(crate) struct Preview {
     pub rows: Vec<Row>,
     /// Where the schedule's phases begin.
     pub marks: Vec<Mark>,
+    /// What of it is surely not meant.
+    pub warnings: Vec<String>,
 }
 
 impl Preview {
@@ -126,11 +128,9 @@ impl Preview {
                 row
             })
             .collect::<Vec<_>>();
-        for warning in scheduler.warnings(&horizon) {
-            tracing::warn!("{label}: {warning}");
-        }
+        let warnings = scheduler.warnings(&horizon).into_iter().map(|warning| format!("{label}: {warning}")).collect();
         let marks = scheduler.marks().into_iter().filter(|mark| mark.tick < rows.len() as u64).collect();
-        Ok(Self { label: label.to_owned(), interval: config.interval(), rows, marks })
+        Ok(Self { label: label.to_owned(), interval: config.interval(), rows, marks, warnings })
     }
 
     /// Adds a column: a parameter group with a schedule of its own, at the ticks of the rows. `length` is that of
@@ -161,9 +161,8 @@ impl Preview {
                 return Err(Error::Usage(message));
             }
         };
-        for warning in scheduler.warnings(&horizon) {
-            tracing::warn!("{}: {path}: {warning}", self.label);
-        }
+        let warnings = scheduler.warnings(&horizon).into_iter();
+        self.warnings.extend(warnings.map(|warning| format!("{}: {path}: {warning}", self.label)));
         for row in &mut self.rows {
             row.lr.push(match steps_per_row {
                 None => scheduler.lr_at_tick(0, row.tick),

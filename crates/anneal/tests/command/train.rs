@@ -193,7 +193,8 @@ fn what_is_surely_not_meant_is_said_before_training() {
         ("groups.toml", "groups[0].schedule: the learning rate still rises when the run ends"),
     ];
     for (file, said) in cases {
-        for command in [&["train", file, "--out", file, "--quiet"][..], &["schedule", file]] {
+        let out = format!("run-{file}");
+        for command in [&["train", file, "--out", &out, "--quiet"][..], &["schedule", file]] {
             let ran = anneal(dir.path(), command);
             assert_eq!(ran.code, 0, "{}", ran.err);
             assert_eq!(ran.err.matches(said).count(), 1, "{command:?}: {}", ran.err);

@@ -198,7 +198,7 @@ fn a_resume_neither_loads_again_nor_accepts_other_weights() {
     assert!(fs::read(at("run/metrics.jsonl")).expect("a log") == before);
     let refused = anneal(dir.path(), &["train", "run/config.toml", "--out", "again"]);
     assert_eq!(refused.code, 2);
-    let expected = "model.pretrained: start.safetensors: is another file: its SHA-256 is";
+    let expected = "start.safetensors: is another file: its SHA-256 is";
     assert!(refused.err.contains(expected), "{}", refused.err);
 
     // `resume` knows them by their checksum and does not need the file.
