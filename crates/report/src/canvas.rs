@@ -107,6 +107,9 @@ pub(crate) enum Dash {
     Solid,
     Dashed,
     Dotted,
+    Sparse,
+    Long,
+    Wide,
 }
 
 impl Dash {
@@ -116,6 +119,9 @@ impl Dash {
             Self::Solid => None,
             Self::Dashed => Some([7.0, 4.0]),
             Self::Dotted => Some([2.0, 3.0]),
+            Self::Sparse => Some([4.0, 7.0]),
+            Self::Long => Some([14.0, 3.0]),
+            Self::Wide => Some([10.0, 9.0]),
         }
     }
 }

@@ -67,6 +67,8 @@ pub struct Series {
     pub right: bool,
     /// Thin and pale: background to another series.
     pub faint: bool,
+    /// Number of its colour; by default its place among the series. Charts of one thing give it one colour.
+    pub colour: Option<usize>,
 }
 
 /// A marked line or point.
@@ -97,6 +99,15 @@ pub enum Mark {
     },
 }
 
+impl Mark {
+    /// Its label; may be empty.
+    pub fn label(&self) -> &str {
+        match self {
+            Self::X { label, .. } | Self::Y { label, .. } | Self::Point { label, .. } => label,
+        }
+    }
+}
+
 /// An area between two curves, on the left axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Band {
@@ -110,6 +121,9 @@ pub struct Band {
     pub high: Vec<f64>,
 }
 
+/// Up to this many points a value that is held is drawn as levels.
+const STEPS_UP_TO: usize = 300;
+
 impl Series {
     fn new(label: impl Into<String>, xs: impl AsRef<[f64]>, ys: impl AsRef<[f64]>, shape: Shape) -> Self {
         Self {
@@ -119,6 +133,7 @@ impl Series {
             shape,
             right: false,
             faint: false,
+            colour: None,
         }
     }
 
@@ -138,6 +153,21 @@ impl Series {
     #[must_use]
     pub fn points(label: impl Into<String>, xs: impl AsRef<[f64]>, ys: impl AsRef<[f64]>) -> Self {
         Self::new(label, xs, ys, Shape::Points)
+    }
+
+    /// A value that holds from each x to the next one's: of up to 300 points the levels; more would look the same as a
+    /// line, and are one.
+    #[must_use]
+    pub fn held(label: impl Into<String>, xs: impl AsRef<[f64]>, ys: impl AsRef<[f64]>) -> Self {
+        let shape = if xs.as_ref().len() <= STEPS_UP_TO { Shape::Steps } else { Shape::Line };
+        Self::new(label, xs, ys, shape)
+    }
+
+    /// Takes this colour of the palette (they come round again) instead of that of its place among the series.
+    #[must_use]
+    pub fn colour(mut self, number: usize) -> Self {
+        self.colour = Some(number);
+        self
     }
 
     /// Read on the second y axis, drawn dashed.

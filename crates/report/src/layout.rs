@@ -1,5 +1,7 @@
 //! Where everything goes: the plot's frame, ticks, mark labels and the legend, in pixels.
 
+use std::collections::BTreeSet;
+
 use crate::Chart;
 use crate::axis::{Tick, Window};
 use crate::canvas::Px;
@@ -61,7 +63,7 @@ impl Rect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
     Curve {
-        number: usize,
+        colour: usize,
         right: bool,
         faint: bool,
         shape: Shape,
@@ -287,15 +289,17 @@ fn entries(chart: &Chart, ready: &Prepared<'_>, face: &Face, room: usize) -> Vec
     }
     let curves = ready.curves.iter().filter(|c| !c.label.is_empty()).map(|c| {
         let label = if c.right { format!("{} (right)", c.label) } else { c.label.to_owned() };
-        (Key::Curve { number: c.number, right: c.right, faint: c.faint, shape: c.shape }, label)
+        (Key::Curve { colour: c.colour, right: c.right, faint: c.faint, shape: c.shape }, label)
     });
     let areas = ready
         .areas
         .iter()
         .filter(|a| !a.label.is_empty())
         .map(|a| (Key::Area { number: a.number }, a.label.to_owned()));
-    let mut entries: Vec<(Key, String)> =
-        curves.chain(areas).map(|(key, label)| (key, face.shorten(&label, LEGEND_TEXT / em::LEGEND))).collect();
+    let (keys, labels): (Vec<Key>, Vec<String>) = curves.chain(areas).unzip();
+    // Beside the plot a legend may not take the room of the plot.
+    let widest = LEGEND_TEXT.min(f64::from(chart.size.0) * 0.26) / em::LEGEND;
+    let mut entries: Vec<(Key, String)> = keys.into_iter().zip(told_apart(&labels, face, widest)).collect();
     let room = room.max(2);
     if entries.len() > room {
         let more = entries.len() - room + 1;
@@ -305,8 +309,92 @@ fn entries(chart: &Chart, ready: &Prepared<'_>, face: &Face, room: usize) -> Vec
     entries
 }
 
+/// The labels, none wider than `widest` em. Where cutting their ends would leave two alike, what all begin with is cut
+/// instead, and where that is not enough each label's middle.
+fn told_apart(labels: &[String], face: &Face, widest: f64) -> Vec<String> {
+    let short = |labels: &[String]| labels.iter().map(|label| face.shorten(label, widest)).collect::<Vec<_>>();
+    let distinct = |texts: &[String]| texts.iter().collect::<BTreeSet<_>>().len();
+    let wanted = distinct(labels);
+    let mut cut = short(labels);
+    if distinct(&cut) == wanted {
+        return cut;
+    }
+    let shared =
+        labels.iter().skip(1).fold(labels.first().map_or(0, |first| first.chars().count()), |shared, label| {
+            let same = labels[0].chars().zip(label.chars()).take_while(|(a, b)| a == b).count();
+            shared.min(same)
+        });
+    let from = |skipped: usize| -> Vec<String> {
+        labels.iter().map(|label| format!("…{}", label.chars().skip(skipped).collect::<String>())).collect()
+    };
+    // As little as is needed: the last letters that all share say what the others are of.
+    let fits = |tails: &[String]| tails.iter().all(|tail| face.width(tail) <= widest);
+    let tails = (1..=shared).map(from).find(|tails| fits(tails)).unwrap_or_else(|| from(shared));
+    cut = short(&tails);
+    if distinct(&cut) == wanted {
+        return cut;
+    }
+    labels.iter().map(|label| without_middle(label, face, widest)).collect()
+}
+
+/// The beginning and the end of a text, as much of both as fits.
+fn without_middle(text: &str, face: &Face, widest: f64) -> String {
+    if face.width(text) <= widest {
+        return text.to_owned();
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let of = |each: usize| -> String {
+        letters[..each].iter().chain(['…'].iter()).chain(&letters[letters.len() - each..]).collect()
+    };
+    (1..=letters.len() / 2).rev().map(of).find(|cut| face.width(cut) <= widest).unwrap_or_else(|| of(1))
+}
+
+/// The height that a chart needs so that its legend names every curve.
+pub(crate) fn height_of_legend(chart: &Chart) -> u32 {
+    let named = chart.series.iter().filter(|series| !series.label.is_empty()).count()
+        + chart.bands.iter().filter(|band| !band.label.is_empty()).count();
+    // Title, axis labels and a line of mark labels around the plot.
+    (named as f64).mul_add(LEGEND_LINE, 110.0) as u32
+}
+
 fn legend_size(entries: &[(Key, String)], face: &Face) -> (f64, f64) {
     let widest = entries.iter().map(|(_, label)| face.width(label) * em::LEGEND).fold(0.0, f64::max);
     // A viewer without Roboto may need a tenth more.
     (LEGEND_KEY + widest * 1.1 + 10.0, LEGEND_LINE * entries.len() as f64 + 8.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Series;
+
+    fn names(count: usize, name: impl Fn(usize) -> String, size: (u32, u32)) -> (Vec<String>, Rect) {
+        let xs: Vec<f64> = (0..200).map(f64::from).collect();
+        let wave = |n: usize| xs.iter().map(|x| (x / 3.0 + n as f64).sin()).collect::<Vec<f64>>();
+        let chart = (0..count)
+            .fold(Chart::new("t").x("step").y("loss"), |chart, n| chart.series(Series::line(name(n), &xs, wave(n))));
+        let height = size.1.max(height_of_legend(&chart));
+        let chart = chart.size(size.0, height);
+        let layout = Layout::of(&chart, &chart.prepare(), &Face::load().unwrap());
+        (layout.legend.unwrap().entries.into_iter().map(|(_, label)| label).collect(), layout.plot)
+    }
+
+    #[test]
+    fn long_names_stay_different_and_leave_room_for_the_plot() {
+        const LONG: &str = "a-very-long-name-of-an-experiment-that-was-given-by-a-script-with-learning-rate-";
+        let of = [
+            (|n| format!("{LONG}{n}")) as fn(usize) -> String,
+            |n| format!("{LONG}{n}-{LONG}"),
+            |n| format!("{n}-{LONG}"),
+        ];
+        for name in of {
+            let (labels, plot) = names(21, name, (460, 310));
+            assert_eq!(labels.iter().collect::<BTreeSet<_>>().len(), 21, "{labels:?}");
+            assert!(plot.width() > 150.0 && plot.height() > 200.0, "{plot:?}");
+        }
+        let (labels, _) = names(21, |n| format!("{LONG}{n}"), (460, 310));
+        assert!(labels[3].ends_with("learning-rate-3"), "{labels:?}");
+        let (labels, _) = names(3, |n| format!("run {n}"), (460, 310));
+        assert_eq!(labels, ["run 0", "run 1", "run 2"], "as they are where they fit");
+    }
 }

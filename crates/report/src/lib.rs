@@ -46,5 +46,5 @@ pub use axis::Scale;
 pub use chart::{Band, Chart, Mark, RightAxis, Series, Shape};
 pub use error::ReportError;
 pub use prepare::{DropReason, Dropped};
-pub use schedule::{ScheduleCurve, schedule_chart};
+pub use schedule::{ScheduleCurve, function_curve, schedule_chart};
 pub use table::{GrowingCsv, NamedCell, TableError};

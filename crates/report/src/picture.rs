@@ -185,8 +185,8 @@ impl<B: DrawingBackend> Picture<'_, B> {
 
     fn curves(&mut self, faint: bool) -> Drawn<B> {
         for curve in self.ready.curves.iter().filter(|curve| curve.faint == faint) {
-            let (ink, width) = curve_ink(curve.number, curve.faint);
-            let dash = palette::dash(curve.number, curve.right);
+            let (ink, width) = curve_ink(curve.colour, curve.faint);
+            let dash = palette::dash(curve.colour, curve.right);
             for piece in &curve.pieces {
                 let points: Vec<Px> = piece.iter().map(|p| self.at(*p, curve.right)).collect();
                 if curve.shape == Shape::Points || points.len() == 1 {
@@ -292,13 +292,13 @@ impl<B: DrawingBackend> Picture<'_, B> {
             let middle = y0 + 4.0 + LEGEND_LINE * (row as f64 + 0.5);
             let (from, to) = ((x0 + 6.0, middle), (x0 + LEGEND_KEY - 6.0, middle));
             match *key {
-                Key::Curve { number, faint, shape: Shape::Points, .. } => {
-                    let (ink, _) = curve_ink(number, faint);
+                Key::Curve { colour, faint, shape: Shape::Points, .. } => {
+                    let (ink, _) = curve_ink(colour, faint);
                     self.canvas.dot((f64::midpoint(from.0, to.0), middle), 3.0, ink)?;
                 }
-                Key::Curve { number, right, faint, .. } => {
-                    let (ink, width) = curve_ink(number, faint);
-                    self.canvas.line(&[from, to], Pen { ink, width }, palette::dash(number, right))?;
+                Key::Curve { colour, right, faint, .. } => {
+                    let (ink, width) = curve_ink(colour, faint);
+                    self.canvas.line(&[from, to], Pen { ink, width }, palette::dash(colour, right))?;
                 }
                 Key::Area { number } => {
                     let ink = Ink(palette::colour(number), 0.25);

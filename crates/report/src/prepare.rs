@@ -54,8 +54,10 @@ pub(crate) type Place = (f64, f64);
 /// A series, ready to be drawn.
 pub(crate) struct Curve<'a> {
     pub(crate) label: &'a str,
-    /// Which colour and dash.
+    /// Its place among the series.
     pub(crate) number: usize,
+    /// Which colour and dash.
+    pub(crate) colour: usize,
     pub(crate) shape: Shape,
     pub(crate) right: bool,
     pub(crate) faint: bool,
@@ -119,7 +121,8 @@ impl Chart {
             dropped.extend(drop.list());
             let pieces = if series.shape == Shape::Steps { pieces.iter().map(|p| stairs(p)).collect() } else { pieces };
             let (shape, right, faint) = (series.shape, series.right, series.faint);
-            curves.push(Curve { label: &series.label, number, shape, right, faint, pieces });
+            let colour = series.colour.unwrap_or(number);
+            curves.push(Curve { label: &series.label, number, colour, shape, right, faint, pieces });
         }
         let mut areas: Vec<Area<'_>> = Vec::new();
         for (number, band) in self.bands.iter().enumerate() {

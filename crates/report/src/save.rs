@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::{Chart, ReportError, atomic::atomic_write};
+use crate::{Chart, ReportError, atomic::atomic_write, layout::height_of_legend};
 
 impl Chart {
     /// Saves the chart; the extension, in any case, says as what: `.svg` or `.png`. The file appears whole or not at
-    /// all.
+    /// all. A chart of very many curves becomes as high as it takes to name them all.
     ///
     /// # Errors
     ///
@@ -14,9 +14,11 @@ impl Chart {
     /// written, and what [`Chart::to_svg`] and [`Chart::to_png`] say.
     pub fn save(&self, path: &Path) -> Result<(), ReportError> {
         let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+        let (width, height) = self.size;
+        let chart = self.clone().size(width, height.max(height_of_legend(self).min(Self::MAX_SIDE)));
         let bytes = match extension.as_deref() {
-            Some("svg") => self.to_svg()?.into_bytes(),
-            Some("png") => self.to_png()?,
+            Some("svg") => chart.to_svg()?.into_bytes(),
+            Some("png") => chart.to_png()?,
             other => {
                 let found = other.map_or_else(|| "a file without extension".to_owned(), |e| format!(".{e}"));
                 return Err(ReportError::Extension { path: path.to_owned(), found });

@@ -6,7 +6,7 @@ use crate::prepare::Prepared;
 use crate::{Chart, Scale};
 
 /// Colours of a 256-colour terminal that are near those of the pictures and readable on dark and light ground.
-const COLOURS: [u8; 7] = [33, 166, 35, 175, 172, 74, 244];
+const COLOURS: [u8; 7] = [33, 166, 35, 175, 136, 99, 244];
 
 impl Chart {
     /// The chart as text of at most `columns` characters a line, with a plot of `rows` lines and, around it, the title,
@@ -29,6 +29,7 @@ impl Chart {
         let mut plot = Cells::new(columns.saturating_sub(gutter + 2).max(8), rows);
         self.plot_marks(&ready, &mut plot);
         plot_curves(&ready, &mut plot);
+        let colours = coloured.then(|| ready.curves.iter().map(|curve| curve.colour).collect::<Vec<_>>());
         let several = ready.curves.len() > 1;
         if several && !coloured {
             plot.tag_curves(ready.curves.len());
@@ -49,7 +50,7 @@ impl Chart {
                 _ => "",
             };
             let tick = if label.is_empty() { '│' } else { '┤' };
-            lines.push(format!("{label:>gutter$} {tick}{}", plot.row(row, coloured)).trim_end().to_owned());
+            lines.push(format!("{label:>gutter$} {tick}{}", plot.row(row, colours.as_deref())).trim_end().to_owned());
         }
         lines.push(format!("{:gutter$} └{}", "", "─".repeat(plot.columns)));
         lines.push(x_line(&ready.x, &axis_label(&self.x_label, self.x_scale), gutter + 2, plot.columns));
@@ -58,14 +59,34 @@ impl Chart {
         lines.join("\n") + "\n"
     }
 
+    /// The sign of each mark: that of its kind, or a digit where several of a kind have labels to be told apart.
+    fn mark_signs(&self) -> Vec<char> {
+        let sign = |mark: &Mark| match mark {
+            Mark::X { .. } => '┊',
+            Mark::Y { .. } => '┄',
+            Mark::Point { .. } => '◆',
+        };
+        let labelled = |kind: char| self.marks.iter().filter(|m| sign(m) == kind && !m.label().is_empty()).count();
+        let mut next = '1'..='9';
+        let of = |mark: &Mark| {
+            let own = sign(mark);
+            let is_one_of_several = !mark.label().is_empty() && labelled(own) > 1;
+            if is_one_of_several { next.next().unwrap_or(own) } else { own }
+        };
+        self.marks.iter().map(of).collect()
+    }
+
     fn plot_marks(&self, ready: &Prepared<'_>, plot: &mut Cells) {
-        for mark in &self.marks {
+        for (mark, sign) in self.marks.iter().zip(self.mark_signs()) {
             match mark {
                 Mark::X { x, .. } => {
                     if let Some(place) = self.x_scale.place(*x) {
                         let column = plot.dot(ready.x.share(place), 0.0).0 / 2;
                         for row in 0..plot.rows {
                             plot.sign(column, row, '┊');
+                        }
+                        if sign != '┊' {
+                            plot.tag_free((0..plot.rows as i64).map(|row| (column, row)), sign);
                         }
                     }
                 }
@@ -75,13 +96,16 @@ impl Chart {
                         for column in 0..plot.columns as i64 {
                             plot.sign(column, row as usize, '┄');
                         }
+                        if sign != '┄' {
+                            plot.tag_free((0..plot.columns as i64).rev().map(|column| (column, row)), sign);
+                        }
                     }
                 }
                 Mark::Point { x, y, .. } => {
                     if let Some((x, y)) = self.x_scale.place(*x).zip(self.y_scale.place(*y)) {
                         let (column, row) = plot.dot(ready.x.share(x), ready.y.share(y));
                         if row >= 0 {
-                            plot.tag(column / 2, row / 4, '◆');
+                            plot.tag(column / 2, row / 4, sign);
                         }
                     }
                 }
@@ -103,15 +127,11 @@ impl Chart {
             }
             let length = label.chars().count() + 2;
             let key = if coloured { "●".to_owned() } else { letter(curve.number).to_string() };
-            let key = if coloured { in_colour(curve.number, &key) } else { key };
+            let key = if coloured { in_colour(curve.colour, &key) } else { key };
             entries.push((format!("{key} {label}"), length));
         }
-        for mark in &self.marks {
-            let (sign, label) = match mark {
-                Mark::X { label, .. } => ('┊', label),
-                Mark::Y { label, .. } => ('┄', label),
-                Mark::Point { label, .. } => ('◆', label),
-            };
+        for (mark, sign) in self.marks.iter().zip(self.mark_signs()) {
+            let label = mark.label();
             if !label.is_empty() {
                 entries.push((format!("{sign} {label}"), label.chars().count() + 2));
             }
@@ -272,6 +292,17 @@ impl Cells {
         }
     }
 
+    /// Tags the first of the cells that has no tag yet.
+    fn tag_free(&mut self, mut cells: impl Iterator<Item = (i64, i64)>, tag: char) {
+        let is_free = |(column, row): &(i64, i64)| {
+            let at = usize::try_from(*row * self.columns as i64 + *column).ok();
+            at.and_then(|at| self.grid.get(at)).is_some_and(|cell| !cell.tagged)
+        };
+        if let Some((column, row)) = cells.find(is_free) {
+            self.tag(column, row, tag);
+        }
+    }
+
     fn tag(&mut self, column: i64, row: i64, tag: char) {
         if let Some(cell) = self.cell(column, row) {
             (cell.sign, cell.tagged) = (Some(tag), true);
@@ -305,7 +336,8 @@ impl Cells {
         }
     }
 
-    fn row(&self, row: usize, coloured: bool) -> String {
+    /// `colours`: of each series.
+    fn row(&self, row: usize, colours: Option<&[usize]>) -> String {
         let cells = self.grid.iter().skip(row * self.columns).take(self.columns);
         cells
             .map(|cell| match cell {
@@ -313,7 +345,10 @@ impl Cells {
                 Cell { dots: 0, sign, .. } => sign.unwrap_or(' ').to_string(),
                 Cell { dots, series, .. } => {
                     let pattern = char::from_u32(0x2800 + u32::from(*dots)).unwrap_or(' ').to_string();
-                    if coloured { in_colour(*series, &pattern) } else { pattern }
+                    match colours {
+                        Some(colours) => in_colour(colours.get(*series).copied().unwrap_or(*series), &pattern),
+                        None => pattern,
+                    }
                 }
             })
             .collect()

@@ -203,6 +203,18 @@ fn terminal_plot_of_a_finder() {
 }
 
 #[test]
+fn several_marks_are_numbered_in_the_terminal() {
+    let text = finder().mark_x(1.2e-3, "slide 1.2e-3").mark_x(1e-1, "minimum / 10 1.0e-1").terminal(70, 8);
+    let lines: Vec<&str> = text.lines().collect();
+    let legend = lines.last().unwrap();
+    assert_eq!(*legend, "1 valley 1.2e-3   2 slide 1.2e-3   3 minimum / 10 1.0e-1");
+    // Where two stand in one column, one number is under the other.
+    let column = |line: &str, sign: char| line.chars().position(|c| c == sign);
+    assert_eq!(column(lines[2], '1').unwrap(), column(lines[3], '2').unwrap(), "{text}");
+    assert!(column(lines[2], '3') > column(lines[2], '1'), "{text}");
+}
+
+#[test]
 fn terminal_plot_of_two_axes_and_a_phase() {
     insta::assert_snapshot!(one_cycle().x("step").terminal(60, 10));
 }

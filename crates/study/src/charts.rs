@@ -7,7 +7,7 @@ use report::{Chart, Series};
 use crate::{
     contender::Contender,
     curve::Curve,
-    result::{Study, Target},
+    result::{Study, Target, is_hopeless},
     run::RunLog,
 };
 
@@ -51,9 +51,24 @@ impl Band {
     }
 }
 
+/// Where the values of a curve come from.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// They were measured at these steps.
+    Measured,
+    /// A schedule set them, and they held until it set others.
+    Set,
+}
+
 /// The chart of one curve of all contenders, and their bands; `None` where no run has it. A contender has the same colour
 /// in every chart.
-fn chart(title: &str, y: &str, contenders: &[Contender], curve: fn(&RunLog) -> &Curve) -> Option<(Chart, Vec<Band>)> {
+fn chart(
+    title: &str,
+    y: &str,
+    contenders: &[Contender],
+    curve: fn(&RunLog) -> &Curve,
+    kind: Kind,
+) -> Option<(Chart, Vec<Band>)> {
     let band = |contender: &Contender| {
         let curves = contender.runs.iter().map(|run| curve(&run.log)).filter(|(steps, _)| !steps.is_empty());
         Band::of(&curves.collect::<Vec<_>>())
@@ -66,7 +81,12 @@ fn chart(title: &str, y: &str, contenders: &[Contender], curve: fn(&RunLog) -> &
     for (contender, band) in contenders.iter().zip(&bands) {
         // A contender without points is not in the legend, but keeps its place in the order of the colours.
         let label = if band.steps.is_empty() { "" } else { contender.name.as_str() };
-        chart = chart.series(Series::line(label, &band.steps, &band.mean));
+        // What a schedule sets holds until it changes it.
+        let series = match kind {
+            Kind::Set => Series::held(label, &band.steps, &band.mean),
+            Kind::Measured => Series::line(label, &band.steps, &band.mean),
+        };
+        chart = chart.series(series);
         chart = if band.has_width() {
             chart.band("", &band.steps, &band.low, &band.high)
         } else {
@@ -82,17 +102,18 @@ impl Study {
         let all = &self.contenders;
         let has_epochs = self.runs().any(|run| run.log.epoch_train_loss.0.len() >= FEW_EPOCHS);
         let train = if has_epochs {
-            chart("training loss (mean of each epoch)", "loss", all, |log| &log.epoch_train_loss)
+            chart("training loss (mean of each epoch)", "loss", all, |log| &log.epoch_train_loss, Kind::Measured)
         } else {
-            chart("training loss (batches)", "loss", all, |log| &log.train_loss)
+            chart("training loss (batches)", "loss", all, |log| &log.train_loss, Kind::Measured)
         };
+        let valid = chart("validation loss", "loss", all, |log| &log.valid_loss, Kind::Measured);
         let charts = [
-            chart("learning rate", "learning rate", all, |log| &log.lr)
+            chart("learning rate", "learning rate", all, |log| &log.lr, Kind::Set)
                 .map(|(chart, bands)| on_fit_axis(chart, &bands)),
-            chart("momentum", "momentum", all, |log| &log.momentum).map(|(chart, _)| chart),
-            train.map(|(chart, _)| chart),
-            chart("validation loss", "loss", all, |log| &log.valid_loss).map(|(chart, _)| chart),
-            chart("validation accuracy", "accuracy, %", all, |log| &log.valid_accuracy)
+            chart("momentum", "momentum", all, |log| &log.momentum, Kind::Set).map(|(chart, _)| chart),
+            train.map(|(chart, _)| without_diverged(chart)),
+            valid.map(|(chart, _)| without_diverged(chart)),
+            chart("validation accuracy", "accuracy, %", all, |log| &log.valid_accuracy, Kind::Measured)
                 .map(|(chart, bands)| with_target(chart, &bands, self.target)),
         ];
         charts.into_iter().flatten().collect()
@@ -104,6 +125,32 @@ fn on_fit_axis(chart: Chart, bands: &[Band]) -> Chart {
     let peaks = || bands.iter().filter_map(|band| band.high.iter().copied().reduce(f64::max));
     let apart = peaks().fold(0.0, f64::max) / peaks().fold(f64::INFINITY, f64::min);
     if apart > FAR_APART && apart.is_finite() { chart.y_log() } else { chart }
+}
+
+/// A curve that goes this many times above the highest point of the best-behaved one has diverged.
+const DIVERGED: f64 = 4.0;
+
+/// A chart of losses, one curve for each run, whose axis no diverged run sets: it ends at the highest point of the others,
+/// and a curve that leaves it says in the legend how far it goes.
+pub fn without_diverged(mut chart: Chart) -> Chart {
+    let finite = |series: &Series| series.ys.iter().copied().filter(|y| y.is_finite()).collect::<Vec<_>>();
+    let highest: Vec<Option<f64>> = chart.series.iter().map(|one| finite(one).into_iter().reduce(f64::max)).collect();
+    let Some(lowest_peak) = highest.iter().flatten().copied().reduce(f64::min).filter(|peak| *peak > 0.0) else {
+        return chart;
+    };
+    let has_diverged = |peak: f64| peak > DIVERGED * lowest_peak;
+    if !highest.iter().flatten().any(|peak| has_diverged(*peak)) {
+        return chart;
+    }
+    let top = highest.iter().flatten().copied().filter(|peak| !has_diverged(*peak)).fold(lowest_peak, f64::max);
+    let low = chart.series.iter().flat_map(finite).fold(lowest_peak, f64::min);
+    for (series, peak) in chart.series.iter_mut().zip(highest) {
+        if let Some(peak) = peak.filter(|peak| has_diverged(*peak)) {
+            series.label = format!("{} (up to {peak:.1e})", series.label);
+        }
+    }
+    let margin = 0.06 * (top - low);
+    if margin > 0.0 { chart.y_limits(low - margin, top + margin) } else { chart }
 }
 
 /// The part of the accuracies that is worth looking at, with the target marked.
@@ -121,6 +168,10 @@ fn with_target(chart: Chart, bands: &[Band], target: Option<Target>) -> Chart {
 /// The range of the accuracies from where the slowest contender is after a quarter of its curve. With the first steps in
 /// it, the differences that matter would be a line at the top.
 fn limits(bands: &[Band]) -> Option<(f64, f64)> {
+    let peak = |band: &Band| band.high.iter().copied().reduce(f64::max);
+    let top = bands.iter().filter_map(peak).reduce(f64::max)?;
+    // One that learnt nothing must not set the axis of the others.
+    let bands: Vec<&Band> = bands.iter().filter(|band| peak(band).is_some_and(|own| !is_hopeless(own, top))).collect();
     let all = || bands.iter().flat_map(|band| band.low.iter().chain(&band.high).copied());
     let (lowest, highest) = (all().reduce(f64::min)?, all().reduce(f64::max)?);
     let after_a_quarter = bands.iter().filter_map(|band| band.low.get(band.low.len() / 4).copied()).reduce(f64::min)?;
@@ -146,6 +197,23 @@ mod tests {
     }
 
     #[test]
+    fn one_that_diverged_sets_no_axis() {
+        let of = |curves: &[(&str, [f64; 3])]| {
+            let series = |(name, ys): &(&str, [f64; 3])| Series::line(*name, [1.0, 2.0, 3.0], ys);
+            without_diverged(curves.iter().map(series).fold(Chart::new("loss"), Chart::series))
+        };
+        let chart = of(&[("good", [2.0, 1.0, 0.5]), ("slow", [2.5, 2.4, 2.3]), ("bad", [2.3, 1e3, 4e8])]);
+        let (low, high) = chart.y_limits.expect("limits");
+        assert!((0.3..0.5).contains(&low) && (2.5..2.7).contains(&high), "{low} to {high}");
+        let names: Vec<&str> = chart.series.iter().map(|series| series.label.as_str()).collect();
+        assert_eq!(names, ["good", "slow", "bad (up to 4.0e8)"]);
+        // All alike, none finite, nothing at all: as they are.
+        assert_eq!(of(&[("a", [2.0, 1.0, 0.5]), ("b", [3.0; 3])]).y_limits, None);
+        assert_eq!(of(&[("a", [f64::NAN; 3])]).y_limits, None);
+        assert_eq!(of(&[]).y_limits, None);
+    }
+
+    #[test]
     fn the_accuracies_begin_where_the_slowest_is_after_a_quarter() {
         let band = |values: &[f64]| {
             let steps = (0..values.len()).map(|step| step as f64).collect();
@@ -154,6 +222,8 @@ mod tests {
         let bands = [band(&[10.0, 80.0, 90.0, 95.0]), band(&[20.0, 60.0, 80.0, 100.0])];
         // From 60 to 100, and a twentieth of that on both sides.
         assert_eq!(limits(&bands), Some((58.0, 102.0)));
+        let [a, b] = bands;
+        assert_eq!(limits(&[a, b, band(&[12.5, 12.5, 12.5, 12.5])]), Some((58.0, 102.0)), "one that learnt nothing");
         assert_eq!(limits(&[band(&[50.0, 50.0])]), None);
         assert_eq!(limits(&[band(&[])]), None);
     }

@@ -31,6 +31,7 @@ mod run;
 mod spread;
 mod tables;
 
+pub use charts::without_diverged;
 pub use contender::{Contender, Gap, TimeToTarget};
 pub use curve::{Curve, highest, lowest};
 pub use rate::{FinderSweep, Rate, RateChoice, RateSource, Trial, choose};

@@ -105,8 +105,8 @@ impl Study {
                 format!("The target of {} % validation accuracy was given. ", target.accuracy)
             } else {
                 format!(
-                    "The target of {} % validation accuracy was chosen after the runs: what every run reached, rounded \
-                     down to a tenth. ",
+                    "The target of {} % validation accuracy was chosen after the runs: what every run reached (but those below \
+                     half of the best), rounded down to a tenth. ",
                     target.accuracy
                 )
             };

@@ -52,7 +52,8 @@ pub struct Target {
     /// On the validation set, in percent.
     pub accuracy: f64,
     /// Whether it was given before the runs. Else it was chosen from what was reached: the lowest, over all runs that
-    /// finished, of the best validation accuracy, rounded down to a tenth. So every run has a time.
+    /// finished, of the best validation accuracy, rounded down to a tenth. So every run has a time, but for one whose best
+    /// is below half of the best of all: it learnt nothing, and a target that it reached would say nothing of the others.
     pub given: bool,
 }
 
@@ -114,7 +115,9 @@ impl Target {
     /// What every finished run has reached.
     fn of(contenders: &[Contender]) -> Option<Self> {
         let best = contenders.iter().filter_map(|contender| contender.best_valid_accuracy.as_ref());
-        let lowest = best.flat_map(|spread| &spread.values).copied().reduce(f64::min)?;
+        let reached: Vec<f64> = best.flat_map(|spread| &spread.values).copied().collect();
+        let top = reached.iter().copied().reduce(f64::max)?;
+        let lowest = reached.into_iter().filter(|accuracy| !is_hopeless(*accuracy, top)).reduce(f64::min)?;
         Some(Self { accuracy: floor_to_tenth(lowest), given: false })
     }
 }
@@ -132,6 +135,11 @@ impl TuningCost {
                 + sweeps().map(|sweep| sweep.seconds).sum::<f64>(),
         }
     }
+}
+
+/// Whether a best accuracy is that of a run that learnt nothing, where the best of all runs is `top`.
+pub(crate) fn is_hopeless(accuracy: f64, top: f64) -> bool {
+    accuracy < 0.5 * top
 }
 
 /// Rounded down to a tenth; what is a tenth already stays one.
@@ -160,12 +168,14 @@ mod tests {
         let contenders = vec![
             Contender::new("a", vec![run(RunState::Finished, 97.38)]),
             Contender::new("b", vec![run(RunState::Finished, 98.0), run(RunState::Failed, 12.0)]),
+            Contender::new("learnt nothing", vec![run(RunState::Finished, 12.5)]),
         ];
         let study = Study::new(Setup::default(), contenders);
         assert_eq!(study.target, Some(Target { accuracy: 97.3, given: false }));
         let reached: Vec<_> = study.contenders.iter().filter_map(|one| one.to_target.as_ref()).collect();
         assert_eq!((reached[0].reached, reached[0].of, reached[0].steps), (1, 1, Some(10.0)));
-        assert_eq!((reached[1].reached, reached[1].of, reached[1].steps), (1, 2, None));
+        assert_eq!((reached[1].reached, reached[1].of, reached[1].steps), (0, 1, None), "the one that learnt nothing");
+        assert_eq!((reached[2].reached, reached[2].of, reached[2].steps), (1, 2, None));
         assert!(!study.complete, "no rate is known");
         assert!(!Study::new(Setup::default(), Vec::new()).complete);
     }

@@ -42,11 +42,11 @@ impl fmt::Display for RunState {
 /// What a run has measured; all empty for one that has not been started.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunLog {
-    /// The rate of the logged steps.
+    /// The rate of the steps done: of a function of time every step that a picture needs, else the logged steps.
     pub lr: Curve,
-    /// Their momentum, where the schedule sets it.
+    /// The momentum, where the schedule sets it, likewise.
     pub momentum: Curve,
-    /// Their training loss.
+    /// The training loss of the logged steps.
     pub train_loss: Curve,
     /// Seconds since the process began, of the logged steps.
     pub seconds: Curve,

@@ -61,11 +61,11 @@ impl Study {
     pub(crate) fn results_table(&self) -> Table {
         let mut head = texts([
             "contender",
-            "optimizer",
-            "schedule",
-            "rate",
             "test accuracy, %",
             "behind the first",
+            "rate",
+            "optimizer",
+            "schedule",
             "best valid, %",
             "final train loss",
             "runs ended",
@@ -77,11 +77,11 @@ impl Study {
             let behind = contender.behind_first.as_ref().map(|gap| mean_and_std(gap.mean, gap.std, 2));
             let mut cells = vec![
                 contender.name.clone(),
-                contender.optimizer.clone(),
-                contender.schedule.clone(),
-                rate_text(contender.rate.as_ref()),
                 spread_text(contender.test_accuracy.as_ref(), 2),
                 behind.unwrap_or_default(),
+                rate_text(contender.rate.as_ref()),
+                contender.optimizer.clone(),
+                contender.schedule.clone(),
                 spread_text(contender.best_valid_accuracy.as_ref(), 2),
                 spread_text(contender.final_train_loss.as_ref(), 4),
                 format!("{} of {}", contender.finished, contender.runs.len()),
@@ -91,7 +91,7 @@ impl Study {
         };
         let rows: Vec<Vec<String>> = self.contenders.iter().map(row).collect();
         let marked = if rows.len() > 1 { vec![0] } else { Vec::new() };
-        Table { head, rows, marked, text_columns: (0..3).collect() }
+        Table { head, rows, marked, text_columns: vec![0, 4, 5] }
     }
 
     /// How fast each is, in the same order; the first at the target is marked.

@@ -34,6 +34,9 @@ pub enum StopReason {
     Interrupted,
     /// `max_time` is over; everything is saved.
     TimeLimit,
+    /// A loss, gradient or weight was no longer finite. [`fit`](crate::Trainer::fit) says so by its error, never by this;
+    /// it is for the records of a run.
+    NotFinite,
     /// A callback ended the run.
     Callback(String),
 }
@@ -45,6 +48,7 @@ impl fmt::Display for StopReason {
             Self::EarlyStopping => f.write_str("stopped early"),
             Self::Interrupted => f.write_str("interrupted"),
             Self::TimeLimit => f.write_str("out of time"),
+            Self::NotFinite => f.write_str("failed: not finite"),
             Self::Callback(reason) => write!(f, "stopped: {reason}"),
         }
     }

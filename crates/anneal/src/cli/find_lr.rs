@@ -5,15 +5,17 @@ use std::{
     fs::OpenOptions,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use lr_core::Registry;
 use trainer::lr_finder::{Rule, Spread};
 
 use super::{
     config_args::{ConfigArgs, document},
-    output::{Exit, print},
+    output::{Exit, print, terminal_width},
 };
 use crate::{
     config::{Config, Document},
@@ -45,8 +47,11 @@ pub struct FindLrArgs {
     pub quiet: bool,
 }
 
-/// Size of the plot in the terminal, in characters.
-const TERMINAL: (usize, usize) = (80, 16);
+/// Height of the plot in the terminal, in characters.
+const ROWS: usize = 16;
+
+/// Suggestions that differ by more than this factor are worth a word.
+const FAR_APART: f64 = 5.0;
 
 pub(super) fn find_lr(args: &FindLrArgs) -> Result<Exit, Error> {
     let document = document(&args.config, None)?;
@@ -55,7 +60,10 @@ pub(super) fn find_lr(args: &FindLrArgs) -> Result<Exit, Error> {
     if let Some(copy) = copy.as_deref().filter(|copy| !args.overwrite && copy.exists()) {
         return Err(exists(copy));
     }
-    let found = experiment::find_lr(&config)?;
+    let shown = at_work(&config, args.quiet);
+    let found = experiment::find_lr(&config);
+    shown.finish_and_clear();
+    let found = found?;
     let chart = found.chart();
     for path in &args.plot {
         chart.save(path)?;
@@ -81,6 +89,19 @@ pub(super) fn find_lr(args: &FindLrArgs) -> Result<Exit, Error> {
     Ok(if found.suggestion.is_ok() { Exit::Done } else { Exit::WithoutSuggestion })
 }
 
+/// Says on a terminal what takes its time, and how long it has taken so far.
+fn at_work(config: &Config, quiet: bool) -> ProgressBar {
+    // indicatif draws on standard error, and only where that is a terminal.
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed} so far") {
+        bar.set_style(style);
+    }
+    let sweep = &config.lr_finder;
+    bar.set_message(format!("sweeping {} rates from {:e} to {:e}", sweep.num_it + 1, sweep.start_lr, sweep.end_lr));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
 /// Shows the finder's result before a run trains.
 pub(super) fn announce(found: &FinderResult) {
     let goes_to = found.suggestion.iter().map(|suggestion| format!("trained at: {}\n", found.auto.told(suggestion.lr)));
@@ -93,7 +114,7 @@ fn text(found: &FinderResult) -> String {
     let curve = found.curve();
     let mut text = format!(
         "{}\n{} rates, ended: {}",
-        found.chart().terminal(TERMINAL.0, TERMINAL.1),
+        found.sweeps.chart(&found.suggestions()).terminal(terminal_width(), ROWS),
         curve.lrs.len(),
         curve.stopped
     );
@@ -110,9 +131,24 @@ fn text(found: &FinderResult) -> String {
                 .map_or_else(|_| format!("{rule} none"), |other| format!("{rule} {:.2e}", other.lr))
         });
         let _ = writeln!(text, "other rules: {}", others.collect::<Vec<_>>().join(", "));
+        text += &which_to_trust(&found.suggestions().iter().map(|one| one.lr).collect::<Vec<_>>());
         text += &sureness(found.sweeps.spread(found.rule), found.sweeps.sweeps().len());
     }
     text
+}
+
+/// A word on rules that disagree: docs/lr-finder.md has the study that it rests on.
+fn which_to_trust(lrs: &[f64]) -> String {
+    let (low, high) = lrs.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), lr| (low.min(*lr), high.max(*lr)));
+    let apart = high / low;
+    if lrs.len() < 2 || apart <= FAR_APART {
+        return String::new();
+    }
+    format!(
+        "the rules differ by a factor of {apart:.0}. Trust minimum (a tenth of the rate at the lowest\n\
+         loss): in our study the nearest to the best rate. valley is the cautious one, and\n\
+         steepest and slide follow noise. A larger batch or repeats = 5 brings them together.\n"
+    )
 }
 
 fn answer(found: &FinderResult, quiet: bool) -> String {

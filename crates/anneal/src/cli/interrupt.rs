@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM: the first asks the run to end in order, a second ends the process at once.
 
 use std::{
-    io::Write,
+    io::{IsTerminal, Write},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +16,10 @@ pub(super) fn flag() -> Arc<AtomicBool> {
         if seen.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        let _ = writeln!(std::io::stderr(), "interrupted: finishing the step and saving; once more to stop at once");
+        // Over the bar, which is drawn again below.
+        let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+        let _ =
+            writeln!(std::io::stderr(), "{clear}interrupted: finishing the step and saving; once more to stop at once");
     });
     if let Err(error) = installed {
         tracing::warn!("Ctrl-C will not be caught: {error}");

@@ -95,7 +95,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(Exit::WithoutSuggestion) => ExitCode::from(3),
         Ok(Exit::Interrupted) => ExitCode::from(130),
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error}");
+            let _ = writeln!(std::io::stderr(), "{} {error}", output::error_word());
             ExitCode::from(error.exit_code())
         }
     }

@@ -1,6 +1,6 @@
 //! How a command ends, and its results on the terminal.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use crate::error::Error;
 
@@ -22,4 +22,15 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
         Err(source) => Err(Error::File { path: "standard output".to_owned(), source }),
         Ok(()) => Ok(()),
     }
+}
+
+/// `error:`, in red where standard error is a terminal and `NO_COLOR` (no-color.org) is not set.
+pub(super) fn error_word() -> &'static str {
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if std::io::stderr().is_terminal() && !is_plain { "\x1b[1;31merror:\x1b[0m" } else { "error:" }
+}
+
+/// Columns of the terminal that standard output goes to, from 40 to 160; 80 where it is none.
+pub(super) fn terminal_width() -> usize {
+    terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).clamp(40, 160))
 }

@@ -10,7 +10,7 @@ use lr_core::{Registry, ScheduleConfig};
 
 use super::{
     metrics_file,
-    output::{Exit, print},
+    output::{Exit, print, terminal_width},
 };
 use crate::{
     config::{Config, Document},
@@ -39,9 +39,9 @@ pub struct ScheduleArgs {
     /// For a reactive schedule: one number per line, fed after each tick
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
-    /// How the rows are printed
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    /// Print one row per tick, in this form; by default a plot alone
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
     /// Draw the schedule into this file; may be repeated
     #[arg(long, value_name = "FILE.svg|.png")]
     pub plot: Vec<PathBuf>,
@@ -51,10 +51,9 @@ pub struct ScheduleArgs {
 }
 
 /// How rows are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A plot drawn in the terminal, and aligned columns
-    #[default]
+    /// Aligned columns, and the plot under them
     Table,
     /// Comma-separated values with a header
     Csv,
@@ -62,8 +61,8 @@ pub enum Format {
     Jsonl,
 }
 
-/// Size of the plot in the terminal, in characters.
-const TERMINAL: (usize, usize) = (80, 16);
+/// Height of the plot in the terminal, in characters.
+const ROWS: usize = 16;
 
 /// A schedule from a file: a whole config's, or a bare table.
 struct ScheduleFile {
@@ -102,14 +101,16 @@ pub(super) fn schedule(args: &ScheduleArgs) -> Result<Exit, Error> {
     for warning in previews.iter().flat_map(|preview| &preview.warnings) {
         tracing::warn!("{warning}");
     }
-    let chart = Preview::chart(&previews);
+    let chart = Preview::chart(&previews)?;
     for path in &args.plot {
         chart.save(path)?;
     }
+    let plot = || chart.terminal(terminal_width(), ROWS);
     let text = match args.format {
-        Format::Table => format!("{}\n{}", chart.terminal(TERMINAL.0, TERMINAL.1), table(&previews)),
-        Format::Csv => csv(&previews)?,
-        Format::Jsonl => jsonl(&previews)?,
+        None => plot(),
+        Some(Format::Table) => format!("{}\n{}", table(&previews), plot()),
+        Some(Format::Csv) => csv(&previews)?,
+        Some(Format::Jsonl) => jsonl(&previews)?,
     };
     print(&text)?;
     Ok(Exit::Done)

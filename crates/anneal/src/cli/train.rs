@@ -1,6 +1,9 @@
 //! `anneal train`, `resume`, `evaluate`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use trainer::StopReason;
@@ -13,8 +16,8 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
-    experiment::{self, FinderResult, TrainOptions, TrainOutcome},
-    run_dir::{CONFIG, Existing, RunDir},
+    experiment::{self, FinderResult, RunRecord, TrainOptions, TrainOutcome},
+    run_dir::{CONFIG, Existing, REPORT, RunDir},
 };
 
 /// `anneal train`.
@@ -168,11 +171,31 @@ pub(super) fn of_run(
     Ok(config)
 }
 
+/// The best checkpoint, the page, the folder, and how to go on with a run that has not come to its end.
+fn whereabouts(outcome: &TrainOutcome) -> String {
+    let (dir, mut text) = (outcome.dir.root().display(), String::new());
+    if let Some(best) = RunRecord::read(outcome.dir.root()).ok().and_then(|run| run.best_checkpoint()) {
+        let _ = writeln!(text, "best    {best}, at step {}", best.step);
+    }
+    let page = outcome.dir.path(REPORT);
+    if page.exists() {
+        let _ = writeln!(text, "report: {}", page.display());
+    }
+    // A trial has left none.
+    if outcome.dir.root().exists() {
+        let _ = writeln!(text, "run folder: {dir}");
+    }
+    if matches!(outcome.report.stopped, StopReason::Interrupted | StopReason::TimeLimit) {
+        let _ = writeln!(text, "go on with: anneal resume {dir}");
+    }
+    text
+}
+
 fn finish(outcome: &TrainOutcome, quiet: bool, json: bool) -> Result<Exit, Error> {
     if json {
         print(&outcome.summary.to_json())?;
     } else if !quiet {
-        print(&format!("{}run folder: {}\n", outcome.summary, outcome.dir.root().display()))?;
+        print(&format!("{}{}", outcome.summary, whereabouts(outcome)))?;
     }
     Ok(if outcome.report.stopped == StopReason::Interrupted { Exit::Interrupted } else { Exit::Done })
 }

@@ -18,6 +18,12 @@ pub(crate) struct Session {
     pub started: String,
     /// Optimizer steps that had been done before it.
     pub from_step: u64,
+    /// Optimizer steps of the whole run, as planned; absent in runs of programs that did not note it.
+    #[serde(default)]
+    pub total_steps: Option<u64>,
+    /// Optimizer steps in an epoch; absent in runs of programs that did not note it.
+    #[serde(default)]
+    pub steps_per_epoch: Option<u64>,
     /// Version of this program.
     pub anneal: String,
     /// Version of burn.
@@ -39,13 +45,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    fn here(device: &str, from_step: u64) -> Self {
+    fn here(device: &str, run: &RunInfo) -> Self {
         let now = OffsetDateTime::now_utc();
         let now = now.replace_nanosecond(0).unwrap_or(now);
         Self {
             // The current time always has an RFC 3339 form.
             started: now.format(&Rfc3339).unwrap_or_default(),
-            from_step,
+            from_step: run.steps_done,
+            total_steps: Some(run.total_steps),
+            steps_per_epoch: Some(run.steps_per_epoch),
             anneal: env!("CARGO_PKG_VERSION").to_owned(),
             burn: BURN.to_owned(),
             system: system(),
@@ -96,7 +104,7 @@ impl Callback for Environment {
                 Vec::new()
             }
         };
-        let now = Session::here(&self.device, run.steps_done);
+        let now = Session::here(&self.device, run);
         if let Some(change) = sessions.last().and_then(|before| now.other_kernels(before)) {
             tracing::warn!("{change}");
         }
@@ -151,7 +159,16 @@ mod tests {
 
     #[test]
     fn a_session_says_where_it_runs() {
-        let session = Session::here("cpu", 7);
+        let run = RunInfo {
+            epochs: 2,
+            total_steps: 20,
+            steps_per_epoch: 10,
+            items: 100,
+            steps_done: 7,
+            last_logged: 0,
+            parameters: 1,
+        };
+        let session = Session::here("cpu", &run);
         assert!(session.started.ends_with('Z') && session.started.len() == "2026-01-01T00:00:00Z".len());
         assert!(session.cores >= 1 && session.from_step == 7 && session.system.contains(std::env::consts::ARCH));
         let before = Session { cpu_kernels: Some("mmx".to_owned()), ..session.clone() };

@@ -37,6 +37,13 @@ impl FinderResult {
         self.sweeps.chart(&self.suggestion.iter().copied().collect::<Vec<_>>())
     }
 
+    /// What every rule suggests, the configured one first; empty where that suggests nothing.
+    pub fn suggestions(&self) -> Vec<Suggestion> {
+        let Ok(own) = &self.suggestion else { return Vec::new() };
+        let others = Rule::ALL.into_iter().filter(|rule| *rule != self.rule);
+        [*own].into_iter().chain(others.filter_map(|rule| self.sweeps.suggestion(rule).ok())).collect()
+    }
+
     /// Curve and suggestion as `anneal find-lr --json` writes them: see [`LrSweeps::to_json`].
     pub fn to_json(&self) -> serde_json::Value {
         self.sweeps.to_json(self.rule)

@@ -8,12 +8,12 @@ use std::{
 use lr_core::Interval;
 use report::page::{Page, Part, Section, Table, Tone, count, duration};
 use serde_json::{Value, json};
-use trainer::{Split, StopReason};
+use trainer::{Split, StopReason, callbacks::LogLine};
 
-use super::{plots, record::RunRecord};
+use super::{plots, record::RunRecord, summary::Summary};
 use crate::{
     error::Error,
-    run_dir::{METRICS, REPORT, RunDir},
+    run_dir::{CONFIG, METRICS, REPORT, RunDir, SUMMARY},
 };
 
 /// Draws the plots and writes the page of a run that has ended, in whatever way.
@@ -23,11 +23,20 @@ pub(super) fn write(dir: &RunDir) -> Result<(), Error> {
     Ok(of_run(&run).save(&dir.path(REPORT))?)
 }
 
-/// The same for a run that has failed. Its own error is the one to report, so errors here are only logged.
-pub(super) fn write_what_there_is(dir: &RunDir) {
-    if dir.path(METRICS).exists()
-        && let Err(error) = write(dir)
-    {
+/// The same for a run that has failed, with the summary that its log gives, if any. Its own error is the one to report, so
+/// errors here are only logged.
+pub(super) fn write_what_there_is(dir: &RunDir, summary: impl FnOnce(&[LogLine]) -> Option<Summary>) {
+    // Before its first step a run leaves nothing.
+    if !dir.path(METRICS).exists() || !dir.path(CONFIG).exists() {
+        return;
+    }
+    let written = RunRecord::read(dir.root()).and_then(|run| {
+        if let Some(summary) = summary(&run.log) {
+            dir.write(SUMMARY, &summary.to_json())?;
+        }
+        write(dir)
+    });
+    if let Err(error) = written {
         tracing::warn!("no plots and no report: {error}");
     }
 }
@@ -40,12 +49,16 @@ pub(crate) struct RunsReport {
 }
 
 impl RunsReport {
-    /// Reads the run folders.
+    /// Reads the run folders. Where they come in the order in which a shell lists files, `run-2` is put before `run-10`.
     ///
     /// # Errors
     /// As [`RunRecord::read`].
     pub(crate) fn read(paths: &[impl AsRef<Path>]) -> Result<Self, Error> {
-        let runs = paths.iter().map(|path| RunRecord::read(path.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let mut paths: Vec<&Path> = paths.iter().map(AsRef::as_ref).collect();
+        if paths.is_sorted() {
+            paths.sort_by_key(|path| natural(&path.to_string_lossy()));
+        }
+        let runs = paths.into_iter().map(RunRecord::read).collect::<Result<Vec<_>, _>>()?;
         let folder = |run: &RunRecord| run.dir.root().file_name().map(|name| name.to_string_lossy().into_owned());
         let short: Vec<Option<String>> = runs.iter().map(folder).collect();
         let is_unique = short.iter().collect::<BTreeSet<_>>().len() == short.len();
@@ -77,6 +90,23 @@ impl RunsReport {
     }
 }
 
+/// A key that sorts names as people do: the numbers in them by their size.
+fn natural(name: &str) -> Vec<(String, u64)> {
+    let mut parts = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let (text, tail) = rest.split_at(digits);
+        let end = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
+        let (number, tail) = tail.split_at(end);
+        // Longer than 19 digits: no number that anyone counts with.
+        let number = if number.is_empty() { 0 } else { number.parse().unwrap_or(u64::MAX) };
+        parts.push((text.to_owned(), number));
+        rest = tail;
+    }
+    parts
+}
+
 /// How a run ended, and the tone of its badge.
 fn outcome(run: &RunRecord) -> (String, Tone) {
     let (word, tone) = match run.summary.as_ref().map(|summary| &summary.stopped) {
@@ -85,6 +115,7 @@ fn outcome(run: &RunRecord) -> (String, Tone) {
         Some(StopReason::EarlyStopping) => ("stopped early", Tone::Good),
         Some(StopReason::Interrupted) => ("interrupted", Tone::Notice),
         Some(StopReason::TimeLimit) => ("time limit", Tone::Notice),
+        Some(StopReason::NotFinite) => ("failed: not finite", Tone::Bad),
         Some(StopReason::Callback(reason)) => return (format!("stopped: {reason}"), Tone::Notice),
     };
     (word.to_owned(), tone)
@@ -112,9 +143,10 @@ fn of_run(run: &RunRecord) -> Page {
     curves.extend(run.metrics().iter().map(|name| plots::metric(run, name)));
     curves.push(plots::rate(run));
     curves.extend(run.finder.as_ref().map(plots::finder));
-    page.section(Section::new("Curves").part(Part::Charts(curves)))
+    page.section(failure(run))
+        .section(Section::new("Curves").note(about_the_losses(run)).part(Part::Charts(curves)))
         .section(times(run))
-        .section(Section::new("Epochs").part(Part::Table(epochs(run))))
+        .section(Section::new("Epochs").note(about_the_epochs(run)).part(Part::Table(epochs(run))))
         .section(environment(run))
         .section(
             Section::new("Configuration")
@@ -124,6 +156,48 @@ fn of_run(run: &RunRecord) -> Page {
         .footer(format!("{} · written by anneal {}", run.dir.root().display(), env!("CARGO_PKG_VERSION")))
 }
 
+/// Why a run's numbers stopped being finite.
+fn failure(run: &RunRecord) -> Section {
+    let section = Section::new("What went wrong");
+    let Some(failure) = run.summary.as_ref().and_then(|summary| summary.failure.as_ref()) else { return section };
+    let epoch = failure.epoch.map(|epoch| format!(", in epoch {}", epoch + 1)).unwrap_or_default();
+    let mut pairs = vec![
+        ("What", failure.message.clone()),
+        ("Where", format!("at step {}{epoch}", count(failure.step))),
+        ("When", failure.seconds.map_or_else(String::new, |seconds| format!("after {}", duration(seconds)))),
+        ("Learning rate", failure.lr.map_or_else(String::new, |lr| format!("{lr:.3e}"))),
+        ("What to do", failure.advice.clone()),
+    ];
+    pairs.retain(|(_, value)| !value.is_empty());
+    section.part(Part::Pairs(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
+}
+
+/// Why the training loss may lie above that of the validation set.
+fn about_the_losses(run: &RunRecord) -> String {
+    let smoothing = run.setting("model", "label_smoothing").and_then(toml::Value::as_float).unwrap_or(0.0);
+    let augment = run.setting("data", "augment").and_then(toml::Value::as_str).unwrap_or("none");
+    let mut reasons = Vec::new();
+    if smoothing > 0.0 {
+        reasons.push(format!("label smoothing of {smoothing} (model.label_smoothing)"));
+    }
+    if augment != "none" {
+        reasons.push(format!("augmented images (data.augment = {augment})"));
+    }
+    if reasons.is_empty() {
+        return String::new();
+    }
+    format!(
+        "The training loss is that of {}, the validation loss is not: the former may lie above the latter without a fault.",
+        reasons.join(" and ")
+    )
+}
+
+fn about_the_epochs(run: &RunRecord) -> String {
+    run.best_checkpoint().map_or_else(String::new, |best| {
+        format!("Highlighted is the epoch of the best checkpoint: {best}, at step {}.", count(best.step))
+    })
+}
+
 fn facts(mut page: Page, run: &RunRecord) -> Page {
     let metric = run.main_metric();
     if let Some(best) = run.test(metric) {
@@ -131,14 +205,19 @@ fn facts(mut page: Page, run: &RunRecord) -> Page {
         page = page.fact(format!("Test {metric}"), value(metric, best), note.unwrap_or_default());
     }
     if let Some((step, best)) = run.best(metric) {
-        page = page.fact(format!("Validation {metric}"), value(metric, best), format!("best, at step {}", count(step)));
+        let extreme = if metric == "loss" { "Lowest" } else { "Highest" };
+        let name = format!("{extreme} validation {metric}");
+        page = page.fact(name, value(metric, best), format!("at step {}", count(step)));
+    }
+    if let Some(best) = run.best_checkpoint() {
+        page = page.fact("Best checkpoint", format!("step {}", count(best.step)), best.to_string());
     }
     let (_, losses) = run.curve(Split::Train, Some(Interval::Epoch), "loss");
     if let Some(last) = losses.last() {
         page = page.fact("Training loss", value("loss", *last), "mean of the last epoch");
     }
     page = page.fact("Steps", count(run.steps()), format!("{} epochs finished", count(run.epochs())));
-    if let Some(summary) = &run.summary {
+    if let Some(summary) = run.summary.as_ref().filter(|summary| summary.failure.is_none()) {
         let from = summary.resumed_from.map(|step| format!(" since step {}", count(step))).unwrap_or_default();
         let note = format!("{} items/s{from}", count(summary.items_per_second.round() as u64));
         page = page.fact("Time", duration(summary.elapsed), note);
@@ -198,7 +277,7 @@ fn epochs(run: &RunRecord) -> Table {
     head.extend(has_momentum.then(|| "momentum".to_owned()));
     head.extend(names.iter().cloned());
     head.push("seconds".to_owned());
-    let best = run.best(run.main_metric()).map(|(step, _)| step);
+    let best = run.best_checkpoint().map(|best| best.step);
     let marked = rows.values().position(|row| Some(row.step) == best).into_iter().collect();
     let cells = |(epoch, row): (&u64, &Row)| {
         let mut cells = vec![(epoch + 1).to_string(), row.step.to_string(), format!("{:.4e}", row.lr)];
@@ -271,12 +350,12 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
     let metric = if runs.iter().any(|(_, run)| run.main_metric() == "accuracy") { "accuracy" } else { "loss" };
     let head = [
         "run".to_owned(),
+        format!("test {metric}"),
+        format!("{} valid {metric}", if metric == "loss" { "lowest" } else { "highest" }),
+        "at step".to_owned(),
         "state".to_owned(),
         "optimizer".to_owned(),
         "schedule".to_owned(),
-        format!("test {metric}"),
-        format!("best valid {metric}"),
-        "at step".to_owned(),
         "steps".to_owned(),
         "time".to_owned(),
         "items/s".to_owned(),
@@ -287,12 +366,12 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
         let summary = run.summary.as_ref();
         vec![
             label.clone(),
-            outcome(run).0,
-            run.type_of("optimizer"),
-            run.type_of("schedule"),
             number(run.test(metric)),
             number(best.map(|(_, best)| best)),
             best.map_or_else(|| "–".to_owned(), |(step, _)| step.to_string()),
+            outcome(run).0,
+            run.type_of("optimizer"),
+            run.type_of("schedule"),
             run.steps().to_string(),
             summary.map_or_else(|| "–".to_owned(), |summary| duration(summary.elapsed)),
             summary.map_or_else(|| "–".to_owned(), |summary| format!("{:.0}", summary.items_per_second)),
@@ -307,7 +386,7 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
         head: head.to_vec(),
         rows: runs.iter().map(cells).collect(),
         marked: best.map(|(at, _)| at).into_iter().filter(|_| runs.len() > 1).collect(),
-        text_columns: (0..4).collect(),
+        text_columns: vec![0, 4, 5, 6],
     }
 }
 
@@ -326,6 +405,8 @@ fn figures(label: &str, run: &RunRecord) -> Value {
         "steps": run.steps(),
         "epochs": run.epochs(),
         "test": summary.and_then(|summary| summary.test.clone()),
+        "best_checkpoint": run.best_checkpoint().map(|best| json!({ "metric": best.monitor, "step": best.step, "value": best.value })),
+        "failure": summary.and_then(|summary| summary.failure.as_ref()),
         "best": run.best(metric).map(|(step, value)| json!({ "metric": format!("valid.{metric}"), "step": step, "value": value })),
         "seconds": summary.map(|summary| summary.seconds),
         "items_per_second": summary.map(|summary| summary.items_per_second),
@@ -339,5 +420,12 @@ mod tests {
     #[test]
     fn an_accuracy_is_a_percentage() {
         assert_eq!((value("accuracy", 98.333), value("loss", 0.123_45)), ("98.33 %".to_owned(), "0.1235".to_owned()));
+    }
+
+    #[test]
+    fn names_are_sorted_as_people_do() {
+        let mut names = ["run-10", "run-2", "b", "run-1", "run", "a9b10", "a9b9", "run-99999999999999999999"];
+        names.sort_by_key(|name| natural(name));
+        assert_eq!(names, ["a9b9", "a9b10", "b", "run", "run-1", "run-2", "run-10", "run-99999999999999999999"]);
     }
 }

@@ -2,16 +2,12 @@
 
 use std::fs;
 
-use lr_core::{Interval, Registry, ScheduleConfig};
-use report::{Chart, Series};
-use study::Curve;
-use toml::Value;
-use trainer::Split;
+use lr_core::{Horizon, Interval, Mark, Registry, Scheduler};
+use report::{Chart, Series, function_curve};
+use study::{Curve, without_diverged};
+use trainer::{Split, lr_finder::Rule};
 
-use super::{
-    Preview, PreviewLength,
-    record::{RunRecord, SweepRecord},
-};
+use super::record::{RunRecord, SweepRecord};
 use crate::{
     config::Config,
     error::Error,
@@ -30,27 +26,32 @@ pub(super) fn draw(run: &RunRecord) -> Result<(), Error> {
     Ok(())
 }
 
-fn add(chart: Chart, label: &str, (xs, ys): Curve, faint: bool) -> Chart {
+// One colour for one thing, in every chart of a run.
+const TRAIN: usize = 0;
+const VALID: usize = 1;
+const RATE: usize = 2;
+
+fn add(chart: Chart, label: &str, (xs, ys): Curve, colour: usize, faint: bool) -> Chart {
     if xs.is_empty() {
         return chart;
     }
-    let series = Series::line(label, xs, ys);
+    let series = Series::line(label, xs, ys).colour(colour);
     chart.series(if faint { series.faint() } else { series })
 }
 
 /// Training and validation loss.
 pub(super) fn loss(run: &RunRecord) -> Chart {
     let chart = Chart::new("loss").x("step").y("loss");
-    let chart = add(chart, "train (batch)", run.curve(Split::Train, Some(Interval::Step), "loss"), true);
-    let chart = add(chart, "train (epoch)", run.curve(Split::Train, Some(Interval::Epoch), "loss"), false);
-    add(chart, "validation", run.curve(Split::Valid, None, "loss"), false)
+    let chart = add(chart, "train (batch)", run.curve(Split::Train, Some(Interval::Step), "loss"), TRAIN, true);
+    let chart = add(chart, "train (epoch)", run.curve(Split::Train, Some(Interval::Epoch), "loss"), TRAIN, false);
+    add(chart, "validation", run.curve(Split::Valid, None, "loss"), VALID, false)
 }
 
 /// A metric on training batches and on the validation set.
 pub(super) fn metric(run: &RunRecord, name: &str) -> Chart {
     let chart = Chart::new(name).x("step").y(labelled(name));
-    let chart = add(chart, "train (batch)", run.curve(Split::Train, Some(Interval::Step), name), true);
-    add(chart, "validation", run.curve(Split::Valid, None, name), false)
+    let chart = add(chart, "train (batch)", run.curve(Split::Train, Some(Interval::Step), name), TRAIN, true);
+    add(chart, "validation", run.curve(Split::Valid, None, name), VALID, false)
 }
 
 fn labelled(metric: &str) -> String {
@@ -60,44 +61,95 @@ fn labelled(metric: &str) -> String {
 /// The rate, and the momentum where the schedule sets it. Where the run ended early, the planned rate is behind them.
 pub(super) fn rate(run: &RunRecord) -> Chart {
     let mut chart = Chart::new("learning rate").x("step").y("learning rate");
-    let planned = PlannedRates::of(run);
-    if let Some(planned) = planned.as_ref().filter(|planned| planned.steps > run.steps()) {
-        chart = chart.series(Series::steps("planned", &planned.curve.0, &planned.curve.1).faint());
+    let planned = Planned::of(run);
+    if let Some(planned) = planned.as_ref().filter(|planned| planned.total > run.steps()) {
+        chart = chart.series(Series::held("planned", &planned.lr.0, &planned.lr.1).faint().colour(RATE));
     }
-    let mut chart = add(chart, "learning rate", run.of_steps(|line| Some(line.lr)), false);
+    let rates = rates(run);
+    chart = held(chart, "learning rate", rates.lr, RATE);
     for (step, label) in planned.into_iter().flat_map(|planned| planned.marks) {
         chart = chart.mark_x(step, label);
     }
-    let momentum = run.of_steps(|line| line.momentum);
-    if momentum.0.is_empty() {
+    let (steps, momenta) = rates.momentum;
+    if steps.is_empty() {
         return chart;
     }
-    chart.right("momentum").series(Series::line("momentum", momentum.0, momentum.1).on_right())
+    chart.right("momentum").series(Series::held("momentum", steps, momenta).on_right().colour(RATE))
+}
+
+fn held(chart: Chart, label: &str, (xs, ys): Curve, colour: usize) -> Chart {
+    if xs.is_empty() { chart } else { chart.series(Series::held(label, xs, ys).colour(colour)) }
+}
+
+/// What the schedule set at the steps that were done.
+pub(crate) struct Rates {
+    /// The rate.
+    pub lr: Curve,
+    /// The momentum; empty where the schedule does not set it.
+    pub momentum: Curve,
+}
+
+/// The schedule of a run as it ran: of a function of time the function itself, wherever the steps between the logged ones
+/// went; of a schedule that reacts to what is measured, and where the log says otherwise (a run that was resumed with
+/// another schedule, a rollback that lowered the rate), the logged steps.
+pub(crate) fn rates(run: &RunRecord) -> Rates {
+    let logged = Rates { lr: run.of_steps(|line| Some(line.lr)), momentum: run.of_steps(|line| line.momentum) };
+    match Planned::of(run) {
+        Some(planned) if planned.agrees_with(&logged) => {
+            let done = run.steps() as f64;
+            let until =
+                |(steps, values): Curve| steps.into_iter().zip(values).filter(|(step, _)| *step <= done).unzip();
+            Rates { lr: until(planned.lr), momentum: until(planned.momentum) }
+        }
+        _ => logged,
+    }
 }
 
 /// The schedule of a run over its whole planned length.
-struct PlannedRates {
-    steps: u64,
-    curve: Curve,
+struct Planned {
+    total: u64,
+    lr: Curve,
+    momentum: Curve,
     marks: Vec<(f64, String)>,
+    scheduler: Scheduler,
 }
 
-impl PlannedRates {
-    /// `None` where it cannot be known: no epoch has been finished, or the schedule reacts to what is measured.
+impl Planned {
+    /// `None` where it cannot be known: the run's length is not, or the schedule reacts to what is measured.
     fn of(run: &RunRecord) -> Option<Self> {
         let config = Config::from_table(&run.config.1, &Registry::standard()).ok()?;
-        let whole = |name| run.setting("train", name).and_then(Value::as_integer).and_then(|n| u64::try_from(n).ok());
-        let steps_per_epoch = run.steps_per_epoch()?;
-        let steps = whole("steps").or_else(|| Some(whole("epochs")? * steps_per_epoch))?;
-        let length = PreviewLength { steps: Some(steps), epochs: None, steps_per_epoch: Some(steps_per_epoch) };
-        let schedule: &ScheduleConfig = &config.schedule;
-        let preview = Preview::new("planned", schedule, "schedule", vec![config.optimizer.lr()], length, None).ok()?;
-        let scale = if schedule.interval() == Interval::Epoch { steps_per_epoch } else { 1 };
+        let (total, steps_per_epoch) = (run.total_steps()?, run.steps_per_epoch());
+        let horizon = steps_per_epoch.map_or_else(|| Horizon::steps(total), |steps| Horizon::run(steps, total));
+        let scheduler = Scheduler::from_config(&config.schedule, &horizon, vec![config.optimizer.lr()]).ok()?;
+        if scheduler.is_reactive() {
+            return None;
+        }
         // The log counts steps from 1.
-        let at = |tick: u64| (tick * scale + 1) as f64;
-        let curve = preview.rows.iter().filter_map(|row| Some((at(row.tick), *row.lr.first()?))).unzip();
-        let marks = preview.marks.iter().filter(|mark| mark.tick > 0).map(|mark| (at(mark.tick), mark.label.clone()));
-        Some(Self { steps, curve, marks: marks.collect() })
+        let from_one = |(mut steps, values): Curve| {
+            steps.iter_mut().for_each(|step| *step += 1.0);
+            (steps, values)
+        };
+        let lr = from_one(function_curve(total, |step| scheduler.lr(0, step)));
+        let momentum = match scheduler.momentum(0) {
+            Some(first) => from_one(function_curve(total, |step| scheduler.momentum(step).unwrap_or(first))),
+            None => Curve::default(),
+        };
+        let scale = match scheduler.interval() {
+            Interval::Epoch => steps_per_epoch?,
+            Interval::Step => 1,
+        };
+        let at = |mark: &Mark| (mark.tick.saturating_mul(scale) + 1) as f64;
+        let marks = scheduler.marks().into_iter().filter(|mark| mark.tick > 0).map(|mark| (at(&mark), mark.label));
+        let marks = marks.filter(|(step, _)| *step <= total as f64).collect();
+        Some(Self { total, lr, momentum, marks, scheduler })
+    }
+
+    /// Whether the logged steps had these rates.
+    fn agrees_with(&self, logged: &Rates) -> bool {
+        logged.lr.0.iter().zip(&logged.lr.1).all(|(step, lr)| {
+            let planned = self.scheduler.lr(0, (*step as u64).saturating_sub(1));
+            (planned - lr).abs() <= 1e-9 * planned.abs().max(lr.abs())
+        })
     }
 }
 
@@ -116,12 +168,13 @@ pub(super) fn finder(sweep: &SweepRecord) -> Chart {
         before_the_end.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), loss| (l.min(loss), h.max(loss)));
     if low < high {
         let margin = 0.08 * (high - low);
-        chart = chart.y_limits(low - margin, high + margin);
+        // A loss that is never negative has no negative part of an axis.
+        let floor = if low >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
+        chart = chart.y_limits((low - margin).max(floor), high + margin);
     }
-    match &sweep.suggestion {
-        Some(suggestion) => chart.mark_x(suggestion.lr, format!("{} {:.2e}", suggestion.rule, suggestion.lr)),
-        None => chart,
-    }
+    let Some(suggestion) = &sweep.suggestion else { return chart };
+    let rule = suggestion.rule.parse().map_or(suggestion.rule.as_str(), |rule: Rule| rule.reads());
+    chart.mark_x(suggestion.lr, format!("{rule} {:.2e}", suggestion.lr))
 }
 
 /// One curve per run.
@@ -130,7 +183,9 @@ pub(super) fn overlay(title: &str, y: &str, curves: Vec<(String, Curve)>) -> Opt
         return None;
     }
     let chart = Chart::new(title).x("step").y(y);
-    Some(curves.into_iter().fold(chart, |chart, (label, points)| add(chart, &label, points, false)))
+    // A run has the same colour in every chart, also where one before it has no curve.
+    let numbered = curves.into_iter().enumerate();
+    Some(numbered.fold(chart, |chart, (number, (label, points))| add(chart, &label, points, number, false)))
 }
 
 /// What several runs are compared by: validation loss and metrics, training loss, rate.
@@ -138,7 +193,8 @@ pub(super) fn overlays(runs: &[(String, RunRecord)]) -> Vec<Chart> {
     let each = |points: &dyn Fn(&RunRecord) -> Curve| -> Vec<(String, Curve)> {
         runs.iter().map(|(label, run)| (label.clone(), points(run))).collect()
     };
-    let mut charts = vec![overlay("validation loss", "loss", each(&|run| run.curve(Split::Valid, None, "loss")))];
+    let valid = overlay("validation loss", "loss", each(&|run| run.curve(Split::Valid, None, "loss")));
+    let mut charts = vec![valid.map(without_diverged)];
     let mut names: Vec<String> = runs.iter().flat_map(|(_, run)| run.metrics()).collect();
     names.sort();
     names.dedup();
@@ -147,8 +203,94 @@ pub(super) fn overlays(runs: &[(String, RunRecord)]) -> Vec<Chart> {
         charts.push(overlay(&title, &labelled(&name), each(&|run| run.curve(Split::Valid, None, &name))));
     }
     let training = each(&|run| run.curve(Split::Train, Some(Interval::Epoch), "loss"));
-    charts.push(overlay("training loss (mean of each epoch)", "loss", training));
-    let rates = each(&|run| run.of_steps(|line| Some(line.lr)));
-    charts.push(overlay("learning rate", "learning rate", rates));
+    charts.push(overlay("training loss (mean of each epoch)", "loss", training).map(without_diverged));
+    let rates = each(&|run| rates(run).lr).into_iter().enumerate();
+    let chart = Chart::new("learning rate").x("step").y("learning rate");
+    let chart = rates.fold(chart, |chart, (number, (label, points))| held(chart, &label, points, number));
+    charts.push(Some(chart).filter(|chart| !chart.series.is_empty()));
     charts.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+    use crate::run_dir::{METRICS, RunDir};
+
+    /// A run of 100 steps an epoch that logged every 50th, at the rates that `lr` gives.
+    fn run(schedule: &str, epochs: u64, lr: impl Fn(u64) -> f64) -> (tempfile::TempDir, RunRecord) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = format!(
+            "[data]\ndataset = 'digits'\n[model]\ntype = 'mlp'\n[optimizer]\ntype = 'sgd'\nlr = 0.1\n[schedule]\n{schedule}\n\
+             [train]\nepochs = {epochs}\nlog_every = 50\n"
+        );
+        let mut log = String::new();
+        for step in (50..=epochs * 100).step_by(50) {
+            let line = |every: &str| {
+                format!(
+                    "{{\"step\":{step},\"epoch\":{},\"split\":\"train\",\"every\":\"{every}\",\"lr\":{:?},\"momentum\":null,\
+                     \"loss\":1.0,\"seconds\":0.1}}",
+                    (step - 1) / 100,
+                    lr(step - 1)
+                )
+            };
+            let _ = writeln!(log, "{}", line("step"));
+            if step % 100 == 0 {
+                let _ = writeln!(log, "{}", line("epoch"));
+            }
+        }
+        let dir = RunDir::new(folder.path());
+        dir.begin("small", &config).expect("begun");
+        dir.write(METRICS, &log).expect("written");
+        let record = RunRecord::read(folder.path()).expect("a run");
+        (folder, record)
+    }
+
+    #[test]
+    fn the_rate_is_drawn_from_the_schedule_and_not_from_the_logged_steps() {
+        // A cycle of 50 steps: every logged step has the same rate.
+        let cyclic = "type = 'cyclic'\nbase_lr = 0.01\nmax_lr = 0.11\nstep_size_up = 25\ncycle_momentum = false";
+        let at = |step: u64| 0.01 + 0.1 * (1.0 - ((step % 50) as f64 / 25.0 - 1.0).abs());
+        let (_folder, record) = run(cyclic, 4, at);
+        let (steps, lrs) = rates(&record).lr;
+        assert_eq!((steps.len(), steps[0], steps[399]), (400, 1.0, 400.0));
+        for (step, lr) in steps.iter().zip(&lrs) {
+            assert!((lr - at(*step as u64 - 1)).abs() < 1e-12, "{step}: {lr}");
+        }
+        let highest = lrs.iter().copied().fold(0.0, f64::max);
+        assert!((highest - 0.11).abs() < 1e-12, "{highest}");
+
+        // A step is a step, not a ramp between two logged values.
+        let (_folder, record) =
+            run("type = 'step'\nstep_size = 2\ngamma = 0.1", 4, |s| if s < 200 { 0.1 } else { 0.01 });
+        let (steps, lrs) = rates(&record).lr;
+        let jump = lrs.iter().position(|lr| *lr < 0.05).expect("a jump");
+        assert_eq!((steps[jump - 1], steps[jump]), (200.0, 201.0));
+        let chart = rate(&record);
+        assert_eq!(chart.series.iter().map(|one| one.label.as_str()).collect::<Vec<_>>(), ["learning rate"]);
+    }
+
+    #[test]
+    fn where_the_log_says_otherwise_the_log_is_drawn() {
+        let halved = |step: u64| if step < 100 { 0.1 } else { 0.05 };
+        let (_folder, record) = run("type = 'fixed'", 2, halved);
+        assert_eq!(rates(&record).lr, (vec![50.0, 100.0, 150.0, 200.0], vec![0.1, 0.1, 0.05, 0.05]));
+    }
+
+    #[test]
+    fn one_thing_has_one_colour() {
+        let (_folder, record) = run("type = 'fixed'", 2, |_| 0.1);
+        let colours = |chart: &Chart, label: &str| {
+            let of = chart.series.iter().filter(|series| series.label.starts_with(label));
+            of.map(|series| series.colour).collect::<Vec<_>>()
+        };
+        assert_eq!(colours(&loss(&record), "train"), [Some(TRAIN), Some(TRAIN)]);
+        assert_eq!(colours(&rate(&record), "learning rate"), [Some(RATE)]);
+        let add = |chart| add(chart, "validation", (vec![1.0], vec![1.0]), VALID, false);
+        assert_eq!(
+            colours(&add(loss(&record)), "validation"),
+            colours(&add(metric(&record, "accuracy")), "validation")
+        );
+    }
 }

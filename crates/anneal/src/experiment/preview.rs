@@ -73,6 +73,8 @@ pub(crate) struct Preview {
     pub label: String,
     /// What a tick is.
     pub interval: Interval,
+    /// Optimizer steps in an epoch, where they are known.
+    pub steps_per_epoch: Option<u64>,
     /// One for each tick.
     pub rows: Vec<Row>,
     /// Where the schedule's phases begin.
@@ -130,7 +132,14 @@ impl Preview {
             .collect::<Vec<_>>();
         let warnings = scheduler.warnings(&horizon).into_iter().map(|warning| format!("{label}: {warning}")).collect();
         let marks = scheduler.marks().into_iter().filter(|mark| mark.tick < rows.len() as u64).collect();
-        Ok(Self { label: label.to_owned(), interval: config.interval(), rows, marks, warnings })
+        Ok(Self {
+            label: label.to_owned(),
+            interval: config.interval(),
+            steps_per_epoch: horizon.steps_per_epoch(),
+            rows,
+            marks,
+            warnings,
+        })
     }
 
     /// Adds a column: a parameter group with a schedule of its own, at the ticks of the rows. `length` is that of
@@ -175,9 +184,9 @@ impl Preview {
         Ok(())
     }
 
-    /// One curve per group.
-    fn curves(&self) -> Vec<ScheduleCurve> {
-        let ticks: Vec<f64> = self.rows.iter().map(|row| row.tick as f64).collect();
+    /// One curve per group; `scale` is how many units of the x axis a tick is long.
+    fn curves(&self, scale: u64) -> Vec<ScheduleCurve> {
+        let ticks: Vec<f64> = self.rows.iter().map(|row| (row.tick * scale) as f64).collect();
         let groups = self.rows.first().map_or(0, |row| row.lr.len());
         (0..groups)
             .map(|group| {
@@ -195,15 +204,33 @@ impl Preview {
             .collect()
     }
 
-    /// A chart of one or more schedules; phases are marked where there is one schedule.
-    pub(crate) fn chart(previews: &[Self]) -> Chart {
-        let curves: Vec<ScheduleCurve> = previews.iter().flat_map(Self::curves).collect();
+    /// A chart of one or more schedules; phases are marked where there is one schedule. Where some change per epoch and
+    /// others per step, the x axis counts steps.
+    ///
+    /// # Errors
+    /// Schedules of both kinds, and one per epoch whose steps in an epoch are not known: no axis fits both.
+    pub(crate) fn chart(previews: &[Self]) -> Result<Chart, Error> {
+        let is_mixed = previews.windows(2).any(|pair| pair[0].interval != pair[1].interval);
+        let mut curves = Vec::new();
+        for preview in previews {
+            let scale = match (is_mixed, preview.interval, preview.steps_per_epoch) {
+                (false, ..) | (true, Interval::Step, _) => 1,
+                (true, Interval::Epoch, Some(steps)) => steps,
+                (true, Interval::Epoch, None) => {
+                    return Err(Error::Usage(format!(
+                        "`{}` changes once per epoch and another schedule at each step, so no axis fits both: say \
+                         --steps-per-epoch K, and epochs are drawn as steps",
+                        preview.label
+                    )));
+                }
+            };
+            curves.extend(preview.curves(scale));
+        }
         let (title, marks) = match previews {
             [one] => (one.label.clone(), one.marks.iter().map(|mark| (mark.tick as f64, mark.label.clone())).collect()),
             _ => ("schedules".to_owned(), Vec::new()),
         };
-        let unit = previews.first().map_or("tick", |preview| preview.interval.name());
-        let x = if previews.iter().all(|preview| preview.interval.name() == unit) { unit } else { "tick" };
-        schedule_chart(title, &curves, &marks).x(x)
+        let unit = if is_mixed { Interval::Step } else { previews.first().map_or(Interval::Step, |one| one.interval) };
+        Ok(schedule_chart(title, &curves, &marks).x(unit.name()))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fmt, fs,
     path::Path,
 };
 
@@ -10,7 +10,7 @@ use lr_core::Interval;
 use serde::{Deserialize, de::DeserializeOwned};
 use study::Curve;
 use toml::{Table, Value};
-use trainer::{Split, callbacks::LogLine};
+use trainer::{Mode, Split, callbacks::LogLine};
 
 use super::{environment::Session, summary::Summary};
 use crate::{
@@ -63,6 +63,27 @@ pub(crate) struct SuggestedRate {
     pub rule: String,
     /// The rate.
     pub lr: f64,
+}
+
+/// What `[train.checkpoint] keep_best` has found the best so far.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct BestCheckpoint {
+    /// By which value, as in `valid.loss`.
+    pub monitor: String,
+    /// Whether the lowest is the best.
+    pub is_lowest: bool,
+    /// After which step.
+    pub step: u64,
+    /// The value.
+    pub value: f64,
+}
+
+impl fmt::Display for BestCheckpoint {
+    /// As in `lowest valid.loss, 0.0812`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let which = if self.is_lowest { "lowest" } else { "highest" };
+        write!(f, "{which} {}, {:.4}", self.monitor, self.value)
+    }
 }
 
 impl RunRecord {
@@ -122,6 +143,29 @@ impl RunRecord {
         if metric == "loss" { study::lowest(&curve) } else { study::highest(&curve) }
     }
 
+    /// What the best checkpoint is chosen by, and its step and value so far; `None` where none is kept for being the best,
+    /// or nothing has been measured.
+    pub(crate) fn best_checkpoint(&self) -> Option<BestCheckpoint> {
+        let policy = self.setting("train", "checkpoint");
+        if policy.and_then(Value::as_bool) == Some(false) {
+            return None;
+        }
+        let text = |name| policy.and_then(|policy| policy.get(name)?.as_str());
+        let monitor = text("keep_best").unwrap_or("valid.loss");
+        let (split, metric) = monitor.split_once('.')?;
+        let curve = match split {
+            "train" => self.curve(Split::Train, Some(Interval::Epoch), metric),
+            "valid" => self.curve(Split::Valid, None, metric),
+            _ => return None,
+        };
+        let is_lowest = match text("mode") {
+            Some(mode) => mode == "min",
+            None => Mode::of(monitor) == Mode::Min,
+        };
+        let (step, value) = if is_lowest { study::lowest(&curve) } else { study::highest(&curve) }?;
+        Some(BestCheckpoint { monitor: monitor.to_owned(), is_lowest, step, value })
+    }
+
     /// A figure on the test set; `None` where it has not been measured.
     pub(crate) fn test(&self, metric: &str) -> Option<f64> {
         self.summary.as_ref()?.test.as_ref()?.get(metric).copied().flatten()
@@ -142,8 +186,20 @@ impl RunRecord {
         self.log.iter().filter(|line| line.every == Interval::Epoch).map(|line| line.epoch + 1).max().unwrap_or(0)
     }
 
-    /// Optimizer steps in an epoch, where one has been finished.
+    /// Optimizer steps of the whole run, as planned.
+    pub(crate) fn total_steps(&self) -> Option<u64> {
+        let whole =
+            |name| self.setting("train", name).and_then(Value::as_integer).and_then(|whole| u64::try_from(whole).ok());
+        let noted = self.sessions.last().and_then(|session| session.total_steps);
+        let of_epochs = || whole("epochs")?.checked_mul(self.steps_per_epoch()?);
+        noted.or_else(|| whole("steps")).or_else(of_epochs)
+    }
+
+    /// Optimizer steps in an epoch, where that was noted or one has been finished.
     pub(crate) fn steps_per_epoch(&self) -> Option<u64> {
+        if let Some(noted) = self.sessions.last().and_then(|session| session.steps_per_epoch) {
+            return Some(noted);
+        }
         let first = self.log.iter().find(|line| line.every == Interval::Epoch && line.epoch == 0)?;
         Some(first.step).filter(|steps| *steps > 0)
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
-use trainer::{FitReport, StopReason, TimeSpent};
+use trainer::{FitReport, StopReason, TimeSpent, TrainError, callbacks::LogLine};
 
 use super::Assembly;
 use crate::config::Config;
@@ -33,6 +33,9 @@ pub struct Summary {
     pub steps: u64,
     /// Why it ended.
     pub stopped: StopReason,
+    /// Where its numbers stopped being finite, if they did. Such a run has no throughput, times and test figures.
+    #[serde(default)]
+    pub failure: Option<Failure>,
     /// Updates left out because a loss or gradient was not finite.
     pub skipped_steps: u64,
     /// How often the run went back to its last good state.
@@ -64,7 +67,89 @@ pub struct Summary {
     pub resumed_from: Option<u64>,
 }
 
+/// Where and why a run's numbers stopped being finite.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Optimizer step, from 1.
+    pub step: u64,
+    /// Epoch, from 0, as in `metrics.jsonl`.
+    pub epoch: Option<u64>,
+    /// The base learning rate there.
+    pub lr: Option<f64>,
+    /// Seconds of training until the last step that was logged before.
+    pub seconds: Option<f64>,
+    /// What was not finite.
+    pub message: String,
+    /// What to do.
+    pub advice: String,
+}
+
+impl Failure {
+    /// `None` for an error of another kind. `last` is the last line of the log.
+    pub(super) fn of(error: &TrainError, last: Option<&LogLine>) -> Option<Self> {
+        let (step, epoch, lr) = match error {
+            TrainError::NonFinite { step, epoch, lr, .. } | TrainError::NonFiniteGradient { step, epoch, lr, .. } => {
+                (*step, Some(*epoch), Some(*lr))
+            }
+            TrainError::NonFiniteParameter { step, .. } => {
+                (*step, last.map(|line| line.epoch), last.map(|line| line.lr))
+            }
+            TrainError::TooManyRollbacks { source, .. } => {
+                let inner = Self::of(source, last)?;
+                return Some(Self { message: error.to_string(), ..inner });
+            }
+            _ => return None,
+        };
+        let lower = lr.map_or_else(String::new, |lr| format!(" (optimizer.lr = {:.1e}, say)", lr / 10.0));
+        let advice = if step == 1 {
+            "at the first step the rate has done nothing yet: look at the data for values that are not finite or huge, and \
+             at pretrained weights"
+                .to_owned()
+        } else {
+            format!(
+                "train with a lower rate{lower}, with a warm-up (schedule.warmup = \"5%\") or with gradient clipping \
+                 (train.clip_grad_norm = 1.0); train.on_nonfinite = \"rollback\" goes back and on by itself; \
+                 `anneal find-lr` shows where the loss begins to rise"
+            )
+        };
+        let seconds = last.map(|line| line.seconds);
+        Some(Self { step, epoch, lr, seconds, message: error.to_string(), advice })
+    }
+}
+
 impl Summary {
+    /// The summary of a run whose numbers stopped being finite; `parameters` are the model's.
+    pub(super) fn of_failure(config: &Config, assembly: &Assembly<'_>, parameters: usize, failure: Failure) -> Self {
+        let dataset = assembly.dataset();
+        let seconds = failure.seconds.unwrap_or(0.0);
+        Self {
+            name: config.run.name.clone(),
+            dataset: dataset.part.map_or_else(|| dataset.name.clone(), |part| format!("{} ({part})", dataset.name)),
+            model: config.model.name().to_owned(),
+            parameters,
+            optimizer: config.optimizer.type_name().to_owned(),
+            schedule: config.schedule.type_name().to_owned(),
+            device: config.run.device.to_string(),
+            seed: config.run.seed,
+            epochs: failure.epoch.unwrap_or(0),
+            steps: failure.step - 1,
+            stopped: StopReason::NotFinite,
+            skipped_steps: 0,
+            rollbacks: 0,
+            restored: None,
+            last: BTreeMap::new(),
+            test: None,
+            seconds,
+            elapsed: seconds,
+            peak_memory: None,
+            stall_percent: 0.0,
+            items_per_second: 0.0,
+            times: TimeSpent::default(),
+            resumed_from: None,
+            failure: Some(failure),
+        }
+    }
+
     pub(super) fn new(
         config: &Config,
         assembly: &Assembly<'_>,
@@ -85,6 +170,7 @@ impl Summary {
             epochs: report.epochs.len() as u64,
             steps: report.steps,
             stopped: report.stopped.clone(),
+            failure: None,
             skipped_steps: report.skipped_steps,
             rollbacks: report.rollbacks,
             restored: report.restored,
@@ -136,9 +222,9 @@ fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let resumable = match self.stopped {
-            StopReason::Interrupted | StopReason::TimeLimit => "; everything is saved, `anneal resume` continues",
-            StopReason::Finished | StopReason::EarlyStopping | StopReason::Callback(_) => "",
+        let saved = match self.stopped {
+            StopReason::Interrupted | StopReason::TimeLimit => "; everything is saved",
+            StopReason::Finished | StopReason::EarlyStopping | StopReason::NotFinite | StopReason::Callback(_) => "",
         };
         writeln!(
             f,
@@ -147,7 +233,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "{}{resumable} after {} epochs ({} steps) in {:.1} s, {:.0} items/s",
+            "{} after {} epochs ({} steps) in {:.1} s, {:.0} items/s{saved}",
             self.stopped, self.epochs, self.steps, self.seconds, self.items_per_second
         )?;
         let print = |f: &mut fmt::Formatter<'_>, name: &str, values: &BTreeMap<String, Option<f64>>| {

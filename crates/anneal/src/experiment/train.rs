@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use burn::train::metric::AccuracyMetric;
+use burn::{module::Module, train::metric::AccuracyMetric};
 use trainer::{
     Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, StopReason, TrainError, Trainer,
     callbacks::Progress,
@@ -21,13 +21,13 @@ use super::{
     auto_lr::{SaveSweep, with_found_rates},
     environment::Environment,
     loggers, page,
-    summary::Summary,
+    summary::{Failure, Summary},
     weights,
 };
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{CHECKPOINTS, CONFIG, Claim, Existing, Kind, REPORT, RunDir, RunDirError, SUMMARY},
+    run_dir::{CHECKPOINTS, CONFIG, Claim, Existing, Kind, REPORT, RunDir, RunDirError, SUMMARY, io_error},
 };
 
 /// How a run is started.
@@ -82,6 +82,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     let model = if resumed.is_some() { assembly.model()? } else { assembly.initial_model()? };
     let (optimizer, schedules) = (assembly.optimizer(), assembly.schedules());
     trainer::check_start(&model, &optimizer, &config.train.freeze)?;
+    let parameters = model.num_params();
     let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
     let mut settings = assembly.train_config(Some(&dir));
     if let Some(checkpoint) = &resumed {
@@ -118,7 +119,10 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         Err(error) => {
             // A refused run leaves everything as it was.
             if !is_trial && started.load(Ordering::Relaxed) {
-                page::write_what_there_is(&dir);
+                page::write_what_there_is(&dir, |log| {
+                    let failure = Failure::of(&error, log.last())?;
+                    Some(Summary::of_failure(config, &assembly, parameters, failure))
+                });
             }
             return Err(match error {
                 TrainError::Setting(error) if ["epochs", "steps"].contains(&error.path.as_str()) => {
@@ -146,15 +150,22 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     if !is_trial {
         weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
         page::write(&dir)?;
+    } else if options.out.is_none() && existing == Existing::Refuse {
+        // A trial that was given no folder leaves none. This one did not exist before.
+        fs::remove_dir_all(dir.root()).map_err(|source| io_error(dir.root(), "remove it", source))?;
     }
     Ok(TrainOutcome { dir, summary, report: fitted.report })
 }
 
 /// The summary of a run that had ended before this process resumed it, and so has nothing to add to it.
 fn ended_before(dir: &RunDir, report: &FitReport) -> Option<Summary> {
-    let summary: Summary = serde_json::from_str(&fs::read_to_string(dir.path(SUMMARY)).ok()?).ok()?;
+    let summary = summary_of(dir).filter(|summary| summary.failure.is_none())?;
     let has_ended = summary.stopped != StopReason::Interrupted && report.stopped != StopReason::Interrupted;
     (has_ended && report.resumed_from == Some(report.steps) && summary.steps == report.steps).then_some(summary)
+}
+
+fn summary_of(dir: &RunDir) -> Option<Summary> {
+    serde_json::from_str(&fs::read_to_string(dir.path(SUMMARY)).ok()?).ok()
 }
 
 /// The checkpoint to resume from; `None` where the run has written none and starts over.
@@ -167,7 +178,9 @@ fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
         Ok(found) => Ok(Some(weights::accepted(found))),
         Err(CheckpointError::None { directory, skipped }) if skipped.is_empty() => {
             let work = dir.finished_work();
-            if !work.is_empty() {
+            // What a run has left that failed before its first checkpoint is nothing to lose.
+            let has_failed = summary_of(dir).is_some_and(|summary| summary.failure.is_some());
+            if !work.is_empty() && !has_failed {
                 return Err(RunDirError::NothingToResume { path: dir.root().to_owned(), work }.into());
             }
             tracing::warn!("{}: no checkpoint yet; the run starts from its beginning", directory.display());

@@ -76,7 +76,7 @@ fn several_runs_are_compared() {
     train(dir.path(), &["small.toml", "--out", "b", "--set", "schedule.type=fixed", "--set", "optimizer.lr=1e-2"]);
     let ran = anneal(dir.path(), &["report", "a", "b"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.out.starts_with("run  state     optimizer  schedule  test accuracy"), "{}", ran.out);
+    assert!(ran.out.starts_with("run  test accuracy  highest valid accuracy  at step  state"), "{}", ran.out);
     assert!(ran.out.ends_with("report: report.html\n"), "{}", ran.out);
     let page = read(dir.path().join("report.html"));
     assert!(page.contains("Comparison of 2 runs") && page.contains("<td class=\"text\">optimizer.lr</td>"));
@@ -170,7 +170,25 @@ fn a_run_that_fails_leaves_its_plots_and_its_page() {
         ],
     );
     assert_eq!(ran.code, 1, "{}", ran.err);
-    assert!(read(dir.path().join("run/report.html")).contains("not finished</span>"));
+    // The page and the summary say what, where, at which rate, and what to do.
+    let page = read(dir.path().join("run/report.html"));
+    for part in
+        ["failed: not finite</span>", "What went wrong", "at step 2, in epoch 1", "1.000e30", "a warm-up", "1.0e29"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    let summary: Value = serde_json::from_str(&read(dir.path().join("run/summary.json"))).unwrap();
+    assert_eq!(summary["stopped"]["kind"], "not_finite");
+    let failure = &summary["failure"];
+    assert_eq!((&failure["step"], &failure["epoch"], &failure["lr"]), (&2.into(), &0.into(), &1e30.into()));
+    assert!(failure["advice"].as_str().unwrap().contains("optimizer.lr = 1.0e29"), "{failure}");
+    assert_eq!((&summary["steps"], &summary["test"]), (&1.into(), &Value::Null));
+    let ran = anneal(dir.path(), &["report", "run", "--json"]);
+    let json: Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!(
+        (&json["runs"][0]["state"], &json["runs"][0]["failure"]["step"]),
+        (&"failed: not finite".into(), &2.into())
+    );
     assert!(dir.path().join("run/plots/loss.png").exists());
     // The one step that was logged is a dot.
     let loss = read(dir.path().join("run/plots/loss.svg"));

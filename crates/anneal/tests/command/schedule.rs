@@ -105,10 +105,17 @@ fn tables_csv_and_pictures() {
     ]);
     let ran = anneal(
         dir.path(),
-        &["schedule", "e.toml", "c.toml", "--epochs", "5", "--plot", "both.svg", "--plot", "both.png"],
+        &[
+            "schedule", "e.toml", "c.toml", "--epochs", "5", "--format", "table", "--plot", "both.svg", "--plot",
+            "both.png",
+        ],
     );
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("# e\n") && ran.out.contains("# c\n"), "{}", ran.out);
+    assert!(ran.out.ends_with("A e   B c\n"), "the plot, with its legend, is last: {}", ran.out);
+    // Rows come only when they are asked for.
+    let plot = anneal(dir.path(), &["schedule", "e.toml", "c.toml", "--epochs", "600"]).out;
+    assert!(plot.lines().count() < 30 && plot.lines().all(|line| line.chars().count() <= 80), "{plot}");
     let svg = std::fs::read_to_string(dir.path().join("both.svg")).expect("a picture");
     assert!(svg.starts_with("<svg") && svg.contains("learning rate"), "{svg}");
     assert!(std::fs::read(dir.path().join("both.png")).expect("a picture").starts_with(b"\x89PNG"));
@@ -119,6 +126,30 @@ fn tables_csv_and_pictures() {
     }
     let ran = anneal(dir.path(), &["schedule", "e.toml", "--epochs", "3", "--format", "csv"]);
     assert_eq!(ran.out, "tick,lr,momentum\n0,1.0,\n1,0.5,\n2,0.25,\n");
+}
+
+#[test]
+fn epochs_and_steps_share_an_axis_of_steps_or_none() {
+    let dir = folder(&[
+        ("cosine.toml", "type = 'cosine_annealing'\nt_max = 10\n"),
+        ("cycle.toml", "type = 'one_cycle'\nmax_lr = 0.1\n"),
+    ]);
+    // Ten epochs of twenty steps: both reach from step 0 to step 200.
+    let run = ["schedule", "cosine.toml", "cycle.toml", "--epochs", "10", "--steps-per-epoch", "20"];
+    let ran = anneal(dir.path(), &[&run[..], &["--plot", "both.svg"]].concat());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let axis = ran.out.lines().rev().find(|line| line.contains("step")).expect("an axis").trim();
+    assert!(axis.starts_with('0') && axis.ends_with("200"), "{axis}");
+    let svg = std::fs::read_to_string(dir.path().join("both.svg")).expect("a picture");
+    assert!(svg.contains("\nstep\n") && !svg.contains("\ntick\n") && !svg.contains("\nepoch\n"), "{svg}");
+    // With the steps in an epoch unknown, nothing fits.
+    let ran = anneal(dir.path(), &["schedule", "cosine.toml", "cycle.toml", "--epochs", "10"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    assert!(ran.err.contains("--steps-per-epoch K"), "{}", ran.err);
+    // Epochs alone are drawn as epochs.
+    let ran = anneal(dir.path(), &["schedule", "cosine.toml", "--epochs", "10"]);
+    let axis = ran.out.lines().rev().find(|line| line.contains("epoch")).expect("an axis").trim();
+    assert!(axis.starts_with('0') && axis.ends_with("10"), "{axis}");
 }
 
 #[test]

@@ -12,6 +12,12 @@ fn summary(run: &Path) -> Value {
 #[test]
 fn a_fast_dev_run_leaves_no_logs_and_no_checkpoints() {
     let dir = folder(&[("small.toml", SMALL)]);
+    // Without a folder of its own it leaves none.
+    for _ in 0..2 {
+        let ran = anneal(dir.path(), &["train", "small.toml", "--fast-dev-run"]);
+        assert_eq!((ran.code, ran.out.contains("run folder")), (0, false), "{}{}", ran.out, ran.err);
+        assert_eq!(fs::read_dir(dir.path().join("runs")).map_or(0, Iterator::count), 0);
+    }
     // The number may be left out, and the config may follow the flag.
     for (args, out, steps) in [
         (vec!["train", "small.toml", "--fast-dev-run", "--out", "one"], "one", 1),

@@ -5,7 +5,7 @@ use std::path::Path;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
 use super::{Page, Part, Table, Tone};
-use crate::{Chart, ReportError, atomic::atomic_write};
+use crate::{Chart, ReportError, atomic::atomic_write, layout::height_of_legend};
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -110,7 +110,12 @@ fn table_context(table: &Table) -> Value {
 /// A chart as SVG inside the page: it scales with its column.
 fn inline(chart: &Chart) -> Result<Value, ReportError> {
     let (width, height) = CHART;
-    chart.clone().size(width, height).to_svg().map(Value::from_safe_string)
+    // A curve without a name in the legend would be a riddle.
+    chart
+        .clone()
+        .size(width, height.max(height_of_legend(chart).min(Chart::MAX_SIDE)))
+        .to_svg()
+        .map(Value::from_safe_string)
 }
 
 #[cfg(test)]

@@ -8,17 +8,25 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{Callback, CallbackError, EpochEvent, FitReport, Flow, RunInfo, StepEvent};
+use crate::{Callback, CallbackError, EpochEvent, EpochSummary, FitReport, Flow, RunInfo, StepEvent};
 
 /// How often the text beside the bar is rebuilt; at every step it would cost a small model one percent.
 const REFRESH: Duration = Duration::from_millis(100);
 
+/// From then on the speed is measured over enough steps to be shown: the first ones are not like the others.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// The width that lines for a terminal fit into.
+const COLUMNS: usize = 80;
+
 /// Shows how a run goes.
 ///
-/// The bar goes to standard error, and only where that is a terminal; the line per epoch goes to standard output.
+/// The bar goes to standard error, and only where that is a terminal; the line per epoch goes to standard output. Dropped
+/// in the middle of a run that has failed, it takes its bar away.
 pub struct Progress {
     bar: Option<ProgressBar>,
-    epochs: u64,
+    run: Option<RunInfo>,
+    began: Instant,
     shown: Option<Instant>,
     metrics: BTreeMap<String, f64>,
 }
@@ -26,12 +34,24 @@ pub struct Progress {
 impl Progress {
     /// A bar on a terminal, plain lines elsewhere.
     pub fn new() -> Self {
-        Self { bar: None, epochs: 0, shown: None, metrics: BTreeMap::new() }
+        Self { bar: None, run: None, began: Instant::now(), shown: None, metrics: BTreeMap::new() }
     }
 
-    fn text(&self, event: &StepEvent) -> String {
+    fn epochs(&self) -> u64 {
+        self.run.as_ref().map_or(0, |run| run.epochs)
+    }
+
+    /// What stands beside the bar; what matters most first, because the terminal cuts its end off.
+    fn text(&self, event: &StepEvent, elapsed: Duration) -> String {
         use std::fmt::Write;
-        let mut text = format!("epoch {}/{} lr {:.3e}", event.epoch + 1, self.epochs, event.lr);
+        let (total, done) = self.run.as_ref().map_or((0, 0), |run| (run.total_steps, run.steps_done));
+        let mut text = format!("step {}/{total}", event.step);
+        if elapsed >= SETTLED && event.step > done {
+            let per_second = (event.step - done) as f64 / elapsed.as_secs_f64();
+            let left = total.saturating_sub(event.step) as f64 / per_second;
+            let _ = write!(text, ", {} left", time(left));
+        }
+        let _ = write!(text, "  epoch {}/{} lr {:.2e}", event.epoch + 1, self.epochs(), event.lr);
         if let Some(loss) = event.loss {
             let _ = write!(text, " loss {loss:.4}");
         }
@@ -40,6 +60,40 @@ impl Progress {
         }
         text
     }
+}
+
+/// Seconds as `45 s`, `3 min`, `1 h 20 min`.
+fn time(seconds: f64) -> String {
+    let seconds = seconds.min(1e9).round() as u64;
+    match (seconds / 3600, seconds / 60 % 60) {
+        (0, 0) => format!("{seconds} s"),
+        (0, minutes) => format!("{minutes} min {:02} s", seconds % 60),
+        (hours, minutes) => format!("{hours} h {minutes:02} min"),
+    }
+}
+
+/// The line of an epoch. `columns`: with fewer digits, and in the end with less in it, where it would not fit.
+fn epoch_line(summary: &EpochSummary, epochs: u64, columns: Option<usize>) -> String {
+    let values = |digits: usize, spaces: &str| -> String {
+        let text = |(name, value): (&String, &f64)| {
+            let digits = if name.ends_with("accuracy") && digits < 4 { 1 } else { digits };
+            format!("{spaces}{name} {value:.digits$}")
+        };
+        summary.values.iter().map(text).collect()
+    };
+    let (epoch, lr, seconds) = (summary.epoch + 1, summary.lr, summary.seconds);
+    let full = format!("epoch {epoch:>3}/{epochs}  lr {lr:<10.4e}{}  {seconds:.1} s", values(4, "  "));
+    let Some(columns) = columns else { return full };
+    let shorter = [
+        format!("epoch {epoch}/{epochs}  lr {lr:.2e}{}  {seconds:.1} s", values(3, "  ")),
+        format!("epoch {epoch}/{epochs} lr {lr:.1e}{} {seconds:.0} s", values(3, " ")),
+        format!("epoch {epoch}/{epochs}{}", values(3, " ")),
+    ];
+    let fits = |line: &String| line.chars().count() <= columns;
+    [full].into_iter().chain(shorter).find(fits).unwrap_or_else(|| {
+        let line = format!("epoch {epoch}/{epochs}{}", values(2, " "));
+        line.chars().take(columns).collect()
+    })
 }
 
 impl Default for Progress {
@@ -54,15 +108,24 @@ impl Callback for Progress {
     }
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
-        self.epochs = run.epochs;
+        self.run = Some(run.clone());
+        self.began = Instant::now();
+        if run.steps_done > 0 {
+            let epoch = run.steps_done / run.steps_per_epoch.max(1) + 1;
+            let (done, total) = (run.steps_done, run.total_steps);
+            print(&format!(
+                "goes on after step {done} of {total}, in epoch {} of {}",
+                epoch.min(run.epochs),
+                run.epochs
+            ));
+        }
         if stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(run.total_steps), ProgressDrawTarget::stderr_with_hz(10));
             // The template is a constant; if it were wrong, indicatif's default style would be used.
-            if let Ok(style) = ProgressStyle::with_template("{bar:24.cyan/dim} {pos}/{len} {msg} {per_sec} ETA {eta}") {
+            if let Ok(style) = ProgressStyle::with_template("{bar:16.cyan/dim} {wide_msg}") {
                 bar.set_style(style);
             }
             bar.set_position(run.steps_done);
-            bar.reset_eta();
             self.bar = Some(bar);
         }
         Ok(())
@@ -75,7 +138,7 @@ impl Callback for Progress {
         if let Some(bar) = &self.bar
             && self.shown.is_none_or(|shown| shown.elapsed() >= REFRESH)
         {
-            bar.set_message(self.text(event));
+            bar.set_message(self.text(event, self.began.elapsed()));
             bar.set_position(event.step);
             self.shown = Some(Instant::now());
         }
@@ -83,13 +146,8 @@ impl Callback for Progress {
     }
 
     fn on_epoch(&mut self, event: &EpochEvent<'_>) -> Result<Flow, CallbackError> {
-        use std::fmt::Write as _;
-        let summary = event.summary;
-        let mut line = format!("epoch {:>3}/{}  lr {:<10.4e}", summary.epoch + 1, self.epochs, summary.lr);
-        for (name, value) in &summary.values {
-            let _ = write!(line, "  {name} {value:.4}");
-        }
-        let _ = write!(line, "  {:.1} s", summary.seconds);
+        let columns = stdout().is_terminal().then_some(COLUMNS);
+        let line = epoch_line(event.summary, self.epochs(), columns);
         match &self.bar {
             Some(bar) => bar.suspend(|| print(&line)),
             None => print(&line),
@@ -105,7 +163,78 @@ impl Callback for Progress {
     }
 }
 
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// A reader that has gone away (`anneal train | head`) does not end the training.
 fn print(line: &str) {
     let _ = writeln!(stdout(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(values: &[(&str, f64)]) -> EpochSummary {
+        let values = values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        EpochSummary { epoch: 99, step: 2100, lr: 1.2345e-3, momentum: None, values, seconds: 123.4 }
+    }
+
+    #[test]
+    fn an_epoch_fits_into_eighty_columns() {
+        let three = summary(&[("train.loss", 0.12345), ("valid.accuracy", 97.123_45), ("valid.loss", 0.2345)]);
+        let full =
+            "epoch 100/100  lr 1.2345e-3   train.loss 0.1235  valid.accuracy 97.1235  valid.loss 0.2345  123.4 s";
+        assert_eq!(epoch_line(&three, 100, None), full, "where it is no terminal");
+        let short = "epoch 100/100 lr 1.2e-3 train.loss 0.123 valid.accuracy 97.1 valid.loss 0.234 123 s";
+        assert_eq!(epoch_line(&three, 100, Some(83)), short);
+        assert_eq!(
+            epoch_line(&three, 100, Some(80)),
+            "epoch 100/100 train.loss 0.123 valid.accuracy 97.1 valid.loss 0.234"
+        );
+        let many: Vec<(String, f64)> = (0..9).map(|n| (format!("valid.metric{n}"), 1e6)).collect();
+        let many: Vec<(&str, f64)> = many.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        assert_eq!(epoch_line(&summary(&many), 100, Some(80)).chars().count(), 80);
+    }
+
+    #[test]
+    fn the_time_left_is_said_once_the_speed_is_known() {
+        let mut progress = Progress::new();
+        let run = RunInfo {
+            epochs: 4,
+            total_steps: 400,
+            steps_per_epoch: 100,
+            items: 1,
+            steps_done: 200,
+            last_logged: 0,
+            parameters: 1,
+        };
+        progress.run = Some(run);
+        let event = StepEvent {
+            step: 220,
+            epoch: 2,
+            lr: 0.1,
+            momentum: None,
+            loss: Some(0.5),
+            metrics: BTreeMap::new(),
+            logged: true,
+            skipped: false,
+            seconds: 1.0,
+            items: 1,
+        };
+        assert_eq!(progress.text(&event, Duration::from_millis(9)), "step 220/400  epoch 3/4 lr 1.00e-1 loss 0.5000");
+        // 20 steps in 2 s: 180 steps take 18. The 200 before the resumption took none of this time.
+        let text = progress.text(&event, Duration::from_secs(2));
+        assert_eq!(text, "step 220/400, 18 s left  epoch 3/4 lr 1.00e-1 loss 0.5000");
+        for (seconds, text) in
+            [(45.2, "45 s"), (185.0, "3 min 05 s"), (4800.0, "1 h 20 min"), (f64::INFINITY, "277777 h 46 min")]
+        {
+            assert_eq!(time(seconds), text);
+        }
+    }
 }

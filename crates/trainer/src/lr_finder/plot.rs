@@ -41,7 +41,7 @@ impl LrCurve {
             chart = chart.mark_x(*lr, label);
         }
         suggestions.iter().fold(chart, |chart, suggestion| {
-            chart.mark_x(suggestion.lr, format!("{} {:.2e}", suggestion.rule, suggestion.lr))
+            chart.mark_x(suggestion.lr, format!("{} {:.2e}", suggestion.rule.reads(), suggestion.lr))
         })
     }
 
@@ -67,7 +67,9 @@ impl LrCurve {
             .copied()
             .fold(low, f64::min);
         let margin = 0.08 * (high - lowest_of_all);
-        (margin > 0.0).then_some((lowest_of_all - margin, high + margin))
+        // A loss that is never negative, as a cross-entropy, has no negative part of an axis.
+        let floor = if lowest_of_all >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
+        (margin > 0.0).then_some(((lowest_of_all - margin).max(floor), high + margin))
     }
 }
 
@@ -114,9 +116,24 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_that_is_never_negative_has_no_negative_axis() {
+        let mut one = curve(SweepEnd::Completed);
+        one.losses = (0..60).map(|i| 0.01 + 3.0 * 0.8_f64.powi(i)).collect();
+        one.smoothed.clone_from(&one.losses);
+        let (low, _) = one.chart(&[]).y_limits.expect("limits");
+        assert_eq!(low, 0.0);
+        one.losses.iter_mut().for_each(|loss| *loss -= 2.0);
+        one.smoothed.clone_from(&one.losses);
+        let (low, _) = one.chart(&[]).y_limits.expect("limits");
+        assert!(low < -1.9, "{low}");
+        let found = [Suggestion { rule: Rule::Minimum, lr: 1e-3 }];
+        assert_eq!(marks(&one.chart(&found)), ["minimum / 10 1.00e-3"], "it stands a factor of ten below the minimum");
+    }
+
+    #[test]
     fn the_blow_up_does_not_flatten_the_picture() {
         let (low, high) = curve(SweepEnd::Diverged).chart(&[]).y_limits.expect("limits");
-        assert!(low < 0.3 && (2.0..4.0).contains(&high), "{low} to {high}");
+        assert!((0.0..0.3).contains(&low) && (2.0..4.0).contains(&high), "{low} to {high}");
         // Of a curve that only rises all is shown.
         let mut rising = curve(SweepEnd::Completed);
         rising.smoothed = (0..60).map(|i| 1.0 + f64::from(i)).collect();

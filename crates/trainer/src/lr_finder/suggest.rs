@@ -45,6 +45,12 @@ impl Rule {
             Self::Slide => "slide",
         }
     }
+
+    /// What the suggested rate is, in a picture: the name, but for `minimum`, which stands a factor of ten below the lowest
+    /// loss.
+    pub fn reads(self) -> &'static str {
+        if self == Self::Minimum { "minimum / 10" } else { self.name() }
+    }
 }
 
 impl fmt::Display for Rule {

@@ -14,7 +14,7 @@ use super::{folder::Folder, request::CompareOptions};
 use crate::{
     config::Config,
     error::Error,
-    experiment::{RunRecord, TrainOptions, train},
+    experiment::{RunRecord, TrainOptions, plots::rates, train},
     run_dir::{Existing, FAILURE, RunDir, SUMMARY, io_error},
 };
 
@@ -117,6 +117,9 @@ fn ended_before(dir: &Path) -> Result<Option<(RunState, Option<String>)>, Error>
         return Ok(None);
     }
     let summary = RunRecord::read(dir)?.summary;
+    if let Some(failure) = summary.as_ref().and_then(|summary| summary.failure.as_ref()) {
+        return Ok(Some((RunState::Failed, Some(failure.message.clone()))));
+    }
     let is_over = summary.is_some_and(|summary| summary.stopped != StopReason::Interrupted);
     Ok(is_over.then_some((RunState::Finished, None)))
 }
@@ -135,9 +138,10 @@ fn has_diverged(error: &TrainError) -> bool {
 /// What a run has measured.
 fn log(run: &RunRecord) -> RunLog {
     let summary = run.summary.as_ref();
+    let rates = rates(run);
     RunLog {
-        lr: run.of_steps(|line| Some(line.lr)),
-        momentum: run.of_steps(|line| line.momentum),
+        lr: rates.lr,
+        momentum: rates.momentum,
         seconds: run.of_steps(|line| Some(line.seconds)),
         train_loss: run.curve(Split::Train, Some(Interval::Step), "loss"),
         epoch_train_loss: run.curve(Split::Train, Some(Interval::Epoch), "loss"),
