@@ -98,9 +98,8 @@ fn a_metric_in_the_middle_of_an_epoch_acts_at_the_next_step() {
         format!("interval = 'step'\n{}", whole(&inline(plateau)).replace("[5]", "['5ep']")),
         format!("type = 'scaled'\nfactor = 1\nschedule = {}", inline(plateau)),
         format!("type = 'chained'\nschedules = [{}]", inline(plateau)),
-        format!(
-            "type = 'timm/PlateauLRScheduler'\nthreshold = 0.5\nmode = 'min'\ndecay_rate = 0.5\npatience_t = 0\nlr_min = 0"
-        ),
+        "type = 'timm/PlateauLRScheduler'\nthreshold = 0.5\nmode = 'min'\ndecay_rate = 0.5\npatience_t = 0\nlr_min = 0"
+            .to_owned(),
     ] {
         let config = ScheduleConfig::from_toml_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let mut scheduler = Scheduler::from_config(&config, &Horizon::run(21, 210), vec![0.8]).expect("a scheduler");

@@ -81,7 +81,7 @@ fn free_key(name: &str, taken: &[&str]) -> String {
     }
     let numbered =
         |number: u64| format!("{}{number}", if name.is_empty() { String::new() } else { format!("{name}_") });
-    (2..).map(numbered).find(|key| !is_taken(key)).unwrap_or_default()
+    (2..=u64::MAX).map(numbered).find(|key| !is_taken(key)).unwrap_or_default()
 }
 
 fn metadata() -> MetricMetadata {

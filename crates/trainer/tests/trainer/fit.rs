@@ -268,7 +268,7 @@ fn a_schedule_counts_in_what_it_says() {
     assert_eq!(steps(custom(Interval::Step)), (0..18).map(|step| 0.02 * halving(step)).collect::<Vec<f64>>());
     assert_eq!(
         steps(schedule("type = 'fixed'\nwarmup = 3")),
-        (0..18).map(|step| 0.02 * ((step / 6 + 1) as f64 / 3.0)).collect::<Vec<f64>>()
+        (0..18).map(|step| 0.02 * (f64::from(step / 6 + 1) / 3.0)).collect::<Vec<f64>>()
     );
     // A trial of one batch has the schedule of the whole run: a tenth of 18 steps is longer than the trial.
     let trial = Trainer::new(TrainConfig { fast_dev_run: Some(1), ..TrainConfig::epochs(3) });
@@ -279,7 +279,7 @@ fn a_schedule_counts_in_what_it_says() {
     let long = schedule("type = 'linear'\ntotal_iters = 'rest'\nwarmup = '4ep'");
     match Trainer::new(TrainConfig::epochs(3)).fit(net(), optimizer(ADAM), long, &train_data(), None) {
         Err(TrainError::Setting(error)) => {
-            assert!(error.to_string().starts_with("schedule.total_iters: nothing is left"), "{error}")
+            assert!(error.to_string().starts_with("schedule.total_iters: nothing is left"), "{error}");
         }
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("trained"),
