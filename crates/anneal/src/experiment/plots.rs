@@ -126,7 +126,9 @@ impl Planned {
         }
         // The log counts steps from 1.
         let from_one = |(mut steps, values): Curve| {
-            steps.iter_mut().for_each(|step| *step += 1.0);
+            for step in &mut steps {
+                *step += 1.0;
+            }
             (steps, values)
         };
         let lr = from_one(function_curve(total, |step| scheduler.lr(0, step)));
