@@ -14,7 +14,7 @@ use trainer::{
 };
 
 use crate::{
-    config::ConfigFileError,
+    config::{CatalogError, ConfigFileError},
     device::DeviceUnavailable,
     run_dir::{DamagedFile, RunDirError},
 };
@@ -28,6 +28,9 @@ pub enum Error {
     /// A setting given on the command line or in code was refused.
     #[error(transparent)]
     Setting(Box<ConfigError>),
+    /// A program's own model, schedule, ... cannot be named.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     /// The command line asks for something that makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -124,6 +127,7 @@ impl Error {
         match self {
             Self::Config(_)
             | Self::Setting(_)
+            | Self::Catalog(_)
             | Self::Usage(_)
             | Self::Device(_)
             | Self::Pretrained(_)

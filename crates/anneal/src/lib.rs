@@ -1,7 +1,7 @@
 //! Anneal: choose, combine and trust a learning rate. A training framework on [burn](https://burn.dev).
 //!
 //! What lives here: the configuration ([`config`]), experiments put together from it ([`experiment`]), the `anneal`
-//! command ([`cli`]), and [`prelude`], the names a program needs that uses the crates as a framework. It knows every
+//! command and a program's own form of it ([`App`]), and [`prelude`], the names a program needs that uses the crates as a framework. It knows every
 //! other room and holds no mathematics and no loop of its own.
 //!
 //! A model of your own, trained:
@@ -36,6 +36,7 @@
 //! # Ok::<(), anneal::ConfigError>(())
 //! ```
 
+mod app;
 #[doc(hidden)]
 pub mod cli;
 pub mod config;
@@ -45,6 +46,7 @@ pub mod experiment;
 pub mod prelude;
 pub mod run_dir;
 
+pub use app::App;
 pub use error::{Error, exit_code};
 pub use optim_adaptive::ConfigError;
-pub use {lr_core, optim_adaptive, report, trainer, vision};
+pub use {lr_core, optim_adaptive, report, strict_config, trainer, vision};

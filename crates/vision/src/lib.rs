@@ -38,6 +38,6 @@ pub use error::{DataError, FileProblem, LookedIn, Missing};
 pub use image_set::{ImageSet, ImageSetError, ImageShape};
 pub use on_device::{DeviceBatcher, OnDeviceError};
 pub use sets::{
-    Against, DataFile, DatasetInfo, Download, FOLDER_PREFIX, FolderOptions, Packing, Verified, VerifiedFile, info,
-    known, load, load_folder, search_dirs, verify,
+    Against, DataFile, DataSource, DatasetInfo, DatasetRegistry, Download, FOLDER_PREFIX, FolderOptions, OwnDataset,
+    OwnDatasetEntry, Packing, Verified, VerifiedFile, info, known, load, load_folder, search_dirs, verify,
 };

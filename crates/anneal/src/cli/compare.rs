@@ -11,6 +11,7 @@ use super::{
     output::{Exit, print},
 };
 use crate::{
+    config::Catalog,
     error::Error,
     experiment::compare::{CompareOptions, CompareOutcome, CompareRequest, FIGURES, compare as run},
     run_dir::{Existing, REPORT},
@@ -67,7 +68,7 @@ fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn compare(args: CompareArgs) -> Result<Exit, Error> {
+pub(super) fn compare(args: CompareArgs, catalog: &Catalog) -> Result<Exit, Error> {
     if args.config.config.is_none() {
         return Err(Error::Usage(
             "which CONFIG? anneal compare CONFIG --schedule A.toml --schedule B.toml; `anneal new` prints one"
@@ -91,7 +92,7 @@ pub(super) fn compare(args: CompareArgs) -> Result<Exit, Error> {
         interrupt: interrupt::flag(),
         announce: (!quiet).then_some(announce as fn(&str)),
     };
-    let compared = run(&request, &options)?;
+    let compared = run(&request, &options, catalog)?;
     if args.json {
         print(&compared.study.to_json())?;
     } else if !args.quiet {

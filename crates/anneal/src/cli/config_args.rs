@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use lr_core::Registry;
 use toml::Value;
 
-use crate::config::{self, Config, ConfigFileError, Document, Origin};
+use crate::config::{self, Catalog, Config, ConfigFileError, Document, Origin};
 
 /// Which config, and what to change in it.
 #[derive(Debug, Clone, Default, Args)]
@@ -25,8 +24,8 @@ pub struct ConfigArgs {
 }
 
 /// The config that the arguments name, with their changes.
-pub(super) fn configured(args: &ConfigArgs, epochs: Option<u64>) -> Result<Config, ConfigFileError> {
-    Config::from_document(&document(args, epochs)?, &Registry::standard())
+pub(super) fn configured(args: &ConfigArgs, epochs: Option<u64>, catalog: &Catalog) -> Result<Config, ConfigFileError> {
+    Config::from_document(&document(args, epochs)?, catalog)
 }
 
 /// Its document.

@@ -9,13 +9,14 @@ use std::{
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
+use toml::Table;
 use vision::{
     Against, Verified,
-    fetch::{Event, Fetched, fetch as fetch_set},
+    fetch::{self, Event, Fetched},
 };
 
 use super::output::{Exit, print};
-use crate::error::Error;
+use crate::{config::Catalog, error::Error};
 
 /// `anneal data`.
 #[derive(Debug, Clone, Subcommand)]
@@ -55,23 +56,30 @@ pub struct VerifyArgs {
     pub json: bool,
 }
 
-pub(super) fn data(command: &DataCommand) -> Result<Exit, Error> {
+pub(super) fn data(command: &DataCommand, catalog: &Catalog) -> Result<Exit, Error> {
     match command {
-        DataCommand::Fetch(args) => fetch(args),
-        DataCommand::Verify(args) => verify(args),
+        DataCommand::Fetch(args) => fetch_set(args, catalog),
+        DataCommand::Verify(args) => verify(args, catalog),
     }
 }
 
-fn fetch(args: &FetchArgs) -> Result<Exit, Error> {
+fn fetch_set(args: &FetchArgs, catalog: &Catalog) -> Result<Exit, Error> {
     let data_folder = data_folder(args.data_dir.as_deref())?;
     let mut progress = Progress { quiet: args.quiet, bar: None, failed: Vec::new() };
-    let fetched = fetch_set(&args.name, &data_folder, args.url.as_deref(), &mut |event| progress.show(event));
+    let mut watch = |event: Event<'_>| progress.show(event);
+    let fetched = match catalog.datasets.own(&args.name) {
+        Some(own) => fetch::fetch_set(&own.info, &data_folder, args.url.as_deref(), &mut watch),
+        None => fetch::fetch(&args.name, &data_folder, args.url.as_deref(), &mut watch),
+    };
     progress.end();
     let text = match fetched? {
         Fetched::Embedded => format!("{} is part of the program: there is nothing to fetch\n", args.name),
         Fetched::AlreadyThere(folder) => format!("{} is there already: {}\n", args.name, folder.display()),
         Fetched::Placed { folder, files } => {
-            let data = vision::load(&args.name, Some(&data_folder))?;
+            let data = match catalog.datasets.own(&args.name) {
+                Some(own) => own.read(&Table::new())?.load(Some(&data_folder))?,
+                None => vision::load(&args.name, Some(&data_folder))?,
+            };
             format!(
                 "{}: {} files in {}: {} training and {} test images\n",
                 args.name,
@@ -152,8 +160,12 @@ impl Progress {
     }
 }
 
-fn verify(args: &VerifyArgs) -> Result<Exit, Error> {
-    let verified = vision::verify(&args.name, args.data_dir.as_deref())?;
+fn verify(args: &VerifyArgs, catalog: &Catalog) -> Result<Exit, Error> {
+    let data_dir = args.data_dir.as_deref();
+    let verified = match catalog.datasets.own(&args.name) {
+        Some(own) => Verified { files: Vec::new(), dataset: own.read(&Table::new())?.load(data_dir) },
+        None => vision::verify(&args.name, data_dir)?,
+    };
     print(&if args.json { json(&args.name, &verified) } else { table(&args.name, &verified) })?;
     let problems =
         verified.files.iter().filter_map(|file| file.problem.as_ref()).chain(verified.dataset.as_ref().err());

@@ -10,6 +10,7 @@ use super::{
     train::of_run,
 };
 use crate::{
+    config::Catalog,
     error::Error,
     experiment::{self, CheckpointChoice},
     run_dir::RunDir,
@@ -40,8 +41,8 @@ pub struct ExportArgs {
     pub json: bool,
 }
 
-pub(super) fn export(args: &ExportArgs) -> Result<Exit, Error> {
-    let config = of_run(&args.run_dir, args.data_dir.as_deref(), None, Vec::new())?;
+pub(super) fn export(args: &ExportArgs, catalog: &Catalog) -> Result<Exit, Error> {
+    let config = of_run(&args.run_dir, args.data_dir.as_deref(), None, Vec::new(), catalog)?;
     let dir = RunDir::open(&args.run_dir)?;
     let which = match (args.step, args.best) {
         (Some(step), _) => CheckpointChoice::Step(step),

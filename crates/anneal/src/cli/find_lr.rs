@@ -10,7 +10,6 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use lr_core::Registry;
 use trainer::lr_finder::{Rule, Spread};
 
 use super::{
@@ -18,7 +17,7 @@ use super::{
     output::{Exit, print, terminal_width},
 };
 use crate::{
-    config::{Config, Document},
+    config::{Catalog, Config, Document},
     error::Error,
     experiment::{self, FinderResult},
 };
@@ -53,9 +52,9 @@ const ROWS: usize = 16;
 /// Suggestions that differ by more than this factor are worth a word.
 const FAR_APART: f64 = 5.0;
 
-pub(super) fn find_lr(args: &FindLrArgs) -> Result<Exit, Error> {
+pub(super) fn find_lr(args: &FindLrArgs, catalog: &Catalog) -> Result<Exit, Error> {
     let document = document(&args.config, None)?;
-    let config = Config::from_document(&document, &Registry::standard())?;
+    let config = Config::from_document(&document, catalog)?;
     let copy = args.apply.as_ref().map(|file| copy_name(file.as_deref(), args.config.config.as_deref()));
     if let Some(copy) = copy.as_deref().filter(|copy| !args.overwrite && copy.exists()) {
         return Err(exists(copy));
@@ -79,7 +78,7 @@ pub(super) fn find_lr(args: &FindLrArgs) -> Result<Exit, Error> {
         }
     }
     let applied = match (&copy, &found.suggestion) {
-        (Some(copy), Ok(suggestion)) => apply(&document, suggestion.lr, copy, args.overwrite)?,
+        (Some(copy), Ok(suggestion)) => apply(&document, suggestion.lr, copy, args.overwrite, catalog)?,
         _ => String::new(),
     };
     if !to_stdout {
@@ -182,8 +181,8 @@ fn copy_name(file: Option<&Path>, config: Option<&Path>) -> PathBuf {
 }
 
 /// Writes the copy, and says what is in it.
-fn apply(document: &Document, lr: f64, copy: &Path, overwrite: bool) -> Result<String, Error> {
-    let (text, places) = document.with_rate(lr, &Registry::standard()).map_err(|error| document.locate(error))?;
+fn apply(document: &Document, lr: f64, copy: &Path, overwrite: bool, catalog: &Catalog) -> Result<String, Error> {
+    let (text, places) = document.with_rate(lr, &catalog.schedules).map_err(|error| document.locate(error))?;
     write(copy, &text, overwrite).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => exists(copy),
         _ => Error::File { path: copy.display().to_string(), source },

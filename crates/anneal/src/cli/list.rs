@@ -3,8 +3,7 @@
 use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
-use lr_core::Registry;
-use optim_adaptive::{ConfigError, OptimizerConfig, ParameterRow};
+use optim_adaptive::{ConfigError, ParameterRow};
 use serde_json::{Map, Value, json};
 use vision::models::ModelConfig;
 
@@ -13,7 +12,7 @@ use super::{
     output::{Exit, print},
 };
 use crate::{
-    config::{Config, folder_fields},
+    config::{Catalog, Config, folder_fields},
     device::{self, DeviceName},
     error::Error,
     experiment::Assembly,
@@ -59,11 +58,11 @@ pub enum Listed {
     Parameters,
 }
 
-pub(super) fn list(args: &ListArgs) -> Result<Exit, Error> {
+pub(super) fn list(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
     let rows = match args.what {
-        Listed::Parameters => parameters(&configured(&args.config, None)?, args.step)?,
-        Listed::Models => return models(args),
-        what => rows(what),
+        Listed::Parameters => parameters(&configured(&args.config, None, catalog)?, args.step)?,
+        Listed::Models => return models(args, catalog),
+        what => rows(what, catalog),
     };
     let text = if args.json { format!("{}\n", Value::Array(rows)) } else { table(&rows) };
     print(&text)?;
@@ -71,9 +70,10 @@ pub(super) fn list(args: &ListArgs) -> Result<Exit, Error> {
 }
 
 /// One object per thing; the first field is its name, the second a summary.
-fn rows(what: Listed) -> Vec<Value> {
+fn rows(what: Listed, catalog: &Catalog) -> Vec<Value> {
     match what {
-        Listed::Schedules => Registry::standard()
+        Listed::Schedules => catalog
+            .schedules
             .iter()
             .map(|entry| {
                 json!({
@@ -85,18 +85,24 @@ fn rows(what: Listed) -> Vec<Value> {
             })
             .collect(),
         Listed::Optimizers => {
-            OptimizerConfig::known().map(|(name, summary)| json!({ "name": name, "summary": summary })).collect()
+            catalog.optimizers.iter().map(|(name, summary)| json!({ "name": name, "summary": summary })).collect()
         }
-        Listed::Datasets => vision::known()
+        Listed::Datasets => catalog
+            .datasets
+            .iter()
             .map(|info| {
-                json!({
+                let mut row = json!({
                     "name": info.name,
                     "summary": info.summary,
                     "shape": info.shape.to_string(),
                     "train": info.train,
                     "test": info.test,
                     "origin": info.origin,
-                })
+                });
+                if let Some(own) = catalog.datasets.own(info.name) {
+                    row["fields"] = json!(own.fields);
+                }
+                row
             })
             .chain([json!({
                 "name": "folder",
@@ -126,19 +132,24 @@ fn rows(what: Listed) -> Vec<Value> {
 }
 
 /// The models: what each is, how many parameters it has, and the table of its layers.
-fn models(args: &ListArgs) -> Result<Exit, Error> {
+fn models(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
     let models = match &args.model {
-        None => vision::models::known().map(|info| ModelConfig::named(info.name)).collect::<Result<_, _>>()?,
+        None => {
+            let names = catalog.models.iter().map(|info| info.name);
+            names
+                .map(|name| ModelConfig::read_with(name, &toml::Table::new(), &catalog.models))
+                .collect::<Result<_, _>>()?
+        }
         Some(name) => {
             let at_flag = |error| ConfigError { path: "--model".to_owned(), ..error };
-            vec![ModelConfig::read(name, &toml::Table::new()).map_err(at_flag)?]
+            vec![ModelConfig::read_with(name, &toml::Table::new(), &catalog.models).map_err(at_flag)?]
         }
     };
     let device = DeviceName::parse("cpu", "--device")?.open()?;
     let (mut rows, mut text) = (Vec::new(), String::new());
     for model in models {
         let info = model.info();
-        let dataset = vision::info(args.dataset.as_deref().unwrap_or(info.dataset))?;
+        let dataset = catalog.datasets.info(args.dataset.as_deref().unwrap_or(info.dataset))?;
         let (shape, classes) = (dataset.shape, dataset.classes.len());
         let layers = model.layers(shape, classes, &device)?;
         let fields: Vec<String> = model.write().keys().cloned().chain(["label_smoothing".to_owned()]).collect();

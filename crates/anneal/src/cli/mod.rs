@@ -29,7 +29,10 @@ use self::{
     schedule::ScheduleArgs,
     train::{EvaluateArgs, ResumeArgs, TrainArgs},
 };
-use crate::config;
+use crate::{
+    config::{self, Catalog},
+    error::Error,
+};
 
 /// Choose, combine and trust a learning rate: train, look at schedules, find rates.
 #[derive(Debug, Parser)]
@@ -76,27 +79,30 @@ impl Default for Command {
 
 /// Runs a command and gives its exit code: 0 done, 1 failed while running, 2 bad usage or config, 3 finder without a
 /// suggestion, 130 interrupted after saving.
-pub fn run(cli: Cli) -> ExitCode {
+pub fn run(cli: Cli, catalog: &Catalog) -> ExitCode {
     let exit = match cli.command.unwrap_or_default() {
-        Command::Train(args) => train::train(args),
-        Command::Resume(args) => train::resume(&args),
-        Command::Evaluate(args) => train::evaluate(&args),
-        Command::Report(args) => report::report(&args),
-        Command::Export(args) => export::export(&args),
-        Command::FindLr(args) => find_lr::find_lr(&args),
-        Command::Compare(args) => compare::compare(args),
-        Command::Schedule(args) => schedule::schedule(&args),
-        Command::List(args) => list::list(&args),
-        Command::Data(command) => data::data(&command),
+        Command::Train(args) => train::train(args, catalog),
+        Command::Resume(args) => train::resume(&args, catalog),
+        Command::Evaluate(args) => train::evaluate(&args, catalog),
+        Command::Report(args) => report::report(&args, catalog),
+        Command::Export(args) => export::export(&args, catalog),
+        Command::FindLr(args) => find_lr::find_lr(&args, catalog),
+        Command::Compare(args) => compare::compare(args, catalog),
+        Command::Schedule(args) => schedule::schedule(&args, catalog),
+        Command::List(args) => list::list(&args, catalog),
+        Command::Data(command) => data::data(&command, catalog),
         Command::New => print(config::DEFAULT).map(|()| Exit::Done),
     };
     match exit {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::WithoutSuggestion) => ExitCode::from(3),
         Ok(Exit::Interrupted) => ExitCode::from(130),
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{} {error}", output::error_word());
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// Tells an error, and gives the exit code for it.
+pub(crate) fn failed(error: &Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{} {error}", output::error_word());
+    ExitCode::from(error.exit_code())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::{Exit, print};
-use crate::{error::Error, experiment::RunsReport, run_dir::REPORT};
+use crate::{config::Catalog, error::Error, experiment::RunsReport, run_dir::REPORT};
 
 /// `anneal report`.
 #[derive(Debug, Clone, Args)]
@@ -21,8 +21,8 @@ pub struct ReportArgs {
     pub json: bool,
 }
 
-pub(super) fn report(args: &ReportArgs) -> Result<Exit, Error> {
-    let comparison = RunsReport::read(&args.run_dirs)?;
+pub(super) fn report(args: &ReportArgs, catalog: &Catalog) -> Result<Exit, Error> {
+    let comparison = RunsReport::read(&args.run_dirs, catalog)?;
     let out = args.out.clone().unwrap_or_else(|| match args.run_dirs.as_slice() {
         [one] => one.join(REPORT),
         _ => PathBuf::from(REPORT),

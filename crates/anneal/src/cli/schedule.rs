@@ -6,14 +6,14 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use lr_core::{Registry, ScheduleConfig};
+use lr_core::ScheduleConfig;
 
 use super::{
     metrics_file,
     output::{Exit, print, terminal_width},
 };
 use crate::{
-    config::{Config, Document},
+    config::{Catalog, Config, Document},
     error::Error,
     experiment::{Preview, PreviewLength, horizon},
 };
@@ -76,13 +76,13 @@ struct ScheduleFile {
     length: PreviewLength,
 }
 
-pub(super) fn schedule(args: &ScheduleArgs) -> Result<Exit, Error> {
+pub(super) fn schedule(args: &ScheduleArgs, catalog: &Catalog) -> Result<Exit, Error> {
     let metrics = args.metrics.as_deref().map(metrics_file::read).transpose()?;
     let previews = args
         .files
         .iter()
         .map(|file| {
-            let read = read(file, args)?;
+            let read = read(file, args, catalog)?;
             let label = label(file, &args.files);
             let preview = |read: &ScheduleFile| {
                 let lrs = read.base_lrs.clone();
@@ -116,8 +116,7 @@ pub(super) fn schedule(args: &ScheduleArgs) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-fn read(file: &Path, args: &ScheduleArgs) -> Result<ScheduleFile, Error> {
-    let registry = Registry::standard();
+fn read(file: &Path, args: &ScheduleArgs, catalog: &Catalog) -> Result<ScheduleFile, Error> {
     let mut document = Document::read(file)?;
     document.set(&args.set)?;
     let given = PreviewLength { steps: args.steps, epochs: args.epochs, steps_per_epoch: args.steps_per_epoch };
@@ -130,10 +129,11 @@ fn read(file: &Path, args: &ScheduleArgs) -> Result<ScheduleFile, Error> {
     };
     let mut groups = Vec::new();
     let (config, path, base_lrs, length) = if let Some((table, path)) = alone {
-        let config = ScheduleConfig::from_table_with(table, path, &registry).map_err(|error| document.locate(error))?;
+        let config = ScheduleConfig::from_table_with(table, path, &catalog.schedules);
+        let config = config.map_err(|error| document.locate(error))?;
         (config, path, vec![1.0], given)
     } else {
-        let whole = Config::from_document(&document, &registry)?;
+        let whole = Config::from_document(&document, catalog)?;
         whole.auto.refuse().map_err(|error| document.locate(error))?;
         let length = if given == PreviewLength::default() { of_run(&whole)? } else { given };
         let base_lrs = base_lrs(&whole);

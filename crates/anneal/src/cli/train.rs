@@ -14,7 +14,7 @@ use super::{
     output::{Exit, print},
 };
 use crate::{
-    config::Config,
+    config::{Catalog, Config},
     error::Error,
     experiment::{self, FinderResult, RunRecord, TrainOptions, TrainOutcome},
     run_dir::{CONFIG, Existing, REPORT, RunDir},
@@ -91,14 +91,14 @@ pub struct EvaluateArgs {
     pub json: bool,
 }
 
-pub(super) fn train(mut args: TrainArgs) -> Result<Exit, Error> {
+pub(super) fn train(mut args: TrainArgs, catalog: &Catalog) -> Result<Exit, Error> {
     take_switches(&mut args);
-    let config = configured(&args.config, args.epochs)?;
+    let config = configured(&args.config, args.epochs, catalog)?;
     let existing = Existing::from_flags(args.resume, args.overwrite);
     let quiet = args.quiet || args.json;
     let announce = (!quiet).then_some(find_lr::announce as fn(&FinderResult));
     let options = TrainOptions { out: args.out, existing, quiet, interrupt: interrupt::flag(), announce };
-    finish(&experiment::train(&config, &options)?, args.quiet, args.json)
+    finish(&experiment::train(&config, &options)?, catalog, args.quiet, args.json)
 }
 
 /// Turns flags into settings.
@@ -121,9 +121,9 @@ fn take_switches(args: &mut TrainArgs) {
     }
 }
 
-pub(super) fn resume(args: &ResumeArgs) -> Result<Exit, Error> {
+pub(super) fn resume(args: &ResumeArgs, catalog: &Catalog) -> Result<Exit, Error> {
     let max_time = args.max_time.iter().map(|time| format!("train.max_time={time}")).collect();
-    let config = of_run(&args.run_dir, args.data_dir.as_deref(), args.epochs, max_time)?;
+    let config = of_run(&args.run_dir, args.data_dir.as_deref(), args.epochs, max_time, catalog)?;
     let options = TrainOptions {
         out: Some(args.run_dir.clone()),
         existing: Existing::Resume,
@@ -131,11 +131,11 @@ pub(super) fn resume(args: &ResumeArgs) -> Result<Exit, Error> {
         interrupt: interrupt::flag(),
         announce: None,
     };
-    finish(&experiment::train(&config, &options)?, args.quiet, args.json)
+    finish(&experiment::train(&config, &options)?, catalog, args.quiet, args.json)
 }
 
-pub(super) fn evaluate(args: &EvaluateArgs) -> Result<Exit, Error> {
-    let config = of_run(&args.run_dir, args.data_dir.as_deref(), None, Vec::new())?;
+pub(super) fn evaluate(args: &EvaluateArgs, catalog: &Catalog) -> Result<Exit, Error> {
+    let config = of_run(&args.run_dir, args.data_dir.as_deref(), None, Vec::new(), catalog)?;
     let dir = RunDir::open(&args.run_dir)?;
     let values = experiment::evaluate(&config, &dir)?;
     if args.json {
@@ -155,6 +155,7 @@ pub(super) fn of_run(
     data_dir: Option<&Path>,
     epochs: Option<u64>,
     set: Vec<String>,
+    catalog: &Catalog,
 ) -> Result<Config, Error> {
     let dir = RunDir::open(run_dir)?;
     let args = ConfigArgs {
@@ -163,7 +164,7 @@ pub(super) fn of_run(
         data_dir: data_dir.map(Path::to_owned),
         ..ConfigArgs::default()
     };
-    let mut config = configured(&args, epochs)?;
+    let mut config = configured(&args, epochs, catalog)?;
     if let (Some(data_dir), Some((path, _))) = (data_dir, &mut config.data.folder) {
         let there = path.file_name().map(|name| data_dir.join(name)).filter(|there| there.is_dir());
         *path = there.unwrap_or_else(|| path.clone());
@@ -172,9 +173,9 @@ pub(super) fn of_run(
 }
 
 /// The best checkpoint, the page, the folder, and how to go on with a run that has not come to its end.
-fn whereabouts(outcome: &TrainOutcome) -> String {
+fn whereabouts(outcome: &TrainOutcome, catalog: &Catalog) -> String {
     let (dir, mut text) = (outcome.dir.root().display(), String::new());
-    if let Some(best) = RunRecord::read(outcome.dir.root()).ok().and_then(|run| run.best_checkpoint()) {
+    if let Some(best) = RunRecord::read(outcome.dir.root(), catalog).ok().and_then(|run| run.best_checkpoint()) {
         let _ = writeln!(text, "best    {best}, at step {}", best.step);
     }
     let page = outcome.dir.path(REPORT);
@@ -191,11 +192,11 @@ fn whereabouts(outcome: &TrainOutcome) -> String {
     text
 }
 
-fn finish(outcome: &TrainOutcome, quiet: bool, json: bool) -> Result<Exit, Error> {
+fn finish(outcome: &TrainOutcome, catalog: &Catalog, quiet: bool, json: bool) -> Result<Exit, Error> {
     if json {
         print(&outcome.summary.to_json())?;
     } else if !quiet {
-        print(&format!("{}{}", outcome.summary, whereabouts(outcome)))?;
+        print(&format!("{}{}", outcome.summary, whereabouts(outcome, catalog)))?;
     }
     Ok(if outcome.report.stopped == StopReason::Interrupted { Exit::Interrupted } else { Exit::Done })
 }

@@ -13,20 +13,20 @@ impl Config {
     ///
     /// # Errors
     /// A rate that the optimizer or a schedule refuses.
-    pub fn at_rate(&self, lr: f64, registry: &Registry) -> Result<Self, ConfigError> {
+    pub fn at_rate(&self, lr: f64) -> Result<Self, ConfigError> {
         let mut table = self.to_table();
-        AutoRates::to_apply(&table, registry).fill(&mut table, lr);
-        Self::from_table(&table, registry)
+        AutoRates::to_apply(&table, &self.catalog.schedules).fill(&mut table, lr);
+        Self::from_table(&table, &self.catalog)
     }
 
     /// The same with `[optimizer] lr = "auto"`, unless it leaves a rate open already.
     ///
     /// # Errors
     /// None in practice: the tables come from a configuration that was read before.
-    pub fn with_open_rates(&self, registry: &Registry) -> Result<Self, ConfigError> {
+    pub fn with_open_rates(&self) -> Result<Self, ConfigError> {
         let mut table = self.to_table();
-        AutoRates::to_apply(&table, registry).mark(&mut table);
-        Self::from_table(&table, registry)
+        AutoRates::to_apply(&table, &self.catalog.schedules).mark(&mut table);
+        Self::from_table(&table, &self.catalog)
     }
 }
 
@@ -289,9 +289,9 @@ mod tests {
         ];
         for (text, expected) in cases {
             let config = read(text);
-            assert_eq!(rates(&config.at_rate(0.02, &registry).expect("a good rate")), expected, "{text}");
-            let open = config.with_open_rates(&registry).expect("opened");
-            assert_eq!(rates(&open.with_found(0.02, &registry).expect("a good rate")), expected, "{text}");
+            assert_eq!(rates(&config.at_rate(0.02).expect("a good rate")), expected, "{text}");
+            let open = config.with_open_rates().expect("opened");
+            assert_eq!(rates(&open.with_found(0.02).expect("a good rate")), expected, "{text}");
         }
     }
 }

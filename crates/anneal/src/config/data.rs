@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strict_config::{ConfigError, Settings, check};
 use toml::{Table, Value};
-use vision::{DataError, Dataset, FOLDER_PREFIX, FolderOptions};
+use vision::{DataError, Dataset, DatasetRegistry, FOLDER_PREFIX, FolderOptions, OwnDataset};
 
 /// The name of a data set that is a folder of images.
-const FOLDER: &str = "folder";
+pub(super) const FOLDER: &str = "folder";
 
 /// `resident`: whether the images live on the device, where batches are then assembled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,6 +25,11 @@ pub enum Resident {
 /// The fields that `dataset = "folder"` adds.
 pub(crate) fn folder_fields() -> Vec<&'static str> {
     [&["path"], strict_config::fields_of::<FolderOptions>()].concat()
+}
+
+/// The fields that the table has for every data set.
+pub(super) fn shared_fields() -> Vec<&'static str> {
+    strict_config::fields_of::<DataSection>().to_vec()
 }
 
 impl Serialize for Resident {
@@ -57,6 +62,9 @@ pub struct DataSection {
     /// `folder` only: `path`, where the images are, and how they are read. `dataset = "folder:PATH"` is short for both.
     #[serde(skip)]
     pub folder: Option<(PathBuf, FolderOptions)>,
+    /// The settings of a data set of the program's own.
+    #[serde(skip)]
+    pub own: Option<OwnDataset>,
     /// Where data sets are looked for first; then `ANNEAL_DATA_DIR`, then the user's cache folder.
     pub data_dir: Option<PathBuf>,
     /// Items in a batch. Default 64.
@@ -76,6 +84,7 @@ impl Default for DataSection {
         Self {
             dataset: "digits".to_owned(),
             folder: None,
+            own: None,
             data_dir: None,
             batch_size: 64,
             validation: 0.1,
@@ -88,10 +97,6 @@ impl Default for DataSection {
 
 impl Settings for DataSection {
     fn check(&self) -> Result<(), ConfigError> {
-        let names: Vec<&str> = vision::known().map(|info| info.name).chain([FOLDER]).collect();
-        if !names.contains(&self.dataset.as_str()) {
-            return Err(ConfigError::unknown_name("dataset", "dataset", &self.dataset, names));
-        }
         vision::Augment::parse(&self.augment).map_err(|error| ConfigError::conflict("augment", error.to_string()))?;
         check::at_least("batch_size", self.batch_size as u64, 1)?;
         let allowed = "a fraction of at least 0 and below 1";
@@ -100,15 +105,31 @@ impl Settings for DataSection {
 }
 
 impl DataSection {
-    /// Reads the table.
+    /// Reads the table, which may name the built-in data sets.
     pub fn from_table(table: &Table) -> Result<Self, ConfigError> {
-        Self::read(table).map_err(|error| error.within("data"))
+        Self::from_table_with(table, &DatasetRegistry::standard())
     }
 
-    fn read(table: &Table) -> Result<Self, ConfigError> {
+    /// Reads the table, which may name these data sets.
+    pub fn from_table_with(table: &Table, datasets: &DatasetRegistry) -> Result<Self, ConfigError> {
+        Self::read(table, datasets).map_err(|error| error.within("data"))
+    }
+
+    fn read(table: &Table, datasets: &DatasetRegistry) -> Result<Self, ConfigError> {
         let name = table.get("dataset").and_then(Value::as_str).unwrap_or_default();
         let short = name.strip_prefix(FOLDER_PREFIX);
+        if let Some(entry) = datasets.own(name) {
+            let (own, shared): (Table, Table) =
+                table.clone().into_iter().partition(|(field, _)| !shared_fields().contains(&field.as_str()));
+            let own = entry.read(&own).map_err(|error| error.with_known(&shared_fields()))?;
+            return Ok(Self { own: Some(own), ..strict_config::read(&shared, "")? });
+        }
         if short.is_none() && name != FOLDER {
+            let names: Vec<&str> = datasets.iter().map(|info| info.name).chain([FOLDER]).collect();
+            // Before its fields: those of a misspelt data set are no mistakes of their own.
+            if table.get("dataset").is_some_and(Value::is_str) && !names.contains(&name) {
+                return Err(ConfigError::unknown_name("dataset", "dataset", name, names));
+            }
             return strict_config::read(table, "");
         }
         let of_folder = folder_fields();
@@ -133,10 +154,13 @@ impl DataSection {
         let mut table = Table::new();
         for (field, value) in strict_config::write(self) {
             table.insert(field, value);
-            // What belongs to a folder follows the name of the data set, which is the first field.
-            if let (1, Some((path, options))) = (table.len(), &self.folder) {
-                table.insert("path".to_owned(), path.display().to_string().into());
-                table.extend(strict_config::write(options));
+            // What belongs to this data set follows its name, which is the first field.
+            if table.len() == 1 {
+                if let Some((path, options)) = &self.folder {
+                    table.insert("path".to_owned(), path.display().to_string().into());
+                    table.extend(strict_config::write(options));
+                }
+                table.extend(self.own.iter().flat_map(OwnDataset::write));
             }
         }
         table
@@ -144,9 +168,10 @@ impl DataSection {
 
     /// Loads the data set that is named.
     pub fn load(&self) -> Result<Dataset, DataError> {
-        match &self.folder {
-            Some((path, options)) => vision::load_folder(path, options),
-            None => vision::load(&self.dataset, self.data_dir.as_deref()),
+        match (&self.folder, &self.own) {
+            (_, Some(own)) => own.load(self.data_dir.as_deref()),
+            (Some((path, options)), None) => vision::load_folder(path, options),
+            (None, None) => vision::load(&self.dataset, self.data_dir.as_deref()),
         }
     }
 }

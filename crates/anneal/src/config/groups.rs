@@ -1,9 +1,11 @@
 //! `[[groups]]`: parameters with a rate, a schedule, a decay or an optimizer of their own.
 
-use lr_core::{Registry, ScheduleConfig};
-use optim_adaptive::{Group, OptimizerConfig, OptimizerRegistry};
+use lr_core::ScheduleConfig;
+use optim_adaptive::{Group, OptimizerConfig};
 use strict_config::ConfigError;
 use toml::{Table, Value};
+
+use super::Catalog;
 
 /// `[[groups]]`: what [`Group::from_table`] reads, and `schedule`.
 ///
@@ -16,15 +18,17 @@ pub struct GroupsSection {
 
 impl GroupsSection {
     /// Reads the tables.
-    pub fn from_tables(tables: &[Table], base: &OptimizerConfig, registry: &Registry) -> Result<Self, ConfigError> {
+    pub fn from_tables(tables: &[Table], base: &OptimizerConfig, catalog: &Catalog) -> Result<Self, ConfigError> {
         let read = |table: &Table| {
             let mut table = table.clone();
             let schedule = match table.remove("schedule") {
-                Some(Value::Table(schedule)) => Some(ScheduleConfig::from_table_with(&schedule, "schedule", registry)?),
+                Some(Value::Table(schedule)) => {
+                    Some(ScheduleConfig::from_table_with(&schedule, "schedule", &catalog.schedules)?)
+                }
                 Some(other) => return Err(ConfigError::wrong_type("schedule", "a table", &other)),
                 None => None,
             };
-            let read = Group::from_table(&table, base, &OptimizerRegistry::standard())
+            let read = Group::from_table(&table, base, &catalog.optimizers)
                 .map_err(|error| error.with_known(&["schedule"]))?;
             Ok(read.into_iter().map(move |group| (group, schedule.clone())))
         };

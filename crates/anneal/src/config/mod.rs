@@ -14,6 +14,7 @@
 
 mod apply;
 mod auto;
+mod catalog;
 mod data;
 mod document;
 mod eval;
@@ -23,7 +24,7 @@ mod model;
 mod pretrained;
 mod run;
 
-use lr_core::{Registry, ScheduleConfig};
+use lr_core::ScheduleConfig;
 use optim_adaptive::OptimizerConfig;
 use serde::Deserialize;
 use strict_config::ConfigError;
@@ -31,6 +32,7 @@ use toml::{Table, Value};
 use trainer::{TrainConfig, lr_finder::LrFinderConfig};
 
 pub use auto::{AUTO, AutoRates};
+pub use catalog::{Catalog, CatalogError};
 pub(crate) use data::folder_fields;
 pub use data::{DataSection, Resident};
 pub use document::{ConfigFileError, Document, Origin};
@@ -87,11 +89,14 @@ pub struct Config {
     pub lr_finder: LrFinderConfig,
     /// The rates that are to be found (`lr = "auto"`); until then the sweep's first rate stands in their place.
     pub auto: AutoRates,
+    catalog: Catalog,
 }
 
 impl Config {
-    /// Reads a whole configuration from its tables.
-    pub fn from_table(table: &Table, registry: &Registry) -> Result<Self, ConfigError> {
+    /// Reads a whole configuration from its tables; a registry of schedules is a catalog with everything else built in.
+    pub fn from_table(table: &Table, catalog: impl Into<Catalog>) -> Result<Self, ConfigError> {
+        let catalog = catalog.into();
+        let registry = &catalog.schedules;
         let mut table = table.clone();
         let written = strict_config::deserialize::<Sections>(&table)?;
         let lr_finder: LrFinderConfig = strict_config::read(&written.lr_finder, "lr_finder")?;
@@ -104,12 +109,12 @@ impl Config {
             Some(table) => ScheduleConfig::from_table_with(&table, "schedule", registry)?,
             None => ScheduleConfig::from_toml_str("type = 'fixed'")?,
         };
-        let optimizer = OptimizerConfig::from_table(&optimizer, "optimizer")?;
-        let groups = GroupsSection::from_tables(&groups, &optimizer, registry)?;
+        let optimizer = OptimizerConfig::from_table_with(&optimizer, "optimizer", &catalog.optimizers)?;
+        let groups = GroupsSection::from_tables(&groups, &optimizer, &catalog)?;
         Ok(Self {
             run: strict_config::read(&run, "run")?,
-            data: DataSection::from_table(&data)?,
-            model: ModelSection::from_table(&model)?,
+            data: DataSection::from_table_with(&data, &catalog.datasets)?,
+            model: ModelSection::from_table_with(&model, &catalog.models)?,
             optimizer,
             schedule,
             groups,
@@ -117,6 +122,7 @@ impl Config {
             eval: strict_config::read(&eval, "eval")?,
             lr_finder,
             auto,
+            catalog,
         })
     }
 
@@ -124,17 +130,22 @@ impl Config {
     ///
     /// # Errors
     /// A rate that the optimizer or a schedule refuses.
-    pub fn with_found(&self, lr: f64, registry: &Registry) -> Result<Self, ConfigError> {
+    pub fn with_found(&self, lr: f64) -> Result<Self, ConfigError> {
         let mut table = self.to_table();
         self.auto.fill(&mut table, lr);
-        let mut found = Self::from_table(&table, registry)?;
+        let mut found = Self::from_table(&table, &self.catalog)?;
         found.lr_finder.found = Some(lr);
         Ok(found)
     }
 
     /// Reads a whole configuration from a document; errors name its file and line.
-    pub fn from_document(document: &Document, registry: &Registry) -> Result<Self, ConfigFileError> {
-        Self::from_table(&document.table, registry).map_err(|error| document.locate(error))
+    pub fn from_document(document: &Document, catalog: impl Into<Catalog>) -> Result<Self, ConfigFileError> {
+        Self::from_table(&document.table, catalog).map_err(|error| document.locate(error))
+    }
+
+    /// What it was read by.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// Every setting explicit; reads back as an equal configuration.

@@ -6,7 +6,7 @@ use strict_config::{ConfigError, Settings, check};
 use toml::Table;
 use vision::{
     ImageShape,
-    models::{Classifier, ModelConfig, ModelError},
+    models::{Classifier, ModelConfig, ModelError, ModelRegistry},
 };
 
 use super::{PretrainedSection, put};
@@ -21,6 +21,9 @@ pub struct ModelSection {
     /// Weights to start from. Default: none, the model starts as its seed draws it.
     pub pretrained: Option<PretrainedSection>,
 }
+
+/// The fields that the table has for every model.
+pub(super) const SHARED: [&str; 3] = ["type", "label_smoothing", "pretrained"];
 
 /// What the table has for every model.
 #[derive(Serialize, Deserialize)]
@@ -44,15 +47,23 @@ impl Settings for Common {
 }
 
 impl ModelSection {
-    /// Reads the table.
+    /// Reads the table, which may name the built-in models.
     pub fn from_table(table: &Table) -> Result<Self, ConfigError> {
-        let shared = ["type", "label_smoothing", "pretrained"];
+        Self::from_table_with(table, &ModelRegistry::standard())
+    }
+
+    /// Reads the table, which may name these models.
+    pub fn from_table_with(table: &Table, models: &ModelRegistry) -> Result<Self, ConfigError> {
         let (mut common, own): (Table, Table) =
-            table.clone().into_iter().partition(|(field, _)| shared.contains(&field.as_str()));
+            table.clone().into_iter().partition(|(field, _)| SHARED.contains(&field.as_str()));
         let pretrained = common.remove("pretrained").as_ref().map(PretrainedSection::read).transpose();
         let common: Common = strict_config::read(&common, "model")?;
-        let settings = ModelConfig::read(&common.r#type, &own);
-        let settings = settings.map_err(|error| error.with_known(&shared).within("model"))?;
+        let settings = ModelConfig::read_with(&common.r#type, &own, models);
+        let settings = settings.map_err(|error| error.with_known(&SHARED).within("model"))?;
+        if matches!(settings, ModelConfig::Own(_)) && common.label_smoothing > 0.0 {
+            let allowed = format!("0: `{}` computes its own loss", common.r#type);
+            return Err(ConfigError::not_allowed("model.label_smoothing", common.label_smoothing, allowed));
+        }
         let pretrained = pretrained.map_err(|error| error.within("model.pretrained"))?;
         Ok(Self { settings, label_smoothing: common.label_smoothing, pretrained })
     }

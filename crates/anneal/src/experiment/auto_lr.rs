@@ -2,7 +2,6 @@
 
 use std::{fs, path::Path};
 
-use lr_core::Registry;
 use trainer::{Callback, CallbackError, RunInfo};
 
 use super::{FinderResult, find_lr, record::SweepRecord};
@@ -27,13 +26,12 @@ pub(super) fn with_found_rates(
     if config.auto.is_empty() {
         return Ok((config.clone(), None));
     }
-    let registry = Registry::standard();
     if let Some(lr) = resumed.and_then(|dir| found_before(&dir.path(FINDER))) {
-        return Ok((config.with_found(lr, &registry)?, None));
+        return Ok((config.with_found(lr)?, None));
     }
     let found = find_lr(config)?;
     let suggestion = found.suggestion.clone().map_err(Error::NoSuggestion)?;
-    Ok((config.with_found(suggestion.lr, &registry)?, Some(found)))
+    Ok((config.with_found(suggestion.lr)?, Some(found)))
 }
 
 fn found_before(path: &Path) -> Option<f64> {

@@ -12,29 +12,34 @@ use trainer::{Split, StopReason, callbacks::LogLine};
 
 use super::{plots, record::RunRecord, summary::Summary};
 use crate::{
+    config::Catalog,
     error::Error,
     run_dir::{CONFIG, METRICS, REPORT, RunDir, SUMMARY},
 };
 
 /// Draws the plots and writes the page of a run that has ended, in whatever way.
-pub(super) fn write(dir: &RunDir) -> Result<(), Error> {
-    let run = RunRecord::read(dir.root())?;
+pub(super) fn write(dir: &RunDir, catalog: &Catalog) -> Result<(), Error> {
+    let run = RunRecord::read(dir.root(), catalog)?;
     plots::draw(&run)?;
     Ok(of_run(&run).save(&dir.path(REPORT))?)
 }
 
 /// The same for a run that has failed, with the summary that its log gives, if any. Its own error is the one to report, so
 /// errors here are only logged.
-pub(super) fn write_what_there_is(dir: &RunDir, summary: impl FnOnce(&[LogLine]) -> Option<Summary>) {
+pub(super) fn write_what_there_is(
+    dir: &RunDir,
+    catalog: &Catalog,
+    summary: impl FnOnce(&[LogLine]) -> Option<Summary>,
+) {
     // Before its first step a run leaves nothing.
     if !dir.path(METRICS).exists() || !dir.path(CONFIG).exists() {
         return;
     }
-    let written = RunRecord::read(dir.root()).and_then(|run| {
+    let written = RunRecord::read(dir.root(), catalog).and_then(|run| {
         if let Some(summary) = summary(&run.log) {
             dir.write(SUMMARY, &summary.to_json())?;
         }
-        write(dir)
+        write(dir, catalog)
     });
     if let Err(error) = written {
         tracing::warn!("no plots and no report: {error}");
@@ -53,12 +58,12 @@ impl RunsReport {
     ///
     /// # Errors
     /// As [`RunRecord::read`].
-    pub(crate) fn read(paths: &[impl AsRef<Path>]) -> Result<Self, Error> {
+    pub(crate) fn read(paths: &[impl AsRef<Path>], catalog: &Catalog) -> Result<Self, Error> {
         let mut paths: Vec<&Path> = paths.iter().map(AsRef::as_ref).collect();
         if paths.is_sorted() {
             paths.sort_by_key(|path| natural(&path.to_string_lossy()));
         }
-        let runs = paths.into_iter().map(RunRecord::read).collect::<Result<Vec<_>, _>>()?;
+        let runs = paths.into_iter().map(|path| RunRecord::read(path, catalog)).collect::<Result<Vec<_>, _>>()?;
         let folder = |run: &RunRecord| run.dir.root().file_name().map(|name| name.to_string_lossy().into_owned());
         let short: Vec<Option<String>> = runs.iter().map(folder).collect();
         let is_unique = short.iter().collect::<BTreeSet<_>>().len() == short.len();

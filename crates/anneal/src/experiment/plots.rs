@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use lr_core::{Horizon, Interval, Mark, Registry, Scheduler};
+use lr_core::{Horizon, Interval, Mark, Scheduler};
 use report::{Chart, Series, function_curve};
 use study::{Curve, without_diverged};
 use trainer::{Split, lr_finder::Rule};
@@ -117,7 +117,7 @@ struct Planned {
 impl Planned {
     /// `None` where it cannot be known: the run's length is not, or the schedule reacts to what is measured.
     fn of(run: &RunRecord) -> Option<Self> {
-        let config = Config::from_table(&run.config.1, &Registry::standard()).ok()?;
+        let config = Config::from_table(&run.config.1, &run.catalog).ok()?;
         let (total, steps_per_epoch) = (run.total_steps()?, run.steps_per_epoch());
         let horizon = steps_per_epoch.map_or_else(|| Horizon::steps(total), |steps| Horizon::run(steps, total));
         let scheduler = Scheduler::from_config(&config.schedule, &horizon, vec![config.optimizer.lr()]).ok()?;
@@ -245,7 +245,7 @@ mod tests {
         let dir = RunDir::new(folder.path());
         dir.begin("small", &config).expect("begun");
         dir.write(METRICS, &log).expect("written");
-        let record = RunRecord::read(folder.path()).expect("a run");
+        let record = RunRecord::read(folder.path(), &crate::config::Catalog::standard()).expect("a run");
         (folder, record)
     }
 

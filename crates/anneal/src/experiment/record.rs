@@ -14,7 +14,7 @@ use trainer::{Mode, Split, callbacks::LogLine};
 
 use super::{environment::Session, summary::Summary};
 use crate::{
-    config::{Document, leaves},
+    config::{Catalog, Document, leaves},
     error::Error,
     run_dir::{CONFIG, DamagedFile, ENVIRONMENT, FINDER, METRICS, RunDir, SUMMARY, io_error},
 };
@@ -36,6 +36,8 @@ pub(crate) struct RunRecord {
     pub sessions: Vec<Session>,
     /// The sweep of the learning-rate finder that belongs to it.
     pub finder: Option<SweepRecord>,
+    /// What its configuration may name.
+    pub catalog: Catalog,
 }
 
 /// What `anneal find-lr --json` writes, as far as a picture needs it.
@@ -92,7 +94,7 @@ impl RunRecord {
     /// # Errors
     /// No run there; a file that is missing, cannot be read, or is damaged, by name. Files that
     /// a run writes at its end may be missing; an unfinished last line of the log is skipped.
-    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn read(path: &Path, catalog: &Catalog) -> Result<Self, Error> {
         let dir = RunDir::open(path)?;
         let config = text(&dir, CONFIG)?.unwrap_or_default();
         let table = Document::read(&dir.path(CONFIG))?.table;
@@ -101,7 +103,8 @@ impl RunRecord {
         let summary = json(&dir, SUMMARY)?;
         let sessions = json(&dir, ENVIRONMENT)?.unwrap_or_default();
         let finder = json(&dir, FINDER)?;
-        Ok(Self { dir, name, config: (config, table), log, summary, sessions, finder })
+        let catalog = catalog.clone();
+        Ok(Self { dir, name, config: (config, table), log, summary, sessions, finder, catalog })
     }
 
     /// A setting of the configuration.

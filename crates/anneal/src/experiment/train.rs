@@ -109,6 +109,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
             .callback(Environment { dir: dir.clone(), device: config.run.device.to_string() })
             .callback(loggers::of(config, &dir, &text));
     }
+    trainer = trainer.callback(config.catalog().callbacks(config));
     if let Some(checkpoint) = resumed {
         trainer = trainer.resume(checkpoint);
     }
@@ -119,7 +120,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         Err(error) => {
             // A refused run leaves everything as it was.
             if !is_trial && started.load(Ordering::Relaxed) {
-                page::write_what_there_is(&dir, |log| {
+                page::write_what_there_is(&dir, config.catalog(), |log| {
                     let failure = Failure::of(&error, log.last())?;
                     Some(Summary::of_failure(config, &assembly, parameters, failure))
                 });
@@ -137,7 +138,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
             weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
         }
         if !is_trial && !dir.path(REPORT).exists() {
-            page::write(&dir)?;
+            page::write(&dir, config.catalog())?;
         }
         return Ok(TrainOutcome { dir, summary, report: fitted.report });
     }
@@ -149,7 +150,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     dir.write(SUMMARY, &summary.to_json())?;
     if !is_trial {
         weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
-        page::write(&dir)?;
+        page::write(&dir, config.catalog())?;
     } else if options.out.is_none() && existing == Existing::Refuse {
         // A trial that was given no folder leaves none. This one did not exist before.
         fs::remove_dir_all(dir.root()).map_err(|source| io_error(dir.root(), "remove it", source))?;

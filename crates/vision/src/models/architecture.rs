@@ -1,12 +1,15 @@
 //! The settings of a model and the network that they describe, with its layers.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use std::fmt::Debug;
+
+use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
+use burn::train::{ClassificationOutput, InferenceStep, TrainStep};
 use strict_config::{ConfigError, Settings};
 
 use super::error::ModelError;
 use super::layers::{Layer, Layers};
-use crate::batch::Batcher;
+use crate::batch::{Batcher, ImageBatch};
 use crate::image_set::ImageShape;
 
 /// What is known about a model without building it.
@@ -33,20 +36,30 @@ pub struct ModelInfo {
 /// assert_eq!(model.forward(Tensor::zeros([5, 1, 8, 8], &device)).dims(), [5, 10]);
 /// # Ok::<(), vision::models::ModelError>(())
 /// ```
-pub trait Architecture: Settings + Default {
+pub trait Architecture: Settings + Default + Clone + Debug + Send + Sync + 'static {
     /// What lists say about it.
     const INFO: ModelInfo;
 
-    /// The network: a module whose `forward` takes images, `(image, channel, row, column)`, to logits, `(image, class)`.
-    type Network: Module;
+    /// The network: a module with burn-train's steps, whose output holds the loss and the logits, `(image, class)`.
+    type Network: Module
+        + ModuleDisplay
+        + TrainStep<Input = ImageBatch, Output = ClassificationOutput>
+        + InferenceStep<Input = ImageBatch, Output = ClassificationOutput>
+        + 'static;
+
+    /// [`INFO`](Self::INFO).
+    fn info(&self) -> ModelInfo {
+        Self::INFO
+    }
 
     /// The least height and width of an image.
     fn least_side(&self) -> usize {
         1
     }
 
-    /// The network, for images, classes and settings that are allowed. All its layers come from `layers`, in the order in
-    /// which an image goes through them.
+    /// The network, for images, classes and settings that are allowed, on [`Layers::device`]. Layers that come from
+    /// `layers` are listed, in the order in which an image goes through them; a network that makes its layers by itself is
+    /// listed by its parameters.
     fn build(&self, classes: usize, layers: &mut Layers) -> Self::Network;
 
     /// The network with what it takes from training images, which are used as they are, not augmented, in the place of
@@ -75,7 +88,7 @@ pub trait Architecture: Settings + Default {
 }
 
 /// A network whose parameters are not drawn yet, and its layers.
-fn built<A: Architecture>(
+pub(super) fn built<A: Architecture>(
     config: &A,
     shape: ImageShape,
     classes: usize,
@@ -104,7 +117,7 @@ pub(super) fn check_widths(field: &str, widths: &[usize]) -> Result<(), ConfigEr
 
 /// Draws all parameters now, in the order of the module. burn draws a parameter where it is first used, and all from
 /// one generator: left to that, the initial weights would depend on the order of use.
-fn initialised<M: Module>(model: M) -> M {
+pub(super) fn initialised<M: Module>(model: M) -> M {
     struct Use;
     impl ModuleVisitor for Use {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

@@ -14,6 +14,7 @@ use super::config::ModelConfig;
 use super::error::ModelError;
 use super::layers::{Layer, total_parameters};
 use super::loss;
+use super::own::OwnNetwork;
 use super::tta::Tta;
 use crate::batch::{Batcher, ImageBatch};
 use crate::image_set::ImageShape;
@@ -39,13 +40,15 @@ macro_rules! define_network {
         #[derive(Clone, Debug)]
         #[expect(clippy::large_enum_variant, reason = "one model a program: a box would spare nothing")]
         enum Network {
-            $($name(<super::$config as Architecture>::Network)),*
+            $($name(<super::$config as Architecture>::Network),)*
+            Own(OwnNetwork),
         }
 
         impl Network {
             fn init_from(self, images: &Batcher) -> Self {
                 match self {
-                    $(Self::$name(model) => Self::$name(<super::$config as Architecture>::init_from(model, images))),*
+                    $(Self::$name(model) => Self::$name(<super::$config as Architecture>::init_from(model, images)),)*
+                    Self::Own(model) => Self::Own(model.init_from(images)),
                 }
             }
         }
@@ -57,7 +60,7 @@ models!(define_network);
 /// A [`Network`] from what a variant of an enum of the models holds.
 macro_rules! to_network {
     ([$($name:ident: $config:ident,)*] $any:ident, $value:expr, $inner:ident => $body:expr) => {
-        match $value { $($any::$name($inner) => Network::$name($body)),* }
+        match $value { $($any::$name($inner) => Network::$name($body),)* $any::Own($inner) => Network::Own($body) }
     };
 }
 
@@ -108,8 +111,11 @@ impl Classifier {
     /// `a / classes` for every class. The loss of inference is never smoothed.
     ///
     /// # Errors
-    /// A value out of this range.
+    /// A value out of this range; one above 0 for a model of a program's own, which computes its loss itself.
     pub fn with_label_smoothing(self, label_smoothing: f32) -> Result<Self, ModelError> {
+        if let (Network::Own(own), true) = (&self.network, label_smoothing > 0.0) {
+            return Err(ModelError::OwnLoss { model: own.name(), found: label_smoothing });
+        }
         if (0.0..1.0).contains(&label_smoothing) {
             Ok(Self { label_smoothing, ..self })
         } else {
@@ -145,7 +151,10 @@ impl TrainStep for Classifier {
 
     /// Forward and backward, with the label smoothing that was chosen.
     fn step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput> {
-        loss::backward(self, loss::output(batch, self.label_smoothing, |images| self.forward(images)))
+        match &self.network {
+            Network::Own(own) => own.train_step(batch),
+            _ => loss::backward(self, loss::output(batch, self.label_smoothing, |images| self.forward(images))),
+        }
     }
 }
 
@@ -154,8 +163,12 @@ impl InferenceStep for Classifier {
     type Output = ClassificationOutput;
 
     /// Forward, of all views of test-time augmentation, and the loss without label smoothing, so that losses of runs with
-    /// and without it compare.
+    /// and without it compare. A model of a program's own has its own loss, or with test-time augmentation cross-entropy
+    /// of the mean logits.
     fn step(&self, batch: ImageBatch) -> ClassificationOutput {
+        if let (Network::Own(own), Tta::None) = (&self.network, self.tta) {
+            return own.infer(batch);
+        }
         loss::output(batch, 0.0, |images| self.tta.logits(images, |images| self.forward(images)))
     }
 }

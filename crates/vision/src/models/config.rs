@@ -7,12 +7,41 @@ use toml::Table;
 use super::architecture::{Architecture, ModelInfo};
 use super::error::ModelError;
 use super::layers::Layer;
+use super::own::OwnModel;
 use crate::image_set::ImageShape;
 
 /// A model that can be named, and how its settings are read.
+#[derive(Clone, Copy, Debug)]
 struct Row {
     info: ModelInfo,
     read: fn(&Table) -> Result<ModelConfig, ConfigError>,
+}
+
+/// The models that a table may name. It is open: [`with`](Self::with) adds one of a program's own.
+#[derive(Clone, Debug)]
+pub struct ModelRegistry {
+    rows: Vec<Row>,
+}
+
+impl ModelRegistry {
+    /// This crate's models.
+    pub fn standard() -> Self {
+        Self { rows: MODELS.to_vec() }
+    }
+
+    /// With one more model. It replaces one of the same name.
+    #[must_use]
+    pub fn with<A: Architecture>(mut self) -> Self {
+        self.rows.retain(|row| row.info.name != A::INFO.name);
+        let read = |table: &Table| strict_config::read::<A>(table, "").map(ModelConfig::own);
+        self.rows.push(Row { info: A::INFO, read });
+        self
+    }
+
+    /// What is known about each, in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &ModelInfo> {
+        self.rows.iter().map(|row| &row.info)
+    }
 }
 
 macro_rules! define_config {
@@ -31,7 +60,9 @@ macro_rules! define_config {
         /// ```
         #[derive(Clone, Debug, PartialEq)]
         pub enum ModelConfig {
-            $(#[doc = concat!("[`super::", stringify!($config), "`].")] $name(super::$config)),*
+            $(#[doc = concat!("[`super::", stringify!($config), "`].")] $name(super::$config),)*
+            /// A model of a program's own.
+            Own(OwnModel),
         }
 
         $(impl From<super::$config> for ModelConfig {
@@ -69,17 +100,27 @@ impl ModelConfig {
     /// An unknown name (as the field `type`), a field that this model does not have, a wrong type, a value out of its
     /// range. Paths begin at the table.
     pub fn read(name: &str, table: &Table) -> Result<Self, ConfigError> {
-        let unknown = || ConfigError::unknown_name("type", "model", name, known().map(|info| info.name));
-        let row = MODELS.iter().find(|row| row.info.name == name).ok_or_else(unknown)?;
+        Self::read_with(name, table, &ModelRegistry::standard())
+    }
+
+    /// [`read`](Self::read), by another registry than the standard one.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with(name: &str, table: &Table, registry: &ModelRegistry) -> Result<Self, ConfigError> {
+        let unknown = || ConfigError::unknown_name("type", "model", name, registry.iter().map(|info| info.name));
+        let row = registry.rows.iter().find(|row| row.info.name == name).ok_or_else(unknown)?;
         (row.read)(table)
+    }
+
+    /// The settings of a model that this crate does not know.
+    pub fn own(settings: impl Architecture) -> Self {
+        Self::Own(OwnModel::new(settings))
     }
 
     /// What lists say about the model.
     pub fn info(&self) -> ModelInfo {
-        fn info_of<A: Architecture>(_: &A) -> ModelInfo {
-            A::INFO
-        }
-        models!(with_variant ModelConfig, self, config => info_of(config))
+        models!(with_variant ModelConfig, self, config => config.info())
     }
 
     /// The table of the settings, each explicit.

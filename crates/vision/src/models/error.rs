@@ -30,6 +30,24 @@ pub enum ModelError {
         /// The least height and width.
         least: usize,
     },
+    /// A parameter has more dimensions than a model by name may have.
+    #[error("`{model}` has a parameter of {found} dimensions: at most {highest} are allowed")]
+    Rank {
+        /// The model.
+        model: &'static str,
+        /// Its dimensions.
+        found: usize,
+        /// The most that are allowed.
+        highest: usize,
+    },
+    /// The model computes its own loss, so there is no target to smooth.
+    #[error("`label_smoothing` is {found}: `{model}` computes its own loss, allowed is 0")]
+    OwnLoss {
+        /// The model.
+        model: &'static str,
+        /// The value that was given.
+        found: f32,
+    },
     /// A classifier needs at least two classes.
     #[error("{found} classes: a classifier needs at least 2")]
     Classes {

@@ -52,6 +52,11 @@ impl Layers {
         Self { device: device.clone(), listed: Vec::new(), shape }
     }
 
+    /// Where the parameters of the network are to be.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     fn list(&mut self, name: &str, kind: String, output: Vec<usize>, parameters: usize) {
         self.shape.clone_from(&output);
         self.listed.push(Layer { name: name.to_owned(), kind, output, parameters });

@@ -4,7 +4,8 @@
 //! of their layers; [`ModelConfig`], the settings of any of them; [`Classifier`], which holds any of them behind one type;
 //! and the step of training and of inference that burn-train asks for. No optimizer, no rate, no loop.
 //!
-//! Adding one: a file here with its settings, an [`Architecture`], and its network; and a row in `models!`.
+//! Adding one here: a file with its settings, an [`Architecture`], and its network; and a row in `models!`. A program adds
+//! its own to a [`ModelRegistry`].
 //!
 //! A constructor draws the parameters at once and in order from the generator of the device it is given (burn's own
 //! layers draw them where they are first used), so `device.seed(s)` before it fixes them.
@@ -31,7 +32,7 @@ macro_rules! models {
 /// An expression on what a variant of an enum of the models holds.
 macro_rules! with_variant {
     ([$($name:ident: $config:ident,)*] $any:ident, $value:expr, $inner:ident => $body:expr) => {
-        match $value { $($any::$name($inner) => $body),* }
+        match $value { $($any::$name($inner) => $body,)* $any::Own($inner) => $body }
     };
 }
 
@@ -45,21 +46,24 @@ mod layers;
 mod lenet;
 mod loss;
 mod mlp;
+mod own;
 mod precision;
 mod resnet;
 mod resnet9;
+mod traverse;
 mod tta;
 mod whitening;
 
 pub use airbench::{Airbench, AirbenchConfig};
 pub use architecture::{Architecture, ModelInfo};
 pub use classifier::Classifier;
-pub use config::{ModelConfig, known};
+pub use config::{ModelConfig, ModelRegistry, known};
 pub use convnet::{ConvNet, ConvNetConfig};
 pub use error::ModelError;
 pub use layers::{Layer, Layers, total_parameters};
 pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig};
+pub use own::OwnModel;
 pub use resnet::{ResNet, ResNet8Config, ResNet18Config};
 pub use resnet9::{ResNet9, ResNet9Config};
 pub use tta::Tta;

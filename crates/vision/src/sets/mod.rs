@@ -1,6 +1,7 @@
 //! The data sets that can be named: where their files are searched and how they are read; and a folder of images.
 //!
-//! Adding one: a file here with its [`DatasetInfo`] and a function that reads it, and a line in [`DATASETS`].
+//! Adding one here: a file with its [`DatasetInfo`] and a function that reads it, and a line in [`DATASETS`]. A program adds
+//! its own, a [`DataSource`], to a [`DatasetRegistry`].
 
 mod cifar10;
 mod cifar100;
@@ -9,6 +10,7 @@ mod digits;
 pub(crate) mod folder;
 mod images;
 mod mnist;
+mod own;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 pub use dataset_info::{DataFile, DatasetInfo, Download, Packing};
 use folder::Folder;
 pub use images::{FOLDER_PREFIX, FolderOptions, load_folder};
+pub use own::{DataSource, DatasetRegistry, OwnDataset, OwnDatasetEntry};
 pub use verify::{Against, Verified, VerifiedFile, verify};
 
 use crate::dataset::Dataset;

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use lr_core::{Horizon, Registry, Scheduler};
+use lr_core::{Horizon, Scheduler};
 use strict_config::ConfigError;
 use toml::{Table, Value};
 
 use super::request::CompareRequest;
 use crate::{
-    config::{Config, Document, Origin, check_sections},
+    config::{Catalog, Config, Document, Origin, check_sections},
     error::Error,
     experiment::{
         Assembly,
@@ -37,6 +37,7 @@ pub(super) struct Contender {
 /// The documents that a contender's settings come from.
 #[derive(Debug, Clone)]
 struct Source {
+    catalog: Catalog,
     base: Document,
     file: Option<(Document, Form)>,
 }
@@ -69,13 +70,14 @@ pub(super) fn read(request: &CompareRequest, base: &Config, reserved: &[&str]) -
             Origin::File(path) => stem(path),
             Origin::BuiltIn(_) => base.run.name.clone(),
         };
-        let source = Source { base: request.base.clone(), file: None };
+        let source = Source { catalog: base.catalog().clone(), base: request.base.clone(), file: None };
         contenders.push(Contender::new(unlike(&stem, &mut taken), None, source)?);
     }
     for path in &request.schedules {
         let document = Document::read(path)?;
         let form = form(&document)?;
-        let source = Source { base: request.base.clone(), file: Some((document, form)) };
+        let file = Some((document, form));
+        let source = Source { catalog: base.catalog().clone(), base: request.base.clone(), file };
         let name = unlike(&stem(path), &mut taken);
         contenders.push(Contender::new(name, Some(path.clone()), source)?);
     }
@@ -85,7 +87,7 @@ pub(super) fn read(request: &CompareRequest, base: &Config, reserved: &[&str]) -
 impl Contender {
     fn new(name: String, file: Option<PathBuf>, source: Source) -> Result<Self, Error> {
         let located = |error| source.locate(error);
-        let config = Config::from_table(&source.table(), &Registry::standard()).map_err(located)?;
+        let config = Config::from_table(&source.table(), &source.catalog).map_err(located)?;
         let warnings = source.warnings()?;
         // Everything that can be checked without training, for the length of this run.
         let horizon = Assembly::new(&config).map(|assembly| assembly.horizon()).map_err(|error| match error {
@@ -98,7 +100,7 @@ impl Contender {
 
     /// Its configuration at a rate of a grid: see [`Config::at_rate`].
     pub(super) fn at_rate(&self, lr: f64) -> Result<Config, Error> {
-        let config = self.config.at_rate(lr, &Registry::standard()).map_err(|error| self.source.locate(error))?;
+        let config = self.config.at_rate(lr).map_err(|error| self.source.locate(error))?;
         Scheduler::from_config(&config.schedule, &self.horizon, vec![lr])
             .map_err(|error| self.source.locate(error.within("schedule")))?;
         Ok(config)
@@ -106,7 +108,7 @@ impl Contender {
 
     /// Its configuration with the rates left open that the finder is to choose: see [`Config::with_open_rates`].
     pub(super) fn with_open_rates(&self) -> Result<Config, Error> {
-        self.config.with_open_rates(&Registry::standard()).map_err(|error| self.source.locate(error))
+        self.config.with_open_rates().map_err(|error| self.source.locate(error))
     }
 
     /// Adds file and line to an error of its configuration.
@@ -196,9 +198,8 @@ impl Source {
         // `[run]` is not used, so a device that this machine lacks is no error.
         let mut without_run = file.table.clone();
         without_run.remove("run");
-        let registry = Registry::standard();
-        let whole = Config::from_table(&without_run, &registry).map_err(|error| file.locate(error))?;
-        let base = Config::from_table(&self.base.table, &registry).map_err(|error| self.base.locate(error))?;
+        let whole = Config::from_table(&without_run, &self.catalog).map_err(|error| file.locate(error))?;
+        let base = Config::from_table(&self.base.table, &self.catalog).map_err(|error| self.base.locate(error))?;
         let (theirs, ours) = (others(&whole.to_table()), others(&base.to_table()));
         let is_free = |path: &str| path == "data.data_dir" || path == "data.workers";
         Ok(differing(&theirs, &ours).into_iter().filter(|path| !is_free(path)).cloned().collect())

@@ -14,13 +14,16 @@ mod sweep;
 
 use std::path::PathBuf;
 
-use lr_core::Registry;
 use study::{Run, RunLog, RunState, Setup, Study};
 
 pub(crate) use folder::FIGURES;
 pub(crate) use request::{CompareOptions, CompareRequest};
 
-use crate::{config::Config, error::Error, run_dir::REPORT};
+use crate::{
+    config::{Catalog, Config},
+    error::Error,
+    run_dir::REPORT,
+};
 use contender::Contender;
 use folder::Folder;
 use rates::ChosenRate;
@@ -46,8 +49,12 @@ pub(crate) struct CompareOutcome {
 /// # Errors
 /// A file, setting or folder that is refused; [`Error::NoSuggestion`] where the finder suggests no rate, before anything
 /// is written; a run that fails other than by its numbers.
-pub(crate) fn compare(request: &CompareRequest, options: &CompareOptions) -> Result<CompareOutcome, Error> {
-    let base = Config::from_document(&request.base, &Registry::standard())?;
+pub(crate) fn compare(
+    request: &CompareRequest,
+    options: &CompareOptions,
+    catalog: &Catalog,
+) -> Result<CompareOutcome, Error> {
+    let base = Config::from_document(&request.base, catalog)?;
     let seeds = seeds(&base, request.seeds)?;
     let contenders = contender::read(request, &base, &folder::FILES)?;
     for warning in contenders.iter().flat_map(|contender| &contender.warnings) {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use lr_core::Registry;
 use strict_config::ConfigError;
 use study::{Rate, RateChoice, RateSource, Trial, choose};
 
@@ -81,7 +80,7 @@ pub(super) fn chosen(
     }
     let (source, config) = match (sweep, with_open_rates(choice, contender)?) {
         (Some(sweep), Some(open)) => {
-            let found = open.with_found(sweep.lr, &Registry::standard());
+            let found = open.with_found(sweep.lr);
             (RateSource::Find, found.map_err(|error| contender.locate(error))?)
         }
         _ => (RateSource::Config, contender.config.clone()),

@@ -12,7 +12,7 @@ use trainer::{Split, StopReason, TrainError};
 
 use super::{folder::Folder, request::CompareOptions};
 use crate::{
-    config::Config,
+    config::{Catalog, Config},
     error::Error,
     experiment::{RunRecord, TrainOptions, plots::rates, train},
     run_dir::{Existing, FAILURE, RunDir, SUMMARY, io_error},
@@ -56,7 +56,7 @@ impl<'a> Runner<'a> {
         config.run.name = name.replace('/', " ");
         self.done += 1;
         let place = format!("[{}/{}] {name}", self.done, self.total);
-        let (state, error) = match ended_before(&dir)? {
+        let (state, error) = match ended_before(&dir, config.catalog())? {
             Some(ended) => ended,
             None if self.is_interrupted() => (RunState::Missing, None),
             None => {
@@ -67,7 +67,7 @@ impl<'a> Runner<'a> {
         if state == RunState::Missing {
             return Ok(Run::new(seed, name, state, None, RunLog::default()));
         }
-        let record = RunRecord::read(&dir)?;
+        let record = RunRecord::read(&dir, config.catalog())?;
         self.dataset = record.summary.as_ref().map(|summary| summary.dataset.clone()).or(self.dataset.take());
         let run = Run::new(seed, name, state, error, log(&record));
         self.say(&format!("{place}: {}", result(&run)));
@@ -103,7 +103,7 @@ impl<'a> Runner<'a> {
 }
 
 /// How a run in this folder ended, and why it failed; `None` where there is none, or one that can be resumed.
-fn ended_before(dir: &Path) -> Result<Option<(RunState, Option<String>)>, Error> {
+fn ended_before(dir: &Path, catalog: &Catalog) -> Result<Option<(RunState, Option<String>)>, Error> {
     if !RunDir::holds_run(dir) {
         return Ok(None);
     }
@@ -116,7 +116,7 @@ fn ended_before(dir: &Path) -> Result<Option<(RunState, Option<String>)>, Error>
     if !dir.join(SUMMARY).exists() {
         return Ok(None);
     }
-    let summary = RunRecord::read(dir)?.summary;
+    let summary = RunRecord::read(dir, catalog)?.summary;
     if let Some(failure) = summary.as_ref().and_then(|summary| summary.failure.as_ref()) {
         return Ok(Some((RunState::Failed, Some(failure.message.clone()))));
     }

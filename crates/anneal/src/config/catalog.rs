@@ -1,0 +1,218 @@
+//! What a configuration may name.
+
+use std::{fmt, sync::Arc};
+
+use lr_core::{Registry, Strategy};
+use optim_adaptive::{OptimizerRegistry, OptimizerSettings};
+use serde::de::DeserializeOwned;
+use trainer::{Callback, callbacks::Together};
+use vision::{
+    DataSource, DatasetRegistry, FOLDER_PREFIX,
+    models::{Architecture, ModelRegistry},
+};
+
+use super::{Config, data, model};
+
+/// Adds a callback for a run to others.
+type Listener = Arc<dyn Fn(&Config, Together) -> Together + Send + Sync>;
+
+/// The schedules, optimizers, models and data sets that a configuration may name, and the callbacks of every run that is
+/// trained from it. A program's own stand beside the built-in ones.
+#[derive(Clone)]
+pub struct Catalog {
+    pub(crate) schedules: Registry,
+    pub(crate) optimizers: OptimizerRegistry,
+    pub(crate) models: ModelRegistry,
+    pub(crate) datasets: DatasetRegistry,
+    callbacks: Vec<Listener>,
+}
+
+/// Why a program's own thing cannot be named in a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    /// The name is taken.
+    #[error("the {kind} `{name}` is there already: give yours another name")]
+    Taken {
+        /// What it is: `model`, `schedule`, ...
+        kind: &'static str,
+        /// Its name.
+        name: &'static str,
+    },
+    /// A field of its settings has the name of one that every table of this kind has.
+    #[error(
+        "the settings of {kind} `{name}` have a field `{field}`, and every {kind} has one: give yours another name"
+    )]
+    Hidden {
+        /// What it is.
+        kind: &'static str,
+        /// Its name.
+        name: &'static str,
+        /// The field.
+        field: &'static str,
+    },
+}
+
+impl Catalog {
+    /// What is built in.
+    pub fn standard() -> Self {
+        Self::from(&Registry::standard())
+    }
+
+    /// With a schedule of the program's own.
+    ///
+    /// # Errors
+    /// As for a [model](Self::with_model).
+    pub fn with_schedule<S: Strategy>(mut self) -> Result<Self, CatalogError> {
+        let is_known = |name: &&str| self.schedules.get(name).is_some();
+        let taken = [&[S::NAME], S::ALIASES].concat().into_iter().find(is_known);
+        check::<S>("schedule", taken.unwrap_or(S::NAME), taken.is_some(), &["type"])?;
+        self.schedules.register::<S>();
+        Ok(self)
+    }
+
+    /// With an optimizer of the program's own.
+    ///
+    /// # Errors
+    /// As for a [model](Self::with_model).
+    pub fn with_optimizer<O: OptimizerSettings>(mut self) -> Result<Self, CatalogError> {
+        let is_taken = self.optimizers.iter().any(|(name, _)| name == O::NAME);
+        check::<O>("optimizer", O::NAME, is_taken, &["type"])?;
+        self.optimizers = self.optimizers.with::<O>();
+        Ok(self)
+    }
+
+    /// With a model of the program's own.
+    ///
+    /// # Errors
+    /// A name that is taken, a field of the name of one that every model has.
+    pub fn with_model<A: Architecture>(mut self) -> Result<Self, CatalogError> {
+        let is_taken = self.models.iter().any(|info| info.name == A::INFO.name);
+        check::<A>("model", A::INFO.name, is_taken, &model::SHARED)?;
+        self.models = self.models.with::<A>();
+        Ok(self)
+    }
+
+    /// With a data set of the program's own.
+    ///
+    /// # Errors
+    /// As for a [model](Self::with_model).
+    pub fn with_dataset<D: DataSource>(mut self) -> Result<Self, CatalogError> {
+        let name = D::INFO.name;
+        let is_folder = name == data::FOLDER || name.starts_with(FOLDER_PREFIX);
+        let is_taken = is_folder || self.datasets.iter().any(|info| info.name == name);
+        check::<D>("data set", name, is_taken, &data::shared_fields())?;
+        self.datasets = self.datasets.with::<D>();
+        Ok(self)
+    }
+
+    /// With a callback for every run that is trained.
+    #[must_use]
+    pub fn with_callback<C: Callback + 'static>(mut self, make: impl Fn(&Config) -> C + Send + Sync + 'static) -> Self {
+        self.callbacks.push(Arc::new(move |config: &Config, others: Together| others.with(make(config))));
+        self
+    }
+
+    /// The callbacks of a run.
+    pub(crate) fn callbacks(&self, config: &Config) -> Together {
+        self.callbacks.iter().fold(Together::new("callbacks of the program"), |others, add| add(config, others))
+    }
+}
+
+impl From<&Registry> for Catalog {
+    /// These schedules, and what is built in of everything else.
+    fn from(schedules: &Registry) -> Self {
+        Self {
+            schedules: schedules.clone(),
+            optimizers: OptimizerRegistry::standard(),
+            models: ModelRegistry::standard(),
+            datasets: DatasetRegistry::standard(),
+            callbacks: Vec::new(),
+        }
+    }
+}
+
+impl From<&Self> for Catalog {
+    fn from(catalog: &Self) -> Self {
+        catalog.clone()
+    }
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Catalog")
+    }
+}
+
+fn check<T: DeserializeOwned>(
+    kind: &'static str,
+    name: &'static str,
+    is_taken: bool,
+    shared: &[&str],
+) -> Result<(), CatalogError> {
+    if is_taken {
+        return Err(CatalogError::Taken { kind, name });
+    }
+    match strict_config::fields_of::<T>().iter().find(|field| shared.contains(field)) {
+        Some(field) => Err(CatalogError::Hidden { kind, name, field }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lr_core::{Clock, ConfigError, Lambda, Schedule};
+    use serde::{Deserialize, Serialize};
+    use vision::models::MlpConfig;
+
+    use super::*;
+
+    macro_rules! schedule {
+        ($type:ident, $name:literal, $aliases:expr, { $($field:tt)* } $(, $strict:meta)?) => {
+            #[derive(Debug, Clone, Serialize, Deserialize)]
+            $(#[$strict])?
+            struct $type { $($field)* }
+
+            impl Strategy for $type {
+                const NAME: &'static str = $name;
+                const SUMMARY: &'static str = "a test";
+                const EXAMPLE: &'static str = "";
+                const ALIASES: &'static [&'static str] = $aliases;
+
+                fn assemble(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+                    Ok(Box::new(Lambda::new(Self::NAME, |_| 1.0)))
+                }
+            }
+        };
+    }
+
+    schedule!(Good, "good", &[], { k: f64 }, serde(deny_unknown_fields));
+    schedule!(Step, "step", &[], { k: f64 }, serde(deny_unknown_fields));
+    schedule!(Alias, "mine", &["lambda"], { k: f64 }, serde(deny_unknown_fields));
+    schedule!(Typed, "typed", &[], { r#type: f64 }, serde(deny_unknown_fields));
+
+    #[test]
+    fn names_that_are_taken_are_refused() {
+        let refusal = |catalog: Result<Catalog, CatalogError>| catalog.expect_err("refused").to_string();
+        let with = Catalog::standard;
+        let cases = [
+            (with().with_schedule::<Step>(), "the schedule `step` is there already: give yours another name"),
+            (with().with_schedule::<Alias>(), "the schedule `lambda` is there already: give yours another name"),
+            (
+                with().with_schedule::<Good>().and_then(Catalog::with_schedule::<Good>),
+                "the schedule `good` is there already: give yours another name",
+            ),
+            (with().with_model::<MlpConfig>(), "the model `mlp` is there already: give yours another name"),
+            (
+                with().with_optimizer::<optim_adaptive::AdamConfig>(),
+                "the optimizer `adam` is there already: give yours another name",
+            ),
+            (
+                with().with_schedule::<Typed>(),
+                "the settings of schedule `typed` have a field `type`, and every schedule has one: give yours another name",
+            ),
+        ];
+        for (catalog, expected) in cases {
+            assert_eq!(refusal(catalog), expected);
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! A model that this crate does not know: its settings and its network behind trait objects.
+//!
+//! The network is a [`Module`] again, with the paths and the parameters of what it holds, so that optimizers, checkpoints
+//! and exported files see no difference. That costs a virtual call for each parameter that is visited.
+
+use std::fmt::Debug;
+
+use burn::module::{Content, Devices, Module, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Int, Tensor};
+use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
+use serde::{Serialize, Serializer};
+use toml::Table;
+
+use super::architecture::{Architecture, ModelInfo, built, initialised};
+use super::error::ModelError;
+use super::layers::{Layer, total_parameters};
+use super::traverse::{AnyMapper, AnyVisitor, Erased, HIGHEST_RANK, Typed, highest_rank};
+use crate::batch::{Batcher, ImageBatch};
+use crate::image_set::ImageShape;
+
+/// The settings of a model that this crate does not know. Equal where name and settings are.
+#[derive(Debug)]
+pub struct OwnModel(Box<dyn AnyArchitecture>);
+
+impl OwnModel {
+    pub(super) fn new<A: Architecture>(settings: A) -> Self {
+        Self(Box::new(settings))
+    }
+
+    pub(super) fn info(&self) -> ModelInfo {
+        self.0.info()
+    }
+
+    /// The network with its parameters drawn.
+    pub(super) fn init(self, shape: ImageShape, classes: usize, device: &Device) -> Result<OwnNetwork, ModelError> {
+        self.0.init(shape, classes, device).map(|(network, _)| network)
+    }
+
+    /// The layers that it lists, or its parameters where it makes some of them without [`Layers`](super::Layers).
+    pub(super) fn layers(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Vec<Layer>, ModelError> {
+        self.0.init(shape, classes, device).map(|(_, layers)| layers)
+    }
+}
+
+impl Clone for OwnModel {
+    fn clone(&self) -> Self {
+        Self(self.0.boxed())
+    }
+}
+
+impl PartialEq for OwnModel {
+    fn eq(&self, other: &Self) -> bool {
+        self.info().name == other.info().name && self.0.table() == other.0.table()
+    }
+}
+
+impl Serialize for OwnModel {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.table().serialize(serializer)
+    }
+}
+
+trait AnyArchitecture: Debug + Send + Sync {
+    fn boxed(&self) -> Box<dyn AnyArchitecture>;
+    fn info(&self) -> ModelInfo;
+    fn table(&self) -> Table;
+    fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<(OwnNetwork, Vec<Layer>), ModelError>;
+}
+
+impl<A: Architecture> AnyArchitecture for A {
+    fn boxed(&self) -> Box<dyn AnyArchitecture> {
+        Box::new(self.clone())
+    }
+
+    fn info(&self) -> ModelInfo {
+        A::INFO
+    }
+
+    fn table(&self) -> Table {
+        strict_config::write(self)
+    }
+
+    fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<(OwnNetwork, Vec<Layer>), ModelError> {
+        let (network, listed) = built(self, shape, classes, device)?;
+        let network = initialised(network);
+        let found = highest_rank(&network);
+        if found > HIGHEST_RANK {
+            return Err(ModelError::Rank { model: A::INFO.name, found, highest: HIGHEST_RANK });
+        }
+        let parameters = parameters(&network);
+        let layers = if total_parameters(&listed) == total_parameters(&parameters) { listed } else { parameters };
+        Ok((OwnNetwork(Box::new(Built::<A>(network))), layers))
+    }
+}
+
+/// A line for each tensor that is learned, by its path.
+fn parameters(network: &impl Module) -> Vec<Layer> {
+    #[derive(Default)]
+    struct List {
+        path: Vec<String>,
+        found: Vec<Layer>,
+    }
+    impl ModuleVisitor for List {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            // Running statistics are no parameters. Without autodiff nothing tells them apart.
+            if param.is_require_grad() || !param.device().is_autodiff() {
+                let (kind, output) = ("parameter".to_owned(), param.dims().to_vec());
+                let parameters = output.iter().product();
+                self.found.push(Layer { name: self.path.join("."), kind, output, parameters });
+            }
+        }
+
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+    }
+    let mut list = List::default();
+    network.visit(&mut list);
+    list.found
+}
+
+/// The network of such a model.
+#[derive(Debug)]
+pub(super) struct OwnNetwork(Box<dyn AnyNetwork>);
+
+impl OwnNetwork {
+    /// Logits, as its step of inference gives them. The step wants classes too: class 0 for every image.
+    pub(super) fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let targets = Tensor::<1, Int>::zeros([images.dims()[0]], &images.device());
+        self.infer(ImageBatch { images, targets }).output
+    }
+
+    /// The name of its model.
+    pub(super) fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    pub(super) fn train_step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput> {
+        self.0.train_step(batch)
+    }
+
+    pub(super) fn infer(&self, batch: ImageBatch) -> ClassificationOutput {
+        self.0.infer(batch)
+    }
+
+    pub(super) fn init_from(self, images: &Batcher) -> Self {
+        self.0.init_from(images)
+    }
+}
+
+impl Clone for OwnNetwork {
+    fn clone(&self) -> Self {
+        self.0.boxed()
+    }
+}
+
+impl Module for OwnNetwork {
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.0.collect_devices(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        self.0.fork(device)
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        self.0.to_device(device)
+    }
+
+    fn train(self) -> Self {
+        self.0.train()
+    }
+
+    fn valid(&self) -> Self {
+        self.0.valid()
+    }
+
+    fn materialize(self) -> Self {
+        self.0.materialize()
+    }
+
+    fn num_params(&self) -> usize {
+        self.0.num_params()
+    }
+
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        self.0.visit(&mut Erased(visitor));
+    }
+
+    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
+        self.0.map(&mut Erased(mapper))
+    }
+}
+
+impl ModuleDisplayDefault for OwnNetwork {
+    fn content(&self, content: Content) -> Option<Content> {
+        self.0.content(content)
+    }
+}
+
+/// A network and whose it is.
+#[derive(Clone, Debug)]
+struct Built<A: Architecture>(A::Network);
+
+/// What burn's module traits ask for, with a network in a box in the place of `Self`.
+trait AnyNetwork: Debug + Send {
+    fn boxed(&self) -> OwnNetwork;
+    fn name(&self) -> &'static str;
+    fn collect_devices(&self, devices: Devices) -> Devices;
+    fn fork(self: Box<Self>, device: &Device) -> OwnNetwork;
+    fn to_device(self: Box<Self>, device: &Device) -> OwnNetwork;
+    fn train(self: Box<Self>) -> OwnNetwork;
+    fn valid(&self) -> OwnNetwork;
+    fn materialize(self: Box<Self>) -> OwnNetwork;
+    fn num_params(&self) -> usize;
+    fn visit(&self, visitor: &mut dyn AnyVisitor);
+    fn map(self: Box<Self>, mapper: &mut dyn AnyMapper) -> OwnNetwork;
+    fn content(&self, content: Content) -> Option<Content>;
+    fn train_step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput>;
+    fn infer(&self, batch: ImageBatch) -> ClassificationOutput;
+    fn init_from(self: Box<Self>, images: &Batcher) -> OwnNetwork;
+}
+
+impl<A: Architecture> Built<A> {
+    fn erased(network: A::Network) -> OwnNetwork {
+        OwnNetwork(Box::new(Self(network)))
+    }
+}
+
+impl<A: Architecture> AnyNetwork for Built<A> {
+    fn boxed(&self) -> OwnNetwork {
+        Self::erased(self.0.clone())
+    }
+
+    fn name(&self) -> &'static str {
+        A::INFO.name
+    }
+
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.0.collect_devices(devices)
+    }
+
+    fn fork(self: Box<Self>, device: &Device) -> OwnNetwork {
+        Self::erased(self.0.fork(device))
+    }
+
+    fn to_device(self: Box<Self>, device: &Device) -> OwnNetwork {
+        Self::erased(self.0.to_device(device))
+    }
+
+    fn train(self: Box<Self>) -> OwnNetwork {
+        Self::erased(Module::train(self.0))
+    }
+
+    fn valid(&self) -> OwnNetwork {
+        Self::erased(self.0.valid())
+    }
+
+    fn materialize(self: Box<Self>) -> OwnNetwork {
+        Self::erased(self.0.materialize())
+    }
+
+    fn num_params(&self) -> usize {
+        Module::num_params(&self.0)
+    }
+
+    fn visit(&self, visitor: &mut dyn AnyVisitor) {
+        self.0.visit(&mut Typed(visitor));
+    }
+
+    fn map(self: Box<Self>, mapper: &mut dyn AnyMapper) -> OwnNetwork {
+        Self::erased(self.0.map(&mut Typed(mapper)))
+    }
+
+    fn content(&self, content: Content) -> Option<Content> {
+        ModuleDisplayDefault::content(&self.0, content)
+    }
+
+    fn train_step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput> {
+        TrainStep::step(&self.0, batch)
+    }
+
+    fn infer(&self, batch: ImageBatch) -> ClassificationOutput {
+        InferenceStep::step(&self.0, batch)
+    }
+
+    fn init_from(self: Box<Self>, images: &Batcher) -> OwnNetwork {
+        Self::erased(A::init_from(self.0, images))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Classifier, ConvNetConfig, MlpConfig, ModelConfig};
+    use super::*;
+
+    /// Path, rank and values of each float parameter.
+    fn parameters_of(model: &Classifier) -> Vec<(String, usize, Vec<f32>)> {
+        #[derive(Default)]
+        struct Read {
+            path: Vec<String>,
+            found: Vec<(String, usize, Vec<f32>)>,
+        }
+        impl ModuleVisitor for Read {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let values = param.val().into_data().try_to_vec().expect("f32");
+                self.found.push((self.path.join("."), D, values));
+            }
+
+            fn enter_module(&mut self, name: &str, _: &str) {
+                self.path.push(name.to_owned());
+            }
+
+            fn exit_module(&mut self, _: &str, _: &str) {
+                self.path.pop();
+            }
+        }
+        let mut read = Read::default();
+        model.visit(&mut read);
+        read.found
+    }
+
+    struct Double;
+
+    impl ModuleMapper for Double {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let (id, value, mapper) = param.consume();
+            Param::from_mapped_value(id, value.mul_scalar(2.0), mapper)
+        }
+    }
+
+    /// A built-in model, once as itself and once behind the trait object: nobody can tell them apart.
+    #[test]
+    fn behind_the_trait_object_is_the_same_module() {
+        let (shape, device) = (ImageShape::new(1, 8, 8), Device::flex().autodiff());
+        let model = |config: ModelConfig| {
+            device.seed(7);
+            Classifier::new(config, shape, 10, &device).expect("a model")
+        };
+        let convnet = ConvNetConfig { channels: vec![4, 8], ..ConvNetConfig::default() };
+        let mlp = MlpConfig { hidden: vec![16] };
+        let pairs = [
+            (model(mlp.clone().into()), model(ModelConfig::own(mlp))),
+            (model(convnet.clone().into()), model(ModelConfig::own(convnet))),
+        ];
+        for (known, own) in pairs {
+            assert_eq!(own.layers(), known.layers());
+            assert_eq!(Module::num_params(&own), Module::num_params(&known));
+            assert_eq!(parameters_of(&own), parameters_of(&known));
+            let images = Tensor::ones([3, 1, 8, 8], &device).mul_scalar(0.5);
+            let targets = Tensor::<1, Int>::zeros([3], &device);
+            let batch = || ImageBatch { images: images.clone(), targets: targets.clone() };
+            let logits = |model: &Classifier| model.valid().forward(images.clone().inner()).into_data();
+            assert_eq!(logits(&own), logits(&known));
+            let (own_step, known_step) = (TrainStep::step(&own, batch()), TrainStep::step(&known, batch()));
+            assert_eq!(own_step.item.loss.into_data(), known_step.item.loss.into_data());
+            assert_eq!(own_step.grads.len(), known_step.grads.len());
+            assert_eq!(parameters_of(&own.map(&mut Double)), parameters_of(&known.map(&mut Double)));
+        }
+    }
+
+    #[test]
+    fn settings_that_are_equal_are_equal() {
+        let of = |hidden: usize| ModelConfig::own(MlpConfig { hidden: vec![hidden] });
+        assert_eq!(of(3), of(3).clone());
+        assert_ne!(of(3), of(4));
+        assert_ne!(of(3), ModelConfig::from(MlpConfig { hidden: vec![3] }));
+        assert_eq!(of(3).write().to_string(), "hidden = [3]\n");
+    }
+
+    #[test]
+    fn a_model_with_a_loss_of_its_own_takes_no_smoothing() {
+        let model =
+            Classifier::new(ModelConfig::own(MlpConfig::default()), ImageShape::new(1, 8, 8), 10, &Device::flex());
+        let error = model.and_then(|model| model.with_label_smoothing(0.1)).expect_err("refused").to_string();
+        assert_eq!(error, "`label_smoothing` is 0.1: `mlp` computes its own loss, allowed is 0");
+    }
+}

@@ -1,0 +1,149 @@
+//! A command of your own: `anneal` with a model, a schedule and a data set of yours, on one page.
+//!
+//! `cargo run --release -p example-own-command -- train examples/own-command/rings.toml`
+
+use std::{path::Path, process::ExitCode};
+
+use anneal::{
+    lr_core::{Clock, ConfigError, Lambda, Strategy},
+    prelude::*,
+    strict_config::{Settings, check},
+    vision::{
+        DataError, DataSource, DatasetInfo, ImageShape,
+        models::{Architecture, Layers, ModelInfo},
+    },
+};
+use burn::{module::Module, nn, tensor::activation::relu};
+use serde::{Deserialize, Serialize};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A model is a burn module with burn-train's two steps ...
+#[derive(Module, Debug)]
+struct Net {
+    hidden: nn::Linear,
+    dropout: nn::Dropout,
+    out: nn::Linear,
+}
+
+impl Net {
+    fn forward(&self, batch: ImageBatch) -> ClassificationOutput {
+        let hidden = relu(self.hidden.forward(batch.images.flatten::<2>(1, 3)));
+        let logits = self.out.forward(self.dropout.forward(hidden));
+        let loss = nn::loss::CrossEntropyLossConfig::new().init(&logits.device());
+        ClassificationOutput::new(loss.forward(logits.clone(), batch.targets.clone()), logits, batch.targets)
+    }
+}
+
+impl TrainStep for Net {
+    type Input = ImageBatch;
+    type Output = ClassificationOutput;
+    fn step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput> {
+        let output = self.forward(batch);
+        TrainOutput::new(self, output.loss.backward(), output)
+    }
+}
+
+impl InferenceStep for Net {
+    type Input = ImageBatch;
+    type Output = ClassificationOutput;
+    fn step(&self, batch: ImageBatch) -> ClassificationOutput {
+        self.forward(batch)
+    }
+}
+
+/// ... and its settings: `[model] type = "two_layers"`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TwoLayers {
+    hidden: usize,
+    dropout: f64,
+}
+
+impl Default for TwoLayers {
+    fn default() -> Self {
+        Self { hidden: 32, dropout: 0.1 }
+    }
+}
+
+impl Settings for TwoLayers {
+    fn check(&self) -> Result<(), ConfigError> {
+        check::at_least("hidden", self.hidden as u64, 1)?;
+        check::below_one("dropout", self.dropout)
+    }
+}
+
+impl Architecture for TwoLayers {
+    const INFO: ModelInfo =
+        ModelInfo { name: "two_layers", summary: "a hidden layer", source: "this example", dataset: "rings" };
+    type Network = Net;
+    fn build(&self, classes: usize, layers: &mut Layers) -> Net {
+        let (inputs, device) = (layers.shape.iter().product(), layers.device());
+        let layer = |inputs, outputs| nn::LinearConfig::new(inputs, outputs).init(device);
+        let dropout = nn::DropoutConfig::new(self.dropout).init();
+        Net { hidden: layer(inputs, self.hidden), dropout, out: layer(self.hidden, classes) }
+    }
+}
+
+/// A schedule: `[schedule] type = "inverse_time"`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InverseTime {
+    k: f64,
+}
+
+impl Strategy for InverseTime {
+    const NAME: &'static str = "inverse_time";
+    const SUMMARY: &'static str = "the base rate over 1 + k t";
+    const EXAMPLE: &'static str = "type = 'inverse_time'\nk = 0.5";
+    fn check(&self) -> Result<(), ConfigError> {
+        check::non_negative("k", self.k)
+    }
+    fn assemble(&self, _: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
+        let k = self.k;
+        Ok(Box::new(Lambda::new(Self::NAME, move |t| 1.0 / (1.0 + k * t as f64))))
+    }
+}
+
+/// A data set: `[data] dataset = "rings"`, bright rings around the middle of the image, by their radius.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Rings {
+    noise: u8,
+}
+
+impl Settings for Rings {}
+
+impl DataSource for Rings {
+    const INFO: DatasetInfo = DatasetInfo {
+        summary: "rings of three sizes, 8x8 grey",
+        shape: ImageShape::new(1, 8, 8),
+        classes: &["small", "middle", "large"],
+        train: 600,
+        test: 150,
+        origin: "drawn by this example",
+        ..DatasetInfo::named("rings")
+    };
+    fn load(&self, _: Option<&Path>) -> Result<Dataset, DataError> {
+        let set = |count: usize, seed: u32| {
+            let labels: Vec<u8> = (0..count).map(|image| (image % 3) as u8).collect();
+            let mut random = seed;
+            let mut pixel = |label: u8, at: usize| {
+                let from_middle = (at as f64 % 8.0 - 3.5).hypot((at / 8) as f64 - 3.5);
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let noise = (random >> 24) as u8 % self.noise.max(1);
+                if (from_middle - f64::from(label) - 1.0).abs() < 0.6 { 255 - noise } else { noise }
+            };
+            let pixels =
+                labels.iter().flat_map(|label| (0..64).map(|at| pixel(*label, at)).collect::<Vec<u8>>()).collect();
+            let set = ImageSet::new(pixels, labels, Self::INFO.shape, 3);
+            set.map_err(|problem| DataError::Set { name: Self::INFO.name.to_owned(), problem })
+        };
+        Dataset::new(Self::INFO.name, set(600, 1)?, set(150, 2)?, Self::INFO.class_names())
+    }
+}
+
+fn main() -> ExitCode {
+    anneal::App::new("own-command").model::<TwoLayers>().schedule::<InverseTime>().dataset::<Rings>().run()
+}
