@@ -87,8 +87,18 @@ impl Classifier {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let config = config.into();
-        let layers = config.layers(shape, classes, device)?.into();
-        let network = models!(to_network ModelConfig, config, config => config.init(shape, classes, device)?);
+        let (network, layers) = match config {
+            // Its parameters are drawn where it lists its layers: not twice, or they would not be those of the seed alone.
+            ModelConfig::Own(own) => {
+                let (network, layers) = own.listed(shape, classes, device)?;
+                (Network::Own(network), layers)
+            }
+            config => {
+                let layers = config.layers(shape, classes, device)?;
+                (models!(to_network ModelConfig, config, config => config.init(shape, classes, device)?), layers)
+            }
+        };
+        let layers = layers.into();
         Ok(Self { network, label_smoothing: 0.0, tta: Tta::None, layers })
     }
 

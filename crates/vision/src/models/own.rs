@@ -31,14 +31,25 @@ impl OwnModel {
         self.0.info()
     }
 
-    /// The network with its parameters drawn.
-    pub(super) fn init(self, shape: ImageShape, classes: usize, device: &Device) -> Result<OwnNetwork, ModelError> {
-        self.0.init(shape, classes, device).map(|(network, _)| network)
+    /// The network with its parameters drawn, and its layers: those that it lists, or its parameters where it makes some of
+    /// them without [`Layers`](super::Layers).
+    pub(super) fn listed(
+        &self,
+        shape: ImageShape,
+        classes: usize,
+        device: &Device,
+    ) -> Result<(OwnNetwork, Vec<Layer>), ModelError> {
+        self.0.init(shape, classes, device)
     }
 
-    /// The layers that it lists, or its parameters where it makes some of them without [`Layers`](super::Layers).
+    /// The network of [`listed`](Self::listed).
+    pub(super) fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<OwnNetwork, ModelError> {
+        self.listed(shape, classes, device).map(|(network, _)| network)
+    }
+
+    /// The layers of [`listed`](Self::listed).
     pub(super) fn layers(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Vec<Layer>, ModelError> {
-        self.0.init(shape, classes, device).map(|(_, layers)| layers)
+        self.listed(shape, classes, device).map(|(_, layers)| layers)
     }
 }
 
