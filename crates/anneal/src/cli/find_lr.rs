@@ -144,9 +144,10 @@ fn which_to_trust(lrs: &[f64]) -> String {
         return String::new();
     }
     format!(
-        "the rules differ by a factor of {apart:.0}. Trust minimum (a tenth of the rate at the lowest\n\
-         loss): in our study the nearest to the best rate. valley is the cautious one, and\n\
-         steepest and slide follow noise. A larger batch or repeats = 5 brings them together.\n"
+        "the rules differ by a factor of {apart:.0}. Trust minimum (a tenth of the rate at the\n\
+         lowest loss): in our study the nearest to the best rate. valley is the cautious\n\
+         one, steepest and slide follow noise. A larger batch or repeats = 5 brings them\n\
+         together.\n"
     )
 }
 

@@ -369,6 +369,8 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
         let best = run.best(metric);
         let number = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), |number| value(metric, number));
         let summary = run.summary.as_ref();
+        // A run that failed has no throughput.
+        let measured = summary.filter(|summary| summary.failure.is_none());
         vec![
             label.clone(),
             number(run.test(metric)),
@@ -379,7 +381,7 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
             run.type_of("schedule"),
             run.steps().to_string(),
             summary.map_or_else(|| "–".to_owned(), |summary| duration(summary.elapsed)),
-            summary.map_or_else(|| "–".to_owned(), |summary| format!("{:.0}", summary.items_per_second)),
+            measured.map_or_else(|| "–".to_owned(), |summary| format!("{:.0}", summary.items_per_second)),
         ]
     };
     let results = runs.iter().enumerate().filter_map(|(at, (_, run))| Some((at, run.test(metric)?)));
