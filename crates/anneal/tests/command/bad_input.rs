@@ -182,7 +182,8 @@ fn a_diverging_run_says_so_and_is_not_called_finished() {
     let ran = anneal(dir.path(), &[&["train", "small.toml", "--out", "run", "--quiet"], &set[..]].concat());
     assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(ran.err.contains("the loss became") && ran.err.contains("optimizer step"), "{}", ran.err);
-    assert!(!dir.path().join("run/summary.json").exists());
+    let summary = fs::read_to_string(dir.path().join("run/summary.json")).expect("a summary says what went wrong");
+    assert!(summary.contains("\"kind\": \"not_finite\""), "{summary}");
 }
 
 #[test]
