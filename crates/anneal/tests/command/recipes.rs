@@ -68,7 +68,8 @@ fn assemble_without_data(config: &Config, name: &str) {
 #[test]
 fn every_config_of_the_examples_is_put_together() {
     let root = common::root().join("examples");
-    let files = files(&root);
+    // What `own-command` reads, this command does not know; that example has a test of its own.
+    let files: Vec<_> = files(&root).into_iter().filter(|path| !path.starts_with(root.join("own-command"))).collect();
     // 8 strategies; 8 schedules, 4 optimizers, a base and recipes for each of MNIST and CIFAR-10.
     assert!(files.len() >= 8 + 2 * (8 + 4 + 1 + 2), "{files:?}");
     let mut without_data = Vec::new();
