@@ -100,7 +100,7 @@ fn a_run_is_trained_resumed_evaluated_and_reported() {
     assert!(code != 0 && error.contains("model.hidden"), "{code}: {error}");
     assert_eq!(fs::read_to_string(whole.join("config.toml")).expect("a config"), before, "nothing was written");
     let document = Document::read(&whole.join("config.toml")).expect("TOML");
-    let error = Config::from_document(&document, &Catalog::standard()).expect_err("refused").to_string();
+    let error = Config::from_document(&document, Catalog::standard()).expect_err("refused").to_string();
     assert!(error.contains("there is no schedule `inverse_time`"), "{error}");
 }
 

@@ -354,7 +354,7 @@ mod tests {
         };
         let convnet = ConvNetConfig { channels: vec![4, 8], ..ConvNetConfig::default() };
         let mlp = MlpConfig { hidden: vec![16] };
-        let pairs = [
+        let pairs = vec![
             (model(mlp.clone().into()), model(ModelConfig::own(mlp))),
             (model(convnet.clone().into()), model(ModelConfig::own(convnet))),
         ];
