@@ -545,8 +545,8 @@ fn the_device_is_read_on_logged_steps_alone() {
         ..TrainConfig::epochs(2)
     };
     let schedule = ScheduleConfig::from_toml_str("type = 'one_cycle'\nmax_lr = 0.1").expect("a schedule");
-    let rates = Rates::new(Scheduler::from_config(&schedule, &Horizon::run(23, 46), vec![0.1]).expect("rates"));
-    let optimizer = OptimizerConfig::from_toml_str("type = 'sgd'\nmomentum = 0.9\nnesterov = true").expect("a table");
+    let optimizer =
+        OptimizerConfig::from_toml_str("type = 'sgd'\nlr = 0.1\nmomentum = 0.9\nnesterov = true").expect("a table");
     let fast = Group { lr_scale: 4.0, ..Group::new(Pattern::new("*.beta").expect("a pattern")) };
 
     let steps = Arc::new(Mutex::new(Vec::new()));
@@ -554,7 +554,7 @@ fn the_device_is_read_on_logged_steps_alone() {
     Trainer::new(config)
         .metric(AccuracyMetric::new())
         .callback(Watch(Arc::clone(&steps)))
-        .fit(model, optimizer.init_with_groups(vec![fast]), rates, &data, None)
+        .fit(model, optimizer.init_with_groups(vec![fast]), schedule, &data, None)
         .expect("trained");
     reads::stop();
 
