@@ -32,7 +32,7 @@ variant() {
             break
         fi
         # What the linker misses are functions of LLVM: a stub for each, that says its name and aborts.
-        if [ "$try" = 2 ] || ! grep -q 'undefined symbol: LLVM' "$CARGO_TARGET_DIR/$name.log"; then
+        if [ "$try" = 2 ] || ! grep -q 'undefined symbol: ' "$CARGO_TARGET_DIR/$name.log"; then
             tail -40 "$CARGO_TARGET_DIR/$name.log"
             return 1
         fi

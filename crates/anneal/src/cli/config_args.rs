@@ -12,7 +12,7 @@ use crate::config::{self, Catalog, Config, ConfigFileError, Document, Origin};
 pub struct ConfigArgs {
     /// A TOML file; without it, the embedded digits example
     pub config: Option<PathBuf>,
-    /// Change a setting, as in schedule.gamma=0.5; may be repeated. A changed `type` starts its table anew; only the optimizer's lr stays
+    /// Change a setting, as in schedule.gamma=0.5; may be repeated. A changed `type` drops the rest of its table; only the optimizer's lr stays
     #[arg(long = "set", value_name = "key.path=value")]
     pub set: Vec<String>,
     /// Where to run: cpu, gpu, flex, ndarray, wgpu, vulkan, metal, cuda, with :N for the N-th

@@ -88,7 +88,7 @@ impl Document {
 
     /// Applies `key.path=value` settings, in order.
     ///
-    /// The value is read as TOML, and as a plain string where that fails. A changed `type` starts its table anew, so that
+    /// The value is read as TOML, and as a plain string where that fails. A changed `type` drops the rest of its table, so that
     /// one word swaps a strategy: of the old type's fields only the optimizer's `lr` stays, and a warning names those that
     /// go.
     pub fn set(&mut self, settings: &[String]) -> Result<(), ConfigFileError> {
@@ -134,7 +134,7 @@ impl Document {
                 table.keys().map(String::as_str).filter(|field| *field != TYPE && !stays(field)).collect();
             if !goes.is_empty() {
                 let (old, goes) = (strict_config::show(&old), goes.join(", "));
-                tracing::warn!("{key} = {value} starts its table anew: {goes} of {old} no longer hold");
+                tracing::warn!("{key} = {value} drops {goes}, which belonged to {old}");
             }
             table.retain(|field, _| stays(field));
         }

@@ -86,18 +86,13 @@ pub(super) fn has_checkpoint(folder: &Path) -> bool {
 }
 
 fn has_environment(folder: &Path) -> bool {
-    /// What every version has written of a process.
-    #[derive(Deserialize)]
-    #[allow(dead_code, reason = "that the fields are there is what counts")]
-    struct Session {
-        started: String,
-        from_step: u64,
-        anneal: String,
-        burn: String,
-    }
     let sessions = fs::read_to_string(folder.join(ENVIRONMENT)).ok();
-    let sessions = sessions.and_then(|text| serde_json::from_str::<Vec<Session>>(&text).ok());
-    sessions.is_some_and(|sessions| !sessions.is_empty())
+    let sessions = sessions.and_then(|text| serde_json::from_str::<Vec<serde_json::Value>>(&text).ok());
+    // What every version has written of a process.
+    let is_ours = |session: &serde_json::Value| {
+        ["started", "anneal", "burn"].iter().all(|field| session[*field].is_string()) && session["from_step"].is_u64()
+    };
+    sessions.is_some_and(|sessions| !sessions.is_empty() && sessions.iter().all(is_ours))
 }
 
 fn has_plan(folder: &Path) -> bool {

@@ -155,12 +155,12 @@ fn one_word_swaps_the_strategy() {
 
 /// The default config's interval and warm-up are its cosine's: another strategy begins without them, and a line says so.
 #[test]
-fn a_changed_type_starts_its_table_anew() {
+fn a_changed_type_drops_the_rest_of_its_table() {
     let dir = folder(&[]);
     let set = ["--set", "schedule.type=step", "--set", "schedule.step_size=3", "--set", "model.type=mlp"];
     let ran = anneal(dir.path(), &[&["train", "--epochs", "7", "--out", "run", "--quiet"], &set[..]].concat());
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let said = "schedule.type = \"step\" starts its table anew: interval, t_max, warmup of \"cosine_annealing\" no longer hold";
+    let said = "schedule.type = \"step\" drops interval, t_max, warmup, which belonged to \"cosine_annealing\"";
     assert!(ran.err.contains(said), "{}", ran.err);
     let log = lines(&dir.path().join("run/metrics.jsonl"));
     let lrs: Vec<f64> =

@@ -74,7 +74,7 @@ impl Files for Disk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        // A name that is not UTF-8 is none of ours; what is left of it shows that something is there.
+        // We write no name that is not UTF-8; what is left of it shows that something is there.
         fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A checkpoint holds the last epochs itself, at most [`LAST`] of them; those before are in the file, and the checkpoint says
 //! how much of the file that is, and its SHA-256. So what grows with a run is not in every checkpoint, and a file that goes
-//! further (a later checkpoint's) or begins anew is told from the right one. An epoch that may still be continued is not in
+//! further (a later checkpoint's) or is a new one is told from the right one. An epoch that may still be continued is not in
 //! the file.
 
 use std::path::Path;

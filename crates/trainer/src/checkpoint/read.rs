@@ -188,7 +188,7 @@ impl Checkpoint {
         &self.values
     }
 
-    /// The history as it is written, to go on with. Where it is lost it begins anew.
+    /// The history as it is written, to go on with. Where it is lost, a new one begins.
     pub(crate) fn history_log(&self) -> HistoryLog {
         self.history.clone().unwrap_or_else(|why| {
             tracing::warn!("epochs before this checkpoint will be missing in the report: {why}");

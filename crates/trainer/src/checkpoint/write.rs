@@ -114,7 +114,7 @@ fn prepare(files: &dyn Files, directory: &Path) -> Result<Vec<String>, Checkpoin
         let path = directory.join(&name);
         if name.strip_prefix(UNFINISHED).is_some_and(|own| read::step_of(Path::new(own)).is_some()) {
             match files.remove_dir_all(&path) {
-                // A file of this name is none of ours, and would be in the way.
+                // Another program's file of this name would be in the way.
                 Err(error) if error.kind() == ErrorKind::NotADirectory => move_aside(files, &path)?,
                 other => other.map_err(io(&path, "remove it"))?,
             }
@@ -176,7 +176,7 @@ fn prune(files: &dyn Files, policy: &CheckpointPolicy, written: u64, trust: &Tru
             Ok(_) if trust.unproven.contains(&candidate.step) => {}
             Ok(_) if trust.refuted.contains(&candidate.step) => unsound.push(candidate.path),
             Ok(manifest) => found.push((candidate.path, manifest)),
-            // Without a manifest of ours it is none of ours.
+            // Without our manifest it is not ours.
             Err(CheckpointError::Damaged { .. })
                 if candidate.step < written && Manifest::read(files, &candidate.path).is_ok() =>
             {

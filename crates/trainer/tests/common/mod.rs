@@ -11,7 +11,7 @@ use burn::{
 };
 use lr_core::ScheduleConfig;
 use optim_adaptive::{AdaptiveOptimizer, OptimizerConfig};
-use trainer::{CheckpointPolicy, data::Loader};
+use trainer::{Callback, CallbackError, CheckpointPolicy, Flow, StepEvent, data::Loader};
 
 pub const ITEMS: usize = 90;
 pub const BATCH: usize = 16;
@@ -216,4 +216,16 @@ pub fn bits(model: &Net) -> Vec<u8> {
         bits.extend_from_slice(tensor.val().inner().into_data().as_bytes());
     }
     bits
+}
+
+/// Ends the run in order after a step, or does nothing.
+pub struct StopAfter(pub Option<u64>);
+
+impl Callback for StopAfter {
+    fn name(&self) -> &'static str {
+        "stop after"
+    }
+    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
+        Ok(if Some(event.step) == self.0 { Flow::Stop("on purpose".to_owned()) } else { Flow::Continue })
+    }
 }

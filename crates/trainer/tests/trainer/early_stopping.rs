@@ -2,26 +2,12 @@
 
 use std::path::Path;
 
-use crate::common::{Net, alone, bits, net, newest_only, optimizer, schedule, train_data, valid_data};
+use crate::common::{Net, StopAfter, alone, bits, net, newest_only, optimizer, schedule, train_data, valid_data};
 use burn::train::metric::AccuracyMetric;
 use lr_core::Duration;
-use trainer::{
-    Callback, CallbackError, EarlyStopping, Ema, Fitted, Flow, StepEvent, StopReason, TrainConfig, Trainer, checkpoint,
-    evaluate, kept_model,
-};
+use trainer::{EarlyStopping, Ema, Fitted, StopReason, TrainConfig, Trainer, checkpoint, evaluate, kept_model};
 
 const SGD: &str = "type = 'sgd'\nlr = 1.0";
-
-struct StopAfter(Option<u64>);
-
-impl Callback for StopAfter {
-    fn name(&self) -> &'static str {
-        "stop after"
-    }
-    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
-        Ok(if Some(event.step) == self.0 { Flow::Stop("on purpose".to_owned()) } else { Flow::Continue })
-    }
-}
 
 /// A rate that learns and then destroys: the best model is one of the middle.
 fn fit(directory: &Path, ema: Option<Ema>, restore_best: bool, stop: Option<u64>, resume: bool) -> Fitted<Net> {

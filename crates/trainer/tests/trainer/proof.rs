@@ -5,12 +5,12 @@ use std::{fs, path::Path};
 
 use lr_core::Duration;
 use trainer::{
-    Callback, CallbackError, CheckpointPolicy, Fitted, Flow, OnNonFinite, StepEvent, TrainConfig, TrainError, Trainer,
-    checkpoint, data::Loader, evaluate,
+    CheckpointPolicy, Fitted, OnNonFinite, TrainConfig, TrainError, Trainer, checkpoint, data::Loader, evaluate,
 };
 
 use crate::common::{
-    ITEMS, Net, alone, bits, device, net, newest_only, optimizer_at, points_of, schedule, train_data, valid_data,
+    ITEMS, Net, StopAfter, alone, bits, device, net, newest_only, optimizer_at, points_of, schedule, train_data,
+    valid_data,
 };
 
 /// Epochs of 6 steps, a checkpoint after each.
@@ -20,18 +20,6 @@ fn config(directory: &Path, action: OnNonFinite, epochs: u64) -> TrainConfig {
         sanity_batches: 0,
         checkpoint: Some(newest_only(directory)),
         ..TrainConfig::epochs(epochs)
-    }
-}
-
-/// Ends the run in order after a step.
-struct StopAfter(u64);
-
-impl Callback for StopAfter {
-    fn name(&self) -> &'static str {
-        "stop after"
-    }
-    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
-        Ok(if event.step == self.0 { Flow::Stop("on purpose".to_owned()) } else { Flow::Continue })
     }
 }
 
@@ -108,7 +96,7 @@ fn it_goes_back_to_a_state_that_was_shown_to_be_good() {
         let there = tempfile::tempdir().expect("a folder");
         for (stop, first) in [(12, true), (13, false), (20, false), (99, false)] {
             spiking(config(there.path()), 12, USELESS, validated, |trainer| {
-                let trainer = trainer.callback(StopAfter(stop));
+                let trainer = trainer.callback(StopAfter(Some(stop)));
                 if first {
                     return trainer;
                 }

@@ -10,14 +10,14 @@ use std::{
 };
 
 use crate::common::{
-    Net, alone, device, net, newest_only, optimizer_at, poisoned_data, schedule, train_data, valid_data,
+    Net, StopAfter, alone, device, net, newest_only, optimizer_at, poisoned_data, schedule, train_data, valid_data,
 };
 use burn::train::metric::AccuracyMetric;
 use lr_core::Duration;
 use optim_adaptive::Pattern;
 use trainer::{
-    Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, Fitted, Flow, Freeze, Mode, OnNonFinite, Precision,
-    StepEvent, Swa, TrainConfig, TrainError, Trainer, checkpoint,
+    CheckpointPolicy, EarlyStopping, Ema, Fitted, Freeze, Mode, OnNonFinite, Precision, Swa, TrainConfig, TrainError,
+    Trainer, checkpoint,
 };
 
 /// What is trained.
@@ -109,18 +109,6 @@ fn stop_early(config: &mut TrainConfig) {
     });
 }
 
-/// Ends the run in order after a step.
-struct StopAfter(u64);
-
-impl Callback for StopAfter {
-    fn name(&self) -> &'static str {
-        "stop after"
-    }
-    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
-        Ok(if event.step == self.0 { Flow::Stop("on purpose".to_owned()) } else { Flow::Continue })
-    }
-}
-
 fn run(case: Case, directory: &Path, stop_after: Option<u64>, resume: bool) -> Result<Fitted<Net>, TrainError> {
     let mut config = TrainConfig {
         clip_grad_norm: Some(1.0),
@@ -133,7 +121,7 @@ fn run(case: Case, directory: &Path, stop_after: Option<u64>, resume: bool) -> R
     let schedule = schedule(case.schedule);
     let mut trainer = Trainer::new(config).metric(AccuracyMetric::new());
     if let Some(step) = stop_after {
-        trainer = trainer.callback(StopAfter(step));
+        trainer = trainer.callback(StopAfter(Some(step)));
     }
     if resume {
         trainer = trainer.resume(checkpoint::newest(directory)?.checkpoint);

@@ -4,28 +4,18 @@
 use std::{collections::BTreeMap, path::Path};
 
 use crate::common::{
-    self, Net, Points, alone, bits, net, newest_only, optimizer, optimizer_at, poisoned_data, train_data, valid_data,
+    self, Net, Points, StopAfter, alone, bits, net, newest_only, optimizer, optimizer_at, poisoned_data, train_data,
+    valid_data,
 };
 use burn::train::metric::AccuracyMetric;
 use lr_core::Duration;
 use optim_adaptive::Pattern;
 use trainer::{
-    Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, Fitted, Flow, Freeze, OnNonFinite, StepEvent, Swa,
-    TrainConfig, TrainError, Trainer, checkpoint, data::Loader,
+    CheckpointPolicy, EarlyStopping, Ema, Fitted, Freeze, OnNonFinite, Swa, TrainConfig, TrainError, Trainer,
+    checkpoint, data::Loader,
 };
 
 const ADAM: &str = "type = 'adam'\nlr = 0.01";
-
-struct StopAfter(Option<u64>);
-
-impl Callback for StopAfter {
-    fn name(&self) -> &'static str {
-        "stop after"
-    }
-    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
-        Ok(if Some(event.step) == self.0 { Flow::Stop("on purpose".to_owned()) } else { Flow::Continue })
-    }
-}
 
 fn policy(directory: &Path, every_epochs: u64) -> CheckpointPolicy {
     CheckpointPolicy { every: every_epochs.into(), keep_best: "valid.loss".to_owned(), ..newest_only(directory) }
