@@ -12,9 +12,10 @@ use vision::{DataSource, models::Architecture};
 use crate::{
     cli::{self, Cli},
     config::{Catalog, CatalogError, Config},
+    task::Task,
 };
 
-/// The `anneal` command with a program's own schedules, optimizers, models, data sets and callbacks. With none it is
+/// The `anneal` command with a program's own schedules, optimizers, models, data sets, tasks and callbacks. With none it is
 /// `anneal` itself.
 ///
 /// ```no_run
@@ -70,6 +71,12 @@ impl App {
     #[must_use]
     pub fn dataset<D: DataSource>(self) -> Self {
         Self { catalog: self.catalog.and_then(Catalog::with_dataset::<D>), ..self }
+    }
+
+    /// With a task: `[data] dataset`.
+    #[must_use]
+    pub fn task<T: Task>(self) -> Self {
+        Self { catalog: self.catalog.and_then(Catalog::with_task::<T>), ..self }
     }
 
     /// With a callback for every run that is trained; `make` is given the run's configuration.

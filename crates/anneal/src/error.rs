@@ -17,6 +17,7 @@ use crate::{
     config::{CatalogError, ConfigFileError},
     device::DeviceUnavailable,
     run_dir::{DamagedFile, RunDirError},
+    task::TaskError,
 };
 
 /// Why a command ended without its result.
@@ -54,9 +55,9 @@ pub enum Error {
     /// The model could not be built for this data set.
     #[error(transparent)]
     Model(#[from] vision::models::ModelError),
-    /// Batches could not be made.
+    /// A task could not do what it is asked.
     #[error(transparent)]
-    Batcher(#[from] vision::BatcherError),
+    Task(TaskError),
     /// The run folder cannot be used.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
@@ -131,6 +132,7 @@ impl Error {
             | Self::Usage(_)
             | Self::Device(_)
             | Self::Pretrained(_)
+            | Self::Task(TaskError::Input { .. } | TaskError::NoPrediction { .. })
             | Self::Finder(
                 FinderError::Setting(_)
                 | FinderError::Train(TrainError::NoSuchParameter { .. } | TrainError::BadStart { .. }),
@@ -168,6 +170,24 @@ pub fn exit_code(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
             // Where standard error is gone there is nobody to tell.
             let _ = writeln!(io::stderr(), "error: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+impl From<TaskError> for Error {
+    /// What any experiment can fail by is that error; the rest is the task's own.
+    fn from(error: TaskError) -> Self {
+        match error {
+            TaskError::Setting(error) => Self::Setting(error),
+            TaskError::Images(error) => Self::Data(error),
+            TaskError::ImageModel(error) => Self::Model(error),
+            TaskError::Train(error) => Self::Train(error),
+            TaskError::Finder(error) => Self::Finder(error),
+            TaskError::Pretrained(error) => Self::Pretrained(error),
+            TaskError::ImageBatches(_)
+            | TaskError::Input { .. }
+            | TaskError::NoPrediction { .. }
+            | TaskError::Other(_) => Self::Task(error),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Anneal: choose, combine and trust a learning rate. A training framework on [burn](https://burn.dev).
 //!
-//! What lives here: the configuration ([`config`]), experiments put together from it ([`experiment`]), the `anneal`
+//! What lives here: the configuration ([`config`]), tasks ([`task`]), experiments put together from both ([`experiment`]), the `anneal`
 //! command and a program's own form of it ([`App`]), and [`prelude`], the names a program needs that uses the crates as a framework. It knows every
 //! other room and holds no mathematics and no loop of its own.
 //!
@@ -45,6 +45,7 @@ mod error;
 pub mod experiment;
 pub mod prelude;
 pub mod run_dir;
+pub mod task;
 
 pub use app::App;
 pub use error::{Error, exit_code};

@@ -4,11 +4,11 @@
 //! use anneal::prelude::*;
 //! ```
 
-pub use lr_core::{Horizon, Interval, Schedule, ScheduleConfig, Scheduler, WarmUp};
+pub use lr_core::{Horizon, Interval, Mode, Schedule, ScheduleConfig, Scheduler, WarmUp};
 pub use optim_adaptive::{AdaptiveOptimizer, OptimizerConfig};
 pub use report::{Chart, Series};
 pub use trainer::{
-    Callback, FitReport, Fitted, Flow, Schedules, StepEvent, TrainConfig, TrainError, Trainer,
+    Callback, FitReport, Fitted, Flow, Metrics, Schedules, StepEvent, TrainConfig, TrainError, Trainer,
     callbacks::Progress,
     data::{Batch, Loader, Source},
     evaluate,

@@ -5,8 +5,9 @@
 mod common;
 
 use anneal::{
-    config::{Config, DataSection, Document, Origin, Resident},
+    config::{Config, Document, Origin},
     experiment::Assembly,
+    task::{ImageClassification, Resident},
 };
 use common::{SMALL, anneal, folder, same_checkpoint};
 use lr_core::Registry;
@@ -43,10 +44,11 @@ fn same_batches(device: &str) {
             );
             let config = config(device, &data);
             let assembly = Assembly::new(&config).expect("assembled");
+            let (images, device) = (assembly.data::<ImageClassification>().expect("images"), assembly.device());
             let loaders = [
-                assembly.train_loader().expect("a loader"),
-                assembly.valid_loader().expect("a loader").expect("some are held out"),
-                assembly.test_loader().expect("a loader"),
+                images.train_loader(device).expect("a loader"),
+                images.valid_loader(device).expect("a loader").expect("some are held out"),
+                images.test_loader(device).expect("a loader"),
             ];
             loaders.map(|loader| (loader.fingerprint(), content(&loader)))
         };
@@ -129,8 +131,10 @@ fn what_is_no_choice_is_refused() {
     assert!(ran.err.contains(expected), "{}\nlacks: {expected}", ran.err);
     // What is written reads back.
     for (text, resident) in [("'auto'", Resident::Auto), ("true", Resident::Always), ("false", Resident::Never)] {
-        let section = config("flex", &format!("resident = {text}")).data;
-        assert_eq!(section.resident, resident);
-        assert_eq!(DataSection::from_table(&section.to_table()), Ok(section));
+        let of = |config: &Config| config.task.settings::<ImageClassification>().expect("images").data.clone();
+        let config = config("flex", &format!("resident = {text}"));
+        assert_eq!(of(&config).resident, resident);
+        let again = Config::from_table(&config.to_table(), &Registry::standard()).expect("a config");
+        assert_eq!((of(&again), again.data), (of(&config), config.data));
     }
 }

@@ -45,6 +45,11 @@ pub fn is_unfinished(name: &str, of: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with('.') && rest.ends_with(UNFINISHED))
 }
 
+/// The same of a file whose name begins with `beginning`.
+pub fn is_unfinished_beginning(name: &str, beginning: &str) -> bool {
+    name.strip_prefix('.').is_some_and(|rest| rest.starts_with(beginning) && rest.ends_with(UNFINISHED))
+}
+
 /// Copies a file whose content cannot be used beside itself, under the first free name of `NAME.damaged-1`,
 /// `NAME.damaged-2`, ..., so that the file can be mended or replaced and nothing is lost. Gives the copy's path.
 ///

@@ -7,7 +7,8 @@ use report::{Chart, Series};
 use crate::{
     contender::Contender,
     curve::Curve,
-    result::{Study, Target, is_hopeless},
+    measure::Measure,
+    result::{Study, Target},
     run::RunLog,
 };
 
@@ -97,7 +98,7 @@ fn chart(
 }
 
 impl Study {
-    /// Rate, momentum, training and validation loss, validation accuracy.
+    /// Rate, momentum, training and validation loss, the measure on the validation set.
     pub(crate) fn charts(&self) -> Vec<Chart> {
         let all = &self.contenders;
         let has_epochs = self.runs().any(|run| run.log.epoch_train_loss.0.len() >= FEW_EPOCHS);
@@ -106,6 +107,8 @@ impl Study {
         } else {
             chart("training loss (batches)", "loss", all, |log| &log.train_loss, Kind::Measured)
         };
+        let measure = &self.setup.measure;
+        let title = format!("validation {}", measure.name);
         let valid = chart("validation loss", "loss", all, |log| &log.valid_loss, Kind::Measured);
         let charts = [
             chart("learning rate", "learning rate", all, |log| &log.lr, Kind::Set)
@@ -113,8 +116,9 @@ impl Study {
             chart("momentum", "momentum", all, |log| &log.momentum, Kind::Set).map(|(chart, _)| chart),
             train.map(|(chart, _)| without_diverged(chart)),
             valid.map(|(chart, _)| without_diverged(chart)),
-            chart("validation accuracy", "accuracy, %", all, |log| &log.valid_accuracy, Kind::Measured)
-                .map(|(chart, bands)| with_target(chart, &bands, self.target)),
+            chart(&title, &measure.head(&measure.name), all, |log| &log.valid, Kind::Measured)
+                .filter(|_| *measure != Measure::loss())
+                .map(|(chart, bands)| with_target(chart, &bands, self.target, measure)),
         ];
         charts.into_iter().flatten().collect()
     }
@@ -153,25 +157,27 @@ pub fn without_diverged(mut chart: Chart) -> Chart {
     if margin > 0.0 { chart.y_limits(low - margin, top + margin) } else { chart }
 }
 
-/// The part of the accuracies that is worth looking at, with the target marked.
-fn with_target(chart: Chart, bands: &[Band], target: Option<Target>) -> Chart {
-    let chart = match limits(bands) {
+/// The part of the measure that is worth looking at, with the target marked.
+fn with_target(chart: Chart, bands: &[Band], target: Option<Target>, measure: &Measure) -> Chart {
+    let chart = match limits(bands, measure) {
+        _ if measure.lower_is_better => without_diverged(chart),
         Some((low, high)) => chart.y_limits(low, high),
         None => chart,
     };
     match target {
-        Some(target) => chart.mark_y(target.accuracy, format!("target {} %", target.accuracy)),
+        Some(target) => chart.mark_y(target.value, format!("target {}", measure.with_unit(target.value))),
         None => chart,
     }
 }
 
-/// The range of the accuracies from where the slowest contender is after a quarter of its curve. With the first steps in
+/// The range of a measure that rises, from where the slowest contender is after a quarter of its curve. With the first steps in
 /// it, the differences that matter would be a line at the top.
-fn limits(bands: &[Band]) -> Option<(f64, f64)> {
+fn limits(bands: &[Band], measure: &Measure) -> Option<(f64, f64)> {
     let peak = |band: &Band| band.high.iter().copied().reduce(f64::max);
     let top = bands.iter().filter_map(peak).reduce(f64::max)?;
     // One that learnt nothing must not set the axis of the others.
-    let bands: Vec<&Band> = bands.iter().filter(|band| peak(band).is_some_and(|own| !is_hopeless(own, top))).collect();
+    let bands: Vec<&Band> =
+        bands.iter().filter(|band| peak(band).is_some_and(|own| !measure.is_hopeless(own, top))).collect();
     let all = || bands.iter().flat_map(|band| band.low.iter().chain(&band.high).copied());
     let (lowest, highest) = (all().reduce(f64::min)?, all().reduce(f64::max)?);
     let after_a_quarter = bands.iter().filter_map(|band| band.low.get(band.low.len() / 4).copied()).reduce(f64::min)?;
@@ -215,6 +221,7 @@ mod tests {
 
     #[test]
     fn the_accuracies_begin_where_the_slowest_is_after_a_quarter() {
+        let limits = |bands: &[Band]| limits(bands, &Measure::default());
         let band = |values: &[f64]| {
             let steps = (0..values.len()).map(|step| step as f64).collect();
             Band { steps, mean: values.to_vec(), low: values.to_vec(), high: values.to_vec() }

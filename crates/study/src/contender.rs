@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
+    measure::Measure,
     rate::Rate,
     run::{Run, RunState},
     spread::{Spread, median},
@@ -30,12 +31,14 @@ pub struct Contender {
     pub finished: usize,
     /// Runs whose numbers stopped being finite.
     pub failed: usize,
-    /// Accuracy on the test set, in percent, at each run's end.
-    pub test_accuracy: Option<Spread>,
+    /// The measure on the test set at each run's end; in JSON `test_accuracy`, or whatever it is called.
+    #[serde(rename = "test_MEASURE")]
+    pub test: Option<Spread>,
     /// How far it is behind the first contender.
     pub behind_first: Option<Gap>,
-    /// The best validation accuracy of each run, in percent.
-    pub best_valid_accuracy: Option<Spread>,
+    /// The best measure of each run on the validation set.
+    #[serde(rename = "best_valid_MEASURE")]
+    pub best_valid: Option<Spread>,
     /// The mean training loss of each run's last epoch.
     pub final_train_loss: Option<Spread>,
     /// Steps and seconds to the target.
@@ -52,7 +55,8 @@ pub struct Contender {
 /// How far a contender is behind the first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Gap {
-    /// The first's test accuracy minus this one's, in percentage points: the mean over the seeds that both have finished.
+    /// By how much the first's measure on the test set is better (of an accuracy in percentage points): the mean over the
+    /// seeds that both have finished.
     pub mean: f64,
     /// The sample standard deviation of these differences; `None` for one seed.
     pub std: Option<f64>,
@@ -89,9 +93,9 @@ impl Contender {
             rate: None,
             finished: count(RunState::Finished),
             failed: count(RunState::Failed),
-            test_accuracy: spread(|run| run.test_accuracy),
+            test: spread(|run| run.test),
             behind_first: None,
-            best_valid_accuracy: spread(|run| run.best_valid_accuracy),
+            best_valid: spread(|run| run.best_valid),
             final_train_loss: spread(|run| run.final_train_loss),
             to_target: None,
             items_per_second: spread(|run| run.items_per_second).map(|spread| spread.mean),
@@ -100,11 +104,11 @@ impl Contender {
         }
     }
 
-    /// Sets the time to a validation accuracy, of each run and of all. A run that failed had its chance and did not get
+    /// Sets the time to a value of the measure on the validation set, of each run and of all. A run that failed had its chance and did not get
     /// there; one that has not ended still may, so it does not count.
-    pub(crate) fn time_to(&mut self, accuracy: f64) {
+    pub(crate) fn time_to(&mut self, target: f64) {
         for run in &mut self.runs {
-            run.time_to(accuracy);
+            run.time_to(target);
         }
         let ended: Vec<&Run> = self.runs.iter().filter(|run| run.state.has_ended()).collect();
         let of_all = |time: fn(&Run) -> Option<f64>| median(&ended.iter().map(|run| time(run)).collect::<Vec<_>>());
@@ -117,9 +121,9 @@ impl Contender {
     }
 
     /// Sets how far it is behind the first, seed by seed.
-    pub(crate) fn compare_with(&mut self, first: &Self) {
-        let (first, own) = (first.test_accuracy_by_seed(), self.test_accuracy_by_seed());
-        let differences = first.into_iter().filter_map(|(seed, accuracy)| Some(accuracy - own.get(&seed)?));
+    pub(crate) fn compare_with(&mut self, first: &Self, measure: &Measure) {
+        let (first, own) = (first.test_by_seed(), self.test_by_seed());
+        let differences = first.into_iter().filter_map(|(seed, value)| Some(measure.behind(*own.get(&seed)?, value)));
         self.behind_first = Spread::of(differences.collect()).map(|spread| Gap {
             mean: spread.mean,
             std: spread.std,
@@ -127,15 +131,16 @@ impl Contender {
         });
     }
 
-    fn test_accuracy_by_seed(&self) -> BTreeMap<u64, f64> {
+    fn test_by_seed(&self) -> BTreeMap<u64, f64> {
         let finished = self.runs.iter().filter(|run| run.state == RunState::Finished);
-        finished.filter_map(|run| Some((run.seed, run.test_accuracy?))).collect()
+        finished.filter_map(|run| Some((run.seed, run.test?))).collect()
     }
 
-    /// What contenders are sorted by, ascending: those with all runs finished first, then by mean test accuracy.
-    pub(crate) fn rank(&self) -> (bool, f64) {
+    /// What contenders are sorted by, ascending: those with all runs finished first, then by the mean of the measure on
+    /// the test set.
+    pub(crate) fn rank(&self, measure: &Measure) -> (bool, f64) {
         let is_whole = self.finished == self.runs.len() && !self.runs.is_empty();
-        (!is_whole, -self.test_accuracy.as_ref().map_or(f64::NEG_INFINITY, |spread| spread.mean))
+        (!is_whole, measure.rank(self.test.as_ref().map(|spread| spread.mean)))
     }
 }
 
@@ -147,7 +152,7 @@ mod tests {
         let run = |(seed, state, test_accuracy): &(u64, RunState, Option<f64>)| Run {
             seed: *seed,
             state: *state,
-            test_accuracy: *test_accuracy,
+            test: *test_accuracy,
             ..Run::default()
         };
         Contender::new("a", runs.iter().map(run).collect())
@@ -158,7 +163,7 @@ mod tests {
         use RunState::{Failed, Finished};
         let first = contender(&[(1, Finished, Some(98.0)), (2, Finished, Some(97.0)), (3, Failed, None)]);
         let mut other = contender(&[(1, Finished, Some(97.0)), (2, Finished, Some(94.0)), (3, Finished, Some(99.0))]);
-        other.compare_with(&first);
+        other.compare_with(&first, &Measure::default());
         // 1 and 3: mean 2, deviations 1 and 1, over n - 1 = 1: the root of 2.
         assert_eq!(other.behind_first, Some(Gap { mean: 2.0, std: Some(2.0_f64.sqrt()), seeds: 2 }));
     }
@@ -168,8 +173,10 @@ mod tests {
         use RunState::{Failed, Finished};
         let good = contender(&[(1, Finished, Some(50.0))]);
         let failed = contender(&[(1, Finished, Some(99.0)), (2, Failed, None)]);
-        assert!(good.rank() < failed.rank());
+        let rank = |one: &Contender| one.rank(&Measure::default());
+        assert!(rank(&good) < rank(&failed));
         let better = contender(&[(1, Finished, Some(60.0))]);
-        assert!(better.rank() < good.rank());
+        assert!(rank(&better) < rank(&good));
+        assert!(better.rank(&Measure::loss()) > good.rank(&Measure::loss()));
     }
 }

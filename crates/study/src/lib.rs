@@ -7,7 +7,7 @@
 //! use study::{Contender, RateChoice, Run, RunLog, RunState, Setup, Study};
 //!
 //! let run = |seed, accuracy| {
-//!     let log = RunLog { test_accuracy: Some(accuracy), ..RunLog::default() };
+//!     let log = RunLog { test: Some(accuracy), ..RunLog::default() };
 //!     Run::new(seed, format!("cosine/seed-{seed}"), RunState::Finished, None, log)
 //! };
 //! let cosine = Contender::new("cosine", vec![run(1, 98.0), run(2, 99.0)]);
@@ -18,12 +18,13 @@
 //! assert_eq!((gap.mean, gap.seeds), (1.5, 2));
 //! ```
 //!
-//! Layers, each knowing only those before it: `spread` and `curve` (statistics of numbers), `run`, `rate`, `contender`,
+//! Layers, each knowing only those before it: `spread` and `curve` (statistics of numbers), `measure` (what runs are compared by), `run`, `rate`, `contender`,
 //! `result` (the ranking, and what `compare.json` holds), `charts` and `tables`, `page`.
 
 mod charts;
 mod contender;
 mod curve;
+mod measure;
 mod page;
 mod rate;
 mod result;
@@ -34,6 +35,7 @@ mod tables;
 pub use charts::without_diverged;
 pub use contender::{Contender, Gap, TimeToTarget};
 pub use curve::{Curve, highest, lowest};
+pub use measure::Measure;
 pub use rate::{FinderSweep, Rate, RateChoice, RateSource, Trial, choose};
 pub use result::{Setup, Study, Target, TuningCost};
 pub use run::{Run, RunLog, RunState};

@@ -20,6 +20,15 @@ impl Study {
         let title = plural(self.contenders.len(), self.what_differs());
         let seeds = plural(self.setup.seeds.len(), "seed");
         let (state, tone) = if self.complete { ("finished", Tone::Good) } else { ("not finished", Tone::Notice) };
+        let axis = match (self.setup.measure.lower_is_better, self.setup.measure.name.as_str()) {
+            (true, _) => String::new(),
+            (false, "accuracy") => {
+                "The axis of the accuracies begins where the slowest is after a quarter of the run.".to_owned()
+            }
+            (false, name) => {
+                format!("The axis of {name} begins where the slowest is after a quarter of the run.")
+            }
+        };
         let page = Page::new(format!("Comparison of {title} on {}", self.setup.dataset))
             .subtitle(format!(
                 "{} on {}, {seeds}: the same model, data and seeds under each",
@@ -36,10 +45,11 @@ impl Study {
             .section(
                 Section::new("Curves")
                     .note(if self.setup.seeds.len() > 1 {
-                        "Lines are means over the seeds, bands reach from the lowest to the highest seed. The axis of the \
-                         accuracies begins where the slowest is after a quarter of the run."
+                        format!(
+                            "Lines are means over the seeds, bands reach from the lowest to the highest seed. {axis}"
+                        )
                     } else {
-                        "The axis of the accuracies begins where the slowest is after a quarter of the run."
+                        axis
                     })
                     .part(Part::Charts(self.charts())),
             )
@@ -89,25 +99,31 @@ impl Study {
 
     /// How to read the tables.
     fn how_to_read(&self) -> String {
-        let seeds = self.setup.seeds.len();
+        let (seeds, measure) = (self.setup.seeds.len(), &self.setup.measure);
+        let name = &measure.name;
         let mut text = if seeds == 1 {
             "One seed each: no spread is known, and differences of this size may be chance. ".to_owned()
         } else {
             format!(
-                "Mean ± sample standard deviation over {seeds} seeds, the same for each; sorted by the test accuracy. "
+                "Mean ± sample standard deviation over {seeds} seeds, the same for each; sorted by the test {name}. "
             )
         };
         if self.contenders.len() == 1 {
             text.push_str("There is one contender, so nothing to compare it with. ");
         }
         if let Some(target) = self.target {
+            let value = measure.with_unit(target.value);
             let chosen = if target.given {
-                format!("The target of {} % validation accuracy was given. ", target.accuracy)
+                format!("The target of {value} validation {name} was given. ")
             } else {
+                let (hopeless, rounded) = match (measure.lower_is_better, measure.unit.as_str()) {
+                    (false, "%") => ("below half of", "down to a tenth"),
+                    (false, _) => ("below half of", "down to three digits"),
+                    (true, _) => ("above twice", "up to three digits"),
+                };
                 format!(
-                    "The target of {} % validation accuracy was chosen after the runs: what every run reached (but those below \
-                     half of the best), rounded down to a tenth. ",
-                    target.accuracy
+                    "The target of {value} validation {name} was chosen after the runs: what every run reached (but those \
+                     {hopeless} the best), rounded {rounded}. "
                 )
             };
             text.push_str(&chosen);
@@ -138,9 +154,10 @@ impl Study {
                 "Found by the learning-rate finder with the first seed, before the runs".to_owned()
             }
             RateChoice::Grid(_) => format!(
-                "The best of a grid ({}) by the validation accuracy of a run with the first seed, which is therefore no \
-                 fresh seed for the table above; it took {}",
+                "The best of a grid ({}) by the validation {} of a run with the first seed, which is therefore no fresh \
+                 seed for the table above; it took {}",
                 self.setup.rates,
+                self.setup.measure.name,
                 plural(runs as usize, "run")
             ),
         };
@@ -156,12 +173,14 @@ impl Study {
     }
 
     fn facts(&self, mut page: Page) -> Page {
-        if let Some(first) = self.contenders.first().filter(|first| first.test_accuracy.is_some()) {
-            let accuracy = spread_text(first.test_accuracy.as_ref(), 2);
-            page = page.fact("Best on the test set", &first.name, format!("{accuracy} %"));
+        let measure = &self.setup.measure;
+        if let Some(first) = self.contenders.first().filter(|first| first.test.is_some()) {
+            let value = spread_text(first.test.as_ref(), measure.digits());
+            let unit = if measure.unit.is_empty() { &measure.name } else { &measure.unit };
+            page = page.fact("Best on the test set", &first.name, format!("{value} {unit}"));
         }
         if let (Some((contender, steps)), Some(target)) = (self.quickest(), self.target) {
-            let title = format!("First at {} %", target.accuracy);
+            let title = format!("First at {}", measure.with_unit(target.value));
             page = page.fact(title, &contender.name, format!("{steps} steps, median"));
         }
         let seeds: Vec<String> = self.setup.seeds.iter().map(u64::to_string).collect();

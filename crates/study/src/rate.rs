@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     curve::lowest,
+    measure::Measure,
     run::{Run, RunState},
 };
 
@@ -18,8 +19,8 @@ pub enum RateChoice {
     Config,
     /// The learning-rate finder's suggestion, from a sweep with the first seed.
     Find,
-    /// The best of these by the validation accuracy of a run with the first seed; where two are equal, by validation
-    /// loss.
+    /// The best of these by the measure on the validation set of a run with the first seed; where two are equal, by
+    /// validation loss.
     Grid(Vec<f64>),
 }
 
@@ -134,9 +135,11 @@ pub struct Trial {
     pub state: RunState,
     /// Why it failed.
     pub error: Option<String>,
-    /// The highest validation accuracy, in percent.
-    pub best_valid_accuracy: Option<f64>,
-    /// The lowest validation loss.
+    /// The best measure on the validation set.
+    #[serde(rename = "best_valid_MEASURE")]
+    pub best_valid: Option<f64>,
+    /// The lowest validation loss, where that is not the measure.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub best_valid_loss: Option<f64>,
     /// Optimizer steps.
     pub steps: u64,
@@ -144,6 +147,9 @@ pub struct Trial {
     pub seconds: f64,
     /// Whether this is the rate that was chosen.
     pub chosen: bool,
+    /// What it is compared by.
+    #[serde(skip)]
+    pub measure: Measure,
 }
 
 impl Trial {
@@ -151,27 +157,30 @@ impl Trial {
     pub fn new(lr: f64, run: Run) -> Self {
         Self {
             lr,
-            best_valid_loss: lowest(&run.log.valid_loss).map(|(_, loss)| loss),
+            best_valid_loss: lowest(&run.log.valid_loss)
+                .map(|(_, loss)| loss)
+                .filter(|_| run.log.measure != Measure::loss()),
             folder: run.folder,
             state: run.state,
             error: run.error,
-            best_valid_accuracy: run.best_valid_accuracy,
+            best_valid: run.best_valid,
             steps: run.steps,
             seconds: run.seconds.unwrap_or(0.0),
             chosen: false,
+            measure: run.log.measure,
         }
     }
 }
 
-/// Chooses the rate with the highest validation accuracy, marks its trial and returns it. Of equal accuracies the lower
+/// Chooses the rate with the best measure on the validation set, marks its trial and returns it. Of equal ones the lower
 /// validation loss decides, then the order. A trial that failed is never chosen; `None` where all did.
 pub fn choose(trials: &mut [Trial]) -> Option<f64> {
     let mut best: Option<(&mut Trial, (f64, f64))> = None;
     for trial in trials {
-        let accuracy = trial.best_valid_accuracy.filter(|_| trial.state == RunState::Finished);
-        let Some(accuracy) = accuracy else { continue };
-        let figures = (accuracy, -trial.best_valid_loss.unwrap_or(f64::INFINITY));
-        if best.as_ref().is_none_or(|(_, so_far)| figures > *so_far) {
+        let value = trial.best_valid.filter(|_| trial.state == RunState::Finished);
+        let Some(value) = value else { continue };
+        let figures = (trial.measure.rank(Some(value)), trial.best_valid_loss.unwrap_or(f64::INFINITY));
+        if best.as_ref().is_none_or(|(_, so_far)| figures < *so_far) {
             best = Some((trial, figures));
         }
     }
@@ -211,7 +220,7 @@ mod tests {
             let trial = |(at, (state, accuracy, loss)): (usize, &(RunState, Option<f64>, f64))| Trial {
                 lr: at as f64,
                 state: *state,
-                best_valid_accuracy: *accuracy,
+                best_valid: *accuracy,
                 best_valid_loss: Some(*loss),
                 ..Trial::default()
             };

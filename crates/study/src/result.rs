@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::{
     contender::Contender,
+    measure::Measure,
     rate::{RateChoice, Trial},
     run::{Run, RunState},
 };
@@ -17,13 +18,15 @@ pub struct Setup {
     pub model: String,
     /// The data set; a part is called a part.
     pub dataset: String,
+    /// What runs are compared by.
+    pub measure: Measure,
     /// The device.
     pub device: String,
     /// The seeds, the same for every contender.
     pub seeds: Vec<u64>,
     /// How the rates were chosen: `config`, `find`, or the grid as it was given.
     pub rates: RateChoice,
-    /// The validation accuracy that the time is taken to, in percent; `None` chooses it from what was reached.
+    /// The measure on the validation set that the time is taken to; `None` chooses it from what was reached.
     #[serde(skip)]
     pub given_target: Option<f64>,
 }
@@ -34,11 +37,11 @@ pub struct Study {
     /// What was asked for.
     #[serde(flatten)]
     pub setup: Setup,
-    /// The validation accuracy that the time is taken to; `None` where no run has validated.
+    /// The measure on the validation set that the time is taken to; `None` where no run has validated.
     pub target: Option<Target>,
     /// What the choice of the rates cost.
     pub tuning_cost: TuningCost,
-    /// The contenders, best first: those whose runs are all finished by their mean test accuracy, then the others.
+    /// The contenders, best first: those whose runs are all finished by their mean on the test set, then the others.
     pub contenders: Vec<Contender>,
     /// What was said and had no effect.
     pub warnings: Vec<String>,
@@ -46,14 +49,16 @@ pub struct Study {
     pub complete: bool,
 }
 
-/// The accuracy that the time is taken to.
+/// The value that the time is taken to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Target {
-    /// On the validation set, in percent.
-    pub accuracy: f64,
-    /// Whether it was given before the runs. Else it was chosen from what was reached: the lowest, over all runs that
-    /// finished, of the best validation accuracy, rounded down to a tenth. So every run has a time, but for one whose best
-    /// is below half of the best of all: it learnt nothing, and a target that it reached would say nothing of the others.
+    /// Of the measure, on the validation set; in JSON `accuracy`, or whatever it is called.
+    #[serde(rename = "MEASURE")]
+    pub value: f64,
+    /// Whether it was given before the runs. Else it was chosen from what was reached: the worst, over all runs that
+    /// finished, of the best value, rounded to a tenth of a percent or to three digits so that it was reached. So every run
+    /// has a time, but for one whose best is below half of the best of all (above twice, where the lowest is the best): it
+    /// learnt nothing, and a target that it reached would say nothing of the others.
     pub given: bool,
 }
 
@@ -72,19 +77,19 @@ impl Study {
     /// Ranks the contenders and compares each with the first.
     pub fn new(setup: Setup, mut contenders: Vec<Contender>) -> Self {
         contenders.sort_by(|a, b| {
-            let ((a_lacks, a), (b_lacks, b)) = (a.rank(), b.rank());
+            let ((a_lacks, a), (b_lacks, b)) = (a.rank(&setup.measure), b.rank(&setup.measure));
             a_lacks.cmp(&b_lacks).then(a.total_cmp(&b))
         });
-        let given = setup.given_target.map(|accuracy| Target { accuracy, given: true });
-        let target = given.or_else(|| Target::of(&contenders));
+        let given = setup.given_target.map(|value| Target { value, given: true });
+        let target = given.or_else(|| Target::of(&contenders, &setup.measure));
         if let Some(target) = target {
             for contender in &mut contenders {
-                contender.time_to(target.accuracy);
+                contender.time_to(target.value);
             }
         }
         if let Some((first, others)) = contenders.split_first_mut() {
             for other in others {
-                other.compare_with(first);
+                other.compare_with(first, &setup.measure);
             }
         }
         let mut runs = contenders.iter().flat_map(|contender| &contender.runs);
@@ -101,8 +106,10 @@ impl Study {
 
     /// As pretty-printed JSON.
     pub fn to_json(&self) -> String {
-        // Strings, numbers and maps with string keys always have a JSON form; what is not finite is null.
-        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+        // Strings, numbers and maps with string keys always have a JSON form; what is not finite is null. The fields that
+        // hold the measure bear its name; in a text there is a backslash before a quotation mark.
+        let json = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
+        json.replace("MEASURE\":", &format!("{}\":", self.setup.measure.name))
     }
 
     /// The runs of all contenders.
@@ -113,12 +120,13 @@ impl Study {
 
 impl Target {
     /// What every finished run has reached.
-    fn of(contenders: &[Contender]) -> Option<Self> {
-        let best = contenders.iter().filter_map(|contender| contender.best_valid_accuracy.as_ref());
+    fn of(contenders: &[Contender], measure: &Measure) -> Option<Self> {
+        let best = contenders.iter().filter_map(|contender| contender.best_valid.as_ref());
         let reached: Vec<f64> = best.flat_map(|spread| &spread.values).copied().collect();
-        let top = reached.iter().copied().reduce(f64::max)?;
-        let lowest = reached.into_iter().filter(|accuracy| !is_hopeless(*accuracy, top)).reduce(f64::min)?;
-        Some(Self { accuracy: floor_to_tenth(lowest), given: false })
+        let top = reached.iter().copied().reduce(|a, b| measure.better(a, b))?;
+        let hopeful = reached.into_iter().filter(|value| !measure.is_hopeless(*value, top));
+        let worst = hopeful.reduce(|a, b| if measure.is_better(a, b) { b } else { a })?;
+        Some(Self { value: measure.just_short_of(worst), given: false })
     }
 }
 
@@ -137,32 +145,15 @@ impl TuningCost {
     }
 }
 
-/// Whether a best accuracy is that of a run that learnt nothing, where the best of all runs is `top`.
-pub(crate) fn is_hopeless(accuracy: f64, top: f64) -> bool {
-    accuracy < 0.5 * top
-}
-
-/// Rounded down to a tenth; what is a tenth already stays one.
-fn floor_to_tenth(value: f64) -> f64 {
-    (value * 10.0 + 1e-9).floor() / 10.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::run::RunLog;
 
     #[test]
-    fn the_target_is_a_tenth_that_was_reached() {
-        for (value, expected) in [(97.38, 97.3), (97.3, 97.3), (97.299_999, 97.2), (0.05, 0.0), (100.0, 100.0)] {
-            assert_eq!(floor_to_tenth(value), expected, "{value}");
-        }
-    }
-
-    #[test]
     fn every_finished_run_reaches_the_chosen_target() {
         let run = |state, accuracy| {
-            let log = RunLog { valid_accuracy: (vec![10.0], vec![accuracy]), ..RunLog::default() };
+            let log = RunLog { valid: (vec![10.0], vec![accuracy]), ..RunLog::default() };
             Run::new(1, "", state, None, log)
         };
         let contenders = vec![
@@ -171,7 +162,7 @@ mod tests {
             Contender::new("learnt nothing", vec![run(RunState::Finished, 12.5)]),
         ];
         let study = Study::new(Setup::default(), contenders);
-        assert_eq!(study.target, Some(Target { accuracy: 97.3, given: false }));
+        assert_eq!(study.target, Some(Target { value: 97.3, given: false }));
         let reached: Vec<_> = study.contenders.iter().filter_map(|one| one.to_target.as_ref()).collect();
         assert_eq!((reached[0].reached, reached[0].of, reached[0].steps), (1, 1, Some(10.0)));
         assert_eq!((reached[1].reached, reached[1].of, reached[1].steps), (0, 1, None), "the one that learnt nothing");

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::curve::{Curve, first_at, highest, seconds_at};
+use crate::{
+    curve::{Curve, first_at, highest, lowest, seconds_at},
+    measure::Measure,
+};
 
 /// How a run ended, or that it has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -42,6 +45,8 @@ impl fmt::Display for RunState {
 /// What a run has measured; all empty for one that has not been started.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunLog {
+    /// What it is compared with others by.
+    pub measure: Measure,
     /// The rate of the steps done: of a function of time every step that a picture needs, else the logged steps.
     pub lr: Curve,
     /// The momentum, where the schedule sets it, likewise.
@@ -54,12 +59,12 @@ pub struct RunLog {
     pub epoch_train_loss: Curve,
     /// The loss of each validation.
     pub valid_loss: Curve,
-    /// The accuracy of each validation, in percent.
-    pub valid_accuracy: Curve,
+    /// The measure of each validation.
+    pub valid: Curve,
     /// Optimizer steps done.
     pub steps: u64,
-    /// Accuracy on the test set, in percent.
-    pub test_accuracy: Option<f64>,
+    /// The measure on the test set.
+    pub test: Option<f64>,
     /// Loss on the test set.
     pub test_loss: Option<f64>,
     /// Seconds of the whole run, where it has ended.
@@ -79,19 +84,22 @@ pub struct Run {
     pub state: RunState,
     /// Why it failed.
     pub error: Option<String>,
-    /// Accuracy on the test set, in percent.
-    pub test_accuracy: Option<f64>,
-    /// Loss on the test set.
+    /// The measure on the test set; in JSON `test_accuracy`, or whatever it is called.
+    #[serde(rename = "test_MEASURE")]
+    pub test: Option<f64>,
+    /// Loss on the test set, where that is not the measure.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub test_loss: Option<f64>,
-    /// The highest validation accuracy, in percent.
-    pub best_valid_accuracy: Option<f64>,
+    /// The best measure on the validation set.
+    #[serde(rename = "best_valid_MEASURE")]
+    pub best_valid: Option<f64>,
     /// The step it was measured at.
     pub best_step: Option<u64>,
     /// The loss of the first logged step.
     pub first_train_loss: Option<f64>,
     /// The mean training loss of the last epoch; of the last logged step where no epoch was finished.
     pub final_train_loss: Option<f64>,
-    /// The step of the first validation at the target or above.
+    /// The step of the first validation at the target or beyond it.
     pub target_step: Option<u64>,
     /// Seconds of training until then.
     pub target_seconds: Option<f64>,
@@ -109,16 +117,16 @@ pub struct Run {
 impl Run {
     /// The figures of a run. `error` says why it failed.
     pub fn new(seed: u64, folder: impl Into<String>, state: RunState, error: Option<String>, log: RunLog) -> Self {
-        let best = highest(&log.valid_accuracy);
+        let best = if log.measure.lower_is_better { lowest(&log.valid) } else { highest(&log.valid) };
         let final_loss = log.epoch_train_loss.1.last().or(log.train_loss.1.last());
         Self {
             seed,
             folder: folder.into(),
             state,
             error,
-            test_accuracy: log.test_accuracy,
-            test_loss: log.test_loss,
-            best_valid_accuracy: best.map(|(_, accuracy)| accuracy),
+            test: log.test,
+            test_loss: log.test_loss.filter(|_| log.measure != Measure::loss()),
+            best_valid: best.map(|(_, value)| value),
             best_step: best.map(|(step, _)| step),
             first_train_loss: log.train_loss.1.first().copied(),
             final_train_loss: final_loss.copied(),
@@ -131,9 +139,9 @@ impl Run {
         }
     }
 
-    /// Notes when it first reached a validation accuracy.
-    pub(crate) fn time_to(&mut self, accuracy: f64) {
-        self.target_step = first_at(&self.log.valid_accuracy, accuracy);
+    /// Notes when its measure first reached a value on the validation set.
+    pub(crate) fn time_to(&mut self, target: f64) {
+        self.target_step = first_at(&self.log.valid, target, &self.log.measure);
         self.target_seconds = self.target_step.and_then(|step| seconds_at(&self.log.seconds, step));
     }
 }
@@ -147,13 +155,13 @@ mod tests {
         let log = RunLog {
             train_loss: (vec![1.0, 2.0, 3.0], vec![2.0, 1.5, 1.0]),
             seconds: (vec![1.0, 2.0, 3.0], vec![10.0, 20.0, 30.0]),
-            valid_accuracy: (vec![2.0, 3.0], vec![60.0, 80.0]),
+            valid: (vec![2.0, 3.0], vec![60.0, 80.0]),
             steps: 3,
             ..RunLog::default()
         };
         let mut run = Run::new(7, "a", RunState::Interrupted, None, log);
         run.time_to(60.0);
-        assert_eq!((run.best_valid_accuracy, run.best_step), (Some(80.0), Some(3)));
+        assert_eq!((run.best_valid, run.best_step), (Some(80.0), Some(3)));
         assert_eq!((run.first_train_loss, run.final_train_loss), (Some(2.0), Some(1.0)));
         assert_eq!((run.target_step, run.target_seconds, run.seconds), (Some(2), Some(20.0), Some(30.0)));
         run.time_to(90.0);

@@ -59,14 +59,16 @@ fn texts<const N: usize>(cells: [&str; N]) -> Vec<String> {
 impl Study {
     /// How good each is: one row per contender, the best first.
     pub(crate) fn results_table(&self) -> Table {
+        let measure = &self.setup.measure;
+        let (test, valid) = (measure.head(&format!("test {}", measure.name)), measure.head("best valid"));
         let mut head = texts([
             "contender",
-            "test accuracy, %",
+            test.as_str(),
             "behind the first",
             "rate",
             "optimizer",
             "schedule",
-            "best valid, %",
+            valid.as_str(),
             "final train loss",
             "runs ended",
         ]);
@@ -74,15 +76,15 @@ impl Study {
             head.pop();
         }
         let row = |contender: &Contender| {
-            let behind = contender.behind_first.as_ref().map(|gap| mean_and_std(gap.mean, gap.std, 2));
+            let behind = contender.behind_first.as_ref().map(|gap| mean_and_std(gap.mean, gap.std, measure.digits()));
             let mut cells = vec![
                 contender.name.clone(),
-                spread_text(contender.test_accuracy.as_ref(), 2),
+                spread_text(contender.test.as_ref(), measure.digits()),
                 behind.unwrap_or_default(),
                 rate_text(contender.rate.as_ref()),
                 contender.optimizer.clone(),
                 contender.schedule.clone(),
-                spread_text(contender.best_valid_accuracy.as_ref(), 2),
+                spread_text(contender.best_valid.as_ref(), measure.digits()),
                 spread_text(contender.final_train_loss.as_ref(), 4),
                 format!("{} of {}", contender.finished, contender.runs.len()),
             ];
@@ -97,7 +99,7 @@ impl Study {
     /// How fast each is, in the same order; the first at the target is marked.
     pub(crate) fn speeds_table(&self) -> Table {
         let Some(target) = self.target else { return Table::default() };
-        let mut head = vec!["contender".to_owned(), format!("steps to {} %", target.accuracy)];
+        let mut head = vec!["contender".to_owned(), format!("steps to {}", self.setup.measure.with_unit(target.value))];
         head.extend(texts(["seconds", "reached by", "items/s"]));
         let row = |contender: &Contender| {
             let time = contender.to_target.as_ref();
@@ -127,7 +129,9 @@ impl Study {
 
     /// The runs of the grids; those of the chosen rates are marked.
     pub(crate) fn trials_table(&self) -> Table {
-        let head = ["contender", "rate", "state", "best valid, %", "lowest valid loss", "steps", "seconds", "folder"];
+        let measure = &self.setup.measure;
+        let valid = measure.head("best valid");
+        let head = ["contender", "rate", "state", &valid, "lowest valid loss", "steps", "seconds", "folder"];
         let mut table = Table { head: texts(head), text_columns: vec![0, 2, 7], ..Table::default() };
         for contender in &self.contenders {
             for trial in contender.rate.iter().flat_map(|rate| &rate.trials) {
@@ -138,7 +142,7 @@ impl Study {
                     contender.name.clone(),
                     lr_text(trial.lr),
                     state_text(trial.state, trial.error.as_ref()),
-                    number(trial.best_valid_accuracy, 2),
+                    number(trial.best_valid, measure.digits()),
                     number(trial.best_valid_loss, 4),
                     trial.steps.to_string(),
                     format!("{:.1}", trial.seconds),
@@ -151,9 +155,10 @@ impl Study {
 
     /// One row per run.
     pub(crate) fn runs_table(&self) -> Table {
-        let mut head =
-            texts(["contender", "seed", "state", "test accuracy, %", "test loss", "best valid, %", "at step"]);
-        head.extend(self.target.map(|target| format!("steps to {} %", target.accuracy)));
+        let measure = &self.setup.measure;
+        let (test, valid) = (measure.head(&format!("test {}", measure.name)), measure.head("best valid"));
+        let mut head = texts(["contender", "seed", "state", &test, "test loss", &valid, "at step"]);
+        head.extend(self.target.map(|target| format!("steps to {}", self.setup.measure.with_unit(target.value))));
         head.extend(texts(["steps", "seconds", "folder"]));
         let last = head.len() - 1;
         let row = |contender: &Contender, run: &Run| {
@@ -161,9 +166,9 @@ impl Study {
                 contender.name.clone(),
                 run.seed.to_string(),
                 state_text(run.state, run.error.as_ref()),
-                number(run.test_accuracy, 2),
+                number(run.test, measure.digits()),
                 number(run.test_loss, 4),
-                number(run.best_valid_accuracy, 2),
+                number(run.best_valid, measure.digits()),
                 whole_number(run.best_step),
             ];
             cells.extend(self.target.map(|_| whole_number(run.target_step)));

@@ -7,9 +7,11 @@ use burn::{
     tensor::{Tensor, TensorReadError},
     train::{
         ClassificationOutput, InferenceStep, MultiLabelClassificationOutput, RegressionOutput, SequenceOutput,
-        metric::{Adaptor, LossInput, LossMetric, Metric, MetricMetadata, Numeric},
+        TrainStep,
+        metric::{Adaptor, LossInput, LossMetric, Metric, MetricAttributes, MetricMetadata, Numeric},
     },
 };
+use lr_core::Mode;
 
 use crate::{TrainError, data::Source, step::LearnerModel};
 
@@ -60,6 +62,143 @@ where
         let value = self.metric.final_value().current();
         self.metric.clear();
         Ok(value)
+    }
+}
+
+/// What is known of a metric: burn's name, unit and direction of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricInfo {
+    /// Its key in logs; a value of the validation set is `valid.NAME` to monitors.
+    pub name: String,
+    /// Its unit, as in `%`.
+    pub unit: Option<String>,
+    /// Whether lower or higher is better.
+    pub mode: Mode,
+}
+
+/// burn-train metrics that the outputs of a model are measured by, beside the loss. The first is the one that runs are
+/// compared by.
+pub struct Metrics<M: LearnerModel> {
+    pub(crate) train: Meters<<M as TrainStep>::Output>,
+    pub(crate) valid: Meters<<M as InferenceStep>::Output>,
+    infos: Vec<MetricInfo>,
+}
+
+impl<M: LearnerModel> Metrics<M> {
+    /// None: the loss alone.
+    pub fn new() -> Self {
+        Self { train: Vec::new(), valid: Vec::new(), infos: Vec::new() }
+    }
+
+    /// With one more, under the key that [`Trainer::metric`](crate::Trainer::metric) gives it.
+    #[must_use]
+    pub fn with<Me>(mut self, metric: Me) -> Self
+    where
+        Me: Metric + Numeric + 'static,
+        <M as TrainStep>::Output: Adaptor<Me::Input>,
+        <M as InferenceStep>::Output: Adaptor<Me::Input>,
+    {
+        let meter = self.noted(metric);
+        self.train.push(Box::new(meter.clone()));
+        self.valid.push(Box::new(meter));
+        self
+    }
+
+    /// The same, measured on the validation and the test set alone: for a metric that a batch does not determine, such as the
+    /// area under a curve.
+    #[must_use]
+    pub fn with_valid<Me>(mut self, metric: Me) -> Self
+    where
+        Me: Metric + Numeric + 'static,
+        <M as InferenceStep>::Output: Adaptor<Me::Input>,
+    {
+        let meter = self.noted(metric);
+        self.valid.push(Box::new(meter));
+        self
+    }
+
+    /// With one more: the mean of what `of` gives for each item, and `finish` of that mean. So `("rmse", Mode::Min, the
+    /// squared error, f64::sqrt)` is the root of the mean squared error over all items, however they are cut into batches.
+    #[must_use]
+    pub fn with_mean<O>(
+        mut self,
+        name: &str,
+        mode: Mode,
+        of: impl Fn(&O) -> Tensor<1> + Send + Sync + 'static,
+        finish: fn(f64) -> f64,
+    ) -> Self
+    where
+        O: 'static,
+        M: TrainStep<Output = O> + InferenceStep<Output = O>,
+    {
+        let key = self.free(name);
+        self.infos.push(MetricInfo { name: key.to_string(), unit: None, mode });
+        let meter = MeanMeter { key, of: Arc::new(of), finish, mean: Mean::default() };
+        self.train.push(Box::new(meter.clone()));
+        self.valid.push(Box::new(meter));
+        self
+    }
+
+    fn free(&self, name: &str) -> Arc<str> {
+        free_key(name, &self.infos.iter().map(|info| info.name.as_str()).collect::<Vec<_>>()).into()
+    }
+
+    /// Notes what is known of a metric.
+    fn noted<Me: Metric + Numeric>(&mut self, metric: Me) -> MetricMeter<Me> {
+        let attributes = metric.attributes();
+        let meter = MetricMeter::new(metric, self.infos.iter().map(|info| info.name.as_str()));
+        let name = meter.key.to_string();
+        let (unit, mode) = match attributes {
+            MetricAttributes::Numeric(own) => (own.unit, if own.higher_is_better { Mode::Max } else { Mode::Min }),
+            MetricAttributes::None => (None, Mode::of(&name)),
+        };
+        self.infos.push(MetricInfo { name, unit, mode });
+        meter
+    }
+
+    /// What is known of each.
+    pub fn infos(&self) -> &[MetricInfo] {
+        &self.infos
+    }
+}
+
+impl<M: LearnerModel> Default for Metrics<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The mean of a value of each item.
+struct MeanMeter<O> {
+    key: Arc<str>,
+    of: Arc<dyn Fn(&O) -> Tensor<1> + Send + Sync>,
+    finish: fn(f64) -> f64,
+    mean: Mean,
+}
+
+impl<O> Clone for MeanMeter<O> {
+    fn clone(&self) -> Self {
+        Self { key: Arc::clone(&self.key), of: Arc::clone(&self.of), finish: self.finish, mean: self.mean }
+    }
+}
+
+impl<O> Meter<O> for MeanMeter<O> {
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn add(&mut self, output: &O) -> Result<(), TrainError> {
+        let values = (self.of)(output).without_autodiff();
+        let items = values.dims()[0];
+        let failed =
+            |error: TensorReadError| TrainError::Metric { metric: self.key.to_string(), message: error.to_string() };
+        self.mean.add(values.mean().try_into_scalar().map_err(failed)?, items);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<f64, TrainError> {
+        let mean = std::mem::take(&mut self.mean).value().unwrap_or(f64::NAN);
+        Ok((self.finish)(mean))
     }
 }
 
@@ -180,6 +319,20 @@ where
     measure(model, source, &mut vec![Box::new(MetricMeter::new(metric, []))])
 }
 
+/// [`evaluate`] with any number of metrics.
+pub fn evaluate_all<M>(
+    model: &M,
+    source: &dyn Source<<M as InferenceStep>::Input>,
+    metrics: Metrics<M>,
+) -> Result<BTreeMap<String, f64>, TrainError>
+where
+    M: LearnerModel,
+    <M as InferenceStep>::Output: Adaptor<LossInput>,
+{
+    let mut meters = metrics.valid;
+    measure(model, source, &mut meters)
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Int};
@@ -210,6 +363,19 @@ mod tests {
         for (name, taken, expected) in cases {
             assert_eq!(free_key(name, taken), expected, "{name:?} beside {taken:?}");
         }
+    }
+
+    #[test]
+    fn a_mean_is_that_of_all_items() {
+        let device = Device::flex();
+        let of = |output: &Own| output.0.clone().square();
+        let mut meter = MeanMeter { key: "rms".into(), of: Arc::new(of), finish: f64::sqrt, mean: Mean::default() };
+        for batch in [&[1.0_f32, 2.0, 2.0][..], &[4.0]] {
+            meter.add(&Own(Tensor::from_floats(batch, &device))).expect("added");
+        }
+        // (1 + 4 + 4 + 16) / 4 = 6.25.
+        assert_eq!(meter.finish().expect("a value"), 2.5);
+        assert!(meter.finish().expect("a value").is_nan(), "empty again");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use burn::train::{
 use crate::{
     Callback, Rates, TrainConfig, TrainError,
     checkpoint::Checkpoint,
-    metrics::{Meters, MetricMeter},
+    metrics::{Meters, MetricMeter, Metrics},
     step::LearnerModel,
 };
 
@@ -67,6 +67,20 @@ where
         let meter = MetricMeter::new(metric, self.valid_meters.iter().map(|meter| meter.key()));
         self.train_meters.push(Box::new(meter.clone()));
         self.valid_meters.push(Box::new(meter));
+        self
+    }
+
+    /// Measures these metrics, and no others.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Metrics<M>) -> Self {
+        (self.train_meters, self.valid_meters) = (metrics.train, metrics.valid);
+        self
+    }
+
+    /// Adds listeners.
+    #[must_use]
+    pub fn callbacks(mut self, callbacks: impl IntoIterator<Item = Box<dyn Callback>>) -> Self {
+        self.callbacks.extend(callbacks);
         self
     }
 

@@ -39,5 +39,6 @@ pub use image_set::{ImageSet, ImageSetError, ImageShape};
 pub use on_device::{DeviceBatcher, OnDeviceError};
 pub use sets::{
     Against, DataFile, DataSource, DatasetInfo, DatasetRegistry, Download, FOLDER_PREFIX, FolderOptions, OwnDataset,
-    OwnDatasetEntry, Packing, Verified, VerifiedFile, info, known, load, load_folder, search_dirs, verify,
+    OwnDatasetEntry, Packing, Verified, VerifiedFile, info, known, load, load_folder, load_picture, search_dirs,
+    verify,
 };

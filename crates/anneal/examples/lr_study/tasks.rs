@@ -9,6 +9,7 @@ use anneal::{
     lr_core::Duration,
     lr_core::Registry,
     prelude::*,
+    task::{ImageClassification, Loaded},
     trainer::lr_finder::SweepEnd,
 };
 
@@ -92,6 +93,10 @@ impl<'c> Bench<'c> {
         Ok(Self { assembly, seed: config.run.seed, validate_at: steps, trained: HashMap::new() })
     }
 
+    fn images(&self) -> Result<&Loaded<ImageClassification>, Error> {
+        self.assembly.data().ok_or_else(|| Error::Usage("the study is of images".to_owned()))
+    }
+
     /// The validation loss after the budget at this constant rate; infinite where the loss was not finite on the way.
     pub(crate) fn train(&mut self, lr: f64) -> Result<f64, Error> {
         if let Some(loss) = self.trained.get(&lr.to_bits()) {
@@ -99,8 +104,9 @@ impl<'c> Bench<'c> {
         }
         let optimizer = self.assembly.optimizer();
         let optimizer = optimizer.config().clone().with_lr(lr).init_with_groups(optimizer.groups().to_vec());
-        let (model, schedules) = (self.assembly.model()?, self.assembly.schedules());
-        let (train, valid) = (self.assembly.train_loader()?, self.assembly.valid_loader()?);
+        let (images, device) = (self.images()?, self.assembly.device());
+        let (model, schedules) = (images.network(device)?, self.assembly.schedules());
+        let (train, valid) = (images.train_loader(device)?, images.valid_loader(device)?);
         // One validation, at the end.
         let validate_every = Duration::Ticks(self.validate_at);
         let config = TrainConfig { validate_every, sanity_batches: 0, ..self.assembly.train_config(None) };
@@ -135,8 +141,9 @@ impl<'c> Bench<'c> {
     /// The raw losses of sweeps with these settings, to the end of the ramp or the first loss that is not finite.
     pub(crate) fn sweeps(&self, config: &LrFinderConfig, repeats: usize) -> Result<Vec<LrCurve>, Error> {
         let whole = LrFinderConfig { smoothing: 0.0, diverge_factor: f64::INFINITY, ..config.clone() };
-        let (model, optimizer, rates) = (self.assembly.model()?, self.assembly.optimizer(), self.assembly.rates()?);
-        let loader = self.assembly.train_loader()?;
+        let (images, device) = (self.images()?, self.assembly.device());
+        let (model, optimizer, rates) = (images.network(device)?, self.assembly.optimizer(), self.assembly.rates()?);
+        let loader = images.train_loader(device)?;
         let subject = Subject::new(&model, &optimizer, &loader).groups(&rates);
         Ok(LrFinder::new(whole).seed(self.seed).repeat(&subject, repeats)?.sweeps().to_vec())
     }

@@ -34,11 +34,11 @@ pub struct CompareArgs {
     /// Train each with this many seeds: run.seed and those after it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
-    /// The rate of each: as written, as the finder suggests, or the best of these by validation accuracy
+    /// The rate of each: as written, as the finder suggests, or the best of these by what validation measures
     #[arg(long, value_name = "config|find|X,Y,...", default_value_t)]
     pub rates: RateChoice,
-    /// Take the time to this validation accuracy; default: the one that every run reached, rounded down to a tenth
-    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    /// Take the time to this validation accuracy (or whatever the task compares by); default: what every run reached
+    #[arg(long, value_name = "PERCENT", value_parser = number, allow_negative_numbers = true)]
     pub target: Option<f64>,
     /// The folder of the comparison; default runs/compare-NAME, then runs/compare-NAME-2, ...
     #[arg(long, value_name = "DIR")]
@@ -60,11 +60,11 @@ pub struct CompareArgs {
     pub json: bool,
 }
 
-/// A percentage above 0.
-fn percent(text: &str) -> Result<f64, String> {
+/// A number, perhaps with a percent sign.
+fn number(text: &str) -> Result<f64, String> {
     match text.trim().trim_end_matches('%').trim_end().parse::<f64>() {
-        Ok(value) if value > 0.0 && value <= 100.0 => Ok(value),
-        _ => Err("a percentage above 0, up to 100".to_owned()),
+        Ok(value) if value.is_finite() => Ok(value),
+        _ => Err("a number".to_owned()),
     }
 }
 

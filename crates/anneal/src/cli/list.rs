@@ -12,10 +12,11 @@ use super::{
     output::{Exit, print},
 };
 use crate::{
-    config::{Catalog, Config, folder_fields},
+    config::{Catalog, Config},
     device::{self, DeviceName},
     error::Error,
     experiment::Assembly,
+    task::folder_fields,
 };
 
 /// `anneal list`.
@@ -109,6 +110,12 @@ fn rows(what: Listed, catalog: &Catalog) -> Vec<Value> {
                 "summary": "images of your own by class: train/CLASS/*.png or *.jpg in the folder that `path` names",
                 "fields": folder_fields(),
             })])
+            .chain(
+                catalog
+                    .tasks
+                    .iter()
+                    .map(|task| json!({ "name": task.name(), "summary": task.summary(), "fields": task.fields() })),
+            )
             .collect(),
         // Listed with their config, by `parameters`, and with their layers, by `models`.
         Listed::Parameters | Listed::Models => Vec::new(),
@@ -131,8 +138,15 @@ fn rows(what: Listed, catalog: &Catalog) -> Vec<Value> {
     }
 }
 
-/// The models: what each is, how many parameters it has, and the table of its layers.
+/// The models: what each is, and of those of images how many parameters it has and the table of its layers.
 fn models(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
+    let mut of_tasks = Vec::new();
+    for task in &catalog.tasks {
+        of_tasks.extend(task.models().into_iter().map(|model| {
+            json!({ "name": model.name, "summary": model.summary, "dataset": task.name(), "fields": model.fields })
+        }));
+    }
+    let is_of_task = |name: &str| of_tasks.iter().any(|row| row["name"] == name);
     let models = match &args.model {
         None => {
             let names = catalog.models.iter().map(|info| info.name);
@@ -140,6 +154,7 @@ fn models(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
                 .map(|name| ModelConfig::read_with(name, &toml::Table::new(), &catalog.models))
                 .collect::<Result<_, _>>()?
         }
+        Some(name) if is_of_task(name) && catalog.models.iter().all(|info| info.name != name) => Vec::new(),
         Some(name) => {
             let at_flag = |error| ConfigError { path: "--model".to_owned(), ..error };
             vec![ModelConfig::read_with(name, &toml::Table::new(), &catalog.models).map_err(at_flag)?]
@@ -175,6 +190,9 @@ fn models(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
             })).collect::<Vec<_>>(),
         }));
     }
+    of_tasks.retain(|row| args.model.as_deref().is_none_or(|name| row["name"] == name));
+    text += &table(&of_tasks);
+    rows.extend(of_tasks);
     print(&if args.json { format!("{}\n", Value::Array(rows)) } else { text })?;
     Ok(Exit::Done)
 }
@@ -184,7 +202,7 @@ fn models(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
 fn parameters(config: &Config, step: u64) -> Result<Vec<Value>, Error> {
     let is_known = config.auto.refuse().is_ok();
     let assembly = Assembly::new(config)?;
-    let (model, rates) = (assembly.model()?, assembly.rates()?.at(step));
+    let (learner, rates) = (assembly.fresh()?, assembly.rates()?.at(step));
     let groups: Vec<_> = config.groups.iter().collect();
     let run = assembly.horizon();
     let mut freezing = Vec::new();
@@ -221,7 +239,7 @@ fn parameters(config: &Config, step: u64) -> Result<Vec<Value>, Error> {
             "frozen": frozen,
         })
     };
-    Ok(assembly.optimizer().parameters(&model).into_iter().map(row).collect())
+    Ok(learner.rows(&assembly.optimizer()).into_iter().map(row).collect())
 }
 
 fn table(rows: &[Value]) -> String {

@@ -1,6 +1,7 @@
 //! The command line: arguments into typed options, options into the library's calls, results onto the terminal. A file
 //! for each command, with its arguments.
 
+mod checkpoint_args;
 mod compare;
 mod config_args;
 mod data;
@@ -10,6 +11,7 @@ mod interrupt;
 mod list;
 mod metrics_file;
 mod output;
+mod predict;
 mod report;
 mod schedule;
 mod train;
@@ -25,6 +27,7 @@ use self::{
     find_lr::FindLrArgs,
     list::ListArgs,
     output::{Exit, print},
+    predict::PredictArgs,
     report::ReportArgs,
     schedule::ScheduleArgs,
     train::{EvaluateArgs, ResumeArgs, TrainArgs},
@@ -52,6 +55,8 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Measure a run's newest checkpoint on the test set
     Evaluate(EvaluateArgs),
+    /// Predict with a run's model: a class and its probability for each picture, or what the run's task gives
+    Predict(PredictArgs),
     /// Write a page with the figures of a run, or of several beside each other
     Report(ReportArgs),
     /// Write a run's weights as safetensors, which PyTorch opens
@@ -84,6 +89,7 @@ pub fn run(cli: Cli, catalog: &Catalog) -> ExitCode {
         Command::Train(args) => train::train(args, catalog),
         Command::Resume(args) => train::resume(&args, catalog),
         Command::Evaluate(args) => train::evaluate(&args, catalog),
+        Command::Predict(args) => predict::predict(&args, catalog),
         Command::Report(args) => report::report(&args, catalog),
         Command::Export(args) => export::export(&args, catalog),
         Command::FindLr(args) => find_lr::find_lr(&args, catalog),

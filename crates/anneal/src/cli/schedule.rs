@@ -7,6 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use lr_core::ScheduleConfig;
+use trainer::Split;
 
 use super::{
     metrics_file,
@@ -157,8 +158,7 @@ fn base_lrs(config: &Config) -> Vec<f64> {
 
 /// The length of the run that a config describes.
 fn of_run(config: &Config) -> Result<PreviewLength, Error> {
-    let dataset = config.data.load()?;
-    let horizon = horizon(config, dataset.train.len());
+    let horizon = horizon(config, config.load()?.items(Split::Train));
     Ok(PreviewLength {
         steps: horizon.total_ticks(lr_core::Interval::Step),
         epochs: None,

@@ -148,7 +148,7 @@ pub(super) fn evaluate(args: &EvaluateArgs, catalog: &Catalog) -> Result<Exit, E
     Ok(Exit::Done)
 }
 
-/// The config that a run was started with, with changes. A data set that is a folder is looked for under its name in
+/// The config that a run was started with, with changes. A path of its data is looked for under its name in
 /// `data_dir` too.
 pub(super) fn of_run(
     run_dir: &Path,
@@ -164,12 +164,11 @@ pub(super) fn of_run(
         data_dir: data_dir.map(Path::to_owned),
         ..ConfigArgs::default()
     };
-    let mut config = configured(&args, epochs, catalog)?;
-    if let (Some(data_dir), Some((path, _))) = (data_dir, &mut config.data.folder) {
-        let there = path.file_name().map(|name| data_dir.join(name)).filter(|there| there.is_dir());
-        *path = there.unwrap_or_else(|| path.clone());
-    }
-    Ok(config)
+    let config = configured(&args, epochs, catalog)?;
+    Ok(match data_dir {
+        Some(data_dir) => config.with_data_below(data_dir),
+        None => config,
+    })
 }
 
 /// The best checkpoint, the page, the folder, and how to go on with a run that has not come to its end.

@@ -7,23 +7,25 @@ use optim_adaptive::{OptimizerRegistry, OptimizerSettings};
 use serde::de::DeserializeOwned;
 use trainer::{Callback, callbacks::Together};
 use vision::{
-    DataSource, DatasetRegistry, FOLDER_PREFIX,
+    DataSource, DatasetRegistry,
     models::{Architecture, ModelRegistry},
 };
 
-use super::{Config, data, model};
+use super::Config;
+use crate::task::{DataSection, Entry, ImageData, ImageEntry, ImageModel, MODEL_FIELDS, Task, TaskEntry};
 
 /// Adds a callback for a run to others.
 type Listener = Arc<dyn Fn(&Config, Together) -> Together + Send + Sync>;
 
-/// The schedules, optimizers, models and data sets that a configuration may name, and the callbacks of every run that is
-/// trained from it. A program's own stand beside the built-in ones.
+/// The schedules, optimizers, models, data sets and tasks that a configuration may name, and the callbacks of every run that
+/// is trained from it. A program's own stand beside the built-in ones.
 #[derive(Clone)]
 pub struct Catalog {
     pub(crate) schedules: Registry,
     pub(crate) optimizers: OptimizerRegistry,
     pub(crate) models: ModelRegistry,
     pub(crate) datasets: DatasetRegistry,
+    pub(crate) tasks: Vec<Arc<dyn TaskEntry>>,
     callbacks: Vec<Listener>,
 }
 
@@ -33,7 +35,7 @@ pub enum CatalogError {
     /// The name is taken.
     #[error("the {kind} `{name}` is there already: give yours another name")]
     Taken {
-        /// What it is: `model`, `schedule`, ...
+        /// What it is: `model`, `schedule`, `task`, ...
         kind: &'static str,
         /// Its name.
         name: &'static str,
@@ -87,7 +89,7 @@ impl Catalog {
     /// A name that is taken, a field of the name of one that every model has.
     pub fn with_model<A: Architecture>(mut self) -> Result<Self, CatalogError> {
         let is_taken = self.models.iter().any(|info| info.name == A::INFO.name);
-        check::<A>("model", A::INFO.name, is_taken, &model::SHARED)?;
+        check::<A>("model", A::INFO.name, is_taken, &ImageModel::SHARED)?;
         self.models = self.models.with::<A>();
         Ok(self)
     }
@@ -98,11 +100,37 @@ impl Catalog {
     /// As for a [model](Self::with_model).
     pub fn with_dataset<D: DataSource>(mut self) -> Result<Self, CatalogError> {
         let name = D::INFO.name;
-        let is_folder = name == data::FOLDER || name.starts_with(FOLDER_PREFIX);
-        let is_taken = is_folder || self.datasets.iter().any(|info| info.name == name);
-        check::<D>("data set", name, is_taken, &data::shared_fields())?;
+        let of_images = strict_config::fields_of::<ImageData>();
+        check::<D>("data set", name, self.names_data(name), &[DataSection::fields(), of_images].concat())?;
         self.datasets = self.datasets.with::<D>();
         Ok(self)
+    }
+
+    /// With a task of the program's own.
+    ///
+    /// # Errors
+    /// The name of a data set or of another task, a field of the name of one that every task has.
+    pub fn with_task<T: Task>(mut self) -> Result<Self, CatalogError> {
+        let (kind, name) = ("task", T::NAME);
+        check::<T::Data>(kind, name, self.names_data(name), DataSection::fields())?;
+        let entry = Entry::<T>::new();
+        let fields = entry.models().into_iter().flat_map(|model| model.fields);
+        if let Some(field) = fields.copied().find(|field| MODEL_FIELDS.contains(field)) {
+            return Err(CatalogError::Hidden { kind, name, field });
+        }
+        self.tasks.push(Arc::new(entry));
+        Ok(self)
+    }
+
+    /// The program's own task of this name.
+    pub(crate) fn task(&self, name: &str) -> Option<&dyn TaskEntry> {
+        self.tasks.iter().find(|task| task.name() == name).map(AsRef::as_ref)
+    }
+
+    /// Whether `[data] dataset` may have this name.
+    fn names_data(&self, name: &str) -> bool {
+        let images = ImageEntry { models: &self.models, datasets: &self.datasets };
+        images.knows(name) || self.task(name).is_some()
     }
 
     /// With a callback for every run that is trained.
@@ -126,6 +154,7 @@ impl From<&Registry> for Catalog {
             optimizers: OptimizerRegistry::standard(),
             models: ModelRegistry::standard(),
             datasets: DatasetRegistry::standard(),
+            tasks: Vec::new(),
             callbacks: Vec::new(),
         }
     }

@@ -3,26 +3,27 @@
 //! | section | holds |
 //! |---|---|
 //! | `[run]` | [`RunSection`]: name, seed, device, out_dir, loggers |
-//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, augment, workers, resident; for `folder` also path, image_size, grey, test, split_seed |
-//! | `[model]` | [`ModelSection`]: type, the type's own fields, pretrained |
+//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, workers; and the task's own: of images augment, resident, for `folder` also path, image_size, grey, test, split_seed |
+//! | `[model]` | [`ModelSection`]: type, pretrained; and that model's own |
 //! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
 //! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |
 //! | `[[groups]]` | [`GroupsSection`]: params, lr_scale, schedule, weight_decay, frozen, optimizer |
 //! | `[train]` | `trainer::TrainConfig`: epochs or steps, precision, accumulate, clipping, logging, early stopping, checkpoints |
-//! | `[eval]` | [`EvalSection`]: tta |
+//! | `[eval]` | the task's own: of images tta |
 //! | `[lr_finder]` | `trainer::lr_finder::LrFinderConfig` |
 
 mod apply;
 mod auto;
 mod catalog;
-mod data;
+mod choice;
+mod directions;
 mod document;
-mod eval;
 mod groups;
 mod leaves;
-mod model;
 mod pretrained;
 mod run;
+
+use std::path::Path;
 
 use lr_core::ScheduleConfig;
 use optim_adaptive::OptimizerConfig;
@@ -31,17 +32,18 @@ use strict_config::ConfigError;
 use toml::{Table, Value};
 use trainer::{TrainConfig, lr_finder::LrFinderConfig};
 
+use crate::task::{AnyData, ChosenTask, ImageClassification, Setup, Task, TaskError};
+
 pub use auto::{AUTO, AutoRates};
 pub use catalog::{Catalog, CatalogError};
-pub(crate) use data::folder_fields;
-pub use data::{DataSection, Resident};
+pub use choice::ModelSection;
 pub use document::{ConfigFileError, Document, Origin};
-pub use eval::EvalSection;
 pub use groups::GroupsSection;
 pub(crate) use leaves::leaves;
-pub use model::ModelSection;
 pub use pretrained::PretrainedSection;
 pub use run::{Logger, RunSection};
+
+pub use crate::task::DataSection;
 
 /// The sections of a file, each still as it is written.
 #[derive(Default, Deserialize)]
@@ -71,10 +73,12 @@ pub const DEFAULT: &str = include_str!("../default.toml");
 pub struct Config {
     /// `[run]`.
     pub run: RunSection,
-    /// `[data]`.
+    /// `[data]`, the fields that every task has.
     pub data: DataSection,
-    /// `[model]`.
+    /// `[model]`, the fields that every task has.
     pub model: ModelSection,
+    /// The task that `[data] dataset` chooses, with its own fields of `[data]`, `[model]` and `[eval]`.
+    pub task: ChosenTask,
     /// `[optimizer]`.
     pub optimizer: OptimizerConfig,
     /// `[schedule]`; the rate stays as it is where it is absent.
@@ -83,8 +87,6 @@ pub struct Config {
     pub groups: GroupsSection,
     /// `[train]`.
     pub train: TrainConfig,
-    /// `[eval]`.
-    pub eval: EvalSection,
     /// `[lr_finder]`.
     pub lr_finder: LrFinderConfig,
     /// The rates that are to be found (`lr = "auto"`); until then the sweep's first rate stands in their place.
@@ -101,8 +103,16 @@ impl Config {
         let written = strict_config::deserialize::<Sections>(&table)?;
         let lr_finder: LrFinderConfig = strict_config::read(&written.lr_finder, "lr_finder")?;
         let auto = AutoRates::take(&mut table, lr_finder.start_lr, registry);
-        let Sections { run, data, model, optimizer, schedule, groups, train, eval, .. } =
+        let Sections { run, data, model, optimizer, mut schedule, mut groups, mut train, eval, .. } =
             strict_config::deserialize(&table)?;
+        let chosen = choice::read(data, model, &eval, &catalog);
+        if let Ok((_, _, task)) = &chosen {
+            let metrics = task.metrics();
+            directions::of_training(&mut train, &metrics);
+            for schedule in schedule.iter_mut().chain(&mut groups) {
+                directions::of_schedules(schedule, &metrics, registry);
+            }
+        }
         let optimizer = optimizer
             .ok_or_else(|| ConfigError::missing("optimizer", "a table such as { type = \"adam\", lr = 1e-3 }"))?;
         let schedule = match schedule {
@@ -111,15 +121,17 @@ impl Config {
         };
         let optimizer = OptimizerConfig::from_table_with(&optimizer, "optimizer", &catalog.optimizers)?;
         let groups = GroupsSection::from_tables(&groups, &optimizer, &catalog)?;
+        let run = strict_config::read(&run, "run")?;
+        let (data, model, task) = chosen?;
         Ok(Self {
-            run: strict_config::read(&run, "run")?,
-            data: DataSection::from_table_with(&data, &catalog.datasets)?,
-            model: ModelSection::from_table_with(&model, &catalog.models)?,
+            run,
+            data,
+            model,
+            task,
             optimizer,
             schedule,
             groups,
             train: strict_config::read(&train, "train")?,
-            eval: strict_config::read(&eval, "eval")?,
             lr_finder,
             auto,
             catalog,
@@ -152,12 +164,12 @@ impl Config {
     pub fn to_table(&self) -> Table {
         let mut table = Table::new();
         table.insert("run".to_owned(), Value::Table(strict_config::write(&self.run)));
-        table.insert("data".to_owned(), Value::Table(self.data.to_table()));
-        table.insert("model".to_owned(), Value::Table(self.model.to_table()));
+        table.insert("data".to_owned(), Value::Table(self.data.to_table(self.task.data())));
+        table.insert("model".to_owned(), Value::Table(self.model.to_table(self.task.model())));
         table.insert("optimizer".to_owned(), Value::Table(self.optimizer.to_table()));
         table.insert("schedule".to_owned(), Value::Table(self.schedule.to_table()));
         table.insert("train".to_owned(), Value::Table(strict_config::write(&self.train)));
-        table.insert("eval".to_owned(), Value::Table(strict_config::write(&self.eval)));
+        table.insert("eval".to_owned(), Value::Table(self.task.eval()));
         table.insert("lr_finder".to_owned(), Value::Table(strict_config::write(&self.lr_finder)));
         let groups: Vec<Value> = self.groups.to_tables().into_iter().map(Value::Table).collect();
         if !groups.is_empty() {
@@ -187,12 +199,41 @@ impl Config {
     /// Where the process's folder is not known.
     pub fn anchored(&self) -> std::io::Result<Self> {
         let mut config = self.clone();
-        let data = &mut config.data;
-        let paths = data.data_dir.iter_mut().chain(data.folder.as_mut().map(|(path, _)| path));
+        let paths = config.data.data_dir.iter_mut();
         for path in paths.chain(config.model.pretrained.as_mut().map(|pretrained| &mut pretrained.path)) {
             *path = std::path::absolute(&*path)?;
         }
+        config.task = config.task.with_paths(&mut |path| {
+            *path = std::path::absolute(&*path)?;
+            Ok(())
+        })?;
         Ok(config)
+    }
+
+    /// The same with the paths of the data that are below `data_dir` under their names there.
+    #[must_use]
+    pub(crate) fn with_data_below(&self, data_dir: &Path) -> Self {
+        let moved = self.task.with_paths(&mut |path| {
+            let there = path.file_name().map(|name| data_dir.join(name)).filter(|there| there.exists());
+            *path = there.unwrap_or_else(|| path.clone());
+            Ok(())
+        });
+        // That change cannot fail.
+        Self { task: moved.unwrap_or_else(|_| self.task.clone()), ..self.clone() }
+    }
+
+    /// Loads the data.
+    ///
+    /// # Errors
+    /// Data that are not there or not as they should be.
+    pub(crate) fn load(&self) -> Result<Box<dyn AnyData>, TaskError> {
+        self.task.load(Setup {
+            seed: self.run.seed,
+            data: self.data.clone(),
+            on_gpu: self.run.device.is_gpu(),
+            overfit_batches: self.train.overfit_batches,
+            fast_dev_run: self.train.fast_dev_run,
+        })
     }
 
     /// What a checkpoint must have been written with to be resumed: everything that shapes the numbers, a line for each
@@ -207,7 +248,11 @@ impl Config {
         let train = table.remove("train").and_then(|train| train.as_table().cloned()).unwrap_or_default();
         table.insert("seed".to_owned(), Value::Integer(self.run.seed as i64));
         table.insert("accumulate".to_owned(), Value::Integer(self.train.accumulate as i64));
-        table.insert("augment".to_owned(), Value::String(self.data.augment.clone()));
+        table.extend(self.task.noted());
+        // Images were there before there were tasks.
+        if self.task.name() != ImageClassification::NAME {
+            table.insert("task".to_owned(), Value::String(self.task.name().to_owned()));
+        }
         // Only where it is not the default, so that checkpoints from before there was a choice resume.
         if self.train.precision != trainer::Precision::F32 {
             table.insert("precision".to_owned(), Value::String(self.train.precision.to_string()));

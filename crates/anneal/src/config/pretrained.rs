@@ -65,10 +65,15 @@ impl PretrainedSection {
 #[allow(clippy::unwrap_used, reason = "tests may fail loudly")]
 mod tests {
     use super::*;
-    use crate::config::ModelSection;
+    use crate::config::{Catalog, Config};
+
+    fn model(text: &str) -> Result<Config, ConfigError> {
+        let text = format!("[optimizer]\ntype = 'sgd'\nlr = 1\n[model]\n{text}");
+        Config::from_table(&text.parse().unwrap(), &Catalog::standard())
+    }
 
     fn read(text: &str) -> Result<Option<PretrainedSection>, ConfigError> {
-        ModelSection::from_table(&text.parse().unwrap()).map(|section| section.pretrained)
+        model(text).map(|config| config.model.pretrained)
     }
 
     #[test]
@@ -85,9 +90,9 @@ mod tests {
             "pretrained = {{ path = 'a.pt', strict = false, remap = [['^x\\.', ''], ['a', 'b']], except = 'fc*', \
              only = ['conv*', 'fc*'], layout = 'burn', sha256 = '{sha}' }}"
         );
-        let section = ModelSection::from_table(&text.parse().unwrap()).unwrap();
-        assert_eq!(section.to_table()["pretrained"]["except"], toml::Value::from(vec!["fc*"]));
-        assert_eq!(ModelSection::from_table(&section.to_table()).unwrap(), section);
+        let (config, catalog) = (model(&text).unwrap(), Catalog::standard());
+        assert_eq!(config.to_table()["model"]["pretrained"]["except"], toml::Value::from(vec!["fc*"]));
+        assert_eq!(Config::from_table(&config.to_table(), &catalog).unwrap().model, config.model);
     }
 
     #[test]

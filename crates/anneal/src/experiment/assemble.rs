@@ -3,77 +3,55 @@
 use burn::tensor::Device;
 use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, ConfigError};
-use trainer::{
-    Rates, Schedules, TrainConfig,
-    data::{Loader, split},
-    weights,
-};
-use vision::{Augment, Batcher, Dataset, ImageBatch, ImageSet, OnDeviceError, models::Classifier};
+use trainer::{Rates, Schedules, Split, TrainConfig, checkpoint::Checkpoint};
 
 use crate::{
-    config::{Config, Resident},
+    config::Config,
     error::Error,
     run_dir::{CHECKPOINTS, RunDir},
+    task::{AnyData, AnyLearner, Loaded, Task},
 };
 
 /// A configuration with its data loaded, ready to be trained or swept.
 pub struct Assembly<'c> {
     config: &'c Config,
-    dataset: Dataset,
+    data: Box<dyn AnyData>,
     device: Device,
-    train: ImageSet,
-    valid: ImageSet,
 }
 
-/// The most bytes of a data set that `resident = "auto"` puts on a GPU: 1 GiB.
-const RESIDENT_MOST: u64 = 1 << 30;
-
-/// The run that a configuration describes, for a training set of `items` items. A `fast_dev_run` tries the beginning of
-/// that run: its schedule is the whole run's, or a warm-up of a tenth of it would have no step left.
+/// The run that a configuration describes, of `items` items to train on. A `fast_dev_run` tries the beginning of that run:
+/// its schedule is the whole run's, or a warm-up of a tenth of it would have no step left.
 pub fn horizon(config: &Config, items: usize) -> Horizon {
-    let held_out = (items as f64 * config.data.validation).round() as usize;
-    let batches = items.saturating_sub(held_out).div_ceil(config.data.batch_size.max(1));
+    let batches = items.div_ceil(config.data.batch_size.max(1));
     Horizon::run(config.train.steps_per_epoch(batches), config.train.total_steps(batches))
 }
 
 impl<'c> Assembly<'c> {
-    /// Opens the device, loads the data set and checks everything that can be checked without training: monitors,
-    /// schedules, the model.
+    /// Opens the device, loads the data and checks everything that can be checked without training: monitors, schedules,
+    /// settings that do not fit the data.
     pub fn new(config: &'c Config) -> Result<Self, Error> {
         let device = config.run.device.open()?;
-        let dataset = config.data.load()?;
-        let (train, valid) = split(dataset.train.len(), config.data.validation, config.run.seed);
-        let assembly =
-            Self { config, device, train: dataset.train.subset(&train), valid: dataset.train.subset(&valid), dataset };
-        if assembly.train.is_empty() {
-            return Err(ConfigError::not_allowed(
-                "data.validation",
-                config.data.validation,
-                format!("a fraction that leaves some of the {} training items", assembly.dataset.train.len()),
-            )
-            .into());
+        let assembly = Self { config, data: config.load()?, device };
+        let (train, valid) = (assembly.items(Split::Train), assembly.items(Split::Valid));
+        let refused = |allowed: String| ConfigError::not_allowed("data.validation", config.data.validation, allowed);
+        if train == 0 {
+            return Err(refused(format!("a fraction that leaves some of the {valid} training items")).into());
         }
-        if assembly.valid.is_empty() && config.data.validation > 0.0 && config.train.overfit_batches.is_none() {
-            let items = assembly.dataset.train.len();
-            return Err(ConfigError::not_allowed(
-                "data.validation",
-                config.data.validation,
-                format!("0, or a fraction that holds out at least one of the {items} training items"),
-            )
-            .into());
+        if valid == 0 && config.data.validation > 0.0 && config.train.overfit_batches.is_none() {
+            let allowed = format!("0, or a fraction that holds out at least one of the {train} training items");
+            return Err(refused(allowed).into());
         }
         assembly.check_monitors()?;
         let in_train = |error: ConfigError| error.within("train");
         config.train.check_run(assembly.batches(), &assembly.optimizer()).map_err(in_train)?;
         assembly.rates()?.check_momentum(&assembly.optimizer())?;
-        assembly.check_data()?;
         config.train.precision.check(&assembly.device).map_err(in_train)?;
         Ok(assembly)
     }
 
-    /// The data set.
-    pub fn dataset(&self) -> &Dataset {
-        &self.dataset
+    /// The loaded data, where the task is this one.
+    pub fn data<T: Task>(&self) -> Option<&Loaded<T>> {
+        self.data.as_any().downcast_ref()
     }
 
     /// The device, with autodiff.
@@ -81,31 +59,48 @@ impl<'c> Assembly<'c> {
         &self.device
     }
 
+    /// What reports call the data.
+    pub fn description(&self) -> String {
+        self.data.description()
+    }
+
     /// The run in steps and epochs.
     pub fn horizon(&self) -> Horizon {
-        horizon(self.config, self.dataset.train.len())
+        horizon(self.config, self.items(Split::Train))
     }
 
-    /// The model that a run starts from: freshly initialised, with what it takes from the training images and with the
-    /// pretrained weights of the configuration put in. A resumed run takes [`model`](Self::model): its parameters come from the checkpoint.
+    /// The network that a run starts from: freshly initialised, with what it takes from the training data and with the
+    /// pretrained weights of the configuration put in. A resumed run takes a [`fresh`](Self::fresh) one: its parameters
+    /// come from the checkpoint.
     ///
     /// # Errors
-    /// As [`model`](Self::model); weights that are not there, are damaged or do not fit.
-    pub fn initial_model(&self) -> Result<Classifier, Error> {
-        let images = self.dataset.batcher(self.train.clone(), Augment::NONE)?;
-        let model = self.model()?.init_from(&images);
-        let Some(pretrained) = &self.config.model.pretrained else { return Ok(model) };
-        let loaded = weights::load(model, &pretrained.path, &pretrained.options);
-        let (model, loaded) = loaded.map_err(Error::Pretrained)?;
-        tracing::info!("pretrained: {loaded}");
-        Ok(model)
+    /// As [`fresh`](Self::fresh); weights that are not there, are damaged or do not fit.
+    pub(super) fn initial(&self) -> Result<Box<dyn AnyLearner>, Error> {
+        let pretrained = self.config.model.pretrained.as_ref();
+        let pretrained = pretrained.map(|section| (section.path.as_path(), &section.options));
+        Ok(self.data.initial(&self.device, pretrained)?)
     }
 
-    /// A freshly initialised model: a function of the seed.
-    pub fn model(&self) -> Result<Classifier, Error> {
-        self.device.seed(self.config.run.seed);
-        let model = self.config.model.init(self.dataset.shape(), self.dataset.classes.len(), &self.device)?;
-        Ok(trainer::stable_ids(model.with_tta(self.config.eval.tta)))
+    /// A freshly initialised network: a function of the seed.
+    ///
+    /// # Errors
+    /// A model that does not fit the data.
+    pub(crate) fn fresh(&self) -> Result<Box<dyn AnyLearner>, Error> {
+        Ok(self.data.fresh(&self.device)?)
+    }
+
+    /// The network to evaluate of a checkpoint: with the averaged or the restored best weights, where the run keeps them.
+    ///
+    /// # Errors
+    /// A checkpoint of another model or optimizer.
+    pub(super) fn kept(&self, checkpoint: &Checkpoint) -> Result<Box<dyn AnyLearner>, Error> {
+        let step = checkpoint.state().step;
+        if checkpoint.state().unproven.contains(&step) {
+            tracing::warn!(
+                "step {step}: when this checkpoint was written, no later loss had shown its weights to be good"
+            );
+        }
+        Ok(self.data.kept(&self.device, checkpoint, self.optimizer())?)
     }
 
     /// A fresh optimizer, with the groups.
@@ -124,92 +119,18 @@ impl<'c> Assembly<'c> {
         self.schedules().rates(&self.horizon(), self.config.optimizer.lr())
     }
 
-    /// Training batches: shuffled by (seed, epoch), augmented by (seed, epoch, index). Those of `overfit_batches` are not
-    /// shuffled.
-    pub fn train_loader(&self) -> Result<Loader<ImageBatch>, Error> {
-        let loader = self.loader(self.training_batcher()?, self.config.data.batch_size, &self.device)?;
-        let loader = loader.content(self.dataset.fingerprint.clone()).workers(self.config.data.workers);
-        let in_order = self.config.train.overfit_batches.is_some();
-        Ok(if in_order { loader } else { loader.shuffled(self.config.run.seed) })
-    }
-
-    /// Validation batches; `None` where nothing is held out. With `overfit_batches` the training images themselves.
-    pub fn valid_loader(&self) -> Result<Option<Loader<ImageBatch>>, Error> {
-        match self.config.train.overfit_batches {
-            Some(batches) => self.still(&self.first_batches(&self.train, batches)).map(Some),
-            None if self.valid.is_empty() => Ok(None),
-            None => self.still(&self.valid).map(Some),
-        }
-    }
-
-    /// Test batches; of a `fast_dev_run` as many items as it trains on.
-    pub fn test_loader(&self) -> Result<Loader<ImageBatch>, Error> {
-        match self.config.train.fast_dev_run {
-            Some(batches) => self.still(&self.first_batches(&self.dataset.test, batches)),
-            None => self.still(&self.dataset.test),
-        }
-    }
-
     /// Whether there is anything to validate on.
-    fn validates(&self) -> bool {
-        !self.valid.is_empty() || self.config.train.overfit_batches.is_some()
+    pub(super) fn validates(&self) -> bool {
+        self.items(Split::Valid) > 0 || self.config.train.overfit_batches.is_some()
     }
 
-    /// Batches in an epoch of the whole training set.
+    fn items(&self, part: Split) -> usize {
+        self.data.items(part)
+    }
+
+    /// Batches in an epoch of the whole training part.
     fn batches(&self) -> usize {
-        self.train.len().div_ceil(self.config.data.batch_size.max(1))
-    }
-
-    /// The images of the first training-sized batches of a set.
-    fn first_batches(&self, set: &ImageSet, batches: usize) -> ImageSet {
-        let items = batches.saturating_mul(self.config.data.batch_size).min(set.len());
-        set.subset(&(0..items).collect::<Vec<usize>>())
-    }
-
-    /// Batches as they are, in order, for a model in inference mode.
-    fn still(&self, set: &ImageSet) -> Result<Loader<ImageBatch>, Error> {
-        let batcher = self.dataset.batcher(set.clone(), Augment::NONE)?;
-        // Inference holds no graph, so larger batches cost little memory.
-        self.loader(batcher, self.config.data.batch_size.max(256), &self.device.clone().inner())
-    }
-
-    /// What makes batches of the training images, augmented.
-    fn training_batcher(&self) -> Result<Batcher, Error> {
-        let augment = Augment::parse(&self.config.data.augment).unwrap_or_default();
-        Ok(self.dataset.batcher(self.train.clone(), augment)?)
-    }
-
-    /// Batches assembled on the device, where the images live there, or on the host. They are the same.
-    fn loader(&self, batcher: Batcher, batch_size: usize, device: &Device) -> Result<Loader<ImageBatch>, Error> {
-        let (items, seed) = (batcher.set().len(), self.config.run.seed);
-        if self.is_resident(&batcher) {
-            let batcher = batcher.on_device(device).map_err(|error| not_resident(&error))?;
-            return Ok(Loader::new(items, batch_size, move |indices, epoch| batcher.batch(indices, epoch, seed)));
-        }
-        let device = device.clone();
-        Ok(Loader::new(items, batch_size, move |indices, epoch| batcher.batch(indices, epoch, seed, &device)))
-    }
-
-    /// Whether these images live on the device.
-    fn is_resident(&self, batcher: &Batcher) -> bool {
-        match self.config.data.resident {
-            Resident::Always => true,
-            Resident::Never => false,
-            Resident::Auto => {
-                let images = (self.dataset.train.len() + self.dataset.test.len()) as u64;
-                let each = batcher.bytes_on_device() / batcher.set().len().max(1) as u64;
-                self.config.run.device.is_gpu() && batcher.fits_on_device().is_ok() && images * each <= RESIDENT_MOST
-            }
-        }
-    }
-
-    /// Refuses an augmentation that does not fit the images, and images that are to live on the device and cannot.
-    fn check_data(&self) -> Result<(), Error> {
-        let train = self.training_batcher()?;
-        if self.config.data.resident == Resident::Always {
-            train.fits_on_device().map_err(|error| not_resident(&error))?;
-        }
-        Ok(())
+        self.items(Split::Train).div_ceil(self.config.data.batch_size.max(1))
     }
 
     /// The trainer's settings for a run in `dir`; without one nothing is kept.
@@ -228,9 +149,10 @@ impl<'c> Assembly<'c> {
 
     /// Refuses to wait for a value that no validation of this run gives, with the field that asks for it.
     fn check_monitors(&self) -> Result<(), ConfigError> {
-        let mut known = vec!["train.loss"];
+        let mut known = vec!["train.loss".to_owned()];
         if self.validates() {
-            known.extend(["valid.loss", "valid.accuracy"]);
+            known.push("valid.loss".to_owned());
+            known.extend(self.config.task.metrics().into_iter().map(|metric| format!("valid.{}", metric.name)));
         }
         let train = self.config.train.monitors(self.validates());
         let train = train.map(|(field, monitor)| (format!("train.{field}"), monitor));
@@ -242,8 +164,9 @@ impl<'c> Assembly<'c> {
             .enumerate()
             .filter_map(|(i, (_, schedule))| Some((format!("groups[{i}].schedule.monitor"), schedule?.monitor()?)));
         for (path, monitor) in train.chain(base).chain(groups) {
-            if !known.contains(&monitor) {
-                let mut error = ConfigError::unknown_name(path, "monitored value", monitor, known.iter().copied());
+            if !known.iter().any(|known| known == monitor) {
+                let mut error =
+                    ConfigError::unknown_name(path, "monitored value", monitor, known.iter().map(String::as_str));
                 if !self.validates() && monitor.starts_with("valid.") {
                     error = ConfigError::conflict(
                         error.path,
@@ -255,8 +178,4 @@ impl<'c> Assembly<'c> {
         }
         Ok(())
     }
-}
-
-fn not_resident(error: &OnDeviceError) -> ConfigError {
-    ConfigError::conflict("data.resident", format!("{error}; set resident = false or \"auto\""))
 }

@@ -2,10 +2,7 @@
 
 use report::Chart;
 use strict_config::ConfigError;
-use trainer::{
-    data::Source,
-    lr_finder::{LrCurve, LrFinder, LrSweeps, NoSuggestion, Rule, Subject, Suggestion, Validate},
-};
+use trainer::lr_finder::{LrCurve, LrFinder, LrSweeps, NoSuggestion, Rule, Suggestion, Validate};
 
 use super::Assembly;
 use crate::{
@@ -57,30 +54,23 @@ impl FinderResult {
 /// see [`FinderResult::suggestion`].
 pub fn find_lr(config: &Config) -> Result<FinderResult, Error> {
     let assembly = Assembly::new(config)?;
-    let (model, optimizer, rates) = (assembly.initial_model()?, assembly.optimizer(), assembly.rates()?);
-    let loader = assembly.train_loader()?;
-    tracing::debug!("sweeping over {}", Source::<vision::ImageBatch>::fingerprint(&loader));
+    let (learner, optimizer, rates) = (assembly.initial()?, assembly.optimizer(), assembly.rates()?);
     let section = &config.lr_finder;
-    let valid = match section.validate {
+    let validate = match section.validate {
         Validate::Off => None,
-        Validate::Batches(batches) => Some((assembly.valid_loader()?, batches)),
-        Validate::All => Some((assembly.valid_loader()?, usize::MAX)),
+        Validate::Batches(batches) => Some(batches),
+        Validate::All => Some(usize::MAX),
     };
-    let valid = valid.map(|(loader, batches)| {
+    if validate.is_some() && !assembly.validates() {
         let none = "it measures the validation loss at each point, and data.validation is 0";
-        Ok::<_, ConfigError>((loader.ok_or_else(|| ConfigError::conflict("lr_finder.validate", none))?, batches))
-    });
-    let valid = valid.transpose()?;
-    let mut subject = Subject::new(&model, &optimizer, &loader).groups(&rates);
-    if let Some((valid, batches)) = &valid {
-        subject = subject.validate(valid, *batches);
+        return Err(ConfigError::conflict("lr_finder.validate", none).into());
     }
-    let sweeps = LrFinder::new(section.clone())
+    let finder = LrFinder::new(section.clone())
         .seed(config.run.seed)
         .clip(config.train.clip_grad_norm, config.train.clip_grad_value)
         .precision(config.train.precision)
-        .freeze(config.train.freeze.clone(), assembly.horizon())
-        .repeat(&subject, section.repeats)?;
+        .freeze(config.train.freeze.clone(), assembly.horizon());
+    let sweeps = learner.sweep(&finder, &optimizer, &rates, validate, section.repeats)?;
     let sweeps = sweeps.skip(section.skip_start, section.skip_end);
     let suggestion = sweeps.suggestion(section.rule);
     Ok(FinderResult { sweeps, rule: section.rule, suggestion, auto: config.auto.clone() })

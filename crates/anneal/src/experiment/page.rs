@@ -8,6 +8,7 @@ use std::{
 use lr_core::Interval;
 use report::page::{Page, Part, Section, Table, Tone, count, duration};
 use serde_json::{Value, json};
+use study::Measure;
 use trainer::{Split, StopReason, callbacks::LogLine};
 
 use super::{plots, record::RunRecord, summary::Summary};
@@ -126,10 +127,6 @@ fn outcome(run: &RunRecord) -> (String, Tone) {
     (word.to_owned(), tone)
 }
 
-fn value(metric: &str, value: f64) -> String {
-    if metric == "accuracy" { format!("{value:.2} %") } else { format!("{value:.4}") }
-}
-
 /// The page of one run.
 fn of_run(run: &RunRecord) -> Page {
     let (word, tone) = outcome(run);
@@ -204,22 +201,23 @@ fn about_the_epochs(run: &RunRecord) -> String {
 }
 
 fn facts(mut page: Page, run: &RunRecord) -> Page {
-    let metric = run.main_metric();
+    let measure = run.measure();
+    let metric = measure.name.as_str();
     if let Some(best) = run.test(metric) {
         let note = run.test("loss").filter(|_| metric != "loss").map(|loss| format!("loss {loss:.4}"));
-        page = page.fact(format!("Test {metric}"), value(metric, best), note.unwrap_or_default());
+        page = page.fact(format!("Test {metric}"), measure.show(best), note.unwrap_or_default());
     }
-    if let Some((step, best)) = run.best(metric) {
-        let extreme = if metric == "loss" { "Lowest" } else { "Highest" };
+    if let Some((step, best)) = run.best(&measure) {
+        let extreme = if measure.lower_is_better { "Lowest" } else { "Highest" };
         let name = format!("{extreme} validation {metric}");
-        page = page.fact(name, value(metric, best), format!("at step {}", count(step)));
+        page = page.fact(name, measure.show(best), format!("at step {}", count(step)));
     }
     if let Some(best) = run.best_checkpoint() {
         page = page.fact("Best checkpoint", format!("step {}", count(best.step)), best.to_string());
     }
     let (_, losses) = run.curve(Split::Train, Some(Interval::Epoch), "loss");
     if let Some(last) = losses.last() {
-        page = page.fact("Training loss", value("loss", *last), "mean of the last epoch");
+        page = page.fact("Training loss", Measure::loss().show(*last), "mean of the last epoch");
     }
     page = page.fact("Steps", count(run.steps()), format!("{} epochs finished", count(run.epochs())));
     if let Some(summary) = run.summary.as_ref().filter(|summary| summary.failure.is_none()) {
@@ -289,7 +287,7 @@ fn epochs(run: &RunRecord) -> Table {
         cells.extend(has_momentum.then(|| row.momentum.map_or_else(String::new, |m| format!("{m:.4}"))));
         cells.extend(names.iter().map(|name| {
             let metric = name.split_once(' ').map_or(name.as_str(), |(_, metric)| metric);
-            row.values.get(name).map_or_else(String::new, |number| value(metric, *number))
+            row.values.get(name).map_or_else(String::new, |number| run.measure_of(metric).show(*number))
         }));
         cells.push(format!("{:.2}", row.seconds));
         cells
@@ -351,12 +349,19 @@ fn differences(runs: &[(String, RunRecord)]) -> BTreeMap<String, Vec<Option<Stri
     all.filter(|(_, values)| values.windows(2).any(|pair| pair[0] != pair[1])).collect()
 }
 
+/// What several runs are compared by: the first that is not the loss.
+fn main_measure(runs: &[(String, RunRecord)]) -> Measure {
+    let measures = runs.iter().map(|(_, run)| run.measure());
+    measures.into_iter().find(|measure| *measure != Measure::loss()).unwrap_or_else(Measure::loss)
+}
+
 fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
-    let metric = if runs.iter().any(|(_, run)| run.main_metric() == "accuracy") { "accuracy" } else { "loss" };
+    let measure = main_measure(runs);
+    let metric = measure.name.as_str();
     let head = [
         "run".to_owned(),
         format!("test {metric}"),
-        format!("{} valid {metric}", if metric == "loss" { "lowest" } else { "highest" }),
+        format!("{} valid {metric}", if measure.lower_is_better { "lowest" } else { "highest" }),
         "at step".to_owned(),
         "state".to_owned(),
         "optimizer".to_owned(),
@@ -366,8 +371,8 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
         "items/s".to_owned(),
     ];
     let cells = |(label, run): &(String, RunRecord)| {
-        let best = run.best(metric);
-        let number = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), |number| value(metric, number));
+        let best = run.best(&measure);
+        let number = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), |number| measure.show(number));
         let summary = run.summary.as_ref();
         // A run that failed has no throughput.
         let measured = summary.filter(|summary| summary.failure.is_none());
@@ -385,10 +390,7 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
         ]
     };
     let results = runs.iter().enumerate().filter_map(|(at, (_, run))| Some((at, run.test(metric)?)));
-    let best = results.reduce(|best, one| {
-        let is_better = if metric == "loss" { one.1 < best.1 } else { one.1 > best.1 };
-        if is_better { one } else { best }
-    });
+    let best = results.reduce(|best, one| if measure.is_better(one.1, best.1) { one } else { best });
     Table {
         head: head.to_vec(),
         rows: runs.iter().map(cells).collect(),
@@ -399,8 +401,7 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
 
 /// A run's figures for a program.
 fn figures(label: &str, run: &RunRecord) -> Value {
-    let metric = run.main_metric();
-    let summary = run.summary.as_ref();
+    let (measure, summary) = (run.measure(), run.summary.as_ref());
     json!({
         "run": label,
         "folder": run.dir.root().display().to_string(),
@@ -414,7 +415,7 @@ fn figures(label: &str, run: &RunRecord) -> Value {
         "test": summary.and_then(|summary| summary.test.clone()),
         "best_checkpoint": run.best_checkpoint().map(|best| json!({ "metric": best.monitor, "step": best.step, "value": best.value })),
         "failure": summary.and_then(|summary| summary.failure.as_ref()),
-        "best": run.best(metric).map(|(step, value)| json!({ "metric": format!("valid.{metric}"), "step": step, "value": value })),
+        "best": run.best(&measure).map(|(step, value)| json!({ "metric": format!("valid.{}", measure.name), "step": step, "value": value })),
         "seconds": summary.map(|summary| summary.seconds),
         "items_per_second": summary.map(|summary| summary.items_per_second),
     })
@@ -423,11 +424,6 @@ fn figures(label: &str, run: &RunRecord) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_accuracy_is_a_percentage() {
-        assert_eq!((value("accuracy", 98.333), value("loss", 0.123_45)), ("98.33 %".to_owned(), "0.1235".to_owned()));
-    }
 
     #[test]
     fn names_are_sorted_as_people_do() {

@@ -4,21 +4,27 @@ use std::fs;
 
 use lr_core::{Horizon, Interval, Mark, Scheduler};
 use report::{Chart, Series, function_curve};
-use study::{Curve, without_diverged};
+use study::{Curve, Measure, without_diverged};
 use trainer::{Split, lr_finder::Rule};
 
 use super::record::{RunRecord, SweepRecord};
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{PLOTS, RUN_PLOTS, io_error},
+    run_dir::{METRIC_PLOT, PLOTS, RUN_PLOTS, io_error},
 };
 
-/// Draws `plots/loss`, `plots/accuracy` and `plots/lr` as SVG and PNG.
+/// Draws `plots/loss`, `plots/lr` and each metric, such as `plots/accuracy`, as SVG and PNG.
 pub(super) fn draw(run: &RunRecord) -> Result<(), Error> {
     let folder = run.dir.path(PLOTS);
     fs::create_dir_all(&folder).map_err(|source| io_error(&folder, "create it", source))?;
-    for (name, chart) in RUN_PLOTS.into_iter().zip([loss(run), metric(run, "accuracy"), rate(run)]) {
+    let [of_loss, accuracy, lr] = RUN_PLOTS;
+    let mut charts = vec![(of_loss.to_owned(), loss(run)), (lr.to_owned(), rate(run))];
+    for name in run.measured() {
+        let chart = metric(run, &name);
+        charts.push((if name == accuracy { name } else { format!("{METRIC_PLOT}{}", name.replace('/', "_")) }, chart));
+    }
+    for (name, chart) in charts {
         for extension in ["svg", "png"] {
             chart.save(&folder.join(format!("{name}.{extension}")))?;
         }
@@ -49,13 +55,13 @@ pub(super) fn loss(run: &RunRecord) -> Chart {
 
 /// A metric on training batches and on the validation set.
 pub(super) fn metric(run: &RunRecord, name: &str) -> Chart {
-    let chart = Chart::new(name).x("step").y(labelled(name));
+    let chart = Chart::new(name).x("step").y(labelled(&run.measure_of(name)));
     let chart = add(chart, "train (batch)", run.curve(Split::Train, Some(Interval::Step), name), TRAIN, true);
     add(chart, "validation", run.curve(Split::Valid, None, name), VALID, false)
 }
 
-fn labelled(metric: &str) -> String {
-    if metric == "accuracy" { "accuracy, %".to_owned() } else { metric.to_owned() }
+fn labelled(measure: &Measure) -> String {
+    measure.head(&measure.name)
 }
 
 /// The rate, and the momentum where the schedule sets it. Where the run ended early, the planned rate is behind them.
@@ -202,7 +208,8 @@ pub(super) fn overlays(runs: &[(String, RunRecord)]) -> Vec<Chart> {
     names.dedup();
     for name in names {
         let title = format!("validation {name}");
-        charts.push(overlay(&title, &labelled(&name), each(&|run| run.curve(Split::Valid, None, &name))));
+        let measure = runs.first().map(|(_, run)| run.measure_of(&name)).unwrap_or_default();
+        charts.push(overlay(&title, &labelled(&measure), each(&|run| run.curve(Split::Valid, None, &name))));
     }
     let training = each(&|run| run.curve(Split::Train, Some(Interval::Epoch), "loss"));
     charts.push(overlay("training loss (mean of each epoch)", "loss", training).map(without_diverged));

@@ -8,13 +8,13 @@ use std::{
 
 use lr_core::Interval;
 use serde::{Deserialize, de::DeserializeOwned};
-use study::Curve;
+use study::{Curve, Measure};
 use toml::{Table, Value};
-use trainer::{Mode, Split, callbacks::LogLine};
+use trainer::{MetricInfo, Split, callbacks::LogLine};
 
-use super::{environment::Session, summary::Summary};
+use super::{environment::Session, measure, summary::Summary};
 use crate::{
-    config::{Catalog, Document, leaves},
+    config::{Catalog, Config, Document, leaves},
     error::Error,
     run_dir::{CONFIG, DamagedFile, ENVIRONMENT, FINDER, METRICS, RunDir, SUMMARY, io_error},
 };
@@ -38,6 +38,8 @@ pub(crate) struct RunRecord {
     pub finder: Option<SweepRecord>,
     /// What its configuration may name.
     pub catalog: Catalog,
+    /// What its task measures beside the loss; empty where this program does not know the task.
+    metrics: Vec<MetricInfo>,
 }
 
 /// What `anneal find-lr --json` writes, as far as a picture needs it.
@@ -104,7 +106,8 @@ impl RunRecord {
         let sessions = json(&dir, ENVIRONMENT)?.unwrap_or_default();
         let finder = json(&dir, FINDER)?;
         let catalog = catalog.clone();
-        Ok(Self { dir, name, config: (config, table), log, summary, sessions, finder, catalog })
+        let metrics = Config::from_table(&table, &catalog).map(|config| config.task.metrics()).unwrap_or_default();
+        Ok(Self { dir, name, config: (config, table), log, summary, sessions, finder, catalog, metrics })
     }
 
     /// A setting of the configuration.
@@ -140,10 +143,15 @@ impl RunRecord {
         names
     }
 
-    /// The best value of a metric on the validation set (the highest, of a loss the lowest) and its step.
-    pub(crate) fn best(&self, metric: &str) -> Option<(u64, f64)> {
-        let curve = self.curve(Split::Valid, None, metric);
-        if metric == "loss" { study::lowest(&curve) } else { study::highest(&curve) }
+    /// The best value of a metric on the validation set and its step.
+    pub(crate) fn best(&self, measure: &Measure) -> Option<(u64, f64)> {
+        let curve = self.curve(Split::Valid, None, &measure.name);
+        if measure.lower_is_better { study::lowest(&curve) } else { study::highest(&curve) }
+    }
+
+    /// The metric of this name, with its unit and direction.
+    pub(crate) fn measure_of(&self, metric: &str) -> Measure {
+        measure::named(metric, &self.metrics)
     }
 
     /// What the best checkpoint is chosen by, and its step and value so far; `None` where none is kept for being the best,
@@ -163,10 +171,16 @@ impl RunRecord {
         };
         let is_lowest = match text("mode") {
             Some(mode) => mode == "min",
-            None => Mode::of(monitor) == Mode::Min,
+            None => self.measure_of(metric).lower_is_better,
         };
         let (step, value) = if is_lowest { study::lowest(&curve) } else { study::highest(&curve) }?;
         Some(BestCheckpoint { monitor: monitor.to_owned(), is_lowest, step, value })
+    }
+
+    /// The metrics of its task, measured or not; of a task that this program does not know, those that were measured.
+    pub(crate) fn measured(&self) -> Vec<String> {
+        let known: Vec<String> = self.metrics.iter().map(|metric| metric.name.clone()).collect();
+        if known.is_empty() { self.metrics() } else { known }
     }
 
     /// A figure on the test set; `None` where it has not been measured.
@@ -174,9 +188,11 @@ impl RunRecord {
         self.summary.as_ref()?.test.as_ref()?.get(metric).copied().flatten()
     }
 
-    /// The metric that runs are compared by: the accuracy, or else the loss.
-    pub(crate) fn main_metric(&self) -> &'static str {
-        if self.log.iter().any(|line| line.metrics.contains_key("accuracy")) { "accuracy" } else { "loss" }
+    /// What the run is compared with others by: the first metric of its task, or else the loss.
+    pub(crate) fn measure(&self) -> Measure {
+        let first = self.metrics.first().map_or("accuracy", |metric| metric.name.as_str());
+        let is_logged = self.log.iter().any(|line| line.metrics.contains_key(first));
+        if is_logged { self.measure_of(first) } else { Measure::loss() }
     }
 
     /// Optimizer steps done, as far as the log knows.

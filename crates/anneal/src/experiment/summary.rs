@@ -44,9 +44,9 @@ pub struct Summary {
     /// The step whose model was restored as the best.
     #[serde(default)]
     pub restored: Option<u64>,
-    /// The last epoch's figures: `train.loss`, `valid.loss`, `valid.accuracy` (in percent).
+    /// The last epoch's figures: `train.loss`, `valid.loss`, and of each metric as in `valid.accuracy` (in percent).
     pub last: BTreeMap<String, Option<f64>>,
-    /// Figures on the test set, measured once, at the end: `loss`, `accuracy` (in percent).
+    /// Figures on the test set, measured once, at the end: `loss`, and each metric, as `accuracy` (in percent).
     pub test: Option<BTreeMap<String, Option<f64>>>,
     /// Seconds of this process's part of the run.
     pub seconds: f64,
@@ -65,6 +65,9 @@ pub struct Summary {
     pub times: TimeSpent,
     /// The step it was resumed from, if it was.
     pub resumed_from: Option<u64>,
+    /// The units of the figures that have one, by the name of the metric.
+    #[serde(skip)]
+    pub(super) units: BTreeMap<String, String>,
 }
 
 /// Where and why a run's numbers stopped being finite.
@@ -120,12 +123,11 @@ impl Failure {
 impl Summary {
     /// The summary of a run whose numbers stopped being finite; `parameters` are the model's.
     pub(super) fn of_failure(config: &Config, assembly: &Assembly<'_>, parameters: usize, failure: Failure) -> Self {
-        let dataset = assembly.dataset();
         let seconds = failure.seconds.unwrap_or(0.0);
         Self {
             name: config.run.name.clone(),
-            dataset: dataset.part.map_or_else(|| dataset.name.clone(), |part| format!("{} ({part})", dataset.name)),
-            model: config.model.name().to_owned(),
+            dataset: assembly.description(),
+            model: config.model.name.clone(),
             parameters,
             optimizer: config.optimizer.type_name().to_owned(),
             schedule: config.schedule.type_name().to_owned(),
@@ -146,6 +148,7 @@ impl Summary {
             items_per_second: 0.0,
             times: TimeSpent::default(),
             resumed_from: None,
+            units: units(config),
             failure: Some(failure),
         }
     }
@@ -156,12 +159,11 @@ impl Summary {
         report: &FitReport,
         test: Option<BTreeMap<String, f64>>,
     ) -> Self {
-        let dataset = assembly.dataset();
         let last = report.epochs.last().map(|epoch| epoch.values.clone()).unwrap_or_default();
         Self {
             name: config.run.name.clone(),
-            dataset: dataset.part.map_or_else(|| dataset.name.clone(), |part| format!("{} ({part})", dataset.name)),
-            model: config.model.name().to_owned(),
+            dataset: assembly.description(),
+            model: config.model.name.clone(),
             parameters: report.parameters,
             optimizer: config.optimizer.type_name().to_owned(),
             schedule: config.schedule.type_name().to_owned(),
@@ -183,6 +185,7 @@ impl Summary {
             items_per_second: report.items_per_second,
             times: report.times,
             resumed_from: report.resumed_from,
+            units: units(config),
         }
     }
 
@@ -215,6 +218,11 @@ impl Summary {
     }
 }
 
+/// The units of the metrics that have one.
+pub(super) fn units(config: &Config) -> BTreeMap<String, String> {
+    config.task.metrics().into_iter().filter_map(|metric| Some((metric.name, metric.unit?))).collect()
+}
+
 /// JSON holds no NaN: such a value is `null`.
 fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
     values.into_iter().map(|(name, value)| (name, value.is_finite().then_some(value))).collect()
@@ -239,7 +247,8 @@ impl fmt::Display for Summary {
         let print = |f: &mut fmt::Formatter<'_>, name: &str, values: &BTreeMap<String, Option<f64>>| {
             write!(f, "{name:<6}")?;
             for (key, value) in values {
-                let unit = if key.ends_with("accuracy") { " %" } else { "" };
+                let metric = key.split_once('.').map_or(key.as_str(), |(_, metric)| metric);
+                let unit = self.units.get(metric).map(|unit| format!(" {unit}")).unwrap_or_default();
                 match value {
                     Some(value) => write!(f, "  {key} {value:.4}{unit}")?,
                     None => write!(f, "  {key} not finite")?,

@@ -9,9 +9,8 @@ use std::{
     },
 };
 
-use burn::{module::Module, train::metric::AccuracyMetric};
 use trainer::{
-    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, StopReason, TrainError, Trainer,
+    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, StopReason, TrainError,
     callbacks::Progress,
     checkpoint::{self, Checkpoint, CheckpointError},
 };
@@ -21,13 +20,14 @@ use super::{
     auto_lr::{SaveSweep, with_found_rates},
     environment::Environment,
     loggers, page,
-    summary::{Failure, Summary},
-    weights,
+    summary::{Failure, Summary, units},
+    weights::{self, CheckpointChoice},
 };
 use crate::{
     config::Config,
     error::Error,
     run_dir::{CHECKPOINTS, CONFIG, Claim, Existing, Kind, REPORT, RunDir, RunDirError, SUMMARY, io_error},
+    task::{FitPlan, Prediction, TaskError},
 };
 
 /// How a run is started.
@@ -79,16 +79,14 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     let config = &config;
     let assembly = Assembly::new(config)?;
     // A checkpoint replaces every weight; only a fresh start needs the pretrained ones.
-    let model = if resumed.is_some() { assembly.model()? } else { assembly.initial_model()? };
+    let learner = if resumed.is_some() { assembly.fresh()? } else { assembly.initial()? };
     let (optimizer, schedules) = (assembly.optimizer(), assembly.schedules());
-    trainer::check_start(&model, &optimizer, &config.train.freeze)?;
-    let parameters = model.num_params();
-    let (train, valid) = (assembly.train_loader()?, assembly.valid_loader()?);
+    learner.check_start(&optimizer, &config.train.freeze)?;
+    let parameters = learner.parameters();
     let mut settings = assembly.train_config(Some(&dir));
     if let Some(checkpoint) = &resumed {
         settings.fingerprint = config.fingerprint_beside(&checkpoint.state().config);
     }
-    let mut trainer = Trainer::new(settings).metric(AccuracyMetric::new()).interrupt(Arc::clone(&options.interrupt));
     let anchored = config.anchored().map_err(|source| Error::File { path: ".".to_owned(), source })?;
     let text = resolved(&anchored);
     let started = Arc::new(AtomicBool::new(false));
@@ -100,62 +98,60 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         started: Arc::clone(&started),
     };
     // The folder is first: what the others write belongs to the run that has begun.
-    trainer = trainer.callback(folder).callback(SaveSweep::new(&dir, found));
+    let mut callbacks: Vec<Box<dyn Callback>> = vec![Box::new(folder), Box::new(SaveSweep::new(&dir, found))];
     if !options.quiet {
-        trainer = trainer.callback(Progress::new());
+        callbacks.push(Box::new(Progress::new()));
     }
     if !is_trial {
-        trainer = trainer
-            .callback(Environment { dir: dir.clone(), device: config.run.device.to_string() })
-            .callback(loggers::of(config, &dir, &text));
+        callbacks.push(Box::new(Environment { dir: dir.clone(), device: config.run.device.to_string() }));
+        callbacks.push(Box::new(loggers::of(config, &dir, &text)));
     }
-    trainer = trainer.callback(config.catalog().callbacks(config));
-    if let Some(checkpoint) = resumed {
-        trainer = trainer.resume(checkpoint);
-    }
-
-    let valid = valid.as_ref().map(|loader| loader as &dyn trainer::data::Source<_>);
-    let fitted = match trainer.fit(model, optimizer, schedules, &train, valid) {
+    callbacks.push(Box::new(config.catalog().callbacks(config)));
+    let interrupt = Arc::clone(&options.interrupt);
+    let plan = FitPlan { settings, optimizer, schedules, callbacks, interrupt, resume: resumed };
+    let (report, learner) = match learner.fit(plan) {
         Ok(fitted) => fitted,
         Err(error) => {
             // A refused run leaves everything as it was.
             if !is_trial && started.load(Ordering::Relaxed) {
                 page::write_what_there_is(&dir, config.catalog(), |log| {
-                    let failure = Failure::of(&error, log.last())?;
+                    let TaskError::Train(error) = &error else { return None };
+                    let failure = Failure::of(error, log.last())?;
                     Some(Summary::of_failure(config, &assembly, parameters, failure))
                 });
             }
             return Err(match error {
-                TrainError::Setting(error) if ["epochs", "steps"].contains(&error.path.as_str()) => {
+                TaskError::Train(TrainError::Setting(error)) if ["epochs", "steps"].contains(&error.path.as_str()) => {
                     error.within("train").into()
                 }
                 error => error.into(),
             });
         }
     };
-    if let Some(summary) = ended_before(&dir, &fitted.report) {
+    if let Some(mut summary) = ended_before(&dir, &report) {
+        summary.units = units(config);
         if !is_trial && !dir.path(trainer::weights::FILE).exists() {
-            weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
+            weights::keep(config, &dir, learner.as_ref(), report.steps)?;
         }
         if !is_trial && !dir.path(REPORT).exists() {
             page::write(&dir, config.catalog())?;
         }
-        return Ok(TrainOutcome { dir, summary, report: fitted.report });
+        return Ok(TrainOutcome { dir, summary, report });
     }
-    let test = match fitted.report.stopped {
+    let test = match report.stopped {
         StopReason::Interrupted => None,
-        _ => Some(trainer::evaluate(fitted.eval_model(), &assembly.test_loader()?, AccuracyMetric::new())?),
+        _ => Some(learner.test()?),
     };
-    let summary = Summary::new(config, &assembly, &fitted.report, test);
+    let summary = Summary::new(config, &assembly, &report, test);
     dir.write(SUMMARY, &summary.to_json())?;
     if !is_trial {
-        weights::keep(config, &dir, fitted.eval_model(), fitted.report.steps)?;
+        weights::keep(config, &dir, learner.as_ref(), report.steps)?;
         page::write(&dir, config.catalog())?;
     } else if options.out.is_none() && existing == Existing::Refuse {
         // A trial that was given no folder leaves none. This one did not exist before.
         fs::remove_dir_all(dir.root()).map_err(|source| io_error(dir.root(), "remove it", source))?;
     }
-    Ok(TrainOutcome { dir, summary, report: fitted.report })
+    Ok(TrainOutcome { dir, summary, report })
 }
 
 /// The summary of a run that had ended before this process resumed it, and so has nothing to add to it.
@@ -191,12 +187,23 @@ fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
     }
 }
 
-/// The mean loss and accuracy of a run's newest checkpoint on the test set.
+/// The mean loss and the metrics of a run's newest checkpoint on the test set.
 pub(crate) fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTreeMap<String, f64>, Error> {
     let assembly = Assembly::new(config)?;
     let checkpoint = weights::accepted(checkpoint::newest(&dir.path(CHECKPOINTS))?);
-    let model = weights::evaluated(config, &assembly, &checkpoint)?;
-    Ok(trainer::evaluate(&model, &assembly.test_loader()?, AccuracyMetric::new())?)
+    Ok(assembly.kept(&checkpoint)?.test()?)
+}
+
+/// What the model of one of a run's checkpoints says of inputs, in the order of the inputs.
+pub(crate) fn predict(
+    config: &Config,
+    dir: &RunDir,
+    which: CheckpointChoice,
+    inputs: &[String],
+) -> Result<Vec<Prediction>, Error> {
+    let assembly = Assembly::new(config)?;
+    let checkpoint = weights::chosen(config, dir, which)?;
+    Ok(assembly.kept(&checkpoint)?.predict(inputs)?)
 }
 
 /// The run folder: begun or gone on with once the run has started, so that a refused run leaves it as it was; and without

@@ -5,21 +5,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::module::Module;
 use trainer::{
     checkpoint::{self, Checkpoint, Found},
     weights,
 };
-use vision::models::Classifier;
 
 use super::Assembly;
 use crate::{
     config::Config,
     error::Error,
     run_dir::{CHECKPOINTS, RunDir},
+    task::AnyLearner,
 };
 
-/// CheckpointChoice of a run's checkpoints.
+/// One of a run's checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum CheckpointChoice {
     /// The newest valid one.
@@ -42,23 +41,9 @@ pub(crate) struct ExportedWeights {
     pub sha256: String,
 }
 
-/// The model to evaluate of a checkpoint: with the averaged or the restored best weights, where the run keeps them.
-pub(super) fn evaluated(
-    config: &Config,
-    assembly: &Assembly<'_>,
-    checkpoint: &Checkpoint,
-) -> Result<Classifier, Error> {
-    let step = checkpoint.state().step;
-    if checkpoint.state().unproven.contains(&step) {
-        tracing::warn!("step {step}: when this checkpoint was written, no later loss had shown its weights to be good");
-    }
-    let (model, optimizer) = (assembly.model()?, assembly.optimizer());
-    Ok(trainer::kept_model(checkpoint, model, optimizer, &assembly.train_loader()?, config.run.seed)?)
-}
-
 /// Writes the final weights of a run into its folder, as `model.safetensors`.
-pub(super) fn keep<M: Module>(config: &Config, dir: &RunDir, model: &M, step: u64) -> Result<(), Error> {
-    Ok(weights::save_with(model, &dir.path(weights::FILE), &metadata(config, step))?)
+pub(super) fn keep(config: &Config, dir: &RunDir, learner: &dyn AnyLearner, step: u64) -> Result<(), Error> {
+    Ok(learner.save(&dir.path(weights::FILE), &metadata(config, step))?)
 }
 
 /// Writes the weights of one of a run's checkpoints as safetensors, to `to` or into the run folder: those that
@@ -73,25 +58,27 @@ pub(crate) fn export(
     to: Option<&Path>,
 ) -> Result<ExportedWeights, Error> {
     let assembly = Assembly::new(config)?;
-    let checkpoints = dir.path(CHECKPOINTS);
-    let checkpoint = match which {
-        CheckpointChoice::Last => accepted(checkpoint::newest(&checkpoints)?),
-        CheckpointChoice::Best => best(config, &checkpoints)?,
-        CheckpointChoice::Step(step) => of_step(&checkpoints, step)?,
-    };
+    let checkpoint = chosen(config, dir, which)?;
     let step = checkpoint.state().step;
     let path = to.map_or_else(|| dir.path(weights::FILE), Path::to_owned);
-    weights::save_with(&evaluated(config, &assembly, &checkpoint)?, &path, &metadata(config, step))?;
+    assembly.kept(&checkpoint)?.save(&path, &metadata(config, step))?;
     let sha256 = weights::sha256(&path)?;
     Ok(ExportedWeights { path, step, sha256 })
 }
 
+/// The checkpoint of a run that is asked for.
+pub(super) fn chosen(config: &Config, dir: &RunDir, which: CheckpointChoice) -> Result<Checkpoint, Error> {
+    let checkpoints = dir.path(CHECKPOINTS);
+    match which {
+        CheckpointChoice::Last => Ok(accepted(checkpoint::newest(&checkpoints)?)),
+        CheckpointChoice::Best => best(config, &checkpoints),
+        CheckpointChoice::Step(step) => of_step(&checkpoints, step),
+    }
+}
+
 fn metadata(config: &Config, step: u64) -> BTreeMap<String, String> {
-    let entries = [
-        ("model", config.model.name().to_owned()),
-        ("dataset", config.data.dataset.clone()),
-        ("step", step.to_string()),
-    ];
+    let entries =
+        [("model", config.model.name.clone()), ("dataset", config.data.dataset.clone()), ("step", step.to_string())];
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

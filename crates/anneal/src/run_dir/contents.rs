@@ -10,8 +10,8 @@ use trainer::{checkpoint, weights};
 
 use super::{
     layout::{
-        CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, LOCK, MARK, METRICS, METRICS_CSV, PLOTS,
-        REPORT, RUN_PLOTS, RunDirError, SUMMARY, io_error,
+        CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, LOCK, MARK, METRIC_PLOT, METRICS, METRICS_CSV,
+        PLOTS, REPORT, RUN_PLOTS, RunDirError, SUMMARY, io_error,
     },
     mark::{Kind, Mark},
 };
@@ -85,12 +85,12 @@ pub(super) fn remove_leftovers(folder: &Path) -> Result<(), RunDirError> {
 fn is_leftover(name: &str) -> bool {
     let plots = RUN_PLOTS.iter().chain([&FINDER_PLOT]).flat_map(|name| [format!("{name}.svg"), format!("{name}.png")]);
     let files = FILES.iter().chain([&MARK]).map(|name| (*name).to_owned());
-    files.chain(plots).any(|of| report::is_unfinished(name, &of))
+    files.chain(plots).any(|of| report::is_unfinished(name, &of)) || report::is_unfinished_beginning(name, METRIC_PLOT)
 }
 
 fn is_plot(name: &str) -> bool {
     let stem = name.strip_suffix(".svg").or_else(|| name.strip_suffix(".png"));
-    stem.is_some_and(|stem| RUN_PLOTS.contains(&stem) || stem == FINDER_PLOT)
+    stem.is_some_and(|stem| RUN_PLOTS.contains(&stem) || stem == FINDER_PLOT || stem.starts_with(METRIC_PLOT))
 }
 
 /// Moves the run in `folder`, whose id is `id`, into a folder of its own there; its configuration is copied, so that

@@ -27,6 +27,8 @@ pub(crate) const CHECKPOINTS: &str = "checkpoints";
 pub(crate) const PLOTS: &str = "plots";
 /// Those of every run, without their endings.
 pub(crate) const RUN_PLOTS: [&str; 3] = ["loss", "accuracy", "lr"];
+/// How those of metrics begin that not every run has.
+pub(crate) const METRIC_PLOT: &str = "metric-";
 /// That of the sweep.
 pub(crate) const FINDER_PLOT: &str = "lr_finder";
 /// The result.

@@ -33,8 +33,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use claim::Claim;
 pub use claim::Existing;
 pub(crate) use layout::{
-    CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, METRICS, METRICS_CSV, PLAN, PLOTS, REPORT,
-    RUN_PLOTS, SUMMARY, io_error,
+    CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, METRIC_PLOT, METRICS, METRICS_CSV, PLAN, PLOTS,
+    REPORT, RUN_PLOTS, SUMMARY, io_error,
 };
 pub use layout::{DamagedFile, RunDirError};
 pub(crate) use mark::Kind;

@@ -7,6 +7,7 @@ use anneal::{
     config::{Config, Document, Origin},
     experiment::Assembly,
     lr_core::Registry,
+    task::ImageClassification,
     trainer::data::Source,
 };
 use serde_json::Value;
@@ -196,7 +197,9 @@ fn batches_do_not_depend_on_the_number_of_workers() {
     };
     let pixels = |workers: usize, epoch: u64| -> Vec<f32> {
         let config = config(workers);
-        let loader = Assembly::new(&config).expect("assembled").train_loader().expect("a loader");
+        let assembly = Assembly::new(&config).expect("assembled");
+        let images = assembly.data::<ImageClassification>().expect("images");
+        let loader = images.train_loader(assembly.device()).expect("a loader");
         loader
             .epoch(epoch, 3)
             .take(6)

@@ -8,6 +8,7 @@ mod common;
 
 mod bad_input;
 mod compare;
+mod curve;
 mod data;
 mod find_lr;
 mod list;
@@ -18,5 +19,6 @@ mod run_folder;
 mod schedule;
 mod signals;
 mod switches;
+mod task;
 mod train;
 mod weights;

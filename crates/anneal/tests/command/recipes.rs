@@ -14,6 +14,7 @@ use anneal::{
     config::{Config, Document},
     experiment::{Assembly, horizon},
     lr_core::{Registry, ScheduleConfig},
+    task::ImageClassification,
     vision::{self, DataError},
 };
 use burn::tensor::Device;
@@ -60,7 +61,8 @@ fn assemble_without_data(config: &Config, name: &str) {
     let info = vision::known().find(|info| info.name == config.data.dataset).expect(name);
     let schedule = config.schedule.build(&horizon(config, info.train), "schedule").expect(name);
     drop(schedule);
-    config.model.init(info.shape, info.classes.len(), &Device::flex()).expect(name);
+    let settings = config.task.settings::<ImageClassification>().expect("images");
+    settings.model.init(info.shape, info.classes.len(), &Device::flex()).expect(name);
     assert!(!config.schedule.sets_momentum() || config.optimizer.supports_momentum(), "{name}");
     drop(config.optimizer.init_with_groups(config.groups.groups()));
 }
@@ -88,7 +90,8 @@ fn every_config_of_the_examples_is_put_together() {
         }
         match Assembly::new(&config) {
             Ok(assembly) => {
-                assembly.model().expect(&name);
+                let images = assembly.data::<ImageClassification>().expect("images");
+                images.network(assembly.device()).expect(&name);
                 assembly.rates().expect(&name);
             }
             Err(Error::Data(DataError::Missing(_))) => without_data.push(config.data.dataset.clone()),

@@ -188,13 +188,26 @@ fn pixels(files: &Files, shape: ImageShape) -> Result<Vec<u8>, DataError> {
     let results: Vec<Result<(), DataError>> = block
         .par_chunks_exact_mut(shape.pixels())
         .zip(files.par_iter())
-        .map(|(out, (_, path))| {
-            let bytes = read_file(path)?;
-            picture::square(&bytes, shape, out).map_err(|problem| problem.in_file(path))
-        })
+        .map(|(out, (_, path))| read_picture(path, shape, out))
         .collect();
     results.into_iter().collect::<Result<(), DataError>>()?;
     Ok(block)
+}
+
+/// The pixels of a PNG or JPEG file as a square of this size, channels first: read as the images of a folder are
+/// ([`picture::square`]).
+///
+/// # Errors
+/// A file that cannot be read or is no such picture, as for a folder's.
+pub fn load_picture(path: &Path, shape: ImageShape) -> Result<Vec<u8>, DataError> {
+    let mut pixels = vec![0; shape.pixels()];
+    read_picture(path, shape, &mut pixels)?;
+    Ok(pixels)
+}
+
+fn read_picture(path: &Path, shape: ImageShape, out: &mut [u8]) -> Result<(), DataError> {
+    let bytes = read_file(path)?;
+    picture::square(&bytes, shape, out).map_err(|problem| problem.in_file(path))
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub use dataset_info::{DataFile, DatasetInfo, Download, Packing};
 use folder::Folder;
-pub use images::{FOLDER_PREFIX, FolderOptions, load_folder};
+pub use images::{FOLDER_PREFIX, FolderOptions, load_folder, load_picture};
 pub use own::{DataSource, DatasetRegistry, OwnDataset, OwnDatasetEntry};
 pub use verify::{Against, Verified, VerifiedFile, verify};
 

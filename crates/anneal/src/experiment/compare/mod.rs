@@ -22,6 +22,7 @@ pub(crate) use request::{CompareOptions, CompareRequest};
 use crate::{
     config::{Catalog, Config},
     error::Error,
+    experiment::measure::main_measure,
     run_dir::REPORT,
 };
 use contender::Contender;
@@ -55,6 +56,10 @@ pub(crate) fn compare(
     catalog: &Catalog,
 ) -> Result<CompareOutcome, Error> {
     let base = Config::from_document(&request.base, catalog)?;
+    let measure = main_measure(&base.task);
+    if let Some(target) = request.target.filter(|target| measure.unit == "%" && !(*target > 0.0 && *target <= 100.0)) {
+        return Err(Error::Usage(format!("--target {target}: a percentage above 0, up to 100, of {}", measure.name)));
+    }
     let seeds = seeds(&base, request.seeds)?;
     let contenders = contender::read(request, &base, &folder::FILES)?;
     for warning in contenders.iter().flat_map(|contender| &contender.warnings) {
@@ -105,8 +110,9 @@ fn seeds(base: &Config, count: u64) -> Result<Vec<u64>, Error> {
 fn setup(request: &CompareRequest, base: &Config, seeds: &[u64], dataset: Option<&str>) -> Setup {
     Setup {
         config: request.base.origin().to_string(),
-        model: base.model.name().to_owned(),
+        model: base.model.name.clone(),
         dataset: dataset.unwrap_or(&base.data.dataset).to_owned(),
+        measure: main_measure(&base.task),
         device: base.run.device.to_string(),
         seeds: seeds.to_vec(),
         rates: request.rates.clone(),

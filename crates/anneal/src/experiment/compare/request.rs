@@ -22,7 +22,8 @@ pub(crate) struct CompareRequest {
     pub seeds: u64,
     /// At which rate each is trained.
     pub rates: RateChoice,
-    /// The validation accuracy, in percent, that the time is taken to; by default chosen from what was reached.
+    /// The value on the validation set, of what runs are compared by, that the time is taken to; by default chosen from what
+    /// was reached.
     pub target: Option<f64>,
 }
 

@@ -139,6 +139,7 @@ fn has_diverged(error: &TrainError) -> bool {
 fn log(run: &RunRecord) -> RunLog {
     let summary = run.summary.as_ref();
     let rates = rates(run);
+    let measure = run.measure();
     RunLog {
         lr: rates.lr,
         momentum: rates.momentum,
@@ -146,19 +147,20 @@ fn log(run: &RunRecord) -> RunLog {
         train_loss: run.curve(Split::Train, Some(Interval::Step), "loss"),
         epoch_train_loss: run.curve(Split::Train, Some(Interval::Epoch), "loss"),
         valid_loss: run.curve(Split::Valid, None, "loss"),
-        valid_accuracy: run.curve(Split::Valid, None, "accuracy"),
+        valid: run.curve(Split::Valid, None, &measure.name),
         steps: run.steps(),
-        test_accuracy: run.test("accuracy"),
+        test: run.test(&measure.name),
         test_loss: run.test("loss"),
         total_seconds: summary.map(|summary| summary.elapsed),
         items_per_second: summary.map(|summary| summary.items_per_second),
+        measure,
     }
 }
 
 /// The result of a run in a line.
 fn result(run: &Run) -> String {
-    let figure = |name: &str, value: Option<f64>| value.map(|value| format!("{name} {value:.2} %"));
-    let figures = [figure("test", run.test_accuracy), figure("best valid", run.best_valid_accuracy)];
+    let figure = |name: &str, value: Option<f64>| value.map(|value| format!("{name} {}", run.log.measure.show(value)));
+    let figures = [figure("test", run.test), figure("best valid", run.best_valid)];
     let figures: Vec<String> = figures.into_iter().flatten().collect();
     match (run.state, &run.error) {
         (RunState::Finished, _) if !figures.is_empty() => figures.join(", "),

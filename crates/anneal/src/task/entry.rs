@@ -1,0 +1,206 @@
+//! Tasks by name: how the settings of one are read, and the settings of any of them behind one type.
+
+use std::{any::Any, fmt, io, marker::PhantomData, path::PathBuf, sync::Arc};
+
+use strict_config::ConfigError;
+use toml::Table;
+use trainer::MetricInfo;
+
+use super::{
+    DataSection, ModelRow, Setup, Task, TaskError, TaskSettings,
+    learner::{AnyData, Loaded},
+};
+
+/// The fields of `[model]` that every task has.
+pub(crate) const MODEL_FIELDS: [&str; 2] = ["type", "pretrained"];
+
+/// The tables of a configuration that a task reads, without the fields that every task has.
+pub(crate) struct Tables<'t> {
+    /// The fields of `[data]` that every task has.
+    pub shared: &'t mut DataSection,
+    pub data: Table,
+    /// `[model] type`, where it is given.
+    pub model_name: Option<String>,
+    pub model: Table,
+    pub eval: &'t Table,
+}
+
+/// A model in a list.
+pub(crate) struct ListedModel {
+    pub name: &'static str,
+    pub summary: &'static str,
+    pub fields: &'static [&'static str],
+}
+
+/// A task that a configuration may choose.
+pub(crate) trait TaskEntry: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn summary(&self) -> &'static str;
+    /// The fields of `[data]` that are its own.
+    fn fields(&self) -> Vec<&'static str>;
+    fn models(&self) -> Vec<ListedModel>;
+    /// Reads its settings; paths in errors begin at the configuration.
+    fn read(&self, tables: Tables<'_>) -> Result<ChosenTask, ConfigError>;
+}
+
+/// A task as its trait describes it.
+pub(crate) struct Entry<T>(PhantomData<fn() -> T>);
+
+impl<T> Entry<T> {
+    pub(crate) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: Task> TaskEntry for Entry<T> {
+    fn name(&self) -> &'static str {
+        T::NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        T::SUMMARY
+    }
+
+    fn fields(&self) -> Vec<&'static str> {
+        strict_config::fields_of::<T::Data>().to_vec()
+    }
+
+    fn models(&self) -> Vec<ListedModel> {
+        let listed = |row: ModelRow<T::Model>| ListedModel { name: row.name, summary: row.summary, fields: row.fields };
+        T::models().into_iter().map(listed).collect()
+    }
+
+    fn read(&self, tables: Tables<'_>) -> Result<ChosenTask, ConfigError> {
+        let data = strict_config::read(&tables.data, "")
+            .map_err(|error| error.with_known(DataSection::fields()).within("data"))?;
+        let rows = T::models();
+        let row = match &tables.model_name {
+            Some(name) => rows.iter().find(|row| row.name == name.as_str()).ok_or_else(|| {
+                ConfigError::unknown_name("model.type", "model", name, rows.iter().map(|row| row.name))
+            })?,
+            None => rows.first().ok_or_else(|| ConfigError::missing("model.type", "a model of this task"))?,
+        };
+        let model = (row.read)(&tables.model).map_err(|error| error.with_known(&MODEL_FIELDS).within("model"))?;
+        let eval = strict_config::read(tables.eval, "eval")?;
+        Ok(ChosenTask::new(TaskSettings::<T> { data, model_name: row.name.to_owned(), model, eval }))
+    }
+}
+
+/// The settings of the task that a configuration chooses.
+#[derive(Clone, Debug)]
+pub struct ChosenTask(Arc<dyn AnySettings>);
+
+impl ChosenTask {
+    pub(crate) fn new<T: Task>(settings: TaskSettings<T>) -> Self {
+        Self(Arc::new(settings))
+    }
+
+    /// The name of the task.
+    pub fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    /// `[model] type`.
+    pub fn model_name(&self) -> &str {
+        self.0.model_name()
+    }
+
+    /// The settings, where the task is this one.
+    pub fn settings<T: Task>(&self) -> Option<&TaskSettings<T>> {
+        self.0.as_any().downcast_ref()
+    }
+
+    /// The task's own fields of `[data]`, every one explicit.
+    pub(crate) fn data(&self) -> Table {
+        self.0.data()
+    }
+
+    /// The model's own fields of `[model]`.
+    pub(crate) fn model(&self) -> Table {
+        self.0.model()
+    }
+
+    /// `[eval]`.
+    pub(crate) fn eval(&self) -> Table {
+        self.0.eval()
+    }
+
+    /// What outputs are measured by, beside the loss.
+    pub(crate) fn metrics(&self) -> Vec<MetricInfo> {
+        self.0.metrics()
+    }
+
+    /// What of `[data]` a checkpoint notes.
+    pub(crate) fn noted(&self) -> Table {
+        let noted = |(field, value): (String, toml::Value)| Some((self.0.noted_as(&field)?, value));
+        self.0.data().into_iter().filter_map(noted).collect()
+    }
+
+    /// The same with each of its paths changed.
+    pub(crate) fn with_paths(&self, change: &mut dyn FnMut(&mut PathBuf) -> io::Result<()>) -> io::Result<Self> {
+        self.0.with_paths(change)
+    }
+
+    /// Loads the data.
+    pub(crate) fn load(&self, setup: Setup) -> Result<Box<dyn AnyData>, TaskError> {
+        self.0.load(setup)
+    }
+}
+
+/// [`TaskSettings`] of any task.
+trait AnySettings: fmt::Debug + Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+    fn name(&self) -> &'static str;
+    fn model_name(&self) -> &str;
+    fn data(&self) -> Table;
+    fn model(&self) -> Table;
+    fn eval(&self) -> Table;
+    fn metrics(&self) -> Vec<MetricInfo>;
+    fn noted_as(&self, field: &str) -> Option<String>;
+    fn with_paths(&self, change: &mut dyn FnMut(&mut PathBuf) -> io::Result<()>) -> io::Result<ChosenTask>;
+    fn load(&self, setup: Setup) -> Result<Box<dyn AnyData>, TaskError>;
+}
+
+impl<T: Task> AnySettings for TaskSettings<T> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn name(&self) -> &'static str {
+        T::NAME
+    }
+
+    fn model_name(&self) -> &str {
+        &self.model_name
+    }
+
+    fn data(&self) -> Table {
+        strict_config::write(&self.data)
+    }
+
+    fn model(&self) -> Table {
+        strict_config::write(&self.model)
+    }
+
+    fn eval(&self) -> Table {
+        strict_config::write(&self.eval)
+    }
+
+    fn metrics(&self) -> Vec<MetricInfo> {
+        T::metrics(self).infos().to_vec()
+    }
+
+    fn noted_as(&self, field: &str) -> Option<String> {
+        T::noted_as(field)
+    }
+
+    fn with_paths(&self, change: &mut dyn FnMut(&mut PathBuf) -> io::Result<()>) -> io::Result<ChosenTask> {
+        let mut settings = self.clone();
+        T::paths(&mut settings.data).into_iter().try_for_each(change)?;
+        Ok(ChosenTask::new(settings))
+    }
+
+    fn load(&self, setup: Setup) -> Result<Box<dyn AnyData>, TaskError> {
+        Ok(Box::new(Loaded::<T>::new(self.clone(), setup)?))
+    }
+}

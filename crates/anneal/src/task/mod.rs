@@ -1,0 +1,245 @@
+//! Tasks: what ties the data of a run, its model, its metrics and its output together.
+//!
+//! What lives here: [`Task`], which a program implements for one of its own; image classification, the first one; and what
+//! the experiments see of any task (`learner`), so that they are compiled once. A task knows neither configurations nor run
+//! folders, and no loop: the trainer's is called in one place.
+
+mod entry;
+mod error;
+mod images;
+mod learner;
+mod settings;
+mod setup;
+
+use std::{fmt::Debug, path::PathBuf, sync::Arc};
+
+use burn::{
+    tensor::Device,
+    train::{
+        InferenceStep, TrainStep,
+        metric::{Adaptor, LossInput},
+    },
+};
+use serde::{Deserialize, Serialize};
+use strict_config::Settings;
+use trainer::{LearnerModel, Metrics, Split};
+
+pub use entry::ChosenTask;
+pub(crate) use entry::{Entry, MODEL_FIELDS, Tables, TaskEntry};
+pub use error::TaskError;
+pub use images::{ImageClassification, ImageData, ImageEval, ImageModel, Resident};
+pub(crate) use images::{ImageEntry, folder_fields};
+pub use learner::Loaded;
+pub(crate) use learner::{AnyData, AnyLearner, FitPlan};
+pub use settings::{ModelRow, TaskSettings};
+pub use setup::{DataSection, Setup};
+
+/// What a batch of a task is: the input of its network's steps.
+pub type Batch<T> = <<T as Task>::Network as TrainStep>::Input;
+
+/// What assembles the batch of these items of a part, in an epoch.
+pub type Assemble<B> = Box<dyn Fn(&[usize], u64) -> B + Send + Sync>;
+
+/// A task: its data, loaded, and what is done with them. `[data] dataset` of a configuration chooses it by its
+/// [`NAME`](Self::NAME), and every command works with it.
+///
+/// ```
+/// use anneal::{prelude::*, task::*};
+/// use burn::{module::Module, nn, tensor::Device, train::{RegressionOutput, metric::{Adaptor, LossInput}}};
+/// use serde::{Deserialize, Serialize};
+/// use strict_config::Settings;
+/// use trainer::{Metrics, Split};
+///
+/// type Pairs = (Tensor<2>, Tensor<2>);
+/// # use burn::tensor::Tensor;
+///
+/// #[derive(Module, Debug)]
+/// struct Line { linear: nn::Linear }
+///
+/// impl TrainStep for Line {
+///     type Input = Pairs;
+///     type Output = RegressionOutput;
+///     fn step(&self, pairs: Pairs) -> TrainOutput<RegressionOutput> {
+///         let output = InferenceStep::step(self, pairs);
+///         TrainOutput::new(self, output.loss.backward(), output)
+///     }
+/// }
+///
+/// impl InferenceStep for Line {
+///     type Input = Pairs;
+///     type Output = RegressionOutput;
+///     fn step(&self, (x, y): Pairs) -> RegressionOutput {
+///         let guess = self.linear.forward(x);
+///         let loss = nn::loss::MseLoss::new().forward(guess.clone(), y.clone(), nn::loss::Reduction::Mean);
+///         RegressionOutput::new(loss, guess, y)
+///     }
+/// }
+///
+/// /// `y = 3x + 1`, for 100 numbers: `[data] dataset = "line"`.
+/// struct Numbers;
+///
+/// impl Task for Numbers {
+///     const NAME: &'static str = "line";
+///     const SUMMARY: &'static str = "numbers on a line";
+///     type Data = NoSettings;
+///     type Model = NoSettings;
+///     type Eval = NoSettings;
+///     type Network = Line;
+///
+///     fn models() -> Vec<ModelRow<NoSettings>> {
+///         vec![ModelRow::new("linear", "a slope and a bias", std::convert::identity::<NoSettings>)]
+///     }
+///     fn load(_: &TaskSettings<Self>, _: &Setup) -> Result<Self, TaskError> {
+///         Ok(Self)
+///     }
+///     fn items(&self, part: Split) -> usize {
+///         if part == Split::Train { 100 } else { 20 }
+///     }
+///     fn batch(&self, _: Split, items: &[usize], _: Option<Draw>, device: &Device) -> Pairs {
+///         let x: Vec<f32> = items.iter().map(|item| *item as f32 / 50.0 - 1.0).collect();
+///         let x = Tensor::<1>::from_floats(x.as_slice(), device).unsqueeze_dim(1);
+///         (x.clone(), x * 3.0 + 1.0)
+///     }
+///     fn network(&self, _: &NoSettings, device: &Device) -> Result<Line, TaskError> {
+///         Ok(Line { linear: nn::LinearConfig::new(1, 1).init(device) })
+///     }
+/// }
+/// ```
+pub trait Task: Send + Sync + Sized + 'static {
+    /// Its name: `[data] dataset`.
+    const NAME: &'static str;
+    /// What it is, in a line.
+    const SUMMARY: &'static str;
+
+    /// The fields of `[data]` beside [those of every task](DataSection).
+    type Data: Settings + Clone + Debug + Send + Sync + 'static;
+    /// The settings of one of its [models](Self::models): the fields of `[model]` beside `type` and `pretrained`. Where
+    /// there are several models, an enum with a variant for each, `#[serde(untagged)]`.
+    type Model: Serialize + Clone + Debug + Send + Sync + 'static;
+    /// The fields of `[eval]`. They change no step of training, and a resumed run may have others.
+    type Eval: Settings + Clone + Debug + Send + Sync + 'static;
+    /// The network: a burn module with burn-train's two steps, on the same batches. The outputs show the loss.
+    type Network: LearnerModel
+        + TrainStep<Output: Adaptor<LossInput>>
+        + InferenceStep<Input = Batch<Self>, Output: Adaptor<LossInput>>;
+
+    /// The models that `[model] type` may name; the first is the one where it names none.
+    fn models() -> Vec<ModelRow<Self::Model>>;
+
+    /// What outputs are measured by, beside the loss: burn-train's metrics, or any other of its form. The first is the one
+    /// that runs are compared by. They are known before the data are, so that a configuration that waits for another value
+    /// is refused at once, and reports know units and directions. Default: the loss alone.
+    fn metrics(_settings: &TaskSettings<Self>) -> Metrics<Self::Network> {
+        Metrics::new()
+    }
+
+    /// The paths among its settings. A run records them as absolute ones, and looks for them under their names in
+    /// `--data-dir` too. Default: none.
+    fn paths(_data: &mut Self::Data) -> Vec<&mut PathBuf> {
+        Vec::new()
+    }
+
+    /// The name under which a checkpoint notes this field of `[data]`, so that a run does not resume with another value;
+    /// `None` where it changes no number, or what it changes is in the [fingerprint](Self::fingerprint). Default:
+    /// `data.FIELD`, but `None` for `path`.
+    fn noted_as(field: &str) -> Option<String> {
+        (field != "path").then(|| format!("data.{field}"))
+    }
+
+    /// Loads the data.
+    ///
+    /// # Errors
+    /// Data that are not there or not as they should be.
+    fn load(settings: &TaskSettings<Self>, setup: &Setup) -> Result<Self, TaskError>;
+
+    /// The items of a part. How the data are cut is the task's: by a split seeded with the run ([`trainer::data::split`] by
+    /// [`Setup::data`]'s `validation`), by place, or as they come.
+    fn items(&self, part: Split) -> usize;
+
+    /// The batch of these items of a part, on `device`. `draw` is the key of everything that is drawn at random for a
+    /// training batch; without one, as for every validation, the items are taken as they are.
+    fn batch(&self, part: Split, items: &[usize], draw: Option<Draw>, device: &Device) -> Batch<Self>;
+
+    /// The network, its parameters drawn from the generator of `device`, which the seed of the run has seeded.
+    ///
+    /// # Errors
+    /// Settings that do not fit the data.
+    fn network(&self, model: &Self::Model, device: &Device) -> Result<Self::Network, TaskError>;
+
+    /// A new network with what it takes from the training data in place. Default: as it is.
+    fn prepared(&self, network: Self::Network) -> Self::Network {
+        network
+    }
+
+    /// What assembles the batches of the first `items` items of a part; with a seed, those of the training. Default:
+    /// [`batch`](Self::batch).
+    ///
+    /// # Errors
+    /// Data that cannot be where the settings want them.
+    fn assemble(
+        self: &Arc<Self>,
+        part: Split,
+        _items: usize,
+        seed: Option<u64>,
+        device: &Device,
+    ) -> Result<Assemble<Batch<Self>>, TaskError> {
+        let (task, device) = (Arc::clone(self), device.clone());
+        let draw = move |epoch| seed.map(|seed| Draw { seed, epoch });
+        Ok(Box::new(move |indices, epoch| task.batch(part, indices, draw(epoch), &device)))
+    }
+
+    /// Items in a batch of a validation or a test, where a training batch has `batch_size`. Default: as many.
+    fn eval_batch_size(&self, batch_size: usize) -> usize {
+        batch_size
+    }
+
+    /// A checksum or name of the content, so that a resume on other data is refused. Default: none; the number of items
+    /// and the size of the batches are compared anyway.
+    fn fingerprint(&self) -> String {
+        String::new()
+    }
+
+    /// What reports call the data. Default: [`NAME`](Self::NAME).
+    fn description(&self) -> String {
+        Self::NAME.to_owned()
+    }
+
+    /// Predicts: a row for each input, or for each row of an input. `network` is in inference mode, on `device`.
+    ///
+    /// # Errors
+    /// An input that is not of the form of the training data. Default: this task predicts nothing.
+    fn predict(
+        &self,
+        _network: &Self::Network,
+        _inputs: &[String],
+        _device: &Device,
+    ) -> Result<Vec<Prediction>, TaskError> {
+        Err(TaskError::NoPrediction { task: Self::NAME })
+    }
+}
+
+/// The key of what is drawn at random for a batch, together with its items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The epoch, from 0.
+    pub epoch: u64,
+}
+
+/// What a model says of an input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// The input, or the row of it.
+    pub input: String,
+    /// Names and values, the most important first. A table shows texts and numbers; lists and objects are for
+    /// `--json` alone.
+    pub values: Vec<(String, serde_json::Value)>,
+}
+
+/// A table without fields of the task's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoSettings {}
+
+impl Settings for NoSettings {}

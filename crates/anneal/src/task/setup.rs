@@ -1,0 +1,69 @@
+//! What a task is told of the run that it is for.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings, check};
+use toml::{Table, Value};
+
+/// The fields of `[data]` that every task has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataSection {
+    /// A name from `anneal list datasets`, or `folder` for a folder of images by class. Default `digits`.
+    pub dataset: String,
+    /// Where data sets are looked for first; then `ANNEAL_DATA_DIR`, then the user's cache folder.
+    pub data_dir: Option<PathBuf>,
+    /// Items in a batch. Default 64.
+    pub batch_size: usize,
+    /// The fraction of the training set held out for validation. Default 0.1.
+    pub validation: f64,
+    /// Threads that assemble batches ahead. Default 1.
+    pub workers: usize,
+}
+
+impl Default for DataSection {
+    fn default() -> Self {
+        Self { dataset: "digits".to_owned(), data_dir: None, batch_size: 64, validation: 0.1, workers: 1 }
+    }
+}
+
+impl Settings for DataSection {
+    fn check(&self) -> Result<(), ConfigError> {
+        check::at_least("batch_size", self.batch_size as u64, 1)?;
+        let allowed = "a fraction of at least 0 and below 1";
+        check::number("validation", self.validation, allowed, |part| (0.0..1.0).contains(&part))
+    }
+}
+
+impl DataSection {
+    /// The names of these fields.
+    pub(crate) fn fields() -> &'static [&'static str] {
+        strict_config::fields_of::<Self>()
+    }
+
+    /// The table with the fields that are the task's own: those follow the name of the data set.
+    pub(crate) fn to_table(&self, own: Table) -> Table {
+        /// The fields that come last, in this order.
+        const LAST: [&str; 6] = ["data_dir", "batch_size", "validation", "augment", "workers", "resident"];
+        let mut fields: Vec<(String, Value)> = strict_config::write(self).into_iter().collect();
+        fields.splice(1..1, own);
+        fields.sort_by_key(|(name, _)| LAST.iter().position(|last| last == name).map_or(0, |place| place + 1));
+        fields.into_iter().collect()
+    }
+}
+
+/// What a task is told of the run that it is for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setup {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The fields of `[data]` that every task has.
+    pub data: DataSection,
+    /// Whether it runs on a GPU.
+    pub on_gpu: bool,
+    /// `[train] overfit_batches`: it trains, and validates, on so many batches alone.
+    pub overfit_batches: Option<usize>,
+    /// `[train] fast_dev_run`: a trial of so many batches.
+    pub fast_dev_run: Option<usize>,
+}

@@ -1,0 +1,204 @@
+//! A task of a program's own: every verb works with it.
+
+use std::{fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+use super::curve::Curve;
+use crate::common::{Ran, folder, ran, same_checkpoint};
+
+/// The environment variable that makes this test program the command: its arguments, with line feeds between them.
+const ARGUMENTS: &str = "ANNEAL_TEST_OWN_COMMAND";
+
+/// Not a test: what [`own`] starts.
+#[test]
+fn the_command() {
+    let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
+    let code = anneal::App::new("mine").task::<Curve>().run_from(arguments.split('\n'));
+    let number = (0..=u8::MAX).find(|number| std::process::ExitCode::from(*number) == code);
+    std::process::exit(number.map_or(-1, i32::from));
+}
+
+/// Runs the command in `folder`.
+fn own(folder: &Path, args: &[&str]) -> Ran {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command
+        .args(["--exact", "task::the_command", "--nocapture", "--test-threads=1", "-q"])
+        .env(ARGUMENTS, [&["mine"], args].concat().join("\n"))
+        .env("HOME", folder)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let mut ran = ran(&output);
+    // What the test program says first.
+    ran.out = ran.out.trim_start_matches("\nrunning 1 test\n").to_owned();
+    ran
+}
+
+const CURVE: &str = "[run]\nname = 'curve'\nloggers = []\n[data]\ndataset = 'curve'\nitems = 400\nbatch_size = 20\n\
+    [model]\nhidden = 16\n[optimizer]\ntype = 'adam'\nlr = 0.01\n[schedule]\ntype = 'cosine_annealing'\nt_max = 'rest'\n\
+    [train]\nepochs = 6\ncheckpoint = { keep_best = 'valid.rmse' }\n\
+    early_stopping = { monitor = 'valid.rmse', patience = 50 }\n";
+
+fn done(folder: &Path, args: &[&str]) -> String {
+    let ran = own(folder, args);
+    assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
+    ran.out
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+}
+
+#[test]
+fn every_verb_works_with_it() {
+    let dir = folder(&[("curve.toml", CURVE), ("step.toml", "type = 'step'\nstep_size = 2\ngamma = 0.3\n")]);
+    let dir = dir.path();
+    let table = done(dir, &["train", "curve.toml", "--out", "whole"]);
+    assert!(table.contains("net on curve: 49 parameters, adam, cosine_annealing schedule"), "{table}");
+    assert!(table.contains("best    lowest valid.rmse, "), "the metric's own direction: {table}");
+
+    // What ran, every setting explicit, in the order of the sections.
+    let config = read(dir.join("whole/config.toml"));
+    let data =
+        "[data]\ndataset = \"curve\"\nitems = 400\nnoise = 0.0\nbatch_size = 20\nvalidation = 0.1\nworkers = 1\n";
+    for part in
+        [data, "[model]\ntype = \"net\"\nhidden = 16\n", "monitor = \"valid.rmse\"", "mode = \"min\"", "[eval]\n"]
+    {
+        assert!(config.contains(part), "{config}\nlacks {part}");
+    }
+    assert!(!config.contains("augment"), "{config}");
+    let summary = json(&read(dir.join("whole/summary.json")));
+    assert_eq!((summary["dataset"].as_str(), summary["model"].as_str()), (Some("curve"), Some("net")));
+    let measured = summary["test"]["rmse"].as_f64().unwrap();
+    let loss = summary["test"]["loss"].as_f64().unwrap();
+    assert!(measured < 0.45 && (measured - loss.sqrt()).abs() < 1e-4, "{summary:#}");
+    assert!(dir.join("whole/plots/metric-rmse.svg").exists());
+
+    // Resumed, bit for bit.
+    done(dir, &["train", "curve.toml", "--out", "parts", "--epochs", "2", "--quiet", "--set", "schedule.t_max=6"]);
+    done(dir, &["train", "curve.toml", "--out", "one", "--quiet", "--set", "schedule.t_max=6"]);
+    done(dir, &["resume", "parts", "--epochs", "6", "--quiet"]);
+    same_checkpoint(&dir.join("one/checkpoints"), &dir.join("parts/checkpoints"), "resumed");
+
+    let evaluated = json(&done(dir, &["evaluate", "whole", "--json"]));
+    assert!((evaluated["rmse"].as_f64().unwrap() - measured).abs() < 1e-6, "{evaluated}");
+    let exported = json(&done(dir, &["export", "whole", "--to", "w.safetensors", "--json"]));
+    assert_eq!(exported["step"].as_u64(), summary["steps"].as_u64());
+    let lines = done(dir, &["predict", "whole", "0.5", "-1", "--json"]);
+    let guesses: Vec<Value> = lines.lines().map(json).collect();
+    assert_eq!((guesses.len(), guesses[0]["input"].as_str()), (2, Some("0.5")));
+    assert!((guesses[0]["y"].as_f64().unwrap() - 1.5_f64.sin()).abs() < 0.6, "{lines}");
+    assert!(done(dir, &["predict", "whole", "0.5"]).starts_with("input"));
+
+    assert_eq!(own(dir, &["find-lr", "curve.toml", "--quiet"]).code, 0);
+    done(dir, &["train", "curve.toml", "--set", "optimizer.lr=auto", "--out", "auto", "--quiet"]);
+    assert!(dir.join("auto/lr_finder.json").exists());
+    assert!(done(dir, &["schedule", "curve.toml", "--format", "csv"]).lines().count() > 100);
+
+    // Compared by the root of the mean square, the lowest first.
+    let args = ["compare", "curve.toml", "--schedule", "step.toml", "--with-config", "--seeds", "2", "--out", "both"];
+    let figures = json(&done(dir, &[&args[..], &["--json"]].concat()));
+    assert_eq!((&figures["measure"]["name"], &figures["measure"]["lower_is_better"]), (&"rmse".into(), &true.into()));
+    let of: Vec<f64> = figures["contenders"].as_array().unwrap().iter().map(mean).collect();
+    assert!(of[0] <= of[1] && figures["contenders"][1]["behind_first"]["mean"].as_f64().unwrap() >= 0.0, "{figures:#}");
+    let target = figures["target"]["rmse"].as_f64().unwrap();
+    assert!(of.iter().all(|_| target > 0.0), "{figures:#}");
+    let grid = ["compare", "curve.toml", "--rates", "0.001,0.03", "--out", "grid", "--json"];
+    let grid = json(&done(dir, &grid));
+    assert_eq!(grid["contenders"][0]["rate"]["lr"], 0.03, "the lower error: {grid:#}");
+
+    let report = json(&done(dir, &["report", "whole", "parts", "--json"]));
+    assert_eq!(report["runs"][0]["best"]["metric"], "valid.rmse");
+    let curve: Vec<f64> = read(dir.join("whole/metrics.jsonl"))
+        .lines()
+        .map(json)
+        .filter(|line| line["split"] == "valid")
+        .filter_map(|line| line["rmse"].as_f64())
+        .collect();
+    let lowest = curve.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!(report["runs"][0]["best"]["value"].as_f64(), Some(lowest));
+    assert!(read(dir.join("whole/report.html")).contains("Lowest validation rmse"));
+
+    let listed = done(dir, &["list", "datasets"]);
+    assert!(listed.contains("points on a curve, to be found again"), "{listed}");
+    assert!(done(dir, &["list", "models", "--model", "net"]).contains("one hidden layer"));
+    let parameters = json(&done(dir, &["list", "parameters", "curve.toml", "--json"]));
+    assert_eq!(parameters.as_array().unwrap().len(), 4);
+}
+
+fn mean(contender: &Value) -> f64 {
+    contender["test_rmse"]["mean"].as_f64().unwrap()
+}
+
+#[test]
+fn a_schedule_that_reacts_takes_the_metrics_direction() {
+    let plateau = "type = 'reduce_on_plateau'\nmonitor = 'valid.rmse'\npatience = 1";
+    let dir = folder(&[("curve.toml", &CURVE.replace("type = 'cosine_annealing'\nt_max = 'rest'", plateau))]);
+    done(dir.path(), &["train", "curve.toml", "--out", "run", "--quiet"]);
+    let config = read(dir.path().join("run/config.toml"));
+    assert_eq!(config.matches("mode = \"min\"").count(), 3, "schedule, checkpoint, early stopping: {config}");
+    // An accuracy rises, and so does what reacts to it, unless it is told otherwise.
+    let images =
+        "[optimizer]\ntype = 'sgd'\nlr = 0.1\n[schedule]\ntype = 'reduce_on_plateau'\nmonitor = 'valid.accuracy'\n";
+    let mode = |text: &str| {
+        let config = anneal::config::Config::from_table(&text.parse().unwrap(), &anneal::config::Catalog::standard());
+        config.unwrap().to_table()["schedule"]["mode"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((mode(images).as_str(), mode(&format!("{images}mode = 'min'")).as_str()), ("max", "min"));
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let dir = folder(&[("curve.toml", CURVE), ("images.toml", crate::common::SMALL)]);
+    let dir = dir.path();
+    let refused = |args: &[&str], expected: &str| {
+        let ran = own(dir, args);
+        assert_eq!(ran.code, 2, "{args:?}: {}{}", ran.err, ran.out);
+        assert!(ran.err.contains(expected), "{args:?}: {}\nlacks: {expected}", ran.err);
+    };
+    let train = |set: &'static str| ["train", "curve.toml", "--out", "no", "--set", set];
+    refused(&train("data.itms=3"), "--set data.itms: unknown field; did you mean `items`?");
+    refused(&train("data.items=3"), "--set data.items: 3 is not allowed here; allowed: a whole number of at least 10");
+    refused(&train("data.augment=flip"), "--set data.augment: unknown field");
+    refused(&train("model.hiden=3"), "--set model.hiden: unknown field; did you mean `hidden`?");
+    refused(&train("model.type=nett"), "--set model.type: there is no model `nett`; did you mean `net`?");
+    refused(&train("eval.tta=flip"), "--set eval.tta: unknown field");
+    refused(&train("data.dataset=curv"), "--set data.dataset: there is no dataset `curv`; did you mean `curve`?");
+    refused(&train("train.early_stopping.monitor=valid.accuracy"), "valid.accuracy");
+    refused(&train("train.early_stopping.monitor=valid.accuracy"), "valid.rmse");
+    assert!(!dir.join("no").exists(), "nothing half-written");
+
+    done(dir, &["train", "curve.toml", "--out", "run", "--quiet", "--epochs", "1"]);
+    refused(&["predict", "run", "0.5", "x"], "x: is no number");
+    // A checkpoint of another model, and of another task.
+    let resumed = |args: &[&str]| {
+        let ran = own(dir, &[&["train"], args, &["--out", "run", "--resume", "--epochs", "3"]].concat());
+        assert_ne!(ran.code, 0);
+        ran.err
+    };
+    let error = resumed(&["curve.toml", "--set", "model.hidden=8"]);
+    assert!(error.contains("model.hidden"), "{error}");
+    let error = resumed(&["curve.toml", "--set", "data.noise=0.5"]);
+    assert!(error.contains("data.noise"), "{error}");
+    let error = resumed(&["images.toml"]);
+    assert!(error.contains("task = \"curve\""), "{error}");
+    // A command that does not know the task.
+    let ran = crate::common::anneal(dir, &["evaluate", "run"]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(ran.err.contains("data.dataset: there is no dataset `curve`"), "{}", ran.err);
+    let report = crate::common::anneal(dir, &["report", "run"]);
+    assert_eq!(report.code, 0, "its log can be read: {}", report.err);
+}
+
+#[test]
+fn names_that_are_taken_are_refused() {
+    use anneal::config::Catalog;
+    let twice = Catalog::standard().with_task::<Curve>().and_then(Catalog::with_task::<Curve>);
+    let error = twice.expect_err("refused").to_string();
+    assert_eq!(error, "the task `curve` is there already: give yours another name");
+}
