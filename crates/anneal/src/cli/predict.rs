@@ -19,7 +19,7 @@ pub struct PredictArgs {
     /// The run folder
     pub run_dir: PathBuf,
     /// What to predict for: of a run on images, PNG or JPEG files
-    #[arg(required = true, value_name = "INPUT")]
+    #[arg(required = true, value_name = "INPUT", allow_negative_numbers = true)]
     pub inputs: Vec<String>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
