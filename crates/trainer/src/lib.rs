@@ -75,7 +75,7 @@ pub use freeze::Freeze;
 pub use ids::stable_ids;
 pub use lr_core::Mode;
 pub use memory::peak_memory;
-pub use metrics::{MetricInfo, Metrics, evaluate, evaluate_all};
+pub use metrics::{AnyOutput, MetricInfo, Metrics, evaluate, evaluate_all};
 pub use precision::Precision;
 pub use rates::{Rates, Schedules};
 pub use report::{EpochSummary, FitReport, StopReason, TimeSpent};

@@ -4,11 +4,11 @@ use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 use burn::{
     data::dataloader::Progress,
-    tensor::{Tensor, TensorReadError},
+    tensor::{ExecutionError, Tensor, TensorReadError},
     train::{
         ClassificationOutput, InferenceStep, MultiLabelClassificationOutput, RegressionOutput, SequenceOutput,
         TrainStep,
-        metric::{Adaptor, LossInput, LossMetric, Metric, MetricAttributes, MetricMetadata, Numeric},
+        metric::{Adaptor, ItemLazy, LossInput, LossMetric, Metric, MetricAttributes, MetricMetadata, Numeric},
     },
 };
 use lr_core::Mode;
@@ -156,6 +156,17 @@ impl<M: LearnerModel> Metrics<M> {
         meter
     }
 
+    /// The same for a network that gives these outputs as [`AnyOutput`]s.
+    pub fn of_any<E>(self) -> Metrics<E>
+    where
+        E: LearnerModel + TrainStep<Output = AnyOutput> + InferenceStep<Output = AnyOutput>,
+    {
+        fn each<O: 'static>(meters: Meters<O>) -> Meters<AnyOutput> {
+            meters.into_iter().map(|meter| Box::new(OfAny(meter)) as Box<dyn Meter<AnyOutput>>).collect()
+        }
+        Metrics { train: each(self.train), valid: each(self.valid), infos: self.infos }
+    }
+
     /// What is known of each.
     pub fn infos(&self) -> &[MetricInfo] {
         &self.infos
@@ -244,8 +255,61 @@ pub(crate) fn loss_of<O: Adaptor<LossInput> + 'static>(output: &O) -> Result<f64
     Ok(metric.value().map_or(f64::NAN, |entry| entry.current()))
 }
 
+/// The output of a network whose type is known at run time alone.
+pub struct AnyOutput {
+    output: Box<dyn Any + Send>,
+    loss: fn(&dyn Any) -> Option<LossInput>,
+}
+
+impl AnyOutput {
+    /// Holds an output.
+    pub fn new<O: Adaptor<LossInput> + Send + 'static>(output: O) -> Self {
+        let loss = |output: &dyn Any| output.downcast_ref::<O>().map(Adaptor::adapt);
+        Self { output: Box::new(output), loss }
+    }
+}
+
+impl Adaptor<LossInput> for AnyOutput {
+    fn adapt(&self) -> LossInput {
+        let Some(loss) = (self.loss)(self.output.as_ref()) else { unreachable!("it was made with this type") };
+        loss
+    }
+}
+
+impl ItemLazy for AnyOutput {
+    fn sync(self) -> Result<Self, ExecutionError> {
+        Ok(self)
+    }
+}
+
+/// A metric of outputs of one type, for outputs of any.
+struct OfAny<O>(Box<dyn Meter<O>>);
+
+impl<O: 'static> Meter<AnyOutput> for OfAny<O> {
+    fn key(&self) -> &str {
+        self.0.key()
+    }
+
+    fn add(&mut self, output: &AnyOutput) -> Result<(), TrainError> {
+        match output.output.downcast_ref() {
+            Some(output) => self.0.add(output),
+            None => Err(TrainError::Metric {
+                metric: self.key().to_owned(),
+                message: format!("it reads `{}`, and the network gives another output", std::any::type_name::<O>()),
+            }),
+        }
+    }
+
+    fn finish(&mut self) -> Result<f64, TrainError> {
+        self.0.finish()
+    }
+}
+
 /// The loss of one of burn's own outputs.
 fn shown_loss(output: &dyn Any) -> Option<&Tensor<1>> {
+    if let Some(any) = output.downcast_ref::<AnyOutput>() {
+        return shown_loss(any.output.as_ref());
+    }
     let classes = || Some(&output.downcast_ref::<ClassificationOutput>()?.loss);
     let labels = || Some(&output.downcast_ref::<MultiLabelClassificationOutput>()?.loss);
     let numbers = || Some(&output.downcast_ref::<RegressionOutput>()?.loss);

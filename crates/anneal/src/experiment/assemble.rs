@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     error::Error,
     run_dir::{CHECKPOINTS, RunDir},
-    task::{AnyData, AnyLearner, Loaded, Task},
+    task::{AnyData, Learner, Loaded, Task},
 };
 
 /// A configuration with its data loaded, ready to be trained or swept.
@@ -75,17 +75,19 @@ impl<'c> Assembly<'c> {
     ///
     /// # Errors
     /// As [`fresh`](Self::fresh); weights that are not there, are damaged or do not fit.
-    pub(super) fn initial(&self) -> Result<Box<dyn AnyLearner>, Error> {
-        let pretrained = self.config.model.pretrained.as_ref();
-        let pretrained = pretrained.map(|section| (section.path.as_path(), &section.options));
-        Ok(self.data.initial(&self.device, pretrained)?)
+    pub(super) fn initial(&self) -> Result<Learner, Error> {
+        let learner = self.data.prepared(&self.device)?;
+        Ok(match &self.config.model.pretrained {
+            Some(section) => learner.pretrained(&section.path, &section.options)?,
+            None => learner,
+        })
     }
 
     /// A freshly initialised network: a function of the seed.
     ///
     /// # Errors
     /// A model that does not fit the data.
-    pub(crate) fn fresh(&self) -> Result<Box<dyn AnyLearner>, Error> {
+    pub(crate) fn fresh(&self) -> Result<Learner, Error> {
         Ok(self.data.fresh(&self.device)?)
     }
 
@@ -93,14 +95,14 @@ impl<'c> Assembly<'c> {
     ///
     /// # Errors
     /// A checkpoint of another model or optimizer.
-    pub(super) fn kept(&self, checkpoint: &Checkpoint) -> Result<Box<dyn AnyLearner>, Error> {
+    pub(super) fn kept(&self, checkpoint: &Checkpoint) -> Result<Learner, Error> {
         let step = checkpoint.state().step;
         if checkpoint.state().unproven.contains(&step) {
             tracing::warn!(
                 "step {step}: when this checkpoint was written, no later loss had shown its weights to be good"
             );
         }
-        Ok(self.data.kept(&self.device, checkpoint, self.optimizer())?)
+        Ok(self.fresh()?.kept(checkpoint, self.optimizer(), self.config.run.seed)?)
     }
 
     /// A fresh optimizer, with the groups.

@@ -131,7 +131,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     if let Some(mut summary) = ended_before(&dir, &report) {
         summary.units = units(config);
         if !is_trial && !dir.path(trainer::weights::FILE).exists() {
-            weights::keep(config, &dir, learner.as_ref(), report.steps)?;
+            weights::keep(config, &dir, &learner, report.steps)?;
         }
         if !is_trial && !dir.path(REPORT).exists() {
             page::write(&dir, config.catalog())?;
@@ -145,7 +145,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     let summary = Summary::new(config, &assembly, &report, test);
     dir.write(SUMMARY, &summary.to_json())?;
     if !is_trial {
-        weights::keep(config, &dir, learner.as_ref(), report.steps)?;
+        weights::keep(config, &dir, &learner, report.steps)?;
         page::write(&dir, config.catalog())?;
     } else if options.out.is_none() && existing == Existing::Refuse {
         // A trial that was given no folder leaves none. This one did not exist before.

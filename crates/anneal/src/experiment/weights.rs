@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     error::Error,
     run_dir::{CHECKPOINTS, RunDir},
-    task::AnyLearner,
+    task::Learner,
 };
 
 /// One of a run's checkpoints.
@@ -42,7 +42,7 @@ pub(crate) struct ExportedWeights {
 }
 
 /// Writes the final weights of a run into its folder, as `model.safetensors`.
-pub(super) fn keep(config: &Config, dir: &RunDir, learner: &dyn AnyLearner, step: u64) -> Result<(), Error> {
+pub(super) fn keep(config: &Config, dir: &RunDir, learner: &Learner, step: u64) -> Result<(), Error> {
     Ok(learner.save(&dir.path(weights::FILE), &metadata(config, step))?)
 }
 

@@ -1,17 +1,24 @@
-//! A task with its data, and a network of it, as the experiments see those of any task: the one place where code is
-//! compiled for each task.
+//! A task with its data, and a network of it, as the experiments see those of any task. A network is an [`AnyNetwork`] on
+//! batches of any type, so that the trainer, the finder and the checkpoints are compiled once for all tasks, and not again
+//! by a program with a task of its own.
 
 use std::{
     any::Any,
     collections::BTreeMap,
+    convert::identity,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
 
-use burn::{module::Module, tensor::Device};
+use any_network::{AnyNetwork, HIGHEST_RANK, highest_rank};
+use burn::{
+    module::Module,
+    tensor::Device,
+    train::{InferenceStep, TrainOutput, TrainStep},
+};
 use optim_adaptive::{AdaptiveOptimizer, ParameterRow};
 use trainer::{
-    Callback, FitReport, Freeze, Rates, Schedules, Split, TrainConfig, TrainError, Trainer,
+    AnyOutput, Callback, FitReport, Freeze, Metrics, Rates, Schedules, Split, TrainConfig, TrainError, Trainer,
     checkpoint::Checkpoint,
     data::{Loader, Source},
     lr_finder::{LrFinder, LrSweeps, Subject},
@@ -19,6 +26,43 @@ use trainer::{
 };
 
 use super::{Batch, Prediction, Setup, Task, TaskError, TaskSettings};
+
+/// A batch of any type.
+pub(crate) struct AnyBatch(Box<dyn Any + Send>);
+
+impl AnyBatch {
+    fn new<B: Send + 'static>(batch: B) -> Self {
+        Self(Box::new(batch))
+    }
+
+    fn open<B: 'static>(self) -> B {
+        match self.0.downcast() {
+            Ok(batch) => *batch,
+            Err(_) => unreachable!("the loaders of a task make its batches"),
+        }
+    }
+}
+
+/// A network of any task.
+type Network = AnyNetwork<AnyBatch, AnyOutput>;
+
+/// The network of a task as that of any.
+fn held<T: Task>(network: T::Network) -> Network {
+    let train = |network: &T::Network, batch: AnyBatch| {
+        let TrainOutput { grads, item } = TrainStep::step(network, batch.open());
+        TrainOutput { grads, item: AnyOutput::new(item) }
+    };
+    let infer = |network: &T::Network, batch: AnyBatch| AnyOutput::new(InferenceStep::step(network, batch.open()));
+    Network::with_steps(network, train, infer)
+}
+
+/// The same back.
+fn opened<T: Task>(network: Network) -> T::Network {
+    match network.downcast() {
+        Ok(network) => network,
+        Err(_) => unreachable!("it was made of this task's"),
+    }
+}
 
 /// A task with its data loaded, and the settings of the run.
 pub struct Loaded<T: Task> {
@@ -53,9 +97,20 @@ impl<T: Task> Loaded<T> {
     /// # Errors
     /// As [`Task::network`].
     pub fn network(&self, device: &Device) -> Result<T::Network, TaskError> {
+        self.fresh_network(device).map(opened::<T>)
+    }
+
+    fn fresh_network(&self, device: &Device) -> Result<Network, TaskError> {
         device.seed(self.setup.seed);
+        let network = self.task.network(&self.settings.model, device)?;
+        let found = highest_rank(&network);
+        if found > HIGHEST_RANK {
+            let model = &self.settings.model_name;
+            let message = format!("the model `{model}` has a parameter of rank {found}; at most {HIGHEST_RANK}");
+            return Err(TaskError::other(message));
+        }
         // burn draws a parameter where it is first looked at, which is here: in the order of the module.
-        Ok(trainer::stable_ids(self.task.network(&self.settings.model, device)?))
+        Ok(trainer::stable_ids(held::<T>(network)))
     }
 
     /// Training batches: shuffled by (seed, epoch), drawn by (seed, epoch, item). Those of `overfit_batches` are not
@@ -64,8 +119,17 @@ impl<T: Task> Loaded<T> {
     /// # Errors
     /// As [`Task::assemble`].
     pub fn train_loader(&self, device: &Device) -> Result<Loader<Batch<T>>, TaskError> {
+        self.train_loader_of(device, identity)
+    }
+
+    fn train_loader_of<B: Send + 'static>(
+        &self,
+        device: &Device,
+        wrap: fn(Batch<T>) -> B,
+    ) -> Result<Loader<B>, TaskError> {
         let (setup, items) = (&self.setup, self.task.items(Split::Train));
         let assemble = self.task.assemble(Split::Train, items, Some(setup.seed), device)?;
+        let assemble = move |items: &[usize], epoch| wrap(assemble(items, epoch));
         let loader = Loader::new(items, setup.data.batch_size, assemble);
         let loader = loader.content(self.task.fingerprint()).workers(setup.data.workers);
         Ok(if setup.overfit_batches.is_some() { loader } else { loader.shuffled(setup.seed) })
@@ -76,10 +140,18 @@ impl<T: Task> Loaded<T> {
     /// # Errors
     /// As [`Task::assemble`].
     pub fn valid_loader(&self, device: &Device) -> Result<Option<Loader<Batch<T>>>, TaskError> {
+        self.valid_loader_of(device, identity)
+    }
+
+    fn valid_loader_of<B: Send + 'static>(
+        &self,
+        device: &Device,
+        wrap: fn(Batch<T>) -> B,
+    ) -> Result<Option<Loader<B>>, TaskError> {
         match self.setup.overfit_batches {
-            Some(batches) => self.still(Split::Train, Some(batches), device).map(Some),
+            Some(batches) => self.still(Split::Train, Some(batches), device, wrap).map(Some),
             None if self.task.items(Split::Valid) == 0 => Ok(None),
-            None => self.still(Split::Valid, None, device).map(Some),
+            None => self.still(Split::Valid, None, device, wrap).map(Some),
         }
     }
 
@@ -88,44 +160,46 @@ impl<T: Task> Loaded<T> {
     /// # Errors
     /// As [`Task::assemble`].
     pub fn test_loader(&self, device: &Device) -> Result<Loader<Batch<T>>, TaskError> {
-        self.still(Split::Test, self.setup.fast_dev_run, device)
+        self.still(Split::Test, self.setup.fast_dev_run, device, identity)
     }
 
     /// Batches as they are, in order, for a model in inference mode; where they are limited, so many of the size of the
     /// training.
-    fn still(&self, part: Split, batches: Option<usize>, device: &Device) -> Result<Loader<Batch<T>>, TaskError> {
+    fn still<B: Send + 'static>(
+        &self,
+        part: Split,
+        batches: Option<usize>,
+        device: &Device,
+        wrap: fn(Batch<T>) -> B,
+    ) -> Result<Loader<B>, TaskError> {
         let (all, batch_size) = (self.task.items(part), self.setup.data.batch_size);
         let items = batches.map_or(all, |batches| batches.saturating_mul(batch_size).min(all));
         let assemble = self.task.assemble(part, items, None, &device.clone().inner())?;
+        let assemble = move |items: &[usize], epoch| wrap(assemble(items, epoch));
         Ok(Loader::new(items, self.task.eval_batch_size(batch_size), assemble))
     }
 
-    fn learner(&self, network: T::Network, device: &Device) -> Box<dyn AnyLearner> {
-        Box::new(Learner { data: self.clone(), device: device.clone(), network })
+    fn learner(&self, network: Network, device: &Device) -> Learner {
+        Learner { data: Arc::new(self.clone()), device: device.clone(), network }
     }
 }
 
 /// [`Loaded`] data of any task.
-pub(crate) trait AnyData {
+pub(crate) trait AnyData: Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn items(&self, part: Split) -> usize;
     /// What reports call the data.
     fn description(&self) -> String;
     /// A freshly initialised network.
-    fn fresh(&self, device: &Device) -> Result<Box<dyn AnyLearner>, TaskError>;
-    /// The network that a run starts from: fresh, with what it takes from the training data and with pretrained weights.
-    fn initial(
-        &self,
-        device: &Device,
-        pretrained: Option<(&Path, &LoadOptions)>,
-    ) -> Result<Box<dyn AnyLearner>, TaskError>;
-    /// The network to evaluate of a checkpoint; `optimizer` is a fresh one of the run.
-    fn kept(
-        &self,
-        device: &Device,
-        checkpoint: &Checkpoint,
-        optimizer: AdaptiveOptimizer,
-    ) -> Result<Box<dyn AnyLearner>, TaskError>;
+    fn fresh(&self, device: &Device) -> Result<Learner, TaskError>;
+    /// A fresh one with what it takes from the training data.
+    fn prepared(&self, device: &Device) -> Result<Learner, TaskError>;
+    fn metrics(&self) -> Metrics<Network>;
+    fn train_batches(&self, device: &Device) -> Result<Loader<AnyBatch>, TaskError>;
+    fn valid_batches(&self, device: &Device) -> Result<Option<Loader<AnyBatch>>, TaskError>;
+    fn test_batches(&self, device: &Device) -> Result<Loader<AnyBatch>, TaskError>;
+    /// See [`Task::predict`].
+    fn predict(&self, network: Network, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError>;
 }
 
 impl<T: Task> AnyData for Loaded<T> {
@@ -141,33 +215,33 @@ impl<T: Task> AnyData for Loaded<T> {
         self.task.description()
     }
 
-    fn fresh(&self, device: &Device) -> Result<Box<dyn AnyLearner>, TaskError> {
-        Ok(self.learner(self.network(device)?, device))
+    fn fresh(&self, device: &Device) -> Result<Learner, TaskError> {
+        Ok(self.learner(self.fresh_network(device)?, device))
     }
 
-    fn initial(
-        &self,
-        device: &Device,
-        pretrained: Option<(&Path, &LoadOptions)>,
-    ) -> Result<Box<dyn AnyLearner>, TaskError> {
-        let mut network = self.task.prepared(self.network(device)?);
-        if let Some((path, options)) = pretrained {
-            let (loaded, report) = weights::load(network, path, options).map_err(TaskError::Pretrained)?;
-            tracing::info!("pretrained: {report}");
-            network = loaded;
-        }
-        Ok(self.learner(network, device))
+    fn prepared(&self, device: &Device) -> Result<Learner, TaskError> {
+        let network = self.task.prepared(self.network(device)?);
+        Ok(self.learner(held::<T>(network), device))
     }
 
-    fn kept(
-        &self,
-        device: &Device,
-        checkpoint: &Checkpoint,
-        optimizer: AdaptiveOptimizer,
-    ) -> Result<Box<dyn AnyLearner>, TaskError> {
-        let (network, train) = (self.network(device)?, self.train_loader(device)?);
-        let network = trainer::kept_model(checkpoint, network, optimizer, &train, self.setup.seed)?;
-        Ok(self.learner(network, device))
+    fn metrics(&self) -> Metrics<Network> {
+        T::metrics(&self.settings).of_any()
+    }
+
+    fn train_batches(&self, device: &Device) -> Result<Loader<AnyBatch>, TaskError> {
+        self.train_loader_of(device, AnyBatch::new)
+    }
+
+    fn valid_batches(&self, device: &Device) -> Result<Option<Loader<AnyBatch>>, TaskError> {
+        self.valid_loader_of(device, AnyBatch::new)
+    }
+
+    fn test_batches(&self, device: &Device) -> Result<Loader<AnyBatch>, TaskError> {
+        self.still(Split::Test, self.setup.fast_dev_run, device, AnyBatch::new)
+    }
+
+    fn predict(&self, network: Network, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError> {
+        self.task.predict(&opened::<T>(network), inputs, device)
     }
 }
 
@@ -182,53 +256,50 @@ pub(crate) struct FitPlan {
 }
 
 /// A network of any task, with the task's data.
-pub(crate) trait AnyLearner {
-    /// Its trainable numbers.
-    fn parameters(&self) -> usize;
-    /// See [`trainer::check_start`].
-    fn check_start(&self, optimizer: &AdaptiveOptimizer, freeze: &[Freeze]) -> Result<(), TrainError>;
-    /// Each parameter, and what steps it.
-    fn rows(&self, optimizer: &AdaptiveOptimizer) -> Vec<ParameterRow>;
-    /// Sweeps over the training data; with `validate`, over so many validation batches at each rate.
-    fn sweep(
-        &self,
-        finder: &LrFinder,
-        optimizer: &AdaptiveOptimizer,
-        rates: &Rates,
-        validate: Option<usize>,
-        repeats: usize,
-    ) -> Result<LrSweeps, TaskError>;
-    /// Trains it; the network to evaluate.
-    fn fit(self: Box<Self>, plan: FitPlan) -> Result<(FitReport, Box<dyn AnyLearner>), TaskError>;
-    /// The loss and the metrics on the test part.
-    fn test(&self) -> Result<BTreeMap<String, f64>, TaskError>;
-    /// Writes the weights as safetensors.
-    fn save(&self, path: &Path, metadata: &BTreeMap<String, String>) -> Result<(), WeightsError>;
-    /// See [`Task::predict`].
-    fn predict(&self, inputs: &[String]) -> Result<Vec<Prediction>, TaskError>;
-}
-
-struct Learner<T: Task> {
-    data: Loaded<T>,
+pub(crate) struct Learner {
+    data: Arc<dyn AnyData>,
     /// With autodiff.
     device: Device,
-    network: T::Network,
+    network: Network,
 }
 
-impl<T: Task> AnyLearner for Learner<T> {
-    fn parameters(&self) -> usize {
+impl Learner {
+    /// With pretrained weights put in.
+    pub(crate) fn pretrained(self, path: &Path, options: &LoadOptions) -> Result<Self, TaskError> {
+        let (network, report) = weights::load(self.network, path, options).map_err(TaskError::Pretrained)?;
+        tracing::info!("pretrained: {report}");
+        Ok(Self { network, ..self })
+    }
+
+    /// The network to evaluate of a checkpoint of its run; `optimizer` is a fresh one of the run.
+    pub(crate) fn kept(
+        self,
+        checkpoint: &Checkpoint,
+        optimizer: AdaptiveOptimizer,
+        seed: u64,
+    ) -> Result<Self, TaskError> {
+        let train = self.data.train_batches(&self.device)?;
+        let network = trainer::kept_model(checkpoint, self.network, optimizer, &train, seed)?;
+        Ok(Self { network, ..self })
+    }
+
+    /// Its trainable numbers.
+    pub(crate) fn parameters(&self) -> usize {
         self.network.num_params()
     }
 
-    fn check_start(&self, optimizer: &AdaptiveOptimizer, freeze: &[Freeze]) -> Result<(), TrainError> {
+    /// See [`trainer::check_start`].
+    pub(crate) fn check_start(&self, optimizer: &AdaptiveOptimizer, freeze: &[Freeze]) -> Result<(), TrainError> {
         trainer::check_start(&self.network, optimizer, freeze)
     }
 
-    fn rows(&self, optimizer: &AdaptiveOptimizer) -> Vec<ParameterRow> {
+    /// Each parameter, and what steps it.
+    pub(crate) fn rows(&self, optimizer: &AdaptiveOptimizer) -> Vec<ParameterRow> {
         optimizer.parameters(&self.network)
     }
 
-    fn sweep(
+    /// Sweeps over the training data; with `validate`, over so many validation batches at each rate.
+    pub(crate) fn sweep(
         &self,
         finder: &LrFinder,
         optimizer: &AdaptiveOptimizer,
@@ -236,9 +307,9 @@ impl<T: Task> AnyLearner for Learner<T> {
         validate: Option<usize>,
         repeats: usize,
     ) -> Result<LrSweeps, TaskError> {
-        let train = self.data.train_loader(&self.device)?;
-        tracing::debug!("sweeping over {}", Source::<Batch<T>>::fingerprint(&train));
-        let valid = validate.map(|batches| Ok::<_, TaskError>((self.data.valid_loader(&self.device)?, batches)));
+        let train = self.data.train_batches(&self.device)?;
+        tracing::debug!("sweeping over {}", Source::<AnyBatch>::fingerprint(&train));
+        let valid = validate.map(|batches| Ok::<_, TaskError>((self.data.valid_batches(&self.device)?, batches)));
         let valid = valid.transpose()?;
         let mut subject = Subject::new(&self.network, optimizer, &train).groups(rates);
         if let Some((Some(valid), batches)) = &valid {
@@ -247,32 +318,36 @@ impl<T: Task> AnyLearner for Learner<T> {
         Ok(finder.repeat(&subject, repeats)?)
     }
 
-    fn fit(self: Box<Self>, plan: FitPlan) -> Result<(FitReport, Box<dyn AnyLearner>), TaskError> {
-        let Self { data, device, network } = *self;
-        let (train, valid) = (data.train_loader(&device)?, data.valid_loader(&device)?);
+    /// Trains it; the network to evaluate.
+    pub(crate) fn fit(self, plan: FitPlan) -> Result<(FitReport, Self), TaskError> {
+        let Self { data, device, network } = self;
+        let (train, valid) = (data.train_batches(&device)?, data.valid_batches(&device)?);
         let mut trainer = Trainer::new(plan.settings)
-            .metrics(T::metrics(&data.settings))
+            .metrics(data.metrics())
             .interrupt(plan.interrupt)
             .callbacks(plan.callbacks);
         if let Some(checkpoint) = plan.resume {
             trainer = trainer.resume(checkpoint);
         }
-        let valid = valid.as_ref().map(|loader| loader as &dyn Source<Batch<T>>);
+        let valid = valid.as_ref().map(|loader| loader as &dyn Source<AnyBatch>);
         let fitted = trainer.fit(network, plan.optimizer, plan.schedules, &train, valid)?;
         let network = fitted.eval_model().clone();
-        Ok((fitted.report, data.learner(network, &device)))
+        Ok((fitted.report, Self { data, device, network }))
     }
 
-    fn test(&self) -> Result<BTreeMap<String, f64>, TaskError> {
-        let (test, metrics) = (self.data.test_loader(&self.device)?, T::metrics(&self.data.settings));
-        Ok(trainer::evaluate_all(&self.network, &test, metrics)?)
+    /// The loss and the metrics on the test part.
+    pub(crate) fn test(&self) -> Result<BTreeMap<String, f64>, TaskError> {
+        let test = self.data.test_batches(&self.device)?;
+        Ok(trainer::evaluate_all(&self.network, &test, self.data.metrics())?)
     }
 
-    fn save(&self, path: &Path, metadata: &BTreeMap<String, String>) -> Result<(), WeightsError> {
+    /// Writes the weights as safetensors.
+    pub(crate) fn save(&self, path: &Path, metadata: &BTreeMap<String, String>) -> Result<(), WeightsError> {
         weights::save_with(&self.network, path, metadata)
     }
 
-    fn predict(&self, inputs: &[String]) -> Result<Vec<Prediction>, TaskError> {
-        self.data.task.predict(&self.network.valid(), inputs, &self.device.clone().inner())
+    /// See [`Task::predict`].
+    pub(crate) fn predict(&self, inputs: &[String]) -> Result<Vec<Prediction>, TaskError> {
+        self.data.predict(self.network.valid(), inputs, &self.device.clone().inner())
     }
 }

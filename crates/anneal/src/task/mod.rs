@@ -30,7 +30,7 @@ pub use error::TaskError;
 pub use images::{ImageClassification, ImageData, ImageEval, ImageModel, Resident};
 pub(crate) use images::{ImageEntry, folder_fields};
 pub use learner::Loaded;
-pub(crate) use learner::{AnyData, AnyLearner, FitPlan};
+pub(crate) use learner::{AnyData, FitPlan, Learner};
 pub use settings::{ModelRow, TaskSettings};
 pub use setup::{DataSection, Setup};
 

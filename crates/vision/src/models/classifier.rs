@@ -14,7 +14,7 @@ use super::config::ModelConfig;
 use super::error::ModelError;
 use super::layers::{Layer, total_parameters};
 use super::loss;
-use super::own::OwnNetwork;
+use super::own::{Forward, Own, OwnNetwork};
 use super::tta::Tta;
 use crate::batch::{Batcher, ImageBatch};
 use crate::image_set::ImageShape;
@@ -33,6 +33,8 @@ pub struct Classifier {
     label_smoothing: f32,
     tta: Tta,
     layers: Arc<[Layer]>,
+    /// Of a model of a program's own.
+    own: Option<Own>,
 }
 
 macro_rules! define_network {
@@ -48,7 +50,7 @@ macro_rules! define_network {
             fn init_from(self, images: &Batcher) -> Self {
                 match self {
                     $(Self::$name(model) => Self::$name(<super::$config as Architecture>::init_from(model, images)),)*
-                    Self::Own(model) => Self::Own(model.init_from(images)),
+                    Self::Own(model) => Self::Own(model),
                 }
             }
         }
@@ -87,19 +89,19 @@ impl Classifier {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let config = config.into();
-        let (network, layers) = match config {
+        let (network, own, layers) = match config {
             // Its parameters are drawn where it lists its layers: not twice, or they would not be those of the seed alone.
             ModelConfig::Own(own) => {
-                let (network, layers) = own.listed(shape, classes, device)?;
-                (Network::Own(network), layers)
+                let (network, own, layers) = own.listed(shape, classes, device)?;
+                (Network::Own(network), Some(own), layers)
             }
             config => {
                 let layers = config.layers(shape, classes, device)?;
-                (models!(to_network ModelConfig, config, config => config.init(shape, classes, device)?), layers)
+                (models!(to_network ModelConfig, config, config => config.init(shape, classes, device)?), None, layers)
             }
         };
         let layers = layers.into();
-        Ok(Self { network, label_smoothing: 0.0, tta: Tta::None, layers })
+        Ok(Self { network, label_smoothing: 0.0, tta: Tta::None, layers, own })
     }
 
     /// The model of this name (see [`known`](super::known)) with the defaults of its settings.
@@ -114,7 +116,11 @@ impl Classifier {
     /// a whitening layer. Most models take nothing.
     #[must_use]
     pub fn init_from(self, images: &Batcher) -> Self {
-        Self { network: self.network.init_from(images), ..self }
+        let network = match (self.network, self.own) {
+            (Network::Own(network), Some(own)) => Network::Own((own.init_from)(network, images)),
+            (network, _) => network.init_from(images),
+        };
+        Self { network, ..self }
     }
 
     /// The same, trained with label smoothing `a`, from 0 to less than 1: the target is `1 - a` for the class plus
@@ -123,8 +129,8 @@ impl Classifier {
     /// # Errors
     /// A value out of this range; one above 0 for a model of a program's own, which computes its loss itself.
     pub fn with_label_smoothing(self, label_smoothing: f32) -> Result<Self, ModelError> {
-        if let (Network::Own(own), true) = (&self.network, label_smoothing > 0.0) {
-            return Err(ModelError::OwnLoss { model: own.name(), found: label_smoothing });
+        if let (Some(own), true) = (self.own, label_smoothing > 0.0) {
+            return Err(ModelError::OwnLoss { model: own.name, found: label_smoothing });
         }
         if (0.0..1.0).contains(&label_smoothing) {
             Ok(Self { label_smoothing, ..self })
@@ -162,7 +168,7 @@ impl TrainStep for Classifier {
     /// Forward and backward, with the label smoothing that was chosen.
     fn step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput> {
         match &self.network {
-            Network::Own(own) => own.train_step(batch),
+            Network::Own(own) => TrainStep::step(own, batch),
             _ => loss::backward(self, loss::output(batch, self.label_smoothing, |images| self.forward(images))),
         }
     }
@@ -177,7 +183,7 @@ impl InferenceStep for Classifier {
     /// of the mean logits.
     fn step(&self, batch: ImageBatch) -> ClassificationOutput {
         if let (Network::Own(own), Tta::None) = (&self.network, self.tta) {
-            return own.infer(batch);
+            return InferenceStep::step(own, batch);
         }
         loss::output(batch, 0.0, |images| self.tta.logits(images, |images| self.forward(images)))
     }
@@ -202,7 +208,13 @@ impl Module for Classifier {
 
     fn valid(&self) -> Self {
         let network = models!(to_network Network, &self.network, model => model.valid());
-        Self { network, label_smoothing: self.label_smoothing, tta: self.tta, layers: Arc::clone(&self.layers) }
+        Self {
+            network,
+            label_smoothing: self.label_smoothing,
+            tta: self.tta,
+            layers: Arc::clone(&self.layers),
+            own: self.own,
+        }
     }
 
     fn materialize(self) -> Self {

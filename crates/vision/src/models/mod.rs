@@ -50,7 +50,6 @@ mod own;
 mod precision;
 mod resnet;
 mod resnet9;
-mod traverse;
 mod tta;
 mod whitening;
 

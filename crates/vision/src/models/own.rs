@@ -1,20 +1,17 @@
-//! A model that this crate does not know: its settings and its network behind trait objects.
-//!
-//! The network is a [`Module`] again, with the paths and the parameters of what it holds, so that optimizers, checkpoints
-//! and exported files see no difference. That costs a virtual call for each parameter that is visited.
+//! A model that this crate does not know: its settings behind a trait object, and its network as an [`AnyNetwork`].
 
 use std::fmt::Debug;
 
-use burn::module::{Content, Devices, Module, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param};
+use any_network::{AnyNetwork, HIGHEST_RANK, highest_rank};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor};
-use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
+use burn::train::{ClassificationOutput, InferenceStep};
 use serde::{Serialize, Serializer};
 use toml::Table;
 
 use super::architecture::{Architecture, ModelInfo, built, initialised};
 use super::error::ModelError;
 use super::layers::{Layer, total_parameters};
-use super::traverse::{AnyMapper, AnyVisitor, Erased, HIGHEST_RANK, Typed, highest_rank};
 use crate::batch::{Batcher, ImageBatch};
 use crate::image_set::ImageShape;
 
@@ -38,18 +35,18 @@ impl OwnModel {
         shape: ImageShape,
         classes: usize,
         device: &Device,
-    ) -> Result<(OwnNetwork, Vec<Layer>), ModelError> {
+    ) -> Result<(OwnNetwork, Own, Vec<Layer>), ModelError> {
         self.0.init(shape, classes, device)
     }
 
     /// The network of [`listed`](Self::listed).
     pub(super) fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<OwnNetwork, ModelError> {
-        self.listed(shape, classes, device).map(|(network, _)| network)
+        self.listed(shape, classes, device).map(|(network, ..)| network)
     }
 
     /// The layers of [`listed`](Self::listed).
     pub(super) fn layers(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Vec<Layer>, ModelError> {
-        self.listed(shape, classes, device).map(|(_, layers)| layers)
+        self.listed(shape, classes, device).map(|(.., layers)| layers)
     }
 }
 
@@ -75,7 +72,12 @@ trait AnyArchitecture: Debug + Send + Sync {
     fn boxed(&self) -> Box<dyn AnyArchitecture>;
     fn info(&self) -> ModelInfo;
     fn table(&self) -> Table;
-    fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<(OwnNetwork, Vec<Layer>), ModelError>;
+    fn init(
+        &self,
+        shape: ImageShape,
+        classes: usize,
+        device: &Device,
+    ) -> Result<(OwnNetwork, Own, Vec<Layer>), ModelError>;
 }
 
 impl<A: Architecture> AnyArchitecture for A {
@@ -91,7 +93,12 @@ impl<A: Architecture> AnyArchitecture for A {
         strict_config::write(self)
     }
 
-    fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<(OwnNetwork, Vec<Layer>), ModelError> {
+    fn init(
+        &self,
+        shape: ImageShape,
+        classes: usize,
+        device: &Device,
+    ) -> Result<(OwnNetwork, Own, Vec<Layer>), ModelError> {
         let (network, listed) = built(self, shape, classes, device)?;
         let network = initialised(network);
         let found = highest_rank(&network);
@@ -100,7 +107,8 @@ impl<A: Architecture> AnyArchitecture for A {
         }
         let parameters = parameters(&network);
         let layers = if total_parameters(&listed) == total_parameters(&parameters) { listed } else { parameters };
-        Ok((OwnNetwork(Box::new(Built::<A>(network))), layers))
+        let own = Own { name: A::INFO.name, init_from: init_from::<A> };
+        Ok((AnyNetwork::new(network), own, layers))
     }
 }
 
@@ -135,177 +143,42 @@ fn parameters(network: &impl Module) -> Vec<Layer> {
 }
 
 /// The network of such a model.
-#[derive(Debug)]
-pub(super) struct OwnNetwork(Box<dyn AnyNetwork>);
+pub(super) type OwnNetwork = AnyNetwork<ImageBatch, ClassificationOutput>;
 
-impl OwnNetwork {
-    /// Logits, as its step of inference gives them. The step wants classes too: class 0 for every image.
-    pub(super) fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let targets = Tensor::<1, Int>::zeros([images.dims()[0]], &images.device());
-        self.infer(ImageBatch { images, targets }).output
-    }
-
+/// What is known of the network of such a model beside burn's traits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own {
     /// The name of its model.
-    pub(super) fn name(&self) -> &'static str {
-        self.0.name()
-    }
+    pub(super) name: &'static str,
+    /// See [`Architecture::init_from`].
+    pub(super) init_from: fn(OwnNetwork, &Batcher) -> OwnNetwork,
+}
 
-    pub(super) fn train_step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput> {
-        self.0.train_step(batch)
-    }
-
-    pub(super) fn infer(&self, batch: ImageBatch) -> ClassificationOutput {
-        self.0.infer(batch)
-    }
-
-    pub(super) fn init_from(self, images: &Batcher) -> Self {
-        self.0.init_from(images)
+fn init_from<A: Architecture>(network: OwnNetwork, images: &Batcher) -> OwnNetwork {
+    match network.downcast::<A::Network>() {
+        Ok(network) => AnyNetwork::new(A::init_from(network, images)),
+        Err(network) => network,
     }
 }
 
-impl Clone for OwnNetwork {
-    fn clone(&self) -> Self {
-        self.0.boxed()
-    }
+/// As of the models that this crate knows.
+pub(super) trait Forward {
+    /// Logits, as its step of inference gives them. The step wants classes too: class 0 for every image.
+    fn forward(&self, images: Tensor<4>) -> Tensor<2>;
 }
 
-impl Module for OwnNetwork {
-    fn collect_devices(&self, devices: Devices) -> Devices {
-        self.0.collect_devices(devices)
-    }
-
-    fn fork(self, device: &Device) -> Self {
-        self.0.fork(device)
-    }
-
-    fn to_device(self, device: &Device) -> Self {
-        self.0.to_device(device)
-    }
-
-    fn train(self) -> Self {
-        self.0.train()
-    }
-
-    fn valid(&self) -> Self {
-        self.0.valid()
-    }
-
-    fn materialize(self) -> Self {
-        self.0.materialize()
-    }
-
-    fn num_params(&self) -> usize {
-        self.0.num_params()
-    }
-
-    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        self.0.visit(&mut Erased(visitor));
-    }
-
-    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
-        self.0.map(&mut Erased(mapper))
-    }
-}
-
-impl ModuleDisplayDefault for OwnNetwork {
-    fn content(&self, content: Content) -> Option<Content> {
-        self.0.content(content)
-    }
-}
-
-/// A network and whose it is.
-#[derive(Clone, Debug)]
-struct Built<A: Architecture>(A::Network);
-
-/// What burn's module traits ask for, with a network in a box in the place of `Self`.
-trait AnyNetwork: Debug + Send {
-    fn boxed(&self) -> OwnNetwork;
-    fn name(&self) -> &'static str;
-    fn collect_devices(&self, devices: Devices) -> Devices;
-    fn fork(self: Box<Self>, device: &Device) -> OwnNetwork;
-    fn to_device(self: Box<Self>, device: &Device) -> OwnNetwork;
-    fn train(self: Box<Self>) -> OwnNetwork;
-    fn valid(&self) -> OwnNetwork;
-    fn materialize(self: Box<Self>) -> OwnNetwork;
-    fn num_params(&self) -> usize;
-    fn visit(&self, visitor: &mut dyn AnyVisitor);
-    fn map(self: Box<Self>, mapper: &mut dyn AnyMapper) -> OwnNetwork;
-    fn content(&self, content: Content) -> Option<Content>;
-    fn train_step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput>;
-    fn infer(&self, batch: ImageBatch) -> ClassificationOutput;
-    fn init_from(self: Box<Self>, images: &Batcher) -> OwnNetwork;
-}
-
-impl<A: Architecture> Built<A> {
-    fn erased(network: A::Network) -> OwnNetwork {
-        OwnNetwork(Box::new(Self(network)))
-    }
-}
-
-impl<A: Architecture> AnyNetwork for Built<A> {
-    fn boxed(&self) -> OwnNetwork {
-        Self::erased(self.0.clone())
-    }
-
-    fn name(&self) -> &'static str {
-        A::INFO.name
-    }
-
-    fn collect_devices(&self, devices: Devices) -> Devices {
-        self.0.collect_devices(devices)
-    }
-
-    fn fork(self: Box<Self>, device: &Device) -> OwnNetwork {
-        Self::erased(self.0.fork(device))
-    }
-
-    fn to_device(self: Box<Self>, device: &Device) -> OwnNetwork {
-        Self::erased(self.0.to_device(device))
-    }
-
-    fn train(self: Box<Self>) -> OwnNetwork {
-        Self::erased(Module::train(self.0))
-    }
-
-    fn valid(&self) -> OwnNetwork {
-        Self::erased(self.0.valid())
-    }
-
-    fn materialize(self: Box<Self>) -> OwnNetwork {
-        Self::erased(self.0.materialize())
-    }
-
-    fn num_params(&self) -> usize {
-        Module::num_params(&self.0)
-    }
-
-    fn visit(&self, visitor: &mut dyn AnyVisitor) {
-        self.0.visit(&mut Typed(visitor));
-    }
-
-    fn map(self: Box<Self>, mapper: &mut dyn AnyMapper) -> OwnNetwork {
-        Self::erased(self.0.map(&mut Typed(mapper)))
-    }
-
-    fn content(&self, content: Content) -> Option<Content> {
-        ModuleDisplayDefault::content(&self.0, content)
-    }
-
-    fn train_step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput> {
-        TrainStep::step(&self.0, batch)
-    }
-
-    fn infer(&self, batch: ImageBatch) -> ClassificationOutput {
-        InferenceStep::step(&self.0, batch)
-    }
-
-    fn init_from(self: Box<Self>, images: &Batcher) -> OwnNetwork {
-        Self::erased(A::init_from(self.0, images))
+impl Forward for OwnNetwork {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let targets = Tensor::<1, Int>::zeros([images.dims()[0]], &images.device());
+        InferenceStep::step(self, ImageBatch { images, targets }).output
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::module::ModuleMapper;
+    use burn::train::TrainStep;
+
     use super::super::{Classifier, ConvNetConfig, MlpConfig, ModelConfig};
     use super::*;
 

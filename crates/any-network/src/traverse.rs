@@ -7,11 +7,11 @@ use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Bool, Int, Tensor};
 
 /// The highest rank that a parameter may have here. burn's own layers go to 5.
-pub(super) const HIGHEST_RANK: usize = 8;
+pub const HIGHEST_RANK: usize = 8;
 
 /// A [`ModuleVisitor`] that a trait object can be. A parameter is a `Param<Tensor<D, K>>` with `D` up to
 /// [`HIGHEST_RANK`].
-pub(super) trait AnyVisitor {
+pub(crate) trait AnyVisitor {
     fn enter(&mut self, name: &str, container: &str);
     fn exit(&mut self, name: &str, container: &str);
     fn float(&mut self, param: &dyn Any);
@@ -21,7 +21,7 @@ pub(super) trait AnyVisitor {
 }
 
 /// A [`ModuleMapper`] that a trait object can be. A parameter is a `Some` of such a [`Param`], before and after.
-pub(super) trait AnyMapper {
+pub(crate) trait AnyMapper {
     fn enter(&mut self, name: &str, container: &str);
     fn exit(&mut self, name: &str, container: &str);
     fn float(&mut self, param: &mut dyn Any);
@@ -31,10 +31,10 @@ pub(super) trait AnyMapper {
 }
 
 /// A visitor or mapper of burn, seen as [`AnyVisitor`] or [`AnyMapper`].
-pub(super) struct Erased<'a, T>(pub(super) &'a mut T);
+pub(crate) struct Erased<'a, T>(pub(crate) &'a mut T);
 
 /// [`AnyVisitor`] or [`AnyMapper`], seen as a visitor or mapper of burn.
-pub(super) struct Typed<'a, T: ?Sized>(pub(super) &'a mut T);
+pub(crate) struct Typed<'a, T: ?Sized>(pub(crate) &'a mut T);
 
 /// The first rank for which `$param` is a `$of<Tensor<D, $kind>>`, and what to do with it.
 macro_rules! at_its_rank {
@@ -166,7 +166,7 @@ impl ModuleMapper for Typed<'_, dyn AnyMapper + '_> {
 }
 
 /// The highest rank of a module's parameters.
-pub(super) fn highest_rank(module: &impl Module) -> usize {
+pub fn highest_rank(module: &impl Module) -> usize {
     struct Highest(usize);
     impl ModuleVisitor for Highest {
         fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
