@@ -322,10 +322,8 @@ impl Learner {
     pub(crate) fn fit(self, plan: FitPlan) -> Result<(FitReport, Self), TaskError> {
         let Self { data, device, network } = self;
         let (train, valid) = (data.train_batches(&device)?, data.valid_batches(&device)?);
-        let mut trainer = Trainer::new(plan.settings)
-            .metrics(data.metrics())
-            .interrupt(plan.interrupt)
-            .callbacks(plan.callbacks);
+        let mut trainer =
+            Trainer::new(plan.settings).metrics(data.metrics()).interrupt(plan.interrupt).callbacks(plan.callbacks);
         if let Some(checkpoint) = plan.resume {
             trainer = trainer.resume(checkpoint);
         }
