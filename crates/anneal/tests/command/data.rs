@@ -110,34 +110,38 @@ fn what_cannot_be_fetched_or_verified() {
     }
 }
 
+/// A square grey PNG of one shade, byte by byte: no encoder is at hand here.
+pub(crate) fn png(side: u8, grey: u8) -> Vec<u8> {
+    let chunk = |kind: &[u8], body: &[u8]| {
+        let mut crc = u32::MAX;
+        for byte in kind.iter().chain(body) {
+            crc ^= u32::from(*byte);
+            (0..8).for_each(|_| crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 });
+        }
+        [&(body.len() as u32).to_be_bytes()[..], kind, body, &(!crc).to_be_bytes()].concat()
+    };
+    let rows: Vec<u8> = (0..side).flat_map(|_| [vec![0], vec![grey; usize::from(side)]].concat()).collect();
+    let (mut a, mut b) = (1_u32, 0_u32);
+    for byte in &rows {
+        a = (a + u32::from(*byte)) % 65_521;
+        b = (b + a) % 65_521;
+    }
+    // One stored block of deflate.
+    let length = rows.len() as u16;
+    let [(low, high), (not_low, not_high)] = [length, !length].map(|n| (n as u8, (n >> 8) as u8));
+    let head = [0x78, 1, 1, low, high, not_low, not_high];
+    let stored = [&head[..], &rows, &(b << 16 | a).to_be_bytes()].concat();
+    let header = [0, 0, 0, side, 0, 0, 0, side, 8, 0, 0, 0, 0];
+    [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &header), &chunk(b"IDAT", &stored), &chunk(b"IEND", b"")].concat()
+}
+
 /// Twenty grey images of two classes, dark and light, in `root/train`.
 fn images(root: &Path) {
-    // A grey PNG of 4x4 pixels, byte by byte: no encoder is at hand here.
-    let png = |grey: u8| {
-        let chunk = |kind: &[u8], body: &[u8]| {
-            let mut crc = u32::MAX;
-            for byte in kind.iter().chain(body) {
-                crc ^= u32::from(*byte);
-                (0..8).for_each(|_| crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 });
-            }
-            [&(body.len() as u32).to_be_bytes()[..], kind, body, &(!crc).to_be_bytes()].concat()
-        };
-        let rows: Vec<u8> = (0..4).flat_map(|_| [0, grey, grey, grey, grey]).collect();
-        let (mut a, mut b) = (1_u32, 0_u32);
-        for byte in &rows {
-            a = (a + u32::from(*byte)) % 65_521;
-            b = (b + a) % 65_521;
-        }
-        // One stored block of deflate.
-        let stored = [&[0x78, 1, 1, 20, 0, 235, 255][..], &rows, &(b << 16 | a).to_be_bytes()].concat();
-        let head = [0, 0, 0, 4, 0, 0, 0, 4, 8, 0, 0, 0, 0];
-        [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &head), &chunk(b"IDAT", &stored), &chunk(b"IEND", b"")].concat()
-    };
     for (class, base) in [("dark", 0), ("light", 200)] {
         let folder = root.join("train").join(class);
         fs::create_dir_all(&folder).unwrap();
         for index in 0..10 {
-            fs::write(folder.join(format!("{index}.png")), png(base + index)).unwrap();
+            fs::write(folder.join(format!("{index}.png")), png(4, base + index)).unwrap();
         }
     }
 }

@@ -13,6 +13,7 @@ mod data;
 mod find_lr;
 mod list;
 mod precision;
+mod predict;
 mod recipes;
 mod report;
 mod run_folder;
