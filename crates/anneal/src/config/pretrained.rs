@@ -69,7 +69,7 @@ mod tests {
 
     fn model(text: &str) -> Result<Config, ConfigError> {
         let text = format!("[optimizer]\ntype = 'sgd'\nlr = 1\n[model]\n{text}");
-        Config::from_table(&text.parse().unwrap(), &Catalog::standard())
+        Config::from_table(&text.parse().unwrap(), Catalog::standard())
     }
 
     fn read(text: &str) -> Result<Option<PretrainedSection>, ConfigError> {

@@ -411,8 +411,7 @@ impl ImageEntry<'_> {
         let (mut folder, common): (Table, Table) =
             table.into_iter().partition(|(field, _)| of_folder.contains(&field.as_str()));
         let path = match (short, folder.remove("path")) {
-            (Some(path), None) => path.into(),
-            (None, Some(Value::String(path))) => path.into(),
+            (Some(path), None) | (None, Some(Value::String(path))) => path.into(),
             (None, Some(other)) => return Err(ConfigError::wrong_type("path", "a string", &other)),
             (Some(_), Some(_)) => return Err(ConfigError::conflict("path", "the path stands in `dataset` already")),
             (None, None) => {

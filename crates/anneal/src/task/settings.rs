@@ -7,12 +7,15 @@ use toml::Table;
 
 use super::Task;
 
+/// Reads the settings of a model as those of any of the task.
+type Read<M> = Box<dyn Fn(&Table) -> Result<M, ConfigError>>;
+
 /// A model of a task that `[model] type` may name, and how its settings are read.
 pub struct ModelRow<M> {
     pub(crate) name: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) fields: &'static [&'static str],
-    pub(super) read: Box<dyn Fn(&Table) -> Result<M, ConfigError>>,
+    pub(super) read: Read<M>,
 }
 
 impl<M> ModelRow<M> {

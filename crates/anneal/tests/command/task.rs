@@ -146,7 +146,7 @@ fn a_schedule_that_reacts_takes_the_metrics_direction() {
     let images =
         "[optimizer]\ntype = 'sgd'\nlr = 0.1\n[schedule]\ntype = 'reduce_on_plateau'\nmonitor = 'valid.accuracy'\n";
     let mode = |text: &str| {
-        let config = anneal::config::Config::from_table(&text.parse().unwrap(), &anneal::config::Catalog::standard());
+        let config = anneal::config::Config::from_table(&text.parse().unwrap(), anneal::config::Catalog::standard());
         config.unwrap().to_table()["schedule"]["mode"].as_str().unwrap().to_owned()
     };
     assert_eq!((mode(images).as_str(), mode(&format!("{images}mode = 'min'")).as_str()), ("max", "min"));
