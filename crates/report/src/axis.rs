@@ -1,7 +1,9 @@
 //! Axes: scales, ranges, ticks and their labels.
 
+use serde::{Deserialize, Serialize};
+
 /// How an axis maps numbers to places.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Scale {
     /// Equal differences are equal distances.
     #[default]

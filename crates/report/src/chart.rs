@@ -1,12 +1,20 @@
 //! A chart as plain data, and its builder.
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 use crate::axis::Scale;
+
+/// Reads numbers; JSON holds what is not finite as `null`.
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    let numbers = Vec::<Option<f64>>::deserialize(deserializer)?;
+    Ok(numbers.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect())
+}
 
 /// What is to be drawn: curves over one x axis and one or two y axes, with marks and bands.
 ///
 /// Nothing is checked while building. Points that an axis cannot show (not finite, or not positive on a logarithmic
 /// axis) leave a gap and are counted by [`Chart::dropped`]; the picture says so in a footnote.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Chart {
     /// Title, wrapped to at most three lines.
     pub title: String,
@@ -33,7 +41,7 @@ pub struct Chart {
 }
 
 /// The second y axis.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RightAxis {
     /// Its label.
     pub label: String,
@@ -42,7 +50,7 @@ pub struct RightAxis {
 }
 
 /// How a series is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shape {
     /// Straight from point to point.
     Line,
@@ -53,13 +61,15 @@ pub enum Shape {
 }
 
 /// One curve.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// Name in the legend.
     pub label: String,
     /// Abscissae. If there are fewer or more than `ys`, the surplus is not drawn.
+    #[serde(deserialize_with = "numbers")]
     pub xs: Vec<f64>,
     /// Ordinates.
+    #[serde(deserialize_with = "numbers")]
     pub ys: Vec<f64>,
     /// Line, steps or points.
     pub shape: Shape,
@@ -72,7 +82,7 @@ pub struct Series {
 }
 
 /// A marked line or point.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Mark {
     /// A vertical line, labelled above the plot.
     X {
@@ -109,15 +119,18 @@ impl Mark {
 }
 
 /// An area between two curves, on the left axis.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Band {
     /// Name in the legend.
     pub label: String,
     /// Abscissae.
+    #[serde(deserialize_with = "numbers")]
     pub xs: Vec<f64>,
     /// Lower edge.
+    #[serde(deserialize_with = "numbers")]
     pub low: Vec<f64>,
     /// Upper edge.
+    #[serde(deserialize_with = "numbers")]
     pub high: Vec<f64>,
 }
 

@@ -20,6 +20,7 @@ mod environment;
 mod find_lr;
 mod loggers;
 mod measure;
+mod outputs;
 mod page;
 mod plots;
 mod preview;

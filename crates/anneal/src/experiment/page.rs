@@ -15,7 +15,7 @@ use super::{plots, record::RunRecord, summary::Summary};
 use crate::{
     config::Catalog,
     error::Error,
-    run_dir::{CONFIG, METRICS, REPORT, RunDir, SUMMARY},
+    run_dir::{CONFIG, METRICS, OUTPUTS, REPORT, RunDir, SUMMARY},
 };
 
 /// Draws the plots and writes the page of a run that has ended, in whatever way.
@@ -147,6 +147,7 @@ fn of_run(run: &RunRecord) -> Page {
     curves.extend(run.finder.as_ref().map(plots::finder));
     page.section(failure(run))
         .section(Section::new("Curves").note(about_the_losses(run)).part(Part::Charts(curves)))
+        .section(outputs(run))
         .section(times(run))
         .section(Section::new("Epochs").note(about_the_epochs(run)).part(Part::Table(epochs(run))))
         .section(environment(run))
@@ -172,6 +173,18 @@ fn failure(run: &RunRecord) -> Section {
     ];
     pairs.retain(|(_, value)| !value.is_empty());
     section.part(Part::Pairs(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
+}
+
+/// What the task shows of the model.
+fn outputs(run: &RunRecord) -> Section {
+    let section = Section::new("Outputs");
+    let Some(shown) = &run.outputs else { return section };
+    let mut section =
+        section.note(format!("Of the model at step {}. All there are stand in {OUTPUTS}.", count(shown.step)));
+    if !shown.outputs.charts.is_empty() {
+        section = section.part(Part::Charts(shown.outputs.charts.clone()));
+    }
+    shown.outputs.texts.iter().fold(section, |section, text| section.part(Part::Code(text.clone())))
 }
 
 /// Why the training loss may lie above that of the validation set.

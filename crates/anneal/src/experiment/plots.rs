@@ -11,7 +11,7 @@ use super::record::{RunRecord, SweepRecord};
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{METRIC_PLOT, PLOTS, RUN_PLOTS, io_error},
+    run_dir::{METRIC_PLOT, OUTPUT_PLOT, PLOTS, RUN_PLOTS, io_error},
 };
 
 /// Draws `plots/loss`, `plots/lr` and each metric, such as `plots/accuracy`, as SVG and PNG.
@@ -24,6 +24,8 @@ pub(super) fn draw(run: &RunRecord) -> Result<(), Error> {
         let chart = metric(run, &name);
         charts.push((if name == accuracy { name } else { format!("{METRIC_PLOT}{}", name.replace('/', "_")) }, chart));
     }
+    let shown = run.outputs.iter().flat_map(|shown| &shown.outputs.charts);
+    charts.extend(shown.enumerate().map(|(at, chart)| (format!("{OUTPUT_PLOT}{}", at + 1), chart.clone())));
     for (name, chart) in charts {
         for extension in ["svg", "png"] {
             chart.save(&folder.join(format!("{name}.{extension}")))?;

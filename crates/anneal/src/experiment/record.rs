@@ -12,11 +12,11 @@ use study::{Curve, Measure};
 use toml::{Table, Value};
 use trainer::{MetricInfo, Split, callbacks::LogLine};
 
-use super::{environment::Session, measure, summary::Summary};
+use super::{environment::Session, measure, outputs::ShownOutputs, summary::Summary};
 use crate::{
     config::{Catalog, Config, Document, leaves},
     error::Error,
-    run_dir::{CONFIG, DamagedFile, ENVIRONMENT, FINDER, METRICS, RunDir, SUMMARY, io_error},
+    run_dir::{CONFIG, DamagedFile, ENVIRONMENT, FINDER, METRICS, OUTPUTS, RunDir, SUMMARY, io_error},
 };
 
 /// A run folder read back.
@@ -36,6 +36,8 @@ pub(crate) struct RunRecord {
     pub sessions: Vec<Session>,
     /// The sweep of the learning-rate finder that belongs to it.
     pub finder: Option<SweepRecord>,
+    /// What its task showed last of its outputs.
+    pub outputs: Option<ShownOutputs>,
     /// What its configuration may name.
     pub catalog: Catalog,
     /// What its task measures beside the loss; empty where this program does not know the task.
@@ -105,9 +107,17 @@ impl RunRecord {
         let summary = json(&dir, SUMMARY)?;
         let sessions = json(&dir, ENVIRONMENT)?.unwrap_or_default();
         let finder = json(&dir, FINDER)?;
+        let outputs = text(&dir, OUTPUTS)?.as_deref().map(|text| {
+            let lines = text.lines().enumerate().last();
+            lines.map(|(number, line)| {
+                let read = serde_json::from_str(line);
+                read.map_err(|error| damaged(&dir.path(OUTPUTS), Some(number + 1), format!("is damaged: {error}")))
+            })
+        });
+        let outputs = outputs.flatten().transpose()?;
         let catalog = catalog.clone();
         let metrics = Config::from_table(&table, &catalog).map(|config| config.task.metrics()).unwrap_or_default();
-        Ok(Self { dir, name, config: (config, table), log, summary, sessions, finder, catalog, metrics })
+        Ok(Self { dir, name, config: (config, table), log, summary, sessions, finder, outputs, catalog, metrics })
     }
 
     /// A setting of the configuration.

@@ -19,7 +19,7 @@ use super::{
     Assembly, FinderResult,
     auto_lr::{SaveSweep, with_found_rates},
     environment::Environment,
-    loggers, page,
+    loggers, outputs, page,
     summary::{Failure, Summary, units},
     weights::{self, CheckpointChoice},
 };
@@ -146,6 +146,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     dir.write(SUMMARY, &summary.to_json())?;
     if !is_trial {
         weights::keep(config, &dir, &learner, report.steps)?;
+        outputs::add(&dir, report.steps, learner.show()?)?;
         page::write(&dir, config.catalog())?;
     } else if options.out.is_none() && existing == Existing::Refuse {
         // A trial that was given no folder leaves none. This one did not exist before.

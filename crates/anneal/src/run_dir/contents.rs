@@ -11,13 +11,14 @@ use trainer::{checkpoint, weights};
 use super::{
     layout::{
         CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, LOCK, MARK, METRIC_PLOT, METRICS, METRICS_CSV,
-        PLOTS, REPORT, RUN_PLOTS, RunDirError, SUMMARY, io_error,
+        OUTPUT_PLOT, OUTPUTS, PLOTS, REPORT, RUN_PLOTS, RunDirError, SUMMARY, io_error,
     },
     mark::{Kind, Mark},
 };
 
 /// The files of a run, each under one name.
-const FILES: [&str; 9] = [CONFIG, METRICS, METRICS_CSV, ENVIRONMENT, REPORT, FINDER, SUMMARY, FAILURE, weights::FILE];
+const FILES: [&str; 10] =
+    [CONFIG, METRICS, METRICS_CSV, ENVIRONMENT, REPORT, FINDER, OUTPUTS, SUMMARY, FAILURE, weights::FILE];
 
 /// Begins the name of the folder in which a run that is being replaced waits; its id follows.
 const REPLACED: &str = "replaced-";
@@ -82,15 +83,20 @@ pub(super) fn remove_leftovers(folder: &Path) -> Result<(), RunDirError> {
     Ok(())
 }
 
+/// How plots begin whose names depend on the task.
+const TASK_PLOTS: [&str; 2] = [METRIC_PLOT, OUTPUT_PLOT];
+
 fn is_leftover(name: &str) -> bool {
     let plots = RUN_PLOTS.iter().chain([&FINDER_PLOT]).flat_map(|name| [format!("{name}.svg"), format!("{name}.png")]);
     let files = FILES.iter().chain([&MARK]).map(|name| (*name).to_owned());
-    files.chain(plots).any(|of| report::is_unfinished(name, &of)) || report::is_unfinished_beginning(name, METRIC_PLOT)
+    files.chain(plots).any(|of| report::is_unfinished(name, &of))
+        || TASK_PLOTS.iter().any(|beginning| report::is_unfinished_beginning(name, beginning))
 }
 
 fn is_plot(name: &str) -> bool {
     let stem = name.strip_suffix(".svg").or_else(|| name.strip_suffix(".png"));
-    stem.is_some_and(|stem| RUN_PLOTS.contains(&stem) || stem == FINDER_PLOT || stem.starts_with(METRIC_PLOT))
+    let is_of_task = |stem: &str| TASK_PLOTS.iter().any(|beginning| stem.starts_with(beginning));
+    stem.is_some_and(|stem| RUN_PLOTS.contains(&stem) || stem == FINDER_PLOT || is_of_task(stem))
 }
 
 /// Moves the run in `folder`, whose id is `id`, into a folder of its own there; its configuration is copied, so that

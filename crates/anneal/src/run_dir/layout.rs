@@ -29,8 +29,12 @@ pub(crate) const PLOTS: &str = "plots";
 pub(crate) const RUN_PLOTS: [&str; 3] = ["loss", "accuracy", "lr"];
 /// How those of metrics begin that not every run has.
 pub(crate) const METRIC_PLOT: &str = "metric-";
+/// How those begin that the task shows of its outputs.
+pub(crate) const OUTPUT_PLOT: &str = "outputs-";
 /// That of the sweep.
 pub(crate) const FINDER_PLOT: &str = "lr_finder";
+/// What the task shows of its outputs.
+pub(crate) const OUTPUTS: &str = "outputs.jsonl";
 /// The result.
 pub(crate) const SUMMARY: &str = "summary.json";
 /// Why a run of a comparison failed.

@@ -11,6 +11,7 @@
 //! checkpoints/     see trainer::checkpoint
 //! plots/           loss, accuracy, lr (and momentum): .svg and .png
 //! lr_finder.json   curve and suggestion, where `lr = "auto"` was to be found; plots/lr_finder beside it
+//! outputs.jsonl    what the task shows of its outputs, if it shows any; its charts as plots/outputs-N
 //! report.html      all of it as a page
 //! model.safetensors  the weights that were evaluated, for PyTorch (trainer::weights)
 //! summary.json     the result
@@ -33,8 +34,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use claim::Claim;
 pub use claim::Existing;
 pub(crate) use layout::{
-    CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, METRIC_PLOT, METRICS, METRICS_CSV, PLAN, PLOTS,
-    REPORT, RUN_PLOTS, SUMMARY, io_error,
+    CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, METRIC_PLOT, METRICS, METRICS_CSV, OUTPUT_PLOT,
+    OUTPUTS, PLAN, PLOTS, REPORT, RUN_PLOTS, SUMMARY, io_error,
 };
 pub use layout::{DamagedFile, RunDirError};
 pub(crate) use mark::Kind;

@@ -25,7 +25,7 @@ use trainer::{
     weights::{self, LoadOptions, WeightsError},
 };
 
-use super::{Batch, Prediction, Setup, Task, TaskError, TaskSettings};
+use super::{Batch, Outputs, Prediction, Setup, Task, TaskError, TaskSettings};
 
 /// A batch of any type.
 pub(crate) struct AnyBatch(Box<dyn Any + Send>);
@@ -198,6 +198,8 @@ pub(crate) trait AnyData: Send + Sync {
     fn train_batches(&self, device: &Device) -> Result<Loader<AnyBatch>, TaskError>;
     fn valid_batches(&self, device: &Device) -> Result<Option<Loader<AnyBatch>>, TaskError>;
     fn test_batches(&self, device: &Device) -> Result<Loader<AnyBatch>, TaskError>;
+    /// See [`Task::show`].
+    fn show(&self, network: Network, device: &Device) -> Result<Outputs, TaskError>;
     /// See [`Task::predict`].
     fn predict(&self, network: Network, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError>;
 }
@@ -238,6 +240,10 @@ impl<T: Task> AnyData for Loaded<T> {
 
     fn test_batches(&self, device: &Device) -> Result<Loader<AnyBatch>, TaskError> {
         self.still(Split::Test, self.setup.fast_dev_run, device, AnyBatch::new)
+    }
+
+    fn show(&self, network: Network, device: &Device) -> Result<Outputs, TaskError> {
+        self.task.show(&opened::<T>(network), device)
     }
 
     fn predict(&self, network: Network, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError> {
@@ -342,6 +348,11 @@ impl Learner {
     /// Writes the weights as safetensors.
     pub(crate) fn save(&self, path: &Path, metadata: &BTreeMap<String, String>) -> Result<(), WeightsError> {
         weights::save_with(&self.network, path, metadata)
+    }
+
+    /// See [`Task::show`].
+    pub(crate) fn show(&self) -> Result<Outputs, TaskError> {
+        self.data.show(self.network.valid(), &self.device.clone().inner())
     }
 
     /// See [`Task::predict`].

@@ -20,6 +20,7 @@ use burn::{
         metric::{Adaptor, LossInput},
     },
 };
+use report::Chart;
 use serde::{Deserialize, Serialize};
 use strict_config::Settings;
 use trainer::{LearnerModel, Metrics, Split};
@@ -204,6 +205,16 @@ pub trait Task: Send + Sync + Sized + 'static {
         Self::NAME.to_owned()
     }
 
+    /// What a person should see of the network's outputs: texts that it writes, charts of what it gives. It is kept in the
+    /// run folder (`outputs.jsonl`) and shown in the report. What is drawn at random comes from a key of its own, not from
+    /// the device's generator, which is the training's. `network` is in inference mode, on `device`. Default: nothing.
+    ///
+    /// # Errors
+    /// Outputs that cannot be read.
+    fn show(&self, _network: &Self::Network, _device: &Device) -> Result<Outputs, TaskError> {
+        Ok(Outputs::default())
+    }
+
     /// Predicts: a row for each input, or for each row of an input. `network` is in inference mode, on `device`.
     ///
     /// # Errors
@@ -225,6 +236,15 @@ pub struct Draw {
     pub seed: u64,
     /// The epoch, from 0.
     pub epoch: u64,
+}
+
+/// What a person should see of a network's outputs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Outputs {
+    /// Texts, as they stand.
+    pub texts: Vec<String>,
+    /// Charts.
+    pub charts: Vec<Chart>,
 }
 
 /// What a model says of an input.

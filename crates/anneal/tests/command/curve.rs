@@ -109,6 +109,14 @@ impl Task for Curve {
         let layer = |inputs, outputs| nn::LinearConfig::new(inputs, outputs).init(device);
         Ok(Net { hidden: layer(1, model.hidden), out: layer(model.hidden, 1) })
     }
+    fn show(&self, net: &Net, device: &Device) -> Result<Outputs, TaskError> {
+        let (x, y) = self.batch(Split::Train, &[0, 50, 100, 150], None, device);
+        let output = InferenceStep::step(net, (x.clone(), y));
+        let column = |values: Tensor<2>| values.into_data_as::<f64>().try_to_vec::<f64>().map_err(|e| e.to_string());
+        let (x, y) = (column(x)?, column(output.output)?);
+        let texts = x.iter().zip(&y).map(|(x, y)| format!("f({x:.2}) = {y:.2}")).collect();
+        Ok(Outputs { texts, charts: vec![Chart::new("curve").series(Series::points("found", x, y))] })
+    }
     fn predict(&self, net: &Net, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError> {
         inputs
             .iter()

@@ -79,6 +79,13 @@ fn every_verb_works_with_it() {
     assert!(measured < 0.45 && (measured - loss.sqrt()).abs() < 1e-4, "{summary:#}");
     assert!(dir.join("whole/plots/metric-rmse.svg").exists());
 
+    let shown: Vec<Value> = read(dir.join("whole/outputs.jsonl")).lines().map(json).collect();
+    assert_eq!(shown.last().unwrap()["step"].as_u64(), Some(108));
+    assert_eq!(shown.last().unwrap()["texts"].as_array().unwrap().len(), 4);
+    assert!(dir.join("whole/plots/outputs-1.png").exists());
+    let page = read(dir.join("whole/report.html"));
+    assert!(page.contains("Of the model at step 108") && page.contains("f(-1.00) = -0."), "{page}");
+
     // Resumed, bit for bit.
     done(dir, &["train", "curve.toml", "--out", "parts", "--epochs", "2", "--quiet", "--set", "schedule.t_max=6"]);
     done(dir, &["train", "curve.toml", "--out", "one", "--quiet", "--set", "schedule.t_max=6"]);
