@@ -177,9 +177,15 @@ fn files(folder: &Path) -> Result<BTreeSet<String>, RunDirError> {
     Ok(files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
-/// Removes a file or link, or a checkpoint's folder; one that is not there is no error.
+/// Removes a file or link, or a checkpoint's folder; one that is not there is no error. The manifest of a checkpoint goes
+/// last: by it what a killed process has left is known to be ours.
 fn remove(path: &Path) -> Result<(), RunDirError> {
     let is_folder = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    if is_folder {
+        for name in files(path)?.into_iter().filter(|name| name != "manifest.json") {
+            remove(&path.join(name))?;
+        }
+    }
     match if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) } {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, "remove it", error)),
         _ => Ok(()),
@@ -188,10 +194,20 @@ fn remove(path: &Path) -> Result<(), RunDirError> {
 
 /// Removes the folders of a run that are empty, and its own if that is then.
 fn remove_if_empty(folder: &Path) {
+    for name in folders_of_checkpoints(folder) {
+        let _ = fs::remove_dir(name);
+    }
     for folder in [&folder.join(PLOTS), &folder.join(CHECKPOINTS), folder] {
         // Refused by the system where there is anything in it.
         let _ = fs::remove_dir(folder);
     }
+}
+
+/// The folders that are called as those of checkpoints.
+fn folders_of_checkpoints(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder.join(CHECKPOINTS)).into_iter().flatten().flatten();
+    let entries = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("step-"));
+    entries.map(|entry| entry.path()).collect()
 }
 
 /// The mark of a run in `folder`: that which is there, or one that it gets now because it is older than marks.
