@@ -20,14 +20,15 @@ use std::{
 use burn::{
     tensor::Device,
     train::{
-        InferenceStep, TrainStep,
+        InferenceStep,
         metric::{Adaptor, LossInput},
     },
 };
 use optim_adaptive::AdaptiveOptimizer;
 
 use crate::{
-    Callback, CallbackError, FitReport, Fitted, Flow, Rates, RunInfo, StepEvent, StopReason, TrainError, Trainer,
+    Callback, CallbackError, FitReport, Fitted, Flow, ModelEvent, Moment, Rates, RunInfo, StepEvent, StopReason,
+    TrainError, Trainer,
     averaging::{Plan, with_measured_statistics},
     checkpoint::{Checkpoint, HistoryLog, RunState, Writer},
     data::Source,
@@ -38,8 +39,9 @@ use crate::{
     metrics::Mean,
     report::TimeSpent,
     start::check_start,
-    step::{LearnerModel, Window},
+    step::Window,
     timetable::Timetable,
+    updates::{Made, Trainable},
 };
 use fallback::Fallback;
 
@@ -55,6 +57,10 @@ struct WindowValues {
     is_unread: bool,
     /// Metrics over all of them, where the step is logged.
     metrics: BTreeMap<String, f64>,
+    /// Their mean scalars, by name.
+    scalars: BTreeMap<String, Mean>,
+    /// What the updates of the model's own step have come to.
+    made: Made,
 }
 
 /// What was measured last, and what that means for checkpoints.
@@ -88,7 +94,7 @@ impl Clock {
 }
 
 /// A run under way.
-pub(crate) struct Run<'t, M: LearnerModel> {
+pub(crate) struct Run<'t, M: Trainable> {
     trainer: &'t mut Trainer<M>,
     model: Option<M>,
     /// Where the model is: what its random numbers are drawn on.
@@ -116,6 +122,8 @@ pub(crate) struct Run<'t, M: LearnerModel> {
     measured: Measured,
     parameters: usize,
     data_fingerprint: String,
+    /// The names of the values of each callback.
+    declared: Vec<Vec<String>>,
     stopped: Option<StopReason>,
     clock: Clock,
     resumed_from: Option<u64>,
@@ -125,8 +133,8 @@ pub(crate) struct Run<'t, M: LearnerModel> {
 
 impl<'t, M> Run<'t, M>
 where
-    M: LearnerModel,
-    <M as TrainStep>::Output: Adaptor<LossInput>,
+    M: Trainable,
+    M::TrainItem: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
     pub(crate) fn start(
@@ -134,9 +142,10 @@ where
         model: M,
         optimizer: AdaptiveOptimizer,
         rates: Rates,
-        train: &dyn Source<<M as TrainStep>::Input>,
+        train: &dyn Source<M::TrainBatch>,
         resume: Option<Checkpoint>,
     ) -> Result<Self, TrainError> {
+        let declared = trainer.callbacks.iter().map(|callback| callback.values()).collect();
         let config = &trainer.config;
         let timetable = config.timetable(train.batches(), &optimizer)?;
         model.devices().iter().try_for_each(|device| config.precision.check(device))?;
@@ -172,6 +181,7 @@ where
             history: HistoryLog::default(),
             measured: Measured::default(),
             data_fingerprint: train.fingerprint(),
+            declared,
             stopped: None,
             clock: Clock::start(),
             resumed_from: None,
@@ -220,7 +230,16 @@ where
     }
 
     pub(crate) fn tell_step(&mut self) -> Result<(), TrainError> {
-        let WindowValues { loss, is_unread, metrics } = std::mem::take(&mut self.values);
+        let WindowValues { loss, is_unread, mut metrics, scalars, .. } = std::mem::take(&mut self.values);
+        let is_logged = self.timetable.is_logged(self.state.step);
+        let values = self.values_of_callbacks(Moment::Step { is_logged }, None)?;
+        for (name, value) in &values {
+            self.state.epoch_scalars.entry(name.clone()).or_default().add(*value, 1);
+        }
+        if is_logged {
+            metrics.extend(scalars.into_iter().filter_map(|(name, mean)| Some((name, mean.value()?))));
+            metrics.extend(values);
+        }
         let event = StepEvent {
             step: self.state.step,
             epoch: self.state.epoch,
@@ -228,7 +247,7 @@ where
             momentum: self.state.momentum,
             loss: loss.value().filter(|_| !is_unread),
             metrics,
-            logged: self.timetable.is_logged(self.state.step),
+            logged: is_logged,
             skipped: self.state.skipped,
             seconds: self.clock.began.elapsed().as_secs_f64(),
             items: self.state.items,
@@ -270,6 +289,23 @@ where
         self.model.take().ok_or(NO_MODEL)
     }
 
+    /// What callbacks find out about the model that is trained, or `evaluated` in its place: by names without the set.
+    fn values_of_callbacks(
+        &mut self,
+        moment: Moment,
+        evaluated: Option<&M>,
+    ) -> Result<BTreeMap<String, f64>, TrainError> {
+        let began = Instant::now();
+        let model: &M = evaluated.or(self.model.as_ref()).ok_or(NO_MODEL)?;
+        let event = ModelEvent::new(moment, self.state.step, self.state.epoch, model);
+        let mut values = BTreeMap::new();
+        for (callback, declared) in self.trainer.callbacks.iter_mut().zip(&self.declared) {
+            event.take_from(callback.as_mut(), declared, &mut values)?;
+        }
+        self.clock.spent.callbacks += began.elapsed().as_secs_f64();
+        Ok(values)
+    }
+
     /// Tells every callback.
     fn tell(&mut self, mut what: impl FnMut(&mut dyn Callback) -> Result<(), CallbackError>) -> Result<(), TrainError> {
         let began = Instant::now();
@@ -293,7 +329,7 @@ where
         Ok(())
     }
 
-    pub(crate) fn finish(mut self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Fitted<M>, TrainError> {
+    pub(crate) fn finish(mut self, train: &dyn Source<M::TrainBatch>) -> Result<Fitted<M>, TrainError> {
         self.save_last(train)?;
         if let Some(mut writer) = self.writer.take() {
             let began = Instant::now();
@@ -331,7 +367,7 @@ where
     }
 
     /// The model to evaluate at the end, where it is not the trained one.
-    fn average_to_keep(&self, model: &M, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Option<M>, TrainError> {
+    fn average_to_keep(&self, model: &M, train: &dyn Source<M::TrainBatch>) -> Result<Option<M>, TrainError> {
         match (&self.average, self.timetable.average) {
             (Some(average), Some(Plan::Swa(_))) => {
                 with_measured_statistics(average.valid().train(), train, self.trainer.config.seed).map(Some)

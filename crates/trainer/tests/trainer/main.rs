@@ -27,4 +27,6 @@ mod proof;
 mod resume;
 mod resume_features;
 mod start;
+mod updates;
+mod values;
 mod weights;
