@@ -9,6 +9,7 @@ use optim_adaptive::AdaptiveOptimizer;
 
 use crate::{
     Precision, TrainError,
+    activations::copy_to_train,
     averaging::{AVERAGES, SWA, with_measured_statistics},
     checkpoint::Checkpoint,
     data::Source,
@@ -37,7 +38,7 @@ pub fn eval_model<M: Trainable>(
         return Ok(model.valid());
     }
     // A clone would share the running statistics with its original; this way round they are copied.
-    let averaged = optimizer.eval_params(model.valid().train());
+    let averaged = optimizer.eval_params(copy_to_train(model, model.devices().first()));
     if has_layer(&averaged, &["BatchNorm"]) && data.batches() > 0 {
         let batches = (0..).flat_map(|epoch| data.epoch(epoch, 0)).take(BATCHES);
         for batch in batches {

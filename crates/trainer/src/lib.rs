@@ -29,6 +29,7 @@
 //! # }
 //! ```
 
+mod activations;
 mod averaging;
 pub mod callbacks;
 pub mod checkpoint;

@@ -31,6 +31,7 @@ impl<'c> Assembly<'c> {
     /// settings that do not fit the data.
     pub fn new(config: &'c Config) -> Result<Self, Error> {
         let device = config.run.device.open()?;
+        let device = if config.train.activation_checkpointing { device.gradient_checkpointing() } else { device };
         let assembly = Self { config, data: config.load()?, device };
         let (train, valid) = (assembly.items(Split::Train), assembly.items(Split::Valid));
         let refused = |allowed: String| ConfigError::not_allowed("data.validation", config.data.validation, allowed);

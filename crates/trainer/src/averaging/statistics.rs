@@ -16,6 +16,7 @@ use burn::{
 
 use crate::{
     Precision, TrainError,
+    activations::copy_to_train,
     data::Source,
     step::seed_step,
     updates::{Trainable, look_at},
@@ -206,7 +207,7 @@ fn fill<M: Module>(model: &M, value: f64) -> M {
         }
     }
     // Drops the update that burn holds back, which would overwrite the number.
-    let model = model.valid().train();
+    let model = copy_to_train(model, model.devices().first());
     model.map(&mut Fill(Place::default(), value))
 }
 

@@ -29,6 +29,7 @@ use optim_adaptive::AdaptiveOptimizer;
 use crate::{
     Callback, CallbackError, FitReport, Fitted, Flow, ModelEvent, Moment, Rates, RunInfo, StepEvent, StopReason,
     TrainError, Trainer,
+    activations::{self, copy_to_train},
     averaging::{Plan, with_measured_statistics},
     checkpoint::{Checkpoint, HistoryLog, RunState, Writer},
     data::Source,
@@ -149,6 +150,7 @@ where
         let config = &trainer.config;
         let timetable = config.timetable(train.batches(), &optimizer)?;
         model.devices().iter().try_for_each(|device| config.precision.check(device))?;
+        activations::check(config.activation_checkpointing, &model)?;
         // A lazy parameter is drawn when it is first read: now, so that nothing that reads it sooner or later (the
         // sanity validation) changes what is drawn.
         steps::bring_up_to_date(&model);
@@ -358,7 +360,7 @@ where
         self.tell(|callback| callback.on_end(&report))?;
         let model = self.take_model()?;
         let (model, kept) = if let Some(best) = best {
-            (best.train(), None)
+            (copy_to_train(&best, self.device.as_ref()), None)
         } else {
             let kept = self.average_to_keep(&model, train)?;
             (model, kept)
@@ -370,7 +372,8 @@ where
     fn average_to_keep(&self, model: &M, train: &dyn Source<M::TrainBatch>) -> Result<Option<M>, TrainError> {
         match (&self.average, self.timetable.average) {
             (Some(average), Some(Plan::Swa(_))) => {
-                with_measured_statistics(average.valid().train(), train, self.trainer.config.seed).map(Some)
+                let copy = copy_to_train(average, self.device.as_ref());
+                with_measured_statistics(copy, train, self.trainer.config.seed).map(Some)
             }
             (Some(average), _) => Ok(Some(average.valid())),
             (None, _) if self.optimizer.has_eval_params() => eval_model(model, &self.optimizer, train).map(Some),

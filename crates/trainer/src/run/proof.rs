@@ -8,6 +8,7 @@ use burn::train::{
 use super::Run;
 use crate::{
     StopReason, TrainError,
+    activations::copy_to_train,
     data::Source,
     finite::Fault,
     metrics::loss_of,
@@ -101,7 +102,7 @@ where
     /// The first sane loss among a few batches that the run has seen, or the last of them.
     fn loss_at_the_end(&self, train: &dyn Source<M::TrainBatch>) -> Result<Option<f64>, TrainError> {
         // A copy: a pass in training mode changes running statistics.
-        let model = self.model()?.valid().train();
+        let model = copy_to_train(self.model()?, self.device.as_ref());
         let epoch = if self.state.batch == 0 { self.state.epoch.saturating_sub(1) } else { self.state.epoch };
         let mut last = None;
         for batch in train.epoch(epoch, 0).take(TRIED) {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     CheckpointEvent, OnNonFinite, StopReason, TrainError,
+    activations::copy_to_train,
     checkpoint::{self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
     data::Source,
     early_stopping::BEST,
@@ -219,7 +220,9 @@ where
         };
         let model = self.take_model()?;
         // burn would otherwise apply its pending batch-norm statistics on top of the restored ones.
-        let model = fallback.module(MODEL, model.valid().train())?.ok_or_else(|| cannot("restored", &"no model"))?;
+        let model = fallback
+            .module(MODEL, copy_to_train(&model, self.device.as_ref()))?
+            .ok_or_else(|| cannot("restored", &"no model"))?;
         let optimizer = fallback.part(OPTIMIZER).unwrap_or_default();
         self.optimizer.try_load_bytes(optimizer).map_err(|error| cannot("restored", &error))?;
         self.rates.try_load(&fallback.state.schedules).map_err(|error| cannot("restored", &error))?;

@@ -10,6 +10,7 @@ use burn::train::{
 use super::{NO_MODEL, Run};
 use crate::{
     EpochEvent, EpochSummary, Moment, StopReason, TrainError, ValidationEvent,
+    activations::copy_to_train,
     averaging::{Plan, with_measured_statistics},
     data::{Limited, Source},
     eval_model::eval_model,
@@ -129,7 +130,8 @@ where
         match (&self.average, self.timetable.average) {
             (Some(average), Some(Plan::Ema(..))) => Ok(Cow::Borrowed(average)),
             (Some(average), Some(Plan::Swa(_))) if self.is_last_step() => {
-                with_measured_statistics(average.valid().train(), train, self.trainer.config.seed).map(Cow::Owned)
+                let copy = copy_to_train(average, self.device.as_ref());
+                with_measured_statistics(copy, train, self.trainer.config.seed).map(Cow::Owned)
             }
             _ => eval_model(self.model()?, &self.optimizer, train).map(Cow::Owned),
         }

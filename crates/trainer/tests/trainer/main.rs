@@ -10,6 +10,7 @@ mod common;
 #[path = "../small/mod.rs"]
 mod small;
 
+mod activations;
 mod averaging;
 mod callbacks;
 mod checkpoints;
