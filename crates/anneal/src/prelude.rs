@@ -1,23 +1,32 @@
-//! What a program needs that trains with Anneal.
+//! What a program needs that trains with Anneal, or is a [command of its own](crate::App).
 //!
 //! ```
 //! use anneal::prelude::*;
 //! ```
 
-pub use lr_core::{Horizon, Interval, Mode, Schedule, ScheduleConfig, Scheduler, WarmUp};
-pub use optim_adaptive::{AdaptiveOptimizer, OptimizerConfig};
+pub use lr_core::{
+    Clock, ConfigError, Horizon, Interval, Lambda, Mode, Schedule, ScheduleConfig, Scheduler, Strategy, WarmUp,
+};
+pub use optim_adaptive::{AdaptiveOptimizer, Group, OptimizerConfig, Pattern};
 pub use report::{Chart, Series};
+pub use strict_config::{Settings, check};
 pub use trainer::{
-    Callback, FitReport, Fitted, Flow, Metrics, Schedules, StepEvent, TrainConfig, TrainError, Trainer,
+    Callback, CallbackError, EarlyStopping, EpochEvent, FitReport, Fitted, Flow, Metrics, ModelEvent, Moment,
+    ScalarOutput, Scalars, Schedules, StepEvent, TrainConfig, TrainError, Trainable, Trainer, Updates, ValidationEvent,
     callbacks::Progress,
-    data::{Batch, Loader, Source},
+    data::{Batch, Loader, Source, split},
     evaluate,
     lr_finder::{LrCurve, LrFinder, LrFinderConfig, LrSweeps, NoSuggestion, Rule, Subject, suggest},
-    weights,
+    steps, weights,
 };
-pub use vision::{Dataset, ImageBatch, ImageSet};
+pub use vision::{
+    Augment, DataError, DataSource, Dataset, DatasetInfo, ImageBatch, ImageSet, ImageShape,
+    models::{Architecture, Layers, ModelInfo},
+};
 
-pub use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep, metric::AccuracyMetric};
+pub use burn::train::{
+    ClassificationOutput, InferenceStep, RegressionOutput, TrainOutput, TrainStep, metric::AccuracyMetric,
+};
 
 pub use crate::{
     config::Config,

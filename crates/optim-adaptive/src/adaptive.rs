@@ -79,7 +79,8 @@ impl AdaptiveOptimizer {
     /// Updates the parameters of `module` with their gradients, at this learning rate.
     ///
     /// `lr` is a number, or [`StepRates`] where groups have rates of their own; a group's `lr_scale` multiplies its
-    /// rate. Parameters without a gradient are left alone, and so is their state.
+    /// rate. Parameters without a gradient are left alone, and so is their state: of what parameters share too, where none
+    /// of those that share it has a gradient.
     pub fn step<M: Module>(&mut self, lr: impl Into<StepRates>, module: M, grads: GradientsParams) -> M {
         self.step_with(&lr.into(), module, grads, None)
     }
@@ -108,10 +109,9 @@ impl AdaptiveOptimizer {
         mut grads: GradientsParams,
         mut watch: Option<&mut GradientWatch>,
     ) -> M {
-        let shared: Vec<_> = self.rows.shared().map(|(_, state)| Arc::clone(state)).collect();
-        let lr = rates.base();
-        for state in &shared {
-            state.begin(lr);
+        let shared = self.rows.shared_by(&module, &grads, rates);
+        for (state, lr) in &shared {
+            state.begin(*lr);
         }
         let (rows, grads) = (&mut self.rows, &mut grads);
         if rows.optimizers().iter().any(|group| group.optimizer.observe.is_some()) {
@@ -121,8 +121,8 @@ impl AdaptiveOptimizer {
         if let Some(watch) = &mut watch {
             watch.begin_pass();
         }
-        for state in &shared {
-            state.conclude(lr);
+        for (state, lr) in &shared {
+            state.conclude(*lr);
         }
         map_parameters(module, &mut StepPass { rows, grads, rates, watch })
     }

@@ -284,7 +284,7 @@ impl Debug for ParamOptimizer {
 
 /// What an optimizer keeps across parameters and does once per step, around the updates of single parameters.
 pub(crate) trait SharedState: Send + Sync {
-    /// A step begins at this base rate; no parameter has moved.
+    /// A step begins at this rate; no parameter has moved.
     fn begin(&self, lr: f64);
 
     /// Every gradient of the step has been observed; no parameter has moved.

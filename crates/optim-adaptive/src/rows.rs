@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use burn::module::ParamId;
-use burn::optim::DynState;
-use burn::tensor::Device;
+use burn::module::{Module, Param, ParamId};
+use burn::optim::{DynState, GradientsParams};
+use burn::tensor::{Device, Tensor};
 
 use crate::config::OptimizerConfig;
 use crate::groups::{Group, index_of};
 use crate::momentum::MomentumHandle;
 use crate::optimizer::{ErasedOptimizer, ParamOptimizer, SharedState};
+use crate::paths::{ParamVisitor, visit_parameters};
+use crate::rates::StepRates;
 
 /// What a parameter is stepped with: one row of [`AdaptiveOptimizer::parameters`](crate::AdaptiveOptimizer::parameters).
 #[derive(Debug, Clone, PartialEq)]
@@ -152,6 +154,34 @@ impl Rows {
     pub(crate) fn shared(&self) -> impl Iterator<Item = (usize, &Arc<dyn SharedState>)> {
         let owners = self.optimizers.iter().enumerate().filter(|(_, group)| group.is_owner);
         owners.filter_map(|(index, group)| Some((index, group.optimizer.shared.as_ref()?)))
+    }
+
+    /// The shared states of the parameters that have a gradient, each with its rate.
+    pub(crate) fn shared_by<M: Module>(
+        &self,
+        module: &M,
+        grads: &GradientsParams,
+        rates: &StepRates,
+    ) -> Vec<(Arc<dyn SharedState>, f64)> {
+        struct Touched<'a>(&'a Rows, &'a GradientsParams, Vec<bool>);
+        impl ParamVisitor for Touched<'_> {
+            fn float<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
+                if self.1.get::<D>(param.id).is_some() {
+                    let seen = self.0.seen.get(&param.id).map(|row| row.group);
+                    let own = position(seen.unwrap_or_else(|| index_of(&self.0.groups, path, D)));
+                    let owner = if self.0.optimizers[own].is_owner { own } else { 0 };
+                    self.2[owner] = true;
+                }
+            }
+        }
+        if self.shared().next().is_none() {
+            return Vec::new();
+        }
+        let mut touched = Touched(self, grads, vec![false; self.optimizers.len()]);
+        visit_parameters(module, &mut touched);
+        let touched = self.shared().filter(|(index, _)| touched.2[*index]);
+        let lr = |index: usize| rates.of(index.checked_sub(1)) * self.optimizers[index].lr_scale;
+        touched.map(|(index, state)| (Arc::clone(state), lr(index))).collect()
     }
 }
 

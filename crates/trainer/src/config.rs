@@ -27,6 +27,10 @@ pub struct TrainConfig {
     pub steps: Option<Duration>,
     /// What forward and backward are computed in. Default f32.
     pub precision: Precision,
+    /// Whether the backward pass computes again what is cheap to (activation functions, sums, products; not convolutions and
+    /// matrix products), in place of keeping it: less memory, more time, the same numbers. burn's gradient checkpointing. In
+    /// Rust the model and the training batches are made on `device.autodiff().gradient_checkpointing()`. Default false.
+    pub activation_checkpointing: bool,
     /// Batches whose gradients are averaged into one optimizer step, each weighted by its items, as the loss that is
     /// logged is: the step is that of one batch that holds them all. A window that an epoch's end cuts short is averaged
     /// over what it holds. At least 1; default 1.
@@ -105,6 +109,7 @@ impl Default for TrainConfig {
             epochs: None,
             steps: None,
             precision: Precision::F32,
+            activation_checkpointing: false,
             accumulate: 1,
             clip_grad_norm: None,
             clip_grad_value: None,
@@ -395,6 +400,7 @@ mod tests {
         let expected = r#"
 epochs = 10
 precision = "f32"
+activation_checkpointing = false
 accumulate = 1
 log_every = 10
 validate_every = 1

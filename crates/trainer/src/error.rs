@@ -125,12 +125,28 @@ pub enum TrainError {
         /// The name.
         name: String,
     },
-    /// A schedule or an early stopping watches a value that no validation produces.
-    #[error("nothing is called `{monitor}`; what a validation of this run gives: {}", known.join(", "))]
+    /// A schedule or an early stopping watches a value that nothing in this run gives.
+    #[error("nothing is called `{monitor}`; what this run measures: {}", known.join(", "))]
     UnknownMonitor {
         /// The name asked for.
         monitor: String,
         /// The names there are.
+        known: Vec<String>,
+    },
+    /// A value would be called as another one is.
+    #[error("`{name}`, a value of {of}, is the name of something else in the log")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Whose value: the steps', a callback's.
+        of: String,
+    },
+    /// A step gave a scalar that was not announced.
+    #[error("a step gives a scalar `{name}`, and `Trainer::scalars` was told of {}", listed(known))]
+    UnknownScalar {
+        /// The name given.
+        name: String,
+        /// The names announced.
         known: Vec<String>,
     },
     /// The loss or a metric could not be read back from the device.
@@ -164,6 +180,10 @@ impl From<ConfigError> for TrainError {
     fn from(error: ConfigError) -> Self {
         Self::Setting(Box::new(error))
     }
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// The names most like the pattern, then others, as many as a person wants to read.

@@ -5,16 +5,17 @@
 //! Schedule-Free optimizers train at one point and answer with another, a running average. A model with batch norm
 //! carries statistics of the activations at the trained point; at the average they are measured again.
 
-use burn::train::TrainStep;
 use optim_adaptive::AdaptiveOptimizer;
 
 use crate::{
-    TrainError,
+    Precision, TrainError,
+    activations::copy_to_train,
     averaging::{AVERAGES, SWA, with_measured_statistics},
     checkpoint::Checkpoint,
     data::Source,
     early_stopping::BEST,
-    step::{LearnerModel, has_layer},
+    step::has_layer,
+    updates::{Trainable, look_at},
 };
 
 /// Batches that batch norm's running statistics are measured on. burn averages them with a decay of 0.9 by default, so
@@ -28,21 +29,21 @@ const BATCHES: usize = 100;
 ///
 /// # Errors
 /// A batch that `data` could not produce.
-pub fn eval_model<M: LearnerModel>(
+pub fn eval_model<M: Trainable>(
     model: &M,
     optimizer: &AdaptiveOptimizer,
-    data: &dyn Source<<M as TrainStep>::Input>,
+    data: &dyn Source<M::TrainBatch>,
 ) -> Result<M, TrainError> {
     if !optimizer.has_eval_params() {
         return Ok(model.valid());
     }
     // A clone would share the running statistics with its original; this way round they are copied.
-    let averaged = optimizer.eval_params(model.valid().train());
+    let averaged = optimizer.eval_params(copy_to_train(model, model.devices().first()));
     if has_layer(&averaged, &["BatchNorm"]) && data.batches() > 0 {
         let batches = (0..).flat_map(|epoch| data.epoch(epoch, 0)).take(BATCHES);
         for batch in batches {
             // burn updates the statistics in the forward pass of training; the gradients are dropped.
-            let _ = TrainStep::step(&averaged, batch?.input);
+            drop(look_at(&averaged, batch?.input, Precision::F32));
         }
     }
     Ok(averaged.valid())
@@ -54,11 +55,11 @@ pub fn eval_model<M: LearnerModel>(
 ///
 /// # Errors
 /// A checkpoint of another model or optimizer; a batch that `data` could not produce.
-pub fn kept_model<M: LearnerModel>(
+pub fn kept_model<M: Trainable>(
     checkpoint: &Checkpoint,
     model: M,
     mut optimizer: AdaptiveOptimizer,
-    data: &dyn Source<<M as TrainStep>::Input>,
+    data: &dyn Source<M::TrainBatch>,
     seed: u64,
 ) -> Result<M, TrainError> {
     let file = std::iter::once(BEST).chain(AVERAGES).find(|name| checkpoint.part(name).is_some());

@@ -1,6 +1,6 @@
 //! What the loop tells others, and how they answer.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{any::Any, collections::BTreeMap, path::Path};
 
 use crate::{
     OnNonFinite,
@@ -89,6 +89,74 @@ pub struct StepEvent {
     pub items: usize,
 }
 
+/// When a callback looks at the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// After an optimizer step: the model that is trained.
+    Step {
+        /// Whether the step is one to log.
+        is_logged: bool,
+    },
+    /// In a validation: the model that is validated, in inference mode.
+    Validation,
+    /// At the end of an epoch: the model that is trained.
+    Epoch,
+}
+
+impl Moment {
+    /// The set that the values of this moment are of.
+    fn split(self) -> &'static str {
+        if self == Self::Validation { "valid" } else { "train" }
+    }
+}
+
+/// A look at the model.
+#[derive(Clone, Copy)]
+pub struct ModelEvent<'a> {
+    /// When.
+    pub moment: Moment,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Epoch, from 0.
+    pub epoch: u64,
+    model: &'a dyn Any,
+}
+
+impl<'a> ModelEvent<'a> {
+    /// A look at this model.
+    pub fn new(moment: Moment, step: u64, epoch: u64, model: &'a dyn Any) -> Self {
+        Self { moment, step, epoch, model }
+    }
+
+    /// The model; `None` where the run trains one of another type.
+    pub fn model<M: 'static>(&self) -> Option<&'a M> {
+        self.model.downcast_ref()
+    }
+
+    /// Adds what a callback finds out to `values`, by the names it has `declared` without the set.
+    pub(crate) fn take_from(
+        &self,
+        callback: &mut dyn Callback,
+        declared: &[String],
+        values: &mut BTreeMap<String, f64>,
+    ) -> Result<(), CallbackError> {
+        for (name, value) in callback.on_model(self)? {
+            let bare = name.strip_prefix(self.moment.split()).and_then(|name| name.strip_prefix('.'));
+            let Some(bare) = bare.filter(|_| declared.contains(&name)) else {
+                let message = format!(
+                    "it gives `{name}` of {:?}, and has announced {}; values of a validation begin with `valid.`, others with \
+                     `train.`",
+                    self.moment,
+                    declared.join(", ")
+                );
+                return Err(CallbackError::new(callback.name(), message));
+            };
+            values.insert(bare.to_owned(), value);
+        }
+        Ok(())
+    }
+}
+
 /// One epoch, just done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EpochEvent<'a> {
@@ -144,8 +212,8 @@ pub struct NonFiniteEvent<'a> {
 /// ```text
 /// on_start
 ///   on_epoch_start
-///     on_step ... on_validation and on_checkpoint where they fall in the middle of an epoch
-///   on_validation, on_epoch, on_checkpoint
+///     on_model, on_step ... on_model, on_validation and on_checkpoint where they fall in the middle of an epoch
+///   on_model (validation), on_model (epoch), on_validation, on_epoch, on_checkpoint
 /// on_end
 /// ```
 pub trait Callback: Send {
@@ -160,6 +228,21 @@ pub trait Callback: Send {
     /// When an epoch begins, and when a resumed run enters the middle of one.
     fn on_epoch_start(&mut self, _epoch: u64) -> Result<(), CallbackError> {
         Ok(())
+    }
+
+    /// The names of the values that [`on_model`](Self::on_model) gives: `train.weight_norm`, `valid.calibration`. A run
+    /// refuses a monitor that nothing gives before its first step, so they are asked for before it.
+    fn values(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// A look at the model: after each optimizer step, in each validation, at the end of each epoch; before monitors (of
+    /// early stopping, best checkpoints, reactive schedules) are fed and before the event of that moment is told.
+    ///
+    /// What it gives is in the log from then on, and monitors, loggers and plots know it by its name: a value of a
+    /// validation or an epoch as it is; a value of a step on steps that are logged, and its mean over the epoch.
+    fn on_model(&mut self, _event: &ModelEvent<'_>) -> Result<BTreeMap<String, f64>, CallbackError> {
+        Ok(BTreeMap::new())
     }
 
     /// After each optimizer step.

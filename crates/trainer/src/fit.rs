@@ -1,7 +1,7 @@
 //! The loop.
 
 use burn::train::{
-    InferenceStep, TrainStep,
+    InferenceStep,
     metric::{Adaptor, LossInput},
 };
 use optim_adaptive::AdaptiveOptimizer;
@@ -10,13 +10,13 @@ use crate::{
     Fitted, Schedules, TrainError, Trainer,
     data::{Limited, Source},
     run::Run,
-    step::LearnerModel,
+    updates::Trainable,
 };
 
 impl<M> Trainer<M>
 where
-    M: LearnerModel,
-    <M as TrainStep>::Output: Adaptor<LossInput>,
+    M: Trainable,
+    M::TrainItem: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
     /// Trains `model` on `train`, validating on `valid` where there is one. The rates follow `schedules` (a
@@ -30,10 +30,9 @@ where
         model: M,
         optimizer: AdaptiveOptimizer,
         schedules: impl Into<Schedules>,
-        train: &dyn Source<<M as TrainStep>::Input>,
+        train: &dyn Source<M::TrainBatch>,
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
     ) -> Result<Fitted<M>, TrainError> {
-        let resume = self.resume.take();
         if train.batches() == 0 {
             return Err(TrainError::NoData("training"));
         }
@@ -47,7 +46,12 @@ where
         if valid.is_some_and(|valid| valid.batches() == 0) {
             return Err(TrainError::NoData("validation"));
         }
+        if let Some(scalars) = self.valid_scalars.take() {
+            self.valid_meters.push(Box::new(scalars));
+        }
+        self.check_names()?;
         self.check_monitors(&rates, valid.is_some())?;
+        let resume = self.to_resume()?;
         for warning in rates.warnings(&horizon) {
             tracing::warn!("{warning}");
         }

@@ -29,6 +29,7 @@
 //! # }
 //! ```
 
+mod activations;
 mod averaging;
 pub mod callbacks;
 pub mod checkpoint;
@@ -44,20 +45,27 @@ mod fit;
 mod fitted;
 mod freeze;
 mod ids;
+mod interrupt;
 pub mod lr_finder;
+mod macros;
 mod memory;
 mod metrics;
 pub mod precision;
 mod rates;
 mod report;
 mod run;
+mod scalars;
 mod start;
 mod step;
 mod threads;
 mod timetable;
 mod trainer;
+mod updates;
 mod wall_clock;
 pub mod weights;
+
+#[doc(hidden)]
+pub use burn::train as burn_train;
 
 pub use averaging::{Ema, Swa};
 pub use checkpoint::{CheckpointPolicy, OnWriteError};
@@ -66,19 +74,22 @@ pub use early_stopping::EarlyStopping;
 pub use error::TrainError;
 pub use eval_model::{eval_model, kept_model};
 pub use events::{
-    Callback, CallbackError, CheckpointEvent, EpochEvent, Flow, NonFiniteEvent, RunInfo, Split, StepEvent,
-    ValidationEvent,
+    Callback, CallbackError, CheckpointEvent, EpochEvent, Flow, ModelEvent, Moment, NonFiniteEvent, RunInfo, Split,
+    StepEvent, ValidationEvent,
 };
 pub use finite::OnNonFinite;
 pub use fitted::Fitted;
 pub use freeze::Freeze;
 pub use ids::stable_ids;
+pub use interrupt::ctrl_c;
 pub use lr_core::Mode;
 pub use memory::peak_memory;
 pub use metrics::{AnyOutput, MetricInfo, Metrics, evaluate, evaluate_all};
 pub use precision::Precision;
 pub use rates::{Rates, Schedules};
 pub use report::{EpochSummary, FitReport, StopReason, TimeSpent};
+pub use scalars::{ScalarOutput, Scalars};
 pub use start::check_start;
 pub use step::LearnerModel;
 pub use trainer::Trainer;
+pub use updates::{Trainable, Updates};

@@ -4,43 +4,43 @@ use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 use burn::{
     data::dataloader::Progress,
+    module::Module,
     tensor::{ExecutionError, Tensor, TensorReadError},
     train::{
         ClassificationOutput, InferenceStep, MultiLabelClassificationOutput, RegressionOutput, SequenceOutput,
-        TrainStep,
         metric::{Adaptor, ItemLazy, LossInput, LossMetric, Metric, MetricAttributes, MetricMetadata, Numeric},
     },
 };
 use lr_core::Mode;
 
-use crate::{TrainError, data::Source, step::LearnerModel};
+use crate::{TrainError, data::Source, updates::Trainable};
 
-/// A burn-train metric that reads outputs of type `O`.
+/// What reads values off outputs of type `O`.
 pub(crate) trait Meter<O>: Send {
-    /// Its key in logs: burn's name in lower snake case (`accuracy`).
-    fn key(&self) -> &str;
-    /// Adds this output to the running value.
-    fn add(&mut self, output: &O) -> Result<(), TrainError>;
-    /// The value over all that was added; empty again afterwards.
-    fn finish(&mut self) -> Result<f64, TrainError>;
+    /// The keys of its values in logs.
+    fn keys(&self) -> &[String];
+    /// Adds this output, of so many items, to the running values.
+    fn add(&mut self, output: &O, items: usize) -> Result<(), TrainError>;
+    /// The values over all that was added; empty again afterwards.
+    fn finish(&mut self) -> Result<Vec<(String, f64)>, TrainError>;
 }
 
-/// A metric under its key.
+/// A burn-train metric under its key: burn's name in lower snake case (`accuracy`).
 #[derive(Clone)]
 pub(crate) struct MetricMeter<Me> {
     metric: Me,
-    key: Arc<str>,
+    key: [String; 1],
 }
 
 impl<Me: Metric + Numeric> MetricMeter<Me> {
     /// Under a key that is not among `taken`.
     pub(crate) fn new<'k>(metric: Me, taken: impl IntoIterator<Item = &'k str>) -> Self {
         let name = metric.name().to_lowercase().replace([' ', '-', '@'], "_");
-        Self { metric, key: free_key(&name, &taken.into_iter().collect::<Vec<_>>()).into() }
+        Self { metric, key: [free_key(&name, &taken.into_iter().collect::<Vec<_>>())] }
     }
 
     fn failed(&self, error: &impl ToString) -> TrainError {
-        TrainError::Metric { metric: self.key.to_string(), message: error.to_string() }
+        TrainError::Metric { metric: self.key.concat(), message: error.to_string() }
     }
 }
 
@@ -49,19 +49,19 @@ where
     O: Adaptor<Me::Input>,
     Me: Metric + Numeric + 'static,
 {
-    fn key(&self) -> &str {
+    fn keys(&self) -> &[String] {
         &self.key
     }
 
-    fn add(&mut self, output: &O) -> Result<(), TrainError> {
+    fn add(&mut self, output: &O, _items: usize) -> Result<(), TrainError> {
         self.metric.update(&output.adapt(), &metadata()).map(drop).map_err(|error| self.failed(&error))
     }
 
-    fn finish(&mut self) -> Result<f64, TrainError> {
+    fn finish(&mut self) -> Result<Vec<(String, f64)>, TrainError> {
         self.metric.compute().map_err(|error| self.failed(&error))?;
         let value = self.metric.final_value().current();
         self.metric.clear();
-        Ok(value)
+        Ok(vec![(self.key.concat(), value)])
     }
 }
 
@@ -78,13 +78,13 @@ pub struct MetricInfo {
 
 /// burn-train metrics that the outputs of a model are measured by, beside the loss. The first is the one that runs are
 /// compared by.
-pub struct Metrics<M: LearnerModel> {
-    pub(crate) train: Meters<<M as TrainStep>::Output>,
+pub struct Metrics<M: Trainable> {
+    pub(crate) train: Meters<M::TrainItem>,
     pub(crate) valid: Meters<<M as InferenceStep>::Output>,
     infos: Vec<MetricInfo>,
 }
 
-impl<M: LearnerModel> Metrics<M> {
+impl<M: Trainable> Metrics<M> {
     /// None: the loss alone.
     pub fn new() -> Self {
         Self { train: Vec::new(), valid: Vec::new(), infos: Vec::new() }
@@ -95,7 +95,7 @@ impl<M: LearnerModel> Metrics<M> {
     pub fn with<Me>(mut self, metric: Me) -> Self
     where
         Me: Metric + Numeric + 'static,
-        <M as TrainStep>::Output: Adaptor<Me::Input>,
+        M::TrainItem: Adaptor<Me::Input>,
         <M as InferenceStep>::Output: Adaptor<Me::Input>,
     {
         let meter = self.noted(metric);
@@ -129,25 +129,25 @@ impl<M: LearnerModel> Metrics<M> {
     ) -> Self
     where
         O: 'static,
-        M: TrainStep<Output = O> + InferenceStep<Output = O>,
+        M: Trainable<TrainItem = O> + InferenceStep<Output = O>,
     {
         let key = self.free(name);
-        self.infos.push(MetricInfo { name: key.to_string(), unit: None, mode });
-        let meter = MeanMeter { key, of: Arc::new(of), finish, mean: Mean::default() };
+        self.infos.push(MetricInfo { name: key.clone(), unit: None, mode });
+        let meter = MeanMeter { key: [key], of: Arc::new(of), finish, mean: Mean::default() };
         self.train.push(Box::new(meter.clone()));
         self.valid.push(Box::new(meter));
         self
     }
 
-    fn free(&self, name: &str) -> Arc<str> {
-        free_key(name, &self.infos.iter().map(|info| info.name.as_str()).collect::<Vec<_>>()).into()
+    fn free(&self, name: &str) -> String {
+        free_key(name, &self.infos.iter().map(|info| info.name.as_str()).collect::<Vec<_>>())
     }
 
     /// Notes what is known of a metric.
     fn noted<Me: Metric + Numeric>(&mut self, metric: Me) -> MetricMeter<Me> {
         let attributes = metric.attributes();
         let meter = MetricMeter::new(metric, self.infos.iter().map(|info| info.name.as_str()));
-        let name = meter.key.to_string();
+        let name = meter.key.concat();
         let (unit, mode) = match attributes {
             MetricAttributes::Numeric(own) => (own.unit, if own.higher_is_better { Mode::Max } else { Mode::Min }),
             MetricAttributes::None => (None, Mode::of(&name)),
@@ -159,7 +159,7 @@ impl<M: LearnerModel> Metrics<M> {
     /// The same for a network that gives these outputs as [`AnyOutput`]s.
     pub fn of_any<E>(self) -> Metrics<E>
     where
-        E: LearnerModel + TrainStep<Output = AnyOutput> + InferenceStep<Output = AnyOutput>,
+        E: Trainable<TrainItem = AnyOutput> + InferenceStep<Output = AnyOutput>,
     {
         fn each<O: 'static>(meters: Meters<O>) -> Meters<AnyOutput> {
             meters.into_iter().map(|meter| Box::new(OfAny(meter)) as Box<dyn Meter<AnyOutput>>).collect()
@@ -173,7 +173,7 @@ impl<M: LearnerModel> Metrics<M> {
     }
 }
 
-impl<M: LearnerModel> Default for Metrics<M> {
+impl<M: Trainable> Default for Metrics<M> {
     fn default() -> Self {
         Self::new()
     }
@@ -181,7 +181,7 @@ impl<M: LearnerModel> Default for Metrics<M> {
 
 /// The mean of a value of each item.
 struct MeanMeter<O> {
-    key: Arc<str>,
+    key: [String; 1],
     of: Arc<dyn Fn(&O) -> Tensor<1> + Send + Sync>,
     finish: fn(f64) -> f64,
     mean: Mean,
@@ -189,27 +189,27 @@ struct MeanMeter<O> {
 
 impl<O> Clone for MeanMeter<O> {
     fn clone(&self) -> Self {
-        Self { key: Arc::clone(&self.key), of: Arc::clone(&self.of), finish: self.finish, mean: self.mean }
+        Self { key: self.key.clone(), of: Arc::clone(&self.of), finish: self.finish, mean: self.mean }
     }
 }
 
 impl<O> Meter<O> for MeanMeter<O> {
-    fn key(&self) -> &str {
+    fn keys(&self) -> &[String] {
         &self.key
     }
 
-    fn add(&mut self, output: &O) -> Result<(), TrainError> {
+    fn add(&mut self, output: &O, _items: usize) -> Result<(), TrainError> {
         let values = (self.of)(output).without_autodiff();
         let items = values.dims()[0];
         let failed =
-            |error: TensorReadError| TrainError::Metric { metric: self.key.to_string(), message: error.to_string() };
+            |error: TensorReadError| TrainError::Metric { metric: self.key.concat(), message: error.to_string() };
         self.mean.add(values.mean().try_into_scalar().map_err(failed)?, items);
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<f64, TrainError> {
+    fn finish(&mut self) -> Result<Vec<(String, f64)>, TrainError> {
         let mean = std::mem::take(&mut self.mean).value().unwrap_or(f64::NAN);
-        Ok((self.finish)(mean))
+        Ok(vec![(self.key.concat(), (self.finish)(mean))])
     }
 }
 
@@ -219,13 +219,15 @@ const RESERVED: [&str; 11] =
 /// What logs add to the name of a value that is of a whole epoch.
 const OF_EPOCH: &str = "_epoch";
 
+/// Whether something else in a log is called so, beside `others`.
+pub(crate) fn is_taken<'k>(key: &str, others: impl IntoIterator<Item = &'k str>) -> bool {
+    let stem = |key: &'_ str| key.strip_suffix(OF_EPOCH).unwrap_or(key).to_owned();
+    key.is_empty() || RESERVED.into_iter().chain(others).any(|other| stem(other) == stem(key))
+}
+
 /// `name`, or `name_2`, `name_3`, ...: the first that nothing else in a log is called.
 fn free_key(name: &str, taken: &[&str]) -> String {
-    let is_taken = |key: &str| {
-        let stem = key.strip_suffix(OF_EPOCH).unwrap_or(key);
-        let mut others = RESERVED.iter().chain(taken);
-        key.is_empty() || others.any(|other| other.strip_suffix(OF_EPOCH).unwrap_or(other) == stem)
-    };
+    let is_taken = |key: &str| is_taken(key, taken.iter().copied());
     if !is_taken(name) {
         return name.to_owned();
     }
@@ -286,21 +288,21 @@ impl ItemLazy for AnyOutput {
 struct OfAny<O>(Box<dyn Meter<O>>);
 
 impl<O: 'static> Meter<AnyOutput> for OfAny<O> {
-    fn key(&self) -> &str {
-        self.0.key()
+    fn keys(&self) -> &[String] {
+        self.0.keys()
     }
 
-    fn add(&mut self, output: &AnyOutput) -> Result<(), TrainError> {
+    fn add(&mut self, output: &AnyOutput, items: usize) -> Result<(), TrainError> {
         match output.output.downcast_ref() {
-            Some(output) => self.0.add(output),
+            Some(output) => self.0.add(output, items),
             None => Err(TrainError::Metric {
-                metric: self.key().to_owned(),
+                metric: self.keys().join(", "),
                 message: format!("it reads `{}`, and the network gives another output", std::any::type_name::<O>()),
             }),
         }
     }
 
-    fn finish(&mut self) -> Result<f64, TrainError> {
+    fn finish(&mut self) -> Result<Vec<(String, f64)>, TrainError> {
         self.0.finish()
     }
 }
@@ -345,7 +347,7 @@ pub(crate) fn measure<M>(
     meters: &mut Meters<<M as InferenceStep>::Output>,
 ) -> Result<BTreeMap<String, f64>, TrainError>
 where
-    M: LearnerModel,
+    M: Module + InferenceStep,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
     let model = model.valid();
@@ -355,14 +357,14 @@ where
         let output = InferenceStep::step(&model, batch.input);
         loss.add(loss_of(&output)?, batch.items);
         for meter in meters.iter_mut() {
-            meter.add(&output)?;
+            meter.add(&output, batch.items)?;
         }
     }
     let mut values = BTreeMap::new();
     if let Some(loss) = loss.value() {
         values.insert("loss".to_owned(), loss);
         for meter in meters.iter_mut() {
-            values.insert(meter.key().to_owned(), meter.finish()?);
+            values.extend(meter.finish()?);
         }
     }
     Ok(values)
@@ -376,7 +378,7 @@ pub fn evaluate<M, Me>(
     metric: Me,
 ) -> Result<BTreeMap<String, f64>, TrainError>
 where
-    M: LearnerModel,
+    M: Module + InferenceStep,
     Me: Metric + Numeric + 'static,
     <M as InferenceStep>::Output: Adaptor<LossInput> + Adaptor<Me::Input>,
 {
@@ -390,7 +392,7 @@ pub fn evaluate_all<M>(
     metrics: Metrics<M>,
 ) -> Result<BTreeMap<String, f64>, TrainError>
 where
-    M: LearnerModel,
+    M: Trainable,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
     let mut meters = metrics.valid;
@@ -433,13 +435,14 @@ mod tests {
     fn a_mean_is_that_of_all_items() {
         let device = Device::flex();
         let of = |output: &Own| output.0.clone().square();
-        let mut meter = MeanMeter { key: "rms".into(), of: Arc::new(of), finish: f64::sqrt, mean: Mean::default() };
+        let mut meter =
+            MeanMeter { key: ["rms".to_owned()], of: Arc::new(of), finish: f64::sqrt, mean: Mean::default() };
         for batch in [&[1.0_f32, 2.0, 2.0][..], &[4.0]] {
-            meter.add(&Own(Tensor::from_floats(batch, &device))).expect("added");
+            meter.add(&Own(Tensor::from_floats(batch, &device)), batch.len()).expect("added");
         }
         // (1 + 4 + 4 + 16) / 4 = 6.25.
-        assert_eq!(meter.finish().expect("a value"), 2.5);
-        assert!(meter.finish().expect("a value").is_nan(), "empty again");
+        assert_eq!(meter.finish().expect("a value"), [("rms".to_owned(), 2.5)]);
+        assert!(meter.finish().expect("a value")[0].1.is_nan(), "empty again");
     }
 
     #[test]

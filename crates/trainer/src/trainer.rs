@@ -1,18 +1,35 @@
 //! A training about to start: its settings, metrics and listeners.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use burn::train::{
-    InferenceStep, TrainStep,
+    InferenceStep,
     metric::{Adaptor, LossInput, Metric, Numeric},
 };
 
+use strict_config::ConfigError;
+
 use crate::{
-    Callback, Rates, TrainConfig, TrainError,
-    checkpoint::Checkpoint,
-    metrics::{Meters, MetricMeter, Metrics},
-    step::LearnerModel,
+    Callback, CallbackError, Rates, TrainConfig, TrainError,
+    checkpoint::{self, Checkpoint, CheckpointError},
+    interrupt::ctrl_c,
+    metrics::{Meters, MetricMeter, Metrics, is_taken},
+    scalars::{ScalarMeter, Scalars},
+    updates::Trainable,
 };
+
+/// What a run begins with.
+#[derive(Default)]
+pub(crate) enum Resume {
+    #[default]
+    No,
+    From(Box<Checkpoint>),
+    /// The newest checkpoint, if there is one.
+    IfAny,
+}
 
 /// Trains models.
 ///
@@ -23,22 +40,24 @@ use crate::{
 ///             validate and checkpoint where that falls in the middle of an epoch
 ///     validate, feed the reactive schedules, tell the callbacks, checkpoint
 /// ```
-pub struct Trainer<M: LearnerModel> {
+pub struct Trainer<M: Trainable> {
     /// The settings as given.
     pub(crate) planned: TrainConfig,
     /// The settings in force.
     pub(crate) config: TrainConfig,
-    pub(crate) train_meters: Meters<<M as TrainStep>::Output>,
+    pub(crate) train_meters: Meters<M::TrainItem>,
     pub(crate) valid_meters: Meters<<M as InferenceStep>::Output>,
+    pub(crate) scalars: Option<ScalarMeter<M::TrainItem>>,
+    pub(crate) valid_scalars: Option<ScalarMeter<<M as InferenceStep>::Output>>,
     pub(crate) callbacks: Vec<Box<dyn Callback>>,
     pub(crate) interrupt: Arc<AtomicBool>,
-    pub(crate) resume: Option<Checkpoint>,
+    pub(crate) resume: Resume,
 }
 
 impl<M> Trainer<M>
 where
-    M: LearnerModel,
-    <M as TrainStep>::Output: Adaptor<LossInput>,
+    M: Trainable,
+    M::TrainItem: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
     /// A trainer without callbacks, which measures the loss alone.
@@ -48,9 +67,11 @@ where
             planned: config,
             train_meters: Vec::new(),
             valid_meters: Vec::new(),
+            scalars: None,
+            valid_scalars: None,
             callbacks: Vec::new(),
             interrupt: Arc::default(),
-            resume: None,
+            resume: Resume::No,
         }
     }
 
@@ -61,10 +82,10 @@ where
     pub fn metric<Me>(mut self, metric: Me) -> Self
     where
         Me: Metric + Numeric + 'static,
-        <M as TrainStep>::Output: Adaptor<Me::Input>,
+        M::TrainItem: Adaptor<Me::Input>,
         <M as InferenceStep>::Output: Adaptor<Me::Input>,
     {
-        let meter = MetricMeter::new(metric, self.valid_meters.iter().map(|meter| meter.key()));
+        let meter = MetricMeter::new(metric, self.keys().collect::<Vec<_>>());
         self.train_meters.push(Box::new(meter.clone()));
         self.valid_meters.push(Box::new(meter));
         self
@@ -84,6 +105,23 @@ where
         self
     }
 
+    /// Logs named scalars that the steps give beside the loss, of these names: each as the loss is, its mean over the batches
+    /// of a logged step (`kl`), over an epoch (`train.kl`) and over the validation set (`valid.kl`).
+    ///
+    /// The outputs of both steps adapt to [`Scalars`]; [`ScalarOutput`](crate::ScalarOutput) does. An output may leave some
+    /// of them out.
+    #[must_use]
+    pub fn scalars<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self
+    where
+        M::TrainItem: Adaptor<Scalars>,
+        <M as InferenceStep>::Output: Adaptor<Scalars>,
+    {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        self.valid_scalars = Some(ScalarMeter::new(names.clone()));
+        self.scalars = Some(ScalarMeter::new(names));
+        self
+    }
+
     /// Adds a listener.
     #[must_use]
     pub fn callback(mut self, callback: impl Callback + 'static) -> Self {
@@ -98,22 +136,105 @@ where
         self
     }
 
+    /// Ends the run cleanly at Ctrl-C (or SIGTERM), as [`interrupt`](Self::interrupt) does; a second one ends the process at
+    /// once. See [`ctrl_c`](crate::ctrl_c).
+    #[must_use]
+    pub fn stop_on_ctrl_c(self) -> Self {
+        self.interrupt(ctrl_c())
+    }
+
     /// Continues from a checkpoint: `fit` restores model, optimizer, schedules and position from it.
     #[must_use]
     pub fn resume(mut self, checkpoint: Checkpoint) -> Self {
-        self.resume = Some(checkpoint);
+        self.resume = Resume::From(Box::new(checkpoint));
+        self
+    }
+
+    /// Continues from the newest checkpoint that is whole, where there is one; else `fit` starts from the beginning. For
+    /// a program that is started again until its run is done. It needs [checkpoints](Self::checkpoints).
+    #[must_use]
+    pub fn resume_if_any(mut self) -> Self {
+        self.resume = Resume::IfAny;
+        self
+    }
+
+    /// Keeps checkpoints in this folder, as the settings' policy says.
+    #[must_use]
+    pub fn checkpoints(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.planned.checkpoint.get_or_insert_default().directory = directory.into();
+        self.config = self.planned.clone().in_force();
         self
     }
 }
 
-impl<M: LearnerModel> Trainer<M> {
+impl<M: Trainable> Trainer<M> {
+    /// The keys of what a validation measures beside the loss.
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.valid_meters.iter().flat_map(|meter| meter.keys()).map(String::as_str)
+    }
+
+    /// Refuses two values of one name.
+    pub(crate) fn check_names(&self) -> Result<(), TrainError> {
+        let taken = |name: &str, of: String| Err(TrainError::NameTaken { name: name.to_owned(), of });
+        let mut keys: Vec<&str> = Vec::new();
+        for meter in &self.valid_meters {
+            for key in meter.keys() {
+                if is_taken(key, keys.iter().copied()) {
+                    return taken(key, "the steps".to_owned());
+                }
+                keys.push(key);
+            }
+        }
+        let mut own: Vec<String> = Vec::new();
+        for callback in &self.callbacks {
+            let of = format!("the callback `{}`", callback.name());
+            for name in callback.values() {
+                match name.split_once('.') {
+                    Some(("train" | "valid", bare))
+                        if !own.contains(&name) && !is_taken(bare, keys.iter().copied()) => {}
+                    Some(("train" | "valid", _)) => return taken(&name, of),
+                    _ => {
+                        let message = format!("its value `{name}` begins neither with `train.` nor with `valid.`");
+                        return Err(CallbackError::new(callback.name(), message).into());
+                    }
+                }
+                own.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// The checkpoint to continue from.
+    pub(crate) fn to_resume(&mut self) -> Result<Option<Checkpoint>, TrainError> {
+        match std::mem::take(&mut self.resume) {
+            Resume::No => Ok(None),
+            Resume::From(checkpoint) => Ok(Some(*checkpoint)),
+            Resume::IfAny => {
+                let Some(policy) = &self.config.checkpoint else {
+                    let message = "there is nothing to resume in a run that keeps no checkpoints: name their folder with \
+                                   `Trainer::checkpoints`";
+                    return Err(ConfigError::conflict("checkpoint", message).into());
+                };
+                match checkpoint::newest(&policy.directory) {
+                    Ok(found) => Ok(Some(found.checkpoint)),
+                    Err(CheckpointError::None { skipped, .. }) if skipped.is_empty() => Ok(None),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+
     /// Refuses, before any work, to wait for a value that no epoch of this run can give.
     pub(crate) fn check_monitors(&self, rates: &Rates, validates: bool) -> Result<(), TrainError> {
         let mut known = vec!["train.loss".to_owned()];
         if validates {
             known.push("valid.loss".to_owned());
-            known.extend(self.valid_meters.iter().map(|meter| format!("valid.{}", meter.key())));
+            known.extend(self.keys().map(|key| format!("valid.{key}")));
         }
+        let scalars = self.scalars.iter().flat_map(ScalarMeter::names);
+        known.extend(scalars.map(|name| format!("train.{name}")));
+        let of_callbacks = self.callbacks.iter().flat_map(|callback| callback.values());
+        known.extend(of_callbacks.filter(|name| validates || !name.starts_with("valid.")));
         let own = self.config.monitors(validates).map(|(_, monitor)| monitor.to_owned());
         let wanted = rates.monitors().into_iter().chain(own);
         match wanted.into_iter().find(|monitor| !known.contains(monitor)) {

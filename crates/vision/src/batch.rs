@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::augment::{Augment, AugmentError, Normalise, Plan};
-use crate::image_set::{ImageSet, ImageShape};
+use crate::image_set::{ImageReadError, ImageSet, ImageShape};
 
 /// Images and their classes as tensors.
 #[derive(Clone, Debug)]
@@ -92,20 +92,31 @@ impl Batcher {
 
     /// The pixels of a batch, in the layout of [`ImageBatch::images`], without a tensor.
     ///
+    /// # Errors
+    /// As [`try_batch`](Self::try_batch).
+    ///
     /// # Panics
     /// As a slice does, where an index is not below the number of images.
-    pub fn assemble(&self, indices: &[usize], epoch: u64, seed: u64) -> Vec<f32> {
+    pub fn assemble(&self, indices: &[usize], epoch: u64, seed: u64) -> Result<Vec<f32>, ImageReadError> {
         let shape = self.set.shape();
         let mut out = vec![0.0; indices.len() * shape.pixels()];
         for (&index, out) in indices.iter().zip(out.chunks_exact_mut(shape.pixels())) {
-            self.write(index, epoch, seed, shape, out);
+            self.write(index, epoch, seed, shape, out)?;
         }
-        out
+        Ok(out)
     }
 
-    fn write(&self, index: usize, epoch: u64, seed: u64, shape: ImageShape, out: &mut [f32]) {
+    fn write(
+        &self,
+        index: usize,
+        epoch: u64,
+        seed: u64,
+        shape: ImageShape,
+        out: &mut [f32],
+    ) -> Result<(), ImageReadError> {
+        let image = self.set.try_image(index)?;
         let draw = self.plan.as_ref().map(|plan| plan.draw(seed, epoch, index));
-        let planes = self.set.image(index).chunks_exact(shape.plane()).zip(out.chunks_exact_mut(shape.plane()));
+        let planes = image.chunks_exact(shape.plane()).zip(out.chunks_exact_mut(shape.plane()));
         for ((plane, out), normalise) in planes.zip(&self.normalise) {
             match &draw {
                 Some(draw) => draw.write_plane(plane, shape, normalise, out),
@@ -116,20 +127,43 @@ impl Batcher {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// As [`try_batch`](Self::try_batch), of a set in memory.
+    ///
+    /// # Panics
+    /// As a slice does, where an index is not below the number of images; where the set is not in memory and a file of it
+    /// cannot be read any more.
+    pub fn batch(&self, indices: &[usize], epoch: u64, seed: u64, device: &Device) -> ImageBatch {
+        match self.try_batch(indices, epoch, seed, device) {
+            Ok(batch) => batch,
+            #[expect(clippy::panic, reason = "said above; nothing in memory fails so")]
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// The images at these positions of the set, as tensors on `device`.
     ///
+    /// # Errors
+    /// The set is not in memory, and a file of it cannot be read any more.
+    ///
     /// # Panics
     /// As a slice does, where an index is not below the number of images.
-    pub fn batch(&self, indices: &[usize], epoch: u64, seed: u64, device: &Device) -> ImageBatch {
+    pub fn try_batch(
+        &self,
+        indices: &[usize],
+        epoch: u64,
+        seed: u64,
+        device: &Device,
+    ) -> Result<ImageBatch, ImageReadError> {
         let ImageShape { channels, height, width } = self.set.shape();
-        let pixels = self.assemble(indices, epoch, seed);
+        let pixels = self.assemble(indices, epoch, seed)?;
         let targets: Vec<i32> = indices.iter().map(|&index| i32::from(self.set.label(index))).collect();
-        ImageBatch {
+        Ok(ImageBatch {
             images: Tensor::from_data(TensorData::new(pixels, [indices.len(), channels, height, width]), device),
             targets: Tensor::from_data(TensorData::new(targets, [indices.len()]), device),
-        }
+        })
     }
 }
 
@@ -165,24 +199,24 @@ mod tests {
         for (found, expected) in found.iter().zip(&expected) {
             assert!((found - expected).abs() <= 1e-6, "{found} {expected}");
         }
-        assert_eq!(found, batcher.assemble(&indices, 9, 9));
+        assert_eq!(Ok(found), batcher.assemble(&indices, 9, 9));
     }
 
     #[test]
     fn augmentation_depends_on_seed_epoch_and_index_alone() {
         let augment = Augment::parse("crop:1_flip_cutout:1_rotate_shift:1").unwrap();
         let batcher = Batcher::new(set(), &MEAN, &STD, augment).unwrap();
-        let whole = batcher.assemble(&[0, 1, 2, 3], 5, 42);
+        let whole = batcher.assemble(&[0, 1, 2, 3], 5, 42).unwrap();
         for index in 0..4 {
             // Alone, in another order, from a clone, on another thread: the same image.
-            let alone = batcher.assemble(&[index], 5, 42);
+            let alone = batcher.assemble(&[index], 5, 42).unwrap();
             assert_eq!(alone, whole[index * 30..][..30]);
             let clone = batcher.clone();
-            let elsewhere = std::thread::spawn(move || clone.assemble(&[3, index], 5, 42)).join().unwrap();
+            let elsewhere = std::thread::spawn(move || clone.assemble(&[3, index], 5, 42).unwrap()).join().unwrap();
             assert_eq!(alone, elsewhere[30..]);
         }
         for (epoch, seed) in [(6, 42), (5, 43)] {
-            assert_ne!(whole, batcher.assemble(&[0, 1, 2, 3], epoch, seed));
+            assert_ne!(whole, batcher.assemble(&[0, 1, 2, 3], epoch, seed).unwrap());
         }
     }
 
@@ -190,8 +224,8 @@ mod tests {
     fn resampling_normalises_as_the_table_does() {
         // A rotation by almost nothing moves no pixel, and takes the path of values between bytes.
         let augment = Augment { rotate: Some(1e-6), ..Augment::NONE };
-        let resampled = Batcher::new(set(), &MEAN, &STD, augment).unwrap().assemble(&[0, 1], 0, 0);
-        let copied = Batcher::new(set(), &MEAN, &STD, Augment::NONE).unwrap().assemble(&[0, 1], 0, 0);
+        let resampled = Batcher::new(set(), &MEAN, &STD, augment).unwrap().assemble(&[0, 1], 0, 0).unwrap();
+        let copied = Batcher::new(set(), &MEAN, &STD, Augment::NONE).unwrap().assemble(&[0, 1], 0, 0).unwrap();
         // The outermost pixels may lose a trace to the black outside.
         assert!(resampled.iter().zip(&copied).all(|(a, b)| (a - b).abs() < 1e-4));
     }

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::augment::Augment;
 use crate::batch::{Batcher, BatcherError};
 use crate::error::DataError;
-use crate::image_set::{ImageSet, ImageShape};
+use crate::image_set::{ImageReadError, ImageSet, ImageShape, Sums};
 
 /// A data set in memory.
 #[derive(Clone, Debug)]
@@ -53,10 +53,14 @@ impl Dataset {
         if classes.len() != train.classes() {
             return mismatch("names of classes", classes.len().to_string(), train.classes().to_string());
         }
-        let (mean, mut std) = train.statistics();
+        let mut sums = Sums::of(train.shape());
+        let mut hash = Sha256::new();
+        fingerprint(&mut hash, &train, |images| sums.add(images))?;
+        fingerprint(&mut hash, &test, |_| {})?;
+        let fingerprint = hex(&hash.finalize());
+        let (mean, mut std) = sums.conclude(train.len());
         // A constant channel has no deviation to divide by; minus its mean it is 0 everywhere.
         std.iter_mut().filter(|std| **std == 0.0).for_each(|std| *std = 1.0);
-        let fingerprint = fingerprint(&[&train, &test]);
         Ok(Self { name, train, test, classes, mean, std, fingerprint, part: None })
     }
 
@@ -74,22 +78,21 @@ impl Dataset {
     }
 }
 
-/// SHA-256 over the shape, the number of images and classes, the pixels and the labels of each set, in hex.
-fn fingerprint(sets: &[&ImageSet]) -> String {
-    let mut hash = Sha256::new();
-    for set in sets {
-        let shape = set.shape();
-        for extent in [shape.channels, shape.height, shape.width, set.classes(), set.len()] {
-            hash.update((extent as u64).to_le_bytes());
-        }
-        for index in 0..set.len() {
-            hash.update(set.image(index));
-        }
-        for index in 0..set.len() {
-            hash.update([set.label(index)]);
-        }
+/// Adds the shape, the number of images and classes, the pixels and the labels of a set; gives `see` the pixels too, so
+/// that a set that is not in memory is read once.
+fn fingerprint(hash: &mut Sha256, set: &ImageSet, mut see: impl FnMut(&[u8])) -> Result<(), ImageReadError> {
+    let shape = set.shape();
+    for extent in [shape.channels, shape.height, shape.width, set.classes(), set.len()] {
+        hash.update((extent as u64).to_le_bytes());
     }
-    hex(&hash.finalize())
+    set.visit(|images| {
+        hash.update(images);
+        see(images);
+    })?;
+    for index in 0..set.len() {
+        hash.update([set.label(index)]);
+    }
+    Ok(())
 }
 
 /// Bytes as lower-case hexadecimal digits.

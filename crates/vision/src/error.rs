@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use strict_config::did_you_mean;
 
-use crate::image_set::ImageSetError;
+use crate::image_set::{ImageReadError, ImageSetError};
 use crate::sets::dataset_info::{DataFile, Download};
 
 /// Why a data set could not be loaded. Every message names the file (or the name asked for), what was found and
@@ -50,6 +50,9 @@ pub enum DataError {
         /// What is wrong.
         problem: ImageSetError,
     },
+    /// An image of a folder could not be read.
+    #[error(transparent)]
+    Image(#[from] ImageReadError),
     /// A folder of images does not have the layout of one.
     #[error("{}: {problem}", path.display())]
     Layout {

@@ -1,7 +1,11 @@
-//! Images in memory: one contiguous block of bytes, with a label for each.
+//! Images with a label for each: in memory, one contiguous block of bytes; or read each time they are asked for.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use rayon::prelude::*;
 
 /// The size of one image: channels first, as burn and torch lay it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,9 +81,29 @@ pub enum ImageSetError {
     },
 }
 
-#[derive(Debug)]
+/// An image of a set that is not in memory could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+pub struct ImageReadError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Writes the bytes of the image at a position.
+type ReadImage = dyn Fn(usize, &mut [u8]) -> Result<(), ImageReadError> + Send + Sync;
+
+enum Pixels {
+    Memory(Vec<u8>),
+    Elsewhere(Box<ReadImage>),
+}
+
+/// Images that are read together where a whole set is visited that is not in memory.
+const AT_ONCE: usize = 256;
+
 struct Block {
-    pixels: Vec<u8>,
+    pixels: Pixels,
     labels: Vec<u8>,
     shape: ImageShape,
     classes: usize,
@@ -88,7 +112,8 @@ struct Block {
 /// Images of one shape with their labels, or a chosen part of such a block.
 ///
 /// Pixels are bytes, 0 to 255, in one block of `(image, channel, row, column)`. A clone and a [`subset`](Self::subset)
-/// share the block: splitting a training set copies no pixels.
+/// share the block: splitting a training set copies no pixels. The images of a folder may stay in their files
+/// ([`FolderOptions::in_memory`](crate::FolderOptions::in_memory)): then each is decoded when it is asked for.
 #[derive(Clone)]
 pub struct ImageSet {
     block: Arc<Block>,
@@ -105,7 +130,7 @@ impl ImageSet {
     /// ```
     /// use vision::{ImageSet, ImageShape};
     /// let set = ImageSet::new(vec![0, 255, 128, 7], vec![1, 0], ImageShape::new(1, 1, 2), 2)?;
-    /// assert_eq!((set.len(), set.image(1), set.label(0)), (2, &[128, 7][..], 1));
+    /// assert_eq!((set.len(), &*set.image(1), set.label(0)), (2, &[128, 7][..], 1));
     /// # Ok::<(), vision::ImageSetError>(())
     /// ```
     pub fn new(pixels: Vec<u8>, labels: Vec<u8>, shape: ImageShape, classes: usize) -> Result<Self, ImageSetError> {
@@ -117,6 +142,23 @@ impl ImageSet {
         if pixels.len() != expected {
             return Err(ImageSetError::Pixels { labels: labels.len(), shape, found: pixels.len(), expected });
         }
+        Self::of(Pixels::Memory(pixels), labels, shape, classes)
+    }
+
+    /// A set whose images are read each time they are asked for: `read(position, out)` fills the bytes of one.
+    ///
+    /// # Errors
+    /// A number of classes that does not fit, a label that is not below `classes`.
+    pub(crate) fn read_by(
+        read: impl Fn(usize, &mut [u8]) -> Result<(), ImageReadError> + Send + Sync + 'static,
+        labels: Vec<u8>,
+        shape: ImageShape,
+        classes: usize,
+    ) -> Result<Self, ImageSetError> {
+        Self::of(Pixels::Elsewhere(Box::new(read)), labels, shape, classes)
+    }
+
+    fn of(pixels: Pixels, labels: Vec<u8>, shape: ImageShape, classes: usize) -> Result<Self, ImageSetError> {
         if !(1..=256).contains(&classes) {
             return Err(ImageSetError::Classes { found: classes });
         }
@@ -161,11 +203,56 @@ impl ImageSet {
     /// The bytes of image `index`: its planes one after the other, each by rows.
     ///
     /// # Panics
+    /// As a slice does, where `index` is not below [`len`](Self::len); where [`try_image`](Self::try_image) fails, as no
+    /// set in memory does.
+    pub fn image(&self, index: usize) -> Cow<'_, [u8]> {
+        match self.try_image(index) {
+            Ok(image) => image,
+            #[expect(clippy::panic, reason = "said above; nothing in memory fails so")]
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The same, of any set.
+    ///
+    /// # Errors
+    /// The set is not in memory, and the image cannot be read any more.
+    ///
+    /// # Panics
     /// As a slice does, where `index` is not below [`len`](Self::len).
-    pub fn image(&self, index: usize) -> &[u8] {
-        let bytes = self.block.shape.pixels();
-        let start = self.position(index) * bytes;
-        &self.block.pixels[start..start + bytes]
+    pub fn try_image(&self, index: usize) -> Result<Cow<'_, [u8]>, ImageReadError> {
+        let (bytes, position) = (self.block.shape.pixels(), self.position(index));
+        match &self.block.pixels {
+            Pixels::Memory(pixels) => Ok(Cow::Borrowed(&pixels[position * bytes..][..bytes])),
+            Pixels::Elsewhere(read) => {
+                assert!(position < self.block.labels.len(), "an index is not below {}", self.len());
+                let mut image = vec![0; bytes];
+                read(position, &mut image)?;
+                Ok(Cow::Owned(image))
+            }
+        }
+    }
+
+    /// Gives the bytes of all images, in their order, some at a time. What is not in memory is decoded on all cores.
+    pub(crate) fn visit(&self, mut visit: impl FnMut(&[u8])) -> Result<(), ImageReadError> {
+        match &self.block.pixels {
+            Pixels::Memory(_) => (0..self.len()).try_for_each(|index| self.try_image(index).map(|image| visit(&image))),
+            Pixels::Elsewhere(read) => {
+                let bytes = self.block.shape.pixels();
+                let mut images = vec![0; bytes * AT_ONCE.min(self.len())];
+                for first in (0..self.len()).step_by(AT_ONCE) {
+                    let images = &mut images[..bytes * AT_ONCE.min(self.len() - first)];
+                    let decoded: Vec<Result<(), ImageReadError>> = images
+                        .par_chunks_exact_mut(bytes)
+                        .enumerate()
+                        .map(|(at, image)| read(self.position(first + at), image))
+                        .collect();
+                    decoded.into_iter().collect::<Result<(), _>>()?;
+                    visit(images);
+                }
+                Ok(())
+            }
+        }
     }
 
     /// The images at these positions, in this order; the pixels stay where they are.
@@ -174,7 +261,7 @@ impl ImageSet {
     /// # use vision::{ImageSet, ImageShape};
     /// let set = ImageSet::new(vec![10, 20, 30], vec![0, 1, 0], ImageShape::new(1, 1, 1), 2)?;
     /// let part = set.subset(&[2, 0]);
-    /// assert_eq!((part.len(), part.image(0), part.image(1)), (2, &[30][..], &[10][..]));
+    /// assert_eq!((part.len(), &*part.image(0), &*part.image(1)), (2, &[30][..], &[10][..]));
     /// # Ok::<(), vision::ImageSetError>(())
     /// ```
     ///
@@ -205,22 +292,45 @@ impl ImageSet {
     /// Mean and standard deviation (of the population, as torchvision's constants) of each channel, pixels scaled
     /// to 0..1. Sums are whole numbers, so the result does not depend on their order. A constant channel has
     /// deviation 0; an empty set has mean 0 and deviation 0.
-    pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
-        let shape = self.shape();
-        let count = (self.len() * shape.plane()).max(1) as f64;
-        let mut sums = vec![(0_u64, 0_u64); shape.channels];
-        for index in 0..self.len() {
-            for (plane, (sum, squares)) in self.image(index).chunks_exact(shape.plane()).zip(&mut sums) {
-                let (mut plane_sum, mut plane_squares) = (0_u64, 0_u64);
-                for &pixel in plane {
-                    plane_sum += u64::from(pixel);
-                    plane_squares += u64::from(pixel) * u64::from(pixel);
-                }
-                *sum += plane_sum;
-                *squares += plane_squares;
+    ///
+    /// # Errors
+    /// As [`try_image`](Self::try_image).
+    pub fn statistics(&self) -> Result<(Vec<f32>, Vec<f32>), ImageReadError> {
+        let mut sums = Sums::of(self.shape());
+        self.visit(|images| sums.add(images))?;
+        Ok(sums.conclude(self.len()))
+    }
+}
+
+/// The sums of the values of each channel and of their squares.
+pub(crate) struct Sums {
+    shape: ImageShape,
+    sums: Vec<(u64, u64)>,
+}
+
+impl Sums {
+    pub(crate) fn of(shape: ImageShape) -> Self {
+        Self { shape, sums: vec![(0, 0); shape.channels] }
+    }
+
+    pub(crate) fn add(&mut self, images: &[u8]) {
+        for (at, plane) in images.chunks_exact(self.shape.plane()).enumerate() {
+            let (mut plane_sum, mut plane_squares) = (0_u64, 0_u64);
+            for &pixel in plane {
+                plane_sum += u64::from(pixel);
+                plane_squares += u64::from(pixel) * u64::from(pixel);
             }
+            let (sum, squares) = &mut self.sums[at % self.shape.channels];
+            *sum += plane_sum;
+            *squares += plane_squares;
         }
-        sums.into_iter()
+    }
+
+    /// Mean and deviation of each channel over so many images.
+    pub(crate) fn conclude(self, images: usize) -> (Vec<f32>, Vec<f32>) {
+        let count = (images * self.shape.plane()).max(1) as f64;
+        self.sums
+            .into_iter()
             .map(|(sum, squares)| {
                 let mean = sum as f64 / count;
                 let variance = (squares as f64 / count - mean * mean).max(0.0);
@@ -274,7 +384,7 @@ mod tests {
     fn statistics_are_those_of_each_channel() {
         // Channel 0: 0 and 255 in equal parts; channel 1: always 51.
         let set = ImageSet::new(vec![0, 255, 51, 51, 255, 0, 51, 51], vec![0, 0], SHAPE, 1).unwrap();
-        assert_eq!(set.statistics(), (vec![0.5, 0.2], vec![0.5, 0.0]));
-        assert_eq!(set.subset(&[]).statistics(), (vec![0.0, 0.0], vec![0.0, 0.0]));
+        assert_eq!(set.statistics(), Ok((vec![0.5, 0.2], vec![0.5, 0.0])));
+        assert_eq!(set.subset(&[]).statistics(), Ok((vec![0.0, 0.0], vec![0.0, 0.0])));
     }
 }

@@ -13,7 +13,7 @@
 //!
 //! let digits = load("digits", None)?;
 //! let batcher = Batcher::new(digits.train.clone(), &digits.mean, &digits.std, Augment::parse("shift_rotate")?)?;
-//! let pixels = batcher.assemble(&[0, 1, 2], 0, 42); // 3 images, f32, one block
+//! let pixels = batcher.assemble(&[0, 1, 2], 0, 42)?; // 3 images, f32, one block
 //! assert_eq!(pixels.len(), 3 * 64);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -35,7 +35,7 @@ pub use augment::{Amount, Augment, AugmentError, Flip};
 pub use batch::{Batcher, BatcherError, ImageBatch};
 pub use dataset::Dataset;
 pub use error::{DataError, FileProblem, LookedIn, Missing};
-pub use image_set::{ImageSet, ImageSetError, ImageShape};
+pub use image_set::{ImageReadError, ImageSet, ImageSetError, ImageShape};
 pub use on_device::{DeviceBatcher, OnDeviceError};
 pub use sets::{
     Against, DataFile, DataSource, DatasetInfo, DatasetRegistry, Download, FOLDER_PREFIX, FolderOptions, OwnDataset,

@@ -51,7 +51,7 @@ fn a_batch_is_one_allocation() {
         let batcher = Batcher::new(set.clone(), &[0.5; 3], &[0.25; 3], augment).unwrap();
         for images in [1, 16, 256] {
             let before = ALLOCATIONS.with(Cell::get);
-            let batch = batcher.assemble(&indices[..images], 3, 42);
+            let batch = batcher.assemble(&indices[..images], 3, 42).unwrap();
             let taken = ALLOCATIONS.with(Cell::get) - before;
             assert_eq!((batch.len(), taken), (images * shape.pixels(), 1), "{augment}");
         }

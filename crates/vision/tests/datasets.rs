@@ -62,7 +62,8 @@ fn digits_are_the_shipped_files_byte_for_byte() {
 fn statistics_of_digits_agree_with_a_plain_loop() {
     let digits = load("digits", None).unwrap();
     let values: Vec<f64> = (0..digits.train.len())
-        .flat_map(|index| digits.train.image(index).iter().map(|&pixel| f64::from(pixel) / 255.0))
+        .flat_map(|index| digits.train.image(index).to_vec())
+        .map(|pixel| f64::from(pixel) / 255.0)
         .collect();
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
@@ -125,7 +126,7 @@ fn own_mnist() -> Option<tempfile::TempDir> {
     for (name, set) in [("train", &mnist.train), ("t10k", &mnist.test)] {
         let word = |number: usize| u32::try_from(number).unwrap().to_be_bytes().to_vec();
         let mut images = [2051, set.len(), 28, 28].map(word).concat();
-        (0..set.len()).for_each(|index| images.extend_from_slice(set.image(index)));
+        (0..set.len()).for_each(|index| images.extend_from_slice(&set.image(index)));
         let mut labels = [2049, set.len()].map(word).concat();
         labels.extend((0..set.len()).map(|index| set.label(index)));
         std::fs::write(folder.join(format!("{name}-images-idx3-ubyte")), images).unwrap();

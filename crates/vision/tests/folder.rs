@@ -72,6 +72,44 @@ fn without_a_test_folder_a_part_of_each_class_is_held_out() {
 }
 
 #[test]
+fn images_that_stay_in_their_files_give_the_same_batches() {
+    use burn::tensor::Device;
+    use vision::Augment;
+    let root = tempfile::tempdir().unwrap();
+    for (class, count) in [("x", 300), ("y", 20)] {
+        for index in 0..count {
+            put(root.path(), &format!("train/{class}/{index}.png"), (index % 250) as u8, 6, 5);
+        }
+    }
+    let load = |in_memory| load_folder(root.path(), &FolderOptions { in_memory, ..options(4) }).unwrap();
+    let (here, there) = (load(true), load(false));
+    assert_eq!((&here.mean, &here.std, &here.fingerprint), (&there.mean, &there.std, &there.fingerprint));
+    let part: Vec<usize> = (0..here.train.len()).step_by(3).collect();
+    let batcher = |data: &vision::Dataset| {
+        data.batcher(data.train.subset(&part), Augment::parse("crop:1+flip+cutout:1").unwrap()).unwrap()
+    };
+    let (one, other) = (batcher(&here), batcher(&there));
+    for epoch in 0..3 {
+        let bits = |pixels: Vec<f32>| pixels.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        let indices = [7, 0, 50, 7];
+        let found = other.assemble(&indices, epoch, 9).unwrap();
+        assert_eq!(bits(found), bits(one.assemble(&indices, epoch, 9).unwrap()), "epoch {epoch}");
+        let batches = [&one, &other].map(|batcher| batcher.try_batch(&indices, epoch, 9, &Device::flex()).unwrap());
+        let [one, other] = batches.map(|batch| (batch.images.to_data(), batch.targets.to_data()));
+        assert_eq!(one, other);
+    }
+    assert_eq!(there.test.image(0), here.test.image(0));
+
+    // A file that goes after it was read once is an error of its batch, by name.
+    fs::remove_dir_all(root.path().join("train/x")).unwrap();
+    let error = other.assemble(&[0], 0, 9).unwrap_err();
+    assert!(error.path.starts_with(root.path().join("train/x")), "{error}");
+    assert!(error.to_string().contains(".png: cannot be read: "), "{error}");
+    assert!(other.on_device(&Device::flex()).is_err());
+    assert!(one.assemble(&[0], 0, 9).is_ok());
+}
+
+#[test]
 fn it_trains_a_model() {
     use burn::tensor::Device;
     use burn::train::TrainStep;

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use anneal::{prelude::*, vision::Augment};
+use anneal::prelude::*;
 use burn::{module::Module, nn, tensor::Device, tensor::activation::relu};
 
 #[global_allocator]
@@ -26,23 +26,8 @@ impl Net {
     }
 }
 
-/// ... that implements burn-train's two steps.
-impl TrainStep for Net {
-    type Input = ImageBatch;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput> {
-        let output = self.forward(batch);
-        TrainOutput::new(self, output.loss.backward(), output)
-    }
-}
-
-impl InferenceStep for Net {
-    type Input = ImageBatch;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: ImageBatch) -> ClassificationOutput {
-        self.forward(batch)
-    }
-}
+/// ... whose one method is both of burn-train's steps.
+steps!(Net::forward(ImageBatch) -> ClassificationOutput);
 
 /// A schedule is a pure function of time: here the rate falls with the square root of the epoch.
 #[derive(Debug, Clone)]

@@ -4,15 +4,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use anneal::{
-    lr_core::{Clock, ConfigError, Lambda, Strategy},
-    prelude::*,
-    strict_config::{Settings, check},
-    vision::{
-        DataError, DataSource, DatasetInfo, ImageShape,
-        models::{Architecture, Layers, ModelInfo},
-    },
-};
+use anneal::prelude::*;
 use burn::{module::Module, nn, tensor::activation::relu};
 use serde::{Deserialize, Serialize};
 
@@ -36,22 +28,7 @@ impl Net {
     }
 }
 
-impl TrainStep for Net {
-    type Input = ImageBatch;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput> {
-        let output = self.forward(batch);
-        TrainOutput::new(self, output.loss.backward(), output)
-    }
-}
-
-impl InferenceStep for Net {
-    type Input = ImageBatch;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: ImageBatch) -> ClassificationOutput {
-        self.forward(batch)
-    }
-}
+steps!(Net::forward(ImageBatch) -> ClassificationOutput);
 
 /// ... and its settings: `[model] type = "two_layers"`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -126,21 +103,16 @@ impl DataSource for Rings {
         ..DatasetInfo::named("rings")
     };
     fn load(&self, _: Option<&Path>) -> Result<Dataset, DataError> {
-        let set = |count: usize, seed: u32| {
+        let set = |count: usize, seed: usize| {
             let labels: Vec<u8> = (0..count).map(|image| (image % 3) as u8).collect();
-            let mut random = seed;
-            let mut pixel = |label: u8, at: usize| {
-                let from_middle = (at as f64 % 8.0 - 3.5).hypot((at / 8) as f64 - 3.5);
-                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                let noise = (random >> 24) as u8 % self.noise.max(1);
-                if (from_middle - f64::from(label) - 1.0).abs() < 0.6 { 255 - noise } else { noise }
+            let pixel = |at: usize| {
+                let from_middle = (at as f64 % 8.0 - 3.5).hypot((at / 8 % 8) as f64 - 3.5);
+                let noise = ((at + seed).wrapping_mul(2_654_435_761) >> 16) as u8 % self.noise.max(1);
+                if (from_middle - f64::from(labels[at / 64]) - 1.0).abs() < 0.6 { 255 - noise } else { noise }
             };
-            let pixels =
-                labels.iter().flat_map(|label| (0..64).map(|at| pixel(*label, at)).collect::<Vec<u8>>()).collect();
-            let set = ImageSet::new(pixels, labels, Self::INFO.shape, 3);
-            set.map_err(|problem| DataError::Set { name: Self::INFO.name.to_owned(), problem })
+            Self::INFO.set((0..64 * count).map(pixel).collect(), labels.clone())
         };
-        Dataset::new(Self::INFO.name, set(600, 1)?, set(150, 2)?, Self::INFO.class_names())
+        Self::INFO.dataset(set(600, 0)?, set(150, 64 * 600)?)
     }
 }
 

@@ -7,7 +7,6 @@ use study::RateChoice;
 
 use super::{
     config_args::{ConfigArgs, document},
-    interrupt,
     output::{Exit, print},
 };
 use crate::{
@@ -89,7 +88,7 @@ pub(super) fn compare(args: CompareArgs, catalog: &Catalog) -> Result<Exit, Erro
         out: args.out,
         existing,
         quiet,
-        interrupt: interrupt::flag(),
+        interrupt: trainer::ctrl_c(),
         announce: (!quiet).then_some(announce as fn(&str)),
     };
     let compared = run(&request, &options, catalog)?;

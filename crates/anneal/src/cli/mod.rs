@@ -7,7 +7,6 @@ mod config_args;
 mod data;
 mod export;
 mod find_lr;
-mod interrupt;
 mod list;
 mod metrics_file;
 mod output;

@@ -10,7 +10,7 @@ use trainer::StopReason;
 
 use super::{
     config_args::{ConfigArgs, configured},
-    find_lr, interrupt,
+    find_lr,
     output::{Exit, print},
 };
 use crate::{
@@ -97,7 +97,7 @@ pub(super) fn train(mut args: TrainArgs, catalog: &Catalog) -> Result<Exit, Erro
     let existing = Existing::from_flags(args.resume, args.overwrite);
     let quiet = args.quiet || args.json;
     let announce = (!quiet).then_some(find_lr::announce as fn(&FinderResult));
-    let options = TrainOptions { out: args.out, existing, quiet, interrupt: interrupt::flag(), announce };
+    let options = TrainOptions { out: args.out, existing, quiet, interrupt: trainer::ctrl_c(), announce };
     finish(&experiment::train(&config, &options)?, catalog, args.quiet, args.json)
 }
 
@@ -128,7 +128,7 @@ pub(super) fn resume(args: &ResumeArgs, catalog: &Catalog) -> Result<Exit, Error
         out: Some(args.run_dir.clone()),
         existing: Existing::Resume,
         quiet: args.quiet || args.json,
-        interrupt: interrupt::flag(),
+        interrupt: trainer::ctrl_c(),
         announce: None,
     };
     finish(&experiment::train(&config, &options)?, catalog, args.quiet, args.json)

@@ -3,7 +3,7 @@
 //! | section | holds |
 //! |---|---|
 //! | `[run]` | [`RunSection`]: name, seed, device, out_dir, loggers |
-//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, workers; and the task's own: of images augment, resident, for `folder` also path, image_size, grey, test, split_seed |
+//! | `[data]` | [`DataSection`]: dataset, data_dir, batch_size, validation, workers; and the task's own: of images augment, resident, for `folder` also path, image_size, grey, test, split_seed, in_memory |
 //! | `[model]` | [`ModelSection`]: type, pretrained; and that model's own |
 //! | `[optimizer]` | `optim_adaptive::OptimizerConfig`: type, lr, ... |
 //! | `[schedule]` | `lr_core::ScheduleConfig`: type, ... |

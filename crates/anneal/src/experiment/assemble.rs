@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, ConfigError};
-use trainer::{Rates, Schedules, Split, TrainConfig, checkpoint::Checkpoint};
+use trainer::{Callback, Rates, Schedules, Split, TrainConfig, checkpoint::Checkpoint};
 
 use crate::{
     config::Config,
@@ -31,6 +31,7 @@ impl<'c> Assembly<'c> {
     /// settings that do not fit the data.
     pub fn new(config: &'c Config) -> Result<Self, Error> {
         let device = config.run.device.open()?;
+        let device = if config.train.activation_checkpointing { device.gradient_checkpointing() } else { device };
         let assembly = Self { config, data: config.load()?, device };
         let (train, valid) = (assembly.items(Split::Train), assembly.items(Split::Valid));
         let refused = |allowed: String| ConfigError::not_allowed("data.validation", config.data.validation, allowed);
@@ -151,11 +152,13 @@ impl<'c> Assembly<'c> {
 
     /// Refuses to wait for a value that no validation of this run gives, with the field that asks for it.
     fn check_monitors(&self) -> Result<(), ConfigError> {
+        let of_callbacks = self.config.catalog().callbacks(self.config).values();
         let mut known = vec!["train.loss".to_owned()];
         if self.validates() {
             known.push("valid.loss".to_owned());
             known.extend(self.config.task.metrics().into_iter().map(|metric| format!("valid.{}", metric.name)));
         }
+        known.extend(of_callbacks.into_iter().filter(|name| self.validates() || !name.starts_with("valid.")));
         let train = self.config.train.monitors(self.validates());
         let train = train.map(|(field, monitor)| (format!("train.{field}"), monitor));
         let base = self.config.schedule.monitor().map(|monitor| ("schedule.monitor".to_owned(), monitor));

@@ -312,10 +312,13 @@ impl Task for ImageClassification {
                 batcher.clone()
             };
             let there = chosen.on_device(device).map_err(|error| not_resident(&error))?;
-            return Ok(Box::new(move |indices, epoch| there.batch(indices, epoch, seed.unwrap_or(0))));
+            return Ok(Box::new(move |indices, epoch| Ok(there.batch(indices, epoch, seed.unwrap_or(0)))));
         }
         let (batcher, device) = (batcher.clone(), device.clone());
-        Ok(Box::new(move |indices, epoch| batcher.batch(indices, epoch, seed.unwrap_or(0), &device)))
+        Ok(Box::new(move |indices, epoch| {
+            let batch = batcher.try_batch(indices, epoch, seed.unwrap_or(0), &device);
+            batch.map_err(|error| vision::DataError::from(error).into())
+        }))
     }
 
     /// Inference holds no graph, so larger batches cost little memory.

@@ -129,8 +129,8 @@ impl<T: Task> Loaded<T> {
     ) -> Result<Loader<B>, TaskError> {
         let (setup, items) = (&self.setup, self.task.items(Split::Train));
         let assemble = self.task.assemble(Split::Train, items, Some(setup.seed), device)?;
-        let assemble = move |items: &[usize], epoch| wrap(assemble(items, epoch));
-        let loader = Loader::new(items, setup.data.batch_size, assemble);
+        let assemble = move |items: &[usize], epoch| assemble(items, epoch).map(wrap);
+        let loader = Loader::try_new(items, setup.data.batch_size, assemble);
         let loader = loader.content(self.task.fingerprint()).workers(setup.data.workers);
         Ok(if setup.overfit_batches.is_some() { loader } else { loader.shuffled(setup.seed) })
     }
@@ -175,8 +175,8 @@ impl<T: Task> Loaded<T> {
         let (all, batch_size) = (self.task.items(part), self.setup.data.batch_size);
         let items = batches.map_or(all, |batches| batches.saturating_mul(batch_size).min(all));
         let assemble = self.task.assemble(part, items, None, &device.clone().inner())?;
-        let assemble = move |items: &[usize], epoch| wrap(assemble(items, epoch));
-        Ok(Loader::new(items, self.task.eval_batch_size(batch_size), assemble))
+        let assemble = move |items: &[usize], epoch| assemble(items, epoch).map(wrap);
+        Ok(Loader::try_new(items, self.task.eval_batch_size(batch_size), assemble))
     }
 
     fn learner(&self, network: Network, device: &Device) -> Learner {

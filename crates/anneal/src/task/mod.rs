@@ -38,8 +38,8 @@ pub use setup::{DataSection, Setup};
 /// What a batch of a task is: the input of its network's steps.
 pub type Batch<T> = <<T as Task>::Network as TrainStep>::Input;
 
-/// What assembles the batch of these items of a part, in an epoch.
-pub type Assemble<B> = Box<dyn Fn(&[usize], u64) -> B + Send + Sync>;
+/// What assembles the batch of these items of a part, in an epoch, or says why it cannot.
+pub type Assemble<B> = Box<dyn Fn(&[usize], u64) -> Result<B, TaskError> + Send + Sync>;
 
 /// A task: its data, loaded, and what is done with them. `[data] dataset` of a configuration chooses it by its
 /// [`NAME`](Self::NAME), and every command works with it.
@@ -186,7 +186,7 @@ pub trait Task: Send + Sync + Sized + 'static {
     ) -> Result<Assemble<Batch<Self>>, TaskError> {
         let (task, device) = (Arc::clone(self), device.clone());
         let draw = move |epoch| seed.map(|seed| Draw { seed, epoch });
-        Ok(Box::new(move |indices, epoch| task.batch(part, indices, draw(epoch), &device)))
+        Ok(Box::new(move |indices, epoch| Ok(task.batch(part, indices, draw(epoch), &device))))
     }
 
     /// Items in a batch of a validation or a test, where a training batch has `batch_size`. Default: as many.

@@ -12,13 +12,14 @@ use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     optim::GradientsParams,
     tensor::Tensor,
-    train::TrainStep,
 };
 
 use crate::{
-    TrainError,
+    Precision, TrainError,
+    activations::copy_to_train,
     data::Source,
-    step::{LearnerModel, seed_step},
+    step::seed_step,
+    updates::{Trainable, look_at},
 };
 
 /// The large number: what a batch adds to it is far below it, and f32 has it exactly.
@@ -32,9 +33,9 @@ const NO_MOMENTUM: f64 = 1e-4;
 ///
 /// # Errors
 /// A batch that `data` could not produce.
-pub(crate) fn with_measured_statistics<M: LearnerModel>(
+pub(crate) fn with_measured_statistics<M: Trainable>(
     model: M,
-    data: &dyn Source<<M as TrainStep>::Input>,
+    data: &dyn Source<M::TrainBatch>,
     seed: u64,
 ) -> Result<M, TrainError> {
     let before = read(&model);
@@ -43,11 +44,11 @@ pub(crate) fn with_measured_statistics<M: LearnerModel>(
     }
     let device = model.devices().into_iter().next();
     // The forward pass of training updates the statistics; the gradients are dropped.
-    let see = |model: &M, batch: <M as TrainStep>::Input, at: u64| {
+    let see = |model: &M, batch: M::TrainBatch, at: u64| {
         if let Some(device) = &device {
             seed_step(device, seed, u64::MAX - at, 0);
         }
-        drop(TrainStep::step(model, batch));
+        drop(look_at(model, batch, Precision::F32));
     };
     // The probe: the same batch from 0 and from the large number.
     let first = || data.epoch(0, 0).next().transpose();
@@ -206,7 +207,7 @@ fn fill<M: Module>(model: &M, value: f64) -> M {
         }
     }
     // Drops the update that burn holds back, which would overwrite the number.
-    let model = model.valid().train();
+    let model = copy_to_train(model, model.devices().first());
     model.map(&mut Fill(Place::default(), value))
 }
 

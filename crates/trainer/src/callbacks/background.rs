@@ -32,7 +32,8 @@ const WAITING: usize = 8;
 /// For listeners that write: logs. Events are handed over in bundles, at most a tenth of a second late, over a bounded
 /// channel. `on_start`, `on_checkpoint` and `on_end` wait until everything before them is told, so a log on disk is
 /// never behind a checkpoint. An error of the listener, or its wish to stop the run, comes back with the first event
-/// after it; after an error it is told nothing more. Where a run fails, dropping this tells the listener what is left.
+/// after it; after an error it is told nothing more. A listener with [values](Callback::values) of its own is refused: the
+/// model stays on the training thread. Where a run fails, dropping this tells the listener what is left.
 pub struct Background<C: Callback + 'static> {
     name: String,
     stage: Stage<C>,
@@ -249,6 +250,11 @@ impl<C: Callback + 'static> Callback for Background<C> {
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         self.join()?;
+        if let Stage::Here(listener) = &self.stage
+            && let Some(value) = listener.values().first()
+        {
+            return Err(self.failed(format!("it gives `{value}` of the model, which another thread does not see")));
+        }
         let Stage::Here(mut listener) = std::mem::replace(&mut self.stage, Stage::Lost) else {
             return Err(self.failed("its thread has ended with a panic"));
         };

@@ -1,10 +1,12 @@
 //! Several listeners as one: for [`Background`](super::Background), which gives them one thread.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::{
-    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, NonFiniteEvent, RunInfo, StepEvent,
-    ValidationEvent,
+    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, ModelEvent, NonFiniteEvent, RunInfo,
+    StepEvent, ValidationEvent,
 };
 
 /// Several listeners as one. Each is told everything, in the order they were added, also where one before it failed;
@@ -63,6 +65,21 @@ impl Callback for Together {
 
     fn on_epoch_start(&mut self, epoch: u64) -> Result<(), CallbackError> {
         self.all(|member| member.on_epoch_start(epoch))
+    }
+
+    fn values(&self) -> Vec<String> {
+        self.members.iter().flat_map(|member| member.values()).collect()
+    }
+
+    fn on_model(&mut self, event: &ModelEvent<'_>) -> Result<BTreeMap<String, f64>, CallbackError> {
+        self.tell(
+            BTreeMap::new(),
+            |member| member.on_model(event),
+            |mut sum, one| {
+                sum.extend(one);
+                sum
+            },
+        )
     }
 
     fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {

@@ -150,6 +150,9 @@ pub struct RunState {
     /// Updates left out so far.
     pub skipped_steps: u64,
     pub(crate) epoch_loss: Mean,
+    /// Of what else the steps of this epoch have measured.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) epoch_scalars: BTreeMap<String, Mean>,
     /// The best monitored value so far.
     pub best: Option<f64>,
     /// The values of the best checkpoints so far, best first: as many as the policy keeps.

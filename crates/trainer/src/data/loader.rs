@@ -1,14 +1,18 @@
 //! The loader: order by (seed, epoch), batches assembled ahead on threads and delivered in order.
 
-use std::sync::{
-    Arc,
-    mpsc::{Receiver, sync_channel},
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::{
+        Arc,
+        mpsc::{Receiver, sync_channel},
+    },
 };
 
-use super::{Batch, Batches, Order, Source, SourceError};
+use super::{Batch, Batches, Order, Source, SourceError, Weights, WeightsError};
 
-/// What turns the indices of one batch, in epoch `epoch`, into the model's input.
-type Assemble<B> = dyn Fn(&[usize], u64) -> B + Send + Sync;
+/// What turns the indices of one batch, in epoch `epoch`, into the model's input, or says why it cannot.
+type Assemble<B> = dyn Fn(&[usize], u64) -> Result<B, String> + Send + Sync;
 
 /// Batches each worker may have ready before the trainer asks for them.
 const READY: usize = 2;
@@ -22,6 +26,7 @@ pub struct Loader<B> {
     items: usize,
     batch_size: usize,
     order: Order,
+    drops_last: bool,
     workers: usize,
     content: String,
     assemble: Arc<Assemble<B>>,
@@ -30,10 +35,21 @@ pub struct Loader<B> {
 impl<B: Send + 'static> Loader<B> {
     /// A sequential loader without workers; `assemble(indices, epoch)` makes one batch. A batch size of 0 is taken as 1.
     pub fn new(items: usize, batch_size: usize, assemble: impl Fn(&[usize], u64) -> B + Send + Sync + 'static) -> Self {
+        Self::try_new(items, batch_size, move |indices, epoch| Ok::<_, Infallible>(assemble(indices, epoch)))
+    }
+
+    /// The same, of batches that cannot always be made: of files, say. An error ends the run with its text.
+    pub fn try_new<E: fmt::Display>(
+        items: usize,
+        batch_size: usize,
+        assemble: impl Fn(&[usize], u64) -> Result<B, E> + Send + Sync + 'static,
+    ) -> Self {
+        let assemble = move |indices: &[usize], epoch| assemble(indices, epoch).map_err(|error| error.to_string());
         Self {
             items,
             batch_size: batch_size.max(1),
             order: Order::Sequential,
+            drops_last: false,
             workers: 0,
             content: String::new(),
             assemble: Arc::new(assemble),
@@ -44,6 +60,26 @@ impl<B: Send + 'static> Loader<B> {
     #[must_use]
     pub fn shuffled(mut self, seed: u64) -> Self {
         self.order = Order::Shuffled { seed };
+        self
+    }
+
+    /// Draws each epoch's items by these weights, one per item, with replacement: [`Order::Weighted`]. An epoch is as long as
+    /// before. To draw each class alike, weigh each item by one over the size of its class.
+    ///
+    /// # Errors
+    /// Another number of weights than of items; what [`Weights::new`] refuses.
+    pub fn weighted(mut self, seed: u64, weights: &[f64]) -> Result<Self, WeightsError> {
+        if weights.len() != self.items {
+            return Err(WeightsError::Count { items: self.items, weights: weights.len() });
+        }
+        self.order = Order::Weighted { seed, weights: Weights::new(weights)? };
+        Ok(self)
+    }
+
+    /// Leaves out the last batch of an epoch where it would be smaller than the others.
+    #[must_use]
+    pub fn drop_last(mut self) -> Self {
+        self.drops_last = true;
         self
     }
 
@@ -61,15 +97,16 @@ impl<B: Send + 'static> Loader<B> {
         self
     }
 
-    fn assemble_ahead(&self, batches: Vec<Vec<usize>>, epoch: u64) -> Batches<'static, B> {
+    /// `first` is the number of the first of these batches.
+    fn assemble_ahead(&self, batches: Vec<Vec<usize>>, first: usize, epoch: u64) -> Batches<'static, B> {
         let batches = Arc::new(batches);
-        let ahead: Vec<Receiver<Batch<B>>> = (0..self.workers)
+        let ahead: Vec<Receiver<Result<Batch<B>, String>>> = (0..self.workers)
             .map(|worker| {
                 let (ready, receiver) = sync_channel(READY);
                 let (batches, assemble, workers) = (Arc::clone(&batches), Arc::clone(&self.assemble), self.workers);
                 std::thread::spawn(move || {
                     for indices in batches.iter().skip(worker).step_by(workers) {
-                        let batch = Batch { input: assemble(indices, epoch), items: indices.len() };
+                        let batch = assemble(indices, epoch).map(|input| Batch { input, items: indices.len() });
                         // The receiver is gone once the epoch has been left early.
                         if ready.send(batch).is_err() {
                             break;
@@ -82,39 +119,45 @@ impl<B: Send + 'static> Loader<B> {
         let count = batches.len();
         Box::new((0..count).map(move |batch| {
             // A worker hangs up before its last batch only when assembling panicked.
-            ahead[batch % ahead.len()].recv().map_err(|_| SourceError {
-                epoch,
-                batch,
-                message: "the worker that assembles it has panicked".to_owned(),
-            })
+            let panicked = || Err("the worker that assembles it has panicked".to_owned());
+            let made = ahead[batch % ahead.len()].recv().unwrap_or_else(|_| panicked());
+            made.map_err(|message| SourceError { epoch, batch: first + batch, message })
         }))
     }
 }
 
 impl<B: Send + 'static> Source<B> for Loader<B> {
     fn items(&self) -> usize {
-        self.items
+        if self.drops_last { self.batches() * self.batch_size } else { self.items }
     }
 
     fn batches(&self) -> usize {
-        self.items.div_ceil(self.batch_size)
+        if self.drops_last { self.items / self.batch_size } else { self.items.div_ceil(self.batch_size) }
     }
 
     fn epoch(&self, epoch: u64, first: usize) -> Batches<'_, B> {
         let order = self.order.indices(self.items, epoch);
-        let batches: Vec<Vec<usize>> = order.chunks(self.batch_size).skip(first).map(<[usize]>::to_vec).collect();
+        let batches = order.chunks(self.batch_size).take(self.batches()).skip(first);
+        let batches: Vec<Vec<usize>> = batches.map(<[usize]>::to_vec).collect();
         if self.workers > 0 {
-            return self.assemble_ahead(batches, epoch);
+            return self.assemble_ahead(batches, first, epoch);
         }
-        Box::new(
-            batches
-                .into_iter()
-                .map(move |indices| Ok(Batch { input: (self.assemble)(&indices, epoch), items: indices.len() })),
-        )
+        Box::new((first..).zip(batches).map(move |(batch, indices)| {
+            let made = (self.assemble)(&indices, epoch);
+            made.map(|input| Batch { input, items: indices.len() }).map_err(|message| SourceError {
+                epoch,
+                batch,
+                message,
+            })
+        }))
     }
 
     fn fingerprint(&self) -> String {
-        format!("{} items, batch size {}, {:?}, content {}", self.items, self.batch_size, self.order, self.content)
+        let last = if self.drops_last { ", the last partial batch left out" } else { "" };
+        format!(
+            "{} items, batch size {}{last}, {:?}, content {}",
+            self.items, self.batch_size, self.order, self.content
+        )
     }
 }
 
@@ -146,6 +189,49 @@ mod tests {
             let loader = loader().workers(workers);
             assert_eq!(all(&loader, 5, 4), all(&loader, 5, 0)[4..], "{workers} workers");
             assert!(all(&loader, 5, 11).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_partial_batch_may_be_left_out() {
+        for (items, batches) in [(103, 10), (100, 10), (9, 0), (0, 0)] {
+            let whole = Loader::new(items, 10, |indices, _| indices.to_vec()).shuffled(9);
+            let cut = Loader::new(items, 10, |indices, _| indices.to_vec()).shuffled(9).drop_last();
+            assert_eq!((cut.batches(), cut.items()), (batches, batches * 10), "{items} items");
+            assert_eq!(all(&cut, 3, 0), all(&whole, 3, 0)[..batches], "{items} items");
+            assert_eq!(all(&cut.workers(2), 3, batches.min(4)), all(&whole, 3, 0)[batches.min(4)..batches]);
+            assert_ne!(whole.fingerprint(), Loader::new(items, 10, |_, _| ()).shuffled(9).drop_last().fingerprint());
+        }
+    }
+
+    #[test]
+    fn drawn_batches_resume_and_are_told_apart() {
+        let drawn = |weights: &[f64]| loader().weighted(4, weights).expect("weights");
+        let rising: Vec<f64> = (0..103).map(f64::from).collect();
+        for workers in [0, 2] {
+            let loader = drawn(&rising).workers(workers);
+            assert_eq!(all(&loader, 5, 4), all(&loader, 5, 0)[4..]);
+            assert_eq!(all(&loader, 5, 0), all(&drawn(&rising), 5, 0));
+            assert_eq!((loader.batches(), loader.items()), (11, 103));
+        }
+        assert_eq!(drawn(&rising).fingerprint(), drawn(&rising).fingerprint());
+        assert_ne!(drawn(&rising).fingerprint(), drawn(&[1.0; 103]).fingerprint());
+        let refused = loader().weighted(4, &[1.0]).err().map(|error| error.to_string());
+        assert_eq!(refused.as_deref(), Some("there are 103 items and 1 weights; each item needs one"));
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_made_is_an_error_with_its_place() {
+        for workers in [0, 1, 3] {
+            let loader = Loader::try_new(8, 2, |indices, epoch| {
+                if indices.contains(&5) { Err(format!("no item 5 in epoch {epoch}")) } else { Ok(indices.to_vec()) }
+            });
+            let loader = loader.workers(workers);
+            let results: Vec<_> = loader.epoch(4, 1).map(|batch| batch.map(|batch| batch.input)).collect();
+            assert_eq!(results.len(), 3, "{workers} workers");
+            let error = results[1].as_ref().expect_err("the batch of 4 and 5").to_string();
+            assert_eq!(error, "batch 2 of epoch 4 could not be produced: no item 5 in epoch 4");
+            assert_eq!((results[0].as_ref().ok(), results[2].as_ref().ok()), (Some(&vec![2, 3]), Some(&vec![6, 7])));
         }
     }
 

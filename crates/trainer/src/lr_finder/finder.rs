@@ -11,6 +11,7 @@ use strict_config::ConfigError;
 use super::{LrCurve, LrFinderConfig, LrSweeps, Sweep};
 use crate::{
     Freeze, Precision, Rates, TrainError,
+    activations::copy_to_train,
     data::Source,
     freeze::Frozen,
     metrics::{Mean, loss_of},
@@ -262,7 +263,7 @@ impl LrFinder {
         check_start(subject.model, subject.optimizer, &self.freeze)?;
         let mut optimizer = subject.optimizer.rebuild().map_err(|error| FinderError::Optimizer(error.to_string()))?;
         // A clone shares batch norm's running statistics with its original; this way round they are copied.
-        let mut model = subject.model.valid().train();
+        let mut model = copy_to_train(subject.model, subject.model.devices().first());
         let steps = self.freeze.iter().map(|rule| rule.steps(&self.run)).collect::<Result<Vec<_>, _>>()?;
         let frozen = Frozen::of(&self.freeze, &steps, &model);
         let seed = self

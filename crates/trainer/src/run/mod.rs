@@ -20,14 +20,16 @@ use std::{
 use burn::{
     tensor::Device,
     train::{
-        InferenceStep, TrainStep,
+        InferenceStep,
         metric::{Adaptor, LossInput},
     },
 };
 use optim_adaptive::AdaptiveOptimizer;
 
 use crate::{
-    Callback, CallbackError, FitReport, Fitted, Flow, Rates, RunInfo, StepEvent, StopReason, TrainError, Trainer,
+    Callback, CallbackError, FitReport, Fitted, Flow, ModelEvent, Moment, Rates, RunInfo, StepEvent, StopReason,
+    TrainError, Trainer,
+    activations::{self, copy_to_train},
     averaging::{Plan, with_measured_statistics},
     checkpoint::{Checkpoint, HistoryLog, RunState, Writer},
     data::Source,
@@ -38,8 +40,9 @@ use crate::{
     metrics::Mean,
     report::TimeSpent,
     start::check_start,
-    step::{LearnerModel, Window},
+    step::Window,
     timetable::Timetable,
+    updates::{Made, Trainable},
 };
 use fallback::Fallback;
 
@@ -55,6 +58,10 @@ struct WindowValues {
     is_unread: bool,
     /// Metrics over all of them, where the step is logged.
     metrics: BTreeMap<String, f64>,
+    /// Their mean scalars, by name.
+    scalars: BTreeMap<String, Mean>,
+    /// What the updates of the model's own step have come to.
+    made: Made,
 }
 
 /// What was measured last, and what that means for checkpoints.
@@ -88,7 +95,7 @@ impl Clock {
 }
 
 /// A run under way.
-pub(crate) struct Run<'t, M: LearnerModel> {
+pub(crate) struct Run<'t, M: Trainable> {
     trainer: &'t mut Trainer<M>,
     model: Option<M>,
     /// Where the model is: what its random numbers are drawn on.
@@ -116,6 +123,8 @@ pub(crate) struct Run<'t, M: LearnerModel> {
     measured: Measured,
     parameters: usize,
     data_fingerprint: String,
+    /// The names of the values of each callback.
+    declared: Vec<Vec<String>>,
     stopped: Option<StopReason>,
     clock: Clock,
     resumed_from: Option<u64>,
@@ -125,8 +134,8 @@ pub(crate) struct Run<'t, M: LearnerModel> {
 
 impl<'t, M> Run<'t, M>
 where
-    M: LearnerModel,
-    <M as TrainStep>::Output: Adaptor<LossInput>,
+    M: Trainable,
+    M::TrainItem: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
     pub(crate) fn start(
@@ -134,12 +143,14 @@ where
         model: M,
         optimizer: AdaptiveOptimizer,
         rates: Rates,
-        train: &dyn Source<<M as TrainStep>::Input>,
+        train: &dyn Source<M::TrainBatch>,
         resume: Option<Checkpoint>,
     ) -> Result<Self, TrainError> {
+        let declared = trainer.callbacks.iter().map(|callback| callback.values()).collect();
         let config = &trainer.config;
         let timetable = config.timetable(train.batches(), &optimizer)?;
         model.devices().iter().try_for_each(|device| config.precision.check(device))?;
+        activations::check(config.activation_checkpointing, &model)?;
         // A lazy parameter is drawn when it is first read: now, so that nothing that reads it sooner or later (the
         // sanity validation) changes what is drawn.
         steps::bring_up_to_date(&model);
@@ -172,6 +183,7 @@ where
             history: HistoryLog::default(),
             measured: Measured::default(),
             data_fingerprint: train.fingerprint(),
+            declared,
             stopped: None,
             clock: Clock::start(),
             resumed_from: None,
@@ -220,7 +232,16 @@ where
     }
 
     pub(crate) fn tell_step(&mut self) -> Result<(), TrainError> {
-        let WindowValues { loss, is_unread, metrics } = std::mem::take(&mut self.values);
+        let WindowValues { loss, is_unread, mut metrics, scalars, .. } = std::mem::take(&mut self.values);
+        let is_logged = self.timetable.is_logged(self.state.step);
+        let values = self.values_of_callbacks(Moment::Step { is_logged }, None)?;
+        for (name, value) in &values {
+            self.state.epoch_scalars.entry(name.clone()).or_default().add(*value, 1);
+        }
+        if is_logged {
+            metrics.extend(scalars.into_iter().filter_map(|(name, mean)| Some((name, mean.value()?))));
+            metrics.extend(values);
+        }
         let event = StepEvent {
             step: self.state.step,
             epoch: self.state.epoch,
@@ -228,7 +249,7 @@ where
             momentum: self.state.momentum,
             loss: loss.value().filter(|_| !is_unread),
             metrics,
-            logged: self.timetable.is_logged(self.state.step),
+            logged: is_logged,
             skipped: self.state.skipped,
             seconds: self.clock.began.elapsed().as_secs_f64(),
             items: self.state.items,
@@ -270,6 +291,23 @@ where
         self.model.take().ok_or(NO_MODEL)
     }
 
+    /// What callbacks find out about the model that is trained, or `evaluated` in its place: by names without the set.
+    fn values_of_callbacks(
+        &mut self,
+        moment: Moment,
+        evaluated: Option<&M>,
+    ) -> Result<BTreeMap<String, f64>, TrainError> {
+        let began = Instant::now();
+        let model: &M = evaluated.or(self.model.as_ref()).ok_or(NO_MODEL)?;
+        let event = ModelEvent::new(moment, self.state.step, self.state.epoch, model);
+        let mut values = BTreeMap::new();
+        for (callback, declared) in self.trainer.callbacks.iter_mut().zip(&self.declared) {
+            event.take_from(callback.as_mut(), declared, &mut values)?;
+        }
+        self.clock.spent.callbacks += began.elapsed().as_secs_f64();
+        Ok(values)
+    }
+
     /// Tells every callback.
     fn tell(&mut self, mut what: impl FnMut(&mut dyn Callback) -> Result<(), CallbackError>) -> Result<(), TrainError> {
         let began = Instant::now();
@@ -293,7 +331,7 @@ where
         Ok(())
     }
 
-    pub(crate) fn finish(mut self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Fitted<M>, TrainError> {
+    pub(crate) fn finish(mut self, train: &dyn Source<M::TrainBatch>) -> Result<Fitted<M>, TrainError> {
         self.save_last(train)?;
         if let Some(mut writer) = self.writer.take() {
             let began = Instant::now();
@@ -322,7 +360,7 @@ where
         self.tell(|callback| callback.on_end(&report))?;
         let model = self.take_model()?;
         let (model, kept) = if let Some(best) = best {
-            (best.train(), None)
+            (copy_to_train(&best, self.device.as_ref()), None)
         } else {
             let kept = self.average_to_keep(&model, train)?;
             (model, kept)
@@ -331,10 +369,11 @@ where
     }
 
     /// The model to evaluate at the end, where it is not the trained one.
-    fn average_to_keep(&self, model: &M, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Option<M>, TrainError> {
+    fn average_to_keep(&self, model: &M, train: &dyn Source<M::TrainBatch>) -> Result<Option<M>, TrainError> {
         match (&self.average, self.timetable.average) {
             (Some(average), Some(Plan::Swa(_))) => {
-                with_measured_statistics(average.valid().train(), train, self.trainer.config.seed).map(Some)
+                let copy = copy_to_train(average, self.device.as_ref());
+                with_measured_statistics(copy, train, self.trainer.config.seed).map(Some)
             }
             (Some(average), _) => Ok(Some(average.valid())),
             (None, _) if self.optimizer.has_eval_params() => eval_model(model, &self.optimizer, train).map(Some),

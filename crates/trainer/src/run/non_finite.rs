@@ -1,17 +1,17 @@
 //! Something is not finite: stop, skip, or roll back.
 
 use burn::train::{
-    InferenceStep, TrainStep,
+    InferenceStep,
     metric::{Adaptor, LossInput},
 };
 
 use super::Run;
-use crate::{NonFiniteEvent, OnNonFinite, TrainError, finite::Fault, step::LearnerModel};
+use crate::{NonFiniteEvent, OnNonFinite, TrainError, finite::Fault, updates::Trainable};
 
 impl<M> Run<'_, M>
 where
-    M: LearnerModel,
-    <M as TrainStep>::Output: Adaptor<LossInput>,
+    M: Trainable,
+    M::TrainItem: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
     /// Does what the run is configured to do about a fault. If it returns `Ok`, the run continues without this update.

@@ -1,17 +1,19 @@
 //! Which of a run's states are good: an update that diverges may leave weights that are finite and useless.
 
 use burn::train::{
-    InferenceStep, TrainStep,
+    InferenceStep,
     metric::{Adaptor, LossInput},
 };
 
 use super::Run;
 use crate::{
     StopReason, TrainError,
+    activations::copy_to_train,
     data::Source,
     finite::Fault,
     metrics::loss_of,
-    step::{LearnerModel, seed_step},
+    step::seed_step,
+    updates::{Trainable, look_at},
 };
 
 /// A loss is sane if it is at most so many times the largest before it.
@@ -22,8 +24,8 @@ const TRIED: usize = 3;
 
 impl<M> Run<'_, M>
 where
-    M: LearnerModel,
-    <M as TrainStep>::Output: Adaptor<LossInput>,
+    M: Trainable,
+    M::TrainItem: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
     /// Takes note of the loss of a step without fault. A sane one shows that what was saved before is good.
@@ -39,7 +41,7 @@ where
     ///
     /// # Errors
     /// At the end of a run whose weights give no finite loss: what the run is configured to do about that.
-    pub(super) fn is_good(&mut self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<bool, TrainError> {
+    pub(super) fn is_good(&mut self, train: &dyn Source<M::TrainBatch>) -> Result<bool, TrainError> {
         if self.is_validated() {
             return Ok(true);
         }
@@ -98,16 +100,16 @@ where
     }
 
     /// The first sane loss among a few batches that the run has seen, or the last of them.
-    fn loss_at_the_end(&self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Option<f64>, TrainError> {
+    fn loss_at_the_end(&self, train: &dyn Source<M::TrainBatch>) -> Result<Option<f64>, TrainError> {
         // A copy: a pass in training mode changes running statistics.
-        let model = self.model()?.valid().train();
+        let model = copy_to_train(self.model()?, self.device.as_ref());
         let epoch = if self.state.batch == 0 { self.state.epoch.saturating_sub(1) } else { self.state.epoch };
         let mut last = None;
         for batch in train.epoch(epoch, 0).take(TRIED) {
             if let Some(device) = &self.device {
                 seed_step(device, self.trainer.config.seed, self.state.step, 0);
             }
-            let loss = loss_of(&self.trainer.config.precision.step(&model, batch?.input).item)?;
+            let loss = loss_of(&look_at(&model, batch?.input, self.trainer.config.precision))?;
             last = Some(loss);
             if self.is_sane(loss) {
                 break;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use burn::train::{
-    InferenceStep, TrainStep,
+    InferenceStep,
     metric::{Adaptor, LossInput},
 };
 use strict_config::ConfigError;
@@ -14,16 +14,17 @@ use super::{
 };
 use crate::{
     CheckpointEvent, OnNonFinite, StopReason, TrainError,
+    activations::copy_to_train,
     checkpoint::{self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
     data::Source,
     early_stopping::BEST,
-    step::LearnerModel,
+    updates::Trainable,
 };
 
 impl<M> Run<'_, M>
 where
-    M: LearnerModel,
-    <M as TrainStep>::Output: Adaptor<LossInput>,
+    M: Trainable,
+    M::TrainItem: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
     /// Takes over a checkpoint, and refuses one of another run.
@@ -85,7 +86,7 @@ where
     pub(super) fn checkpoint_if_due(
         &mut self,
         epoch_ended: bool,
-        train: &dyn Source<<M as TrainStep>::Input>,
+        train: &dyn Source<M::TrainBatch>,
     ) -> Result<(), TrainError> {
         let is_chosen = std::mem::take(&mut self.measured.is_best) | std::mem::take(&mut self.measured.is_kept);
         let is_due = match &mut self.writer {
@@ -117,7 +118,7 @@ where
     }
 
     /// Writes the checkpoint of the run's end, unless this step has one.
-    pub(super) fn save_last(&mut self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<(), TrainError> {
+    pub(super) fn save_last(&mut self, train: &dyn Source<M::TrainBatch>) -> Result<(), TrainError> {
         if self.saved_at != Some(self.state.step) && self.writer.is_some() {
             self.refuse_bad_parameters()?;
             if !self.is_good(train)? {
@@ -219,7 +220,9 @@ where
         };
         let model = self.take_model()?;
         // burn would otherwise apply its pending batch-norm statistics on top of the restored ones.
-        let model = fallback.module(MODEL, model.valid().train())?.ok_or_else(|| cannot("restored", &"no model"))?;
+        let model = fallback
+            .module(MODEL, copy_to_train(&model, self.device.as_ref()))?
+            .ok_or_else(|| cannot("restored", &"no model"))?;
         let optimizer = fallback.part(OPTIMIZER).unwrap_or_default();
         self.optimizer.try_load_bytes(optimizer).map_err(|error| cannot("restored", &error))?;
         self.rates.try_load(&fallback.state.schedules).map_err(|error| cannot("restored", &error))?;

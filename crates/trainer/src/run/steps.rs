@@ -5,24 +5,27 @@ use std::time::Instant;
 use burn::{
     module::Module,
     train::{
-        InferenceStep, TrainStep,
+        InferenceStep,
         metric::{Adaptor, LossInput},
     },
 };
 
-use super::{NO_MODEL, Run};
+use strict_config::ConfigError;
+
+use super::Run;
 use crate::{
-    TrainError,
+    Precision, TrainError,
     averaging::blend,
     data::Batch,
     metrics,
-    step::{LearnerModel, seed_step},
+    step::seed_step,
+    updates::{Made, Optimization, Trainable, Updates},
 };
 
 impl<M> Run<'_, M>
 where
-    M: LearnerModel,
-    <M as TrainStep>::Output: Adaptor<LossInput>,
+    M: Trainable,
+    M::TrainItem: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
     pub(crate) fn next_batch<T>(&mut self, batches: &mut dyn Iterator<Item = T>) -> Option<T> {
@@ -32,24 +35,37 @@ where
         batch
     }
 
-    pub(crate) fn forward_backward(&mut self, batch: Batch<<M as TrainStep>::Input>) -> Result<(), TrainError> {
+    pub(crate) fn forward_backward(&mut self, batch: Batch<M::TrainBatch>) -> Result<(), TrainError> {
         let began = Instant::now();
         let step = self.state.step;
-        let model = self.model.as_ref().ok_or(NO_MODEL)?;
         if let Some(device) = &self.device {
             seed_step(device, self.trainer.config.seed, step, self.window.batches());
         }
-        let output = self.trainer.config.precision.step(model, batch.input);
-        self.window.add(model, output.grads, batch.items);
+        let model = self.take_model()?;
+        let precision = self.trainer.config.precision;
+        let mut updates = Updates::new(self.optimization(), precision);
+        let (model, output) = model.train_step(batch.input, &mut updates);
+        let (left, made) = updates.conclude();
+        self.note_updates(made)?;
+        self.window.add(&model, left.unwrap_or_default(), batch.items);
+        self.model = Some(model);
         self.state.batch += 1;
         self.state.items += batch.items;
         self.clock.items += batch.items as u64;
         if self.timetable.is_looked_at(step + 1) {
-            let loss = metrics::loss_of(&output.item)?;
+            let loss = metrics::loss_of(&output)?;
             self.values.loss.add(loss, batch.items);
             // A skipped step leaves no trace in the epoch's mean.
             if loss.is_finite() {
                 self.state.epoch_loss.add(loss, batch.items);
+            }
+            if let Some(scalars) = &self.trainer.scalars {
+                for (name, value) in scalars.read(&output)? {
+                    if value.is_finite() {
+                        self.state.epoch_scalars.entry(name.clone()).or_default().add(value, batch.items);
+                    }
+                    self.values.scalars.entry(name).or_default().add(value, batch.items);
+                }
             }
         } else {
             self.values.is_unread = true;
@@ -57,14 +73,14 @@ where
         if self.timetable.is_logged(step + 1) {
             let is_full = self.window_is_full();
             for meter in &mut self.trainer.train_meters {
-                meter.add(&output.item)?;
+                meter.add(&output, batch.items)?;
                 if is_full {
-                    self.values.metrics.insert(meter.key().to_owned(), meter.finish()?);
+                    self.values.metrics.extend(meter.finish()?);
                 }
             }
         }
         // The output holds the graph, and the graph the parameters: gone now, the update can work in place.
-        drop(output.item);
+        drop(output);
         self.clock.spent.model += began.elapsed().as_secs_f64();
         Ok(())
     }
@@ -78,35 +94,24 @@ where
     pub(crate) fn update(&mut self) -> Result<(), TrainError> {
         let began = Instant::now();
         let step = self.state.step;
-        let factor = self.rate_factor();
-        self.state.lr = self.rates.base(step) * factor;
-        self.state.momentum = self.rates.momentum(step);
         self.state.skipped = false;
         let model = self.take_model()?;
-        let mut grads = self.window.take_mean(&model);
-        self.frozen.drop_from(&model, &mut grads, step);
-        let is_looked_at = self.timetable.is_looked_at(step + 1);
-        let fault = match self.judge.clip(self.values.loss.value(), is_looked_at, &model, &mut grads) {
-            Ok(None) => {
-                self.rates.set_momentum(step, &self.optimizer);
-                let rates = self.rates.at_base(step, self.state.lr);
-                let (model, fault) = self.judge.update(&mut self.optimizer, rates, model, grads);
-                if fault.is_none() {
-                    self.average_in(&model);
-                }
-                self.model = Some(model);
-                fault
-            }
-            Ok(fault) => {
-                drop(grads);
-                self.model = Some(model);
-                fault
-            }
-            Err(error) => return Err(TrainError::Clip { step: step + 1, message: error.to_string() }),
+        let grads = self.window.take_mean(&model);
+        let loss = self.values.loss.value();
+        let made = std::mem::take(&mut self.values.made);
+        let (model, outcome) = match (made.error, made.fault) {
+            (Some(error), _) => (model, Err(error)),
+            (None, Some(fault)) => (model, Ok(Some(fault))),
+            (None, None) => self.optimization().apply(loss, model, grads),
         };
-        if fault.is_none() && is_looked_at {
+        let fault = outcome.map_err(|error| TrainError::Clip { step: step + 1, message: error.to_string() })?;
+        if fault.is_none() {
+            self.average_in(&model);
+        }
+        self.model = Some(model);
+        if fault.is_none() && self.timetable.is_looked_at(step + 1) {
             self.state.skipped_in_a_row = 0;
-            if let Some(loss) = self.values.loss.value() {
+            if let Some(loss) = loss {
                 self.note_loss(loss);
             }
         }
@@ -117,6 +122,41 @@ where
         }
         self.state.step += 1;
         self.clock.spent.optimizer += began.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// How the step under way updates: at its rates, with its momentum.
+    fn optimization(&mut self) -> Optimization<'_> {
+        let step = self.state.step;
+        self.state.lr = self.rates.base(step) * self.rate_factor();
+        self.state.momentum = self.rates.momentum(step);
+        self.rates.set_momentum(step, &self.optimizer);
+        Optimization {
+            rates: self.rates.at_base(step, self.state.lr),
+            optimizer: &mut self.optimizer,
+            judge: self.judge,
+            frozen: &self.frozen,
+            step,
+            is_looked_at: self.timetable.is_looked_at(step + 1),
+        }
+    }
+
+    /// Takes note of the updates that the model's own step has made of a batch.
+    fn note_updates(&mut self, made: Made) -> Result<(), ConfigError> {
+        if made.updates == 0 {
+            return Ok(());
+        }
+        let config = &self.trainer.config;
+        let refuse = |field, needs| {
+            Err(ConfigError::conflict(field, format!("the model updates itself in each of its steps, which {needs}")))
+        };
+        if config.accumulate > 1 {
+            return refuse("accumulate", "leaves no gradients to accumulate");
+        }
+        if config.precision != Precision::F32 {
+            return refuse("precision", "decides itself what it computes in");
+        }
+        self.values.made = made;
         Ok(())
     }
 

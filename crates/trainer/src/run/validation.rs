@@ -3,18 +3,19 @@
 use std::{borrow::Cow, collections::BTreeMap, time::Instant};
 
 use burn::train::{
-    InferenceStep, TrainStep,
+    InferenceStep,
     metric::{Adaptor, LossInput},
 };
 
 use super::{NO_MODEL, Run};
 use crate::{
-    EpochEvent, EpochSummary, StopReason, TrainError, ValidationEvent,
+    EpochEvent, EpochSummary, Moment, StopReason, TrainError, ValidationEvent,
+    activations::copy_to_train,
     averaging::{Plan, with_measured_statistics},
     data::{Limited, Source},
     eval_model::eval_model,
     metrics::{self, Mean},
-    step::LearnerModel,
+    updates::Trainable,
 };
 
 /// A model and what it measured.
@@ -26,8 +27,8 @@ struct Validation<M> {
 
 impl<M> Run<'_, M>
 where
-    M: LearnerModel,
-    <M as TrainStep>::Output: Adaptor<LossInput>,
+    M: Trainable,
+    M::TrainItem: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
     /// Runs a fresh run's model over the first batches of the validation set, so that a mistake there shows now and
@@ -49,7 +50,7 @@ where
     /// What is due after a step that does not end its epoch: a validation, a checkpoint.
     pub(crate) fn between_steps(
         &mut self,
-        train: &dyn Source<<M as TrainStep>::Input>,
+        train: &dyn Source<M::TrainBatch>,
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
     ) -> Result<(), TrainError> {
         if let Some(measured) = self.measure(train, valid)? {
@@ -62,7 +63,7 @@ where
     /// Ends an epoch, or the part of one that the run's last step has left.
     pub(crate) fn end_epoch(
         &mut self,
-        train: &dyn Source<<M as TrainStep>::Input>,
+        train: &dyn Source<M::TrainBatch>,
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
     ) -> Result<(), TrainError> {
         let measured = self.measure(train, valid)?;
@@ -70,6 +71,10 @@ where
         if let Some(loss) = self.state.epoch_loss.value() {
             values.insert("train.loss".to_owned(), loss);
         }
+        let scalars = self.state.epoch_scalars.iter().filter_map(|(name, mean)| Some((name.clone(), mean.value()?)));
+        let mut of_epoch: BTreeMap<String, f64> = scalars.collect();
+        of_epoch.extend(self.values_of_callbacks(Moment::Epoch, None)?);
+        values.extend(of_epoch.into_iter().map(|(name, value)| (format!("train.{name}"), value)));
         self.feed(&values, measured.as_ref().map(|measured| &measured.model), train)?;
         if let Some(measured) = &measured {
             self.tell_validation(measured)?;
@@ -96,6 +101,7 @@ where
             self.state.batch = 0;
             self.state.items = 0;
             self.state.epoch_loss = Mean::default();
+            self.state.epoch_scalars.clear();
         }
         self.checkpoint_if_due(is_whole, train)
     }
@@ -103,14 +109,15 @@ where
     /// Visits the validation set where that is due.
     fn measure(
         &mut self,
-        train: &dyn Source<<M as TrainStep>::Input>,
+        train: &dyn Source<M::TrainBatch>,
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
     ) -> Result<Option<Validation<M>>, TrainError> {
         let is_due = self.is_last_step() || self.timetable.validation.is_due(self.state.step);
         let Some(valid) = valid.filter(|_| is_due) else { return Ok(None) };
         let began = Instant::now();
         let model = self.model_to_evaluate(train)?.into_owned();
-        let measured = metrics::measure(&model, valid, &mut self.trainer.valid_meters)?;
+        let mut measured = metrics::measure(&model, valid, &mut self.trainer.valid_meters)?;
+        measured.extend(self.values_of_callbacks(Moment::Validation, Some(&model))?);
         let values = measured.into_iter().map(|(name, value)| (format!("valid.{name}"), value)).collect();
         let seconds = began.elapsed().as_secs_f64();
         self.clock.spent.validation += seconds;
@@ -119,11 +126,12 @@ where
 
     /// The model that is validated now: the exponential average where there is one, the equal average in the last
     /// validation of the run, Schedule-Free's average, or else the trained model.
-    fn model_to_evaluate(&self, train: &dyn Source<<M as TrainStep>::Input>) -> Result<Cow<'_, M>, TrainError> {
+    fn model_to_evaluate(&self, train: &dyn Source<M::TrainBatch>) -> Result<Cow<'_, M>, TrainError> {
         match (&self.average, self.timetable.average) {
             (Some(average), Some(Plan::Ema(..))) => Ok(Cow::Borrowed(average)),
             (Some(average), Some(Plan::Swa(_))) if self.is_last_step() => {
-                with_measured_statistics(average.valid().train(), train, self.trainer.config.seed).map(Cow::Owned)
+                let copy = copy_to_train(average, self.device.as_ref());
+                with_measured_statistics(copy, train, self.trainer.config.seed).map(Cow::Owned)
             }
             _ => eval_model(self.model()?, &self.optimizer, train).map(Cow::Owned),
         }
@@ -134,7 +142,7 @@ where
         &mut self,
         values: &BTreeMap<String, f64>,
         evaluated: Option<&M>,
-        train: &dyn Source<<M as TrainStep>::Input>,
+        train: &dyn Source<M::TrainBatch>,
     ) -> Result<(), TrainError> {
         // A value is absent only where it was not measured this time: `check_monitors` has refused every other case.
         for monitor in self.rates.monitors() {

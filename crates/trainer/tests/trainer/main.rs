@@ -10,6 +10,7 @@ mod common;
 #[path = "../small/mod.rs"]
 mod small;
 
+mod activations;
 mod averaging;
 mod callbacks;
 mod checkpoints;
@@ -27,4 +28,6 @@ mod proof;
 mod resume;
 mod resume_features;
 mod start;
+mod updates;
+mod values;
 mod weights;

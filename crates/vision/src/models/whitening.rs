@@ -148,14 +148,14 @@ mod tests {
         let pixel = |i: usize| (i % shape.plane() * 2) as u64 + noise(i / shape.pixels()) * 2 % 60 + noise(i) / 3;
         let pixels: Vec<u8> = (0..40 * shape.pixels()).map(|i| pixel(i) as u8).collect();
         let set = ImageSet::new(pixels, vec![0; 40], shape, 2).unwrap();
-        let (mean, std) = set.statistics();
+        let (mean, std) = set.statistics().unwrap();
         let images = Batcher::new(set, &mean, &std, Augment::NONE).unwrap();
         let (filters, size) = (whitening_filters(&images, 2), 12);
         assert_eq!(filters.len(), 2 * size * size);
         assert!((0..size * size).all(|at| filters[size * size + at] == -filters[at]));
 
         // By hand: every patch of the normalised images through every filter.
-        let pixels = images.assemble(&(0..40).collect::<Vec<_>>(), 0, 0);
+        let pixels = images.assemble(&(0..40).collect::<Vec<_>>(), 0, 0).unwrap();
         let mut outputs: Vec<Vec<f64>> = vec![vec![]; size];
         for image in pixels.chunks_exact(shape.pixels()) {
             for (y, x) in (0..8).flat_map(|y| (0..6).map(move |x| (y, x))) {

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Int, IntDType, Tensor, TensorData};
 
 use crate::batch::Batcher;
-use crate::image_set::ImageShape;
+use crate::image_set::{ImageReadError, ImageShape};
 
 /// The bytes of all images, in one block on a device.
 #[derive(Clone, Debug)]
@@ -74,11 +74,12 @@ impl Layout {
     }
 
     /// The images of a set, one after the other.
-    pub(super) fn block(self, batcher: &Batcher) -> Vec<u8> {
+    pub(super) fn block(self, batcher: &Batcher) -> Result<Vec<u8>, ImageReadError> {
         let set = batcher.set();
         let mut block = vec![0; set.len() * self.image()];
         for (index, image) in block.chunks_exact_mut(self.image()).enumerate() {
-            let planes = set.image(index).chunks_exact(self.shape.plane());
+            let bytes = set.try_image(index)?;
+            let planes = bytes.chunks_exact(self.shape.plane());
             for (plane, out) in planes.zip(image.chunks_exact_mut(self.plane())) {
                 let rows = out.chunks_exact_mut(self.width()).skip(self.border);
                 for (row, out) in plane.chunks_exact(self.shape.width).zip(rows) {
@@ -86,6 +87,6 @@ impl Layout {
                 }
             }
         }
-        block
+        Ok(block)
     }
 }

@@ -18,7 +18,7 @@ use self::block::{Block, Layout};
 use self::draws::{Draws, Offsets};
 use crate::augment::{Augment, ONE_BITS};
 use crate::batch::{Batcher, ImageBatch};
-use crate::image_set::ImageShape;
+use crate::image_set::{ImageReadError, ImageShape};
 
 /// Why the batches of a [`Batcher`] cannot be assembled on a device.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -39,6 +39,9 @@ pub enum OnDeviceError {
         /// The shape of the images.
         shape: ImageShape,
     },
+    /// An image is not in memory and cannot be read any more.
+    #[error(transparent)]
+    Image(#[from] ImageReadError),
 }
 
 /// The most bytes that positions of 32 bits with a sign reach.
@@ -135,7 +138,7 @@ impl Batcher {
             device: device.clone(),
             layout,
             offsets: Offsets::of(self.plan.as_ref()),
-            block: Block::new(layout.block(self), bytewise, device),
+            block: Block::new(layout.block(self)?, bytewise, device),
             labels: Tensor::from_data(TensorData::new(labels, [set.len()]), device),
             table: Tensor::from_data(TensorData::new(table, [channels * 256]), device),
             rows: steps(height, 1).reshape([1, 1, height, 1]),

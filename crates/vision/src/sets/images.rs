@@ -12,7 +12,7 @@ use strict_config::{ConfigError, Settings, check};
 
 use crate::dataset::Dataset;
 use crate::error::{DataError, FileProblem};
-use crate::image_set::{ImageSet, ImageSetError, ImageShape};
+use crate::image_set::{ImageReadError, ImageSet, ImageSetError, ImageShape};
 use crate::random::SplitMix64;
 use crate::read::picture;
 
@@ -32,11 +32,15 @@ pub struct FolderOptions {
     pub test: f64,
     /// The seed of that split. It does not depend on the seed of the run. Default 0.
     pub split_seed: u64,
+    /// Whether all images are decoded once and kept in memory (a byte for each value). If not, each is decoded whenever a
+    /// batch needs it, by the threads that assemble batches: for folders larger than memory. The batches are the same.
+    /// Default true.
+    pub in_memory: bool,
 }
 
 impl Default for FolderOptions {
     fn default() -> Self {
-        Self { image_size: 32, grey: false, test: 0.2, split_seed: 0 }
+        Self { image_size: 32, grey: false, test: 0.2, split_seed: 0, in_memory: true }
     }
 }
 
@@ -92,12 +96,16 @@ pub fn load_folder(path: &Path, options: &FolderOptions) -> Result<Dataset, Data
     };
     let side = options.image_size;
     let shape = ImageShape::new(if options.grey { 1 } else { 3 }, side, side);
-    let set = |files: &Files| {
+    let set = |files: Files| {
         let labels = files.iter().map(|(class, _)| *class).collect();
-        ImageSet::new(pixels(files, shape)?, labels, shape, classes.len())
-            .map_err(|problem| DataError::Set { name: name.clone(), problem })
+        let set = if options.in_memory {
+            ImageSet::new(pixels(&files, shape)?, labels, shape, classes.len())
+        } else {
+            ImageSet::read_by(move |at, out| decode(&files[at].1, shape, out), labels, shape, classes.len())
+        };
+        set.map_err(|problem| DataError::Set { name: name.clone(), problem })
     };
-    let (train, test) = (set(&train)?, set(&test)?);
+    let (train, test) = (set(train)?, set(test)?);
     Dataset::new(name.clone(), train, test, classes)
 }
 
@@ -185,12 +193,12 @@ fn pixels(files: &Files, shape: ImageShape) -> Result<Vec<u8>, DataError> {
         problem: format!("{} images of {shape} take {wanted} bytes, more than there is memory for", files.len()),
     })?;
     block.resize(wanted, 0);
-    let results: Vec<Result<(), DataError>> = block
+    let results: Vec<Result<(), ImageReadError>> = block
         .par_chunks_exact_mut(shape.pixels())
         .zip(files.par_iter())
-        .map(|(out, (_, path))| read_picture(path, shape, out))
+        .map(|(out, (_, path))| decode(path, shape, out))
         .collect();
-    results.into_iter().collect::<Result<(), DataError>>()?;
+    results.into_iter().collect::<Result<(), ImageReadError>>()?;
     Ok(block)
 }
 
@@ -201,25 +209,22 @@ fn pixels(files: &Files, shape: ImageShape) -> Result<Vec<u8>, DataError> {
 /// A file that cannot be read or is no such picture, as for a folder's.
 pub fn load_picture(path: &Path, shape: ImageShape) -> Result<Vec<u8>, DataError> {
     let mut pixels = vec![0; shape.pixels()];
-    read_picture(path, shape, &mut pixels)?;
+    decode(path, shape, &mut pixels)?;
     Ok(pixels)
 }
 
-fn read_picture(path: &Path, shape: ImageShape, out: &mut [u8]) -> Result<(), DataError> {
-    let bytes = read_file(path)?;
-    picture::square(&bytes, shape, out).map_err(|problem| problem.in_file(path))
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
-    let unreadable = |source| DataError::Io { path: path.to_owned(), source };
+/// Reads a file and writes its middle square to `out`.
+fn decode(path: &Path, shape: ImageShape, out: &mut [u8]) -> Result<(), ImageReadError> {
+    let failed = |problem: String| ImageReadError { path: path.to_owned(), problem };
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(unreadable)?;
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        let reason = format!("a file of more than {LARGEST_FILE} bytes");
-        return Err(FileProblem::Image { reason }.in_file(path));
-    }
-    Ok(bytes)
+    let read = fs::File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
+    read.map_err(|source| failed(format!("cannot be read: {source}")))?;
+    let decoded = if bytes.len() as u64 > LARGEST_FILE {
+        Err(FileProblem::Image { reason: format!("a file of more than {LARGEST_FILE} bytes") })
+    } else {
+        picture::square(&bytes, shape, out)
+    };
+    decoded.map_err(|problem| failed(problem.to_string()))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use toml::Table;
 use super::{DATASETS, DatasetInfo};
 use crate::dataset::Dataset;
 use crate::error::DataError;
+use crate::image_set::ImageSet;
 
 /// The settings of a data set of a program's own, and the data set that they describe.
 ///
@@ -16,7 +17,7 @@ use crate::error::DataError;
 /// use std::path::Path;
 /// use serde::{Deserialize, Serialize};
 /// use strict_config::Settings;
-/// use vision::{DataError, DataSource, Dataset, DatasetInfo, ImageSet, ImageShape};
+/// use vision::{DataError, DataSource, Dataset, DatasetInfo, ImageShape};
 ///
 /// /// Grey squares: dark ones and bright ones.
 /// #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -38,9 +39,8 @@ use crate::error::DataError;
 ///     fn load(&self, _: Option<&Path>) -> Result<Dataset, DataError> {
 ///         let pixels = (0..8u8).flat_map(|i| [i * 30; 4]).collect();
 ///         let labels = (0..8u8).map(|i| u8::from(i > 3)).collect();
-///         let set = ImageSet::new(pixels, labels, Self::INFO.shape, 2)
-///             .map_err(|problem| DataError::Set { name: "squares".to_owned(), problem })?;
-///         Dataset::new("squares", set.clone(), set, Self::INFO.class_names())
+///         let set = Self::INFO.set(pixels, labels)?;
+///         Self::INFO.dataset(set.clone(), set)
 ///     }
 /// }
 ///
@@ -179,5 +179,25 @@ impl DatasetRegistry {
             nearest: strict_config::nearest(name, self.iter().map(|info| info.name)),
             known: self.iter().map(|info| info.name).collect(),
         })
+    }
+}
+
+/// For the [`load`](DataSource::load) of a data set of a program's own.
+impl DatasetInfo {
+    /// A part of it, from its pixels (`(image, channel, row, column)`, bytes) and labels.
+    ///
+    /// # Errors
+    /// As [`ImageSet::new`].
+    pub fn set(&self, pixels: Vec<u8>, labels: Vec<u8>) -> Result<ImageSet, DataError> {
+        let set = ImageSet::new(pixels, labels, self.shape, self.classes.len());
+        set.map_err(|problem| DataError::Set { name: self.name.to_owned(), problem })
+    }
+
+    /// The whole, from its parts.
+    ///
+    /// # Errors
+    /// As [`Dataset::new`].
+    pub fn dataset(&self, train: ImageSet, test: ImageSet) -> Result<Dataset, DataError> {
+        Dataset::new(self.name, train, test, self.class_names())
     }
 }

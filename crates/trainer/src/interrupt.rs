@@ -3,13 +3,22 @@
 use std::{
     io::{IsTerminal, Write},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-/// A flag that the first signal sets.
-pub(super) fn flag() -> Arc<AtomicBool> {
+/// A flag that the first Ctrl-C (or SIGTERM) of the process sets, with a line on standard error; the second ends the
+/// process with exit code 130. A process has one such flag, which stays set: a loop over several runs ends with the run that
+/// was interrupted, and the runs after it do a step each.
+///
+/// Where a handler of another's is installed, the flag is never set, and a warning says so.
+pub fn ctrl_c() -> Arc<AtomicBool> {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    Arc::clone(FLAG.get_or_init(install))
+}
+
+fn install() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&flag);
     let installed = ctrlc::set_handler(move || {
