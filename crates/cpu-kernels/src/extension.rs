@@ -8,6 +8,7 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::autodiff::{Autodiff, NodeId};
+use burn::backend::ops::{ActivationOps, ModuleOps};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{AutodiffBackend, Backend, Dispatch, ExtensionType, Flex, backend_extension};
 use burn::tensor::{Bytes, DType, Shape, Tensor};
@@ -48,6 +49,17 @@ pub(crate) trait CpuKernels: Backend {
         relu: bool,
     ) -> OfBatch<Self>;
 
+    /// Batch norm with given statistics.
+    fn fixed_norm(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> FloatTensor<Self>;
+
     fn max_pool(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
 
     fn avg_pool(input: FloatTensor<Self>, windows: Windows, divisor: Divisor) -> FloatTensor<Self>;
@@ -78,6 +90,24 @@ pub(crate) fn batch_norm(input: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, ep
         mean: Tensor::from_dispatch(of_batch.mean),
         variance: Tensor::from_dispatch(of_batch.variance),
     }
+}
+
+/// With the statistics `mean` and `variance`.
+pub(crate) fn fixed_norm(
+    input: Tensor<4>,
+    [gamma, beta, mean, variance]: [Tensor<1>; 4],
+    epsilon: f64,
+    relu: bool,
+) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::fixed_norm(
+        input.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        mean.into_dispatch(),
+        variance.into_dispatch(),
+        epsilon,
+        relu,
+    ))
 }
 
 pub(crate) fn max_pool2d(input: Tensor<4>, windows: Windows) -> Tensor<4> {
@@ -167,6 +197,24 @@ impl CpuKernels for Flex {
             mean: by_channel(&channels, |channel| channel.mean),
             variance: by_channel(&channels, |channel| channel.variance),
         }
+    }
+
+    fn fixed_norm(
+        input: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        mean: FlexTensor,
+        variance: FlexTensor,
+        epsilon: f64,
+        relu: bool,
+    ) -> FlexTensor {
+        let mut input = whole(input);
+        let of = norm_of(&input, epsilon, relu);
+        let numbers = [gamma, beta, mean, variance].map(whole);
+        let numbers = numbers.each_ref().map(FlexTensor::storage);
+        // Copied where it is needed elsewhere.
+        of.fixed(instruction_set(), input.storage_mut(), numbers);
+        input
     }
 
     fn max_pool(input: FlexTensor, windows: Windows) -> FlexTensor {
@@ -381,6 +429,20 @@ impl<C: CheckpointStrategy> CpuKernels for Autodiff<Flex, C> {
             mean: Self::from_inner(by_channel(&channels, |channel| channel.mean)),
             variance: Self::from_inner(by_channel(&channels, |channel| channel.variance)),
         }
+    }
+
+    /// burn's own: its gradients are.
+    fn fixed_norm(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        let output = <Self as ModuleOps<Self>>::batch_norm(input, gamma, beta, mean, variance, epsilon);
+        if relu { <Self as ActivationOps<Self>>::relu(output) } else { output }
     }
 
     fn max_pool(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self> {

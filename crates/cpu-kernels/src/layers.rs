@@ -81,7 +81,7 @@ fn padding(padding: &PaddingConfig2d, size: [usize; 2], kernel: [usize; 2], stri
 
 /// What `norm.forward(input)` gives, running statistics included.
 ///
-/// Covered: training (a device with autodiff, and the layer not frozen). As in burn, the running variance is an average
+/// Covered: training (a device with autodiff, and the layer not frozen), and inference without autodiff. As in burn, the running variance is an average
 /// of the batches' biased variances; torch averages the unbiased ones, which are `n / (n - 1)` times as large for `n`
 /// values in a channel.
 ///
@@ -117,7 +117,16 @@ fn normalised(norm: &BatchNorm, input: Tensor<4>, with_relu: bool) -> Tensor<4> 
         }
         return of_batch.output;
     }
-    if let Some(why) = why.filter(|_| trains) {
+    if why.is_none() && !input.device().is_autodiff() {
+        let statistics =
+            [&norm.running_mean, &norm.running_var].map(|running| running.value().to_device(&input.device()));
+        if statistics.iter().all(|numbers| is_covered(numbers) && numbers.dims() == [channels]) {
+            let [mean, variance] = statistics;
+            let numbers = [norm.gamma.val(), norm.beta.val(), mean, variance];
+            return kernels::fixed_norm(input, numbers, norm.epsilon, with_relu);
+        }
+    }
+    if let Some(why) = why {
         left_to_burn(&SAID, "batch norm", &input.dims(), why);
     }
     let output = norm.forward(input);

@@ -218,7 +218,35 @@ def torch_operation(op, batch, seconds):
     out.requires_grad_()
     both = median_seconds(seconds, lambda: (module(x) * weights).sum().backward())
     frame = median_seconds(seconds, lambda: (out * weights).sum().backward())
-    return {"forward": alone, "backward": both - frame - alone}
+    times = {"forward": alone, "backward": both - frame - alone}
+    if kind == "conv":
+        times |= torch_gradients(op, shape, seconds)
+    return times
+
+
+def torch_gradients(op, shape, seconds):
+    """Seconds of a convolution's gradients, each alone, in the better of the two orders of memory."""
+    parts = {"of_weight": [False, True, False]}
+    if not op["first"]:
+        parts["of_input"] = [True, False, False]
+    best = {}
+    for order in (torch.contiguous_format, torch.channels_last):
+        x = torch.rand(shape).to(memory_format=order)
+        weight = torch.rand(op["outputs"], op["inputs"], op["kernel"], op["kernel"]).to(memory_format=order)
+        stride, padding = [op["stride"]] * 2, [op["kernel"] // 2] * 2
+        grad = torch.rand_like(torch.conv2d(x, weight, None, stride, padding))
+        for part, mask in parts.items():
+            call = lambda: torch.ops.aten.convolution_backward(
+                grad, x, weight, [op["outputs"]], stride, padding, [1, 1], False, [0, 0], 1, mask
+            )
+            best[part] = min(best.get(part, float("inf")), median_seconds(seconds, call))
+    return best
+
+
+def work(line):
+    """Operations of a convolution: a multiplication and an addition for each tap at each position, padding counted."""
+    op = line["operation"]
+    return 2 * line["batch"] * op["outputs"] * (op["size"] // op["stride"]) ** 2 * op["inputs"] * op["kernel"] ** 2
 
 
 def here(command, *arguments):
@@ -236,6 +264,10 @@ def steps(command, models, rounds, seconds):
                 pair = (ours(), theirs()) if round_ % 2 == 0 else tuple(reversed((theirs(), ours())))
                 figures.append({"model": name, "batch": batch, "here": pair[0], "torch": pair[1]})
     return figures
+
+
+def whole(times):
+    return times["forward"] + times["backward"]
 
 
 def describe(op):
@@ -288,6 +320,7 @@ def main():
 
     operations = []
     if asked.profile:
+        peak = here(command, "--peak")[0]["peak"]
         for name in models:
             operations += here(command, "--profile", "--case", f"{name}:64", "--seconds", str(asked.seconds))
         for line in operations:
@@ -295,18 +328,27 @@ def main():
         for name in models:
             lines = [line for line in operations if line["model"] == name]
             total = {
-                side: sum(line["operation"]["count"] * sum(line[side].values()) for line in lines)
+                side: sum(line["operation"]["count"] * whole(line[side]) for line in lines)
                 for side in ("time", "torch")
             }
             print(f"\n{name}, batch 64, milliseconds (times how often it occurs in a step)\n")
             print("| operation | times | forward: here | torch | backward: here | torch | lost in a step |\n|---|---|---|---|---|---|---|")
-            lost = lambda line: line["operation"]["count"] * (sum(line["time"].values()) - sum(line["torch"].values()))
+            lost = lambda line: line["operation"]["count"] * (whole(line["time"]) - whole(line["torch"]))
             for line in sorted(lines, key=lost, reverse=True):
                 ms = lambda side, part: f"{1e3 * line[side][part]:.3f}"
                 print(
                     f"| {describe(line['operation'])} | {line['operation']['count']} | {ms('time', 'forward')} "
                     f"| {ms('torch', 'forward')} | {ms('time', 'backward')} | {ms('torch', 'backward')} | {1e3 * lost(line):+.3f} |"
                 )
+            convolutions = [line for line in lines if line["operation"]["kind"] == "conv"]
+            if convolutions:
+                print(f"\n{name}, GFLOP/s (this processor's peak with these threads: {peak / 1e9:,.0f})\n")
+                print("| convolution | forward: here | torch | input gradient: here | torch | weight gradient: here | torch |")
+                print("|---|---|---|---|---|---|---|")
+            for line in convolutions:
+                rate = lambda side, part: f"{work(line) / line[side][part] / 1e9:,.0f}" if line[side].get(part) else "-"
+                cells = [rate(side, part) for part in ("forward", "of_input", "of_weight") for side in ("time", "torch")]
+                print(f"| {describe(line['operation'])} | " + " | ".join(cells) + " |")
             step = lambda side: 1e3 * statistics.median(
                 f[side] for f in figures if (f["model"], f["batch"]) == (name, 64)
             )

@@ -2,10 +2,9 @@
 
 use std::mem::MaybeUninit;
 
-use rayon::prelude::*;
-
-use super::memory::{filled, parallel, sum};
+use super::memory::{filled, sum};
 use super::set::{InstructionSet, Kernel};
+use super::share::share;
 use super::vector::Vector;
 
 /// Windows over planes; pairs are (rows, columns).
@@ -70,21 +69,16 @@ impl Windows {
         }
         assert!(input.len() == self.planes * of_input && first.len() == self.planes * of_first);
         assert!(second.len() == self.planes * of_second);
-        if parallel(self.planes * self.plane(), WORTH_THREADS) {
-            (
-                input.par_chunks_exact(of_input),
-                first.par_chunks_exact_mut(of_first),
-                second.par_chunks_exact_mut(of_second),
-            )
-                .into_par_iter()
-                .with_min_len(WORTH_THREADS.div_ceil(self.plane()))
-                .for_each(plane);
-        } else {
+        // Several small planes at a time.
+        let some = WORTH_THREADS.div_ceil(self.plane().max(1));
+        let parts = input.chunks(some * of_input).zip(first.chunks_mut(some * of_first));
+        let parts = parts.zip(second.chunks_mut(some * of_second));
+        share(parts, self.planes > some, |((input, first), second)| {
             let planes = input.chunks_exact(of_input).zip(first.chunks_exact_mut(of_first));
             for ((input, first), second) in planes.zip(second.chunks_exact_mut(of_second)) {
                 plane((input, first, second));
             }
-        }
+        });
     }
 
     /// The greatest value of each window and where it is in its plane: the first of several, and the last NaN if there

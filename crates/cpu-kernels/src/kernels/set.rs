@@ -79,6 +79,17 @@ impl InstructionSet {
         }
     }
 
+    /// Numbers in a register.
+    pub(crate) const fn lanes(self) -> usize {
+        if matches!(self, Self::Avx512) { 16 } else { 8 }
+    }
+
+    /// The set to use for so many lanes: where eight are enough, sixteen would be half idle. Whoever has the wider
+    /// registers has the others too.
+    pub(crate) const fn for_lanes(self, lanes: usize) -> Self {
+        if lanes <= 8 && matches!(self, Self::Avx512) { Self::Avx2 } else { self }
+    }
+
     /// Runs a kernel with these instructions.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
