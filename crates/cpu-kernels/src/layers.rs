@@ -5,7 +5,7 @@ use std::sync::Once;
 use burn::module::Param;
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, MaxPool2d};
-use burn::nn::{BatchNorm, PaddingConfig2d};
+use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
@@ -77,6 +77,34 @@ fn padding(padding: &PaddingConfig2d, size: [usize; 2], kernel: [usize; 2], stri
             (both / 2, both - both / 2)
         }),
     }
+}
+
+/// What `linear.forward(input)` gives, `(..., feature)` to `(..., feature)`.
+///
+/// # Panics
+/// As burn's: the input has other features than the layer.
+pub fn linear<const D: usize>(linear: &Linear, input: Tensor<D>) -> Tensor<D> {
+    static SAID: Once = Once::new();
+    let (weight, bias) = (linear.weight.val(), linear.bias.as_ref().map(Param::val));
+    let [inputs, outputs] = weight.dims();
+    let mut dims = input.dims();
+    let why = if !is_covered(&input) || !is_covered(&weight) || !bias.as_ref().is_none_or(is_covered) {
+        Some(TENSOR)
+    } else if dims.last() != Some(&inputs) || inputs * outputs * dims.iter().product::<usize>() == 0 {
+        Some("its shapes do not fit")
+    } else {
+        None
+    };
+    if let Some(why) = why {
+        left_to_burn(&SAID, "a linear layer", &dims, why);
+        return linear.forward(input);
+    }
+    let rows = dims.iter().product::<usize>() / inputs;
+    let output = kernels::linear(input.reshape([rows, inputs]), weight, bias);
+    if let Some(last) = dims.last_mut() {
+        *last = outputs;
+    }
+    output.reshape(dims)
 }
 
 /// What `norm.forward(input)` gives, running statistics included.

@@ -39,7 +39,7 @@ fn tell() {
             sum = sum.rotate_left(7).wrapping_add(u64::from(bits)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
     }
-    println!("set: {} bits: {sum:x}", instruction_set());
+    println!("set: {} bits: {sum:x} in_use: {}", instruction_set(), cpu_kernels::in_use());
 }
 
 /// What [`tell`] says after `word`.
@@ -52,6 +52,14 @@ fn told(forced: Option<&str>, word: &str) -> String {
     let output = String::from_utf8(command.output().expect("it runs").stdout).expect("text");
     let at = output.find(word).expect("it tells") + word.len();
     output[at..].split_whitespace().next().expect("a word").to_owned()
+}
+
+/// Burn's own operations round in another way.
+#[test]
+fn the_kernels_can_be_switched_off() {
+    assert_eq!(told(Some("off"), "in_use: "), "off");
+    assert_eq!(told(None, "in_use: "), told(None, "set: "));
+    assert_ne!(told(Some("off"), "bits: "), told(None, "bits: "));
 }
 
 #[test]
@@ -82,7 +90,7 @@ fn the_other_sets_pass_the_same_tests() {
     }
     let folder = std::env::current_exe().expect("this program").parent().expect("its folder").to_owned();
     for set in InstructionSet::available().skip(1) {
-        for test in ["conv", "norm", "pool"] {
+        for test in ["conv", "linear", "norm", "pool"] {
             let program = std::fs::read_dir(&folder)
                 .expect("the folder of tests")
                 .filter_map(Result::ok)

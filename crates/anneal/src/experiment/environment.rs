@@ -58,7 +58,7 @@ impl Session {
             burn: BURN.to_owned(),
             system: system(),
             cpu: cpu(),
-            cpu_kernels: Some(cpu_kernels::instruction_set().to_string()),
+            cpu_kernels: Some(cpu_kernels::in_use().to_owned()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             device: device.to_owned(),
             commit: commit(),
@@ -68,7 +68,7 @@ impl Session {
 
 /// What to say where the steps before were taken with other instructions, and so other bits come out.
 fn other_kernels(before: &str) -> Option<String> {
-    let now = cpu_kernels::instruction_set().name();
+    let now = cpu_kernels::in_use();
     (before != now).then(|| {
         format!(
             "the run was computed with {before} instructions, and continues with {now}: results are the same but for \
@@ -126,7 +126,7 @@ impl Callback for Environment {
     }
 
     fn state(&self) -> Option<serde_json::Value> {
-        Some(serde_json::json!({ KERNELS: cpu_kernels::instruction_set().name() }))
+        Some(serde_json::json!({ KERNELS: cpu_kernels::in_use() }))
     }
 
     fn load_state(&mut self, state: serde_json::Value) -> Result<(), CallbackError> {

@@ -9,7 +9,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::correlate::{Correlation, Layout, Packed, Target};
+use super::correlate::{Correlation, Layout, Packed, RUN, Target};
 use super::memory::{as_uninit, exact_sum, filled};
 use super::scratch;
 use super::set::{InstructionSet, Kernel};
@@ -83,6 +83,7 @@ impl Conv {
             start: self.padding.map(|padding| -(padding as isize)),
             dilation: self.dilation,
             output: self.output,
+            run: RUN,
         };
         let set = set.for_lanes(self.outputs);
         let taps: Vec<usize> = (0..self.taps()).collect();
@@ -231,6 +232,8 @@ impl Phases {
                         let phase = [down, across][axis];
                         conv.size[axis].saturating_sub(phase).div_ceil(conv.stride[axis])
                     }),
+                    // burn adds up the channels first and the taps then: short sums where there are few channels.
+                    run: (4 * conv.outputs).clamp(32, RUN),
                 };
                 let rows = axes[0].iter();
                 let taps: Vec<usize> =

@@ -7,6 +7,7 @@
 use std::mem::MaybeUninit;
 
 use super::scratch::{self, Scratch};
+use super::set::Kernel;
 use super::share::share;
 use super::vector::Vector;
 
@@ -26,10 +27,11 @@ pub(crate) struct Correlation {
     pub(crate) start: [isize; 2],
     pub(crate) dilation: [usize; 2],
     pub(crate) output: [usize; 2],
+    /// A sum's terms are added up in runs of about so many, at most [`RUN`]: its error grows with the length of these.
+    pub(crate) run: usize,
 }
 
-/// A sum's terms are added up in runs of about so many: the error of a sum grows with its length.
-const RUN: usize = 160;
+pub(crate) const RUN: usize = 160;
 
 /// Positions of which the sums wait to be written together.
 const WAITING: usize = 128;
@@ -195,7 +197,7 @@ impl Correlation {
             self.copy::<V>(source, copy);
             (&*copy, self.reach() + 1, 0)
         };
-        let runs = terms.div_ceil(RUN).min(self.channels).max(1);
+        let runs = terms.div_ceil(self.run).min(self.channels).max(1);
         let channels = self.channels.div_ceil(runs).max(1);
         // Each number of positions and each stride is code of its own, so wide strides have less of it.
         let most = V::POSITIONS.min(match self.stride[1] {
@@ -217,7 +219,7 @@ impl Correlation {
                     let last = column
                         + ((count - 1) * self.stride[1] + self.taps[1].saturating_sub(1) * self.dilation[1]) as isize;
                     for first in (0..self.channels).step_by(channels) {
-                        let of = Tile {
+                        V::SET.run(Tile {
                             source,
                             plane: self.size[0] * pitch,
                             at: (first * self.size[0] * pitch) as isize + top * pitch as isize + column,
@@ -231,9 +233,11 @@ impl Correlation {
                             left: column < 0,
                             right: last >= pitch as isize,
                             block,
+                            term: wide,
                             first,
-                        };
-                        of.any::<V>(count, to);
+                            count,
+                            to: &mut *to,
+                        });
                     }
                     x += count;
                 }
@@ -273,40 +277,51 @@ pub(crate) fn write<V: Vector>(sums: &[f32], wide: usize, first: usize, target: 
     }
 }
 
-/// Some positions of a row, a block of lanes, a run of channels.
-struct Tile<'a> {
-    source: &'a [f32],
+/// Some positions of a row, a block of lanes, a run of channels. What it is made of is code that is compiled once.
+pub(crate) struct Tile<'a> {
+    pub(crate) source: &'a [f32],
     /// From one channel to the next.
-    plane: usize,
+    pub(crate) plane: usize,
     /// Where the first tap of the first channel stands for the first position; it may be outside.
-    at: isize,
+    pub(crate) at: isize,
     /// From one row of taps to the next.
-    pitch: usize,
-    channels: usize,
+    pub(crate) pitch: usize,
+    pub(crate) channels: usize,
     /// Rows of taps that stand in the source.
-    taps: std::ops::Range<usize>,
+    pub(crate) taps: std::ops::Range<usize>,
     /// All rows of taps.
-    rows: usize,
-    columns: usize,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
     /// From one position to the next.
-    step: usize,
+    pub(crate) step: usize,
     /// From one column of taps to the next.
-    dilation: usize,
+    pub(crate) dilation: usize,
     /// Whether the first tap is outside for the first position, the last one for the last position.
-    left: bool,
-    right: bool,
-    block: Block<'a>,
+    pub(crate) left: bool,
+    pub(crate) right: bool,
+    pub(crate) block: Block<'a>,
+    /// Numbers from the weights of a term to those of the next.
+    pub(crate) term: usize,
     /// The first channel: the sums of the others join those before.
-    first: usize,
+    pub(crate) first: usize,
+    /// How many positions.
+    pub(crate) count: usize,
+    /// The sums, by position and lane.
+    pub(crate) to: &'a mut [f32],
 }
 
-impl Tile<'_> {
+impl Kernel for Tile<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn any<V: Vector>(&self, count: usize, to: &mut [f32]) {
+    fn run<V: Vector>(self) {
         let terms = self.rows * self.columns;
-        let wide = self.block.bias.len();
-        assert!(to.len() == count * wide && self.block.weights.len() >= (self.first + self.channels) * terms * wide);
-        if !self.taps.is_empty() {
+        let (count, wide) = (self.count, self.block.bias.len());
+        assert!(wide == V::LANES || wide == 2 * V::LANES);
+        assert!(self.to.len() == count * wide);
+        let last = ((self.first + self.channels) * terms).saturating_sub(1);
+        assert!(self.channels == 0 || self.block.weights.len() >= last * self.term + wide);
+        if !self.taps.is_empty() && self.channels > 0 {
             // The least and the greatest place that is read.
             let start = self.at + (self.taps.start * self.pitch) as isize;
             let end = start
@@ -320,7 +335,7 @@ impl Tile<'_> {
                 // SAFETY: the asserts above.
                 unsafe {
                     match (count, wide == V::LANES) {
-                        $(($n, true) => self.tile::<V, $n, 1, $step>(to), ($n, false) => self.tile::<V, $n, 2, $step>(to),)*
+                        $(($n, true) => self.tile::<V, $n, 1, $step>(), ($n, false) => self.tile::<V, $n, 2, $step>(),)*
                         _ => unreachable!("a tile has at most {} positions", V::POSITIONS),
                     }
                 }
@@ -336,17 +351,19 @@ impl Tile<'_> {
             (_, _) => sized!(0: 1 2),
         }
     }
+}
 
+impl Tile<'_> {
     /// `P` positions times `N` registers of lanes; `STEP` is 0 where it is known only when the program runs.
     ///
     /// # Safety
-    /// As [`any`](Self::any) asserts: every tap of `taps` stands in the source at every position, but for the first tap
+    /// As [`run`](Kernel::run) asserts: every tap of `taps` stands in the source at every position, but for the first tap
     /// at the first position where `left`, and the last one at the last where `right`.
     #[inline(always)]
-    unsafe fn tile<V: Vector, const P: usize, const N: usize, const STEP: usize>(&self, to: &mut [f32]) {
+    unsafe fn tile<V: Vector, const P: usize, const N: usize, const STEP: usize>(self) {
         let step = if STEP == 0 { self.step } else { STEP };
         let each = N * V::LANES;
-        debug_assert!(self.block.bias.len() == each && to.len() == P * each);
+        debug_assert!(self.block.bias.len() == each && self.to.len() == P * each);
         // SAFETY: the caller's promise.
         unsafe {
             let mut sums = [[V::splat(0.0); N]; P];
@@ -359,9 +376,9 @@ impl Tile<'_> {
             }
             let terms = self.rows * self.columns;
             let mut weights =
-                self.block.weights.as_ptr().add((self.first * terms + self.taps.start * self.columns) * each);
+                self.block.weights.as_ptr().add((self.first * terms + self.taps.start * self.columns) * self.term);
             let mut plane = self.source.as_ptr().wrapping_offset(self.at + (self.taps.start * self.pitch) as isize);
-            let skipped = (terms - self.taps.len() * self.columns) * each;
+            let skipped = (terms - self.taps.len() * self.columns) * self.term;
             for _ in 0..self.channels {
                 let mut row = plane;
                 for _ in self.taps.clone() {
@@ -373,7 +390,7 @@ impl Tile<'_> {
                         for (n, value) in values.iter_mut().enumerate() {
                             *value = V::load(weights.add(n * V::LANES));
                         }
-                        weights = weights.wrapping_add(each);
+                        weights = weights.wrapping_add(self.term);
                         for (p, sums) in sums.iter_mut().enumerate() {
                             if (p == 0 && left) || (p == P - 1 && right) {
                                 continue;
@@ -392,7 +409,7 @@ impl Tile<'_> {
             }
             for (p, sums) in sums.into_iter().enumerate() {
                 for (n, mut sum) in sums.into_iter().enumerate() {
-                    let to = to.as_mut_ptr().add(p * each + n * V::LANES);
+                    let to = self.to.as_mut_ptr().add(p * each + n * V::LANES);
                     if self.first > 0 {
                         sum = V::load(to).add(sum);
                     }

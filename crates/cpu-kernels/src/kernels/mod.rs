@@ -8,10 +8,12 @@ pub(crate) mod conv;
 mod correlate;
 pub(crate) mod memory;
 pub(crate) mod pool;
+pub(crate) mod product;
 mod scratch;
 mod set;
 mod share;
 mod vector;
 mod weights;
 
-pub use set::{FORCE, InstructionSet, UnknownSet, instruction_set};
+pub(crate) use set::are_on;
+pub use set::{FORCE, InstructionSet, UnknownSet, in_use, instruction_set};

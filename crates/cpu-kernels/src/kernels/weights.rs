@@ -128,7 +128,7 @@ impl Group<'_> {
             let mut column = 0;
             while column < across {
                 let columns = match across - column {
-                    _ if self.conv.stride[1] > 2 => 1,
+                    _ if self.conv.stride[1] > 2 || self.conv.dilation[1] > 1 => 1,
                     4 => 2,
                     left => left.min(5),
                 };
@@ -223,12 +223,14 @@ impl Tile<'_> {
         let Group { conv, input, pieces, lanes, pitch, .. } = *self.group;
         let step = if STEP == 0 { conv.stride[1] } else { STEP };
         let dilation = conv.dilation[1];
+        // Several columns only where there is no dilation: their places are constants of the code then.
+        debug_assert!(K == 1 || dilation == 1);
         let [height, width] = conv.size;
         let plane = height * width;
         let across = conv.output[1];
         // Column of the input under the first tap at position 0.
         let start = (self.column * dilation) as isize - conv.padding[1] as isize;
-        let reach = start + ((K - 1) * dilation) as isize;
+        let reach = start + (K - 1) as isize;
         // Positions at which all taps stand in the image.
         let low = (-start).max(0).unsigned_abs().div_ceil(step).min(across);
         let high = (width as isize - reach).max(0).unsigned_abs().div_ceil(step).clamp(low, across);
@@ -259,7 +261,7 @@ impl Tile<'_> {
                             *register = V::load(of_row.add(x * self.wide + n * V::LANES));
                         }
                         for k in 0..K {
-                            let at = x * step + k * dilation;
+                            let at = x * step + k;
                             let column = start + at as isize;
                             if column < 0 || column >= width as isize {
                                 continue;
@@ -279,7 +281,7 @@ impl Tile<'_> {
                         }
                         for k in 0..K {
                             for (values, from) in values.iter_mut().zip(from) {
-                                let factor = V::splat(from.wrapping_add(x * step + k * dilation).read());
+                                let factor = V::splat(from.wrapping_add(x * step + k).read());
                                 for (value, register) in values[k].iter_mut().zip(registers) {
                                     *value = factor.mul_add(register, *value);
                                 }
