@@ -71,6 +71,10 @@ bench-throughput *ARGS="--profile":
     cargo bench -q -p anneal --bench throughput --no-run
     "$python" crates/anneal/benches/throughput/peer.py {{ARGS}} -- cargo bench -q -p anneal --bench throughput --
 
+# the kernels beside burn's operations, with so many random shapes for each layer and instruction set
+kernel-shapes CASES="5000":
+    PROPTEST_CASES={{CASES}} cargo test --release -p cpu-kernels --test conv --test linear --test norm --test pool --test forced
+
 # a Python with the peers that tests compare with: TensorBoard, PyTorch (5 GB); then: export ANNEAL_PYTHON=DIR/bin/python
 peers DIR="${XDG_CACHE_HOME:-$HOME/.cache}/anneal/peers":
     python3 -m venv {{DIR}}

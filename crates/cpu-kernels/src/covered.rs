@@ -5,9 +5,11 @@ use std::sync::Once;
 use burn::backend::DispatchTensorKind;
 use burn::tensor::{DType, Tensor};
 
-/// Whether a tensor is single precision on Flex, tracked for gradients or not.
+use crate::kernels::are_on;
+
+/// Whether a tensor is single precision on Flex, tracked for gradients or not (and the kernels are not switched off).
 pub(crate) fn is_covered<const D: usize>(tensor: &Tensor<D>) -> bool {
-    if tensor.dtype() != DType::F32 {
+    if tensor.dtype() != DType::F32 || !are_on() {
         return false;
     }
     let kind = tensor.clone().into_dispatch().kind;

@@ -8,6 +8,7 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::autodiff::{Autodiff, NodeId};
+use burn::backend::ops::{ActivationOps, ModuleOps};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{AutodiffBackend, Backend, Dispatch, ExtensionType, Flex, backend_extension};
 use burn::tensor::{Bytes, DType, Shape, Tensor};
@@ -19,6 +20,7 @@ use crate::kernels::conv::Conv;
 use crate::kernels::instruction_set;
 use crate::kernels::memory::filled;
 use crate::kernels::pool::{Divisor, Windows};
+use crate::kernels::product::{Matrix, column_sums, product, turned};
 
 /// Batch norm's result, and the batch's mean and biased variance by channel, which are not tracked.
 #[derive(ExtensionType)]
@@ -28,7 +30,7 @@ pub(crate) struct OfBatch<B: Backend> {
     pub(crate) variance: FloatTensor<B>,
 }
 
-/// The operations, on four-dimensional tensors of f32.
+/// The operations, on tensors of f32 with four dimensions (products: two).
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait CpuKernels: Backend {
     fn conv(input: FloatTensor<Self>, weight: FloatTensor<Self>, shapes: Conv) -> FloatTensor<Self>;
@@ -40,6 +42,15 @@ pub(crate) trait CpuKernels: Backend {
         shapes: Conv,
     ) -> FloatTensor<Self>;
 
+    /// A matrix by a matrix.
+    fn product(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn product_with_bias(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
     fn batch_norm(
         input: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -47,6 +58,17 @@ pub(crate) trait CpuKernels: Backend {
         epsilon: f64,
         relu: bool,
     ) -> OfBatch<Self>;
+
+    /// Batch norm with given statistics.
+    fn fixed_norm(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> FloatTensor<Self>;
 
     fn max_pool(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
 
@@ -60,6 +82,14 @@ pub(crate) fn conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>
     Tensor::from_dispatch(match bias {
         Some(bias) => Dispatch::conv_with_bias(input, weight, bias.into_dispatch(), shapes),
         None => <Dispatch as CpuKernels>::conv(input, weight, shapes),
+    })
+}
+
+pub(crate) fn linear(input: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match bias {
+        Some(bias) => Dispatch::product_with_bias(input, weight, bias.into_dispatch()),
+        None => <Dispatch as CpuKernels>::product(input, weight),
     })
 }
 
@@ -78,6 +108,24 @@ pub(crate) fn batch_norm(input: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, ep
         mean: Tensor::from_dispatch(of_batch.mean),
         variance: Tensor::from_dispatch(of_batch.variance),
     }
+}
+
+/// With the statistics `mean` and `variance`.
+pub(crate) fn fixed_norm(
+    input: Tensor<4>,
+    [gamma, beta, mean, variance]: [Tensor<1>; 4],
+    epsilon: f64,
+    relu: bool,
+) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::fixed_norm(
+        input.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        mean.into_dispatch(),
+        variance.into_dispatch(),
+        epsilon,
+        relu,
+    ))
 }
 
 pub(crate) fn max_pool2d(input: Tensor<4>, windows: Windows) -> Tensor<4> {
@@ -127,6 +175,18 @@ fn convolution(input: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>, 
     tensor(output, [shapes.batch, shapes.outputs, shapes.output[0], shapes.output[1]])
 }
 
+fn matrix(tensor: &FlexTensor, turned: bool) -> Matrix<'_> {
+    let shape = tensor.layout().shape();
+    Matrix { values: tensor.storage(), rows: shape[0], columns: shape[1], turned }
+}
+
+fn matrix_product(input: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
+    let (input, weight, bias) = (whole(input), whole(weight), bias.map(whole));
+    let bias = bias.as_ref().map(FlexTensor::storage);
+    let (left, right) = (matrix(&input, false), matrix(&weight, false));
+    tensor(product(instruction_set(), left, right, bias), [left.rows, right.columns])
+}
+
 /// Batch norm's result, and what each channel was normalised with.
 fn normalised(
     input: &FlexTensor,
@@ -160,6 +220,14 @@ impl CpuKernels for Flex {
         convolution(input, weight, Some(bias), shapes)
     }
 
+    fn product(input: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        matrix_product(input, weight, None)
+    }
+
+    fn product_with_bias(input: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        matrix_product(input, weight, Some(bias))
+    }
+
     fn batch_norm(input: FlexTensor, gamma: FlexTensor, beta: FlexTensor, epsilon: f64, relu: bool) -> OfBatch<Self> {
         let (output, channels) = normalised(&whole(input), gamma, beta, epsilon, relu);
         OfBatch {
@@ -167,6 +235,24 @@ impl CpuKernels for Flex {
             mean: by_channel(&channels, |channel| channel.mean),
             variance: by_channel(&channels, |channel| channel.variance),
         }
+    }
+
+    fn fixed_norm(
+        input: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        mean: FlexTensor,
+        variance: FlexTensor,
+        epsilon: f64,
+        relu: bool,
+    ) -> FlexTensor {
+        let mut input = whole(input);
+        let of = norm_of(&input, epsilon, relu);
+        let numbers = [gamma, beta, mean, variance].map(whole);
+        let numbers = numbers.each_ref().map(FlexTensor::storage);
+        // Copied where it is needed elsewhere.
+        of.fixed(instruction_set(), input.storage_mut(), numbers);
+        input
     }
 
     fn max_pool(input: FlexTensor, windows: Windows) -> FlexTensor {
@@ -223,6 +309,44 @@ impl<const N: usize> Backward<Flex, N> for ConvGradients {
             let shape = shape(&input);
             drop(input);
             let gradient = shapes.input_gradient(set, weight.storage(), grad.storage());
+            grads.register::<Flex>(node.id, tensor(gradient, shape));
+        }
+    }
+}
+
+/// The backward pass of a product of matrices with `N - 2` biases. Its state: input and weight.
+#[derive(Debug)]
+struct ProductGradients;
+
+impl<const N: usize> Backward<Flex, N> for ProductGradients {
+    type State = (NodeId, NodeId);
+
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let grad = whole(grads.consume::<Flex>(&ops.node));
+        let (input, weight) = ops.state;
+        let set = instruction_set();
+        let mut retrieve = |node| whole(checkpointer.retrieve_node_output::<FlexTensor>(node));
+        let (input, weight) = (retrieve(input), retrieve(weight));
+        let [of_input, of_weight, of_bias] = [0, 1, 2].map(|at| ops.parents.get(at).cloned().flatten());
+        if let Some(node) = of_weight {
+            let gradient = product(set, matrix(&input, true), matrix(&grad, false), None);
+            grads.register::<Flex>(node.id, tensor(gradient, shape(&weight)));
+        }
+        if let Some(node) = of_bias {
+            let gradient = column_sums(matrix(&grad, false));
+            grads.register::<Flex>(node.id, tensor(gradient, [shape(&weight)[1]]));
+        }
+        if let Some(node) = of_input {
+            let shape = shape(&input);
+            drop(input);
+            let (rows, columns) = (shape[0], shape[1]);
+            // The smaller of two matrices is turned, weight or result; the sums are the same.
+            let gradient = if rows < matrix(&weight, false).columns {
+                let gradient = product(set, matrix(&weight, false), matrix(&grad, true), None);
+                turned(set, &gradient, columns, rows)
+            } else {
+                product(set, matrix(&grad, false), matrix(&weight, true), None)
+            };
             grads.register::<Flex>(node.id, tensor(gradient, shape));
         }
     }
@@ -355,6 +479,37 @@ impl<C: CheckpointStrategy> CpuKernels for Autodiff<Flex, C> {
         }
     }
 
+    fn product(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        match ProductGradients.prepare::<C>([input.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&input), prep.checkpoint(&weight));
+                prep.finish(state, matrix_product(input.into_primitive(), weight.into_primitive(), None))
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(matrix_product(input.into_primitive(), weight.into_primitive(), None))
+            }
+        }
+    }
+
+    fn product_with_bias(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let nodes = [input.node(), weight.node(), bias.node()];
+        match ProductGradients.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&input), prep.checkpoint(&weight));
+                let bias = Some(bias.into_primitive());
+                prep.finish(state, matrix_product(input.into_primitive(), weight.into_primitive(), bias))
+            }
+            OpsKind::UnTracked(prep) => {
+                let bias = Some(bias.into_primitive());
+                prep.finish(matrix_product(input.into_primitive(), weight.into_primitive(), bias))
+            }
+        }
+    }
+
     fn batch_norm(
         input: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -381,6 +536,20 @@ impl<C: CheckpointStrategy> CpuKernels for Autodiff<Flex, C> {
             mean: Self::from_inner(by_channel(&channels, |channel| channel.mean)),
             variance: Self::from_inner(by_channel(&channels, |channel| channel.variance)),
         }
+    }
+
+    /// burn's own: its gradients are.
+    fn fixed_norm(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        let output = <Self as ModuleOps<Self>>::batch_norm(input, gamma, beta, mean, variance, epsilon);
+        if relu { <Self as ActivationOps<Self>>::relu(output) } else { output }
     }
 
     fn max_pool(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self> {

@@ -5,7 +5,7 @@ use std::sync::Once;
 use burn::module::Param;
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, MaxPool2d};
-use burn::nn::{BatchNorm, PaddingConfig2d};
+use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
@@ -79,9 +79,37 @@ fn padding(padding: &PaddingConfig2d, size: [usize; 2], kernel: [usize; 2], stri
     }
 }
 
+/// What `linear.forward(input)` gives, `(..., feature)` to `(..., feature)`.
+///
+/// # Panics
+/// As burn's: the input has other features than the layer.
+pub fn linear<const D: usize>(linear: &Linear, input: Tensor<D>) -> Tensor<D> {
+    static SAID: Once = Once::new();
+    let (weight, bias) = (linear.weight.val(), linear.bias.as_ref().map(Param::val));
+    let [inputs, outputs] = weight.dims();
+    let mut dims = input.dims();
+    let why = if !is_covered(&input) || !is_covered(&weight) || !bias.as_ref().is_none_or(is_covered) {
+        Some(TENSOR)
+    } else if dims.last() != Some(&inputs) || inputs * outputs * dims.iter().product::<usize>() == 0 {
+        Some("its shapes do not fit")
+    } else {
+        None
+    };
+    if let Some(why) = why {
+        left_to_burn(&SAID, "a linear layer", &dims, why);
+        return linear.forward(input);
+    }
+    let rows = dims.iter().product::<usize>() / inputs;
+    let output = kernels::linear(input.reshape([rows, inputs]), weight, bias);
+    if let Some(last) = dims.last_mut() {
+        *last = outputs;
+    }
+    output.reshape(dims)
+}
+
 /// What `norm.forward(input)` gives, running statistics included.
 ///
-/// Covered: training (a device with autodiff, and the layer not frozen). As in burn, the running variance is an average
+/// Covered: training (a device with autodiff, and the layer not frozen), and inference without autodiff. As in burn, the running variance is an average
 /// of the batches' biased variances; torch averages the unbiased ones, which are `n / (n - 1)` times as large for `n`
 /// values in a channel.
 ///
@@ -117,7 +145,16 @@ fn normalised(norm: &BatchNorm, input: Tensor<4>, with_relu: bool) -> Tensor<4> 
         }
         return of_batch.output;
     }
-    if let Some(why) = why.filter(|_| trains) {
+    if why.is_none() && !input.device().is_autodiff() {
+        let statistics =
+            [&norm.running_mean, &norm.running_var].map(|running| running.value().to_device(&input.device()));
+        if statistics.iter().all(|numbers| is_covered(numbers) && numbers.dims() == [channels]) {
+            let [mean, variance] = statistics;
+            let numbers = [norm.gamma.val(), norm.beta.val(), mean, variance];
+            return kernels::fixed_norm(input, numbers, norm.epsilon, with_relu);
+        }
+    }
+    if let Some(why) = why {
         left_to_burn(&SAID, "batch norm", &input.dims(), why);
     }
     let output = norm.forward(input);

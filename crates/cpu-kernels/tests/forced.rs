@@ -2,32 +2,84 @@
 
 use std::process::Command;
 
-use cpu_kernels::{FORCE, InstructionSet, instruction_set};
+mod common;
 
-/// Run in a process of its own by the test below: says which set is used.
+use burn::module::Param;
+use burn::nn::conv::Conv2dConfig;
+use burn::nn::pool::MaxPool2dConfig;
+use burn::nn::{BatchNormConfig, PaddingConfig2d};
+use burn::tensor::{DType, Device};
+use common::{bits, tensor, with_gradients};
+use cpu_kernels::{FORCE, InstructionSet, batch_norm_relu, conv2d, instruction_set, max_pool2d};
+
+/// Run in a process of its own by the tests below: says which set is used, and the bits of results and gradients.
 #[test]
 fn tell() {
-    println!("set: {}", instruction_set());
+    let device = Device::flex().autodiff();
+    let mut sum = 0_u64;
+    for (channels, kernel, stride, size) in
+        [([3, 7], 5, 1, 17), ([16, 32], 3, 2, 20), ([24, 50], 3, 1, 9), ([33, 16], 1, 1, 13)]
+    {
+        let padding = kernel / 2;
+        let conv = Conv2dConfig::new(channels, [kernel, kernel])
+            .with_stride([stride, stride])
+            .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
+            .with_bias(false)
+            .init(&device);
+        let norm = BatchNormConfig::new(channels[1]).init(&device);
+        let pool = MaxPool2dConfig::new([2, 2]).init();
+        let input = tensor([3, channels[0], size, size], 1, DType::F32, &device);
+        let weight = tensor([channels[1], channels[0], kernel, kernel], 2, DType::F32, &device);
+        let found = with_gradients([input, weight], [], |tensors, _| {
+            let mut conv = conv.clone();
+            conv.weight = Param::from_tensor(tensors[1].clone());
+            max_pool2d(&pool, batch_norm_relu(&norm, conv2d(&conv, tensors[0].clone())))
+        });
+        for bits in found.iter().flat_map(|part| bits(part)) {
+            sum = sum.rotate_left(7).wrapping_add(u64::from(bits)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
+    println!("set: {} bits: {sum:x} in_use: {}", instruction_set(), cpu_kernels::in_use());
+}
+
+/// What [`tell`] says after `word`.
+fn told(forced: Option<&str>, word: &str) -> String {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", "tell", "--nocapture"]).env_remove(FORCE);
+    if let Some(forced) = forced {
+        command.env(FORCE, forced);
+    }
+    let output = String::from_utf8(command.output().expect("it runs").stdout).expect("text");
+    let at = output.find(word).expect("it tells") + word.len();
+    output[at..].split_whitespace().next().expect("a word").to_owned()
+}
+
+/// Burn's own operations round in another way.
+#[test]
+fn the_kernels_can_be_switched_off() {
+    assert_eq!(told(Some("off"), "in_use: "), "off");
+    assert_eq!(told(None, "in_use: "), told(None, "set: "));
+    assert_ne!(told(Some("off"), "bits: "), told(None, "bits: "));
 }
 
 #[test]
 fn a_set_can_be_forced() {
-    let told = |forced: Option<&str>| {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["--exact", "tell", "--nocapture"]).env_remove(FORCE);
-        if let Some(forced) = forced {
-            command.env(FORCE, forced);
-        }
-        let output = String::from_utf8(command.output().expect("it runs").stdout).expect("text");
-        let at = output.find("set: ").expect("it tells") + 5;
-        output[at..].split_whitespace().next().expect("a name").to_owned()
-    };
+    let told = |forced| told(forced, "set: ");
     let best = InstructionSet::available().next().expect("at least one");
     assert_eq!(told(None), best.name());
     for set in InstructionSet::available() {
         assert_eq!(told(Some(set.name())), set.name());
     }
     assert_eq!(told(Some("mmx")), best.name(), "an unknown name is warned of and passed over");
+}
+
+/// Lanes are channels or places, never parts of one sum: both sets round alike.
+#[test]
+fn avx512_and_avx2_give_the_same_bits() {
+    if InstructionSet::Avx512.is_available() {
+        let [wide, narrow] = ["avx512", "avx2"].map(|set| told(Some(set), "bits: "));
+        assert_eq!(wide, narrow);
+    }
 }
 
 /// The tests of this crate once more under each set that is not the best.
@@ -38,7 +90,7 @@ fn the_other_sets_pass_the_same_tests() {
     }
     let folder = std::env::current_exe().expect("this program").parent().expect("its folder").to_owned();
     for set in InstructionSet::available().skip(1) {
-        for test in ["conv", "norm", "pool"] {
+        for test in ["conv", "linear", "norm", "pool"] {
             let program = std::fs::read_dir(&folder)
                 .expect("the folder of tests")
                 .filter_map(Result::ok)

@@ -53,7 +53,7 @@ fn it_is_as_exact_as_burns() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(common::cases(300))]
 
     #[test]
     fn it_is_burns_batch_norm(
@@ -69,6 +69,23 @@ proptest! {
             prop_assert!(common::are_close(ours, burns, 2e-5), "part {part}");
         }
     }
+}
+
+/// Of the normalisation as burn computes it in double precision, where our layer is burn's own.
+#[test]
+fn gradients_agree_with_finite_differences() {
+    let device = Device::flex().autodiff();
+    let norm = |dtype| {
+        let norm = BatchNormConfig::new(3).init(&device);
+        let [gamma, beta] = [4, 5].map(|seed| Param::from_tensor(tensor([3], seed, dtype, &device)));
+        let [running_mean, running_var] =
+            [0.0, 1.0].map(|of| RunningState::new(Tensor::full([3], of, (&device, dtype))));
+        BatchNorm { gamma, beta, running_mean, running_var, ..norm }
+    };
+    for (ours, _) in BOTH {
+        common::assert_slopes("batch norm", [2, 3, 3, 4], |input| ours(&norm(input.dtype()), input));
+    }
+    common::assert_slopes("sum and relu", [2, 3, 3, 4], |input| add_relu(input.clone(), input.flip([3])));
 }
 
 #[test]

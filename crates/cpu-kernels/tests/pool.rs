@@ -95,7 +95,7 @@ fn the_usual_poolings_and_the_borders() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(common::cases(400))]
 
     #[test]
     fn they_are_burns(
@@ -124,6 +124,22 @@ fn the_average_of_maps() {
     assert_eq!(global_avg_pool(Tensor::zeros([0, 3, 4, 4], &device)).dims(), [0, 3]);
     let half = tensor([2, 3, 4, 4], 1, DType::BF16, &device);
     assert_eq!(global_avg_pool(half).dims(), [2, 3]);
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    for (kernel, stride, padding) in [(2, 2, 0), (3, 2, 1)] {
+        let padding = PaddingConfig2d::Explicit(padding, padding, padding, padding);
+        let config = MaxPool2dConfig::new([kernel, kernel]).with_strides([stride, stride]);
+        let pool = config.with_padding(padding.clone()).init();
+        common::assert_slopes("max", [2, 2, 5, 6], |input| max_pool2d(&pool, input));
+        let config = AvgPool2dConfig::new([kernel, kernel]).with_strides([stride, stride]);
+        for counted in [true, false] {
+            let pool = config.clone().with_padding(padding.clone()).with_count_include_pad(counted).init();
+            common::assert_slopes("average", [2, 2, 5, 6], |input| avg_pool2d(&pool, input));
+        }
+    }
+    common::assert_slopes("the average of maps", [2, 2, 5, 6], global_avg_pool);
 }
 
 /// Of equal values the first gets the gradient; NaN is the greatest.

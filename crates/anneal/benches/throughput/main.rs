@@ -3,12 +3,14 @@
 //!
 //! `just bench-throughput` (all of it), or alone: `cargo bench -p anneal --bench throughput -- --steps --profile`.
 //!
+//! `--peak` prints what the processor can do at most with `RAYON_NUM_THREADS` threads, in operations per second.
 //! Prints one JSON object per line, so that the script can read it. `--device gpu --case resnet9:1024 --precision bf16` times
 //! one case elsewhere.
 
 #![allow(clippy::expect_used, reason = "a benchmark may fail loudly")]
 
 mod operations;
+mod peak;
 
 use std::{
     fs::File,
@@ -184,6 +186,11 @@ impl ModuleVisitor for Again<'_> {
 fn main() {
     // `cargo test --benches` runs benches with `--test`: nothing to do then.
     if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    if std::env::args().any(|argument| argument == "--peak") {
+        let threads = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+        println!("{}", json!({ "threads": threads, "peak": peak::measure(threads) }));
         return;
     }
     let asked = Asked::new();

@@ -183,6 +183,10 @@ pub(crate) struct Times {
     forward: f64,
     /// What a backward pass through it costs, with the forward pass taken off.
     backward: f64,
+    /// Of a convolution: the gradient of its input alone, where it is needed.
+    of_input: Option<f64>,
+    /// Of a convolution: the gradient of its weights alone.
+    of_weight: Option<f64>,
 }
 
 /// Times `forward` on the tape, from an input of this shape, alone and with the backward pass of `sum(out * weights)`; what that
@@ -205,7 +209,7 @@ fn timed<const D: usize, const E: usize, M: Module>(
     let both = asked.median(seconds, || drop((forward(&module, input.clone()) * weights.clone()).sum().backward()));
     let out = forward(&module, input.clone()).detach().require_grad();
     let frame = asked.median(seconds, || drop((out.clone() * weights.clone()).sum().backward()));
-    Times { forward: forward_alone, backward: both - frame - forward_alone }
+    Times { forward: forward_alone, backward: both - frame - forward_alone, of_input: None, of_weight: None }
 }
 
 /// What an operation without parameters stands on.
@@ -226,7 +230,17 @@ impl Asked {
                         .with_bias(bias)
                         .init(device)
                 };
-                timed(asked, [batch, inputs, size, size], first, build, cpu_kernels::conv2d)
+                let shape = [batch, inputs, size, size];
+                let of_weight = timed(asked, shape, true, build, cpu_kernels::conv2d);
+                if first {
+                    return Times { of_weight: Some(of_weight.backward), ..of_weight };
+                }
+                let of_input = timed(asked, shape, false, |device| build(device).no_grad(), cpu_kernels::conv2d);
+                Times {
+                    of_input: Some(of_input.backward),
+                    of_weight: Some(of_weight.backward),
+                    ..timed(asked, shape, false, build, cpu_kernels::conv2d)
+                }
             }
             BatchNorm { channels, size, relu, .. } => timed(
                 asked,
@@ -267,7 +281,7 @@ impl Asked {
                 [batch, inputs],
                 first,
                 |device| LinearConfig::new(inputs, outputs).init(device),
-                |linear, input: Tensor<2>| linear.forward(input),
+                |linear, input: Tensor<2>| cpu_kernels::linear(linear, input),
             ),
             CrossEntropy { .. } => {
                 let classes: Vec<i64> = (0..batch as i64).map(|image| image % 10).collect();

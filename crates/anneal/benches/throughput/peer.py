@@ -218,24 +218,63 @@ def torch_operation(op, batch, seconds):
     out.requires_grad_()
     both = median_seconds(seconds, lambda: (module(x) * weights).sum().backward())
     frame = median_seconds(seconds, lambda: (out * weights).sum().backward())
-    return {"forward": alone, "backward": both - frame - alone}
+    times = {"forward": alone, "backward": both - frame - alone}
+    if kind == "conv":
+        times |= torch_gradients(op, shape, seconds)
+    return times
 
 
-def here(command, *arguments):
-    lines = subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout.splitlines()
+def torch_gradients(op, shape, seconds):
+    """Seconds of a convolution's gradients, each alone, in the better of the two orders of memory."""
+    parts = {"of_weight": [False, True, False]}
+    if not op["first"]:
+        parts["of_input"] = [True, False, False]
+    best = {}
+    for order in (torch.contiguous_format, torch.channels_last):
+        x = torch.rand(shape).to(memory_format=order)
+        weight = torch.rand(op["outputs"], op["inputs"], op["kernel"], op["kernel"]).to(memory_format=order)
+        stride, padding = [op["stride"]] * 2, [op["kernel"] // 2] * 2
+        grad = torch.rand_like(torch.conv2d(x, weight, None, stride, padding))
+        for part, mask in parts.items():
+            call = lambda: torch.ops.aten.convolution_backward(
+                grad, x, weight, [op["outputs"]], stride, padding, [1, 1], False, [0, 0], 1, mask
+            )
+            best[part] = min(best.get(part, float("inf")), median_seconds(seconds, call))
+    return best
+
+
+def work(line):
+    """Operations of a convolution: a multiplication and an addition for each tap at each position, padding counted."""
+    op = line["operation"]
+    return 2 * line["batch"] * op["outputs"] * (op["size"] // op["stride"]) ** 2 * op["inputs"] * op["kernel"] ** 2
+
+
+def here(command, *arguments, **variables):
+    run = subprocess.run(
+        [*command, *arguments], check=True, capture_output=True, text=True, env={**os.environ, **variables}
+    )
+    lines = run.stdout.splitlines()
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-def steps(command, models, rounds, seconds):
+def steps(command, models, rounds, seconds, burn):
     figures = []
     for round_ in range(rounds):
         for name in models:
             for batch in (64, 128):
-                ours = lambda: here(command, "--steps", "--case", f"{name}:{batch}", "--seconds", str(seconds))[0]["step"]
+                asked = ("--steps", "--case", f"{name}:{batch}", "--seconds", str(seconds))
+                ours = lambda: here(command, *asked)[0]["step"]
                 theirs = lambda: torch_step(name, batch, seconds)
                 pair = (ours(), theirs()) if round_ % 2 == 0 else tuple(reversed((theirs(), ours())))
-                figures.append({"model": name, "batch": batch, "here": pair[0], "torch": pair[1]})
+                figure = {"model": name, "batch": batch, "here": pair[0], "torch": pair[1]}
+                if burn:
+                    figure["burn"] = here(command, *asked, CPU_KERNELS="off")[0]["step"]
+                figures.append(figure)
     return figures
+
+
+def whole(times):
+    return times["forward"] + times["backward"]
 
 
 def describe(op):
@@ -252,6 +291,37 @@ def describe(op):
     return f"{kind} {op['channels']}" + (f", {op['size']}x{op['size']}" if op["size"] > 1 else "")
 
 
+def picture(figures, models):
+    """Samples per second as parts of torch's, at batch 64: a bar for this program, and one with burn's own operations."""
+    rows, sides = [], [("here", "#1b6ca8", "this program"), ("burn", "#c9c9c9", "burn's own operations")]
+    sides = [side for side in sides if side[0] in figures[0]]
+    ratio = lambda name, side: statistics.median(
+        f["torch"] / f[side] for f in figures if (f["model"], f["batch"]) == (name, 64)
+    )
+    ratios = {(name, side): ratio(name, side) for name in models for side, _, _ in sides}
+    scale = 420 / max(1.0, *ratios.values())
+    y = 44
+    for name in models:
+        rows.append(f'<text x="92" y="{y + 9 * len(sides) + 4}" text-anchor="end">{name}</text>')
+        for side, colour, _ in sides:
+            length = ratios[name, side] * scale
+            rows.append(f'<rect x="100" y="{y}" width="{length:.1f}" height="16" fill="{colour}"/>')
+            rows.append(f'<text x="{106 + length:.1f}" y="{y + 12}" font-size="11">{ratios[name, side]:.2f}</text>')
+            y += 18
+        y += 10
+    for at, (_, colour, label) in enumerate(sides):
+        rows.append(f'<rect x="{100 + 150 * at}" y="14" width="12" height="12" fill="{colour}"/>')
+        rows.append(f'<text x="{117 + 150 * at}" y="24" font-size="12">{label}</text>')
+    one = 100 + scale
+    rows.append(f'<line x1="{one:.1f}" y1="34" x2="{one:.1f}" y2="{y}" stroke="#333" stroke-dasharray="4 3"/>')
+    rows.append(f'<text x="{one:.1f}" y="{y + 14}" text-anchor="middle" font-size="12">PyTorch</text>')
+    body = "\n".join(rows)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 580 {y + 24}" font-family="sans-serif" font-size="13">\n'
+        f'<rect width="580" height="{y + 24}" fill="#fff"/>\n{body}\n</svg>\n'
+    )
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
@@ -259,6 +329,8 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--models", default=",".join(SHAPES))
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--burn", action="store_true", help="with burn's own operations too")
+    parser.add_argument("--picture", help="an SVG file: bars beside torch (and burn)")
     parser.add_argument("--out")
     parser.add_argument("--cases", help="MODEL:BATCH:f32 or bf16, ...: these in torch alone, on --device, as JSON lines")
     parser.add_argument("--device", default="cpu")
@@ -274,7 +346,7 @@ def main():
     print(f"torch {torch.__version__}, {asked.threads} threads each, {asked.rounds} rounds")
 
     models = asked.models.split(",")
-    figures = steps(command, models, asked.rounds, asked.seconds)
+    figures = steps(command, models, asked.rounds, asked.seconds, asked.burn)
     print("\n| model, batch | here, samples/s | torch, samples/s | here / torch, median (least to most) |\n|---|---|---|---|")
     for name in models:
         for batch in (64, 128):
@@ -286,8 +358,13 @@ def main():
                 f"| {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |"
             )
 
+    if asked.picture:
+        with open(asked.picture, "w", encoding="utf-8") as file:
+            file.write(picture(figures, models))
+
     operations = []
     if asked.profile:
+        peak = here(command, "--peak")[0]["peak"]
         for name in models:
             operations += here(command, "--profile", "--case", f"{name}:64", "--seconds", str(asked.seconds))
         for line in operations:
@@ -295,18 +372,27 @@ def main():
         for name in models:
             lines = [line for line in operations if line["model"] == name]
             total = {
-                side: sum(line["operation"]["count"] * sum(line[side].values()) for line in lines)
+                side: sum(line["operation"]["count"] * whole(line[side]) for line in lines)
                 for side in ("time", "torch")
             }
             print(f"\n{name}, batch 64, milliseconds (times how often it occurs in a step)\n")
             print("| operation | times | forward: here | torch | backward: here | torch | lost in a step |\n|---|---|---|---|---|---|---|")
-            lost = lambda line: line["operation"]["count"] * (sum(line["time"].values()) - sum(line["torch"].values()))
+            lost = lambda line: line["operation"]["count"] * (whole(line["time"]) - whole(line["torch"]))
             for line in sorted(lines, key=lost, reverse=True):
                 ms = lambda side, part: f"{1e3 * line[side][part]:.3f}"
                 print(
                     f"| {describe(line['operation'])} | {line['operation']['count']} | {ms('time', 'forward')} "
                     f"| {ms('torch', 'forward')} | {ms('time', 'backward')} | {ms('torch', 'backward')} | {1e3 * lost(line):+.3f} |"
                 )
+            convolutions = [line for line in lines if line["operation"]["kind"] == "conv"]
+            if convolutions:
+                print(f"\n{name}, GFLOP/s (this processor's peak with these threads: {peak / 1e9:,.0f})\n")
+                print("| convolution | forward: here | torch | input gradient: here | torch | weight gradient: here | torch |")
+                print("|---|---|---|---|---|---|---|")
+            for line in convolutions:
+                rate = lambda side, part: f"{work(line) / line[side][part] / 1e9:,.0f}" if line[side].get(part) else "-"
+                cells = [rate(side, part) for part in ("forward", "of_input", "of_weight") for side in ("time", "torch")]
+                print(f"| {describe(line['operation'])} | " + " | ".join(cells) + " |")
             step = lambda side: 1e3 * statistics.median(
                 f[side] for f in figures if (f["model"], f["batch"]) == (name, 64)
             )

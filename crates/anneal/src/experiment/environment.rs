@@ -58,7 +58,7 @@ impl Session {
             burn: BURN.to_owned(),
             system: system(),
             cpu: cpu(),
-            cpu_kernels: Some(cpu_kernels::instruction_set().to_string()),
+            cpu_kernels: Some(cpu_kernels::in_use().to_owned()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             device: device.to_owned(),
             commit: commit(),
@@ -66,25 +66,34 @@ impl Session {
     }
 }
 
-impl Session {
-    /// What to say where an earlier session used other instructions, and so other bits come out.
-    fn other_kernels(&self, before: &Self) -> Option<String> {
-        let (before, now) = (before.cpu_kernels.as_ref()?, self.cpu_kernels.as_ref()?);
-        (before != now).then(|| {
-            format!(
-                "the run was computed with {before} instructions, and continues with {now}: results are the same but for \
-                 rounding ({}={before} forces the former where the processor has them)",
-                cpu_kernels::FORCE
-            )
-        })
+/// What to say where the steps before were taken with other instructions, and so other bits come out.
+fn other_kernels(before: &str) -> Option<String> {
+    let now = cpu_kernels::in_use();
+    (before != now).then(|| {
+        format!(
+            "the run was computed with {before} instructions, and continues with {now}: results are the same but for \
+             rounding ({}={before} forces the former where the processor has them)",
+            cpu_kernels::FORCE
+        )
+    })
+}
+
+/// Adds this process to `environment.json` when the run starts, and the instructions of its kernels to checkpoints.
+pub(super) struct Environment {
+    dir: RunDir,
+    device: String,
+    /// The instructions that the checkpoint was computed with.
+    before: Option<String>,
+}
+
+impl Environment {
+    pub(super) fn new(dir: RunDir, device: String) -> Self {
+        Self { dir, device, before: None }
     }
 }
 
-/// Adds this process to `environment.json` when the run starts.
-pub(super) struct Environment {
-    pub(super) dir: RunDir,
-    pub(super) device: String,
-}
+/// Its state's only field.
+const KERNELS: &str = "cpu_kernels";
 
 impl Callback for Environment {
     fn name(&self) -> &'static str {
@@ -105,13 +114,24 @@ impl Callback for Environment {
             }
         };
         let now = Session::here(&self.device, run);
-        if let Some(change) = sessions.last().and_then(|before| now.other_kernels(before)) {
+        // Checkpoints of earlier programs do not say it.
+        let noted = sessions.last().and_then(|session| session.cpu_kernels.as_deref());
+        if let Some(change) = self.before.as_deref().or(noted).and_then(other_kernels) {
             tracing::warn!("{change}");
         }
         sessions.push(now);
         // Strings and numbers always have a JSON form.
         let text = serde_json::to_string_pretty(&sessions).unwrap_or_default() + "\n";
         self.dir.write(ENVIRONMENT, &text).map_err(|error| CallbackError::new(ENVIRONMENT, error))
+    }
+
+    fn state(&self) -> Option<serde_json::Value> {
+        Some(serde_json::json!({ KERNELS: cpu_kernels::in_use() }))
+    }
+
+    fn load_state(&mut self, state: serde_json::Value) -> Result<(), CallbackError> {
+        self.before = state.get(KERNELS).and_then(|name| name.as_str()).map(str::to_owned);
+        Ok(())
     }
 }
 
@@ -171,10 +191,8 @@ mod tests {
         let session = Session::here("cpu", &run);
         assert!(session.started.ends_with('Z') && session.started.len() == "2026-01-01T00:00:00Z".len());
         assert!(session.cores >= 1 && session.from_step == 7 && session.system.contains(std::env::consts::ARCH));
-        let before = Session { cpu_kernels: Some("mmx".to_owned()), ..session.clone() };
-        assert!(session.other_kernels(&before).is_some_and(|change| change.contains("CPU_KERNELS=mmx")));
-        assert_eq!(session.other_kernels(&session.clone()), None);
-        assert_eq!(session.other_kernels(&Session { cpu_kernels: None, ..before }), None);
+        assert!(other_kernels("mmx").is_some_and(|change| change.contains("CPU_KERNELS=mmx")));
+        assert_eq!(session.cpu_kernels.as_deref().and_then(other_kernels), None);
         let cpuinfo = "processor\t: 0\nmodel name\t: A CPU: 3 GHz\n";
         assert_eq!(value_of(cpuinfo, "model name", ':').as_deref(), Some("A CPU: 3 GHz"));
         assert_eq!(value_of("NAME=\"a\"\nPRETTY_NAME=\"b c\"", "PRETTY_NAME", '=').as_deref(), Some("b c"));

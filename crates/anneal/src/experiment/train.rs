@@ -103,7 +103,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         callbacks.push(Box::new(Progress::new()));
     }
     if !is_trial {
-        callbacks.push(Box::new(Environment { dir: dir.clone(), device: config.run.device.to_string() }));
+        callbacks.push(Box::new(Environment::new(dir.clone(), config.run.device.to_string())));
         callbacks.push(Box::new(loggers::of(config, &dir, &text)));
     }
     callbacks.push(Box::new(config.catalog().callbacks(config)));

@@ -2,10 +2,9 @@
 
 use std::mem::MaybeUninit;
 
-use rayon::prelude::*;
-
-use super::memory::{filled, parallel};
+use super::memory::filled;
 use super::set::{InstructionSet, Kernel};
+use super::share::share;
 use super::vector::Vector;
 
 /// One thread's part.
@@ -42,24 +41,16 @@ impl Pairwise for ReluGradient {
 /// `x[i] = what.of(x[i], y[i])`.
 pub(crate) fn in_place(what: impl Pairwise, set: InstructionSet, x: &mut [f32], y: &[f32]) {
     assert_eq!(x.len(), y.len());
-    let part = |(x, y): (&mut [f32], &[f32])| set.run(InPlace { what, x, y });
-    if parallel(x.len(), 2 * PART) {
-        x.par_chunks_mut(PART).zip(y.par_chunks(PART)).for_each(part);
-    } else {
-        part((x, y));
-    }
+    let worth = x.len() >= 2 * PART;
+    share(x.chunks_mut(PART).zip(y.chunks(PART)), worth, |(x, y)| set.run(InPlace { what, x, y }));
 }
 
 /// `out[i] = what.of(x[i], y[i])`.
 pub(crate) fn made(what: impl Pairwise, set: InstructionSet, x: &[f32], y: &[f32]) -> Vec<f32> {
     assert_eq!(x.len(), y.len());
     filled(x.len(), |out| {
-        if parallel(x.len(), 2 * PART) {
-            let parts = x.par_chunks(PART).zip(y.par_chunks(PART)).zip(out.par_chunks_mut(PART));
-            parts.for_each(|((x, y), out)| set.run(Made { what, x, y, out }));
-        } else {
-            set.run(Made { what, x, y, out });
-        }
+        let parts = x.chunks(PART).zip(y.chunks(PART)).zip(out.chunks_mut(PART));
+        share(parts, x.len() >= 2 * PART, |((x, y), out)| set.run(Made { what, x, y, out }));
     })
 }
 

@@ -6,10 +6,9 @@
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
-use rayon::prelude::*;
-
-use super::memory::{as_uninit, filled, parallel};
+use super::memory::{as_uninit, filled};
 use super::set::{InstructionSet, Kernel};
+use super::share::share;
 use super::vector::Vector;
 
 /// The shapes and options of a batch norm over `(image, channel, position)`.
@@ -64,11 +63,15 @@ impl BatchNorm {
     }
 
     fn each_channel<Out: Send>(&self, work: impl Fn(usize) -> Out + Sync + Send) -> Vec<Out> {
-        if parallel(self.len(), WORTH_THREADS) {
-            (0..self.channels).into_par_iter().map(work).collect()
-        } else {
-            (0..self.channels).map(work).collect()
-        }
+        let mut made: Vec<Option<Out>> = (0..self.channels).map(|_| None).collect();
+        // Neighbours in memory are one thread's: where one writes what another one's prefetcher has fetched, both wait.
+        let some = self.channels.div_ceil(4 * rayon::current_num_threads()).max(1);
+        share(made.chunks_mut(some).enumerate(), self.len() >= WORTH_THREADS, |(at, made)| {
+            for (channel, made) in (at * some..).zip(made) {
+                *made = Some(work(channel));
+            }
+        });
+        made.into_iter().flatten().collect()
     }
 
     /// The result and what each channel was normalised with. `batch * positions` is not 0.
@@ -90,6 +93,22 @@ impl BatchNorm {
             });
         });
         (output, channels)
+    }
+
+    /// With statistics that are given, as outside of training: `(x - mean) / sqrt(variance + epsilon) * gamma + beta`, in
+    /// the memory of the input. Rounded after each of these, as burn's own.
+    pub(crate) fn fixed(&self, set: InstructionSet, values: &mut [f32], of: [&[f32]; 4]) {
+        assert_eq!(values.len(), self.len());
+        assert!(of.iter().all(|numbers| numbers.len() == self.channels));
+        let [gamma, beta, mean, variance] = of;
+        let epsilon = self.epsilon as f32;
+        let by: Vec<[f32; 4]> = (0..self.channels)
+            .map(|channel| [mean[channel], (variance[channel] + epsilon).sqrt(), gamma[channel], beta[channel]])
+            .collect();
+        let image = self.channels * self.positions;
+        share(values.chunks_mut(image.max(1)), self.len() >= WORTH_THREADS, |values| {
+            set.run(Fixed { norm: self, by: &by, values });
+        });
     }
 
     /// The gradient of the input goes where `gradient` says; those of the parameters are returned, by channel.
@@ -261,6 +280,36 @@ impl Kernel for Forward<'_> {
             }
         }
         by
+    }
+}
+
+/// One image of [`BatchNorm::fixed`].
+struct Fixed<'a> {
+    norm: &'a BatchNorm,
+    /// Mean, deviation, gamma and beta of each channel.
+    by: &'a [[f32; 4]],
+    values: &'a mut [f32],
+}
+
+impl Kernel for Fixed<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Self { norm, by, values } = self;
+        for (values, &[mean, deviation, gamma, beta]) in values.chunks_exact_mut(norm.positions).zip(by) {
+            let normalised = |x: f32| (x - mean) / deviation * gamma + beta;
+            if norm.relu {
+                for value in values {
+                    let y = normalised(*value);
+                    *value = if y < 0.0 { 0.0 } else { y };
+                }
+            } else {
+                for value in values {
+                    *value = normalised(*value);
+                }
+            }
+        }
     }
 }
 

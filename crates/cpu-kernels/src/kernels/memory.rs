@@ -1,4 +1,4 @@
-//! What the kernels share: memory for results, when to use threads, a plain sum.
+//! What the kernels share: memory for results, a plain sum.
 
 use std::mem::MaybeUninit;
 
@@ -15,11 +15,6 @@ pub(crate) fn filled(length: usize, write: impl FnOnce(&mut [MaybeUninit<f32>]))
     // SAFETY: `write` has written all of it: each kernel covers its output, which the tests see by the NaN.
     unsafe { out.set_len(length) };
     out
-}
-
-/// Whether to use the thread pool: not for little work, and not where the pool is one thread.
-pub(crate) fn parallel(work: usize, worth: usize) -> bool {
-    work >= worth && rayon::current_num_threads() > 1
 }
 
 /// Numbers as memory that may be written.
@@ -39,4 +34,17 @@ pub(crate) fn sum(values: &[f32]) -> f32 {
         }
     }
     lanes.iter().sum::<f32>() + rest
+}
+
+/// A sum in double precision, in eight lanes.
+pub(crate) fn exact_sum(values: &[f32]) -> f64 {
+    let mut lanes = [0.0; 8];
+    let chunks = values.chunks_exact(8);
+    let rest: f64 = chunks.remainder().iter().copied().map(f64::from).sum();
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(value);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest
 }

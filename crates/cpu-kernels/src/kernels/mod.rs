@@ -5,12 +5,15 @@
 pub(crate) mod add_relu;
 pub(crate) mod batch_norm;
 pub(crate) mod conv;
+mod correlate;
 pub(crate) mod memory;
-mod panel;
 pub(crate) mod pool;
+pub(crate) mod product;
 mod scratch;
 mod set;
-mod tile;
+mod share;
 mod vector;
+mod weights;
 
-pub use set::{FORCE, InstructionSet, UnknownSet, instruction_set};
+pub(crate) use set::are_on;
+pub use set::{FORCE, InstructionSet, UnknownSet, in_use, instruction_set};

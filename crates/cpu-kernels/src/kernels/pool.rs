@@ -2,10 +2,9 @@
 
 use std::mem::MaybeUninit;
 
-use rayon::prelude::*;
-
-use super::memory::{filled, parallel, sum};
+use super::memory::{filled, sum};
 use super::set::{InstructionSet, Kernel};
+use super::share::share;
 use super::vector::Vector;
 
 /// Windows over planes; pairs are (rows, columns).
@@ -70,21 +69,16 @@ impl Windows {
         }
         assert!(input.len() == self.planes * of_input && first.len() == self.planes * of_first);
         assert!(second.len() == self.planes * of_second);
-        if parallel(self.planes * self.plane(), WORTH_THREADS) {
-            (
-                input.par_chunks_exact(of_input),
-                first.par_chunks_exact_mut(of_first),
-                second.par_chunks_exact_mut(of_second),
-            )
-                .into_par_iter()
-                .with_min_len(WORTH_THREADS.div_ceil(self.plane()))
-                .for_each(plane);
-        } else {
+        // Several small planes at a time.
+        let some = WORTH_THREADS.div_ceil(self.plane().max(1));
+        let parts = input.chunks(some * of_input).zip(first.chunks_mut(some * of_first));
+        let parts = parts.zip(second.chunks_mut(some * of_second));
+        share(parts, self.planes > some, |((input, first), second)| {
             let planes = input.chunks_exact(of_input).zip(first.chunks_exact_mut(of_first));
             for ((input, first), second) in planes.zip(second.chunks_exact_mut(of_second)) {
                 plane((input, first, second));
             }
-        }
+        });
     }
 
     /// The greatest value of each window and where it is in its plane: the first of several, and the last NaN if there
@@ -107,7 +101,7 @@ impl Windows {
         filled(self.planes * self.plane(), |out| {
             self.each((&both, 1), (out, self.plane()), (&mut nothing, 1), |(both, out, _)| {
                 let [(grad, places)] = *both else { return };
-                set.run(MaxGradient { windows: self, grad, places, out });
+                set.run(MaxGradient { grad, places, out });
             });
         })
     }
@@ -226,7 +220,6 @@ impl Kernel for Max<'_> {
 
 /// One plane of [`Windows::max_gradient`].
 struct MaxGradient<'a> {
-    windows: &'a Windows,
     grad: &'a [f32],
     places: &'a [u32],
     out: &'a mut [MaybeUninit<f32>],
@@ -237,36 +230,12 @@ impl Kernel for MaxGradient<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Self { windows, grad, places, out } = self;
-        let [width, columns] = [windows.size[1], windows.output[1]];
-        if !windows.is_halving() {
-            out.fill(MaybeUninit::new(0.0));
-            for (&grad, &place) in grad.iter().zip(places) {
-                let value = &mut out[place as usize];
-                // SAFETY: filled with zeros above.
-                value.write(unsafe { value.assume_init() } + grad);
-            }
-            return;
-        }
-        for (y, rows) in out.chunks_mut(2 * width).enumerate() {
-            if y == windows.output[0] {
-                rows.fill(MaybeUninit::new(0.0));
-                break;
-            }
-            let (above, below) = rows.split_at_mut(width);
-            let (above, right_above) = above.split_at_mut(2 * columns);
-            let (below, right_below) = below.split_at_mut(2 * columns);
-            right_above.fill(MaybeUninit::new(0.0));
-            right_below.fill(MaybeUninit::new(0.0));
-            let base = (2 * y * width) as u32;
-            let grads = grad[y * columns..][..columns].iter().zip(&places[y * columns..][..columns]);
-            let pairs = above.chunks_exact_mut(2).zip(below.chunks_exact_mut(2));
-            for (((&grad, &place), (above, below)), x) in grads.zip(pairs).zip(0_u32..) {
-                let from = place - (base + 2 * x);
-                let at = |place: u32| MaybeUninit::new(if from == place { grad } else { 0.0 });
-                (above[0], above[1]) = (at(0), at(1));
-                (below[0], below[1]) = (at(width as u32), at(width as u32 + 1));
-            }
+        let Self { grad, places, out } = self;
+        out.fill(MaybeUninit::new(0.0));
+        for (&grad, &place) in grad.iter().zip(places) {
+            let value = &mut out[place as usize];
+            // SAFETY: filled with zeros above.
+            value.write(unsafe { value.assume_init() } + grad);
         }
     }
 }

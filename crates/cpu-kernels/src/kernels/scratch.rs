@@ -29,6 +29,12 @@ impl<const N: usize> Scratch<N> {
     }
 }
 
+impl Scratch<1> {
+    pub(crate) fn first(&self) -> &[f32] {
+        &self.0[0]
+    }
+}
+
 impl<const N: usize> Drop for Scratch<N> {
     fn drop(&mut self) {
         // The last taken goes back first, so that the next call finds each in its place.

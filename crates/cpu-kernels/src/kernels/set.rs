@@ -8,8 +8,11 @@ use std::sync::OnceLock;
 use super::vector::{Avx2, Avx512};
 use super::vector::{Portable, Vector};
 
-/// The environment variable that forces a set: `avx512`, `avx2` or `portable`.
+/// The environment variable that forces a set: `avx512`, `avx2` or `portable`; or `off`, to compare with burn's own
+/// operations.
 pub const FORCE: &str = "CPU_KERNELS";
+
+const OFF: &str = "off";
 
 /// The instructions that the kernels use.
 ///
@@ -70,13 +73,25 @@ impl InstructionSet {
         let best = Self::available().next().unwrap_or(Self::Portable);
         match forced.map(str::parse::<Self>) {
             None => best,
+            Some(Err(UnknownSet(name))) if name == OFF => best,
             Some(Ok(set)) if set.is_available() => set,
             Some(_) => {
-                let allowed = Self::available().map(Self::name).collect::<Vec<_>>().join(", ");
+                let allowed = Self::available().map(Self::name).chain([OFF]).collect::<Vec<_>>().join(", ");
                 tracing::warn!("{FORCE} = {:?} cannot be used here (allowed: {allowed})", forced.unwrap_or_default());
                 best
             }
         }
+    }
+
+    /// Numbers in a register.
+    pub(crate) const fn lanes(self) -> usize {
+        if matches!(self, Self::Avx512) { 16 } else { 8 }
+    }
+
+    /// The set to use for so many lanes: where eight are enough, sixteen would be half idle. Whoever has the wider
+    /// registers has the others too.
+    pub(crate) const fn for_lanes(self, lanes: usize) -> Self {
+        if lanes <= 8 && matches!(self, Self::Avx512) { Self::Avx2 } else { self }
     }
 
     /// Runs a kernel with these instructions.
@@ -137,4 +152,15 @@ impl FromStr for InstructionSet {
 pub fn instruction_set() -> InstructionSet {
     static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
     *CHOSEN.get_or_init(|| InstructionSet::choose(std::env::var(FORCE).ok().as_deref()))
+}
+
+/// Whether the kernels are used at all: not where the environment variable `CPU_KERNELS` is `off`.
+pub(crate) fn are_on() -> bool {
+    static ON: OnceLock<bool> = OnceLock::new();
+    *ON.get_or_init(|| std::env::var(FORCE).ok().as_deref() != Some(OFF))
+}
+
+/// The name of [`instruction_set`], or `off`.
+pub fn in_use() -> &'static str {
+    if are_on() { instruction_set().name() } else { OFF }
 }

@@ -1,16 +1,21 @@
 //! A register of single-precision numbers, as each instruction set has it.
 
+use super::set::InstructionSet;
+
 /// A register of [`LANES`](Vector::LANES) numbers.
 ///
 /// # Safety
 /// Every method needs the instruction set of its type: they are called from [`Kernel::run`](super::Kernel::run), which
 /// runs only where the set was found. Methods with pointers say what must be readable and writable.
 pub(crate) trait Vector: Copy {
+    /// The set whose register it is.
+    const SET: InstructionSet;
+
     /// How many numbers a register holds.
     const LANES: usize;
 
-    /// A register of half as many numbers, where the set has one.
-    type Half: Vector;
+    /// So many registers, times two, hold sums beside what is multiplied: the positions of a tile of convolution.
+    const POSITIONS: usize;
 
     /// `a * b + c` of three numbers, rounded as [`mul_add`](Vector::mul_add) rounds.
     fn fused(a: f32, b: f32, c: f32) -> f32;
@@ -33,9 +38,6 @@ pub(crate) trait Vector: Copy {
     /// Copies `count` numbers, of which nothing beyond is read or written.
     unsafe fn copy(from: *const f32, to: *mut f32, count: usize);
 
-    /// Copies `from[0], from[2], ...`, `count` numbers; nothing beyond the last of them is read or written.
-    unsafe fn every_second(from: *const f32, to: *mut f32, count: usize);
-
     /// Writes `LANES` numbers for each of `columns` columns of a matrix of `rows` rows: its transposed, with zeros
     /// where there are fewer rows than lanes. At most `LANES` rows and columns.
     ///
@@ -49,8 +51,9 @@ pub(crate) trait Vector: Copy {
 pub(crate) struct Portable([f32; 8]);
 
 impl Vector for Portable {
+    const SET: InstructionSet = InstructionSet::Portable;
     const LANES: usize = 8;
-    type Half = Self;
+    const POSITIONS: usize = 3;
 
     #[inline(always)]
     fn fused(a: f32, b: f32, c: f32) -> f32 {
@@ -98,14 +101,6 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    unsafe fn every_second(from: *const f32, to: *mut f32, count: usize) {
-        for at in 0..count {
-            // SAFETY: the caller's promise.
-            unsafe { *to.add(at) = *from.add(2 * at) }
-        }
-    }
-
-    #[inline(always)]
     unsafe fn transpose(from: *const f32, rows: usize, columns: usize, pitch: usize, to: *mut f32, to_pitch: usize) {
         debug_assert!(rows <= Self::LANES && columns <= Self::LANES);
         for column in 0..columns {
@@ -128,7 +123,7 @@ mod x86 {
     #[allow(clippy::wildcard_imports, reason = "thirty instructions")]
     use std::arch::x86_64::*;
 
-    use super::{Portable, Vector};
+    use super::{InstructionSet, Portable, Vector};
 
     /// Sixteen numbers: AVX-512F.
     #[derive(Clone, Copy)]
@@ -136,8 +131,9 @@ mod x86 {
     pub(crate) struct Avx512(__m512);
 
     impl Vector for Avx512 {
+        const SET: InstructionSet = InstructionSet::Avx512;
         const LANES: usize = 16;
-        type Half = Avx2;
+        const POSITIONS: usize = 14;
 
         #[inline(always)]
         fn fused(a: f32, b: f32, c: f32) -> f32 {
@@ -181,25 +177,6 @@ mod x86 {
                     // The last register lies over the one before: masked stores are slow on some processors.
                     at = at.min(count - 16);
                     _mm512_storeu_ps(to.add(at), _mm512_loadu_ps(from.add(at)));
-                    at += 16;
-                }
-            }
-        }
-
-        #[inline(always)]
-        unsafe fn every_second(from: *const f32, to: *mut f32, count: usize) {
-            unsafe {
-                if count < 16 {
-                    return Avx2::every_second(from, to, count);
-                }
-                let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-                let mut at = 0;
-                while at < count {
-                    // As in `copy`. Nothing follows the last number, hence the mask.
-                    at = at.min(count - 16);
-                    let low = _mm512_loadu_ps(from.add(2 * at));
-                    let high = _mm512_maskz_loadu_ps(first(15), from.add(2 * at + 16));
-                    _mm512_storeu_ps(to.add(at), _mm512_permutex2var_ps(low, even, high));
                     at += 16;
                 }
             }
@@ -268,8 +245,9 @@ mod x86 {
     static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
     impl Vector for Avx2 {
+        const SET: InstructionSet = InstructionSet::Avx2;
         const LANES: usize = 8;
-        type Half = Self;
+        const POSITIONS: usize = 6;
 
         #[inline(always)]
         fn fused(a: f32, b: f32, c: f32) -> f32 {
@@ -313,27 +291,6 @@ mod x86 {
                     // As above.
                     at = at.min(count - 8);
                     _mm256_storeu_ps(to.add(at), _mm256_loadu_ps(from.add(at)));
-                    at += 8;
-                }
-            }
-        }
-
-        #[inline(always)]
-        unsafe fn every_second(from: *const f32, to: *mut f32, count: usize) {
-            unsafe {
-                if count < 8 {
-                    return Portable::every_second(from, to, count);
-                }
-                let mut at = 0;
-                while at < count {
-                    // As above.
-                    at = at.min(count - 8);
-                    let low = _mm256_loadu_ps(from.add(2 * at));
-                    let high = _mm256_maskload_ps(from.add(2 * at + 8), first_of_eight(7));
-                    // The even lanes of both, and then the middle quarters change places.
-                    let even = _mm256_castps_pd(_mm256_shuffle_ps::<0x88>(low, high));
-                    let even = _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(even));
-                    _mm256_storeu_ps(to.add(at), even);
                     at += 8;
                 }
             }

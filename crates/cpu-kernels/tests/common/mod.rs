@@ -3,6 +3,14 @@
 #![allow(clippy::expect_used, reason = "a test may fail loudly")]
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use proptest::prelude::ProptestConfig;
+
+/// So many random cases, or what the environment variable `PROPTEST_CASES` says.
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let asked = std::env::var_os("PROPTEST_CASES").is_some();
+    let default = ProptestConfig::default();
+    ProptestConfig { cases: if asked { default.cases } else { usual }, ..default }
+}
 
 /// Numbers in -1 to 1 that depend on `seed`.
 pub(crate) fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -47,7 +55,7 @@ pub(crate) fn error(found: &[f64], exact: &[f64]) -> f64 {
 }
 
 /// The root mean square of the differences, as a part of that of the values.
-fn typical_error(found: &[f64], exact: &[f64]) -> f64 {
+pub(crate) fn typical_error(found: &[f64], exact: &[f64]) -> f64 {
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
     norm(&mut found.iter().zip(exact).map(|(found, exact)| found - exact)) / norm(&mut exact.iter().copied()).max(1e-30)
 }
@@ -91,5 +99,30 @@ pub(crate) fn assert_same_for_every_number_of_threads(call: impl Fn() -> Vec<Vec
         .collect();
     for result in &results[1..] {
         assert!(*result == results[0], "bits depend on the number of threads");
+    }
+}
+
+/// That the gradient of the input agrees with how `sum(result * weights)` changes in double precision, for fixed weights.
+/// `call` takes tensors of either precision.
+#[track_caller]
+pub(crate) fn assert_slopes<const D: usize>(what: &str, dims: [usize; 4], call: impl Fn(Tensor<4>) -> Tensor<D>) {
+    let device = Device::flex().autodiff();
+    let input = tensor(dims, 1, DType::F32, &device);
+    let found = with_gradients([input.clone()], [], |inputs, _| call(inputs[0].clone()));
+    let numbers = values(input);
+    let objective = |numbers: &[f64]| -> f64 {
+        let data = TensorData::new(numbers.to_vec(), dims);
+        let result = call(Tensor::<4>::from_data(data, (&device, DType::F64)));
+        let weights = values(tensor(result.dims(), 99, DType::F64, &device));
+        values(result).iter().zip(&weights).map(|(value, weight)| value * weight).sum()
+    };
+    let step = 1e-4;
+    for (at, gradient) in found[1].iter().enumerate() {
+        let mut moved = numbers.clone();
+        moved[at] += step;
+        let above = objective(&moved);
+        moved[at] -= 2.0 * step;
+        let slope = (above - objective(&moved)) / (2.0 * step);
+        assert!((slope - gradient).abs() < 2e-5, "{what}, {at}: {slope} and {gradient}");
     }
 }

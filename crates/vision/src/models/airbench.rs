@@ -6,7 +6,7 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Tensor, TensorData};
-use cpu_kernels::{conv2d, max_pool2d};
+use cpu_kernels::{conv2d, linear, max_pool2d};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings, check};
 
@@ -165,7 +165,7 @@ impl Airbench {
             flow = block.forward(flow, &self.pool);
         }
         let features = flow.flatten::<3>(2, 3).max_dim(2).squeeze_dim::<2>(2);
-        self.head.forward(features).mul_scalar(SCALE)
+        linear(&self.head, features).mul_scalar(SCALE)
     }
 }
 

@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::Tensor;
-use cpu_kernels::{conv2d, max_pool2d};
+use cpu_kernels::{conv2d, linear, max_pool2d};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings, check};
 
@@ -147,7 +147,7 @@ impl ConvNet {
         for (index, stage) in self.stages.iter().enumerate() {
             flow = stage.forward(flow, (index > 0).then_some(&self.pool));
         }
-        self.fc.forward(flow.flatten::<2>(1, 3))
+        linear(&self.fc, flow.flatten::<2>(1, 3))
     }
 }
 

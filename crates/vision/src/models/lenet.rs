@@ -6,7 +6,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::MaxPool2d;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use cpu_kernels::{conv2d, max_pool2d};
+use cpu_kernels::{conv2d, linear, max_pool2d};
 use serde::{Deserialize, Serialize};
 use strict_config::Settings;
 
@@ -72,8 +72,8 @@ impl LeNet {
         // Pooling first gives the same result, and leaves ReLU a quarter of the work.
         let flow = relu(max_pool2d(&self.pool, conv2d(&self.conv1, like(images, &self.conv1.weight))));
         let flow = relu(max_pool2d(&self.pool, conv2d(&self.conv2, flow)));
-        let flow = relu(self.fc1.forward(flow.flatten::<2>(1, 3)));
-        self.fc3.forward(relu(self.fc2.forward(flow)))
+        let flow = relu(linear(&self.fc1, flow.flatten::<2>(1, 3)));
+        linear(&self.fc3, relu(linear(&self.fc2, flow)))
     }
 }
 

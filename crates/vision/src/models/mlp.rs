@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
+use cpu_kernels::linear;
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings};
 
@@ -62,7 +63,7 @@ impl Mlp {
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let mut flow = images.flatten::<2>(1, 3);
         for (index, layer) in self.layers.iter().enumerate() {
-            flow = layer.forward(if index == 0 { like(flow, &layer.weight) } else { relu(flow) });
+            flow = linear(layer, if index == 0 { like(flow, &layer.weight) } else { relu(flow) });
         }
         flow
     }

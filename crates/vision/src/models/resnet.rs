@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, Initializer, Linear};
 use burn::tensor::Tensor;
-use cpu_kernels::{add_relu, conv2d, global_avg_pool};
+use cpu_kernels::{add_relu, conv2d, global_avg_pool, linear};
 use serde::{Deserialize, Serialize};
 use strict_config::Settings;
 
@@ -141,7 +141,7 @@ impl ResNet {
         for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten() {
             flow = block.forward(flow);
         }
-        self.fc.forward(global_avg_pool(flow))
+        linear(&self.fc, global_avg_pool(flow))
     }
 }
 

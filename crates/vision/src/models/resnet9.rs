@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::Tensor;
-use cpu_kernels::{conv2d, max_pool2d};
+use cpu_kernels::{conv2d, linear, max_pool2d};
 use serde::{Deserialize, Serialize};
 use strict_config::Settings;
 
@@ -130,7 +130,7 @@ impl ResNet9 {
         }
         // At 32x32 this is the entry's last pooling of 4x4.
         let features = flow.flatten::<3>(2, 3).max_dim(2).squeeze_dim::<2>(2);
-        self.linear.forward(features).mul_scalar(SCALE)
+        linear(&self.linear, features).mul_scalar(SCALE)
     }
 }
 
