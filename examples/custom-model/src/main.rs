@@ -26,7 +26,7 @@ impl Net {
     }
 }
 
-/// ... whose one method is both of burn-train's steps.
+// ... whose one method is both of burn-train's steps.
 steps!(Net::forward(ImageBatch) -> ClassificationOutput);
 
 /// A schedule is a pure function of time: here the rate falls with the square root of the epoch.
