@@ -17,6 +17,7 @@ lint:
     cargo fmt --all --check
     python3 .ci/links.py
     python3 .ci/module_cycles.py
+    python3 .ci/promises.py
     cargo clippy --release --workspace --all-targets -- -D warnings
 
 # licences, bans, sources (and advisories, where the database can be reached)
@@ -35,6 +36,10 @@ bench-overhead:
 # 200 SIGKILLs of a training process at random instants, each resumed and compared with the uninterrupted run
 kill-campaign KILLS="200":
     ANNEAL_KILLS={{KILLS}} cargo test --release -p anneal --test kills -- --nocapture
+
+# mutated configs, formulas, schedules, checkpoints, weights, data files and images, so many seconds for each
+fuzz SECONDS="60" *ARGS:
+    ANNEAL_FUZZ_SECONDS={{SECONDS}} cargo test --release --workspace --test fuzz -- --nocapture --test-threads=1 {{ARGS}}
 
 # the study behind the finder's default rule: docs/lr-finder-study/ (about half an hour on two cores)
 lr-study *ARGS:

@@ -123,7 +123,16 @@ impl Error {
         Self::In { experiment: experiment.to_owned(), source: Box::new(self) }
     }
 
-    /// 2 for bad usage or config, 3 for a finder without a suggestion, 1 for what fails while running.
+    /// Whether it is no failure: the command was asked to end, and had nothing to save yet.
+    pub fn is_interrupt(&self) -> bool {
+        match self {
+            Self::Finder(FinderError::Interrupted { .. }) => true,
+            Self::In { source, .. } => source.is_interrupt(),
+            _ => false,
+        }
+    }
+
+    /// 130 where it was interrupted, 2 for bad usage or config, 3 for a finder without a suggestion, 1 for what fails while running.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_)
@@ -141,6 +150,7 @@ impl Error {
                 2
             }
             Self::NoSuggestion(_) => 3,
+            Self::Finder(FinderError::Interrupted { .. }) => 130,
             Self::In { source, .. } => source.exit_code(),
             _ => 1,
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::strategies::END_OF_COSINE;
 use crate::{Horizon, Interval, Scheduler};
 
 /// The most ticks that are looked at: of a longer run, every so many.
@@ -62,6 +63,19 @@ pub enum ScheduleWarning {
         /// The schedule's.
         peak: f64,
     },
+    /// Half a cosine ends before the run does, and the rate goes up again.
+    RisesAgain {
+        /// The tick of the lowest rate.
+        tick: u64,
+        /// The ticks of the run.
+        of: u64,
+        /// What a tick is.
+        interval: Interval,
+        /// The rate there.
+        lowest: f64,
+        /// The highest rate after it.
+        back_to: f64,
+    },
     /// A warm-up of one tick without a start factor, which has the full rate at once.
     IdleWarmUp {
         /// What that tick is.
@@ -106,6 +120,11 @@ impl fmt::Display for ScheduleWarning {
                 f,
                 "the learning rate still rises when the run ends: it gets to {highest:.2e}, and the schedule's peak is \
                  {peak:.2e}"
+            ),
+            Self::RisesAgain { tick, of, interval, lowest, back_to } => write!(
+                f,
+                "the learning rate rises again: `t_max` ends at {interval} {tick} of {of}, where it is {lowest:.2e}, and \
+                 after that it gets back to {back_to:.2e}; t_max = \"rest\" is the length of the run"
             ),
             Self::IdleWarmUp { interval } => write!(
                 f,
@@ -165,6 +184,7 @@ impl Scheduler {
         if !self.is_reactive() && last == highest && after < peak * (1.0 - 1e-9) {
             warnings.push(ScheduleWarning::PeakNotReached { highest, peak });
         }
+        warnings.extend(self.rises_again(&looks, of, highest));
         let stays = looks.last_change();
         if stays > 0 && 2 * stays < of && last <= highest / 10.0 {
             warnings.push(ScheduleWarning::EndsEarly { tick: stays + 1, of, interval, rate: last, highest });
@@ -184,6 +204,22 @@ impl Scheduler {
             warnings.push(ScheduleWarning::MostlyLow { ticks: low.min(of), of, interval, highest });
         }
         warnings
+    }
+
+    /// That of half a cosine after which nothing else begins, where the rate gets back by a hundredth of its highest.
+    fn rises_again(&self, looks: &Looks, of: u64, highest: f64) -> Option<ScheduleWarning> {
+        let marks = self.marks();
+        let tick = marks.iter().filter(|mark| mark.label == END_OF_COSINE).map(|mark| mark.tick).max()?;
+        let is_last = marks.iter().all(|mark| mark.tick <= tick && (mark.tick < tick || mark.label == END_OF_COSINE));
+        let lowest = self.lr_at_tick(0, tick);
+        let back_to = looks.highest_from(tick);
+        (is_last && tick < of && back_to > lowest + highest / 100.0).then(|| ScheduleWarning::RisesAgain {
+            tick: tick + 1,
+            of,
+            interval: self.interval(),
+            lowest,
+            back_to,
+        })
     }
 
     /// The lowest and highest rate that the first group can ever get, where that is known.
@@ -207,6 +243,12 @@ impl Looks {
 
     fn highest(&self) -> f64 {
         self.rates.iter().copied().fold(0.0, f64::max)
+    }
+
+    /// That of the ticks from this one on.
+    fn highest_from(&self, tick: u64) -> f64 {
+        let before = usize::try_from(tick.div_ceil(self.every)).unwrap_or(usize::MAX);
+        self.rates.iter().skip(before).copied().fold(0.0, f64::max)
     }
 
     /// The first tick of those at the end that have the same rate.
@@ -272,6 +314,14 @@ mod tests {
                 "still rises when the run ends: it gets to 2.89e-2, and the schedule's peak is 1.00e-1",
             ),
             ("type = 'fixed'\nwarmup = 30", "still rises when the run ends: it gets to 6.67e-2"),
+            (
+                "type = 'cosine_annealing'\nt_max = 10",
+                "`t_max` ends at epoch 11 of 20, where it is 0.00e0, and after that it gets back to 9.76e-2",
+            ),
+            (
+                "type = 'cosine_annealing'\nt_max = 8\neta_min = 0.01\nwarmup = 4",
+                "`t_max` ends at epoch 13 of 20, where it is 1.00e-2, and after that it gets back to 9.66e-2",
+            ),
             ("type = 'fixed'\nwarmup = 1", "a warm-up of one epoch changes nothing"),
             ("type = 'fixed'\nwarmup = '1ep'", "a warm-up of one epoch changes nothing"),
         ];
@@ -295,6 +345,9 @@ mod tests {
             "type = 'fixed'\nwarmup = { duration = 1, start_factor = 0.1 }",
             "type = 'cosine_annealing'\nt_max = 'rest'\nwarmup = '10%'",
             "type = 'cosine_annealing'\nt_max = 'rest'\ninterval = 'step'\nwarmup = { duration = '5%', start_factor = 0 }",
+            "type = 'cosine_annealing'\nt_max = 19",
+            "type = 'cosine_annealing'\nt_max = 30",
+            "type = 'sequential'\nmilestones = [10]\nschedules = [{ type = 'cosine_annealing', t_max = 10 }, { type = 'constant', factor = 0.1, total_iters = 10 }]",
             "type = 'multi_step'\nmilestones = [10, 15]",
             "type = 'step'\nstep_size = 7",
             "type = 'constant'",

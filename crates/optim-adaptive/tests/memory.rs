@@ -77,6 +77,10 @@ fn a_step_needs_no_memory_beyond_parameters_gradients_and_state() {
                     }
                     drop(second);
                 }
+                // What a run is said to need before it starts is what is there.
+                let state = optimizer.to_bytes().expect("a record").len() as isize;
+                let told = config(text).state_per_parameter() as isize * BYTES;
+                assert!((told..told + BYTES / 16).contains(&state), "{text}: {state} bytes of state, told {told}");
             }
         }
     }

@@ -52,7 +52,7 @@ fn unexpected(found: &Unexpected<'_>) -> String {
         Unexpected::Unsigned(number) => number.to_string(),
         Unexpected::Signed(number) => number.to_string(),
         Unexpected::Float(number) => number.to_string(),
-        Unexpected::Str(text) => format!("{text:?}"),
+        Unexpected::Str(text) => show(&toml::Value::String((*text).to_owned())),
         Unexpected::Seq => "an array".to_owned(),
         Unexpected::Map | Unexpected::StructVariant => "a table".to_owned(),
         other => other.to_string(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::did_you_mean;
+use crate::{did_you_mean, shorten};
 
 /// A refused setting: where it stands and what is wrong with it.
 ///
@@ -80,7 +80,10 @@ impl ConfigError {
 
     /// A value that is not allowed.
     pub fn not_allowed(path: impl Into<String>, found: impl fmt::Display, allowed: impl Into<String>) -> Self {
-        Self::new(path, Problem::NotAllowed { found: found.to_string(), allowed: allowed.into() })
+        Self::new(
+            path,
+            Problem::NotAllowed { found: shorten(&found.to_string(), LONGEST_FOUND), allowed: allowed.into() },
+        )
     }
 
     /// A missing field.
@@ -95,7 +98,7 @@ impl ConfigError {
 
     /// Settings that contradict each other.
     pub fn conflict(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(path, Problem::Conflict { message: message.into() })
+        Self::new(path, Problem::Conflict { message: shorten(&message.into(), LONGEST_MESSAGE) })
     }
 
     /// A name that does not exist, with the nearest of the `known` ones.
@@ -111,7 +114,7 @@ impl ConfigError {
             path,
             Problem::UnknownName {
                 kind: kind.to_owned(),
-                found: found.to_owned(),
+                found: shorten(found, LONGEST_FOUND),
                 nearest,
                 known: known.into_iter().map(str::to_owned).collect(),
             },
@@ -156,7 +159,7 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+            write!(f, "{}: ", shorten(&self.path, LONGEST_PATH))?;
         }
         write!(f, "{}", self.problem)
     }
@@ -164,6 +167,12 @@ impl fmt::Display for ConfigError {
 
 /// All names that exist can be more than a person wants to read in an error.
 const SHOWN: usize = 24;
+
+/// The most characters of a field's path, of a name or value that was found, and of a message that holds such: a file
+/// may have a value of megabytes.
+const LONGEST_PATH: usize = 200;
+const LONGEST_FOUND: usize = 200;
+const LONGEST_MESSAGE: usize = 2000;
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -196,5 +205,29 @@ impl fmt::Display for Problem {
                 write!(f, "{message}")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name, a key or a value of ten million characters: the message is short, and made at once.
+    #[test]
+    fn what_is_long_is_cut() {
+        let long = "x".repeat(10_000_000);
+        let began = std::time::Instant::now();
+        let errors = [
+            ConfigError::unknown_name("schedule.type", "schedule", &long, ["step", "cyclic"]),
+            ConfigError::not_allowed("a", &long, "less"),
+            ConfigError::wrong_type("a", "a number", &toml::Value::String(long.clone())),
+            ConfigError::conflict("a", &long),
+            ConfigError::conflict(&long, "unknown"),
+        ];
+        for error in errors {
+            let text = error.to_string();
+            assert!(text.len() < 2_100 && text.contains("xxx..."), "{}", &text[..200]);
+        }
+        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
     }
 }

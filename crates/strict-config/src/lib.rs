@@ -203,6 +203,11 @@ pub fn any_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LIKELY: f64 = 0.75;
     const LIKELY_SLIP: f64 = 0.6;
+    // Comparing takes the product of both lengths; what is longer than this is no slip of any name.
+    const LONGEST: usize = 200;
+    if name.len() > LONGEST {
+        return None;
+    }
     let fold = |name: &str| name.to_lowercase().replace('-', "_");
     let name = fold(name);
     let likeness = |candidate: &str| {
@@ -230,15 +235,25 @@ pub fn join(path: &str, field: &str) -> String {
 
 /// A value as a person would write it in a config, shortened to one line.
 pub fn show(value: &toml::Value) -> String {
-    const LONGEST: usize = 60;
-    let text = match value {
+    match value {
         toml::Value::Table(_) => "a table".to_owned(),
-        other => other.to_string().replace('\n', " "),
-    };
-    if text.chars().count() > LONGEST {
-        let short: String = text.chars().take(LONGEST).collect();
-        format!("{short}...")
-    } else {
-        text
+        // A string is cut before it is quoted, which takes its time for a long one.
+        toml::Value::String(text) if text.len() > 4 * SHOWN_VALUE => {
+            let cut: String = text.chars().take(SHOWN_VALUE).collect();
+            format!("{}...", toml::Value::String(cut).to_string().replace('\n', " ").trim_end_matches('"'))
+        }
+        other => shorten(&other.to_string().replace('\n', " "), SHOWN_VALUE),
+    }
+}
+
+/// The most characters of a value that a message shows.
+const SHOWN_VALUE: usize = 60;
+
+/// A text with at most `longest` characters, and dots where it was cut: whatever a file says, a message stays one that a
+/// person can read.
+pub fn shorten(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }

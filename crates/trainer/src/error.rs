@@ -15,8 +15,8 @@ pub enum TrainError {
     Internal(&'static str),
     /// A loss became NaN or infinite and the run is configured to stop there.
     #[error(
-        "the loss became {loss} at optimizer step {step} (epoch {epoch}), where the learning rate was {lr:e}; \
-         a lower rate, a warm-up or gradient clipping are the usual cures"
+        "the loss became {loss} at optimizer step {step} (epoch {}), where the learning rate was {lr:e}; \
+         a lower rate, a warm-up or gradient clipping are the usual cures", epoch + 1
     )]
     NonFinite {
         /// Optimizer step, from 1.
@@ -30,8 +30,8 @@ pub enum TrainError {
     },
     /// The loss was finite and a gradient was not, and the run is configured to stop there.
     #[error(
-        "the gradient of `{parameter}` is not finite at optimizer step {step} (epoch {epoch}), where the loss was {loss} \
-         and the learning rate {lr:e}"
+        "the gradient of `{parameter}` is not finite at optimizer step {step} (epoch {}), where the loss was {loss} \
+         and the learning rate {lr:e}", epoch + 1
     )]
     NonFiniteGradient {
         /// Optimizer step, from 1.

@@ -1,4 +1,4 @@
-//! How much memory the process has used.
+//! How much memory the process has used, and how much it can still get.
 
 /// The largest resident set of this process so far, in bytes: `VmHWM` of `/proc/self/status` on Linux, `None`
 /// elsewhere.
@@ -8,9 +8,47 @@ pub fn peak_memory() -> Option<u64> {
 }
 
 fn parse(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    kib(status, "VmHWM:")
+}
+
+/// The bytes of a line such as `VmHWM:    1234 kB`.
+fn kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
+}
+
+/// The memory that this process can still get, in bytes: the least of what the system has left (swap space counted), what
+/// its control group has, and what its address space may grow by (`ulimit -v`). Linux; `None` elsewhere.
+pub fn available_memory() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let system = read("/proc/meminfo")
+        .and_then(|text| Some(kib(&text, "MemAvailable:")?.saturating_add(kib(&text, "SwapFree:").unwrap_or(0))));
+    let number = |path: &str| read(path).and_then(|text| text.trim().parse::<u64>().ok());
+    let group = [
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ];
+    let group = group.into_iter().filter_map(|(most, used)| Some(number(most)?.saturating_sub(number(used)?)));
+    system.into_iter().chain(group).chain(address_space()).min()
+}
+
+/// What the address space of this process may grow by, where it is limited.
+#[cfg(target_os = "linux")]
+fn address_space() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call writes to the struct that it is given, which lives here.
+    let failed = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } != 0;
+    if failed || limit.rlim_cur == libc::RLIM_INFINITY {
+        return None;
+    }
+    let used = kib(&std::fs::read_to_string("/proc/self/status").ok()?, "VmSize:")?;
+    Some(limit.rlim_cur.saturating_sub(used))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn address_space() -> Option<u64> {
+    None
 }
 
 #[cfg(test)]
@@ -21,6 +59,7 @@ mod tests {
         assert_eq!(super::parse("VmRSS:\t 7 kB\n"), None);
         if cfg!(target_os = "linux") {
             assert!(super::peak_memory() > Some(1 << 20), "a process of more than a mebibyte");
+            assert!(super::available_memory() > Some(1 << 20), "there is some left");
         }
     }
 }

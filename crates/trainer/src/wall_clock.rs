@@ -1,9 +1,10 @@
-//! Lengths of wall-clock time in a config: `"30s"`, `"10m"`, `"1.5h"`.
+//! Lengths of wall-clock time in a config: `"30s"`, `"10m"`, `"1.5h"`, or a number of seconds.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
-use strict_config::{ConfigError, raise};
+use strict_config::{ConfigError, raise, show};
+use toml::Value;
 
 #[allow(clippy::ref_option, reason = "serde calls it so")]
 pub(crate) fn serialize<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -14,27 +15,37 @@ pub(crate) fn serialize<S: Serializer>(time: &Option<Duration>, serializer: S) -
 }
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match parse(&text) {
+    let value = Value::deserialize(deserializer)?;
+    let time = match &value {
+        Value::String(text) => parse(text),
+        Value::Integer(seconds) => of_seconds(*seconds as f64),
+        Value::Float(seconds) => of_seconds(*seconds),
+        other => return Err(raise(ConfigError::wrong_type("", EXPECTED, other))),
+    };
+    match time {
         Some(time) => Ok(Some(time)),
-        None => Err(raise(ConfigError::not_allowed(
-            "",
-            format!("{text:?}"),
-            "a time above 0 with its unit: \"30s\", \"10m\", \"1.5h\"",
-        ))),
+        None => Err(raise(ConfigError::not_allowed("", show(&value), EXPECTED))),
     }
 }
 
-fn parse(text: &str) -> Option<Duration> {
+const EXPECTED: &str = "a time above 0: seconds, or with a unit \"30s\", \"10m\", \"1.5h\"";
+
+/// `None` for what is not above 0, and for what is longer than a clock counts.
+fn of_seconds(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero())
+}
+
+/// A length of time as text: a number of seconds, or one with the unit `s`, `m` or `h`. `None` for what is none, is not above
+/// 0, or is longer than a clock counts.
+pub fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.char_indices().next_back()?.0);
     let unit = match unit {
+        digit if digit.starts_with(|c: char| c.is_ascii_digit()) => return of_seconds(text.parse().ok()?),
         "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
         _ => return None,
     };
-    let seconds = number.trim().parse::<f64>().ok().filter(|number| *number > 0.0)? * unit;
-    // It refuses what is longer than a clock counts.
-    Duration::try_from_secs_f64(seconds).ok()
+    of_seconds(number.trim().parse::<f64>().ok()? * unit)
 }

@@ -181,3 +181,32 @@ fn sizes_that_a_file_only_claims_take_no_memory() {
         assert!(largest < 16 * MOST, "{what}: {largest} bytes at once");
     }
 }
+
+/// A header of more tensors than any model has, and rules that make names grow.
+#[test]
+fn what_grows_without_end_is_refused() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("many.safetensors");
+    let entry = |i: usize| format!("\"t{i}\":{{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}");
+    let header = format!("{{{}}}", (0..1_000_000).map(entry).collect::<Vec<_>>().join(","));
+    fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()).unwrap();
+    let size = fs::metadata(&path).unwrap().len() as usize;
+    let model = Small::new(1);
+    LARGEST.store(0, Ordering::Relaxed);
+    let error = load(model.clone(), &path, &LoadOptions::new()).unwrap_err().to_string();
+    assert!(error.contains("its header claims") && error.ends_with("at most 16777216 are read"), "{error}");
+    assert!(LARGEST.load(Ordering::Relaxed) <= size + MOST, "{} bytes at once", LARGEST.load(Ordering::Relaxed));
+
+    let (name, bytes) = files().into_iter().find(|(name, _)| name.ends_with(".safetensors")).unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    let doubling = |options: LoadOptions, _| options.remap("(.)", "$1$1").unwrap();
+    let options = (0..40).fold(LoadOptions::new(), doubling);
+    LARGEST.store(0, Ordering::Relaxed);
+    let error = load(model, &path, &options).unwrap_err();
+    assert!(matches!(error, WeightsError::LongName { .. }), "{error}");
+    assert!(LARGEST.load(Ordering::Relaxed) <= MOST, "{} bytes at once", LARGEST.load(Ordering::Relaxed));
+    let refused = LoadOptions::new().remap("a", &"b".repeat(1_000_000)).unwrap_err().to_string();
+    assert_eq!(refused, "`a` is no pattern: its replacement is 1000000 bytes long, at most 1024 are allowed");
+}

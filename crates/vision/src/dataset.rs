@@ -26,6 +26,8 @@ pub struct Dataset {
     pub fingerprint: String,
     /// Which part of the data set this is, where it is not the whole. Reports name it beside every figure.
     pub part: Option<&'static str>,
+    /// What of its files was passed over, or is missing, that a person may have meant otherwise: a line each.
+    pub notes: Vec<String>,
 }
 
 impl Dataset {
@@ -61,7 +63,7 @@ impl Dataset {
         let (mean, mut std) = sums.conclude(train.len());
         // A constant channel has no deviation to divide by; minus its mean it is 0 everywhere.
         std.iter_mut().filter(|std| **std == 0.0).for_each(|std| *std = 1.0);
-        Ok(Self { name, train, test, classes, mean, std, fingerprint, part: None })
+        Ok(Self { name, train, test, classes, mean, std, fingerprint, part: None, notes: Vec::new() })
     }
 
     /// The shape that every image has.

@@ -8,10 +8,11 @@ mod common;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use common::{Serve, Server, nobody};
 use flate2::{Compression, write::GzEncoder};
-use vision::fetch::{Event, FetchError, Fetched, fetch, fetch_set};
+use vision::fetch::{Event, FetchError, FetchOptions, Fetched, fetch, fetch_set};
 use vision::{DataFile, DatasetInfo, Download, ImageShape, Packing};
 
 fn leak(text: String) -> &'static str {
@@ -115,7 +116,11 @@ fn serve_well(server: &Server, made: &Made) {
 }
 
 fn run(made: &Made, data: &Path, base: &str) -> Result<Fetched, FetchError> {
-    fetch_set(&made.info, data, Some(base), &mut |_| ())
+    fetch_set(&made.info, data, &from(base), &mut |_| ())
+}
+
+fn from(base: &str) -> FetchOptions {
+    FetchOptions { base: Some(base.to_owned()), ..FetchOptions::default() }
 }
 
 /// Every file below a folder, with its length.
@@ -167,7 +172,7 @@ fn whole() {
         let (server, data) = (Server::start(), tempfile::tempdir().unwrap());
         serve_well(&server, &made);
         let mut placed = Vec::new();
-        let fetched = fetch_set(&made.info, data.path(), Some(&server.base()), &mut |event| {
+        let fetched = fetch_set(&made.info, data.path(), &from(&server.base()), &mut |event| {
             if let Event::Placed(path) = event {
                 placed.push(path.to_owned());
             }
@@ -227,7 +232,7 @@ fn a_fetch_that_was_cut_off_goes_on_where_it_was() {
     fs::write(data.path().join(format!(".fetch/made/{name}.part")), &bytes[..123_456]).unwrap();
     serve_well(&server, &made);
     let mut begun = Vec::new();
-    fetch_set(&made.info, data.path(), Some(&server.base()), &mut |event| {
+    fetch_set(&made.info, data.path(), &from(&server.base()), &mut |event| {
         if let Event::Begins { from, .. } = event {
             begun.push(from);
         }
@@ -354,7 +359,7 @@ fn nobody_listens_and_then_the_next_mirror_does() {
         made.info.downloads.iter().map(|download| Download { mirrors, ..*download }).collect();
     let info = DatasetInfo { downloads: Box::leak(downloads.into_boxed_slice()), ..made.info.clone() };
     let mut failed = 0;
-    let fetched = fetch_set(&info, data.path(), None, &mut |event| {
+    let fetched = fetch_set(&info, data.path(), &FetchOptions::default(), &mut |event| {
         failed += usize::from(matches!(event, Event::Failed { .. }));
     });
     assert!(matches!(fetched.unwrap(), Fetched::Placed { .. }));
@@ -393,7 +398,7 @@ fn two_fetches_do_not_meet() {
     let (made, server, data) = (as_mnist(), Server::start(), tempfile::tempdir().unwrap());
     serve_well(&server, &made);
     let mut other = None;
-    fetch_set(&made.info, data.path(), Some(&server.base()), &mut |event| {
+    fetch_set(&made.info, data.path(), &from(&server.base()), &mut |event| {
         if matches!(event, Event::Begins { .. }) && other.is_none() {
             other = Some(run(&made, data.path(), &server.base()));
         }
@@ -403,23 +408,130 @@ fn two_fetches_do_not_meet() {
     all_there(&made, data.path());
 }
 
-#[cfg(target_os = "linux")]
+/// A link in the place of a file that a fetch writes: what it leads to is another program's.
+#[cfg(unix)]
 #[test]
-fn a_full_disk_is_named_and_the_fetch_goes_on_when_there_is_room() {
+fn links_are_not_written_through() {
+    for (made, name) in [
+        (as_mnist(), ".fetch/made/images.gz.part"),
+        (as_mnist(), ".fetch/made/lock"),
+        (as_mnist(), "made/contents.sha256.new"),
+        (as_cifar(), ".fetch/made/train.bin"),
+    ] {
+        let (server, data) = (Server::start(), tempfile::tempdir().unwrap());
+        serve_well(&server, &made);
+        let (link, target) = (data.path().join(name), data.path().join("thesis.tex"));
+        fs::write(&target, "mine").unwrap();
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let error = run(&made, data.path(), &server.base()).unwrap_err();
+        assert!(matches!(error, FetchError::Disk { .. }), "{name}: {error}");
+        assert!(error.to_string().contains("is a link or no plain file; move it away"), "{name}: {error}");
+        assert_eq!(fs::read(&target).unwrap(), b"mine", "{name}");
+        nothing_half_done(&made, data.path());
+        fs::remove_file(&link).unwrap();
+        run(&made, data.path(), &server.base()).unwrap();
+        all_there(&made, data.path());
+    }
+}
+
+/// What is in the folder of unfinished downloads and is not of a fetch stays.
+#[test]
+fn only_what_a_fetch_wrote_is_removed() {
     let (made, server, data) = (as_mnist(), Server::start(), tempfile::tempdir().unwrap());
     serve_well(&server, &made);
-    fs::create_dir_all(data.path().join(".fetch/made")).unwrap();
-    let part = data.path().join(".fetch/made/images.gz.part");
-    // What is written there meets a full disk.
-    std::os::unix::fs::symlink("/dev/full", &part).unwrap();
-    let error = run(&made, data.path(), &server.base()).unwrap_err();
-    assert!(matches!(&error, FetchError::Disk { path, .. } if *path == part), "{error}");
-    assert!(error.to_string().contains("No space left on device"), "{error}");
-    assert_eq!(server.seen(), ["images.gz"], "no other address is asked");
-    nothing_half_done(&made, data.path());
-    fs::remove_file(&part).unwrap();
+    let mine = data.path().join(".fetch/made/mine.txt");
+    fs::create_dir_all(mine.parent().unwrap()).unwrap();
+    fs::write(&mine, "mine").unwrap();
+    run(&made, data.path(), &server.base()).unwrap();
+    assert_eq!(below(&data.path().join(".fetch")), [(mine, 4)]);
+}
+
+/// Where an answer redirects to, and what comes of it.
+#[test]
+fn redirects_lead_to_web_addresses_alone() {
+    let (made, data) = (as_mnist(), tempfile::tempdir().unwrap());
+    let (server, other) = (Server::start(), Server::start());
+    serve_well(&other, &made);
+    server.put("labels.gz", Serve::Redirect(format!("{}labels.gz", other.base())));
+    let secret = data.path().join("secret");
+    fs::write(&secret, "secret").unwrap();
+    for (to, expected) in [
+        (format!("file://{}", secret.display()), "files are fetched over http and https, not file"),
+        ("file:///etc/passwd".to_owned(), "files are fetched over http and https, not file"),
+        ("ftp://host/images.gz".to_owned(), "files are fetched over http and https, not ftp"),
+        ("http:///".to_owned(), "leads to http:///: no address: empty host"),
+        ("images.gz".to_owned(), "leads to another address more than 5 times"),
+        ("http://user:pw@\u{7f}/".to_owned(), "leads to "),
+    ] {
+        server.put("images.gz", Serve::Redirect(to.clone()));
+        let message = attempts(run(&made, data.path(), &server.base()).unwrap_err());
+        assert!(message.contains(expected), "{to}: {message}");
+        assert!(!message.contains("pw"), "{message}");
+    }
+    // Absolute to another server, and relative to this one.
+    server.put("images.gz", Serve::Redirect("elsewhere.gz".to_owned()));
+    server.put("elsewhere.gz", Serve::Redirect(format!("{}images.gz", other.base())));
     run(&made, data.path(), &server.base()).unwrap();
     all_there(&made, data.path());
+}
+
+/// A server that keeps a fetch busy without getting it further is given up after a few requests.
+#[test]
+fn requests_without_progress_come_to_an_end() {
+    let made = as_mnist();
+    let (name, bytes) = made.served[0].clone();
+    for (case, serve) in [
+        ("a part, then 416", Serve::PartThenRefused(bytes.clone(), 100_000)),
+        ("a byte for each connection", Serve::BreaksOff(bytes.clone(), 1)),
+        ("nothing but closed connections", Serve::BreaksOff(bytes, 0)),
+    ] {
+        let (server, data) = (Server::start(), tempfile::tempdir().unwrap());
+        server.put(name, serve);
+        let began = Instant::now();
+        attempts(run(&made, data.path(), &server.base()).unwrap_err());
+        let requests = server.seen().len();
+        assert!(requests <= 12, "{case}: {requests} requests");
+        assert!(began.elapsed() < Duration::from_secs(20), "{case}: {:?}", began.elapsed());
+    }
+}
+
+/// One byte at a time, of the head or of the body: the speed and the time both end it.
+#[test]
+fn a_server_that_never_comes_to_an_end() {
+    let made = as_mnist();
+    let (name, bytes) = made.served[0].clone();
+    let second = Duration::from_secs(1);
+    let slow = FetchOptions { speed_time: second, ..FetchOptions::default() };
+    let short = FetchOptions { max_time: second, min_speed: 0, ..FetchOptions::default() };
+    for (serve, options, expected) in [
+        (Serve::Drips(bytes.clone()), slow.clone(), "less than 1024 a second"),
+        (Serve::DripsHead, slow, "less than 1024 a second"),
+        (Serve::Drips(bytes), short.clone(), "takes longer than the fetch may: 1s"),
+        (Serve::DripsHead, short, "takes longer than the fetch may: 1s"),
+    ] {
+        let (server, data) = (Server::start(), tempfile::tempdir().unwrap());
+        server.put(name, serve);
+        let began = Instant::now();
+        let options = FetchOptions { base: Some(server.base()), ..options };
+        let message = attempts(fetch_set(&made.info, data.path(), &options, &mut |_| ()).unwrap_err());
+        assert!(message.contains(expected), "{message}");
+        assert!(began.elapsed() < 5 * second, "{expected}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn what_a_server_says_and_what_the_address_hides() {
+    let (made, server, data) = (as_mnist(), Server::start(), tempfile::tempdir().unwrap());
+    server.put("images.gz", Serve::Says("HTTP/1.1 503 \x1b[31mred\x07".to_owned()));
+    let base = server.base().replace("http://", "http://user:secret@");
+    let mut said = Vec::new();
+    let failed = fetch_set(&made.info, data.path(), &from(&base), &mut |event| said.push(format!("{event:?}")));
+    let message = attempts(failed.unwrap_err());
+    assert!(message.contains("HTTP 503 \u{fffd}[31mred\u{fffd}"), "{message:?}");
+    for text in said.iter().chain([&message]) {
+        assert!(!text.contains("secret") && !text.contains('\x1b'), "{text:?}");
+    }
 }
 
 /// On a file system of its own that is too small: while the archive arrives, and while it is unpacked.
@@ -463,7 +575,7 @@ fn a_folder_that_cannot_be_made() {
 #[test]
 fn what_there_is_nothing_to_fetch_of() {
     let data = tempfile::tempdir().unwrap();
-    let of = |name| fetch(name, data.path(), Some("http://127.0.0.1:1/"), &mut |_| ());
+    let of = |name| fetch(name, data.path(), &from("http://127.0.0.1:1/"), &mut |_| ());
     assert_eq!(of("digits").unwrap(), Fetched::Embedded);
     assert_eq!(
         of("cifar10-part").unwrap_err().to_string(),
@@ -489,6 +601,6 @@ fn mnist_itself() {
         assert_eq!((bytes.len() as u64, sha256(&bytes)), (download.bytes, download.sha256), "{}", download.file);
         server.put(download.file, Serve::Well(bytes));
     }
-    fetch("mnist", data.path(), Some(&server.base()), &mut |_| ()).unwrap();
+    fetch("mnist", data.path(), &from(&server.base()), &mut |_| ()).unwrap();
     assert_eq!(vision::load("mnist", Some(data.path())).unwrap().train.len(), 60_000);
 }

@@ -71,6 +71,48 @@ fn without_a_test_folder_a_part_of_each_class_is_held_out() {
     assert!((1..5).any(|seed| load(seed).fingerprint != data.fingerprint));
 }
 
+/// What is there and is not used, or is missing and not refused, is said.
+#[test]
+fn what_may_have_been_meant_otherwise_is_noted() {
+    let root = with_test();
+    let notes = || load_folder(root.path(), &options(8)).unwrap().notes;
+    assert_eq!(notes(), [""; 0]);
+    put(root.path(), "val/a/1.png", 1, 2, 2);
+    fs::create_dir_all(root.path().join("test/a")).unwrap();
+    let said = notes();
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(said[0].contains("/val: is not read; of a folder of images `train` and `test` are"), "{said:#?}");
+    assert!(said[1].contains("/test/a: holds no image (*.png, *.jpg, *.jpeg): nothing of that class"), "{said:#?}");
+
+    let few = tempfile::tempdir().unwrap();
+    put(few.path(), "train/a/1.png", 1, 2, 2);
+    put(few.path(), "train/b/1.png", 1, 2, 2);
+    let data = load_folder(few.path(), &options(8)).unwrap();
+    assert_eq!((data.train.len(), data.test.len(), data.notes.len()), (2, 0, 1));
+    assert!(
+        data.notes[0].ends_with("no image to test on: each class of `train` has only one image"),
+        "{:?}",
+        data.notes
+    );
+}
+
+/// The bytes of a name are nobody's business, but for a class, which is shown.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_no_utf_8() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let (root, name) = (with_test(), |bytes: &'static [u8]| OsStr::from_bytes(bytes));
+    let class = root.path().join("train/a");
+    fs::write(class.join(name(b"caf\xe9.txt")), "no image").unwrap();
+    fs::copy(class.join("x.jpeg"), class.join(name(b"caf\xe9.jpeg"))).unwrap();
+    let data = load_folder(root.path(), &options(8)).unwrap();
+    assert_eq!(data.train.class_counts(), [1, 2, 2]);
+    fs::create_dir(root.path().join("train").join(name(b"caf\xe9"))).unwrap();
+    let error = load_folder(root.path(), &options(8)).unwrap_err().to_string();
+    assert!(error.ends_with("its name is not Unicode"), "{error}");
+}
+
 #[test]
 fn images_that_stay_in_their_files_give_the_same_batches() {
     use burn::tensor::Device;
@@ -133,6 +175,10 @@ fn what_is_not_laid_out_so_is_refused_by_name() {
     };
     refused(&|root| fs::remove_dir_all(root.join("train")).unwrap(), "ROOT: has no folder `train`");
     refused(&|root| fs::remove_file(root.join("train/Z/only.PNG")).unwrap(), "ROOT/train/Z: holds no image");
+    refused(
+        &|root| ["a", "b"].iter().for_each(|class| fs::remove_dir_all(root.join("train").join(class)).unwrap()),
+        "ROOT/train: has one class, `Z`: a classifier needs at least two",
+    );
     refused(&|root| put(root, "test/c/1.png", 1, 2, 2), "ROOT/test/c: is no class: `train` has Z, a, b");
     refused(&|root| fs::remove_dir_all(root.join("test/b")).unwrap(), "ROOT/test: has no folders in it");
     refused(&|root| fs::write(root.join("train/b/0.png"), "GIF89a").unwrap(), "ROOT/train/b/0.png: no image that can");

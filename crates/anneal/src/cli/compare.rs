@@ -97,7 +97,11 @@ pub(super) fn compare(args: CompareArgs, catalog: &Catalog) -> Result<Exit, Erro
     } else if !args.quiet {
         print(&text(&compared))?;
     }
-    Ok(if compared.interrupted { Exit::Interrupted } else { Exit::Done })
+    Ok(match (compared.interrupted, compared.all_failed()) {
+        (true, _) => Exit::Interrupted,
+        (false, true) => Exit::Failed,
+        (false, false) => Exit::Done,
+    })
 }
 
 /// Progress goes to standard error; standard output is for results.

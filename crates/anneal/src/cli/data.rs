@@ -4,6 +4,7 @@ use std::{
     fmt::Write,
     io::{IsTerminal, Write as _, stderr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{Args, Subcommand};
@@ -12,7 +13,7 @@ use serde_json::json;
 use toml::Table;
 use vision::{
     Against, Verified,
-    fetch::{self, Event, Fetched},
+    fetch::{self, Event, FetchOptions, Fetched},
 };
 
 use super::output::{Exit, print};
@@ -38,9 +39,19 @@ pub struct FetchArgs {
     /// From here alone: the address of a folder that has the files
     #[arg(long, value_name = "BASE")]
     pub url: Option<String>,
+    /// Give up after this long (30s, 10m, 1.5h), and keep what is there for the next fetch
+    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = time)]
+    pub max_time: Duration,
+    /// Give a server up that sends fewer bytes a second over half a minute
+    #[arg(long, value_name = "BYTES", default_value_t = 1024)]
+    pub min_speed: u64,
     /// No progress and no summary
     #[arg(long)]
     pub quiet: bool,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    trainer::parse_time(text).ok_or_else(|| "a time above 0, as in 30s, 10m, 1.5h".to_owned())
 }
 
 /// `anneal data verify`.
@@ -67,9 +78,15 @@ fn fetch_set(args: &FetchArgs, catalog: &Catalog) -> Result<Exit, Error> {
     let data_folder = data_folder(args.data_dir.as_deref())?;
     let mut progress = Progress { quiet: args.quiet, bar: None, failed: Vec::new() };
     let mut watch = |event: Event<'_>| progress.show(event);
+    let options = FetchOptions {
+        base: args.url.clone(),
+        max_time: args.max_time,
+        min_speed: args.min_speed,
+        ..FetchOptions::default()
+    };
     let fetched = match catalog.datasets.own(&args.name) {
-        Some(own) => fetch::fetch_set(&own.info, &data_folder, args.url.as_deref(), &mut watch),
-        None => fetch::fetch(&args.name, &data_folder, args.url.as_deref(), &mut watch),
+        Some(own) => fetch::fetch_set(&own.info, &data_folder, &options, &mut watch),
+        None => fetch::fetch(&args.name, &data_folder, &options, &mut watch),
     };
     progress.end();
     let text = match fetched? {
@@ -202,6 +219,9 @@ fn table(name: &str, verified: &Verified) -> String {
             writeln!(text, "{name}: {train} training and {test} test images of {}, {classes} classes", data.shape());
         let part = data.part.map(|part| format!("{name}: {part}\n")).unwrap_or_default();
         let _ = writeln!(text, "{part}fingerprint {}", data.fingerprint);
+        for note in &data.notes {
+            let _ = writeln!(text, "note: {note}");
+        }
     }
     text
 }
@@ -232,6 +252,7 @@ fn json(name: &str, verified: &Verified) -> String {
         "train": data.map(|data| data.train.len()),
         "test": data.map(|data| data.test.len()),
         "fingerprint": data.map(|data| data.fingerprint.clone()),
+        "notes": data.map(|data| data.notes.clone()),
     });
     format!("{row}\n")
 }

@@ -15,6 +15,7 @@ use trainer::lr_finder::{Rule, Spread};
 use super::{
     config_args::{ConfigArgs, document},
     output::{Exit, print, terminal_width},
+    train::located,
 };
 use crate::{
     config::{Catalog, Config, Document},
@@ -60,9 +61,9 @@ pub(super) fn find_lr(args: &FindLrArgs, catalog: &Catalog) -> Result<Exit, Erro
         return Err(exists(copy));
     }
     let shown = at_work(&config, args.quiet);
-    let found = experiment::find_lr(&config);
+    let found = experiment::find_lr_until(&config, &trainer::ctrl_c());
     shown.finish_and_clear();
-    let found = found?;
+    let found = found.map_err(|error| located(&document, error))?;
     let chart = found.chart();
     for path in &args.plot {
         chart.save(path)?;

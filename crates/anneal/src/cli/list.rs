@@ -9,7 +9,8 @@ use vision::models::ModelConfig;
 
 use super::{
     config_args::{ConfigArgs, configured},
-    output::{Exit, print},
+    described::{Described, FOLDER_SUMMARY, entry, wrapped},
+    output::{Exit, print, terminal_width},
 };
 use crate::{
     config::{Catalog, Config},
@@ -22,10 +23,11 @@ use crate::{
 /// `anneal list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// What to list
+    /// What to list; with a NAME behind it (of schedules, optimizers, models, datasets) that one, its fields and their
+    /// defaults
     #[arg(value_enum)]
     pub what: Listed,
-    /// For `models`: this one alone, with the table of its layers
+    /// For `models`: the same as NAME
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// For `models`: count for the images and classes of this data set
@@ -59,13 +61,47 @@ pub enum Listed {
     Parameters,
 }
 
+impl Listed {
+    /// As it is asked for.
+    fn word(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 pub(super) fn list(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
-    let rows = match args.what {
-        Listed::Parameters => parameters(&configured(&args.config, None, catalog)?, args.step)?,
-        Listed::Models => return models(args, catalog),
-        what => rows(what, catalog),
+    // Of what has a name, the name stands where the configuration of `parameters` does.
+    let name = args.config.config.as_ref().map(|name| name.display().to_string());
+    let described = match (args.what, &name) {
+        (Listed::Schedules, Some(name)) => Described::schedule(name, catalog)?,
+        (Listed::Optimizers, Some(name)) => Described::optimizer(name, catalog)?,
+        (Listed::Datasets, Some(name)) => Described::dataset(name, catalog)?,
+        (Listed::Models, _) => return models(args, args.model.as_deref().or(name.as_deref()), catalog),
+        (Listed::Devices, Some(_)) => return Err(Error::Usage("anneal list devices takes no name".to_owned())),
+        (Listed::Parameters, _) => {
+            let rows = parameters(&configured(&args.config, None, catalog)?, args.step)?;
+            return show(args, rows, true, "");
+        }
+        (Listed::Devices, None) => return show(args, rows(args.what, catalog), true, ""),
+        (what, None) => {
+            let more = format!("anneal list {} NAME: the fields and their defaults", what.word());
+            return show(args, rows(what, catalog), false, &more);
+        }
     };
-    let text = if args.json { format!("{}\n", Value::Array(rows)) } else { table(&rows) };
+    let text = match args.json {
+        true => format!("{}\n", described.to_json()),
+        false => described.to_text(terminal_width()),
+    };
+    print(&text)?;
+    Ok(Exit::Done)
+}
+
+/// Prints rows: all of each, or its name and summary with a word on where there is more.
+fn show(args: &ListArgs, rows: Vec<Value>, whole: bool, more: &str) -> Result<Exit, Error> {
+    let text = if args.json {
+        format!("{}\n", Value::Array(rows))
+    } else {
+        table(&rows, whole, terminal_width()) + more + if more.is_empty() { "" } else { "\n" }
+    };
     print(&text)?;
     Ok(Exit::Done)
 }
@@ -107,7 +143,7 @@ fn rows(what: Listed, catalog: &Catalog) -> Vec<Value> {
             })
             .chain([json!({
                 "name": "folder",
-                "summary": "images of your own by class: train/CLASS/*.png or *.jpg in the folder that `path` names",
+                "summary": FOLDER_SUMMARY,
                 "fields": folder_fields(),
             })])
             .chain(
@@ -138,8 +174,9 @@ fn rows(what: Listed, catalog: &Catalog) -> Vec<Value> {
     }
 }
 
-/// The models: what each is, and of those of images how many parameters it has and the table of its layers.
-fn models(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
+/// The models: what each is and how many parameters it has; of one by name its fields too and, of images, the table of
+/// its layers.
+fn models(args: &ListArgs, name: Option<&str>, catalog: &Catalog) -> Result<Exit, Error> {
     let mut of_tasks = Vec::new();
     for task in &catalog.tasks {
         of_tasks.extend(task.models().into_iter().map(|model| {
@@ -147,7 +184,7 @@ fn models(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
         }));
     }
     let is_of_task = |name: &str| of_tasks.iter().any(|row| row["name"] == name);
-    let models = match &args.model {
+    let models = match name {
         None => {
             let names = catalog.models.iter().map(|info| info.name);
             names
@@ -156,12 +193,12 @@ fn models(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
         }
         Some(name) if is_of_task(name) && catalog.models.iter().all(|info| info.name != name) => Vec::new(),
         Some(name) => {
-            let at_flag = |error| ConfigError { path: "--model".to_owned(), ..error };
+            let at_flag = |error| ConfigError { path: "list".to_owned(), ..error };
             vec![ModelConfig::read_with(name, &toml::Table::new(), &catalog.models).map_err(at_flag)?]
         }
     };
     let device = DeviceName::parse("cpu", "--device")?.open()?;
-    let (mut rows, mut text) = (Vec::new(), String::new());
+    let (mut rows, mut text, width) = (Vec::new(), String::new(), terminal_width());
     for model in models {
         let info = model.info();
         let dataset = catalog.datasets.info(args.dataset.as_deref().unwrap_or(info.dataset))?;
@@ -169,11 +206,16 @@ fn models(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
         let layers = model.layers(shape, classes, &device)?;
         let fields: Vec<String> = model.write().keys().cloned().chain(["label_smoothing".to_owned()]).collect();
         let parameters = vision::models::total_parameters(&layers);
-        let _ = writeln!(text, "{}  {}", info.name, info.summary);
-        let _ = writeln!(text, "  source: {} · fields: {}", info.source, fields.join(", "));
-        let _ = writeln!(text, "  {parameters} parameters for {} ({shape}, {classes} classes)", dataset.name);
-        for layer in &layers {
-            let _ = writeln!(text, "    {layer}");
+        let counted = format!("{parameters} parameters for {} ({shape}, {classes} classes)", dataset.name);
+        if name.is_none() {
+            text += &entry(info.name, &format!("{}; {counted}", info.summary), NAMES, width);
+        } else {
+            text += &Described::model(&model).to_text(width);
+            text += &wrapped(&format!("source: {}", info.source), 2, width);
+            let _ = writeln!(text, "  {counted}");
+            for layer in &layers {
+                let _ = writeln!(text, "    {layer}");
+            }
         }
         rows.push(json!({
             "name": info.name,
@@ -190,9 +232,12 @@ fn models(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
             })).collect::<Vec<_>>(),
         }));
     }
-    of_tasks.retain(|row| args.model.as_deref().is_none_or(|name| row["name"] == name));
-    text += &table(&of_tasks);
+    of_tasks.retain(|row| name.is_none_or(|name| row["name"] == name));
+    text += &table(&of_tasks, name.is_some(), width);
     rows.extend(of_tasks);
+    if name.is_none() {
+        text += "anneal list models NAME: the fields, their defaults, and the layers\n";
+    }
     print(&if args.json { format!("{}\n", Value::Array(rows)) } else { text })?;
     Ok(Exit::Done)
 }
@@ -242,29 +287,34 @@ fn parameters(config: &Config, step: u64) -> Result<Vec<Value>, Error> {
     Ok(learner.rows(&assembly.optimizer()).into_iter().map(row).collect())
 }
 
-fn table(rows: &[Value]) -> String {
+/// The widest column of names.
+const NAMES: usize = 20;
+
+/// A line for each row, or a few: its name and summary and, where the `whole` is asked for, everything else.
+fn table(rows: &[Value], whole: bool, width: usize) -> String {
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     };
     let objects: Vec<&Map<String, Value>> = rows.iter().filter_map(Value::as_object).collect();
-    let width = objects.iter().map(|row| row.get("name").map_or(0, |name| text(name).len())).max().unwrap_or(0);
+    let longest = objects.iter().map(|row| row.get("name").map_or(0, |name| text(name).len())).max().unwrap_or(0);
+    let column = longest.min(NAMES);
     let mut out = String::new();
     for row in objects {
         let field = |name: &str| row.get(name).map(&text).unwrap_or_default();
-        let _ = writeln!(out, "{:<width$}  {}", field("name"), field("summary"));
+        out += &entry(&field("name"), &field("summary"), column, width);
         let none: &[&str] = if row.get("adapters") == Some(&json!([])) { &["adapters: none found"] } else { &[] };
         let rest: Vec<String> = row
             .iter()
             .filter(|(name, value)| {
-                !matches!(name.as_str(), "name" | "summary") && !value.is_null() && !text(value).is_empty()
+                whole && !matches!(name.as_str(), "name" | "summary") && !value.is_null() && !text(value).is_empty()
             })
             .map(|(name, value)| format!("{}: {}", name.replace('_', " "), text(value)))
             .chain(none.iter().map(ToString::to_string))
             .collect();
         if !rest.is_empty() {
-            let _ = writeln!(out, "{:<width$}  {}", "", rest.join(" · "));
+            out += &wrapped(&rest.join(" · "), column + 2, width);
         }
     }
     out

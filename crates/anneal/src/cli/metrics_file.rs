@@ -1,15 +1,24 @@
 //! Metrics for a reactive schedule: one number per line.
 
-use std::path::Path;
+use std::{fs::File, io::Read, path::Path};
 
 use crate::error::Error;
 
+/// The most bytes that are read: some millions of numbers.
+const LARGEST: u64 = 64 << 20;
+
 /// Reads the numbers; `nan`, `inf` and `-inf` in any case are numbers, blank lines at the end are none.
 pub(super) fn read(path: &Path) -> Result<Vec<f64>, Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| Error::Usage(format!("--metrics {}: cannot be read: {source}", path.display())))?;
+    let wrong = |what: String| Error::Usage(format!("--metrics {}: {what}", path.display()));
+    let mut text = String::new();
+    // A pipe is as good as a file, and a device has no end.
+    let file = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
+    file.map_err(|source| wrong(format!("cannot be read: {source}")))?;
+    if text.len() as u64 > LARGEST {
+        return Err(wrong(format!("is longer than {LARGEST} bytes")));
+    }
     parse(&text).map_err(|(line, found)| {
-        Error::Usage(format!("--metrics {}: line {line}: expected a number, found {found:?}", path.display()))
+        wrong(format!("line {line}: expected a number, found {:?}", strict_config::shorten(&found, 60)))
     })
 }
 

@@ -5,6 +5,7 @@ mod checkpoint_args;
 mod compare;
 mod config_args;
 mod data;
+mod described;
 mod export;
 mod find_lr;
 mod list;
@@ -100,6 +101,7 @@ pub fn run(cli: Cli, catalog: &Catalog) -> ExitCode {
     };
     match exit {
         Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Failed) => ExitCode::FAILURE,
         Ok(Exit::WithoutSuggestion) => ExitCode::from(3),
         Ok(Exit::Interrupted) => ExitCode::from(130),
         Err(error) => failed(&error),
@@ -108,6 +110,10 @@ pub fn run(cli: Cli, catalog: &Catalog) -> ExitCode {
 
 /// Tells an error, and gives the exit code for it.
 pub(crate) fn failed(error: &Error) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{} {error}", output::error_word());
+    if error.is_interrupt() {
+        let _ = writeln!(std::io::stderr(), "{error}; nothing was written");
+    } else {
+        let _ = writeln!(std::io::stderr(), "{} {error}", output::error_word());
+    }
     ExitCode::from(error.exit_code())
 }

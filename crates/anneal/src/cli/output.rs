@@ -9,6 +9,8 @@ use crate::error::Error;
 pub(super) enum Exit {
     /// Done.
     Done,
+    /// Done, and there is nothing good in it; the command has said what.
+    Failed,
     /// The finder has no suggestion.
     WithoutSuggestion,
     /// Interrupted, after saving.
@@ -17,10 +19,15 @@ pub(super) enum Exit {
 
 /// Writes to standard output. If its reader has gone away (`| head`), the command ends quietly, as `cat` does.
 pub(super) fn print(text: &str) -> Result<(), Error> {
+    print_on(text).map(drop)
+}
+
+/// [`print`], of something that goes on: gives whether its reader is still there.
+pub(super) fn print_on(text: &str) -> Result<bool, Error> {
     match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(source) => Err(Error::File { path: "standard output".to_owned(), source }),
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
     }
 }
 

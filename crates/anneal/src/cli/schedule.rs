@@ -11,7 +11,7 @@ use trainer::Split;
 
 use super::{
     metrics_file,
-    output::{Exit, print, terminal_width},
+    output::{Exit, print, print_on, terminal_width},
 };
 use crate::{
     config::{Catalog, Config, Document},
@@ -79,6 +79,7 @@ struct ScheduleFile {
 
 pub(super) fn schedule(args: &ScheduleArgs, catalog: &Catalog) -> Result<Exit, Error> {
     let metrics = args.metrics.as_deref().map(metrics_file::read).transpose()?;
+    let is_rows = matches!(args.format, Some(Format::Csv | Format::Jsonl));
     let previews = args
         .files
         .iter()
@@ -102,19 +103,46 @@ pub(super) fn schedule(args: &ScheduleArgs, catalog: &Catalog) -> Result<Exit, E
     for warning in previews.iter().flat_map(|preview| &preview.warnings) {
         tracing::warn!("{warning}");
     }
-    let chart = Preview::chart(&previews)?;
+    // Rows need no axis that fits them all.
+    let chart = if is_rows && args.plot.is_empty() { None } else { Some(Preview::chart(&previews)?) };
     for path in &args.plot {
-        chart.save(path)?;
+        chart.iter().try_for_each(|chart| chart.save(path))?;
     }
-    let plot = || chart.terminal(terminal_width(), ROWS);
-    let text = match args.format {
-        None => plot(),
-        Some(Format::Table) => format!("{}\n{}", table(&previews), plot()),
-        Some(Format::Csv) => csv(&previews)?,
-        Some(Format::Jsonl) => jsonl(&previews)?,
-    };
-    print(&text)?;
+    let plot = || chart.as_ref().map_or_else(String::new, |chart| chart.terminal(terminal_width(), ROWS));
+    match args.format {
+        None => print(&plot())?,
+        Some(Format::Table) => {
+            if let Some(long) = previews.iter().find(|preview| !preview.is_whole()) {
+                return Err(Error::Usage(format!(
+                    "{}: a table of {} rows is more than anybody reads; --format csv or jsonl write each as it comes, \
+                     without --format there is a plot",
+                    long.label, long.ticks
+                )));
+            }
+            print(&format!("{}\n{}", table(&previews), plot()))?;
+        }
+        Some(Format::Csv) => print_rows(csv_rows(&previews))?,
+        Some(Format::Jsonl) => print_rows(jsonl_rows(&previews))?,
+    }
     Ok(Exit::Done)
+}
+
+/// Rows that are held until there are so many bytes of them, and then written.
+const CHUNK: usize = 1 << 16;
+
+/// Writes rows as they come. Where their reader has gone away, the rest is not computed.
+fn print_rows(rows: impl Iterator<Item = Result<String, Error>>) -> Result<(), Error> {
+    let mut text = String::new();
+    for row in rows {
+        text += &row?;
+        if text.len() >= CHUNK {
+            if !print_on(&text)? {
+                return Ok(());
+            }
+            text.clear();
+        }
+    }
+    print(&text)
 }
 
 fn read(file: &Path, args: &ScheduleArgs, catalog: &Catalog) -> Result<ScheduleFile, Error> {
@@ -199,29 +227,34 @@ fn table(previews: &[Preview]) -> String {
     text
 }
 
-fn csv(previews: &[Preview]) -> Result<String, Error> {
+/// A line of values separated by commas, quoted where they have to be.
+fn csv_line(record: &[String]) -> Result<String, Error> {
     let failed = |error: csv::Error| Error::File { path: "csv".to_owned(), source: error.into() };
-    let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(record).map_err(failed)?;
+    let bytes =
+        writer.into_inner().map_err(|error| Error::File { path: "csv".to_owned(), source: error.into_error() })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn csv_rows(previews: &[Preview]) -> impl Iterator<Item = Result<String, Error>> + '_ {
     let several = previews.len() > 1;
     let groups = previews.iter().filter_map(|preview| preview.rows.first()).map(|row| row.lr.len()).max().unwrap_or(1);
     let mut header: Vec<String> = if several { vec!["file".to_owned()] } else { Vec::new() };
     header.push("tick".to_owned());
     header.extend((0..groups).map(|group| if groups == 1 { "lr".to_owned() } else { format!("lr_{group}") }));
     header.push("momentum".to_owned());
-    writer.write_record(&header).map_err(failed)?;
-    for preview in previews {
-        for row in &preview.rows {
+    let rows = previews.iter().flat_map(move |preview| {
+        preview.each_row().map(move |row| {
             let mut record: Vec<String> = if several { vec![preview.label.clone()] } else { Vec::new() };
             record.push(row.tick.to_string());
             record.extend((0..groups).map(|group| row.lr.get(group).map_or_else(String::new, |lr| number(*lr))));
             let momentum = row.momentum.as_ref().and_then(|momenta| momenta.first());
             record.push(momentum.map_or_else(String::new, |momentum| number(*momentum)));
-            writer.write_record(&record).map_err(failed)?;
-        }
-    }
-    let bytes =
-        writer.into_inner().map_err(|error| Error::File { path: "csv".to_owned(), source: error.into_error() })?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+            csv_line(&record)
+        })
+    });
+    std::iter::once_with(move || csv_line(&header)).chain(rows)
 }
 
 /// The shortest text that reads back as the same f64.
@@ -229,18 +262,16 @@ fn number(value: f64) -> String {
     format!("{value:?}")
 }
 
-fn jsonl(previews: &[Preview]) -> Result<String, Error> {
+fn jsonl_rows(previews: &[Preview]) -> impl Iterator<Item = Result<String, Error>> + '_ {
     let failed = |error: serde_json::Error| Error::File { path: "jsonl".to_owned(), source: error.into() };
-    let mut text = String::new();
-    for preview in previews {
-        for row in &preview.rows {
+    let several = previews.len() > 1;
+    previews.iter().flat_map(move |preview| {
+        preview.each_row().map(move |row| {
             let mut object = serde_json::to_value(row).map_err(failed)?;
-            if previews.len() > 1 {
+            if several {
                 object["file"] = preview.label.clone().into();
             }
-            text.push_str(&object.to_string());
-            text.push('\n');
-        }
-    }
-    Ok(text)
+            Ok(format!("{object}\n"))
+        })
+    })
 }

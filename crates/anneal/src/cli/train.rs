@@ -9,12 +9,12 @@ use clap::Args;
 use trainer::StopReason;
 
 use super::{
-    config_args::{ConfigArgs, configured},
+    config_args::{ConfigArgs, configured, document},
     find_lr,
     output::{Exit, print},
 };
 use crate::{
-    config::{Catalog, Config},
+    config::{Catalog, Config, Document},
     error::Error,
     experiment::{self, FinderResult, RunRecord, TrainOptions, TrainOutcome},
     run_dir::{CONFIG, Existing, REPORT, RunDir},
@@ -93,12 +93,22 @@ pub struct EvaluateArgs {
 
 pub(super) fn train(mut args: TrainArgs, catalog: &Catalog) -> Result<Exit, Error> {
     take_switches(&mut args);
-    let config = configured(&args.config, args.epochs, catalog)?;
+    let document = document(&args.config, args.epochs)?;
+    let config = Config::from_document(&document, catalog)?;
     let existing = Existing::from_flags(args.resume, args.overwrite);
     let quiet = args.quiet || args.json;
     let announce = (!quiet).then_some(find_lr::announce as fn(&FinderResult));
     let options = TrainOptions { out: args.out, existing, quiet, interrupt: trainer::ctrl_c(), announce };
-    finish(&experiment::train(&config, &options)?, catalog, args.quiet, args.json)
+    let outcome = experiment::train(&config, &options).map_err(|error| located(&document, error))?;
+    finish(&outcome, catalog, args.quiet, args.json)
+}
+
+/// The error with the file and line of the setting that it is about.
+pub(super) fn located(document: &Document, error: Error) -> Error {
+    match error {
+        Error::Setting(error) => document.locate(*error).into(),
+        other => other,
+    }
 }
 
 /// Turns flags into settings.

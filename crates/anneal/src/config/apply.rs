@@ -59,8 +59,14 @@ impl Document {
             let path: Vec<&str> = field.split(['.', '[']).map(|part| part.trim_end_matches(']')).collect();
             put(text.as_item_mut(), &path, &Value::Float(value));
         }
-        Ok((text.to_string(), places))
+        Ok((with_ends_of(self.text(), text.to_string()), places))
     }
+}
+
+/// The text with the line ends of the file that it comes from, where those are all Windows'.
+fn with_ends_of(file: &str, text: String) -> String {
+    let is_windows = file.contains("\r\n") && !file.replace("\r\n", "").contains('\n');
+    if is_windows { text.replace("\r\n", "\n").replace('\n', "\r\n") } else { text }
 }
 
 /// The item with this name, or with this number in an array.
@@ -178,6 +184,15 @@ mod tests {
         let (text, places) = applied(TEXT, &[]);
         assert_eq!(text, TEXT.replace("lr = 0.1  #", "lr = 0.02  #"));
         assert_eq!(places, [("optimizer.lr".to_owned(), 0.02)]);
+    }
+
+    #[test]
+    fn line_ends_stay_as_they_are() {
+        let windows = TEXT.replace('\n', "\r\n");
+        let (text, _) = applied(&windows, &["train.steps=7"]);
+        let expected = format!("{TEXT}\n[train]\nsteps = 7\n").replace("lr = 0.1 ", "lr = 0.02 ").replace('\n', "\r\n");
+        assert_eq!(text, expected);
+        assert!(!applied(TEXT, &["train.steps=7"]).0.contains('\r'));
     }
 
     #[test]

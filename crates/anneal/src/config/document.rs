@@ -2,6 +2,7 @@
 
 use std::{
     fmt, fs,
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +17,18 @@ pub struct Document {
     /// The tables, overrides applied.
     pub table: Table,
     overrides: Vec<String>,
+    /// The tables that a changed `type` has emptied: what they lack is due to the command line.
+    emptied: Vec<String>,
 }
+
+/// The most bytes of a configuration that are read: far more than any has, and less than a device without an end.
+const LARGEST: u64 = 16 << 20;
+
+/// The most parts of a key. A configuration is a few tables deep, and each level takes some stack.
+const DEEPEST: usize = 32;
+
+/// Fields of `[train]` of which a run has one: setting one takes the place of the other that the file has.
+const LENGTHS: [&str; 2] = ["epochs", "steps"];
 
 /// Where a configuration came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +76,11 @@ impl Document {
     /// Reads and parses a file.
     pub fn read(path: &Path) -> Result<Self, ConfigFileError> {
         let origin = Origin::File(path.to_owned());
-        let text = fs::read_to_string(path).map_err(|error| ConfigFileError {
+        let text = read_text(path).map_err(|problem| ConfigFileError {
             origin: origin.clone(),
             line: None,
             from_command_line: false,
-            error: ConfigError::conflict("", format!("cannot be read: {error}")).into(),
+            error: ConfigError::conflict("", problem).into(),
         })?;
         Self::parse(origin, text)
     }
@@ -77,7 +89,7 @@ impl Document {
     pub fn parse(origin: Origin, text: impl Into<String>) -> Result<Self, ConfigFileError> {
         let text = text.into();
         match text.parse::<Table>() {
-            Ok(table) => Ok(Self { origin, text, table, overrides: Vec::new() }),
+            Ok(table) => Ok(Self { origin, text, table, overrides: Vec::new(), emptied: Vec::new() }),
             Err(error) => {
                 let error = ConfigError::syntax(&text, &error);
                 // The message itself tells line and column.
@@ -116,6 +128,10 @@ impl Document {
         let Some(last) = keys.pop().filter(|last| !last.is_empty() && keys.iter().all(|key| !key.is_empty())) else {
             return Err(ConfigError::conflict(key, "a part of the key is empty"));
         };
+        if keys.len() >= DEEPEST {
+            let found = format!("a key of {} parts", keys.len() + 1);
+            return Err(ConfigError::not_allowed(key, found, format!("at most {DEEPEST} parts")));
+        }
         let mut table = &mut self.table;
         for (depth, part) in keys.iter().enumerate() {
             let entry = table.entry((*part).to_owned()).or_insert_with(|| Value::Table(Table::new()));
@@ -134,9 +150,14 @@ impl Document {
                 table.keys().map(String::as_str).filter(|field| *field != TYPE && !stays(field)).collect();
             if !goes.is_empty() {
                 let (old, goes) = (strict_config::show(&old), goes.join(", "));
-                tracing::warn!("{key} = {value} drops {goes}, which belonged to {old}");
+                tracing::warn!("{key} = {} drops {goes}, which belonged to {old}", strict_config::show(&value));
             }
             table.retain(|field, _| stays(field));
+            self.emptied.push(keys.join("."));
+        }
+        if keys == ["train"] && LENGTHS.contains(&last) {
+            let is_set = |field: &str| self.overrides.iter().any(|key| key.strip_prefix("train.") == Some(field));
+            table.retain(|field, _| field == last || !LENGTHS.contains(&field) || is_set(field));
         }
         table.insert(last.to_owned(), value);
         self.overrides.push(key.to_owned());
@@ -145,11 +166,23 @@ impl Document {
 
     /// Gives an error its file and line.
     pub fn locate(&self, error: ConfigError) -> ConfigFileError {
+        let is_within = |path: &str, table: &str| {
+            path == table || path.strip_prefix(table).is_some_and(|rest| rest.starts_with(['.', '[']))
+        };
         let from_command_line = self.overrides.iter().any(|key| {
-            error.path == *key || error.path.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with(['.', '[']))
-        });
+            // `--set optimiser.lr=1` makes the table that is refused.
+            is_within(&error.path, key) || (is_within(key, &error.path) && !self.is_written(&error.path))
+        }) || self.emptied.iter().any(|table| is_within(&error.path, table));
         let line = if from_command_line { None } else { self.line_of(&error.path) };
         ConfigFileError { origin: self.origin.clone(), line, from_command_line, error: error.into() }
+    }
+
+    /// Whether the file has this field.
+    fn is_written(&self, path: &str) -> bool {
+        let table: Table = self.text.parse().unwrap_or_default();
+        let mut parts = path.split('.');
+        let first = parts.next().and_then(|part| table.get(part));
+        parts.fold(first, |at, part| at.and_then(|value| value.get(part))).is_some()
     }
 
     /// The text as it was read, without what was set since.
@@ -191,6 +224,24 @@ impl Document {
             array = value.get_ref().as_array();
         }
         at.map(|start| self.text[..start.min(self.text.len())].matches('\n').count() + 1)
+    }
+}
+
+/// The text of a file, which is UTF-8 as TOML has it.
+fn read_text(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(format!("is longer than {LARGEST} bytes, and so no configuration"));
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("is UTF-16 text; TOML is UTF-8: save it as UTF-8".to_owned());
+    }
+    match String::from_utf8(bytes) {
+        // Windows' editors begin a UTF-8 file with this mark.
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
+        Err(error) => Err(format!("is not UTF-8 text, as TOML is: byte {}", error.utf8_error().valid_up_to() + 1)),
     }
 }
 
@@ -282,6 +333,66 @@ mod tests {
         for (setting, message) in cases {
             let error = document().set(&[setting.to_owned()]).expect_err("a refusal");
             assert_eq!(error.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn who_is_to_blame() {
+        let cases = [
+            ("optimiser.lr=1", "optimiser", true),
+            ("schedule.gama=1", "schedule.gama", true),
+            ("schedule.gama=1", "schedule.t_max", false),
+            ("run.seed=1", "run", false),
+            ("schedule.type=step", "schedule.step_size", true),
+        ];
+        for (setting, path, blamed) in cases {
+            let mut document = document();
+            document.set(&[setting.to_owned()]).expect("a good setting");
+            let error = document.locate(ConfigError::conflict(path, "wrong"));
+            assert_eq!(error.from_command_line, blamed, "{setting}, {path}");
+        }
+    }
+
+    #[test]
+    fn one_length_of_a_run_takes_the_place_of_the_other() {
+        let text = "[train]\nepochs = 3\n";
+        let lengths = |settings: &[&str]| {
+            let mut document = Document::parse(Origin::BuiltIn("test"), text).expect("good text");
+            document.set(&settings.iter().map(ToString::to_string).collect::<Vec<_>>()).expect("good settings");
+            document.table["train"].to_string()
+        };
+        assert_eq!(lengths(&["train.steps=30"]), "{ steps = 30 }");
+        assert_eq!(lengths(&["train.epochs=4"]), "{ epochs = 4 }");
+        // Who sets both is told so.
+        assert_eq!(lengths(&["train.steps=30", "train.epochs=4"]), "{ steps = 30, epochs = 4 }");
+    }
+
+    #[test]
+    fn a_key_is_a_few_parts_deep() {
+        let setting = format!("x{}=1", ".a".repeat(20_000));
+        let error = document().set(&[setting]).expect_err("a refusal").to_string();
+        assert!(error.ends_with("a key of 20001 parts is not allowed here; allowed: at most 32 parts"), "{error}");
+        assert!(error.len() < 400, "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_utf_8_is_named_as_what_it_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("a.toml");
+        let utf_16: Vec<u8> = "\u{feff}[run]".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (bytes, expected) in [
+            (utf_16.as_slice(), "is UTF-16 text; TOML is UTF-8: save it as UTF-8"),
+            (b"[run]\nname = '\xe9'", "is not UTF-8 text, as TOML is: byte 15"),
+        ] {
+            fs::write(&path, bytes).expect("written");
+            let error = Document::read(&path).expect_err("a refusal").to_string();
+            assert!(error.ends_with(expected), "{error}");
+        }
+        fs::write(&path, "\u{feff}[run]\nseed = 1\n").expect("written");
+        assert_eq!(Document::read(&path).expect("a mark is no fault").table["run"]["seed"].as_integer(), Some(1));
+        if cfg!(target_os = "linux") {
+            let error = Document::read(Path::new("/dev/zero")).expect_err("it has no end").to_string();
+            assert!(error.contains("is longer than 16777216 bytes"), "{error}");
         }
     }
 

@@ -5,6 +5,7 @@ use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, ConfigError};
 use trainer::{Callback, Rates, Schedules, Split, TrainConfig, checkpoint::Checkpoint};
 
+use super::fits;
 use crate::{
     config::Config,
     error::Error,
@@ -33,6 +34,9 @@ impl<'c> Assembly<'c> {
         let device = config.run.device.open()?;
         let device = if config.train.activation_checkpointing { device.gradient_checkpointing() } else { device };
         let assembly = Self { config, data: config.load()?, device };
+        for note in assembly.data.notes() {
+            tracing::warn!("{note}");
+        }
         let (train, valid) = (assembly.items(Split::Train), assembly.items(Split::Valid));
         let refused = |allowed: String| ConfigError::not_allowed("data.validation", config.data.validation, allowed);
         if train == 0 {
@@ -43,6 +47,7 @@ impl<'c> Assembly<'c> {
             return Err(refused(allowed).into());
         }
         assembly.check_monitors()?;
+        assembly.check_fits()?;
         let in_train = |error: ConfigError| error.within("train");
         config.train.check_run(assembly.batches(), &assembly.optimizer()).map_err(in_train)?;
         assembly.rates()?.check_momentum(&assembly.optimizer())?;
@@ -134,6 +139,12 @@ impl<'c> Assembly<'c> {
     /// Batches in an epoch of the whole training part.
     fn batches(&self) -> usize {
         self.items(Split::Train).div_ceil(self.config.data.batch_size.max(1))
+    }
+
+    /// Refuses what this machine cannot hold.
+    fn check_fits(&self) -> Result<(), Error> {
+        let size = self.data.size(&self.device)?;
+        Ok(fits::check(self.config, size, self.items(Split::Train))?)
     }
 
     /// The trainer's settings for a run in `dir`; without one nothing is kept.

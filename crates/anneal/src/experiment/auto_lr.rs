@@ -1,10 +1,14 @@
 //! `lr = "auto"`: the finder before the training.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use trainer::{Callback, CallbackError, RunInfo};
 
-use super::{FinderResult, find_lr, record::SweepRecord};
+use super::{FinderResult, find_lr::find_lr_until, record::SweepRecord};
 use crate::{
     config::Config,
     error::Error,
@@ -22,6 +26,7 @@ use crate::{
 pub(super) fn with_found_rates(
     config: &Config,
     resumed: Option<&RunDir>,
+    interrupt: &Arc<AtomicBool>,
 ) -> Result<(Config, Option<FinderResult>), Error> {
     if config.auto.is_empty() {
         return Ok((config.clone(), None));
@@ -29,7 +34,7 @@ pub(super) fn with_found_rates(
     if let Some(lr) = resumed.and_then(|dir| found_before(&dir.path(FINDER))) {
         return Ok((config.with_found(lr)?, None));
     }
-    let found = find_lr(config)?;
+    let found = find_lr_until(config, interrupt)?;
     let suggestion = found.suggestion.clone().map_err(Error::NoSuggestion)?;
     Ok((config.with_found(suggestion.lr)?, Some(found)))
 }

@@ -1,5 +1,7 @@
 //! The learning-rate finder on a configuration.
 
+use std::sync::{Arc, atomic::AtomicBool};
+
 use report::Chart;
 use strict_config::ConfigError;
 use trainer::lr_finder::{LrCurve, LrFinder, LrSweeps, NoSuggestion, Rule, Suggestion, Validate};
@@ -53,6 +55,14 @@ impl FinderResult {
 /// Something that the configuration names is missing, or a sweep failed. A curve without a suggestion is not an error:
 /// see [`FinderResult::suggestion`].
 pub fn find_lr(config: &Config) -> Result<FinderResult, Error> {
+    find_lr_until(config, &Arc::default())
+}
+
+/// [`find_lr`], which ends once `interrupt` is set.
+///
+/// # Errors
+/// As [`find_lr`]; [`FinderError::Interrupted`](trainer::lr_finder::FinderError::Interrupted).
+pub(crate) fn find_lr_until(config: &Config, interrupt: &Arc<AtomicBool>) -> Result<FinderResult, Error> {
     let assembly = Assembly::new(config)?;
     let (learner, optimizer, rates) = (assembly.initial()?, assembly.optimizer(), assembly.rates()?);
     let section = &config.lr_finder;
@@ -69,7 +79,8 @@ pub fn find_lr(config: &Config) -> Result<FinderResult, Error> {
         .seed(config.run.seed)
         .clip(config.train.clip_grad_norm, config.train.clip_grad_value)
         .precision(config.train.precision)
-        .freeze(config.train.freeze.clone(), assembly.horizon());
+        .freeze(config.train.freeze.clone(), assembly.horizon())
+        .interrupt(Arc::clone(interrupt));
     let sweeps = learner.sweep(&finder, &optimizer, &rates, validate, section.repeats)?;
     let sweeps = sweeps.skip(section.skip_start, section.skip_end);
     let suggestion = sweeps.suggestion(section.rule);

@@ -18,6 +18,7 @@ mod auto_lr;
 pub(crate) mod compare;
 mod environment;
 mod find_lr;
+mod fits;
 mod loggers;
 mod measure;
 mod outputs;
@@ -34,6 +35,7 @@ pub use find_lr::{FinderResult, find_lr};
 pub use summary::Summary;
 pub use train::{TrainOptions, TrainOutcome, train};
 
+pub(crate) use find_lr::find_lr_until;
 pub(crate) use page::RunsReport;
 pub(crate) use preview::{Preview, PreviewLength};
 pub(crate) use record::RunRecord;

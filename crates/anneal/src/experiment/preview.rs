@@ -1,4 +1,6 @@
-//! What a schedule will do, without training: one row per tick.
+//! What a schedule will do, without training: one row per tick, or per so many of a long run.
+
+use std::rc::Rc;
 
 use lr_core::{Horizon, Interval, Mark, ScheduleConfig, Scheduler};
 use report::{Chart, ScheduleCurve, schedule_chart};
@@ -66,8 +68,19 @@ pub(crate) struct Row {
     pub momentum: Option<Vec<f64>>,
 }
 
+/// The most rows that are held, for a chart or a table. Of a longer run every so many ticks are.
+const MOST_ROWS: u64 = 1 << 18;
+
+/// One column: a scheduler, its group there, and the optimizer steps in a row where its ticks are not the rows'.
+#[derive(Debug)]
+struct Column {
+    scheduler: Rc<Scheduler>,
+    group: usize,
+    steps_per_row: Option<u64>,
+}
+
 /// What a schedule does, tick by tick.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Preview {
     /// Its name in a legend.
     pub label: String,
@@ -75,12 +88,24 @@ pub(crate) struct Preview {
     pub interval: Interval,
     /// Optimizer steps in an epoch, where they are known.
     pub steps_per_epoch: Option<u64>,
-    /// One for each tick.
+    /// Ticks of the run.
+    pub ticks: u64,
+    /// One for each tick, or for every so many: see [`is_whole`](Self::is_whole).
     pub rows: Vec<Row>,
+    columns: Vec<Column>,
     /// Where the schedule's phases begin.
     pub marks: Vec<Mark>,
     /// What of it is surely not meant.
     pub warnings: Vec<String>,
+}
+
+impl Column {
+    fn lr(&self, tick: u64) -> f64 {
+        match self.steps_per_row {
+            None => self.scheduler.lr_at_tick(self.group, tick),
+            Some(steps) => self.scheduler.lr(self.group, tick.saturating_mul(steps)),
+        }
+    }
 }
 
 impl Preview {
@@ -117,8 +142,18 @@ impl Preview {
             }
             (true, Some(metrics)) => metrics,
         };
-        let rows = (0..rows)
-            .map(|tick| {
+        let every = rows.div_ceil(MOST_ROWS).max(1);
+        if every > 1 && scheduler.is_reactive() {
+            return Err(Error::Usage(format!(
+                "{rows} rows: of `{name}`, which reacts to a metric, at most {MOST_ROWS}"
+            )));
+        }
+        let warnings = scheduler.warnings(&horizon).into_iter().map(|warning| format!("{label}: {warning}")).collect();
+        let marks = scheduler.marks().into_iter().filter(|mark| mark.tick < rows).collect();
+        let ticks = rows;
+        let rows = (0..ticks.div_ceil(every))
+            .map(|row| {
+                let tick = row * every;
                 let row = Row {
                     tick,
                     lr: (0..groups).map(|group| scheduler.lr_at_tick(group, tick)).collect(),
@@ -130,16 +165,43 @@ impl Preview {
                 row
             })
             .collect::<Vec<_>>();
-        let warnings = scheduler.warnings(&horizon).into_iter().map(|warning| format!("{label}: {warning}")).collect();
-        let marks = scheduler.marks().into_iter().filter(|mark| mark.tick < rows.len() as u64).collect();
-        Ok(Self {
+        let scheduler = Rc::new(scheduler);
+        let column = |group| Column { scheduler: Rc::clone(&scheduler), group, steps_per_row: None };
+        let mut preview = Self {
             label: label.to_owned(),
             interval: config.interval(),
             steps_per_epoch: horizon.steps_per_epoch(),
+            ticks,
             rows,
+            columns: (0..groups).map(column).collect(),
             marks,
             warnings,
+        };
+        // The run's end is in the picture.
+        if let Some(last) = ticks.checked_sub(1).filter(|_| every > 1) {
+            preview.rows.push(preview.row(last));
+        }
+        Ok(preview)
+    }
+
+    /// Whether there is a row for each tick.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.rows.len() as u64 == self.ticks
+    }
+
+    /// Every row, one after the other: those of a run that is too long to be held are computed as they are asked for.
+    pub(crate) fn each_row(&self) -> impl Iterator<Item = Row> + '_ {
+        (0..self.ticks).map(|tick| match self.rows.get(tick as usize) {
+            Some(row) if self.is_whole() => row.clone(),
+            _ => self.row(tick),
         })
+    }
+
+    /// The row of a tick of a schedule that is a function of time.
+    fn row(&self, tick: u64) -> Row {
+        let lr = self.columns.iter().map(|column| column.lr(tick)).collect::<Vec<_>>();
+        let momentum = self.columns.first().and_then(|column| column.scheduler.momentum_at_tick(tick));
+        Row { tick, momentum: momentum.map(|momentum| vec![momentum; lr.len()]), lr }
     }
 
     /// Adds a column: a parameter group with a schedule of its own, at the ticks of the rows. `length` is that of
@@ -172,21 +234,20 @@ impl Preview {
         };
         let warnings = scheduler.warnings(&horizon).into_iter();
         self.warnings.extend(warnings.map(|warning| format!("{}: {path}: {warning}", self.label)));
+        let column = Column { scheduler: Rc::new(scheduler), group: 0, steps_per_row };
         for row in &mut self.rows {
-            row.lr.push(match steps_per_row {
-                None => scheduler.lr_at_tick(0, row.tick),
-                Some(steps) => scheduler.lr(0, row.tick * steps),
-            });
+            row.lr.push(column.lr(row.tick));
             if let Some(momenta) = &mut row.momentum {
                 momenta.extend(momenta.first().copied());
             }
         }
+        self.columns.push(column);
         Ok(())
     }
 
     /// One curve per group; `scale` is how many units of the x axis a tick is long.
     fn curves(&self, scale: u64) -> Vec<ScheduleCurve> {
-        let ticks: Vec<f64> = self.rows.iter().map(|row| (row.tick * scale) as f64).collect();
+        let ticks: Vec<f64> = self.rows.iter().map(|row| row.tick as f64 * scale as f64).collect();
         let groups = self.rows.first().map_or(0, |row| row.lr.len());
         (0..groups)
             .map(|group| {

@@ -72,7 +72,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         tracing::warn!("{}: holds no run yet; starting it", dir.root().display());
     }
     let resumed = if existing == Existing::Resume && claim.is_held() { newest(&dir)? } else { None };
-    let (config, found) = with_found_rates(config, resumed.is_some().then_some(&dir))?;
+    let (config, found) = with_found_rates(config, resumed.is_some().then_some(&dir), &options.interrupt)?;
     if let (Some(announce), Some(found)) = (options.announce, &found) {
         announce(found);
     }

@@ -190,6 +190,9 @@ fn make_new(folder: &Path) -> Result<Vec<PathBuf>, RunDirError> {
 /// The configuration of the run in `folder`, where it holds a run that has begun.
 pub(super) fn configuration(folder: &Path) -> Result<PathBuf, RunDirError> {
     let config = folder.join(CONFIG);
+    if !folder.exists() {
+        return Err(RunDirError::NoFolder(folder.to_owned()));
+    }
     if State::of(folder, Kind::Run)? != State::Held || !config.is_file() {
         return Err(RunDirError::NoRun(folder.to_owned()));
     }

@@ -118,6 +118,14 @@ pub(super) fn set_aside(folder: &Path, mark: &Mark, own: &[PathBuf]) -> Result<(
 
 /// Puts a run back that a killed process was setting aside: the folder has its mark still.
 pub(super) fn restore(folder: &Path) -> Result<(), RunDirError> {
+    put_back(folder, own)
+}
+
+/// The same of whatever `own` finds in the folder where it waits.
+pub(super) fn put_back(
+    folder: &Path,
+    own: impl FnOnce(&Path) -> Result<Vec<PathBuf>, RunDirError>,
+) -> Result<(), RunDirError> {
     let Some(mark) = Mark::read(folder) else { return Ok(()) };
     let aside = folder.join(format!("{REPLACED}{}", mark.id));
     if !aside.is_dir() {
@@ -175,6 +183,13 @@ fn files(folder: &Path) -> Result<BTreeSet<String>, RunDirError> {
     };
     let files = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir()));
     Ok(files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+}
+
+/// The files of the run in `folder` with its mark, below `root`: those of a run within a comparison.
+pub(super) fn own_within(root: &Path, folder: &Path) -> Result<Vec<PathBuf>, RunDirError> {
+    let mark = folder.join(MARK).is_file().then(|| PathBuf::from(MARK));
+    let below = folder.strip_prefix(root).unwrap_or(folder);
+    Ok(own(folder)?.into_iter().chain(mark).map(|path| below.join(path)).collect())
 }
 
 /// Removes a file or link, or a checkpoint's folder; one that is not there is no error. The manifest of a checkpoint goes

@@ -62,8 +62,11 @@ pub enum RunDirError {
         kind: &'static str,
     },
     /// A run was asked for, and there is none.
-    #[error("{}: holds no run to resume or to look at (it takes {MARK} and {CONFIG})", .0.display())]
+    #[error("{}: holds no run (it takes {MARK} and {CONFIG})", .0.display())]
     NoRun(PathBuf),
+    /// A run was asked for in a folder that is not there.
+    #[error("{}: there is no such folder", .0.display())]
+    NoFolder(PathBuf),
     /// Another process works in it.
     #[error("{}: in use by {by}", path.display())]
     InUse {

@@ -146,6 +146,39 @@ pub(crate) fn mark_comparison(folder: &Path, name: &str) -> Result<(), RunDirErr
     contents::write_mark(folder, &Mark::new(Kind::Comparison, name))
 }
 
+/// The files of a run within a comparison, below the comparison's folder `root`.
+pub(crate) fn own_of_run(root: &Path, run: &Path) -> Result<Vec<PathBuf>, RunDirError> {
+    contents::own_within(root, run)
+}
+
+/// Moves these files of the comparison in the claimed folder into a folder of their own there, until
+/// [`replaced_comparisons`] has nothing more to wait for. The folder is the old one's until it is marked again.
+pub(crate) fn set_comparison_aside(folder: &Path, name: &str, own: &[PathBuf]) -> Result<(), RunDirError> {
+    if Mark::read(folder).is_none() {
+        mark_comparison(folder, name)?;
+    }
+    let mark = contents::marked(folder, name)?;
+    contents::set_aside(folder, &mark, own)
+}
+
+/// Puts a comparison back that a killed process was setting aside; `own` finds its files.
+pub(crate) fn restore_comparison(
+    folder: &Path,
+    own: impl FnOnce(&Path) -> Result<Vec<PathBuf>, RunDirError>,
+) -> Result<(), RunDirError> {
+    contents::put_back(folder, own)
+}
+
+/// The comparisons that wait in this folder, replaced by the one in it.
+pub(crate) fn replaced_comparisons(folder: &Path) -> Vec<PathBuf> {
+    contents::replaced(folder)
+}
+
+/// Removes the mark of a comparison that is gone, and its folder where nothing else is in it.
+pub(crate) fn remove_mark(folder: &Path) -> Result<(), RunDirError> {
+    contents::remove_run(folder)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

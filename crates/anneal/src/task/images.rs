@@ -16,15 +16,16 @@ use trainer::{Metrics, Split, data::split};
 use vision::{
     Augment, Batcher, Dataset, DatasetRegistry, FOLDER_PREFIX, FolderOptions, ImageBatch, ImageShape, OnDeviceError,
     OwnDataset,
-    models::{Classifier, ModelConfig, ModelError, ModelRegistry, Tta},
+    models::{Classifier, Layer, ModelConfig, ModelError, ModelRegistry, Tta, total_parameters},
 };
 
 use super::{
-    Assemble, Batch, ChosenTask, DataSection, Draw, ModelRow, Prediction, Setup, Tables, Task, TaskError, TaskSettings,
+    Assemble, Batch, ChosenTask, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task, TaskError,
+    TaskSettings,
 };
 
 /// The name of a data set that is a folder of images.
-const FOLDER: &str = "folder";
+pub(crate) const FOLDER: &str = "folder";
 
 /// The most bytes of a data set that `resident = "auto"` puts on a GPU: 1 GiB.
 const RESIDENT_MOST: u64 = 1 << 30;
@@ -262,7 +263,8 @@ impl Task for ImageClassification {
         let (train, valid) = split(dataset.train.len(), setup.data.validation, setup.seed);
         let (train, valid) = (dataset.train.subset(&train), dataset.train.subset(&valid));
         // The text was checked when it was read.
-        let augmented = dataset.batcher(train.clone(), Augment::parse(&data.augment).unwrap_or_default())?;
+        let augmented = dataset.batcher(train.clone(), Augment::parse(&data.augment).unwrap_or_default());
+        let augmented = augmented.map_err(|error| ConfigError::conflict("data.augment", error.to_string()))?;
         if data.resident == Resident::Always {
             augmented.fits_on_device().map_err(|error| not_resident(&error))?;
         }
@@ -335,6 +337,16 @@ impl Task for ImageClassification {
         part.map_or_else(|| name.clone(), |part| format!("{name} ({part})"))
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.dataset.notes.clone()
+    }
+
+    fn size(&self, model: &ImageModel, device: &Device) -> Result<Option<Size>, TaskError> {
+        let shape = self.dataset.shape();
+        let layers = model.settings.layers(shape, self.dataset.classes.len(), device)?;
+        Ok(Some(size_of(&layers, shape)))
+    }
+
     /// Pictures (PNG, JPEG), each cut to its middle square and resampled to the size of the training images, as those of a
     /// folder are.
     fn predict(&self, network: &Classifier, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError> {
@@ -365,6 +377,13 @@ impl Task for ImageClassification {
         }
         Ok(predictions)
     }
+}
+
+/// The size of a network of these layers, for images of this shape.
+pub(crate) fn size_of(layers: &[Layer], shape: ImageShape) -> Size {
+    let outputs = layers.iter().map(|layer| layer.output.iter().copied().fold(1, usize::saturating_mul));
+    let made = outputs.fold(0, usize::saturating_add);
+    Size { parameters: total_parameters(layers), item: shape.pixels(), made }
 }
 
 /// The most probable class of an image, and the probability of each.

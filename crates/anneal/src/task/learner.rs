@@ -25,7 +25,7 @@ use trainer::{
     weights::{self, LoadOptions, WeightsError},
 };
 
-use super::{Batch, Outputs, Prediction, Setup, Task, TaskError, TaskSettings};
+use super::{Batch, Outputs, Prediction, Setup, Size, Task, TaskError, TaskSettings};
 
 /// A batch of any type.
 pub(crate) struct AnyBatch(Box<dyn Any + Send>);
@@ -190,6 +190,10 @@ pub(crate) trait AnyData: Send + Sync {
     fn items(&self, part: Split) -> usize;
     /// What reports call the data.
     fn description(&self) -> String;
+    /// See [`Task::notes`].
+    fn notes(&self) -> Vec<String>;
+    /// See [`Task::size`].
+    fn size(&self, device: &Device) -> Result<Option<Size>, TaskError>;
     /// A freshly initialised network.
     fn fresh(&self, device: &Device) -> Result<Learner, TaskError>;
     /// A fresh one with what it takes from the training data.
@@ -215,6 +219,14 @@ impl<T: Task> AnyData for Loaded<T> {
 
     fn description(&self) -> String {
         self.task.description()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.task.notes()
+    }
+
+    fn size(&self, device: &Device) -> Result<Option<Size>, TaskError> {
+        self.task.size(&self.settings.model, device)
     }
 
     fn fresh(&self, device: &Device) -> Result<Learner, TaskError> {

@@ -28,8 +28,10 @@ use trainer::{LearnerModel, Metrics, Split};
 pub use entry::ChosenTask;
 pub(crate) use entry::{Entry, MODEL_FIELDS, Tables, TaskEntry};
 pub use error::TaskError;
+#[cfg(test)]
+pub(crate) use images::size_of;
+pub(crate) use images::{FOLDER, ImageEntry, folder_fields};
 pub use images::{ImageClassification, ImageData, ImageEval, ImageModel, Resident};
-pub(crate) use images::{ImageEntry, folder_fields};
 pub use learner::Loaded;
 pub(crate) use learner::{AnyData, FitPlan, Learner};
 pub use settings::{ModelRow, TaskSettings};
@@ -215,6 +217,21 @@ pub trait Task: Send + Sync + Sized + 'static {
         Ok(Outputs::default())
     }
 
+    /// What of the data was passed over, or is missing, that a person may have meant otherwise: a line each, said before a
+    /// training. Default: none.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What a network of this model takes, known without making it: a run that this machine cannot hold is refused before
+    /// any work. Default: not known.
+    ///
+    /// # Errors
+    /// Settings that do not fit the data.
+    fn size(&self, _model: &Self::Model, _device: &Device) -> Result<Option<Size>, TaskError> {
+        Ok(None)
+    }
+
     /// Predicts: a row for each input, or for each row of an input. `network` is in inference mode, on `device`.
     ///
     /// # Errors
@@ -227,6 +244,17 @@ pub trait Task: Send + Sync + Sized + 'static {
     ) -> Result<Vec<Prediction>, TaskError> {
         Err(TaskError::NoPrediction { task: Self::NAME })
     }
+}
+
+/// How large a network is: the least that it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Trainable numbers.
+    pub parameters: usize,
+    /// Numbers of an item of a batch.
+    pub item: usize,
+    /// Numbers that its layers make of an item and keep for the backward pass.
+    pub made: usize,
 }
 
 /// The key of what is drawn at random for a batch, together with its items.

@@ -189,9 +189,14 @@ fn a_diverging_run_says_so_and_is_not_called_finished() {
 #[test]
 fn nothing_to_resume() {
     let dir = folder(&[]);
-    let ran = anneal(dir.path(), &["resume", "nowhere"]);
-    assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("nowhere: holds no run to resume"), "{}", ran.err);
+    std::fs::create_dir(dir.path().join("empty")).expect("made");
+    for verb in ["resume", "report", "evaluate", "export"] {
+        for (folder, why) in [("nowhere", "there is no such folder"), ("empty", "holds no run (it takes")] {
+            let ran = anneal(dir.path(), &[verb, folder]);
+            assert_eq!(ran.code, 1, "{verb}");
+            assert!(ran.err.contains(&format!("{folder}: {why}")), "{verb}: {}", ran.err);
+        }
+    }
 }
 
 #[test]

@@ -32,6 +32,31 @@ fn everything_that_a_config_can_name_is_listed() {
     }
 }
 
+/// A list fits a screen of 80 columns, and one thing by name has its fields and their defaults.
+#[test]
+fn lists_are_short_and_one_by_name_is_whole() {
+    let dir = folder(&[]);
+    for (what, name, expected) in [
+        ("schedules", "one_cycle", &["pct_start", "0.3", "required, as in"][..]),
+        ("optimizers", "adam", &["betas", "[0.9, 0.999]"]),
+        ("models", "convnet", &["channels", "[32, 64, 128]", "parameters for mnist"]),
+        ("datasets", "folder", &["path", "required", "image_size"]),
+        ("datasets", "mnist", &["60000 training and 10000 test images"]),
+    ] {
+        let all = anneal(dir.path(), &["list", what]);
+        let longest = all.out.lines().map(|line| line.chars().count()).max().expect("lines");
+        assert!(longest <= 80, "{what}: {longest} columns in\n{}", all.out);
+        let one = anneal(dir.path(), &["list", what, name]);
+        assert_eq!(one.code, 0, "{what} {name}: {}", one.err);
+        for text in expected {
+            assert!(one.out.contains(text), "{what} {name}: {text} is not in\n{}", one.out);
+        }
+        let slip = anneal(dir.path(), &["list", what, &format!("{name}x")]);
+        assert_eq!(slip.code, 2, "{}", slip.err);
+        assert!(slip.err.contains(&format!("did you mean `{name}`?")), "{}", slip.err);
+    }
+}
+
 #[test]
 fn the_starter_config_is_the_embedded_example() {
     let dir = folder(&[]);

@@ -76,6 +76,30 @@ fn the_first_signal_ends_the_run_in_order() {
     }
 }
 
+/// A sweep has nothing to save: it ends at its next step, and leaves nothing.
+#[test]
+fn a_sweep_ends_in_order_too() {
+    let sweep = ["--set", "lr_finder.num_it=100000", "--set", "lr_finder.diverge_factor=1e30"];
+    let auto = ["--set", "optimizer.lr=auto", "--out", "run"];
+    for args in [
+        [&["find-lr", "small.toml"][..], &sweep].concat(),
+        [&["train", "small.toml"][..], &sweep, &auto].concat(),
+        [&["compare", "small.toml", "--rates", "find", "--out", "run"][..], &sweep].concat(),
+    ] {
+        let dir = folder(&[("small.toml", SMALL)]);
+        let mut command = command(dir.path());
+        command.args(&args).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the command starts");
+        // Until the handler is there, a signal ends the process without a word.
+        std::thread::sleep(Duration::from_millis(1500));
+        let began = Instant::now();
+        send(&child, Signal::SIGINT);
+        assert_eq!(child.wait().expect("ends").code(), Some(130), "{args:?}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{args:?}: {:?}", began.elapsed());
+        assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 1, "{args:?}: nothing but the config is there");
+    }
+}
+
 #[test]
 fn the_second_ends_it_at_once() {
     let dir = folder(&[("small.toml", SMALL)]);

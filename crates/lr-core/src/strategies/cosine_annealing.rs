@@ -30,6 +30,9 @@ pub struct CosineAnnealing {
     pub eta_min: f64,
 }
 
+/// The mark where the lowest rate is reached.
+pub(crate) const END_OF_COSINE: &str = "eta_min";
+
 impl CosineAnnealing {
     /// To zero in `t_max` ticks.
     pub fn new(t_max: impl Into<Duration>) -> Self {
@@ -79,7 +82,7 @@ impl Schedule for Cosine {
     }
 
     fn marks(&self) -> Vec<Mark> {
-        vec![Mark::new(self.t_max, "eta_min")]
+        vec![Mark::new(self.t_max, END_OF_COSINE)]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -25,6 +25,7 @@ mod warm_restarts;
 
 pub use constant::Constant;
 pub use cosine_annealing::CosineAnnealing;
+pub(crate) use cosine_annealing::END_OF_COSINE;
 pub use cyclic::{Cyclic, CyclicMode, ScaleMode};
 pub use exponential::Exponential;
 pub use expression::Expression;

@@ -19,7 +19,7 @@ const COLUMNS: [&str; 5] = ["step", "epoch", "seconds", "lr", "train.loss"];
 /// `epoch_seconds`, `train.loss_epoch` (the mean over the epoch) and `valid.loss`, `valid.<metric>`. Other cells are
 /// empty. Values that are not finite are `NaN`, `inf`, `-inf`, which pandas reads.
 ///
-/// Resuming drops the rows after the checkpoint's step. Where a table to be resumed has rows that cannot be read, or ends
+/// Resuming drops the rows after the checkpoint's step, and that of an epoch which goes on after it. Where a table to be resumed has rows that cannot be read, or ends
 /// before the checkpoint, a warning says so and the table as it was stays beside it (`metrics.csv.damaged-1`).
 pub struct Csv {
     path: PathBuf,
@@ -36,7 +36,8 @@ impl Csv {
         Self { path: path.to_owned(), table: None, position: Position::new(0), resumed_at: 0, epoch_told: false }
     }
 
-    fn open(&mut self, step: u64, reaches: u64) -> Result<(), CallbackError> {
+    /// `is_inside`: an epoch goes on after that step, and gets its row when it ends.
+    fn open(&mut self, step: u64, reaches: u64, is_inside: bool) -> Result<(), CallbackError> {
         // The writer of a table that is left behind flushes when it is dropped: before the file is read.
         drop(self.table.take());
         let mut epoch_told = false;
@@ -46,9 +47,10 @@ impl Csv {
         } else {
             GrowingCsv::resume(&self.path, &COLUMNS, |cell| {
                 let row = cell("step")?.parse::<u64>().ok()?;
-                epoch_told |= row == step && cell("epoch_seconds").is_some();
+                let is_epoch = row == step && cell("epoch_seconds").is_some();
+                epoch_told |= is_epoch && !is_inside;
                 logged.extend(cell("seconds").map(|_| row).filter(|row| *row <= step));
-                Some(row <= step)
+                Some(row <= step && !(is_epoch && is_inside))
             })
         };
         (self.resumed_at, self.epoch_told) = (step, epoch_told);
@@ -97,13 +99,14 @@ impl Callback for Csv {
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         self.position = Position::new(run.steps_done);
-        self.open(run.steps_done, run.last_logged)
+        let is_inside = !run.steps_done.is_multiple_of(run.steps_per_epoch.max(1));
+        self.open(run.steps_done, run.last_logged, is_inside)
     }
 
     fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
         self.settle()?;
         if self.position.step(event) {
-            self.open(event.step - 1, 0)?;
+            self.open(event.step - 1, 0, false)?;
         }
         if event.logged || event.skipped {
             let mut cells = vec![

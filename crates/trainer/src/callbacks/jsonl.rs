@@ -46,7 +46,8 @@ pub struct LogLine {
 ///
 /// Lines are flushed at the end of each epoch, before each checkpoint, and at the latest a second late. Resuming drops
 /// the lines after the checkpoint's step, and so does a run that goes back to an earlier state: the log of a run that
-/// was interrupted holds each step once. Where a log to be resumed has lines that cannot be read, or ends before the
+/// was interrupted holds each step once, and each epoch: what an earlier run that ended inside an epoch says of it is what
+/// it has measured at that step. Where a log to be resumed has lines that cannot be read, or ends before the
 /// checkpoint, a warning says so and the log as it was stays beside it (`metrics.jsonl.damaged-1`); the unfinished last
 /// line of a killed process is cut off without a word.
 pub struct JsonLines {
@@ -103,13 +104,20 @@ impl JsonLines {
         Ok(kept)
     }
 
-    /// Opens the file with the lines up to `step`, whole or not at all.
-    fn open(&mut self, step: u64, reaches: u64) -> std::io::Result<()> {
+    /// Opens the file with the lines up to `step`, whole or not at all. `is_inside`: an epoch goes on after that step.
+    fn open(&mut self, step: u64, reaches: u64, is_inside: bool) -> std::io::Result<()> {
         let kept = if step > 0 { self.kept(step, reaches)? } else { Vec::new() };
         self.resumed_at = step;
         self.told.clear();
         let mut log = String::new();
-        for (text, line) in kept {
+        for (mut text, mut line) in kept {
+            if is_inside && line.step == step && line.every == Interval::Epoch {
+                if line.split == Split::Train {
+                    continue;
+                }
+                line.every = Interval::Step;
+                text = serde_json::to_string(&line)?;
+            }
             log.push_str(&text);
             log.push('\n');
             if line.step == step {
@@ -161,14 +169,15 @@ impl Callback for JsonLines {
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         self.position = Position::new(run.steps_done);
-        self.open(run.steps_done, run.last_logged).map_err(|error| self.failed(error))
+        let is_inside = !run.steps_done.is_multiple_of(run.steps_per_epoch.max(1));
+        self.open(run.steps_done, run.last_logged, is_inside).map_err(|error| self.failed(error))
     }
 
     fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
         self.settle()?;
         if self.position.step(event) {
             self.flush()?;
-            self.open(event.step - 1, 0).map_err(|error| self.failed(error))?;
+            self.open(event.step - 1, 0, false).map_err(|error| self.failed(error))?;
         }
         if event.logged || event.skipped {
             self.write(&LogLine {

@@ -101,7 +101,7 @@ impl<B: Send + 'static> Source<B> for BurnSource<B> {
             Loaders::ByEpoch(of_epoch) => {
                 let loader = of_epoch(epoch);
                 let (ready, receiver) = sync_channel(READY);
-                std::thread::spawn(move || {
+                let spawned = std::thread::Builder::new().spawn(move || {
                     for batch in pass(loader.iter(), epoch).skip(first) {
                         // The receiver is gone once the epoch has been left early.
                         if ready.send(batch).is_err() {
@@ -109,7 +109,10 @@ impl<B: Send + 'static> Source<B> for BurnSource<B> {
                         }
                     }
                 });
-                Box::new(receiver.into_iter())
+                match spawned {
+                    Ok(_) => Box::new(receiver.into_iter()),
+                    Err(error) => SourceError::no_thread(epoch, &error),
+                }
             }
         }
     }

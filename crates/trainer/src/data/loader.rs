@@ -100,11 +100,13 @@ impl<B: Send + 'static> Loader<B> {
     /// `first` is the number of the first of these batches.
     fn assemble_ahead(&self, batches: Vec<Vec<usize>>, first: usize, epoch: u64) -> Batches<'static, B> {
         let batches = Arc::new(batches);
-        let ahead: Vec<Receiver<Result<Batch<B>, String>>> = (0..self.workers)
+        // More workers than batches would have nothing to do.
+        let workers = self.workers.min(batches.len().max(1));
+        let ahead: std::io::Result<Vec<Receiver<Result<Batch<B>, String>>>> = (0..workers)
             .map(|worker| {
                 let (ready, receiver) = sync_channel(READY);
-                let (batches, assemble, workers) = (Arc::clone(&batches), Arc::clone(&self.assemble), self.workers);
-                std::thread::spawn(move || {
+                let (batches, assemble) = (Arc::clone(&batches), Arc::clone(&self.assemble));
+                let spawned = std::thread::Builder::new().spawn(move || {
                     for indices in batches.iter().skip(worker).step_by(workers) {
                         let batch = assemble(indices, epoch).map(|input| Batch { input, items: indices.len() });
                         // The receiver is gone once the epoch has been left early.
@@ -113,9 +115,13 @@ impl<B: Send + 'static> Loader<B> {
                         }
                     }
                 });
-                receiver
+                spawned.map(|_| receiver)
             })
             .collect();
+        let ahead = match ahead {
+            Ok(ahead) => ahead,
+            Err(error) => return SourceError::no_thread(epoch, &error),
+        };
         let count = batches.len();
         Box::new((0..count).map(move |batch| {
             // A worker hangs up before its last batch only when assembling panicked.
@@ -178,7 +184,8 @@ mod tests {
         let alone = all(&loader(), 2, 0);
         assert_eq!(alone.len(), 11);
         assert_eq!(alone[10].len(), 3, "the last batch is partial");
-        for workers in 1..5 {
+        // More than there are batches is as many as there are.
+        for workers in (1..5).chain([usize::MAX]) {
             assert_eq!(all(&loader().workers(workers), 2, 0), alone, "{workers} workers");
         }
     }

@@ -22,7 +22,7 @@ pub struct Batch<B> {
 
 /// A batch could not be produced.
 #[derive(Debug, thiserror::Error)]
-#[error("batch {batch} of epoch {epoch} could not be produced: {message}")]
+#[error("batch {} of epoch {} could not be produced: {message}", batch + 1, epoch + 1)]
 pub struct SourceError {
     /// Epoch, from 0.
     pub epoch: u64,
@@ -30,6 +30,14 @@ pub struct SourceError {
     pub batch: usize,
     /// What the source said.
     pub message: String,
+}
+
+impl SourceError {
+    /// The error of an epoch for which the system gives no thread, as the batches of that epoch.
+    fn no_thread<B: 'static>(epoch: u64, error: &std::io::Error) -> Batches<'static, B> {
+        let message = format!("the system gives no thread to assemble it on ({error}); no workers take none");
+        Box::new(std::iter::once(Err(Self { epoch, batch: 0, message })))
+    }
 }
 
 /// The batches of one epoch, in order.

@@ -148,6 +148,7 @@ impl Settings for LrFinderConfig {
         check::number("start_lr", self.start_lr, "a finite rate above 0", |lr| lr > 0.0)?;
         check::number("end_lr", self.end_lr, "a finite rate above start_lr", |lr| lr > self.start_lr)?;
         check::is_allowed("num_it", self.num_it, "at least 1", self.num_it > 0)?;
+        check::is_allowed("num_it", self.num_it, &format!("at most {MOST_RATES}"), self.num_it <= MOST_RATES)?;
         check::number("smoothing", self.smoothing, "from 0 (raw) to below 1", |decay| (0.0..1.0).contains(&decay))?;
         check::is_allowed("diverge_factor", factor, "above 1", factor > 1.0)?;
         check::is_allowed("accumulate", self.accumulate, "at least 1", self.accumulate > 0)?;
@@ -155,9 +156,14 @@ impl Settings for LrFinderConfig {
             check::at_least("validate", batches as u64, 1)?;
         }
         check::at_least("repeats", self.repeats as u64, 1)?;
+        check::is_allowed("repeats", self.repeats, &format!("at most {MOST_SWEEPS}"), self.repeats <= MOST_SWEEPS)?;
         check::number("found", self.found.unwrap_or(1.0), "a rate above 0", |lr| lr > 0.0)
     }
 }
+
+/// The most rates of a sweep, and sweeps: each is kept. More is a slip.
+const MOST_RATES: usize = 1_000_000;
+const MOST_SWEEPS: usize = 1_000;
 
 impl LrFinderConfig {
     /// The finder of the textbooks: raw loss, no recycling, stop at 4 times the best from the first point on.

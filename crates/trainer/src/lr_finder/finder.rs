@@ -1,5 +1,10 @@
 //! Driving a sweep with a model.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use burn::train::{
     InferenceStep, TrainStep,
     metric::{Adaptor, LossInput},
@@ -31,6 +36,12 @@ pub enum FinderError {
     /// A step failed.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// Asked to stop (Ctrl-C), after so many rates.
+    #[error("interrupted after {rates} rates of the sweep")]
+    Interrupted {
+        /// Rates that were swept.
+        rates: usize,
+    },
 }
 
 impl From<ConfigError> for FinderError {
@@ -159,6 +170,7 @@ pub struct LrFinder {
     precision: Precision,
     freeze: Vec<Freeze>,
     run: Horizon,
+    interrupt: Arc<AtomicBool>,
 }
 
 impl LrFinder {
@@ -172,6 +184,7 @@ impl LrFinder {
             precision: Precision::F32,
             freeze: Vec::new(),
             run: Horizon::unknown(),
+            interrupt: Arc::default(),
         }
     }
 
@@ -202,6 +215,13 @@ impl LrFinder {
     #[must_use]
     pub fn freeze(mut self, rules: Vec<Freeze>, run: Horizon) -> Self {
         (self.freeze, self.run) = (rules, run);
+        self
+    }
+
+    /// Ends the sweep at its next step once this is set, with [`FinderError::Interrupted`].
+    #[must_use]
+    pub fn interrupt(mut self, interrupt: Arc<AtomicBool>) -> Self {
+        self.interrupt = interrupt;
         self
     }
 
@@ -278,6 +298,9 @@ impl LrFinder {
         let mut batches = data.epoch(epoch, 0);
         let mut epoch_is_empty = true;
         while let Some(lr) = sweep.next_lr() {
+            if self.interrupt.load(Ordering::Relaxed) {
+                return Err(FinderError::Interrupted { rates: sweep.lrs().len() });
+            }
             let batch = match batches.next() {
                 Some(batch) => batch.map_err(TrainError::from)?,
                 // A source may promise batches that it does not have.

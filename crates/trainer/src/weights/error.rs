@@ -5,10 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use strict_config::did_you_mean;
+use strict_config::{did_you_mean, shorten};
 
-use super::Format;
+use super::{Format, options::LONGEST_NAME};
 use crate::checkpoint::CheckpointError;
+
+/// The most characters of a name that a message shows.
+const SHOWN_NAME: usize = 80;
 
 /// Why weights were not read, not accepted or not written.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +94,17 @@ pub enum WeightsError {
         first: String,
         /// In the file.
         second: String,
+    },
+    /// A tensor's name is longer than any, in the file or after `remap`.
+    #[error(
+        "{}: the name of `{}` is longer than {LONGEST_NAME} bytes, in the file or after remap", path.display(),
+        shorten(tensor, SHOWN_NAME)
+    )]
+    LongName {
+        /// Which file.
+        path: PathBuf,
+        /// The tensor, by the file's name for it.
+        tensor: String,
     },
     /// A pattern of `only`, `except` or `remap` that cannot be read.
     #[error("`{pattern}` is no pattern: {reason}")]

@@ -163,7 +163,9 @@ fn renamed<'t>(
 ) -> Result<BTreeMap<String, &'t Tensor>, WeightsError> {
     let mut file: BTreeMap<String, &Tensor> = BTreeMap::new();
     for tensor in tensors {
-        let name = options.renamed(&tensor.name);
+        let Some(name) = options.renamed(&tensor.name) else {
+            return Err(WeightsError::LongName { path: path.to_owned(), tensor: tensor.name.clone() });
+        };
         if let Some(first) = file.insert(name.clone(), tensor) {
             let (first, second) = (first.name.clone(), tensor.name.clone());
             return Err(WeightsError::Collision { path: path.to_owned(), name, first, second });

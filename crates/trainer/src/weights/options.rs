@@ -109,8 +109,11 @@ impl LoadOptions {
         self.strict
     }
 
-    pub(super) fn renamed(&self, name: &str) -> String {
-        self.remap.iter().fold(name.to_owned(), |name, rename| rename.apply(&name))
+    /// The name that the rules give a tensor; `None` where it, or one on the way to it, is longer than a name may be.
+    pub(super) fn renamed(&self, name: &str) -> Option<String> {
+        let is_name = |name: &String| name.len() <= LONGEST_NAME;
+        let first = Some(name.to_owned()).filter(is_name);
+        self.remap.iter().fold(first, |name, rename| name.map(|name| rename.apply(&name)).filter(is_name))
     }
 
     pub(super) fn selects(&self, parameter: &Parameter) -> bool {
@@ -156,6 +159,11 @@ fn at(path: &str, error: &WeightsError) -> ConfigError {
     ConfigError::conflict(path, error.to_string())
 }
 
+/// The most bytes of a tensor's name, and of what a rule puts in the place of a match: rules that make names longer could
+/// make them grow without end.
+pub(super) const LONGEST_NAME: usize = 4096;
+const LONGEST_REPLACEMENT: usize = 1024;
+
 /// A regular expression and its replacement.
 #[derive(Debug, Clone)]
 struct Rename(KeyRemapper);
@@ -163,6 +171,12 @@ struct Rename(KeyRemapper);
 impl Rename {
     fn new(pattern: &str, replacement: &str) -> Result<Self, WeightsError> {
         let refused = |reason: String| WeightsError::Pattern { pattern: pattern.to_owned(), reason };
+        if replacement.len() > LONGEST_REPLACEMENT {
+            let found = replacement.len();
+            return Err(refused(format!(
+                "its replacement is {found} bytes long, at most {LONGEST_REPLACEMENT} are allowed"
+            )));
+        }
         let remapper = KeyRemapper::new().add_pattern(pattern, replacement);
         remapper.map(Self).map_err(|error| refused(error.to_string()))
     }

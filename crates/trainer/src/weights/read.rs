@@ -104,7 +104,15 @@ fn burnpack(bytes: Vec<u8>) -> Result<Vec<Tensor>, String> {
         .map_err(|error| error.to_string())
 }
 
+/// The most bytes of the header of a safetensors file: some hundred thousand tensors. Each takes about a kilobyte of
+/// memory once it is read.
+const LONGEST_HEADER: u64 = 16 << 20;
+
 fn safetensors(bytes: Vec<u8>) -> Result<Vec<Tensor>, String> {
+    let header = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    if header > LONGEST_HEADER {
+        return Err(format!("its header claims {header} bytes, and at most {LONGEST_HEADER} are read"));
+    }
     let mut store = SafetensorsStore::from_bytes(Some(bytes));
     let tensors = store.get_all_tensors().map_err(|error| error.to_string())?;
     Ok(tensors.values().cloned().collect())

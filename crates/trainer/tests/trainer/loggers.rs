@@ -156,6 +156,37 @@ step,epoch,seconds,lr,train.loss,train.accuracy,momentum,valid.accuracy,valid.lo
     assert_eq!(texts, [Happening::Text("config".to_owned(), "    [run]\n    seed = 1".to_owned())]);
 }
 
+/// A run of `steps = 9` ends inside its second epoch, and is resumed to the end of it.
+#[test]
+fn an_epoch_that_was_gone_on_with_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = logs(folder.path());
+    log.on_start(&run_info(0)).unwrap();
+    tell(&mut log, 1, 9);
+    let part = EpochSummary { epoch: 1, ..epoch(9) };
+    log.on_epoch(&EpochEvent { summary: &part, best: false }).unwrap();
+    log.on_end(&fit_report()).unwrap();
+    drop(log);
+    let epochs = |folder: &Path| -> Vec<(u64, u64)> {
+        let epochs = lines(folder).into_iter().filter(|line| line.every == lr_core::Interval::Epoch);
+        epochs.filter(|line| line.split == trainer::Split::Train).map(|line| (line.epoch, line.step)).collect()
+    };
+    assert_eq!(epochs(folder.path()), [(0, 6), (1, 9)]);
+
+    let mut log = logs(folder.path());
+    log.on_start(&run_info(9)).unwrap();
+    tell(&mut log, 10, 12);
+    log.on_end(&fit_report()).unwrap();
+    assert_eq!(epochs(folder.path()), [(0, 6), (1, 12)]);
+    // What was measured there stays, as what it was: a validation in the middle of an epoch.
+    let valid = lines(folder.path()).into_iter().filter(|line| line.split == trainer::Split::Valid);
+    let valid: Vec<(u64, &str)> = valid.map(|line| (line.step, line.every.name())).collect();
+    assert_eq!(valid, [(3, "step"), (6, "epoch"), (9, "step"), (12, "epoch")]);
+    let (_, csv, _) = contents(folder.path());
+    let of_epochs = csv.lines().skip(1).filter(|row| !row.split(',').nth(9).unwrap_or_default().is_empty());
+    assert_eq!(of_epochs.map(|row| row.split(',').next().unwrap()).collect::<Vec<_>>(), ["6", "12"], "{csv}");
+}
+
 /// Whatever the moment of the crash, and wherever the checkpoint is that the run goes on from.
 #[test]
 fn a_resumed_log_is_that_of_an_uninterrupted_run() {

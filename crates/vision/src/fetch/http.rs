@@ -1,24 +1,42 @@
 //! One file over HTTP, resuming a partial download.
+//!
+//! A server may be slow, broken or hostile. What it sends is read on a thread of its own, so that this one can give it up
+//! whatever it does; redirects are followed here, to HTTP and HTTPS alone; nothing it says reaches a terminal as it is.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
-use super::Event;
+use url::Url;
 
-/// Transfers without a new byte before the address is given up.
+use super::{Event, FetchOptions, plain};
+
+/// Transfers without progress before the address is given up.
 const STALLS: u32 = 3;
 
-/// The timeout of a connection and of a read.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of progress, at least, or a server that sends one byte for each request would be asked without end.
+const PROGRESS: u64 = 1 << 16;
 
-/// Bytes between two progress events.
+/// The timeout of a connection.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// Redirects that are followed, one after the other.
+const REDIRECTS: usize = 5;
+
+/// Bytes that are read at once, between two progress events.
 const STEP: usize = 1 << 16;
+
+/// Pieces that are read ahead of being written.
+const AHEAD: usize = 4;
+
+/// The most characters of what a server says that a message shows.
+const SAID: usize = 200;
 
 /// Why an address did not provide its file.
 pub(super) enum Failure {
-    /// The server is not reachable, refuses, or sends another file. Another address may work.
+    /// The server is not reachable, refuses, is too slow, or sends another file. Another address may work.
     Server(String),
     /// The file cannot be written here. Another address would not help.
     Disk(io::Error),
@@ -31,35 +49,122 @@ enum Transfer {
     BrokenOff(String),
 }
 
-pub(super) struct Client(ureq::Agent);
+/// What comes from a server, in this order: a head, pieces, an end.
+enum Message {
+    Head(Head),
+    Piece(Vec<u8>),
+    /// The end of the body, or of the connection, and why.
+    End(Option<String>),
+    /// There is no answer, for this reason. Where it can be tried again, the connection broke.
+    None {
+        reason: String,
+        again: bool,
+    },
+}
 
-impl Client {
-    pub(super) fn new() -> Self {
-        let agent = ureq::AgentBuilder::new()
-            .timeout_connect(PATIENCE)
-            .timeout_read(PATIENCE)
-            .try_proxy_from_env(true)
-            .user_agent(concat!("anneal/", env!("CARGO_PKG_VERSION")));
-        Self(agent.build())
+struct Head {
+    status: u16,
+    text: String,
+    length: Option<u64>,
+    range: String,
+    location: Option<String>,
+}
+
+/// Text from a server, for a person: no control characters, and not too long.
+fn said(text: &str) -> String {
+    strict_config::shorten(&plain(text), SAID)
+}
+
+/// An address for a person: without the name and the password that it may hold.
+pub(super) fn shown(url: &str) -> String {
+    let cut = url.split_once("://").and_then(|(scheme, rest)| {
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let at = rest[..end].rfind('@')?;
+        Some(format!("{scheme}://{}", &rest[at + 1..]))
+    });
+    said(&cut.unwrap_or_else(|| url.to_owned()))
+}
+
+/// How much time there is, and how fast bytes come.
+pub(super) struct Pace<'o> {
+    options: &'o FetchOptions,
+    deadline: Instant,
+    since: Instant,
+    bytes: u64,
+}
+
+impl<'o> Pace<'o> {
+    /// That of a fetch that begins now.
+    pub(super) fn new(options: &'o FetchOptions) -> Self {
+        let now = Instant::now();
+        // A time that is longer than a clock counts is no limit.
+        let deadline = now.checked_add(options.max_time).unwrap_or(now + Duration::from_secs(1 << 32));
+        Self { options, deadline, since: now, bytes: 0 }
+    }
+
+    /// The time is over.
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    fn restart(&mut self) {
+        (self.since, self.bytes) = (Instant::now(), 0);
+    }
+
+    /// How long to wait for the next message before the pace is looked at.
+    fn patience(&self) -> Duration {
+        let window = self.since + self.options.speed_time;
+        window.min(self.deadline).saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    }
+
+    /// Refuses to go on where the time is over, or the server too slow.
+    fn check(&mut self) -> Result<(), Failure> {
+        if self.is_over() {
+            return Err(Failure::Server(format!("takes longer than the fetch may: {:?}", self.options.max_time)));
+        }
+        let passed = self.since.elapsed();
+        if passed < self.options.speed_time {
+            return Ok(());
+        }
+        let (bytes, slowest) = (self.bytes, self.options.min_speed);
+        if (bytes as f64) < slowest as f64 * passed.as_secs_f64() {
+            let passed = passed.as_secs_f64();
+            return Err(Failure::Server(format!("sends {bytes} bytes in {passed:.1} s: less than {slowest} a second")));
+        }
+        self.restart();
+        Ok(())
+    }
+}
+
+pub(super) struct Client<'p, 'o> {
+    pace: &'p mut Pace<'o>,
+}
+
+impl<'p, 'o> Client<'p, 'o> {
+    pub(super) fn new(pace: &'p mut Pace<'o>) -> Self {
+        Self { pace }
     }
 
     /// Downloads the file at `url`, which has `bytes` bytes, to `part`, resuming from the bytes that are there. On success
     /// `part` has that many bytes, synced to the disk; their checksum is not checked here. On failure they are kept.
     pub(super) fn download(
-        &self,
+        &mut self,
         url: &str,
         part: &Path,
         bytes: u64,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), Failure> {
-        let mut stalls = 0;
+        self.pace.restart();
+        let (mut stalls, mut most) = (0, length(part));
         loop {
-            let before = length(part);
             let reason = match self.transfer(url, part, bytes, watch)? {
                 Transfer::Complete => return Ok(()),
                 Transfer::BrokenOff(reason) => reason,
             };
-            stalls = if length(part) > before { 0 } else { stalls + 1 };
+            // More than there has ever been: a server that makes it start again brings nothing.
+            let now = length(part);
+            stalls = if now >= most.saturating_add(PROGRESS) { 0 } else { stalls + 1 };
+            most = most.max(now);
             if stalls == STALLS {
                 return Err(Failure::Server(reason));
             }
@@ -68,12 +173,13 @@ impl Client {
     }
 
     fn transfer(
-        &self,
+        &mut self,
         url: &str,
         part: &Path,
         bytes: u64,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<Transfer, Failure> {
+        super::refuse_link(part).map_err(Failure::Disk)?;
         let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(part).map_err(Failure::Disk)?;
         let file = &mut file;
         let mut have = length(part);
@@ -83,39 +189,198 @@ impl Client {
             have = 0;
         }
         if have < bytes {
-            let mut request = self.0.get(url);
-            if have > 0 {
-                request = request.set("Range", &format!("bytes={have}-"));
-            }
-            let response = match request.call() {
-                Ok(response) => response,
-                Err(ureq::Error::Status(416, _)) if have > 0 => {
-                    restart(file)?;
-                    return Ok(Transfer::BrokenOff(format!("it has no bytes from {have} on")));
-                }
-                Err(ureq::Error::Status(status, response)) => {
-                    return Err(Failure::Server(format!("HTTP {status} {}", response.status_text())));
-                }
-                Err(ureq::Error::Transport(error)) => return transport(&error),
+            let (head, body) = match self.ask(url, have)? {
+                Ok(answer) => answer,
+                Err(broken) => return Ok(Transfer::BrokenOff(broken)),
             };
-            let from = starts_at(&response, have, bytes).map_err(Failure::Server)?;
+            if head.status == 416 && have > 0 {
+                restart(file)?;
+                return Ok(Transfer::BrokenOff(format!("it has no bytes from {have} on")));
+            }
+            let from = starts_at(&head, have, bytes).map_err(Failure::Server)?;
             if from == 0 {
                 restart(file)?;
             }
             file.seek(SeekFrom::Start(from)).map_err(Failure::Disk)?;
-            watch(Event::Begins { url, bytes, from });
-            if let Transfer::BrokenOff(reason) = copy(response.into_reader(), file, from, bytes, watch)? {
+            watch(Event::Begins { url: &shown(url), bytes, from });
+            if let Transfer::BrokenOff(reason) = self.copy(&body, file, from, bytes, watch)? {
                 return Ok(Transfer::BrokenOff(reason));
             }
         }
         file.sync_all().map_err(Failure::Disk)?;
         Ok(Transfer::Complete)
     }
+
+    /// Asks for the bytes from `have` on, at `url` and where that leads to. Gives the head of the answer and what follows
+    /// it, or why the connection broke.
+    fn ask(&mut self, url: &str, have: u64) -> Result<Result<(Head, Receiver<Message>), String>, Failure> {
+        let mut target = address(url).map_err(Failure::Server)?;
+        for _ in 0..=REDIRECTS {
+            let agent = agent(&target, self.pace.options).map_err(Failure::Server)?;
+            let answer = on_a_thread(agent, target.to_string(), have)?;
+            let head = match self.next(&answer)? {
+                Message::Head(head) => head,
+                Message::None { reason, again: true } => return Ok(Err(reason)),
+                Message::None { reason, .. } => return Err(Failure::Server(reason)),
+                Message::Piece(_) | Message::End(_) => return Ok(Err("there is no answer".to_owned())),
+            };
+            let Some(location) = head.location.as_deref().filter(|_| (300..400).contains(&head.status)) else {
+                return Ok(Ok((head, answer)));
+            };
+            let next = target.join(location).map_err(|error| error.to_string()).and_then(|next| address(next.as_str()));
+            target = next.map_err(|why| Failure::Server(format!("leads to {}: {why}", shown(location))))?;
+        }
+        Err(Failure::Server(format!("leads to another address more than {REDIRECTS} times")))
+    }
+
+    /// The next message, within the time that there is.
+    fn next(&mut self, messages: &Receiver<Message>) -> Result<Message, Failure> {
+        loop {
+            match messages.recv_timeout(self.pace.patience()) {
+                Ok(message) => return Ok(message),
+                Err(RecvTimeoutError::Timeout) => self.pace.check()?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(Message::End(Some("no answer".to_owned()))),
+            }
+        }
+    }
+
+    /// Copies the body of a response, but never more than the file should have.
+    fn copy(
+        &mut self,
+        body: &Receiver<Message>,
+        file: &mut File,
+        from: u64,
+        bytes: u64,
+        watch: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Transfer, Failure> {
+        let mut at = from;
+        let broken = loop {
+            let piece = match self.next(body)? {
+                Message::Piece(piece) => piece,
+                Message::End(why) => break why,
+                Message::Head(_) | Message::None { .. } => break None,
+            };
+            if at + piece.len() as u64 > bytes {
+                return Err(Failure::Server(format!("sends more than the {bytes} bytes of the file")));
+            }
+            file.write_all(&piece).map_err(Failure::Disk)?;
+            at += piece.len() as u64;
+            self.pace.bytes += piece.len() as u64;
+            watch(Event::At(at));
+            self.pace.check()?;
+        };
+        if at == bytes {
+            return Ok(Transfer::Complete);
+        }
+        let why = broken.map_or_else(String::new, |error| format!(": {error}"));
+        Ok(Transfer::BrokenOff(format!("broke off after {at} of {bytes} bytes{why}")))
+    }
+}
+
+/// An address that can be asked.
+fn address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("no address: {error}"))?;
+    match (url.scheme(), url.host_str()) {
+        ("http" | "https", Some(host)) if !host.is_empty() => Ok(url),
+        ("http" | "https", _) => Err("an address without a host".to_owned()),
+        (other, _) => Err(format!("files are fetched over http and https, not {other}")),
+    }
+}
+
+fn agent(url: &Url, options: &FetchOptions) -> Result<ureq::Agent, String> {
+    let builder = ureq::AgentBuilder::new()
+        .timeout_connect(CONNECT)
+        .timeout_read(options.speed_time.max(Duration::from_secs(1)))
+        .redirects(0)
+        .user_agent(concat!("anneal/", env!("CARGO_PKG_VERSION")));
+    let variable = |name: &str| std::env::var(name).ok();
+    Ok(match proxy_for(url, variable) {
+        None => builder.build(),
+        Some(proxy) => {
+            let refused = |error: ureq::Error| format!("the proxy {} cannot be used: {}", shown(&proxy), error.kind());
+            builder.proxy(ureq::Proxy::new(&proxy).map_err(refused)?).build()
+        }
+    })
+}
+
+/// The proxy that the environment names for an address: `http_proxy` or `https_proxy`, else `all_proxy`, in small letters or
+/// capitals. A variable that is empty is not set. `no_proxy` lists hosts that are asked directly: `*` for all, a name for
+/// itself and what ends in it after a dot, with a port where only that is meant.
+fn proxy_for(url: &Url, variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let set = |name: &str| {
+        let either = [name.to_owned(), name.to_uppercase()].into_iter().find_map(|name| variable(&name));
+        either.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_lowercase();
+    let port = url.port_or_known_default();
+    let is_direct = |entry: &str| {
+        let entry = entry.trim().to_lowercase();
+        let (name, of_port) = match entry.rsplit_once(':') {
+            Some((name, digits)) if !name.contains(':') => (name, digits.parse::<u16>().ok()),
+            _ => (entry.as_str(), None),
+        };
+        let name = name.trim_matches(['[', ']']).trim_start_matches("*.").trim_start_matches('.');
+        let is_host = host == name || host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
+        entry == "*" || (!name.is_empty() && is_host && (of_port.is_none() || of_port == port))
+    };
+    if set("no_proxy").is_some_and(|list| list.split(',').any(is_direct)) {
+        return None;
+    }
+    set(&format!("{}_proxy", url.scheme())).or_else(|| set("all_proxy"))
+}
+
+/// Sends the request and reads the answer on a thread: a read that takes for ever ends with it, not with the fetch.
+fn on_a_thread(agent: ureq::Agent, url: String, have: u64) -> Result<Receiver<Message>, Failure> {
+    let (sender, receiver) = sync_channel(AHEAD);
+    let run = move || {
+        // The receiver is gone once the server has been given up.
+        let _ = read_answer(&agent, &url, have, &sender);
+    };
+    let spawned = std::thread::Builder::new().name("fetch".to_owned()).spawn(run);
+    spawned.map_err(|error| Failure::Server(format!("the system gives no thread to ask it from: {error}")))?;
+    Ok(receiver)
+}
+
+fn read_answer(
+    agent: &ureq::Agent,
+    url: &str,
+    have: u64,
+    to: &SyncSender<Message>,
+) -> Result<(), std::sync::mpsc::SendError<Message>> {
+    let mut request = agent.get(url);
+    if have > 0 {
+        request = request.set("Range", &format!("bytes={have}-"));
+    }
+    let response = match request.call() {
+        Ok(response) | Err(ureq::Error::Status(_, response)) => response,
+        Err(ureq::Error::Transport(error)) => return to.send(transport(&error)),
+    };
+    let header = |name: &str| response.header(name).map(str::trim).map(str::to_owned);
+    to.send(Message::Head(Head {
+        status: response.status(),
+        text: said(response.status_text()),
+        length: header("Content-Length").and_then(|length| length.parse().ok()),
+        range: header("Content-Range").unwrap_or_default(),
+        location: header("Location"),
+    }))?;
+    let mut body = response.into_reader();
+    loop {
+        let mut piece = vec![0; STEP];
+        match body.read(&mut piece) {
+            Ok(0) => return to.send(Message::End(None)),
+            Ok(read) => {
+                piece.truncate(read);
+                to.send(Message::Piece(piece))?;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return to.send(Message::End(Some(said(&error.to_string())))),
+        }
+    }
 }
 
 /// The length of a file; 0 where there is none.
 fn length(part: &Path) -> u64 {
-    fs::metadata(part).map_or(0, |part| part.len())
+    std::fs::metadata(part).map_or(0, |part| part.len())
 }
 
 fn restart(file: &mut File) -> Result<(), Failure> {
@@ -126,7 +391,7 @@ fn restart(file: &mut File) -> Result<(), Failure> {
 }
 
 /// A connection that broke may be resumed; one that could not be made is an error.
-fn transport(error: &ureq::Transport) -> Result<Transfer, Failure> {
+fn transport(error: &ureq::Transport) -> Message {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     let reason = match (error.message(), source) {
         (Some(message), Some(source)) => format!("{}: {message}: {source}", error.kind()),
@@ -134,28 +399,25 @@ fn transport(error: &ureq::Transport) -> Result<Transfer, Failure> {
         (None, Some(source)) => format!("{}: {source}", error.kind()),
         (None, None) => error.kind().to_string(),
     };
-    match error.kind() {
-        ureq::ErrorKind::Io => Ok(Transfer::BrokenOff(reason)),
-        _ => Err(Failure::Server(reason)),
-    }
+    Message::None { reason: said(&reason), again: error.kind() == ureq::ErrorKind::Io }
 }
 
 /// Where the body of a response starts: at the requested byte, or at 0 where the server does not support ranges.
-fn starts_at(response: &ureq::Response, have: u64, bytes: u64) -> Result<u64, String> {
-    let (from, total) = match response.status() {
-        200 => (0, response.header("Content-Length").and_then(|length| length.trim().parse().ok())),
+fn starts_at(head: &Head, have: u64, bytes: u64) -> Result<u64, String> {
+    let (from, total) = match head.status {
+        200 => (0, head.length),
         206 => {
-            let range = response.header("Content-Range").unwrap_or_default();
-            let parsed = range.trim().strip_prefix("bytes ").and_then(|range| {
+            let parsed = head.range.strip_prefix("bytes ").and_then(|range| {
                 let (span, total) = range.split_once('/')?;
                 Some((span.split_once('-')?.0.parse::<u64>().ok()?, total.parse::<u64>().ok()))
             });
             let Some((from, total)) = parsed.filter(|&(from, _)| from == have) else {
+                let range = said(&head.range);
                 return Err(format!("answers `Content-Range: {range}` where bytes from {have} on were asked for"));
             };
             (from, total)
         }
-        other => return Err(format!("HTTP {other} {}", response.status_text())),
+        other => return Err(format!("HTTP {other} {}", head.text)),
     };
     match total.filter(|&total| total != bytes) {
         Some(found) => Err(format!("has a file of {found} bytes, expected {bytes}")),
@@ -163,33 +425,51 @@ fn starts_at(response: &ureq::Response, have: u64, bytes: u64) -> Result<u64, St
     }
 }
 
-/// Copies the body of a response, but never more than the file should have.
-fn copy(
-    body: impl Read,
-    file: &mut File,
-    from: u64,
-    bytes: u64,
-    watch: &mut dyn FnMut(Event<'_>),
-) -> Result<Transfer, Failure> {
-    let mut body = body.take(bytes - from + 1);
-    let (mut at, mut buffer) = (from, vec![0; STEP]);
-    let broken = loop {
-        let read = match body.read(&mut buffer) {
-            Ok(0) => break None,
-            Ok(read) => read,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => break Some(error),
-        };
-        if at + read as u64 > bytes {
-            return Err(Failure::Server(format!("sends more than the {bytes} bytes of the file")));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        for (url, expected) in [
+            ("http://user:pw@host/a", "http://host/a"),
+            ("https://user:p@w@host:8/a@b", "https://host:8/a@b"),
+            ("http://host/a@b", "http://host/a@b"),
+            ("http://host?x=@", "http://host?x=@"),
+            ("no address", "no address"),
+            ("http://host/\x1b[31m\n", "http://host/\u{fffd}[31m\u{fffd}"),
+        ] {
+            assert_eq!(shown(url), expected);
         }
-        file.write_all(&buffer[..read]).map_err(Failure::Disk)?;
-        at += read as u64;
-        watch(Event::At(at));
-    };
-    if at == bytes {
-        return Ok(Transfer::Complete);
     }
-    let why = broken.map_or_else(String::new, |error| format!(": {error}"));
-    Ok(Transfer::BrokenOff(format!("broke off after {at} of {bytes} bytes{why}")))
+
+    #[test]
+    fn the_environment_names_the_proxy_and_who_needs_none() {
+        let of = |url: &str, set: &[(&str, &str)]| {
+            let variable = |name: &str| set.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
+            proxy_for(&Url::parse(url).unwrap(), variable)
+        };
+        let proxied = Some("http://p:1".to_owned());
+        let all = ("ALL_PROXY", "http://p:1");
+        assert_eq!(of("http://a.example/", &[]), None);
+        assert_eq!(of("http://a.example/", &[("ALL_PROXY", "")]), None, "empty is not set");
+        assert_eq!(of("http://a.example/", &[("HTTP_PROXY", " "), all]), proxied);
+        assert_eq!(of("https://a.example/", &[("http_proxy", "http://q:2"), all]), proxied);
+        assert_eq!(of("https://a.example/", &[("https_proxy", "http://p:1")]), proxied);
+        for (list, is_direct) in [
+            ("*", true),
+            ("example", true),
+            (".example", true),
+            ("b.example, A.example", true),
+            ("*.example", true),
+            ("a.example:80", true),
+            ("a.example:81", false),
+            ("ample", false),
+            ("", false),
+            ("b.example", false),
+        ] {
+            assert_eq!(of("http://a.example/", &[all, ("no_proxy", list)]).is_none(), is_direct, "{list}");
+        }
+        assert_eq!(of("http://[::1]:8/", &[all, ("NO_PROXY", "::1")]), None);
+    }
 }

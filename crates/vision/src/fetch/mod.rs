@@ -14,6 +14,7 @@ mod unpack;
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -25,6 +26,26 @@ use crate::sets::{DataFile, DatasetInfo, Download, Packing, info};
 
 /// The folder inside a data folder for unfinished downloads.
 const STAGING: &str = ".fetch";
+
+/// From where, and how long a server may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchOptions {
+    /// The address of a folder that has the files. Default: the mirrors that are known.
+    pub base: Option<String>,
+    /// The fetch ends after this long, with what it has kept for the next one. Default 2 hours.
+    pub max_time: Duration,
+    /// A server that sends fewer bytes a second, over [`speed_time`](Self::speed_time), is given up. Default 1024.
+    pub min_speed: u64,
+    /// The time over which the speed is measured. Default 30 seconds.
+    pub speed_time: Duration,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        let hour = Duration::from_secs(3600);
+        Self { base: None, max_time: 2 * hour, min_speed: 1024, speed_time: Duration::from_secs(30) }
+    }
+}
 
 /// The progress of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +90,8 @@ pub enum Fetched {
     },
 }
 
-/// Fetches a data set (a name from [`known`](crate::known)) into `data_folder/<its folder>`; from `base`, where one is
-/// given (the address of a folder that has the files), and otherwise from the mirrors that are known. Files that are
-/// there already are checked and kept.
+/// Fetches a data set (a name from [`known`](crate::known)) into `data_folder/<its folder>`. Files that are there already
+/// are checked and kept. A proxy is taken from the environment (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`).
 ///
 /// # Errors
 /// An unknown name; a data set that is a part of another; files that no address provides, with the reason of each and
@@ -79,7 +99,7 @@ pub enum Fetched {
 pub fn fetch(
     name: &str,
     data_folder: &Path,
-    base: Option<&str>,
+    options: &FetchOptions,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Fetched, FetchError> {
     let info = info(name)?;
@@ -87,7 +107,7 @@ pub fn fetch(
         let whole = crate::known().find(|other| other.folder == info.folder && other.part.is_none());
         return Err(FetchError::Part { name: info.name, whole: whole.map_or(info.name, |whole| whole.name) });
     }
-    fetch_set(info, data_folder, base, watch)
+    fetch_set(info, data_folder, options, watch)
 }
 
 /// [`fetch`], of a data set described by its caller.
@@ -97,7 +117,7 @@ pub fn fetch(
 pub fn fetch_set(
     info: &DatasetInfo,
     data_folder: &Path,
-    base: Option<&str>,
+    options: &FetchOptions,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Fetched, FetchError> {
     if info.files.is_empty() {
@@ -109,7 +129,7 @@ pub fn fetch_set(
         return Ok(Fetched::AlreadyThere(folder));
     }
     let staging = Staging::open(data_folder, info)?;
-    let placed = place_all(info, &missing, base, &staging, &folder, watch);
+    let placed = place_all(info, &missing, options, &staging, &folder, watch);
     if placed.is_err() {
         // The folder may have been created for files that failed.
         let _ = fs::remove_dir(&folder);
@@ -124,19 +144,19 @@ pub fn fetch_set(
 fn place_all(
     info: &DatasetInfo,
     missing: &[&DataFile],
-    base: Option<&str>,
+    options: &FetchOptions,
     staging: &Staging,
     folder: &Path,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Vec<PathBuf>, FetchError> {
-    let mut placed = Vec::new();
+    let (mut placed, mut pace) = (Vec::new(), http::Pace::new(options));
     for download in info.downloads {
         let wanted: Vec<&DataFile> = missing.iter().copied().filter(|file| download.holds(file)).collect();
         if wanted.is_empty() {
             continue;
         }
         let part = staging.path.join(format!("{}.part", download.file));
-        download_file(info, download, base, &part, folder, watch)?;
+        download_file(info, download, (options, &mut pace), &part, folder, watch)?;
         let files = match download.packing {
             Packing::Gzip => vec![(part.clone(), folder.join(download.file), wanted[0])],
             Packing::TarGzip { folder: inside } => {
@@ -182,15 +202,18 @@ fn missing<'i>(info: &'i DatasetInfo, folder: &Path) -> Result<Vec<&'i DataFile>
 fn download_file(
     info: &DatasetInfo,
     download: &Download,
-    base: Option<&str>,
+    (options, pace): (&FetchOptions, &mut http::Pace<'_>),
     part: &Path,
     folder: &Path,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), FetchError> {
-    let client = http::Client::new();
     let mut attempts = Vec::new();
-    let bases: Vec<&str> = base.map_or_else(|| download.mirrors.to_vec(), |base| vec![base]);
+    let bases: Vec<&str> = options.base.as_deref().map_or_else(|| download.mirrors.to_vec(), |base| vec![base]);
     for base in bases {
+        if pace.is_over() && !attempts.is_empty() {
+            break;
+        }
+        let mut client = http::Client::new(pace);
         let slash = if base.ends_with('/') { "" } else { "/" };
         let url = format!("{base}{slash}{}", download.file);
         // Bytes of an earlier attempt may belong to another file; then the download restarts once.
@@ -208,9 +231,10 @@ fn download_file(
                     format!("SHA-256 of what it sends is {found}, expected {}", download.sha256)
                 }
             };
-            watch(Event::Failed { url: &url, reason: &reason });
+            let shown = http::shown(&url);
+            watch(Event::Failed { url: &shown, reason: &reason });
             let again = kept > 0 && !part.exists();
-            attempts.push(Attempt { url: url.clone(), reason });
+            attempts.push(Attempt { url: shown, reason });
             if !again {
                 break;
             }
@@ -246,6 +270,7 @@ fn record(folder: &Path, sums: &[(&str, String)]) -> Result<(), FetchError> {
     let text = lines.join("\n") + "\n";
     let new = folder.join(format!("{RECORDED}.new"));
     let write = || -> io::Result<()> {
+        refuse_link(&new)?;
         let mut file = File::create(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
@@ -268,6 +293,22 @@ fn sha256_of(path: &Path) -> Result<String, FetchError> {
     sum().map_err(FetchError::disk(path))
 }
 
+/// Refuses to write through a link, or into anything but a plain file: it would overwrite what another program made.
+fn refuse_link(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => {
+            Err(io::Error::new(ErrorKind::AlreadyExists, "is a link or no plain file; move it away, then fetch again"))
+        }
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Text with its control characters replaced: a terminal would obey them.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// Removes a file that may be gone already.
 fn remove(path: &Path) -> Result<(), FetchError> {
     match fs::remove_file(path) {
@@ -284,31 +325,38 @@ fn sync_folder(folder: &Path) -> Result<(), FetchError> {
     }
 }
 
+/// The file that locks that folder.
+const LOCK: &str = "lock";
+
 /// The folder for the unfinished downloads of one data set, locked against a second fetch.
 struct Staging {
     path: PathBuf,
     lock: File,
+    /// What a fetch of this data set writes there.
+    own: Vec<String>,
 }
 
 impl Staging {
     fn open(data_folder: &Path, info: &DatasetInfo) -> Result<Self, FetchError> {
         let path = data_folder.join(STAGING).join(info.folder);
         fs::create_dir_all(&path).map_err(FetchError::disk(&path))?;
-        let at = path.join("lock");
-        let lock = File::create(&at).map_err(FetchError::disk(&at))?;
+        let at = path.join(LOCK);
+        let lock = refuse_link(&at).and_then(|()| File::create(&at)).map_err(FetchError::disk(&at))?;
+        let parts = info.downloads.iter().map(|download| format!("{}.part", download.file));
+        let own = parts.chain(info.files.iter().map(|file| file.name.to_owned())).chain([LOCK.to_owned()]).collect();
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, lock }),
+            Ok(()) => Ok(Self { path, lock, own }),
             Err(fs::TryLockError::WouldBlock) => Err(FetchError::Busy { path }),
             Err(fs::TryLockError::Error(source)) => Err(FetchError::Disk { path: at, source }),
         }
     }
 
-    /// Removes the folder, and its parent if no other data set is being fetched.
+    /// Removes the folder, and its parent if no other data set is being fetched. Each stays where it holds anything else.
     fn close(self) -> Result<(), FetchError> {
         drop(self.lock);
-        fs::remove_dir_all(&self.path).map_err(FetchError::disk(&self.path))?;
+        self.own.iter().try_for_each(|name| remove(&self.path.join(name)))?;
+        let _ = fs::remove_dir(&self.path);
         if let Some(all) = self.path.parent() {
-            // Fails, as it should, while another data set is being fetched.
             let _ = fs::remove_dir(all);
         }
         Ok(())
@@ -318,7 +366,7 @@ impl Staging {
     /// fetch has failed for a more important reason.
     fn leave(self) {
         let has_bytes = fs::read_dir(&self.path).is_ok_and(|entries| {
-            let mut files = entries.filter_map(Result::ok).filter(|entry| entry.file_name() != "lock");
+            let mut files = entries.filter_map(Result::ok).filter(|entry| entry.file_name() != LOCK);
             files.any(|entry| entry.metadata().map_or(true, |file| file.len() > 0))
         });
         if !has_bytes {

@@ -34,7 +34,7 @@ pub(super) fn unpack(
         let file = wanted[at];
         if !entry.header().entry_type().is_file() || entry.size() != file.bytes || found[at].is_some() {
             let problem = "is no regular file of that size, or stands twice";
-            return Err(refuse(format!("{} ({} bytes expected) {problem}", path.display(), file.bytes)));
+            return Err(refuse(format!("{} ({} bytes expected) {problem}", file.name, file.bytes)));
         }
         let to = into.join(file.name);
         write(&mut entry, &to, file.bytes)?;
@@ -49,6 +49,7 @@ pub(super) fn unpack(
 
 fn write(entry: &mut impl Read, to: &Path, bytes: u64) -> Result<(), FetchError> {
     let mut copy = || -> io::Result<u64> {
+        super::refuse_link(to)?;
         let mut file = File::create(to)?;
         let copied = io::copy(&mut entry.take(bytes), &mut file)?;
         file.sync_all()?;

@@ -75,7 +75,7 @@ pub trait Architecture: Settings + Default + Clone + Debug + Send + Sync + 'stat
     /// Settings out of their ranges, images smaller than [`least_side`](Self::least_side) or without channels, fewer than
     /// two classes.
     fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Self::Network, ModelError> {
-        built(self, shape, classes, device).map(|(network, _)| initialised(network))
+        built(self, shape, classes, device, false).map(|(network, _)| initialised(network))
     }
 
     /// The layers that such a network has; no parameter is drawn.
@@ -83,16 +83,18 @@ pub trait Architecture: Settings + Default + Clone + Debug + Send + Sync + 'stat
     /// # Errors
     /// As [`init`](Self::init).
     fn layers(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Vec<Layer>, ModelError> {
-        built(self, shape, classes, device).map(|(_, layers)| layers)
+        built(self, shape, classes, device, true).map(|(_, layers)| layers)
     }
 }
 
-/// A network whose parameters are not drawn yet, and its layers.
+/// A network whose parameters are not drawn yet, and its layers. One that is made for its list alone (`lists_only`) may be
+/// of any size.
 pub(super) fn built<A: Architecture>(
     config: &A,
     shape: ImageShape,
     classes: usize,
     device: &Device,
+    lists_only: bool,
 ) -> Result<(A::Network, Vec<Layer>), ModelError> {
     let model = A::INFO.name;
     config.check().map_err(|error| ModelError::Settings(Box::new(error.within(model))))?;
@@ -103,7 +105,7 @@ pub(super) fn built<A: Architecture>(
     if classes < 2 {
         return Err(ModelError::Classes { found: classes });
     }
-    let mut layers = Layers::new(shape, device);
+    let mut layers = Layers::new(shape, device, lists_only);
     Ok((config.build(classes, &mut layers), layers.finish()))
 }
 

@@ -32,8 +32,17 @@ impl fmt::Display for Layer {
 
 /// The sum over all layers.
 pub fn total_parameters(layers: &[Layer]) -> usize {
-    layers.iter().map(|layer| layer.parameters).sum()
+    layers.iter().map(|layer| layer.parameters).fold(0, usize::saturating_add)
 }
+
+/// A product, or the largest number where it is larger: what a config asks for may be more than there are numbers for.
+fn product(sizes: impl IntoIterator<Item = usize>) -> usize {
+    sizes.into_iter().fold(1, usize::saturating_mul)
+}
+
+/// The most parameters of a network that is only listed. What has more is listed all the same, and made of layers of one
+/// neuron: burn allocates some of a layer where it makes it.
+pub(super) const MOST_LISTED: usize = 1 << 31;
 
 /// Makes the layers of a network and lists them: in the order in which an image goes through them, whose shape it follows.
 ///
@@ -42,14 +51,21 @@ pub fn total_parameters(layers: &[Layer]) -> usize {
 pub struct Layers {
     device: Device,
     listed: Vec<Layer>,
+    /// Whether the network is made for its list alone.
+    lists_only: bool,
     /// The shape of an image after the last layer.
     pub shape: Vec<usize>,
 }
 
 impl Layers {
-    pub(super) fn new(shape: ImageShape, device: &Device) -> Self {
+    pub(super) fn new(shape: ImageShape, device: &Device, lists_only: bool) -> Self {
         let shape = vec![shape.channels, shape.height, shape.width];
-        Self { device: device.clone(), listed: Vec::new(), shape }
+        Self { device: device.clone(), listed: Vec::new(), lists_only, shape }
+    }
+
+    /// Sizes of the layer just listed, or 1 for each where the network cannot be made and is only listed.
+    fn sizes<const N: usize>(&self, sizes: [usize; N]) -> [usize; N] {
+        if self.lists_only && total_parameters(&self.listed) > MOST_LISTED { [1; N] } else { sizes }
     }
 
     /// Where the parameters of the network are to be.
@@ -72,15 +88,18 @@ impl Layers {
         adapt: impl FnOnce(Conv2dConfig) -> Conv2dConfig,
     ) -> Conv2d {
         let pad = kernel / 2;
-        let config = Conv2dConfig::new([self.shape[0], channels], [kernel, kernel])
+        let inputs = self.shape[0];
+        let config = Conv2dConfig::new([inputs, channels], [kernel, kernel])
             .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
             .with_bias(false);
-        let config = adapt(config);
+        let mut config = adapt(config);
         let stride = config.stride[0];
-        let weights = self.shape[0] * channels * kernel * kernel + if config.bias { channels } else { 0 };
+        let bias = if config.bias { channels } else { 0 };
+        let weights = product([inputs, channels, kernel, kernel]).saturating_add(bias);
         let output = vec![channels, self.shape[1].div_ceil(stride), self.shape[2].div_ceil(stride)];
         let stride = if stride == 1 { String::new() } else { format!(", stride {stride}") };
         self.list(name, format!("conv {kernel}x{kernel}{stride}"), output, weights);
+        config.channels = self.sizes([inputs, channels]);
         config.init(&self.device)
     }
 
@@ -99,7 +118,8 @@ impl Layers {
     /// Batch norm: a scale and a shift for each channel.
     pub fn batch_norm(&mut self, name: &str) -> BatchNorm {
         let channels = self.shape[0];
-        self.list(name, "batch norm".to_owned(), self.shape.clone(), 2 * channels);
+        self.list(name, "batch norm".to_owned(), self.shape.clone(), channels.saturating_mul(2));
+        let [channels] = self.sizes([channels]);
         BatchNormConfig::new(channels).init(&self.device)
     }
 
@@ -108,6 +128,7 @@ impl Layers {
     pub fn batch_norm_without_scale(&mut self, name: &str, momentum: f64) -> BatchNorm {
         let channels = self.shape[0];
         self.list(name, "batch norm, no scale".to_owned(), self.shape.clone(), channels);
+        let [channels] = self.sizes([channels]);
         let config = BatchNormConfig::new(channels).with_momentum(momentum).with_epsilon(1e-12);
         let norm = config.init(&self.device);
         BatchNorm { gamma: norm.gamma.set_require_grad(false), ..norm }
@@ -127,15 +148,17 @@ impl Layers {
 
     /// A fully connected layer over all values of an image.
     pub fn linear(&mut self, name: &str, width: usize) -> Linear {
-        let inputs = self.shape.iter().product();
-        self.list(name, "linear".to_owned(), vec![width], (inputs + 1) * width);
+        let inputs = product(self.shape.iter().copied());
+        self.list(name, "linear".to_owned(), vec![width], inputs.saturating_add(1).saturating_mul(width));
+        let [inputs, width] = self.sizes([inputs, width]);
         LinearConfig::new(inputs, width).init(&self.device)
     }
 
     /// A fully connected layer without bias, whose outputs the network multiplies by `scale`.
     pub fn scaled_linear(&mut self, name: &str, width: usize, scale: f32) -> Linear {
-        let inputs = self.shape.iter().product();
-        self.list(name, format!("linear, times {scale}"), vec![width], inputs * width);
+        let inputs = product(self.shape.iter().copied());
+        self.list(name, format!("linear, times {scale}"), vec![width], inputs.saturating_mul(width));
+        let [inputs, width] = self.sizes([inputs, width]);
         LinearConfig::new(inputs, width).with_bias(false).init(&self.device)
     }
 

@@ -11,7 +11,7 @@ use toml::Table;
 
 use super::architecture::{Architecture, ModelInfo, built, initialised};
 use super::error::ModelError;
-use super::layers::{Layer, total_parameters};
+use super::layers::{Layer, MOST_LISTED, total_parameters};
 use crate::batch::{Batcher, ImageBatch};
 use crate::image_set::ImageShape;
 
@@ -46,7 +46,11 @@ impl OwnModel {
 
     /// The layers of [`listed`](Self::listed).
     pub(super) fn layers(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Vec<Layer>, ModelError> {
-        self.listed(shape, classes, device).map(|(.., layers)| layers)
+        // What is too large to be made is known by its list.
+        match self.0.too_large(shape, classes, device)? {
+            Some(layers) => Ok(layers),
+            None => self.listed(shape, classes, device).map(|(.., layers)| layers),
+        }
     }
 }
 
@@ -78,6 +82,7 @@ trait AnyArchitecture: Debug + Send + Sync {
         classes: usize,
         device: &Device,
     ) -> Result<(OwnNetwork, Own, Vec<Layer>), ModelError>;
+    fn too_large(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Option<Vec<Layer>>, ModelError>;
 }
 
 impl<A: Architecture> AnyArchitecture for A {
@@ -99,7 +104,7 @@ impl<A: Architecture> AnyArchitecture for A {
         classes: usize,
         device: &Device,
     ) -> Result<(OwnNetwork, Own, Vec<Layer>), ModelError> {
-        let (network, listed) = built(self, shape, classes, device)?;
+        let (network, listed) = built(self, shape, classes, device, false)?;
         let network = initialised(network);
         let found = highest_rank(&network);
         if found > HIGHEST_RANK {
@@ -109,6 +114,12 @@ impl<A: Architecture> AnyArchitecture for A {
         let layers = if total_parameters(&listed) == total_parameters(&parameters) { listed } else { parameters };
         let own = Own { name: A::INFO.name, init_from: init_from::<A> };
         Ok((AnyNetwork::new(network), own, layers))
+    }
+
+    /// Its layers, where it has more parameters than a list may.
+    fn too_large(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Option<Vec<Layer>>, ModelError> {
+        let (_, listed) = built(self, shape, classes, device, true)?;
+        Ok((total_parameters(&listed) > MOST_LISTED).then_some(listed))
     }
 }
 

@@ -5,6 +5,7 @@
 //! bilinear), so that a long strip costs no more than its middle. Transparency is dropped and grey is
 //! ITU-R 601 luma, as PIL's `convert` has both; a turn noted in EXIF is not followed, as torchvision does not.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::imageops::{FilterType, crop_imm, resize};
@@ -72,7 +73,8 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, FileProblem> {
     if !whole {
         return Err(image_problem(&format!("the {name} ends before its end mark")));
     }
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let pixels = if format == ImageFormat::Png { png_pixels(bytes)? } else { Cow::Borrowed(bytes) };
+    let mut reader = ImageReader::with_format(Cursor::new(&*pixels), format);
     // Dimensions are checked against the bytes below, with both in the message.
     reader.no_limits();
     let mut decoder = reader.into_decoder().map_err(|error| image_problem(&error))?;
@@ -84,13 +86,58 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, FileProblem> {
     if width.max(height) > LARGEST_SIDE || size > LARGEST_IMAGE {
         return refused(format!("more than {LARGEST_SIDE} on a side or {LARGEST_IMAGE} bytes in all"));
     }
-    if size > MOST_PACKED * bytes.len() as u64 {
+    // What is packed is less than what comes out, where a pixel takes less than a byte.
+    let packed = if format == ImageFormat::Png { png_packed(bytes, width, height) } else { size };
+    if packed.min(size) > MOST_PACKED * bytes.len() as u64 {
         return refused(format!("more than its {} bytes can hold", bytes.len()));
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(2 * LARGEST_IMAGE);
     decoder.set_limits(limits).map_err(|error| image_problem(&error))?;
     DynamicImage::from_decoder(decoder).map_err(|error| image_problem(&error))
+}
+
+/// The chunks of a PNG that pixels are made of. Others (profiles, texts) may unpack to any size, and nothing here reads them.
+const PNG_CHUNKS: [&[u8]; 5] = [b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"];
+
+/// A PNG with those chunks alone.
+fn png_pixels(bytes: &[u8]) -> Result<Cow<'_, [u8]>, FileProblem> {
+    const SIGNATURE: usize = 8;
+    /// Length and name before the data, a checksum behind it.
+    const AROUND: usize = 12;
+    let mut kept = bytes.get(..SIGNATURE).unwrap_or_default().to_vec();
+    let mut rest = bytes.get(SIGNATURE..).unwrap_or_default();
+    let mut all = true;
+    while let Some((&[a, b, c, d], after)) = rest.split_first_chunk() {
+        let name = after.get(..4).unwrap_or_default();
+        let end = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_add(AROUND);
+        let Some((chunk, next)) = rest.split_at_checked(end) else {
+            return Err(image_problem(&"a chunk of the PNG goes on past the end of the file"));
+        };
+        let is_kept = PNG_CHUNKS.contains(&name);
+        if is_kept {
+            kept.extend_from_slice(chunk);
+        }
+        all &= is_kept;
+        rest = next;
+        if name == b"IEND" {
+            break;
+        }
+    }
+    Ok(if all { Cow::Borrowed(bytes) } else { Cow::Owned(kept) })
+}
+
+/// Bytes of the rows of a PNG, by the depth and colour type of its header: a byte in front of each row, and pixels of 1 to
+/// 64 bits.
+fn png_packed(bytes: &[u8], width: u32, height: u32) -> u64 {
+    let depth = bytes.get(24).map_or(8, |depth| u64::from(*depth));
+    let samples = match bytes.get(25) {
+        Some(2) => 3,
+        Some(4) => 2,
+        Some(6) => 4,
+        _ => 1,
+    };
+    u64::from(height).saturating_mul(1 + (u64::from(width) * samples * depth).div_ceil(8))
 }
 
 /// Whether the segments of a JPEG (ITU-T T.81, annex B) reach its end mark. The decoder does not check: it fills the rest
@@ -197,6 +244,52 @@ mod tests {
         }
         assert!(read(b"GIF89a and more", shape).unwrap_err().contains("Gif"));
         assert!(read(b"not a picture at all", shape).unwrap_err().starts_with("no image that can be read"));
+    }
+
+    /// A chunk of a PNG, with its checksum.
+    fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        let mut crc = flate2::Crc::new();
+        crc.update(name);
+        crc.update(data);
+        [&(data.len() as u32).to_be_bytes(), &name[..], data, &crc.sum().to_be_bytes()].concat()
+    }
+
+    fn deflated(data: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut encoder, data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// A page of a scan, of one bit a pixel: 1.1 megabytes in a thousand bytes.
+    #[test]
+    fn a_blank_page_is_taken() {
+        let (width, height) = (2480_u32, 3508_u32);
+        let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[1, 0, 0, 0, 0]].concat();
+        let rows =
+            [0_u8].iter().chain([0xff; 310].iter()).copied().cycle().take(311 * height as usize).collect::<Vec<_>>();
+        let page =
+            [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &header), &chunk(b"IDAT", &deflated(&rows)), &PNG_END].concat();
+        assert!(page.len() < 2_000, "{} bytes", page.len());
+        assert_eq!(read(&page, ImageShape::new(1, 2, 2)), Ok(vec![255; 4]));
+    }
+
+    /// A colour profile of 500 megabytes in half a megabyte: it is not unpacked, and neither are texts.
+    #[test]
+    fn what_is_no_pixel_is_not_unpacked() {
+        let picture = png(&gradient(1, 1).into());
+        let profile = [&b"icc\0\0"[..], &deflated(&vec![0; 500 << 20])].concat();
+        let text = [&b"Comment\0\0"[..], &deflated(&vec![b' '; 1 << 20])].concat();
+        let header = 8 + 25;
+        let evil = [&picture[..header], &chunk(b"iCCP", &profile), &chunk(b"zTXt", &text), &picture[header..]].concat();
+        let kept = png_pixels(&evil).unwrap();
+        assert_eq!(kept, picture, "all that the decoder gets");
+        assert_eq!(read(&evil, ImageShape::new(3, 1, 1)), read(&picture, ImageShape::new(3, 1, 1)));
+        assert!(matches!(png_pixels(&picture).unwrap(), Cow::Borrowed(_)));
+        // A length that goes past the end.
+        let mut cut = evil.clone();
+        cut[header..header + 4].copy_from_slice(&u32::MAX.to_be_bytes());
+        let error = read(&cut, ImageShape::new(3, 1, 1)).unwrap_err();
+        assert!(error.ends_with("a chunk of the PNG goes on past the end of the file"), "{error}");
     }
 
     #[test]

@@ -70,9 +70,12 @@ type Files = Vec<(u8, PathBuf)>;
 /// resampled (see [`picture::square`]). `path/test` has the same classes, or some of them; where it is missing, a part
 /// of each class is held out by a split that depends on the names and [`FolderOptions::split_seed`] alone.
 ///
+/// [`Dataset::notes`] names what may have been meant otherwise: folders beside `train` and `test`, a class of `test` without
+/// an image, no image to test on.
+///
 /// # Errors
-/// A folder with another layout, a class without an image, a class of `test` that `train` does not have, more than 256
-/// classes, an image that cannot be decoded: each names the folder or the file. Options out of their ranges.
+/// A folder with another layout, fewer than two or more than 256 classes, a class of `train` without an image, a class of
+/// `test` that `train` does not have, an image that cannot be decoded: each names the folder or the file. Options out of their ranges.
 pub fn load_folder(path: &Path, options: &FolderOptions) -> Result<Dataset, DataError> {
     let name = format!("{FOLDER_PREFIX}{}", path.display());
     let layout = |problem: String| DataError::Layout { path: path.to_owned(), problem };
@@ -82,7 +85,15 @@ pub fn load_folder(path: &Path, options: &FolderOptions) -> Result<Dataset, Data
         return Err(layout("has no folder `train` (expected: train/CLASS/*.png, *.jpg or *.jpeg)".to_owned()));
     }
     let classes = class_names(&train_folder)?;
-    let mut train = files(&train_folder, &classes)?;
+    if let [only] = classes.as_slice() {
+        let problem = format!("has one class, `{only}`: a classifier needs at least two");
+        return Err(DataError::Layout { path: train_folder, problem });
+    }
+    let (mut train, empty) = files(&train_folder, &classes)?;
+    if let Some(path) = empty.into_iter().next() {
+        return Err(DataError::Layout { path, problem: NO_IMAGE.to_owned() });
+    }
+    let mut notes = passed_over(path)?;
     let test_folder = path.join("test");
     let test = if test_folder.is_dir() {
         let known: BTreeSet<&String> = classes.iter().collect();
@@ -90,10 +101,17 @@ pub fn load_folder(path: &Path, options: &FolderOptions) -> Result<Dataset, Data
             let problem = format!("is no class: `train` has {}", classes.join(", "));
             return Err(DataError::Layout { path: test_folder.join(other), problem });
         }
-        files(&test_folder, &classes)?
+        let (test, empty) = files(&test_folder, &classes)?;
+        let note = |path: PathBuf| format!("{}: {NO_IMAGE}: nothing of that class is tested", path.display());
+        notes.extend(empty.into_iter().map(note));
+        test
     } else {
         hold_out(&mut train, options)
     };
+    if test.is_empty() {
+        let why = if test_folder.is_dir() { "`test` holds none" } else { "each class of `train` has only one image" };
+        notes.push(format!("{}: there is no image to test on: {why}", path.display()));
+    }
     let side = options.image_size;
     let shape = ImageShape::new(if options.grey { 1 } else { 3 }, side, side);
     let set = |files: Files| {
@@ -106,31 +124,32 @@ pub fn load_folder(path: &Path, options: &FolderOptions) -> Result<Dataset, Data
         set.map_err(|problem| DataError::Set { name: name.clone(), problem })
     };
     let (train, test) = (set(train)?, set(test)?);
-    Dataset::new(name.clone(), train, test, classes)
+    Ok(Dataset { notes, ..Dataset::new(name.clone(), train, test, classes)? })
 }
 
-/// The entries of a folder that do not start with a dot, by name.
-fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
+/// The entries of a folder that do not start with a dot, by name, whatever its bytes.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let unreadable = |source| DataError::Io { path: folder.to_owned(), source };
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let Some(name) = path.file_name() else { continue };
-        let Some(name) = name.to_str() else {
-            return Err(DataError::Layout { path, problem: "its name is not Unicode".to_owned() });
-        };
-        if !name.starts_with('.') {
-            entries.push((name.to_owned(), path));
+        let entry = entry.map_err(unreadable)?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            entries.push(entry.path());
         }
     }
-    entries.sort_unstable();
+    entries.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
     Ok(entries)
 }
 
 /// The names of the folders in a folder, in their order.
 fn class_names(folder: &Path) -> Result<Vec<String>, DataError> {
-    let names: Vec<String> =
-        entries(folder)?.into_iter().filter(|(_, path)| path.is_dir()).map(|(name, _)| name).collect();
+    let mut names = Vec::new();
+    for path in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
+        match path.file_name().and_then(|name| name.to_str()) {
+            Some(name) => names.push(name.to_owned()),
+            None => return Err(DataError::Layout { path, problem: "its name is not Unicode".to_owned() }),
+        }
+    }
     let problem = match names.len() {
         0 => "has no folders in it (expected: one for each class)".to_owned(),
         1..=256 => return Ok(names),
@@ -139,26 +158,43 @@ fn class_names(folder: &Path) -> Result<Vec<String>, DataError> {
     Err(DataError::Layout { path: folder.to_owned(), problem })
 }
 
-/// The images of all classes. A folder of a class without any image is refused.
-fn files(folder: &Path, classes: &[String]) -> Result<Files, DataError> {
+/// The images of all classes, and the folders of classes without any.
+fn files(folder: &Path, classes: &[String]) -> Result<(Files, Vec<PathBuf>), DataError> {
     let image = |path: &Path| {
         let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
         matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg")) && path.is_file()
     };
-    let mut files = Vec::new();
+    let (mut files, mut empty) = (Vec::new(), Vec::new());
     for (class, name) in (0..=u8::MAX).zip(classes) {
         let of_class = folder.join(name);
         if !of_class.is_dir() {
             continue;
         }
         let before = files.len();
-        files.extend(entries(&of_class)?.into_iter().filter(|(_, path)| image(path)).map(|(_, path)| (class, path)));
+        files.extend(entries(&of_class)?.into_iter().filter(|path| image(path)).map(|path| (class, path)));
         if files.len() == before {
-            let problem = "holds no image (*.png, *.jpg, *.jpeg)".to_owned();
-            return Err(DataError::Layout { path: of_class, problem });
+            empty.push(of_class);
         }
     }
-    Ok(files)
+    Ok((files, empty))
+}
+
+/// What holds no image.
+const NO_IMAGE: &str = "holds no image (*.png, *.jpg, *.jpeg)";
+
+/// Folders beside `train` and `test`: nothing in them is read, whatever they are called elsewhere.
+fn passed_over(path: &Path) -> Result<Vec<String>, DataError> {
+    let others = entries(path)?.into_iter().filter(|path| path.is_dir());
+    let others =
+        others.filter(|path| !matches!(path.file_name().and_then(|name| name.to_str()), Some("train" | "test")));
+    let note = |path: PathBuf| {
+        format!(
+            "{}: is not read; of a folder of images `train` and `test` are, and validation images are held out of `train` \
+             (data.validation)",
+            path.display()
+        )
+    };
+    Ok(others.map(note).collect())
 }
 
 /// Takes a part of each class out of `train`. Both parts keep their order.

@@ -35,6 +35,16 @@ pub enum Serve {
     WrongRange(Vec<u8>),
     /// An answer with this status.
     Status(u16),
+    /// So many bytes of it; who asks for the rest is told that there is none.
+    PartThenRefused(Vec<u8>, usize),
+    /// It is at this address.
+    Redirect(String),
+    /// This line, and nothing else.
+    Says(String),
+    /// A byte of it every so often.
+    Drips(Vec<u8>),
+    /// A byte of a head every so often, for ever.
+    DripsHead,
 }
 
 /// A server on a port of its own, until the test ends.
@@ -94,13 +104,35 @@ fn answer(mut stream: TcpStream, files: &Mutex<HashMap<String, Serve>>, seen: &M
     let name = path.rsplit('/').next().unwrap();
     seen.lock().unwrap().push(from.map_or(name.to_owned(), |from| format!("{name} from {from}")));
     let serve = files.lock().unwrap().get(&path).cloned().unwrap_or(Serve::Status(404));
+    let from = if matches!(serve, Serve::PartThenRefused(..)) { from.map(|_| usize::MAX) } else { from };
     let (bytes, from, most) = match &serve {
+        Serve::Redirect(to) => {
+            let _ = write!(
+                stream,
+                "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            return;
+        }
+        Serve::Says(line) => {
+            let _ = write!(stream, "{line}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            return;
+        }
+        Serve::Drips(bytes) => {
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
+            drip(&mut stream, bytes);
+            return;
+        }
+        Serve::DripsHead => {
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nX-Long: ");
+            drip(&mut stream, &[b'a'; 10_000]);
+            return;
+        }
         Serve::Status(status) => {
             let _ = write!(stream, "HTTP/1.1 {status} So\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             return;
         }
         Serve::Well(bytes) | Serve::WrongRange(bytes) => (bytes, from, usize::MAX),
-        Serve::BreaksOff(bytes, most) => (bytes, from, *most),
+        Serve::BreaksOff(bytes, most) | Serve::PartThenRefused(bytes, most) => (bytes, from, *most),
         Serve::WithoutRanges(bytes) | Serve::WithoutLength(bytes) => (bytes, None, usize::MAX),
         Serve::WithoutRangesBreaksOff(bytes, most) => (bytes, None, *most),
     };
@@ -127,4 +159,14 @@ fn answer(mut stream: TcpStream, files: &Mutex<HashMap<String, Serve>>, seen: &M
     head += "Connection: close\r\n\r\n";
     let _ = stream.write_all(head.as_bytes());
     let _ = stream.write_all(&rest[..most.min(rest.len())]);
+}
+
+/// Sends byte by byte, until the client hangs up.
+fn drip(stream: &mut TcpStream, bytes: &[u8]) {
+    for byte in bytes {
+        if stream.write_all(&[*byte]).and_then(|()| stream.flush()).is_err() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }

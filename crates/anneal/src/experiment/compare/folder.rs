@@ -25,7 +25,10 @@ use super::{
 use crate::{
     config::RunSection,
     error::Error,
-    run_dir::{Claim, Existing, FINDER, Kind, PLAN, REPORT, RunDir, RunDirError, io_error, mark_comparison},
+    run_dir::{
+        Claim, Existing, FINDER, Kind, PLAN, REPORT, RunDir, RunDirError, io_error, mark_comparison, own_of_run,
+        remove_mark, replaced_comparisons, restore_comparison, set_comparison_aside,
+    },
 };
 
 /// All figures, in the folder of a comparison.
@@ -62,6 +65,8 @@ impl Folder {
             other => other.into(),
         })?;
         let folder = Self { claim, name, existing };
+        // One that a killed process was setting aside is put back first.
+        restore_comparison(folder.path(), own)?;
         if existing == Existing::Resume {
             let shown = folder.path().display();
             if !folder.claim.is_held() {
@@ -94,8 +99,15 @@ impl Folder {
     pub(super) fn start(&self, plan: &Table, sweeps: &BTreeMap<String, RateSweep>) -> Result<(), Error> {
         let dir = self.path();
         if self.existing == Existing::Overwrite && self.claim.is_held() {
-            let runs = clear(dir, &self.read_plan()?)?;
-            tracing::warn!("{}: starting over; the comparison that was here is gone, runs: {runs}", dir.display());
+            let old = self.read_plan()?;
+            let runs = run_folders(dir, &old).len();
+            set_comparison_aside(dir, &self.name, &own(dir)?)?;
+            // The folders that are empty now.
+            clear(dir, &old)?;
+            let shown = dir.display();
+            tracing::warn!(
+                "{shown}: starting over; once this comparison is whole, the one that was here goes, runs: {runs}"
+            );
         }
         mark_comparison(dir, &self.name)?;
         let header = "# What is compared: seeds, rates, and each contender's whole configuration before its rate was chosen.\n\n";
@@ -109,6 +121,15 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes the comparisons that this one, which is whole now, has replaced.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        for aside in replaced_comparisons(self.path()) {
+            clear(&aside, &read_plan(&aside)?)?;
+            remove_mark(&aside)?;
+        }
+        Ok(())
+    }
+
     /// Writes a file, whole or not at all.
     pub(super) fn write(&self, name: &str, contents: &str) -> Result<(), Error> {
         let path = self.path().join(name);
@@ -116,12 +137,42 @@ impl Folder {
     }
 
     fn read_plan(&self) -> Result<Table, Error> {
-        let path = self.path().join(PLAN);
-        let text = fs::read_to_string(&path).map_err(|source| io_error(&path, "read it", source))?;
-        text.parse().map_err(|error: toml::de::Error| {
-            Error::Usage(format!("{}: is damaged: {}", path.display(), error.message()))
-        })
+        read_plan(self.path())
     }
+}
+
+fn read_plan(dir: &Path) -> Result<Table, Error> {
+    let path = dir.join(PLAN);
+    let text = fs::read_to_string(&path).map_err(|source| io_error(&path, "read it", source))?;
+    text.parse()
+        .map_err(|error: toml::de::Error| Error::Usage(format!("{}: is damaged: {}", path.display(), error.message())))
+}
+
+/// The folders of a comparison's runs. A name that is more than one folder was not written by this program.
+fn run_folders(dir: &Path, plan: &Table) -> Vec<PathBuf> {
+    let names = contenders(plan).filter(|(name, _)| !name.contains(['/', '\\']) && !name.starts_with('.'));
+    let parents = names.flat_map(|(name, _)| [(dir.join(name), "seed-"), (dir.join(name).join("tuning"), "lr-")]);
+    let of_parent = |(parent, prefix): (PathBuf, &str)| {
+        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+            .map(|entry| entry.path())
+            .collect()
+    };
+    parents.flat_map(of_parent as fn(_) -> Vec<PathBuf>).collect()
+}
+
+/// What this program wrote of the comparison in a folder, below it; its plan last.
+fn own(dir: &Path) -> Result<Vec<PathBuf>, RunDirError> {
+    let Ok(plan) = read_plan(dir) else { return Ok(Vec::new()) };
+    let mut own = Vec::new();
+    for run in run_folders(dir, &plan).iter().filter(|run| RunDir::holds_run(run)) {
+        own.extend(own_of_run(dir, run)?);
+    }
+    let sweeps = contenders(&plan).map(|(name, _)| Path::new(name).join(FINDER));
+    let files = sweeps.chain([FIGURES, REPORT, PLAN].map(PathBuf::from));
+    own.extend(files.filter(|name| dir.join(name).is_file()));
+    Ok(own)
 }
 
 /// Removes what an earlier comparison wrote, its plan last; other files stay. Gives how many runs it were.
@@ -133,17 +184,12 @@ fn clear(dir: &Path, old: &Table) -> Result<usize, Error> {
         }
     };
     let mut runs = 0;
-    // A name that is more than one folder was not written by this program.
+    for run in run_folders(dir, old) {
+        runs += usize::from(RunDir::remove(&run)?);
+    }
     for (name, _) in contenders(old).filter(|(name, _)| !name.contains(['/', '\\']) && !name.starts_with('.')) {
         let folder = dir.join(name);
         let tuning = folder.join("tuning");
-        for (parent, prefix) in [(&folder, "seed-"), (&tuning, "lr-")] {
-            for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-                if entry.file_name().to_string_lossy().starts_with(prefix) {
-                    runs += usize::from(RunDir::remove(&entry.path())?);
-                }
-            }
-        }
         remove(folder.join(FINDER))?;
         // They stay if they hold anything else.
         let _ = fs::remove_dir(&tuning);
@@ -158,6 +204,41 @@ fn clear(dir: &Path, old: &Table) -> Result<usize, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever the moment at which the process is killed, the old comparison is there: in its place, or waiting.
+    #[test]
+    fn what_is_replaced_waits_aside_and_can_be_put_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path();
+        mark_comparison(dir, "old").expect("marked");
+        let run = RunDir::new(&dir.join("a/seed-1"));
+        fs::create_dir_all(run.root()).expect("made");
+        run.begin("a seed-1", "[run]\n").expect("begun");
+        for (name, text) in
+            [(PLAN, "[contenders.a]\n"), (FIGURES, "{}"), ("thesis.tex", "mine"), ("a/seed-1/mine", "mine")]
+        {
+            fs::write(dir.join(name), text).expect("written");
+        }
+        let is_there = |name: &str| dir.join(name).exists();
+        let files = own(dir).expect("found");
+        set_comparison_aside(dir, "old", &files).expect("moved");
+        assert!(!is_there(PLAN) && !is_there("a/seed-1/config.toml"), "{files:?}");
+        assert!(is_there("thesis.tex") && is_there("a/seed-1/mine"), "what is not ours stays");
+        // Killed here: the folder is the old comparison's still.
+        restore_comparison(dir, own).expect("put back");
+        assert!(is_there(PLAN) && is_there(FIGURES) && RunDir::holds_run(run.root()));
+        assert_eq!(replaced_comparisons(dir), Vec::<PathBuf>::new());
+        // And here it is the new one's.
+        set_comparison_aside(dir, "old", &own(dir).expect("found")).expect("moved");
+        mark_comparison(dir, "new").expect("marked");
+        restore_comparison(dir, own).expect("nothing to put back");
+        let waiting = replaced_comparisons(dir);
+        assert_eq!(waiting.len(), 1);
+        assert!(waiting[0].join(PLAN).is_file() && RunDir::holds_run(&waiting[0].join("a/seed-1")));
+        clear(&waiting[0], &read_plan(&waiting[0]).expect("a plan")).expect("cleared");
+        remove_mark(&waiting[0]).expect("removed");
+        assert!(!waiting[0].exists() && is_there("thesis.tex") && is_there("a/seed-1/mine"));
+    }
 
     #[test]
     fn starting_over_leaves_what_is_not_ours() {

@@ -41,6 +41,14 @@ pub(crate) struct CompareOutcome {
     pub interrupted: bool,
 }
 
+impl CompareOutcome {
+    /// Whether no run of any contender came to its end, and nothing is missing: there is nothing to compare.
+    pub(crate) fn all_failed(&self) -> bool {
+        let contenders = &self.study.contenders;
+        !self.interrupted && !contenders.is_empty() && contenders.iter().all(|contender| contender.finished == 0)
+    }
+}
+
 /// Trains every contender with every seed, and writes `compare.json` and `report.html`.
 ///
 /// Everything is read and checked before any work: the files, each schedule for the run's length, each rate of a grid.
@@ -93,6 +101,9 @@ pub(crate) fn compare(
     let study = Study::new(setup, participants.into_iter().map(Participant::into_study).collect());
     folder.write(FIGURES, &study.to_json())?;
     study.page(common(&base)).save(&folder.path().join(REPORT))?;
+    if study.complete {
+        folder.settle()?;
+    }
     Ok(CompareOutcome { dir: Some(folder.path().to_owned()), interrupted: !study.complete, study })
 }
 

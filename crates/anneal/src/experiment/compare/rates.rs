@@ -47,7 +47,10 @@ pub(super) fn sweeps(
             Some(sweep) => sweep,
             None if runner.is_interrupted() => return Ok(None),
             None => {
-                let sweep = RateSweep::run(&open).map_err(|error| error.within(name))?;
+                let sweep = match RateSweep::run(&open, runner.interrupt()) {
+                    Err(error) if error.is_interrupt() => return Ok(None),
+                    sweep => sweep.map_err(|error| error.within(name))?,
+                };
                 runner.say(&format!("{name}: the finder suggests {:.2e}", sweep.lr));
                 sweep
             }

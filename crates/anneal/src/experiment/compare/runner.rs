@@ -3,7 +3,10 @@
 use std::{
     io::IsTerminal,
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use lr_core::Interval;
@@ -35,7 +38,12 @@ impl<'a> Runner<'a> {
     }
 
     pub(super) fn is_interrupted(&self) -> bool {
-        self.options.interrupt.load(Ordering::Relaxed)
+        self.interrupt().load(Ordering::Relaxed)
+    }
+
+    /// Set where the comparison is to end.
+    pub(super) fn interrupt(&self) -> &Arc<AtomicBool> {
+        &self.options.interrupt
     }
 
     pub(super) fn say(&self, text: &str) {
