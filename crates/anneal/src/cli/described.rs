@@ -61,7 +61,8 @@ impl Described {
     pub(super) fn optimizer(name: &str, catalog: &Catalog) -> Result<Self, Error> {
         let summary = catalog.optimizers.iter().find(|(known, _)| *known == name).map_or("", |(_, summary)| summary);
         let table: Table = [("type".to_owned(), name.into())].into_iter().collect();
-        let config = OptimizerConfig::from_table_with(&table, "list", &catalog.optimizers)?;
+        let named = |error| ConfigError { path: "list".to_owned(), ..error };
+        let config = OptimizerConfig::from_table_with(&table, "list", &catalog.optimizers).map_err(named)?;
         Ok(Self::of_table(config.type_name(), summary, &config.to_table(), &[]))
     }
 

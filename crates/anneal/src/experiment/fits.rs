@@ -75,7 +75,8 @@ impl Need {
         if model.saturating_add(batch) <= u128::from(left) {
             return Ok(());
         }
-        let field = if model >= batch { largest(config) } else { "data.batch_size".to_owned() };
+        let field =
+            if model >= batch || model > u128::from(left) { largest(config) } else { "data.batch_size".to_owned() };
         let Self { parameters, per_parameter, workers, .. } = self;
         Err(ConfigError::conflict(
             field,

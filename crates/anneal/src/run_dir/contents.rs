@@ -208,7 +208,7 @@ fn remove(path: &Path) -> Result<(), RunDirError> {
 }
 
 /// Removes the folders of a run that are empty, and its own if that is then.
-fn remove_if_empty(folder: &Path) {
+pub(super) fn remove_if_empty(folder: &Path) {
     for name in folders_of_checkpoints(folder) {
         let _ = fs::remove_dir(name);
     }

@@ -169,6 +169,11 @@ pub(crate) fn restore_comparison(
     contents::put_back(folder, own)
 }
 
+/// Removes the folders of a run that is gone, as far as they are empty.
+pub(crate) fn remove_empty(run: &Path) {
+    contents::remove_if_empty(run);
+}
+
 /// The comparisons that wait in this folder, replaced by the one in it.
 pub(crate) fn replaced_comparisons(folder: &Path) -> Vec<PathBuf> {
     contents::replaced(folder)

@@ -12,7 +12,7 @@ fn with(from: &str, to: &str) -> String {
 
 #[test]
 fn a_bad_config_is_refused_whole_before_any_work() {
-    let cases: [(&str, String, &[&str]); 24] = [
+    let cases: [(&str, String, &[&str]); 29] = [
         ("unknown field", with("gamma", "gama"), &["bad.toml:12: schedule.gama: unknown field; did you mean `gamma`?"]),
         ("unknown section", SMALL.to_owned() + "[trian]\n", &["trian: unknown field; did you mean `train`?"]),
         ("unknown strategy", with("'step'", "'setp'"), &["schedule.type", "`setp`; did you mean `step`?"]),
@@ -94,6 +94,34 @@ fn a_bad_config_is_refused_whole_before_any_work() {
             SMALL.to_owned() + "rollback_lr_factor = 1e308\n",
             &["train.rollback_lr_factor: ", "allowed: a factor above 0, at most 1"],
         ),
+        (
+            "a model larger than the machine",
+            with("hidden = [16]", "hidden = [1000000000000]"),
+            &["bad.toml:8: model.hidden: the run takes at least", "parameters x 4 bytes x 4 (weights, gradients,"],
+        ),
+        (
+            "a width that is a slip",
+            with("hidden = [16]", "hidden = [9223372036854775807]"),
+            &["bad.toml:8: model.hidden: the run takes at least"],
+        ),
+        (
+            "channels too",
+            with("'mlp'\nhidden = [16]", "'convnet'\nchannels = [1000000000]"),
+            &["bad.toml:8: model.channels: the run takes at least"],
+        ),
+        (
+            "more threads than a machine has",
+            SMALL.to_owned() + "[data]\nworkers = 9223372036854775807\n",
+            &[
+                "bad.toml:16: data.workers: 9223372036854775807 is not allowed here; allowed: at most",
+                "threads on this",
+            ],
+        ),
+        (
+            "a crop larger than the image",
+            SMALL.to_owned() + "[data]\naugment = 'crop:99'\n",
+            &["bad.toml:16: data.augment: augmentation `crop`: 99 pixels are too many for images of 1x8x8"],
+        ),
         ("no TOML", with("[train]", "[train"), &["bad.toml", "line 13"]),
     ];
     for (name, text, messages) in cases {
@@ -108,6 +136,33 @@ fn a_bad_config_is_refused_whole_before_any_work() {
         }
         assert!(!ran.err.contains("panicked"), "{name}: {}", ran.err);
         assert!(!dir.path().join("runs").exists(), "{name}: a run folder was left");
+    }
+}
+
+/// Values, names and keys of megabytes, and keys of any depth: a short message, at once.
+#[test]
+fn what_is_long_is_cut() {
+    let long = "x".repeat(10_000_000);
+    let dir = folder(&[
+        ("type.toml", &with("'step'", &format!("'{long}'"))),
+        ("field.toml", &format!("{SMALL}{long} = 1\n")),
+        ("value.toml", &with("epochs = 3", &format!("epochs = '{long}'"))),
+        ("small.toml", SMALL),
+    ]);
+    let deep = format!("x{}=1", ".a".repeat(20_000));
+    let endless: &[&str] = if cfg!(target_os = "linux") { &["train", "/dev/zero"] } else { &["train", "type.toml"] };
+    for args in [
+        &["train", "type.toml"][..],
+        &["train", "field.toml"],
+        &["train", "value.toml"],
+        &["train", "small.toml", "--set", &deep],
+        endless,
+    ] {
+        let began = std::time::Instant::now();
+        let ran = anneal(dir.path(), args);
+        assert_eq!(ran.code, 2, "{}", &ran.err[..ran.err.len().min(500)]);
+        assert!(ran.err.len() < 3_000, "{} bytes: {}", ran.err.len(), &ran.err[..500]);
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
     }
 }
 

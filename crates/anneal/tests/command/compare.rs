@@ -411,6 +411,16 @@ fn an_interrupted_comparison_is_gone_on_with() {
     assert!(!out.join("sgd").exists() && !out.join("cosine/seed-8").exists() && out.join("cosine/seed-7").exists());
 }
 
+/// A comparison of nothing but failures is one, and its figures are there all the same.
+#[test]
+fn where_every_run_has_failed_the_command_has() {
+    let sgd = BASE.replace("'adam'\nlr = 3e-3", "'sgd'\nlr = 1e30");
+    let dir = folder(&[("base.toml", &sgd), ("cosine.toml", COSINE)]);
+    let ran = anneal(dir.path(), &["compare", "base.toml", "--schedule", "cosine.toml", "--out", "out", "--quiet"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert_eq!(contender(&json(&read(dir.path().join("out/compare.json"))), "cosine")["failed"], 1);
+}
+
 #[test]
 fn what_is_wrong_is_named_before_any_work() {
     let files = [

@@ -230,7 +230,7 @@ fn models_are_listed_with_their_layers() {
     }
     let one = anneal(dir.path(), &["list", "models", "--model", "mlp", "--dataset", "cifar100"]);
     assert!(one.out.contains("3x32x32, 100 classes") && !one.out.contains("lenet"), "{}", one.out);
-    let table = anneal(dir.path(), &["list", "models"]).out;
+    let table = anneal(dir.path(), &["list", "models", "resnet9"]).out;
     assert!(table.lines().any(|line| line.trim_start().starts_with("layer3.residual.res2.conv")), "{table}");
     assert_eq!(anneal(dir.path(), &["list", "models", "--model", "lenett"]).code, 2);
 }

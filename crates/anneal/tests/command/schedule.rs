@@ -72,6 +72,43 @@ fn jsonl_rows() {
     }
 }
 
+/// A run of any length: rows come one by one, the picture has every so many, a table is refused.
+#[test]
+fn a_length_that_nobody_holds() {
+    use std::io::{BufRead, BufReader};
+    let dir = folder(&[
+        ("cosine.toml", "type = 'cosine_annealing'\nt_max = 'rest'\n"),
+        ("cycle.toml", "type = 'one_cycle'\nmax_lr = 0.1\n"),
+        ("plateau.toml", "type = 'reduce_on_plateau'\n"),
+    ]);
+    for length in ["10000000000", "9007199254740992"] {
+        for (format, first) in [("jsonl", "{\"lr\":[1.0],"), ("csv", "tick,lr,momentum")] {
+            let mut command = common::command(dir.path());
+            command.args(["schedule", "cosine.toml", "--epochs", length, "--format", format]);
+            let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("started");
+            let mut lines = BufReader::new(child.stdout.take().expect("standard output")).lines();
+            let line = lines.next().expect("a line").expect("text");
+            assert!(line.starts_with(first), "{line}");
+            // Its reader is gone.
+            drop(lines);
+            assert!(child.wait().expect("ends").success(), "{length} {format}");
+        }
+        let plot = anneal(dir.path(), &["schedule", "cycle.toml", "--steps", length]);
+        assert_eq!(plot.code, 0, "{}", plot.err);
+        let table = anneal(dir.path(), &["schedule", "cycle.toml", "--steps", length, "--format", "table"]);
+        assert_eq!(table.code, 2, "{}", table.err);
+        assert!(table.err.contains(&format!("a table of {length} rows is more than anybody reads")), "{}", table.err);
+    }
+    let most = anneal(dir.path(), &["schedule", "cosine.toml", "--epochs", "9223372036854775807"]);
+    assert!([0, 2].contains(&most.code) && !most.err.contains("panicked"), "{}", most.err);
+    if cfg!(target_os = "linux") {
+        let args = ["schedule", "plateau.toml", "--epochs", "3", "--metrics", "/dev/zero"];
+        let endless = anneal(dir.path(), &args);
+        assert_eq!(endless.code, 2, "{}", endless.err);
+        assert!(endless.err.contains("/dev/zero: is longer than 67108864 bytes"), "{}", endless.err);
+    }
+}
+
 #[test]
 fn lengths_that_do_not_say_enough() {
     let dir = folder(&[

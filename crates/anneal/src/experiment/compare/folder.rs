@@ -27,7 +27,7 @@ use crate::{
     error::Error,
     run_dir::{
         Claim, Existing, FINDER, Kind, PLAN, REPORT, RunDir, RunDirError, io_error, mark_comparison, own_of_run,
-        remove_mark, replaced_comparisons, restore_comparison, set_comparison_aside,
+        remove_empty, remove_mark, replaced_comparisons, restore_comparison, set_comparison_aside,
     },
 };
 
@@ -103,6 +103,7 @@ impl Folder {
             let runs = run_folders(dir, &old).len();
             set_comparison_aside(dir, &self.name, &own(dir)?)?;
             // The folders that are empty now.
+            run_folders(dir, &old).iter().for_each(|run| remove_empty(run));
             clear(dir, &old)?;
             let shown = dir.display();
             tracing::warn!(
@@ -214,6 +215,9 @@ mod tests {
         let run = RunDir::new(&dir.join("a/seed-1"));
         fs::create_dir_all(run.root()).expect("made");
         run.begin("a seed-1", "[run]\n").expect("begun");
+        let other = RunDir::new(&dir.join("a/seed-2"));
+        fs::create_dir_all(other.path("plots")).expect("made");
+        other.begin("a seed-2", "[run]\n").expect("begun");
         for (name, text) in
             [(PLAN, "[contenders.a]\n"), (FIGURES, "{}"), ("thesis.tex", "mine"), ("a/seed-1/mine", "mine")]
         {
@@ -222,8 +226,10 @@ mod tests {
         let is_there = |name: &str| dir.join(name).exists();
         let files = own(dir).expect("found");
         set_comparison_aside(dir, "old", &files).expect("moved");
+        ["a/seed-1", "a/seed-2"].iter().for_each(|run| remove_empty(&dir.join(run)));
         assert!(!is_there(PLAN) && !is_there("a/seed-1/config.toml"), "{files:?}");
         assert!(is_there("thesis.tex") && is_there("a/seed-1/mine"), "what is not ours stays");
+        assert!(!is_there("a/seed-2"), "what is empty then goes");
         // Killed here: the folder is the old comparison's still.
         restore_comparison(dir, own).expect("put back");
         assert!(is_there(PLAN) && is_there(FIGURES) && RunDir::holds_run(run.root()));
