@@ -58,6 +58,9 @@ pub enum Error {
     /// A task could not do what it is asked.
     #[error(transparent)]
     Task(TaskError),
+    /// The machine, or what the process may use of it, is too small.
+    #[error("{0}")]
+    Machine(String),
     /// The run folder cannot be used.
     #[error(transparent)]
     RunDir(#[from] RunDirError),

@@ -83,6 +83,11 @@ impl Described {
             of_folder.fields.insert(0, path);
             return Ok(of_folder);
         }
+        if let Some(task) = catalog.tasks.iter().find(|task| task.name() == name) {
+            let fields = fields(task.fields().into_iter(), &Table::new(), |_| Ok(Table::new()));
+            let (name, summary) = (task.name().to_owned(), task.summary().to_owned());
+            return Ok(Self { name, summary, notes: Vec::new(), fields });
+        }
         let names = || catalog.datasets.iter().map(|info| info.name).chain([FOLDER]);
         if !names().any(|known| known == name) {
             return Err(ConfigError::unknown_name("list", "data set", name, names()).into());

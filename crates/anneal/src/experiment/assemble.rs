@@ -31,6 +31,7 @@ impl<'c> Assembly<'c> {
     /// Opens the device, loads the data and checks everything that can be checked without training: monitors, schedules,
     /// settings that do not fit the data.
     pub fn new(config: &'c Config) -> Result<Self, Error> {
+        fits::check_start()?;
         let device = config.run.device.open()?;
         let device = if config.train.activation_checkpointing { device.gradient_checkpointing() } else { device };
         let assembly = Self { config, data: config.load()?, device };
@@ -132,7 +133,7 @@ impl<'c> Assembly<'c> {
         self.items(Split::Valid) > 0 || self.config.train.overfit_batches.is_some()
     }
 
-    fn items(&self, part: Split) -> usize {
+    pub(super) fn items(&self, part: Split) -> usize {
         self.data.items(part)
     }
 

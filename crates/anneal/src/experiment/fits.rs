@@ -2,10 +2,12 @@
 //!
 //! What is judged is the least that the run takes. A run that passes may still not fit; one that is refused cannot.
 
+use std::io;
+
 use strict_config::ConfigError;
 use toml::Value;
 
-use crate::{config::Config, task::Size};
+use crate::{config::Config, error::Error, task::Size};
 
 /// Bytes of a number.
 const FLOAT: u128 = 4;
@@ -19,6 +21,30 @@ const WORKERS: usize = 64;
 
 /// Batches that a worker has in hand.
 const BATCHES_PER_WORKER: u128 = 3;
+
+/// The least memory, in bytes, that anything begins with: the data of the embedded example, threads, a small model.
+const LEAST: u64 = 48 << 20;
+
+/// Refuses to begin where the process may hardly allocate or start a thread: later that is no error but its end.
+///
+/// # Errors
+/// With what there is, or what the system said.
+pub(super) fn check_start() -> Result<(), Error> {
+    if let Some(left) = trainer::available_memory().filter(|left| *left < LEAST) {
+        let (left, least) = (bytes(left.into()), bytes(LEAST.into()));
+        return Err(Error::Machine(format!(
+            "{left} of memory are left to this process; the least that it takes is {least}"
+        )));
+    }
+    // burn's threads, which it starts when it first needs them, and cannot do without.
+    match rayon::ThreadPoolBuilder::new().build_global() {
+        Err(error) if std::error::Error::source(&error).is_some_and(|source| source.is::<io::Error>()) => {
+            Err(Error::Machine(format!("the system gives no threads to compute on: {error}")))
+        }
+        // Or they run already.
+        _ => Ok(()),
+    }
+}
 
 /// Refuses, with the estimate, a model, a batch or a number of threads that this machine cannot hold. `size` is the
 /// network's, where it is known, `items` are those that are trained on.

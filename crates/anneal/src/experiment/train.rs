@@ -9,8 +9,9 @@ use std::{
     },
 };
 
+use strict_config::ConfigError;
 use trainer::{
-    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, StopReason, TrainError,
+    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, Split, StopReason, TrainError,
     callbacks::Progress,
     checkpoint::{self, Checkpoint, CheckpointError},
 };
@@ -191,6 +192,10 @@ fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
 /// The mean loss and the metrics of a run's newest checkpoint on the test set.
 pub(crate) fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections::BTreeMap<String, f64>, Error> {
     let assembly = Assembly::new(config)?;
+    if assembly.items(Split::Test) == 0 {
+        let message = format!("{}: there is nothing to test on", assembly.description());
+        return Err(ConfigError::conflict("data.dataset", message).into());
+    }
     let checkpoint = weights::accepted(checkpoint::newest(&dir.path(CHECKPOINTS))?);
     Ok(assembly.kept(&checkpoint)?.test()?)
 }

@@ -261,3 +261,19 @@ fn unknown_arguments_are_usage() {
         assert_eq!(anneal(dir.path(), args).code, 2, "{args:?}");
     }
 }
+
+/// A process that may hardly allocate says so, where it would be ended in the middle of something.
+#[cfg(target_os = "linux")]
+#[test]
+fn little_memory_is_said() {
+    let dir = folder(&[("small.toml", SMALL)]);
+    let program = common::command(dir.path()).get_program().to_string_lossy().into_owned();
+    for kib in [60_000, 70_000] {
+        let mut command = std::process::Command::new("bash");
+        let line = format!("ulimit -v {kib}; exec '{program}' train small.toml --quiet --out run");
+        let ran = common::ran(&command.args(["-c", &line]).current_dir(dir.path()).output().expect("bash"));
+        assert!(ran.code == 1, "{kib}: {} {}", ran.code, ran.err);
+        assert!(ran.err.contains("of memory are left to this process; the least that it takes is"), "{}", ran.err);
+        assert!(!dir.path().join("run").exists());
+    }
+}

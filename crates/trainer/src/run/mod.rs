@@ -345,7 +345,7 @@ where
         let report = FitReport {
             parameters: self.parameters,
             steps: self.state.step,
-            epochs: self.state.history.clone(),
+            epochs: std::mem::take(&mut self.state.history),
             stopped,
             skipped_steps: self.state.skipped_steps,
             rollbacks: self.state.rollbacks,
