@@ -117,16 +117,19 @@ impl ScheduleConfig {
 
     /// The table with every field explicit, the interval too; it reads back to an equal config.
     pub fn to_table(&self) -> Table {
-        let mut table = self.part_table();
-        table.insert("interval".to_owned(), Value::String(self.interval().name().to_owned()));
-        table
+        self.table(Some(self.interval()))
     }
 
     /// The table as a part of a composition: the interval is left out where the part inherits that of the whole.
     fn part_table(&self) -> Table {
+        self.table(self.interval)
+    }
+
+    /// In one order, whether the interval was given or not: a fingerprint is made of it.
+    fn table(&self, interval: Option<Interval>) -> Table {
         let mut table = self.strategy.table();
         table.insert("type".to_owned(), Value::String(self.type_name().to_owned()));
-        if let Some(interval) = self.interval {
+        if let Some(interval) = interval {
             table.insert("interval".to_owned(), Value::String(interval.name().to_owned()));
         }
         if let Some(warmup) = &self.warmup {

@@ -46,9 +46,16 @@ impl Strategy for Multiplicative {
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let formula = FormulaClock::new(&self.expression, "expression", clock)?;
         formula.check_at("expression", 1)?;
+        if let Some(total) = clock.total().filter(|total| *total > MOST) {
+            let message = format!("a running product of {total} ticks: at most {MOST} are formed; `expression` needs none");
+            return Err(ConfigError::conflict("expression", message));
+        }
         Ok(Box::new(Product { per_group: self.expression.uses_lr(), formula, memory: Arc::default() }))
     }
 }
+
+/// The most ticks that are multiplied: a rate far ahead takes every factor on the way. Later ticks keep that rate.
+const MOST: u64 = 1 << 24;
 
 /// Every so many ticks a product is kept for good.
 const KEPT_EVERY: u64 = 256;
@@ -74,6 +81,7 @@ struct Product {
 
 impl Product {
     fn factor(&self, base_lr: f64, tick: u64) -> f64 {
+        let tick = tick.min(MOST);
         let base_bits = if self.per_group { base_lr.to_bits() } else { 0 };
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let known = memory.iter().position(|record| record.base_bits == base_bits);
