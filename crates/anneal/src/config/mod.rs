@@ -271,11 +271,16 @@ impl Config {
     }
 
     /// The fingerprint as a checkpoint has `saved` it, where they mean the same: there were times when it held the path of
-    /// the pretrained weights.
+    /// the pretrained weights, and when the order of its lines was another for a warm-up with and without an `interval`.
     pub(crate) fn fingerprint_beside(&self, saved: &str) -> String {
         let now = self.fingerprint();
-        let is_same = saved.lines().filter(|line| !is_of_pretrained_path(line)).eq(now.lines());
-        if is_same { saved.to_owned() } else { now }
+        let sorted = |text: &str| {
+            let mut lines: Vec<String> =
+                text.lines().filter(|line| !is_of_pretrained_path(line)).map(str::to_owned).collect();
+            lines.sort_unstable();
+            lines
+        };
+        if sorted(saved) == sorted(&now) { saved.to_owned() } else { now }
     }
 }
 

@@ -89,6 +89,16 @@ fn a_resumed_run_is_the_uninterrupted_one() {
     assert_eq!(values["accuracy"], whole["test"]["accuracy"]);
 }
 
+/// The run's own configuration says the interval; the one that it was started with need not.
+#[test]
+fn a_warm_up_without_an_interval_is_resumed() {
+    let warm_up = SMALL.replace("gamma = 0.5\n", "gamma = 0.5\nwarmup = { duration = 1, start_factor = 0.1 }\n");
+    let dir = folder(&[("small.toml", &warm_up)]);
+    assert_eq!(anneal(dir.path(), &["train", "small.toml", "--out", "run", "--quiet"]).code, 0);
+    let resumed = anneal(dir.path(), &["resume", "run", "--epochs", "4", "--quiet"]);
+    assert_eq!(resumed.code, 0, "{}", resumed.err);
+}
+
 #[test]
 fn a_refused_resume_leaves_the_run_as_it_was() {
     let dir = folder(&[("small.toml", SMALL)]);

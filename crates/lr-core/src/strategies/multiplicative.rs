@@ -47,7 +47,8 @@ impl Strategy for Multiplicative {
         let formula = FormulaClock::new(&self.expression, "expression", clock)?;
         formula.check_at("expression", 1)?;
         if let Some(total) = clock.total().filter(|total| *total > MOST) {
-            let message = format!("a running product of {total} ticks: at most {MOST} are formed; `expression` needs none");
+            let message =
+                format!("a running product of {total} ticks: at most {MOST} are formed; `expression` needs none");
             return Err(ConfigError::conflict("expression", message));
         }
         Ok(Box::new(Product { per_group: self.expression.uses_lr(), formula, memory: Arc::default() }))
