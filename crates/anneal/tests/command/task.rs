@@ -2,9 +2,14 @@
 
 use std::{fs, path::Path, process::Command};
 
+use anneal::{
+    strict_config::Settings,
+    vision::{DataError, DataSource, Dataset, DatasetInfo, ImageSet, ImageShape},
+};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::curve::Curve;
+use super::{curve::Curve, data::png};
 use crate::common::{Ran, folder, ran, same_checkpoint};
 
 /// The environment variable that makes this test program the command: its arguments, with line feeds between them.
@@ -14,7 +19,7 @@ const ARGUMENTS: &str = "ANNEAL_TEST_OWN_COMMAND";
 #[test]
 fn the_command() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
-    let code = anneal::App::new("mine").task::<Curve>().run_from(arguments.split('\n'));
+    let code = anneal::App::new("mine").task::<Curve>().dataset::<TwoPlanes>().run_from(arguments.split('\n'));
     let number = (0..=u8::MAX).find(|number| std::process::ExitCode::from(*number) == code);
     std::process::exit(number.map_or(-1, i32::from));
 }
@@ -33,6 +38,31 @@ fn own(folder: &Path, args: &[&str]) -> Ran {
     // What the test program says first.
     ran.out = ran.out.trim_start_matches("\nrunning 1 test\n").to_owned();
     ran
+}
+
+/// Images of two channels, which no picture has.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TwoPlanes {}
+
+impl Settings for TwoPlanes {}
+
+impl DataSource for TwoPlanes {
+    const INFO: DatasetInfo = DatasetInfo {
+        shape: ImageShape::new(2, 4, 4),
+        classes: &["dark", "light"],
+        train: 40,
+        test: 40,
+        ..DatasetInfo::named("two_planes")
+    };
+
+    fn load(&self, _: Option<&Path>) -> Result<Dataset, DataError> {
+        let labels: Vec<u8> = (0..40).map(|image| image % 2).collect();
+        let pixels = labels.iter().flat_map(|label| [*label * 200; 32]).collect();
+        let set = ImageSet::new(pixels, labels, Self::INFO.shape, 2)
+            .map_err(|problem| DataError::Set { name: "two_planes".to_owned(), problem })?;
+        Dataset::new("two_planes", set.clone(), set, Self::INFO.class_names())
+    }
 }
 
 const CURVE: &str = "[run]\nname = 'curve'\nloggers = []\n[data]\ndataset = 'curve'\nitems = 400\nbatch_size = 20\n\
@@ -182,6 +212,11 @@ fn what_is_wrong_is_named() {
 
     done(dir, &["train", "curve.toml", "--out", "run", "--quiet", "--epochs", "1"]);
     refused(&["predict", "run", "0.5", "x"], "x: is no number");
+    let args =
+        ["train", "images.toml", "--set", "data.dataset=two_planes", "--out", "planes", "--epochs", "1", "--quiet"];
+    done(dir, &args);
+    fs::write(dir.join("a.png"), png(4, 9)).unwrap();
+    refused(&["predict", "planes", "a.png"], "a.png: the model takes images of 2x4x4");
     // A checkpoint of another model, and of another task.
     let resumed = |args: &[&str]| {
         let ran = own(dir, &[&["train"], args, &["--out", "run", "--resume", "--epochs", "3"]].concat());
