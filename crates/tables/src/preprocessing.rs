@@ -155,6 +155,15 @@ impl Preprocessing {
         self.encoded(table.columns, table.rows, targets)
     }
 
+    /// No rows at all.
+    pub fn no_rows(&self) -> Rows {
+        let targets = match &self.target {
+            Target::Classes { .. } => TargetBlock::Classes(Vec::new()),
+            Target::Number { std, .. } => TargetBlock::Numbers(Vec::new(), *std),
+        };
+        self.encoded(Vec::new(), 0, targets)
+    }
+
     /// Reads a new table: the columns that this was fitted on, in any order. It may have the target and the ignored
     /// columns, which are not looked at. The targets of the rows are 0.
     ///

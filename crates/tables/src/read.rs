@@ -100,7 +100,7 @@ impl Read for Watched {
         let count = self.file.read(buffer)?;
         self.is_at_end = count == 0;
         self.hash.update(&buffer[..count]);
-        self.quotes += buffer[..count].iter().filter(|&&byte| byte == b'"').count() as u64;
+        self.quotes += buffer[..count].iter().map(|&byte| u64::from(byte == b'"')).sum::<u64>();
         Ok(count)
     }
 }

@@ -58,7 +58,7 @@ pub struct TableSettings {
     pub test: f64,
     /// The seed of that part. It is not the run's, so that runs of several seeds are tested on the same rows. Default: 0.
     #[serde(default)]
-    pub test_seed: u64,
+    pub split_seed: u64,
 }
 
 /// What a target is.
@@ -139,7 +139,7 @@ impl TableSettings {
             missing: Missing::default(),
             delimiter: comma(),
             test: fifth(),
-            test_seed: 0,
+            split_seed: 0,
         }
     }
 
