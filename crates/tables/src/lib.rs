@@ -39,8 +39,8 @@ mod settings;
 mod table;
 
 pub use error::{Names, TableError, TableProblem};
-pub use prediction::Prediction;
-pub use preprocessing::{CategoryColumn, NumberColumn, Preprocessing, Target};
+pub use prediction::{Prediction, Target};
+pub use preprocessing::{CategoryColumn, NumberColumn, Preprocessing};
 pub use rows::{RowBatch, Rows, Targets};
 pub use settings::{Fill, FillValue, Missing, TableSettings, TargetKind};
 pub use table::Table;

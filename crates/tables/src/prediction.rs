@@ -1,10 +1,47 @@
-//! What a network says about a row, in the words of the table.
+//! The target of a table, and what a network says about a row in its words.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorReadError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::preprocessing::Target;
+/// What is predicted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// One of several classes.
+    Classes {
+        /// The column.
+        name: String,
+        /// The classes, number 0 first.
+        classes: Vec<String>,
+    },
+    /// A number.
+    Number {
+        /// The column.
+        name: String,
+        /// The mean of the training part.
+        mean: f64,
+        /// The population standard deviation of the training part.
+        std: f64,
+    },
+}
+
+impl Target {
+    /// The column.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Classes { name, .. } | Self::Number { name, .. } => name,
+        }
+    }
+
+    /// What a network gives for a row: a logit for each class, or one number.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Classes { classes, .. } => classes.len(),
+            Self::Number { .. } => 1,
+        }
+    }
+}
 
 /// What is predicted for a row.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::column::{Categories, Cells, Column, NO_CODE};
 use crate::error::{TableError, TableProblem};
 use crate::models::Features;
-use crate::prediction::{Prediction, predictions};
+use crate::prediction::{Prediction, Target, predictions};
 use crate::read::{CsvFile, Format, Kind, hex};
 use crate::rows::{Block, Rows, TargetBlock};
 use crate::settings::{Fill, FillValue, Missing};
@@ -58,45 +58,6 @@ pub struct CategoryColumn {
     pub fill: Option<String>,
     /// The categories of the training part, number 1 first.
     pub names: Vec<String>,
-}
-
-/// What is predicted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// One of several classes.
-    Classes {
-        /// The column.
-        name: String,
-        /// The classes, number 0 first.
-        classes: Vec<String>,
-    },
-    /// A number.
-    Number {
-        /// The column.
-        name: String,
-        /// The mean of the training part.
-        mean: f64,
-        /// The population standard deviation of the training part.
-        std: f64,
-    },
-}
-
-impl Target {
-    /// The column.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Classes { name, .. } | Self::Number { name, .. } => name,
-        }
-    }
-
-    /// What a network gives for a row: a logit for each class, or one number.
-    pub fn outputs(&self) -> usize {
-        match self {
-            Self::Classes { classes, .. } => classes.len(),
-            Self::Number { .. } => 1,
-        }
-    }
 }
 
 impl Preprocessing {
