@@ -60,7 +60,9 @@ impl Data {
         let (train, valid): (Vec<usize>, Vec<usize>) =
             (train.iter().map(|&at| rest[at]).collect(), valid.iter().map(|&at| rest[at]).collect());
         let mut counts: HashMap<&str, usize> = HashMap::new();
-        train.iter().for_each(|&row| *counts.entry(items[row]).or_default() += 1);
+        for &row in &train {
+            *counts.entry(items[row]).or_default() += 1;
+        }
         let is_rare = |row: &usize| counts.get(items[*row]).is_none_or(|count| *count <= RARE);
         let rare: Vec<usize> = test.iter().copied().filter(is_rare).collect();
         let preprocessing = Preprocessing::fit(&table, &train, &settings.missing).expect("fits");
@@ -79,7 +81,7 @@ impl Data {
     fn hits(&self, model: &Mlp, rows: &Rows, positions: &[usize], device: &Device) -> usize {
         let batch = rows.batch(positions, device);
         let Targets::Classes(truth) = batch.targets else { return 0 };
-        let truth: Vec<i64> = truth.try_into_data().and_then(|data| Ok(data.try_into_vec_as()?)).expect("read");
+        let truth: Vec<i64> = truth.try_into_vec_as().expect("read");
         let predicted = self.preprocessing.predictions(model.forward(batch.numbers, batch.categories)).expect("read");
         let is_hit = |(prediction, truth): &(&Prediction, i64)| {
             let Prediction::Class { class, .. } = prediction else { return false };

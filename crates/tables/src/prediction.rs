@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is predicted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Target {
     /// One of several classes.
     Classes {

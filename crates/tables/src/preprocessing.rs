@@ -24,6 +24,7 @@ use crate::table::Table;
 /// constant column); a category becomes its number among those of the training part, counted from 1, and 0 where the
 /// training part lacks it. A target that is a number is standardised in the same way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Preprocessing {
     /// The columns of numbers, in the order of the inputs.
     pub numbers: Vec<NumberColumn>,
@@ -38,6 +39,7 @@ pub struct Preprocessing {
 
 /// A column of numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NumberColumn {
     /// Its name.
     pub name: String,
@@ -51,6 +53,7 @@ pub struct NumberColumn {
 
 /// A column of categories.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CategoryColumn {
     /// Its name.
     pub name: String,
