@@ -198,6 +198,7 @@ impl From<TaskError> for Error {
             TaskError::Finder(error) => Self::Finder(error),
             TaskError::Pretrained(error) => Self::Pretrained(error),
             TaskError::ImageBatches(_)
+            | TaskError::Tables(_)
             | TaskError::Input { .. }
             | TaskError::NoPrediction { .. }
             | TaskError::Other(_) => Self::Task(error),

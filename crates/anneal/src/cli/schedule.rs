@@ -186,7 +186,7 @@ fn base_lrs(config: &Config) -> Vec<f64> {
 
 /// The length of the run that a config describes.
 fn of_run(config: &Config) -> Result<PreviewLength, Error> {
-    let horizon = horizon(config, config.load()?.items(Split::Train));
+    let horizon = horizon(config, config.load(None)?.items(Split::Train));
     Ok(PreviewLength {
         steps: horizon.total_ticks(lr_core::Interval::Step),
         epochs: None,

@@ -12,7 +12,7 @@ use vision::{
 };
 
 use super::Config;
-use crate::task::{DataSection, Entry, ImageData, ImageEntry, ImageModel, MODEL_FIELDS, Task, TaskEntry};
+use crate::task::{DataSection, Entry, ImageData, ImageEntry, ImageModel, MODEL_FIELDS, Tabular, Task, TaskEntry};
 
 /// Adds a callback for a run to others.
 type Listener = Arc<dyn Fn(&Config, Together) -> Together + Send + Sync>;
@@ -122,7 +122,7 @@ impl Catalog {
         Ok(self)
     }
 
-    /// The program's own task of this name.
+    /// The task of this name, but for images.
     pub(crate) fn task(&self, name: &str) -> Option<&dyn TaskEntry> {
         self.tasks.iter().find(|task| task.name() == name).map(AsRef::as_ref)
     }
@@ -154,7 +154,7 @@ impl From<&Registry> for Catalog {
             optimizers: OptimizerRegistry::standard(),
             models: ModelRegistry::standard(),
             datasets: DatasetRegistry::standard(),
-            tasks: Vec::new(),
+            tasks: vec![Arc::new(Entry::<Tabular>::new())],
             callbacks: Vec::new(),
         }
     }

@@ -222,17 +222,18 @@ impl Config {
         Self { task: moved.unwrap_or_else(|_| self.task.clone()), ..self.clone() }
     }
 
-    /// Loads the data.
+    /// Loads the data; with what a run has [kept](crate::task::Task::kept) of its task, as much as it takes to predict.
     ///
     /// # Errors
     /// Data that are not there or not as they should be.
-    pub(crate) fn load(&self) -> Result<Box<dyn AnyData>, TaskError> {
+    pub(crate) fn load(&self, kept: Option<String>) -> Result<Box<dyn AnyData>, TaskError> {
         self.task.load(Setup {
             seed: self.run.seed,
             data: self.data.clone(),
             on_gpu: self.run.device.is_gpu(),
             overfit_batches: self.train.overfit_batches,
             fast_dev_run: self.train.fast_dev_run,
+            kept,
         })
     }
 

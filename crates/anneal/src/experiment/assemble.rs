@@ -3,13 +3,16 @@
 use burn::tensor::Device;
 use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, ConfigError};
-use trainer::{Callback, Rates, Schedules, Split, TrainConfig, checkpoint::Checkpoint};
+use trainer::{
+    Callback, Rates, Schedules, Split, TrainConfig,
+    checkpoint::{Checkpoint, CheckpointError},
+};
 
 use super::fits;
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{CHECKPOINTS, RunDir},
+    run_dir::{CHECKPOINTS, PREPROCESSING, RunDir},
     task::{AnyData, Learner, Loaded, Task},
 };
 
@@ -34,7 +37,7 @@ impl<'c> Assembly<'c> {
         fits::check_start()?;
         let device = config.run.device.open()?;
         let device = if config.train.activation_checkpointing { device.gradient_checkpointing() } else { device };
-        let assembly = Self { config, data: config.load()?, device };
+        let assembly = Self { config, data: config.load(None)?, device };
         for note in assembly.data.notes() {
             tracing::warn!("{note}");
         }
@@ -54,6 +57,22 @@ impl<'c> Assembly<'c> {
         assembly.rates()?.check_momentum(&assembly.optimizer())?;
         config.train.precision.check(&assembly.device).map_err(in_train)?;
         Ok(assembly)
+    }
+
+    /// What it takes to predict with the model of a run: what the run has kept of its task, or all of the data.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); what the run has kept is damaged.
+    pub(super) fn to_predict(config: &'c Config, dir: &RunDir) -> Result<Self, Error> {
+        match dir.read_if_there(PREPROCESSING)? {
+            None => Self::new(config),
+            kept => Ok(Self { config, data: config.load(kept)?, device: config.run.device.open()? }),
+        }
+    }
+
+    /// What the run folder keeps of the task.
+    pub(super) fn to_keep(&self) -> Option<String> {
+        self.data.kept()
     }
 
     /// The loaded data, where the task is this one.
@@ -101,13 +120,18 @@ impl<'c> Assembly<'c> {
     /// The network to evaluate of a checkpoint: with the averaged or the restored best weights, where the run keeps them.
     ///
     /// # Errors
-    /// A checkpoint of another model or optimizer.
+    /// A checkpoint of another model or optimizer, or of other data.
     pub(super) fn kept(&self, checkpoint: &Checkpoint) -> Result<Learner, Error> {
         let step = checkpoint.state().step;
         if checkpoint.state().unproven.contains(&step) {
             tracing::warn!(
                 "step {step}: when this checkpoint was written, no later loss had shown its weights to be good"
             );
+        }
+        let (here, saved) = (self.data.fingerprint(), &checkpoint.state().data);
+        if !saved.contains(&here) {
+            let (path, saved) = (checkpoint.path().to_owned(), saved.clone());
+            return Err(CheckpointError::Mismatch { path, what: "training data", saved, here }.into());
         }
         Ok(self.fresh()?.kept(checkpoint, self.optimizer(), self.config.run.seed)?)
     }

@@ -27,7 +27,9 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{CHECKPOINTS, CONFIG, Claim, Existing, Kind, REPORT, RunDir, RunDirError, SUMMARY, io_error},
+    run_dir::{
+        CHECKPOINTS, CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error,
+    },
     task::{FitPlan, Prediction, TaskError},
 };
 
@@ -95,6 +97,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         dir: dir.clone(),
         name: config.run.name.clone(),
         text: text.clone(),
+        kept: assembly.to_keep(),
         is_resumed: resumed.is_some(),
         started: Arc::clone(&started),
     };
@@ -207,7 +210,7 @@ pub(crate) fn predict(
     which: CheckpointChoice,
     inputs: &[String],
 ) -> Result<Vec<Prediction>, Error> {
-    let assembly = Assembly::new(config)?;
+    let assembly = Assembly::to_predict(config, dir)?;
     let checkpoint = weights::chosen(config, dir, which)?;
     Ok(assembly.kept(&checkpoint)?.predict(inputs)?)
 }
@@ -219,6 +222,8 @@ struct Folder {
     name: String,
     /// The resolved configuration.
     text: String,
+    /// What it keeps of the task.
+    kept: Option<String>,
     is_resumed: bool,
     /// Set when the run has started.
     started: Arc<AtomicBool>,
@@ -231,7 +236,7 @@ impl Folder {
             if let Some(moved) = self.dir.begin(&self.name, &self.text)? {
                 tracing::warn!("{root}: starting over; once there is a checkpoint, this goes: {moved}");
             }
-            return Ok(());
+            return self.keep();
         }
         self.dir.go_on(&self.name)?;
         let tables = |text: &str| text.parse::<toml::Table>().ok();
@@ -240,7 +245,12 @@ impl Folder {
         if there.and_then(|there| tables(&there)) != tables(&self.text) {
             self.dir.write(CONFIG, &self.text)?;
         }
+        self.keep()?;
         self.dir.settle().map(drop)
+    }
+
+    fn keep(&self) -> Result<(), RunDirError> {
+        self.kept.iter().try_for_each(|kept| self.dir.write(PREPROCESSING, kept))
     }
 
     fn settle(&self) -> Result<(), CallbackError> {

@@ -11,14 +11,25 @@ use trainer::{checkpoint, weights};
 use super::{
     layout::{
         CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, LOCK, MARK, METRIC_PLOT, METRICS, METRICS_CSV,
-        OUTPUT_PLOT, OUTPUTS, PLOTS, REPORT, RUN_PLOTS, RunDirError, SUMMARY, io_error,
+        OUTPUT_PLOT, OUTPUTS, PLOTS, PREPROCESSING, REPORT, RUN_PLOTS, RunDirError, SUMMARY, io_error,
     },
     mark::{Kind, Mark},
 };
 
 /// The files of a run, each under one name.
-const FILES: [&str; 10] =
-    [CONFIG, METRICS, METRICS_CSV, ENVIRONMENT, REPORT, FINDER, OUTPUTS, SUMMARY, FAILURE, weights::FILE];
+const FILES: [&str; 11] = [
+    CONFIG,
+    METRICS,
+    METRICS_CSV,
+    ENVIRONMENT,
+    REPORT,
+    FINDER,
+    OUTPUTS,
+    PREPROCESSING,
+    SUMMARY,
+    FAILURE,
+    weights::FILE,
+];
 
 /// Begins the name of the folder in which a run that is being replaced waits; its id follows.
 const REPLACED: &str = "replaced-";

@@ -35,6 +35,8 @@ pub(crate) const OUTPUT_PLOT: &str = "outputs-";
 pub(crate) const FINDER_PLOT: &str = "lr_finder";
 /// What the task shows of its outputs.
 pub(crate) const OUTPUTS: &str = "outputs.jsonl";
+/// What the task has learned from the training data beside the model's weights, where it has.
+pub(crate) const PREPROCESSING: &str = "preprocessing.json";
 /// The result.
 pub(crate) const SUMMARY: &str = "summary.json";
 /// Why a run of a comparison failed.

@@ -35,7 +35,7 @@ pub(crate) use claim::Claim;
 pub use claim::Existing;
 pub(crate) use layout::{
     CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, METRIC_PLOT, METRICS, METRICS_CSV, OUTPUT_PLOT,
-    OUTPUTS, PLAN, PLOTS, REPORT, RUN_PLOTS, SUMMARY, io_error,
+    OUTPUTS, PLAN, PLOTS, PREPROCESSING, REPORT, RUN_PLOTS, SUMMARY, io_error,
 };
 pub use layout::{DamagedFile, RunDirError};
 pub(crate) use mark::Kind;
@@ -128,6 +128,16 @@ impl RunDir {
     pub fn write(&self, name: &str, contents: &str) -> Result<(), RunDirError> {
         let path = self.path(name);
         report::atomic_write(&path, contents).map_err(|source| io_error(&path, "write it", source))
+    }
+
+    /// What a file inside holds; `None` where it is not there.
+    pub(crate) fn read_if_there(&self, name: &str) -> Result<Option<String>, RunDirError> {
+        let path = self.path(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(io_error(&path, "read it", source)),
+        }
     }
 
     /// A path inside.

@@ -18,6 +18,9 @@ pub enum TaskError {
     /// Batches of images could not be made.
     #[error(transparent)]
     ImageBatches(#[from] vision::BatcherError),
+    /// A table could not be used.
+    #[error(transparent)]
+    Tables(#[from] tables::TableError),
     /// What is to be predicted for is not of the form of the training data.
     #[error("{input}: {problem}")]
     Input {

@@ -188,6 +188,10 @@ impl<T: Task> Loaded<T> {
 pub(crate) trait AnyData: Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn items(&self, part: Split) -> usize;
+    /// See [`Task::fingerprint`].
+    fn fingerprint(&self) -> String;
+    /// See [`Task::kept`].
+    fn kept(&self) -> Option<String>;
     /// What reports call the data.
     fn description(&self) -> String;
     /// See [`Task::notes`].
@@ -215,6 +219,14 @@ impl<T: Task> AnyData for Loaded<T> {
 
     fn items(&self, part: Split) -> usize {
         self.task.items(part)
+    }
+
+    fn fingerprint(&self) -> String {
+        self.task.fingerprint()
+    }
+
+    fn kept(&self) -> Option<String> {
+        self.task.kept()
     }
 
     fn description(&self) -> String {

@@ -1,7 +1,7 @@
 //! Tasks: what ties the data of a run, its model, its metrics and its output together.
 //!
-//! What lives here: [`Task`], which a program implements for one of its own; image classification, the first one; and what
-//! the experiments see of any task (`learner`), so that they are compiled once. A task knows neither configurations nor run
+//! What lives here: [`Task`], which a program implements for one of its own; image classification and tables; and what the
+//! experiments see of any task (`learner`), so that they are compiled once. A task knows neither configurations nor run
 //! folders, and no loop: the trainer's is called in one place.
 
 mod entry;
@@ -10,6 +10,7 @@ mod images;
 mod learner;
 mod settings;
 mod setup;
+mod tabular;
 
 use std::{fmt::Debug, path::PathBuf, sync::Arc};
 
@@ -36,6 +37,7 @@ pub use learner::Loaded;
 pub(crate) use learner::{AnyData, FitPlan, Learner};
 pub use settings::{ModelRow, TaskSettings};
 pub use setup::{DataSection, Setup};
+pub use tabular::Tabular;
 
 /// What a batch of a task is: the input of its network's steps.
 pub type Batch<T> = <<T as Task>::Network as TrainStep>::Input;
@@ -200,6 +202,13 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// and the size of the batches are compared anyway.
     fn fingerprint(&self) -> String {
         String::new()
+    }
+
+    /// What it has learned from the training data beside the network's weights and prediction needs, as a text: kept in the
+    /// run folder as `preprocessing.json`, and given to [`load`](Self::load) as [`Setup::kept`] in order to predict.
+    /// Default: nothing.
+    fn kept(&self) -> Option<String> {
+        None
     }
 
     /// What reports call the data. Default: [`NAME`](Self::NAME).

@@ -66,4 +66,6 @@ pub struct Setup {
     pub overfit_batches: Option<usize>,
     /// `[train] fast_dev_run`: a trial of so many batches.
     pub fast_dev_run: Option<usize>,
+    /// What a run has [kept](crate::task::Task::kept) of the task: it is to predict with that, and needs no data.
+    pub kept: Option<String>,
 }

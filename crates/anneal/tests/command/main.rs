@@ -20,6 +20,7 @@ mod run_folder;
 mod schedule;
 mod signals;
 mod switches;
+mod table;
 mod task;
 mod train;
 mod weights;

@@ -14,7 +14,7 @@ use anneal::{
     config::{Config, Document},
     experiment::{Assembly, horizon},
     lr_core::{Registry, ScheduleConfig},
-    task::ImageClassification,
+    task::{ImageClassification, Tabular},
     vision::{self, DataError},
 };
 use burn::tensor::Device;
@@ -39,6 +39,16 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// The table of a whole config: of the file itself, or of the base that it changes.
 fn whole(path: &Path) -> Table {
+    let mut whole = as_written(path);
+    // A path is one from the root of the checkout.
+    if let Some(Value::String(path)) = whole["data"].get("path") {
+        let there = common::root().join(path).display().to_string();
+        whole["data"]["path"] = Value::String(there);
+    }
+    whole
+}
+
+fn as_written(path: &Path) -> Table {
     let table: Table = fs::read_to_string(path).unwrap().parse().unwrap();
     if table.contains_key("data") {
         return table;
@@ -58,11 +68,15 @@ fn whole(path: &Path) -> Table {
 
 /// Puts everything together that needs no data: the schedule for a run of that many images, the model, the optimizer.
 fn assemble_without_data(config: &Config, name: &str) {
-    let info = vision::known().find(|info| info.name == config.data.dataset).expect(name);
-    let schedule = config.schedule.build(&horizon(config, info.train), "schedule").expect(name);
-    drop(schedule);
-    let settings = config.task.settings::<ImageClassification>().expect("images");
-    settings.model.init(info.shape, info.classes.len(), &Device::flex()).expect(name);
+    let items = match config.task.settings::<ImageClassification>() {
+        None => 680,
+        Some(settings) => {
+            let info = vision::known().find(|info| info.name == config.data.dataset).expect(name);
+            settings.model.init(info.shape, info.classes.len(), &Device::flex()).expect(name);
+            info.train
+        }
+    };
+    drop(config.schedule.build(&horizon(config, items), "schedule").expect(name));
     assert!(!config.schedule.sets_momentum() || config.optimizer.supports_momentum(), "{name}");
     drop(config.optimizer.init_with_groups(config.groups.groups()));
 }
@@ -72,8 +86,8 @@ fn every_config_of_the_examples_is_put_together() {
     let root = common::root().join("examples");
     // What `own-command` reads, this command does not know; that example has a test of its own.
     let files: Vec<_> = files(&root).into_iter().filter(|path| !path.starts_with(root.join("own-command"))).collect();
-    // 8 strategies; 8 schedules, 4 optimizers, a base and recipes for each of MNIST and CIFAR-10.
-    assert!(files.len() >= 8 + 2 * (8 + 4 + 1 + 2), "{files:?}");
+    // 8 strategies; 8 schedules, 4 optimizers, a base and recipes for each of MNIST, CIFAR-10 and tables.
+    assert!(files.len() >= 8 + 3 * (8 + 4 + 1 + 1), "{files:?}");
     let mut without_data = Vec::new();
     for path in &files {
         let name = path.display().to_string();
@@ -90,8 +104,12 @@ fn every_config_of_the_examples_is_put_together() {
         }
         match Assembly::new(&config) {
             Ok(assembly) => {
-                let images = assembly.data::<ImageClassification>().expect("images");
-                images.network(assembly.device()).expect(&name);
+                if let Some(images) = assembly.data::<ImageClassification>() {
+                    images.network(assembly.device()).expect(&name);
+                } else {
+                    let table = assembly.data::<Tabular>().expect("a table");
+                    table.network(assembly.device()).expect(&name);
+                }
                 assembly.rates().expect(&name);
             }
             Err(Error::Data(DataError::Missing(_))) => without_data.push(config.data.dataset.clone()),
@@ -106,13 +124,13 @@ fn every_config_of_the_examples_is_put_together() {
 }
 
 #[test]
-fn the_same_schedules_and_optimizers_are_there_for_both_data_sets() {
+fn the_same_schedules_and_optimizers_are_there_for_all_data() {
     let names = |folder: &str| -> Vec<String> {
         let folder = common::root().join("examples").join(folder);
         files(&folder).iter().map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect()
     };
     let schedules = ["cosine", "cyclic", "exponential", "fixed", "one-cycle", "plateau", "step", "warmup-cosine"];
-    for data in ["mnist", "cifar10"] {
+    for data in ["mnist", "cifar10", "tables"] {
         assert_eq!(names(&format!("{data}/schedules")), schedules, "{data}");
         assert_eq!(names(&format!("{data}/optimizers")), ["adagrad", "adam", "rmsprop", "sgd"], "{data}");
     }
@@ -120,7 +138,7 @@ fn the_same_schedules_and_optimizers_are_there_for_both_data_sets() {
 
 #[test]
 fn every_schedule_is_the_strategy_that_its_file_is_named_after() {
-    for data in ["mnist", "cifar10"] {
+    for data in ["mnist", "cifar10", "tables"] {
         for (file, strategy) in [
             ("cosine", "cosine_annealing"),
             ("cyclic", "cyclic"),
@@ -148,6 +166,8 @@ fn a_whole_config_of_the_examples_is_what_the_command_reads() {
         "cifar10/part-30min.toml",
         "cifar10/full.toml",
         "cifar10/speedrun.toml",
+        "tables/base.toml",
+        "tables/sold.toml",
     ] {
         let document = Document::read(&common::root().join("examples").join(path)).unwrap();
         Config::from_document(&document, &Registry::standard()).unwrap_or_else(|error| panic!("{error}"));

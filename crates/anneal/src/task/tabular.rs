@@ -1,0 +1,187 @@
+//! Tables: a class or a number from the other columns of a CSV file.
+
+use std::path::{Path, PathBuf};
+
+use burn::{tensor::Device, train::metric::AccuracyMetric};
+use serde::{Deserialize, Serialize};
+use strict_config::ConfigError;
+use tables::{
+    Preprocessing, RowBatch, Rows, Table, TableError, TableProblem, TableSettings, TargetKind,
+    models::{ErrorMetric, Mlp, MlpConfig, auroc, f1},
+};
+use trainer::{Metrics, Split, data::split};
+
+use super::{Draw, ModelRow, NoSettings, Prediction, Setup, Task, TaskError, TaskSettings};
+
+/// Rows that are predicted at once.
+const AT_ONCE: usize = 4_096;
+
+/// A table: its rows, and what was fitted on those that are trained on.
+pub struct Tabular {
+    fitted: Fitted,
+    train: Rows,
+    valid: Rows,
+    test: Rows,
+    name: String,
+}
+
+/// What a run keeps of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fitted {
+    /// The SHA-256 of the file.
+    table: String,
+    preprocessing: Preprocessing,
+}
+
+impl Tabular {
+    fn part(&self, part: Split) -> &Rows {
+        match part {
+            Split::Train => &self.train,
+            Split::Valid => &self.valid,
+            Split::Test => &self.test,
+        }
+    }
+}
+
+impl Task for Tabular {
+    const NAME: &'static str = "table";
+    const SUMMARY: &'static str = "a CSV file: a class or a number from the other columns";
+
+    type Data = TableSettings;
+    type Model = MlpConfig;
+    type Eval = NoSettings;
+    type Network = Mlp;
+
+    fn models() -> Vec<ModelRow<MlpConfig>> {
+        let summary = "fully connected layers over numbers and embeddings of categories";
+        vec![ModelRow::new("mlp", summary, std::convert::identity::<MlpConfig>)]
+    }
+
+    fn metrics(settings: &TaskSettings<Self>) -> Metrics<Mlp> {
+        match settings.data.kind() {
+            Some(TargetKind::Regression) => {
+                Metrics::new().with(ErrorMetric::r2()).with_valid(ErrorMetric::mae()).with_valid(ErrorMetric::mse())
+            }
+            // Where the file cannot tell, loading it fails.
+            _ => Metrics::new().with(AccuracyMetric::new()).with_valid(f1()).with_valid(auroc()),
+        }
+    }
+
+    fn paths(data: &mut TableSettings) -> Vec<&mut PathBuf> {
+        vec![&mut data.path]
+    }
+
+    /// The test part is that of `split_seed`; validation and training share the rest by the seed of the run.
+    fn load(settings: &TaskSettings<Self>, setup: &Setup) -> Result<Self, TaskError> {
+        let settings = &settings.data;
+        let name =
+            settings.path.file_stem().map_or_else(|| Self::NAME.to_owned(), |name| name.to_string_lossy().into());
+        if let Some(kept) = &setup.kept {
+            let fitted = serde_json::from_str(kept);
+            let fitted: Fitted =
+                fitted.map_err(|error| format!("preprocessing.json of the run is damaged: {error}"))?;
+            let [train, valid, test] = [(); 3].map(|()| fitted.preprocessing.no_rows());
+            return Ok(Self { fitted, train, valid, test, name });
+        }
+        let table = Table::read(settings).map_err(refused)?;
+        let (rest, test) = split(table.len(), settings.test, settings.split_seed);
+        let (train, valid) = split(rest.len(), setup.data.validation, setup.seed);
+        let of_rest = |positions: Vec<usize>| positions.into_iter().map(|at| rest[at]).collect::<Vec<_>>();
+        let (train, valid) = (of_rest(train), of_rest(valid));
+        if train.is_empty() {
+            let allowed = format!("a fraction that leaves some of the {} rows to train on", table.len());
+            return Err(ConfigError::not_allowed("data.validation", setup.data.validation, allowed).into());
+        }
+        let preprocessing = Preprocessing::fit(&table, &train, &settings.missing).map_err(refused)?;
+        for warning in preprocessing.warnings(train.len()) {
+            tracing::warn!("{}: {warning}", settings.path.display());
+        }
+        let fitted = Fitted { table: table.fingerprint().to_owned(), preprocessing };
+        let rows = fitted.preprocessing.encode(table);
+        let [train, valid, test] = [train, valid, test].map(|positions| rows.subset(&positions));
+        Ok(Self { fitted, train, valid, test, name })
+    }
+
+    fn items(&self, part: Split) -> usize {
+        self.part(part).len()
+    }
+
+    fn batch(&self, part: Split, items: &[usize], _: Option<Draw>, device: &Device) -> RowBatch {
+        self.part(part).batch(items, device)
+    }
+
+    fn network(&self, model: &MlpConfig, device: &Device) -> Result<Mlp, TaskError> {
+        Ok(model.init(&self.fitted.preprocessing.features(), device).map_err(|error| error.within("model"))?)
+    }
+
+    /// Inference holds no graph, so larger batches cost little memory.
+    fn eval_batch_size(&self, batch_size: usize) -> usize {
+        batch_size.max(1_024)
+    }
+
+    fn fingerprint(&self) -> String {
+        format!("{}, preprocessing {}", self.fitted.table, self.fitted.preprocessing.fingerprint())
+    }
+
+    fn kept(&self) -> Option<String> {
+        // A struct of texts and finite numbers has no reason to fail.
+        serde_json::to_string_pretty(&self.fitted).ok()
+    }
+
+    fn description(&self) -> String {
+        format!("{} ({})", self.name, self.fitted.preprocessing.target.name())
+    }
+
+    /// New tables: a prediction for each row of each.
+    fn predict(&self, network: &Mlp, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError> {
+        let mut predictions = Vec::new();
+        for input in inputs {
+            let rows = self.fitted.preprocessing.read(Path::new(input)).map_err(|TableError { path, problem }| {
+                TaskError::input(path.display().to_string(), problem.to_string())
+            })?;
+            let all: Vec<usize> = (0..rows.len()).collect();
+            for positions in all.chunks(AT_ONCE) {
+                let batch = rows.batch(positions, device);
+                let outputs = network.forward(batch.numbers, batch.categories);
+                let said = self
+                    .fitted
+                    .preprocessing
+                    .predictions(outputs)
+                    .map_err(|error| TaskError::other(error.to_string()))?;
+                let named = positions.iter().zip(&said);
+                predictions.extend(named.map(|(row, said)| self.named(format!("{input} row {}", row + 1), said)));
+            }
+        }
+        Ok(predictions)
+    }
+}
+
+impl Tabular {
+    fn named(&self, input: String, said: &tables::Prediction) -> Prediction {
+        let values = match (said, &self.fitted.preprocessing.target) {
+            (tables::Prediction::Class { class, probabilities }, tables::Target::Classes { classes, .. }) => {
+                let best = probabilities.iter().copied().fold(0.0, f64::max);
+                let all = classes.iter().cloned().zip(probabilities.iter().map(|p| (*p).into())).collect();
+                vec![
+                    ("class".to_owned(), class.clone().into()),
+                    ("probability".to_owned(), best.into()),
+                    ("probabilities".to_owned(), serde_json::Value::Object(all)),
+                ]
+            }
+            (tables::Prediction::Number { value }, _) => vec![("value".to_owned(), (*value).into())],
+            (tables::Prediction::Class { class, .. }, _) => vec![("class".to_owned(), class.clone().into())],
+        };
+        Prediction { input, values }
+    }
+}
+
+/// A setting that names a column that is not there is one of the configuration.
+fn refused(error: TableError) -> TaskError {
+    match &error.problem {
+        TableProblem::NoColumn { field, .. } => {
+            ConfigError::conflict(format!("data.{field}"), error.to_string()).into()
+        }
+        _ => TaskError::Tables(error),
+    }
+}

@@ -1,0 +1,372 @@
+//! What is learned from the training part of a table before any network is: what fills missing values, means and
+//! deviations, and the numbers of categories. It turns tables into rows, and predictions back.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use burn::tensor::{Tensor, TensorReadError};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::column::{Categories, Cells, Column, NO_CODE};
+use crate::error::{TableError, TableProblem};
+use crate::models::Features;
+use crate::prediction::{Prediction, Target, predictions};
+use crate::read::{CsvFile, Format, Kind, hex};
+use crate::rows::{Block, Rows, TargetBlock};
+use crate::settings::{Fill, FillValue, Missing};
+use crate::table::Table;
+
+/// How the columns of a table become the inputs of a network, fitted on the training part alone. It belongs to a model as
+/// its weights do: kept with a run, it encodes a new table as the training data was.
+///
+/// A number `x` becomes `(x - mean) / std`, with the mean and the population deviation of the training part (1 for a
+/// constant column); a category becomes its number among those of the training part, counted from 1, and 0 where the
+/// training part lacks it. A target that is a number is standardised in the same way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// The columns of numbers, in the order of the inputs.
+    pub numbers: Vec<NumberColumn>,
+    /// The columns of categories, in the order of the embeddings.
+    pub categories: Vec<CategoryColumn>,
+    /// The target.
+    pub target: Target,
+    /// Columns that a table may have and that are not looked at.
+    pub ignored: Vec<String>,
+    format: Format,
+}
+
+/// A column of numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumberColumn {
+    /// Its name.
+    pub name: String,
+    /// What fills a missing value; `None`: it is refused.
+    pub fill: Option<f64>,
+    /// The mean of the training part, filled.
+    pub mean: f64,
+    /// The population standard deviation of the training part, filled; 1 where it is 0.
+    pub std: f64,
+}
+
+/// A column of categories.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CategoryColumn {
+    /// Its name.
+    pub name: String,
+    /// What fills a missing value; `None`: it is refused.
+    pub fill: Option<String>,
+    /// The categories of the training part, number 1 first.
+    pub names: Vec<String>,
+}
+
+impl Preprocessing {
+    /// Fits on the rows `training` of a table.
+    ///
+    /// # Errors
+    /// A missing value that nothing fills; a value that does not fit its column; a mean, a median or a most frequent value
+    /// of a column without a value in these rows; a target that is one number in all of them.
+    ///
+    /// # Panics
+    /// As a slice does, where a position is not below the number of rows.
+    pub fn fit(table: &Table, training: &[usize], missing: &Missing) -> Result<Self, TableError> {
+        Self::fitted(table, training, missing).map_err(|problem| problem.at(&table.path))
+    }
+
+    fn fitted(table: &Table, training: &[usize], missing: &Missing) -> Result<Self, TableProblem> {
+        let (mut numbers, mut categories) = (Vec::new(), Vec::new());
+        for column in &table.columns {
+            let default = match column.cells {
+                Cells::Numbers(_) => &missing.numbers,
+                Cells::Categories(_) => &missing.categories,
+            };
+            let fill = missing.columns.get(&column.name).unwrap_or(default);
+            match &column.cells {
+                Cells::Numbers(cells) => numbers.push(fit_numbers(column, cells, training, fill)?),
+                Cells::Categories(cells) => categories.push(fit_categories(column, cells, training, fill)?),
+            }
+        }
+        let name = table.target.name.clone();
+        let target = match &table.target.cells {
+            Cells::Categories(Categories { names, .. }) => Target::Classes { name, classes: names.clone() },
+            Cells::Numbers(cells) => {
+                let (mean, std) = moments(&name, training.iter().map(|&row| cells[row]))?;
+                if std == 0.0 {
+                    let of = " of the training part";
+                    return Err(TableProblem::Constant { column: name, value: mean, rows: training.len(), of });
+                }
+                Target::Number { name, mean, std }
+            }
+        };
+        Ok(Self { numbers, categories, target, ignored: table.ignored.clone(), format: table.format.clone() })
+    }
+
+    /// The rows of the table that this was fitted on, in their order. Columns are dropped as they are encoded.
+    pub fn encode(&self, table: Table) -> Rows {
+        let targets = match (&self.target, table.target.cells) {
+            (Target::Number { mean, std, .. }, Cells::Numbers(cells)) => {
+                TargetBlock::Numbers(cells.into_iter().map(|cell| standardised(cell, *mean, *std)).collect(), *std)
+            }
+            (_, Cells::Categories(Categories { codes, .. })) => {
+                TargetBlock::Classes(codes.into_iter().map(|code| code as i32).collect())
+            }
+            // Not the table that this was fitted on.
+            (Target::Classes { .. }, Cells::Numbers(cells)) => TargetBlock::Classes(vec![0; cells.len()]),
+        };
+        self.encoded(table.columns, table.rows, targets)
+    }
+
+    /// No rows at all.
+    pub fn no_rows(&self) -> Rows {
+        let targets = match &self.target {
+            Target::Classes { .. } => TargetBlock::Classes(Vec::new()),
+            Target::Number { std, .. } => TargetBlock::Numbers(Vec::new(), *std),
+        };
+        self.encoded(Vec::new(), 0, targets)
+    }
+
+    /// Reads a new table: the columns that this was fitted on, in any order. It may have the target and the ignored
+    /// columns, which are not looked at. The targets of the rows are 0.
+    ///
+    /// # Errors
+    /// As for [`Table::read`]; columns that are missing, and others that the training data had not; a missing value in a
+    /// column that is not filled.
+    pub fn read(&self, path: &Path) -> Result<Rows, TableError> {
+        self.loaded(path).map_err(|problem| problem.at(path))
+    }
+
+    fn loaded(&self, path: &Path) -> Result<Rows, TableProblem> {
+        let file = CsvFile::open(path, &self.format)?;
+        let kinds = self.kinds(&file.header)?;
+        let (columns, _) = file.columns(&kinds, 0)?;
+        let rows = columns.first().map_or(0, |column| match &column.cells {
+            Cells::Numbers(cells) => cells.len(),
+            Cells::Categories(cells) => cells.codes.len(),
+        });
+        if rows == 0 {
+            return Err(TableProblem::NoRows);
+        }
+        let unfilled = |column: &&Column| column.missing > 0 && !self.fills(&column.name);
+        if let Some(Column { name, missing, first_missing, .. }) = columns.iter().find(unfilled) {
+            return Err(TableProblem::Missing { line: *first_missing, column: name.clone(), count: *missing });
+        }
+        let targets = match &self.target {
+            Target::Classes { .. } => TargetBlock::Classes(vec![0; rows]),
+            Target::Number { std, .. } => TargetBlock::Numbers(vec![0.0; rows], *std),
+        };
+        Ok(self.encoded(columns, rows, targets))
+    }
+
+    /// What each column of a header is read as.
+    fn kinds(&self, header: &[String]) -> Result<Vec<Kind>, TableProblem> {
+        let numbers = self.numbers.iter().map(|column| (column.name.as_str(), Kind::Numbers));
+        let categories = self.categories.iter().map(|column| (column.name.as_str(), Kind::Categories));
+        let needed: HashMap<&str, Kind> = numbers.chain(categories).collect();
+        let is_skipped = |name: &String| name == self.target.name() || self.ignored.contains(name);
+        // What is misspelt is both lacking and additional: the message about it says what it should be called.
+        for (at, name) in header.iter().enumerate() {
+            if !needed.contains_key(name.as_str()) && !is_skipped(name) {
+                let nearest = strict_config::nearest(name, needed.keys().copied()).map(str::to_owned);
+                return Err(TableProblem::Additional { name: name.clone(), position: at + 1, nearest });
+            }
+        }
+        let there: HashSet<&str> = header.iter().map(String::as_str).collect();
+        let lacking: Vec<String> = self.names().filter(|name| !there.contains(name)).map(str::to_owned).collect();
+        if !lacking.is_empty() {
+            return Err(TableProblem::lacking(&lacking));
+        }
+        Ok(header.iter().map(|name| needed.get(name.as_str()).copied().unwrap_or(Kind::Skipped)).collect())
+    }
+
+    /// The names of the columns that are looked at.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let numbers = self.numbers.iter().map(|column| column.name.as_str());
+        numbers.chain(self.categories.iter().map(|column| column.name.as_str()))
+    }
+
+    fn fills(&self, name: &str) -> bool {
+        self.numbers.iter().any(|column| column.name == name && column.fill.is_some())
+            || self.categories.iter().any(|column| column.name == name && column.fill.is_some())
+    }
+
+    /// Columns as one block of numbers and one of codes, each in the order of this preprocessing.
+    fn encoded(&self, columns: Vec<Column>, rows: usize, targets: TargetBlock) -> Rows {
+        let place = |names: &mut dyn Iterator<Item = &str>| -> HashMap<String, usize> {
+            names.enumerate().map(|(at, name)| (name.to_owned(), at)).collect()
+        };
+        let number_at = place(&mut self.numbers.iter().map(|column| column.name.as_str()));
+        let category_at = place(&mut self.categories.iter().map(|column| column.name.as_str()));
+        let (number_columns, category_columns) = (self.numbers.len(), self.categories.len());
+        let mut numbers = vec![0.0_f32; rows * number_columns];
+        let mut codes = vec![0_i32; rows * category_columns];
+        for column in columns {
+            match column.cells {
+                Cells::Numbers(cells) => {
+                    let Some(&at) = number_at.get(&column.name) else { continue };
+                    let NumberColumn { fill, mean, std, .. } = &self.numbers[at];
+                    let fill = fill.unwrap_or(*mean);
+                    for (out, cell) in numbers[at..].iter_mut().step_by(number_columns).zip(cells) {
+                        *out = standardised(if cell.is_nan() { fill } else { cell }, *mean, *std);
+                    }
+                }
+                Cells::Categories(cells) => {
+                    let Some(&at) = category_at.get(&column.name) else { continue };
+                    let CategoryColumn { fill, names, .. } = &self.categories[at];
+                    let code_of: HashMap<&str, i32> =
+                        names.iter().enumerate().map(|(at, name)| (name.as_str(), at as i32 + 1)).collect();
+                    let code = |name: &str| code_of.get(name).copied().unwrap_or(0);
+                    let filled = fill.as_deref().map_or(0, code);
+                    let own: Vec<i32> = cells.names.iter().map(|name| code(name)).collect();
+                    for (out, cell) in codes[at..].iter_mut().step_by(category_columns).zip(cells.codes) {
+                        *out = if cell == NO_CODE { filled } else { own[cell as usize] };
+                    }
+                }
+            }
+        }
+        Rows::new(Block { rows, numbers, codes, targets, number_columns, category_columns })
+    }
+
+    /// What a network needs to know: inputs and outputs.
+    pub fn features(&self) -> Features {
+        Features {
+            numbers: self.numbers.len(),
+            categories: self.categories.iter().map(|column| column.names.len()).collect(),
+            outputs: self.target.outputs(),
+        }
+    }
+
+    /// What a network's outputs, `(row, output)`, say about each row: the probability of each class, or the number in the
+    /// target's own unit.
+    ///
+    /// # Errors
+    /// A device that does not give its tensors back.
+    pub fn predictions(&self, outputs: Tensor<2>) -> Result<Vec<Prediction>, TensorReadError> {
+        predictions(&self.target, outputs)
+    }
+
+    /// The SHA-256 of all of it, in hex: equal where tables are encoded in the same way.
+    pub fn fingerprint(&self) -> String {
+        // A struct of texts and finite numbers has no reason to fail.
+        hex(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
+    }
+
+    /// What is allowed and surely not meant, a sentence for each: categories that are more than half as many as the rows
+    /// that were trained on.
+    pub fn warnings(&self, training: usize) -> Vec<String> {
+        let ids = self.categories.iter().filter(|column| training >= 20 && 2 * column.names.len() > training);
+        ids.map(|column| {
+            let (name, count) = (&column.name, column.names.len());
+            format!("column `{name}` has {count} categories in {training} training rows: an id or a text to `ignore`?")
+        })
+        .collect()
+    }
+}
+
+fn standardised(cell: f64, mean: f64, std: f64) -> f32 {
+    ((cell - mean) / std) as f32
+}
+
+/// Mean and population standard deviation, in two passes.
+fn moments(column: &str, values: impl Iterator<Item = f64> + Clone) -> Result<(f64, f64), TableProblem> {
+    let count = values.clone().count().max(1) as f64;
+    let mean = values.clone().sum::<f64>() / count;
+    let std = (values.map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+    if std.is_finite() { Ok((mean, std)) } else { Err(TableProblem::TooLarge { column: column.to_owned() }) }
+}
+
+fn refused(column: &Column) -> TableProblem {
+    let Column { name, missing, first_missing, .. } = column;
+    TableProblem::Missing { line: *first_missing, column: name.clone(), count: *missing }
+}
+
+fn all_missing(column: &Column, training: &[usize]) -> TableProblem {
+    TableProblem::AllMissing { column: column.name.clone(), rows: training.len(), of: " of the training part" }
+}
+
+fn fit_numbers(column: &Column, cells: &[f64], training: &[usize], fill: &Fill) -> Result<NumberColumn, TableProblem> {
+    let mut present: Vec<f64> = Vec::new();
+    if matches!(fill, Fill::Mean | Fill::Median | Fill::MostFrequent) {
+        present.extend(training.iter().map(|&row| cells[row]).filter(|cell| !cell.is_nan()));
+        if present.is_empty() {
+            return Err(all_missing(column, training));
+        }
+    }
+    let fill = match fill {
+        Fill::Refuse if column.missing > 0 => return Err(refused(column)),
+        Fill::Refuse => None,
+        Fill::Mean => Some(moments(&column.name, present.iter().copied())?.0),
+        Fill::Median => Some(median(&mut present)),
+        Fill::MostFrequent => Some(most_frequent(&mut present)),
+        Fill::Value(FillValue::Number(number)) => Some(*number),
+        Fill::Value(FillValue::Text(_)) => {
+            let (column, fill) = (column.name.clone(), fill.name());
+            let allowed = "\"refuse\", \"mean\", \"median\", \"most_frequent\" or { value = 0.0 }";
+            return Err(TableProblem::Fill { column, holds: "numbers", fill, allowed });
+        }
+    };
+    let filled = training.iter().map(|&row| if cells[row].is_nan() { fill.unwrap_or(0.0) } else { cells[row] });
+    let (mean, std) = moments(&column.name, filled)?;
+    // A constant column has no deviation to divide by; minus its mean it is 0 everywhere.
+    Ok(NumberColumn { name: column.name.clone(), fill, mean, std: if std == 0.0 { 1.0 } else { std } })
+}
+
+/// The middle value; the mean of the middle two of an even number.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
+}
+
+/// The most frequent value; of several the smallest.
+fn most_frequent(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let mut best = (0, f64::NAN);
+    for run in values.chunk_by(|a, b| a == b) {
+        if run.len() > best.0 {
+            best = (run.len(), run[0]);
+        }
+    }
+    best.1
+}
+
+fn fit_categories(
+    column: &Column,
+    cells: &Categories,
+    training: &[usize],
+    fill: &Fill,
+) -> Result<CategoryColumn, TableProblem> {
+    let mut counts = vec![0_usize; cells.names.len()];
+    let mut missing = 0;
+    for &row in training {
+        match cells.codes[row] {
+            NO_CODE => missing += 1,
+            code => counts[code as usize] += 1,
+        }
+    }
+    let fill = match fill {
+        Fill::Refuse if column.missing > 0 => return Err(refused(column)),
+        Fill::Refuse => None,
+        Fill::MostFrequent => {
+            let most = counts.iter().copied().max().filter(|count| *count > 0);
+            let Some(most) = most else { return Err(all_missing(column, training)) };
+            counts.iter().position(|count| *count == most).map(|code| cells.names[code].clone())
+        }
+        Fill::Value(FillValue::Text(text)) => Some(text.clone()),
+        Fill::Value(FillValue::Number(number)) => Some(number.to_string()),
+        Fill::Mean | Fill::Median => {
+            let (column, fill) = (column.name.clone(), fill.name());
+            let allowed = "\"refuse\", \"most_frequent\" or { value = \"text\" }";
+            return Err(TableProblem::Fill { column, holds: "categories", fill, allowed });
+        }
+    };
+    let mut names: Vec<String> =
+        cells.names.iter().zip(&counts).filter(|(_, count)| **count > 0).map(|(name, _)| name.clone()).collect();
+    if let Some(fill) = fill.as_ref().filter(|fill| missing > 0 && !names.contains(fill)) {
+        names.push(fill.clone());
+        names.sort();
+    }
+    Ok(CategoryColumn { name: column.name.clone(), fill, names })
+}
