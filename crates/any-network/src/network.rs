@@ -77,9 +77,14 @@ impl<I: 'static, O: 'static> AnyNetwork<I, O> {
         Self(Box::new(Held { network, display, train: Arc::new(train), infer: Arc::new(infer) }))
     }
 
+    /// The network.
+    pub fn as_any(&self) -> &dyn Any {
+        self.0.network()
+    }
+
     /// The network, where it is of this type.
     pub fn downcast_ref<M: 'static>(&self) -> Option<&M> {
-        self.0.network().downcast_ref()
+        self.as_any().downcast_ref()
     }
 
     /// The network.

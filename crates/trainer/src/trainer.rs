@@ -1,6 +1,7 @@
 //! A training about to start: its settings, metrics and listeners.
 
 use std::{
+    any::Any,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -50,6 +51,8 @@ pub struct Trainer<M: Trainable> {
     pub(crate) scalars: Option<ScalarMeter<M::TrainItem>>,
     pub(crate) valid_scalars: Option<ScalarMeter<<M as InferenceStep>::Output>>,
     pub(crate) callbacks: Vec<Box<dyn Callback>>,
+    /// What callbacks see of a model.
+    pub(crate) shown: fn(&M) -> &dyn Any,
     pub(crate) interrupt: Arc<AtomicBool>,
     pub(crate) resume: Resume,
 }
@@ -70,6 +73,7 @@ where
             scalars: None,
             valid_scalars: None,
             callbacks: Vec::new(),
+            shown: |model| model,
             interrupt: Arc::default(),
             resume: Resume::No,
         }
@@ -126,6 +130,14 @@ where
     #[must_use]
     pub fn callback(mut self, callback: impl Callback + 'static) -> Self {
         self.callbacks.push(Box::new(callback));
+        self
+    }
+
+    /// Shows callbacks this of the model ([`ModelEvent::model`](crate::ModelEvent::model)), where it is a shell around the one
+    /// that they know. Default: the model itself.
+    #[must_use]
+    pub fn shown(mut self, model: fn(&M) -> &dyn Any) -> Self {
+        self.shown = model;
         self
     }
 

@@ -354,6 +354,8 @@ impl Learner {
         let (train, valid) = (data.train_batches(&device)?, data.valid_batches(&device)?);
         let mut trainer =
             Trainer::new(plan.settings).metrics(data.metrics()).interrupt(plan.interrupt).callbacks(plan.callbacks);
+        // A callback of the program knows its own network.
+        trainer = trainer.shown(Network::as_any);
         if let Some(checkpoint) = plan.resume {
             trainer = trainer.resume(checkpoint);
         }

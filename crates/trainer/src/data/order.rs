@@ -206,7 +206,7 @@ mod tests {
             assert_eq!(weights.at(part), item, "{part}");
         }
     }
-    const WEIGHTED: [usize; 8] = [0; 8];
+    const WEIGHTED: [usize; 8] = [2, 1, 2, 1, 2, 2, 1, 1];
 
     #[test]
     fn weights_that_draw_nothing_are_refused() {

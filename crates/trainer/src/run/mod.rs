@@ -299,7 +299,7 @@ where
     ) -> Result<BTreeMap<String, f64>, TrainError> {
         let began = Instant::now();
         let model: &M = evaluated.or(self.model.as_ref()).ok_or(NO_MODEL)?;
-        let event = ModelEvent::new(moment, self.state.step, self.state.epoch, model);
+        let event = ModelEvent::new(moment, self.state.step, self.state.epoch, (self.trainer.shown)(model));
         let mut values = BTreeMap::new();
         for (callback, declared) in self.trainer.callbacks.iter_mut().zip(&self.declared) {
             event.take_from(callback.as_mut(), declared, &mut values)?;
