@@ -80,6 +80,16 @@ bench-throughput *ARGS="--profile":
 kernel-shapes CASES="5000":
     PROPTEST_CASES={{CASES}} cargo test --release -p cpu-kernels --test conv --test linear --test norm --test pool --test forced
 
+# tokens per second of training steps of gpt and gru beside PyTorch's
+bench-language *ARGS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    dir="${XDG_CACHE_HOME:-$HOME/.cache}/anneal/peers"
+    python="${ANNEAL_PYTHON:-$dir/bin/python}"
+    "$python" -c "import torch" 2>/dev/null || { just peers "$dir"; python="$dir/bin/python"; }
+    cargo bench -q -p anneal --bench language --no-run
+    "$python" crates/text/tests/python/torch_language.py speed {{ARGS}} -- cargo bench -q -p anneal --bench language --
+
 # a Python with the peers that tests compare with: TensorBoard, PyTorch (5 GB); then: export ANNEAL_PYTHON=DIR/bin/python
 peers DIR="${XDG_CACHE_HOME:-$HOME/.cache}/anneal/peers":
     python3 -m venv {{DIR}}

@@ -50,4 +50,4 @@ pub mod task;
 pub use app::App;
 pub use error::{Error, exit_code};
 pub use optim_adaptive::ConfigError;
-pub use {lr_core, optim_adaptive, report, strict_config, tables, trainer, vision};
+pub use {lr_core, optim_adaptive, report, strict_config, tables, text, trainer, vision};

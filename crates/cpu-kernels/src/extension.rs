@@ -143,7 +143,7 @@ pub(crate) fn add_relu(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
 // ---- Flex
 
 /// The tensor, row-major over its whole buffer: `storage` gives the buffer, not the view.
-fn whole(tensor: FlexTensor) -> FlexTensor {
+pub(crate) fn whole(tensor: FlexTensor) -> FlexTensor {
     let layout = tensor.layout();
     let bytes = layout.num_elements() * size_of::<f32>();
     if tensor.is_contiguous() && layout.start_offset() == 0 && tensor.bytes().len() == bytes {
@@ -154,11 +154,11 @@ fn whole(tensor: FlexTensor) -> FlexTensor {
 }
 
 /// A tensor over a vector, without a copy.
-fn tensor(elements: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
+pub(crate) fn tensor(elements: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(elements), Layout::contiguous(shape.into()), DType::F32)
 }
 
-fn shape(tensor: &FlexTensor) -> Shape {
+pub(crate) fn shape(tensor: &FlexTensor) -> Shape {
     tensor.layout().shape().clone()
 }
 

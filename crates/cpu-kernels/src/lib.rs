@@ -1,4 +1,4 @@
-//! Convolution, linear layers, batch norm and pooling for burn on the CPU, forward and backward.
+//! Convolution, linear layers, batch norm, pooling, and what a transformer needs, for burn on the CPU, forward and backward.
 //!
 //! What lives here: functions that take a layer of burn-nn and do what its `forward` does, with kernels of our own where
 //! the tensors are single precision on burn's `Flex` backend, tracked for gradients or not. Everywhere else (other
@@ -35,6 +35,8 @@ mod covered;
 mod extension;
 mod kernels;
 mod layers;
+mod transformer;
 
 pub use kernels::{FORCE, InstructionSet, UnknownSet, in_use, instruction_set};
 pub use layers::{add_relu, avg_pool2d, batch_norm, batch_norm_relu, conv2d, global_avg_pool, linear, max_pool2d};
+pub use transformer::{causal_attention, cross_entropy, gelu, layer_norm};

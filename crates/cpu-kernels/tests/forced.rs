@@ -90,7 +90,7 @@ fn the_other_sets_pass_the_same_tests() {
     }
     let folder = std::env::current_exe().expect("this program").parent().expect("its folder").to_owned();
     for set in InstructionSet::available().skip(1) {
-        for test in ["conv", "linear", "norm", "pool"] {
+        for test in ["conv", "linear", "norm", "pool", "transformer"] {
             let program = std::fs::read_dir(&folder)
                 .expect("the folder of tests")
                 .filter_map(Result::ok)

@@ -3,9 +3,14 @@
 #![allow(clippy::inline_always, reason = "only what is inlined into `set` is compiled for its instructions")]
 
 pub(crate) mod add_relu;
+pub(crate) mod attention;
 pub(crate) mod batch_norm;
 pub(crate) mod conv;
 mod correlate;
+pub(crate) mod cross_entropy;
+mod exp;
+pub(crate) mod gelu;
+pub(crate) mod layer_norm;
 pub(crate) mod memory;
 pub(crate) mod pool;
 pub(crate) mod product;
