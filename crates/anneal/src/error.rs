@@ -6,6 +6,7 @@ use std::{
 };
 
 use optim_adaptive::ConfigError;
+use text::TextError;
 use trainer::{
     TrainError,
     checkpoint::CheckpointError,
@@ -144,7 +145,14 @@ impl Error {
             | Self::Usage(_)
             | Self::Device(_)
             | Self::Pretrained(_)
-            | Self::Task(TaskError::Input { .. } | TaskError::NoPrediction { .. })
+            | Self::Task(
+                TaskError::Input { .. }
+                | TaskError::NoPrediction { .. }
+                | TaskError::NoSample { .. }
+                | TaskError::Text(
+                    TextError::UnknownCharacter { .. } | TextError::EmptyPrompt | TextError::Temperature { .. },
+                ),
+            )
             | Self::Finder(
                 FinderError::Setting(_)
                 | FinderError::Train(TrainError::NoSuchParameter { .. } | TrainError::BadStart { .. }),
@@ -199,6 +207,8 @@ impl From<TaskError> for Error {
             TaskError::Pretrained(error) => Self::Pretrained(error),
             TaskError::ImageBatches(_)
             | TaskError::Tables(_)
+            | TaskError::Text(_)
+            | TaskError::NoSample { .. }
             | TaskError::Input { .. }
             | TaskError::NoPrediction { .. }
             | TaskError::Other(_) => Self::Task(error),

@@ -5,7 +5,9 @@ use strict_config::{ConfigError, Settings, check};
 
 use crate::corpus::Corpus;
 use crate::error::TextError;
+use crate::metrics::ExactMatch;
 use crate::random::SplitMix64;
+use crate::vocabulary::{Characters, Vocabulary};
 
 /// Lines such as `07+45=250`: the sum of two numbers of `digits` digits, its digits written from the last to the first, so
 /// that each can be told from what stands before it (Lee et al., *Teaching Arithmetic to Small Transformers*, 2023).
@@ -35,9 +37,11 @@ impl Default for AdditionConfig {
     }
 }
 
-/// The characters that stand around an answer.
-const EQUALS: char = '=';
-const END: char = '\n';
+/// All characters, in the order of their code points: also of a text that has not all of them.
+const CHARACTERS: &str = "\n+0123456789=";
+/// The tokens that stand around an answer: the last of these, and the first.
+const EQUALS: u32 = 12;
+const END: u32 = 0;
 
 impl Settings for AdditionConfig {
     fn check(&self) -> Result<(), ConfigError> {
@@ -66,15 +70,15 @@ impl AdditionConfig {
             let (a, b) = (pairs[at] as usize / numbers, pairs[at] as usize % numbers);
             text.push_str(&self.question(a, b));
             text.push_str(&self.answer(a, b));
-            text.push(END);
+            text.push('\n');
         }
-        Corpus::from_text("addition", text)
+        Corpus::in_tokens("addition", &text, &Vocabulary::Characters(Characters::of(CHARACTERS)))
     }
 
     /// `07+45=`, a prompt.
     pub fn question(&self, a: usize, b: usize) -> String {
         let digits = self.digits;
-        format!("{a:0digits$}+{b:0digits$}{EQUALS}")
+        format!("{a:0digits$}+{b:0digits$}=")
     }
 
     /// `250`, what a model should answer to it.
@@ -83,9 +87,9 @@ impl AdditionConfig {
         format!("{:0digits$}", a + b).chars().rev().collect()
     }
 
-    /// What is between two of these tokens is an answer: what [`ExactMatch`](crate::ExactMatch) asks for.
-    pub fn answers_between() -> (char, char) {
-        (EQUALS, END)
+    /// The share of sums of which every digit is right.
+    pub fn exact_match() -> ExactMatch {
+        ExactMatch::between(EQUALS, END)
     }
 }
 
@@ -108,6 +112,10 @@ mod tests {
             assert!(seen.insert(question.to_owned()), "{line} twice");
         }
         assert_eq!(seen.len(), 100);
+        let of = |character: &str| corpus.vocabulary().encode(character, "it").unwrap();
+        assert_eq!((of("="), of("\n")), (vec![EQUALS], vec![END]));
+        let one = AdditionConfig { digits: 1, problems: 1, seed: 3 }.corpus().unwrap();
+        assert_eq!(one.vocabulary(), corpus.vocabulary());
     }
 
     #[test]

@@ -142,10 +142,14 @@ impl Corpus {
         if *vocabulary == Vocabulary::Bytes {
             return Self::of_bytes(&name, memory);
         }
-        let text = utf8(path, memory.bytes())?;
-        let tokens = Tokens::block(vocabulary.encode(text, &name)?.into_iter(), vocabulary.len());
+        Self::in_tokens(&name, utf8(path, memory.bytes())?, vocabulary)
+    }
+
+    /// A text at hand in the tokens of a vocabulary.
+    pub(crate) fn in_tokens(name: &str, text: &str, vocabulary: &Vocabulary) -> Result<Self, TextError> {
+        let tokens = Tokens::block(vocabulary.encode(text, name)?.into_iter(), vocabulary.len());
         let fingerprint = fingerprint("tokens", text.as_bytes());
-        Self::checked(&name, vocabulary.clone(), tokens, text.chars().count(), fingerprint)
+        Self::checked(name, vocabulary.clone(), tokens, text.chars().count(), fingerprint)
     }
 
     /// The text of a file as the pieces of a byte-pair encoding; `vocabulary` is a `tokenizer.json` of Hugging Face.

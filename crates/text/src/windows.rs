@@ -121,6 +121,11 @@ impl Windows {
         self.windows == 0
     }
 
+    /// The first tokens of the part, at most so many.
+    pub fn beginning(&self, tokens: usize) -> Vec<u32> {
+        self.corpus.tokens(self.part.start..self.part.end.min(self.part.start.saturating_add(tokens)))
+    }
+
     /// Where a window begins, as a place in the text.
     fn begin(&self, index: usize, epoch: u64, seed: u64) -> usize {
         let offset = if self.are_drawn {

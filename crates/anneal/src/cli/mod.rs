@@ -13,6 +13,7 @@ mod metrics_file;
 mod output;
 mod predict;
 mod report;
+mod sample;
 mod schedule;
 mod train;
 
@@ -29,6 +30,7 @@ use self::{
     output::{Exit, print},
     predict::PredictArgs,
     report::ReportArgs,
+    sample::SampleArgs,
     schedule::ScheduleArgs,
     train::{EvaluateArgs, ResumeArgs, TrainArgs},
 };
@@ -57,6 +59,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Predict with a run's model: a class and its probability for each picture, or what the run's task gives
     Predict(PredictArgs),
+    /// Write text with a run's model, after a prompt
+    Sample(SampleArgs),
     /// Write a page with the figures of a run, or of several beside each other
     Report(ReportArgs),
     /// Write a run's weights as safetensors, which PyTorch opens
@@ -90,6 +94,7 @@ pub fn run(cli: Cli, catalog: &Catalog) -> ExitCode {
         Command::Resume(args) => train::resume(&args, catalog),
         Command::Evaluate(args) => train::evaluate(&args, catalog),
         Command::Predict(args) => predict::predict(&args, catalog),
+        Command::Sample(args) => sample::sample(&args, catalog),
         Command::Report(args) => report::report(&args, catalog),
         Command::Export(args) => export::export(&args, catalog),
         Command::FindLr(args) => find_lr::find_lr(&args, catalog),

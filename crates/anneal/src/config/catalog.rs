@@ -12,7 +12,10 @@ use vision::{
 };
 
 use super::Config;
-use crate::task::{DataSection, Entry, ImageData, ImageEntry, ImageModel, MODEL_FIELDS, Tabular, Task, TaskEntry};
+use crate::task::{
+    AdditionData, DataSection, Entry, ImageData, ImageEntry, ImageModel, Language, MODEL_FIELDS, Tabular, Task,
+    TaskEntry, TextData,
+};
 
 /// Adds a callback for a run to others.
 type Listener = Arc<dyn Fn(&Config, Together) -> Together + Send + Sync>;
@@ -154,7 +157,11 @@ impl From<&Registry> for Catalog {
             optimizers: OptimizerRegistry::standard(),
             models: ModelRegistry::standard(),
             datasets: DatasetRegistry::standard(),
-            tasks: vec![Arc::new(Entry::<Tabular>::new())],
+            tasks: vec![
+                Arc::new(Entry::<Tabular>::new()),
+                Arc::new(Entry::<Language<TextData>>::new()),
+                Arc::new(Entry::<Language<AdditionData>>::new()),
+            ],
             callbacks: Vec::new(),
         }
     }

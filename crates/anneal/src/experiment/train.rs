@@ -30,7 +30,7 @@ use crate::{
     run_dir::{
         CHECKPOINTS, CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error,
     },
-    task::{FitPlan, Prediction, TaskError},
+    task::{FitPlan, Prediction, Sampling, TaskError},
 };
 
 /// How a run is started.
@@ -213,6 +213,18 @@ pub(crate) fn predict(
     let assembly = Assembly::to_predict(config, dir)?;
     let checkpoint = weights::chosen(config, dir, which)?;
     Ok(assembly.kept(&checkpoint)?.predict(inputs)?)
+}
+
+/// Text that the model of one of a run's checkpoints writes.
+pub(crate) fn sample(
+    config: &Config,
+    dir: &RunDir,
+    which: CheckpointChoice,
+    asked: &Sampling,
+) -> Result<String, Error> {
+    let assembly = Assembly::to_predict(config, dir)?;
+    let checkpoint = weights::chosen(config, dir, which)?;
+    Ok(assembly.kept(&checkpoint)?.sample(asked)?)
 }
 
 /// The run folder: begun or gone on with once the run has started, so that a refused run leaves it as it was; and without

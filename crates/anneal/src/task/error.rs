@@ -21,6 +21,9 @@ pub enum TaskError {
     /// A table could not be used.
     #[error(transparent)]
     Tables(#[from] tables::TableError),
+    /// A text, a prompt or a model of language is not as it should be.
+    #[error(transparent)]
+    Text(#[from] text::TextError),
     /// What is to be predicted for is not of the form of the training data.
     #[error("{input}: {problem}")]
     Input {
@@ -32,6 +35,12 @@ pub enum TaskError {
     /// It predicts nothing.
     #[error("the task `{task}` has no prediction")]
     NoPrediction {
+        /// The task.
+        task: &'static str,
+    },
+    /// It writes no text.
+    #[error("the task `{task}` writes no text")]
+    NoSample {
         /// The task.
         task: &'static str,
     },

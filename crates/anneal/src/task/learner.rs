@@ -25,7 +25,7 @@ use trainer::{
     weights::{self, LoadOptions, WeightsError},
 };
 
-use super::{Batch, Outputs, Prediction, Setup, Size, Task, TaskError, TaskSettings};
+use super::{Batch, Outputs, Prediction, Sampling, Setup, Size, Task, TaskError, TaskSettings};
 
 /// A batch of any type.
 pub(crate) struct AnyBatch(Box<dyn Any + Send>);
@@ -210,6 +210,8 @@ pub(crate) trait AnyData: Send + Sync {
     fn show(&self, network: Network, device: &Device) -> Result<Outputs, TaskError>;
     /// See [`Task::predict`].
     fn predict(&self, network: Network, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError>;
+    /// See [`Task::sample`].
+    fn sample(&self, network: Network, asked: &Sampling, device: &Device) -> Result<String, TaskError>;
 }
 
 impl<T: Task> AnyData for Loaded<T> {
@@ -272,6 +274,10 @@ impl<T: Task> AnyData for Loaded<T> {
 
     fn predict(&self, network: Network, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError> {
         self.task.predict(&opened::<T>(network), inputs, device)
+    }
+
+    fn sample(&self, network: Network, asked: &Sampling, device: &Device) -> Result<String, TaskError> {
+        self.task.sample(&opened::<T>(network), asked, device)
     }
 }
 
@@ -384,5 +390,10 @@ impl Learner {
     /// See [`Task::predict`].
     pub(crate) fn predict(&self, inputs: &[String]) -> Result<Vec<Prediction>, TaskError> {
         self.data.predict(self.network.valid(), inputs, &self.device.clone().inner())
+    }
+
+    /// See [`Task::sample`].
+    pub(crate) fn sample(&self, asked: &Sampling) -> Result<String, TaskError> {
+        self.data.sample(self.network.valid(), asked, &self.device.clone().inner())
     }
 }

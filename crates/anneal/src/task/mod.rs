@@ -7,6 +7,7 @@
 mod entry;
 mod error;
 mod images;
+mod language;
 mod learner;
 mod settings;
 mod setup;
@@ -33,6 +34,7 @@ pub use error::TaskError;
 pub(crate) use images::size_of;
 pub(crate) use images::{FOLDER, ImageEntry, folder_fields};
 pub use images::{ImageClassification, ImageData, ImageEval, ImageModel, Resident};
+pub use language::{AdditionData, Language, TextData, TextSource};
 pub use learner::Loaded;
 pub(crate) use learner::{AnyData, FitPlan, Learner};
 pub use settings::{ModelRow, TaskSettings};
@@ -253,6 +255,14 @@ pub trait Task: Send + Sync + Sized + 'static {
     ) -> Result<Vec<Prediction>, TaskError> {
         Err(TaskError::NoPrediction { task: Self::NAME })
     }
+
+    /// Text that a model writes after a prompt. `network` is in inference mode, on `device`.
+    ///
+    /// # Errors
+    /// A prompt that the model cannot read. Default: this task writes no text.
+    fn sample(&self, _network: &Self::Network, _asked: &Sampling, _device: &Device) -> Result<String, TaskError> {
+        Err(TaskError::NoSample { task: Self::NAME })
+    }
 }
 
 /// How large a network is: the least that it takes.
@@ -282,6 +292,19 @@ pub struct Outputs {
     pub texts: Vec<String>,
     /// Charts.
     pub charts: Vec<Chart>,
+}
+
+/// What is to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampling {
+    /// What the text begins with.
+    pub prompt: String,
+    /// How many tokens to write after it.
+    pub length: usize,
+    /// 1 draws tokens as likely as the model says, below 1 prefers the likely ones, 0 takes the most likely.
+    pub temperature: f64,
+    /// Of the tokens that are drawn.
+    pub seed: u64,
 }
 
 /// What a model says of an input.

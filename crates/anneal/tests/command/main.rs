@@ -11,6 +11,7 @@ mod compare;
 mod curve;
 mod data;
 mod find_lr;
+mod language;
 mod list;
 mod precision;
 mod predict;

@@ -1,0 +1,47 @@
+//! `anneal sample`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{
+    checkpoint_args::CheckpointArgs,
+    output::{Exit, print},
+    train::of_run,
+};
+use crate::{config::Catalog, error::Error, experiment, run_dir::RunDir, task::Sampling};
+
+/// `anneal sample`.
+#[derive(Debug, Clone, Args)]
+pub struct SampleArgs {
+    /// The run folder, of a run on a text
+    pub run_dir: PathBuf,
+    /// What the text begins with
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: String,
+    /// How many tokens to write after it
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub length: usize,
+    /// 1 draws tokens as likely as the model says, below 1 prefers the likely ones, 0 takes the most likely
+    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
+    pub temperature: f64,
+    /// Of the tokens that are drawn; the same seed gives the same text
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
+    pub checkpoint: CheckpointArgs,
+    /// Where data sets are looked for first, in place of the run's own
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+pub(super) fn sample(args: &SampleArgs, catalog: &Catalog) -> Result<Exit, Error> {
+    let config = of_run(&args.run_dir, args.data_dir.as_deref(), None, Vec::new(), catalog)?;
+    let dir = RunDir::open(&args.run_dir)?;
+    let asked =
+        Sampling { prompt: args.prompt.clone(), length: args.length, temperature: args.temperature, seed: args.seed };
+    let text = experiment::sample(&config, &dir, args.checkpoint.choice(), &asked)?;
+    print(&format!("{}{text}\n", args.prompt))?;
+    Ok(Exit::Done)
+}

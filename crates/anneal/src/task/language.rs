@@ -1,0 +1,411 @@
+//! Language: a text of one's own, or sums of numbers written as text.
+
+use std::{
+    fmt::Debug,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use burn::{
+    tensor::{Device, Tensor},
+    train::InferenceStep,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use strict_config::{ConfigError, Settings, check};
+use text::{
+    AdditionConfig, Corpus, FromLoss, TextBatch, TextError, Unit, Vocabulary, Windows,
+    models::{LanguageModel, ModelConfig},
+};
+use trainer::{Metrics, Split};
+
+use super::{Draw, ModelRow, NoSettings, Outputs, Prediction, Sampling, Setup, Size, Task, TaskError, TaskSettings};
+
+/// Tokens in a window, unless `context` says otherwise.
+const CONTEXT: usize = 128;
+/// The part of a text that is kept for the test at the end, unless `test` says otherwise.
+const TEST: f64 = 0.05;
+
+/// Where a text comes from.
+pub trait TextSource: Settings + Clone + Debug + Send + Sync + 'static {
+    /// `[data] dataset`.
+    const NAME: &'static str;
+    /// What it is, in a line.
+    const SUMMARY: &'static str;
+
+    /// The text.
+    ///
+    /// # Errors
+    /// A text that is not there or cannot be used.
+    fn corpus(&self) -> Result<Corpus, TextError>;
+
+    /// Tokens in a window.
+    fn context(&self) -> usize;
+
+    /// The part of the text, at its end, that is kept for the test.
+    fn test(&self) -> f64;
+
+    /// What outputs are measured by.
+    fn metrics(&self) -> Metrics<LanguageModel>;
+
+    /// Its paths.
+    fn paths(&mut self) -> Vec<&mut PathBuf>;
+
+    /// Predicts for one input.
+    ///
+    /// # Errors
+    /// An input that the model cannot read.
+    fn predict(
+        task: &Language<Self>,
+        network: &LanguageModel,
+        input: &str,
+        device: &Device,
+    ) -> Result<Vec<(String, Value)>, TaskError>;
+}
+
+/// `dataset = "text"`: any text in UTF-8.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextData {
+    /// The file.
+    pub path: PathBuf,
+    /// What a token is: `characters` (those of the text) or `bytes`. Default `characters`.
+    #[serde(default)]
+    pub unit: Unit,
+    /// A `tokenizer.json` of Hugging Face: tokens are its pieces, not `unit`. Needs the cargo feature `bpe`. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<PathBuf>,
+    /// Tokens in a window. Default 128.
+    #[serde(default = "context")]
+    pub context: usize,
+    /// The part of the text, at its end, that is kept for the test. Default 0.05.
+    #[serde(default = "test")]
+    pub test: f64,
+}
+
+fn context() -> usize {
+    CONTEXT
+}
+
+fn test() -> f64 {
+    TEST
+}
+
+fn check_windows(context: usize, test: f64) -> Result<(), ConfigError> {
+    check::at_least("context", context as u64, 1)?;
+    check::number("test", test, "a fraction of at least 0 and below 1", |part| (0.0..1.0).contains(&part))
+}
+
+impl Settings for TextData {
+    fn check(&self) -> Result<(), ConfigError> {
+        if let (Some(path), false) = (&self.vocabulary, cfg!(feature = "bpe")) {
+            let allowed = "nothing in this program: it was built without the cargo feature `bpe`";
+            return Err(ConfigError::not_allowed("vocabulary", format!("{:?}", path.display().to_string()), allowed));
+        }
+        check_windows(self.context, self.test)
+    }
+}
+
+impl TextSource for TextData {
+    const NAME: &'static str = "text";
+    const SUMMARY: &'static str = "a text in UTF-8, by character or byte: `path`";
+
+    fn corpus(&self) -> Result<Corpus, TextError> {
+        #[cfg(feature = "bpe")]
+        if let Some(vocabulary) = &self.vocabulary {
+            return Corpus::open_bpe(&self.path, vocabulary);
+        }
+        Corpus::open(&self.path, self.unit)
+    }
+
+    fn context(&self) -> usize {
+        self.context
+    }
+
+    fn test(&self) -> f64 {
+        self.test
+    }
+
+    fn metrics(&self) -> Metrics<LanguageModel> {
+        // Known before the text is read: how many tokens a character takes is not.
+        let unit = match (&self.vocabulary, self.unit) {
+            (Some(_), _) => "token",
+            (None, Unit::Bytes) => "byte",
+            (None, Unit::Characters) => "character",
+        };
+        Metrics::new().with(FromLoss::bits(unit, 1.0)).with(FromLoss::perplexity())
+    }
+
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        [&mut self.path].into_iter().chain(&mut self.vocabulary).collect()
+    }
+
+    /// How well the model foretells another text, a file.
+    fn predict(
+        task: &Language<Self>,
+        network: &LanguageModel,
+        input: &str,
+        device: &Device,
+    ) -> Result<Vec<(String, Value)>, TaskError> {
+        let corpus = Corpus::open_as(Path::new(input), task.vocabulary())?;
+        let windows = Windows::in_order(&corpus, 0..corpus.len(), "whole", task.context)?;
+        let all: Vec<usize> = (0..windows.len()).collect();
+        let mut sum = 0.0;
+        for indices in all.chunks(64) {
+            let output = InferenceStep::step(network, windows.batch(indices, 0, 0, device));
+            let loss = output.loss.try_into_scalar::<f64>().map_err(|error| TaskError::other(error.to_string()))?;
+            sum += loss * indices.len() as f64;
+        }
+        let loss = sum / all.len() as f64;
+        let bits = loss / std::f64::consts::LN_2 * corpus.tokens_per_character();
+        let values = [("loss", loss), ("bits_per_character", bits), ("perplexity", loss.exp())];
+        let tokens = ("tokens".to_owned(), Value::from(windows.len() * task.context));
+        Ok(values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).chain([tokens]).collect())
+    }
+}
+
+/// `dataset = "addition"`: sums of two numbers, which need no file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdditionData {
+    /// Digits of each number, 1 to 3. Default 2.
+    pub digits: usize,
+    /// How many sums. Default 10,000, all there are of two digits.
+    pub problems: usize,
+    /// Tokens in a window. Default 60: six lines of two-digit numbers.
+    pub context: usize,
+    /// The part of the sums that is kept for the test. Default 0.05.
+    pub test: f64,
+}
+
+impl Default for AdditionData {
+    fn default() -> Self {
+        let AdditionConfig { digits, problems, .. } = AdditionConfig::default();
+        Self { digits, problems, context: 60, test: TEST }
+    }
+}
+
+impl AdditionData {
+    fn sums(&self) -> AdditionConfig {
+        AdditionConfig { digits: self.digits, problems: self.problems, ..AdditionConfig::default() }
+    }
+}
+
+impl Settings for AdditionData {
+    fn check(&self) -> Result<(), ConfigError> {
+        self.sums().check()?;
+        check_windows(self.context, self.test)
+    }
+}
+
+impl TextSource for AdditionData {
+    const NAME: &'static str = "addition";
+    const SUMMARY: &'static str = "sums of two numbers written as text, made by the program";
+
+    fn corpus(&self) -> Result<Corpus, TextError> {
+        self.sums().corpus()
+    }
+
+    fn context(&self) -> usize {
+        self.context
+    }
+
+    fn test(&self) -> f64 {
+        self.test
+    }
+
+    fn metrics(&self) -> Metrics<LanguageModel> {
+        Metrics::new().with(AdditionConfig::exact_match()).with(FromLoss::bits("character", 1.0))
+    }
+
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        Vec::new()
+    }
+
+    /// What the model writes after a question, such as `07+45=`.
+    fn predict(
+        task: &Language<Self>,
+        network: &LanguageModel,
+        input: &str,
+        _: &Device,
+    ) -> Result<Vec<(String, Value)>, TaskError> {
+        let text = text::generate(network, task.vocabulary(), input, task.source.digits + 2, 0.0, 0)?;
+        let answer = text.split('\n').next().unwrap_or_default();
+        Ok(vec![("answer".to_owned(), answer.into())])
+    }
+}
+
+/// A model of language on a text.
+pub struct Language<S> {
+    source: S,
+    context: usize,
+    fitted: Fitted,
+    /// What the text is called.
+    name: String,
+    /// The windows of the parts; `None` where there is no such part, or no text is needed.
+    train: Option<Windows>,
+    valid: Option<Windows>,
+    test: Option<Windows>,
+}
+
+/// What a run keeps of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fitted {
+    /// The SHA-256 of the text.
+    text: String,
+    vocabulary: Vocabulary,
+}
+
+impl<S: TextSource> Language<S> {
+    /// What its tokens stand for.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.fitted.vocabulary
+    }
+
+    fn windows(&self, part: Split) -> Option<&Windows> {
+        match part {
+            Split::Train => self.train.as_ref(),
+            Split::Valid => self.valid.as_ref(),
+            Split::Test => self.test.as_ref(),
+        }
+    }
+}
+
+impl<S: TextSource> Task for Language<S> {
+    const NAME: &'static str = S::NAME;
+    const SUMMARY: &'static str = S::SUMMARY;
+
+    type Data = S;
+    type Model = ModelConfig;
+    type Eval = NoSettings;
+    type Network = LanguageModel;
+
+    fn models() -> Vec<ModelRow<ModelConfig>> {
+        let row = |info: &text::models::ModelInfo| match info.name {
+            "gru" => ModelRow::new(info.name, info.summary, ModelConfig::Gru),
+            _ => ModelRow::new(info.name, info.summary, ModelConfig::Gpt),
+        };
+        text::models::known().map(row).collect()
+    }
+
+    fn metrics(settings: &TaskSettings<Self>) -> Metrics<LanguageModel> {
+        settings.data.metrics()
+    }
+
+    fn paths(data: &mut S) -> Vec<&mut PathBuf> {
+        data.paths()
+    }
+
+    /// Which text and which vocabulary they are is in the fingerprint.
+    fn noted_as(field: &str) -> Option<String> {
+        (!["path", "vocabulary"].contains(&field)).then(|| format!("data.{field}"))
+    }
+
+    fn load(settings: &TaskSettings<Self>, setup: &Setup) -> Result<Self, TaskError> {
+        let source = settings.data.clone();
+        let (context, batch) = (source.context(), setup.data.batch_size);
+        if let Some(kept) = &setup.kept {
+            let fitted = serde_json::from_str(kept);
+            let fitted: Fitted =
+                fitted.map_err(|error| format!("preprocessing.json of the run is damaged: {error}"))?;
+            let (train, valid, test) = (None, None, None);
+            return Ok(Self { source, context, fitted, name: S::NAME.to_owned(), train, valid, test });
+        }
+        let corpus = source.corpus()?;
+        let parts = corpus.split(setup.data.validation, source.test());
+        let [training, validation, rest] =
+            parts.map_err(|error| ConfigError::conflict("data.test", error.to_string()))?;
+        let in_order = |part: Range<usize>, name| {
+            let windows = (!part.is_empty()).then(|| Windows::in_order(&corpus, part, name, context));
+            windows.transpose()
+        };
+        // What is to be learned by heart stays the same in every epoch.
+        let train = match setup.overfit_batches {
+            Some(_) => Windows::in_order(&corpus, training, "training", context)?,
+            None => Windows::drawn(&corpus, training, context, batch)?,
+        };
+        let file = Path::new(corpus.name()).file_name();
+        Ok(Self {
+            valid: in_order(validation, "validation")?,
+            test: in_order(rest, "test")?,
+            train: Some(train),
+            name: file.map_or_else(|| corpus.name().to_owned(), |name| name.to_string_lossy().into_owned()),
+            fitted: Fitted { text: corpus.fingerprint().to_owned(), vocabulary: corpus.vocabulary().clone() },
+            source,
+            context,
+        })
+    }
+
+    fn items(&self, part: Split) -> usize {
+        self.windows(part).map_or(0, Windows::len)
+    }
+
+    fn batch(&self, part: Split, items: &[usize], draw: Option<Draw>, device: &Device) -> TextBatch {
+        let Draw { seed, epoch } = draw.unwrap_or(Draw { seed: 0, epoch: 0 });
+        match self.windows(part) {
+            Some(windows) => windows.batch(items, epoch, seed, device),
+            // A part without items is asked for none.
+            None => {
+                let none = || Tensor::zeros([0, self.context], device);
+                TextBatch { inputs: none(), targets: none() }
+            }
+        }
+    }
+
+    fn network(&self, model: &ModelConfig, device: &Device) -> Result<LanguageModel, TaskError> {
+        Ok(LanguageModel::new(model, self.vocabulary().len(), self.context, device)?)
+    }
+
+    fn size(&self, model: &ModelConfig, _: &Device) -> Result<Option<Size>, TaskError> {
+        let tokens = self.vocabulary().len();
+        Ok(Some(Size {
+            // More than can be counted is more than fits.
+            parameters: model.parameters(tokens, self.context).unwrap_or(usize::MAX),
+            item: self.context.saturating_mul(2),
+            made: self.context.saturating_mul(tokens),
+        }))
+    }
+
+    fn fingerprint(&self) -> String {
+        self.fitted.text.clone()
+    }
+
+    fn kept(&self) -> Option<String> {
+        // A struct of texts has no reason to fail.
+        serde_json::to_string_pretty(&self.fitted).ok()
+    }
+
+    fn description(&self) -> String {
+        self.name.clone()
+    }
+
+    /// What the network writes after the beginning of what is validated.
+    fn show(&self, network: &LanguageModel, _: &Device) -> Result<Outputs, TaskError> {
+        /// Tokens that are given and written.
+        const SHOWN: (usize, usize) = (16, 160);
+        let Some(windows) = self.valid.as_ref().or(self.train.as_ref()) else { return Ok(Outputs::default()) };
+        let prompt = self.vocabulary().decode(&windows.beginning(SHOWN.0));
+        // Bytes may end within a character.
+        let Ok(text) = text::generate(network, self.vocabulary(), &prompt, SHOWN.1, 0.8, 0) else {
+            return Ok(Outputs::default());
+        };
+        Ok(Outputs { texts: vec![format!("{prompt}{text}")], ..Outputs::default() })
+    }
+
+    fn predict(
+        &self,
+        network: &LanguageModel,
+        inputs: &[String],
+        device: &Device,
+    ) -> Result<Vec<Prediction>, TaskError> {
+        let of =
+            |input: &String| Ok(Prediction { input: input.clone(), values: S::predict(self, network, input, device)? });
+        inputs.iter().map(of).collect()
+    }
+
+    fn sample(&self, network: &LanguageModel, asked: &Sampling, _: &Device) -> Result<String, TaskError> {
+        let Sampling { prompt, length, temperature, seed } = asked;
+        Ok(text::generate(network, self.vocabulary(), prompt, *length, *temperature, *seed)?)
+    }
+}

@@ -1,0 +1,207 @@
+//! Language: what holds for images holds for `text` and `addition`, `gpt` and `gru`.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use crate::common::{anneal, folder, same_checkpoint};
+
+/// Dropout, warm-up and groups, in a second.
+fn config(dataset: &str, model: &str) -> String {
+    format!(
+        "[run]\nname = 'small'\n[data]\n{dataset}\nbatch_size = 8\n[model]\n{model}\n\
+         [optimizer]\ntype = 'adamw'\nlr = 3e-3\nweight_decay = 0.1\n\
+         [[groups]]\nparams = '/ln_|bias|wte|wpe|embedding/'\nweight_decay = 0.0\n\
+         [schedule]\ntype = 'fixed'\nwarmup = '5it'\ninterval = 'step'\n\
+         [train]\nepochs = 2\nclip_grad_norm = 1.0\n[train.checkpoint]\nevery = '1ep'\n"
+    )
+}
+
+const ADDITION: &str = "dataset = 'addition'\ndigits = 1\nproblems = 100\ncontext = 14";
+const TEXT: &str = "dataset = 'text'\npath = 'rhyme.txt'\ncontext = 12";
+const GPT: &str = "type = 'gpt'\nlayers = 1\nheads = 2\nwidth = 16\ndropout = 0.2";
+const GRU: &str = "type = 'gru'\nlayers = 2\nwidth = 12\ndropout = 0.2";
+
+fn all() -> [(&'static str, String); 4] {
+    [
+        ("text-gpt", config(TEXT, GPT)),
+        ("text-gru", config(TEXT, GRU)),
+        ("addition-gpt", config(ADDITION, GPT)),
+        ("addition-gru", config(ADDITION, GRU)),
+    ]
+}
+
+fn with_rhyme(configs: &[(&str, String)]) -> tempfile::TempDir {
+    let dir = folder(&[("rhyme.txt", &"row, row, row your boat, gently down the stream\n".repeat(40))]);
+    for (name, text) in configs {
+        fs::write(dir.path().join(format!("{name}.toml")), text).expect("written");
+    }
+    dir
+}
+
+fn done(dir: &Path, args: &[&str]) -> String {
+    let ran = anneal(dir, args);
+    assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
+    ran.out
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("JSON")
+}
+
+#[test]
+fn a_run_resumed_in_a_new_process_is_the_uninterrupted_one() {
+    let configs = all();
+    let dir = with_rhyme(&configs);
+    for (name, _) in &configs {
+        let file = format!("{name}.toml");
+        done(dir.path(), &["train", &file, "--out", "whole", "--overwrite", "--quiet"]);
+        done(dir.path(), &["train", &file, "--epochs", "1", "--out", "parts", "--overwrite", "--quiet"]);
+        done(dir.path(), &["resume", "parts", "--epochs", "2", "--quiet"]);
+        same_checkpoint(&dir.path().join("whole/checkpoints"), &dir.path().join("parts/checkpoints"), name);
+        let summary = |run: &str| json(&dir.path().join(run).join("summary.json"));
+        assert_eq!(summary("whole")["test"], summary("parts")["test"], "{name}");
+    }
+}
+
+#[test]
+fn another_text_is_not_gone_on_with() {
+    let dir = with_rhyme(&[("small", config(TEXT, GPT))]);
+    done(dir.path(), &["train", "small.toml", "--out", "run", "--quiet"]);
+    let text = fs::read_to_string(dir.path().join("rhyme.txt")).expect("a text");
+    fs::write(dir.path().join("rhyme.txt"), text.replacen("boat", "oatb", 1)).expect("written");
+    let ran = anneal(dir.path(), &["resume", "run", "--epochs", "3"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("belongs to another training data"), "{}", ran.err);
+}
+
+#[test]
+fn every_command_works_with_it() {
+    let configs = all();
+    let dir = with_rhyme(&configs);
+    for (name, text) in &configs {
+        let file = format!("{name}.toml");
+        done(dir.path(), &["train", &file, "--fast-dev-run"]);
+        let ran = anneal(dir.path(), &["find-lr", &file, "--set", "lr_finder.steps=30", "--json", "curve.json"]);
+        assert!([0, 3].contains(&ran.code), "{name}: {}", ran.err);
+        assert!(json(&dir.path().join("curve.json")).is_object(), "{name}");
+        fs::write(dir.path().join("auto.toml"), text.replace("lr = 3e-3", "lr = 'auto'")).expect("written");
+        let ran = anneal(dir.path(), &["train", "auto.toml", "--fast-dev-run"]);
+        assert!([0, 3].contains(&ran.code), "{name}: {}", ran.err);
+        done(
+            dir.path(),
+            &["train", &file, "--overfit-batches", "1", "--epochs", "3", "--out", "over", "--overwrite", "--quiet"],
+        );
+    }
+    done(dir.path(), &["train", "text-gpt.toml", "--out", "run", "--quiet"]);
+    let summary = json(&dir.path().join("run/summary.json"));
+    for value in ["valid.loss", "valid.bits_per_character", "valid.perplexity"] {
+        assert!(summary["last"][value].is_number(), "{value}: {summary}");
+    }
+    done(dir.path(), &["export", "run", "--to", "out.safetensors"]);
+    let exported = fs::read(dir.path().join("out.safetensors")).expect("written");
+    assert!(exported.windows(35).any(|part| part == b"transformer.h.0.attn.c_attn.weight\""));
+    assert!(!exported.windows(7).any(|part| part == b"lm_head"), "tied weights are there once");
+    done(dir.path(), &["evaluate", "run", "--json"]);
+    done(dir.path(), &["report", "run"]);
+
+    fs::write(dir.path().join("cosine.toml"), "type = 'cosine_annealing'\ninterval = 'step'\nt_max = 'rest'\n")
+        .expect("written");
+    done(dir.path(), &["compare", "addition-gpt.toml", "--schedule", "cosine.toml", "--seeds", "1", "--out", "both"]);
+}
+
+#[test]
+fn what_is_learnt_is_written_and_foretold() {
+    let dir = with_rhyme(&[("rhyme", config(TEXT, GPT)), ("sums", config(ADDITION, GPT))]);
+    done(dir.path(), &["train", "rhyme.toml", "--epochs", "25", "--set", "model.dropout=0", "--out", "run", "--quiet"]);
+    let sample = |args: &[&str]| done(dir.path(), &[&["sample", "run", "--prompt", "row, ro"], args].concat());
+    let text = sample(&["--length", "16", "--temperature", "0"]);
+    assert_eq!(text, "row, row, row your boat\n".replace("boat", &text[18..22]), "{text}");
+    assert_eq!(sample(&["--length", "40", "--seed", "3"]), sample(&["--length", "40", "--seed", "3"]));
+    assert_ne!(sample(&["--length", "40", "--seed", "3"]), sample(&["--length", "40", "--seed", "4"]));
+    // Another text in the same characters, and how well it is foretold.
+    fs::write(dir.path().join("other.txt"), "gently row your boat down the stream, gently\n".repeat(3))
+        .expect("written");
+    let of = |file: &str| -> Value {
+        serde_json::from_str(done(dir.path(), &["predict", "run", file, "--json"]).trim()).expect("JSON")
+    };
+    let (known, other) = (of("rhyme.txt"), of("other.txt"));
+    assert!(known["loss"].as_f64() < other["loss"].as_f64(), "{known} {other}");
+    assert!(other["perplexity"].as_f64().expect("a number") > 1.0 && other["tokens"] == 132, "{other}");
+
+    done(dir.path(), &["train", "sums.toml", "--out", "sums", "--quiet"]);
+    let answer: Value =
+        serde_json::from_str(done(dir.path(), &["predict", "sums", "7+5=", "--json"]).trim()).expect("JSON");
+    assert_eq!(answer["input"], "7+5=");
+    assert!(answer["answer"].is_string(), "{answer}");
+}
+
+#[test]
+fn what_is_wrong_with_a_text_is_named_before_any_work() {
+    let dir = with_rhyme(&[]);
+    let root = dir.path();
+    fs::write(root.join("binary.txt"), b"one\ntw\xff").expect("written");
+    fs::write(root.join("empty.txt"), b"").expect("written");
+    fs::write(root.join("one.txt"), b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").expect("written");
+    fs::write(root.join("short.txt"), b"abcdefg").expect("written");
+    let with = |from: &str, to: &str| config(TEXT, GPT).replace(from, to);
+    let cases: [(String, i32, &str); 13] = [
+        (with("rhyme.txt", "binary.txt"), 1, "binary.txt:2:3: byte 6 (0xff) is not UTF-8"),
+        (with("rhyme.txt", "empty.txt"), 1, "empty.txt: the text is empty"),
+        (with("rhyme.txt", "one.txt"), 1, "one.txt: the text has only one symbol"),
+        (
+            with("rhyme.txt", "short.txt"),
+            1,
+            "short.txt: the training part has 7 tokens, a window of `context = 12` needs 13",
+        ),
+        (with("rhyme.txt", "none.txt"), 1, "none.txt: cannot be read"),
+        (with("batch_size = 8", "batch_size = 1000"), 1, "less than a step of 1000 windows of 12 tokens"),
+        (with("path = 'rhyme.txt'\n", ""), 2, "data.path: missing"),
+        (with("context = 12", "context = 0"), 2, "data.context: 0 is not allowed here"),
+        (with("context = 12", "unit = 'words'"), 2, "data.unit"),
+        (with("heads = 2", "heads = 3"), 2, "model.width: 16 is not allowed here; allowed: a multiple of `heads` = 3"),
+        (with("dropout = 0.2", "dropout = 1.0"), 2, "model.dropout: 1 is not allowed here"),
+        (with("'gpt'", "'gpd'"), 2, "did you mean `gpt`?"),
+        (config("dataset = 'addition'\ndigits = 9", GPT), 2, "data.digits: 9 is not allowed here; allowed: 1, 2 or 3"),
+    ];
+    for (text, code, expected) in cases {
+        fs::write(root.join("bad.toml"), &text).expect("written");
+        let ran = anneal(root, &["train", "bad.toml", "--out", "run"]);
+        assert!(ran.err.contains(expected), "{expected}: {}", ran.err);
+        assert_eq!(ran.code, code, "{expected}: {}", ran.err);
+        assert!(!root.join("run").exists(), "{expected}");
+    }
+    fs::write(root.join("small.toml"), config(TEXT, GPT)).expect("written");
+    done(root, &["train", "small.toml", "--epochs", "1", "--out", "run", "--quiet"]);
+    for (args, code, expected) in [
+        (&["sample", "run", "--prompt", "row X"][..], 2, "the prompt: line 1, character 5 is 'X', which is not among"),
+        (&["sample", "run", "--prompt", ""], 2, "the prompt is empty"),
+        (&["sample", "run", "--prompt", "row", "--temperature", "-1"], 2, "`temperature` is -1"),
+        (&["predict", "run", "short.txt"], 1, "the whole part has 7 tokens"),
+        (&["predict", "run", "none.txt"], 1, "none.txt: cannot be read"),
+    ] {
+        let ran = anneal(root, args);
+        assert_eq!(ran.code, code, "{args:?}: {}", ran.err);
+        assert!(ran.err.contains(expected), "{args:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn tiny_shakespeare_is_learnt_where_it_is() {
+    let text = std::env::var_os("ANNEAL_DATA_DIR")
+        .map(|folder| Path::new(&folder).join("text/tinyshakespeare.txt"))
+        .filter(|path| path.exists());
+    let Some(text) = text else {
+        println!("skipped: no text/tinyshakespeare.txt in ANNEAL_DATA_DIR");
+        return;
+    };
+    let dir = folder(&[]);
+    let recipe = crate::common::root().join("examples/text/shakespeare.toml");
+    let path = format!("data.path={}", text.display());
+    let args =
+        ["train", &recipe.display().to_string(), "--set", &path, "--set", "train.steps=40", "--out", "run", "--quiet"];
+    done(dir.path(), &[&args[..], &["--set", "model.layers=1", "--set", "train.validate_every=40it"]].concat());
+    let summary = json(&dir.path().join("run/summary.json"));
+    // 65 characters as likely as each other are ln 65 = 4.17 nats.
+    assert!(summary["last"]["valid.loss"].as_f64().expect("a loss") < 3.2, "{summary}");
+}
