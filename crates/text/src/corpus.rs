@@ -435,7 +435,7 @@ mod tests {
 
     #[test]
     fn another_text_is_read_in_the_same_tokens() {
-        let corpus = Corpus::from_text("it", "hello, world").unwrap();
+        let corpus = Corpus::from_text("it", "hello,\n world").unwrap();
         let other = file(b"world, hello");
         let read = Corpus::open_as(other.path(), corpus.vocabulary()).unwrap();
         assert_eq!(corpus.vocabulary().decode(&read.tokens(0..read.len())), "world, hello");

@@ -133,7 +133,7 @@ mod tests {
             ModelConfig::read(name, &table).unwrap_err().to_string()
         };
         for (name, text, expected) in [
-            ("gpd", "", "type: unknown model `gpd`; did you mean `gpt`? (known: gpt, gru)"),
+            ("gpd", "", "type: there is no model `gpd`; did you mean `gpt`? (known: gpt, gru)"),
             ("gpt", "heads = 3", "width: 128 is not allowed here; allowed: a multiple of `heads` = 3"),
             ("gpt", "heads = 0", "heads: 0 is not allowed here; allowed: a whole number of at least 1"),
             ("gpt", "dropout = 1.0", "dropout: 1 is not allowed here; allowed: a number from 0 to below 1"),
