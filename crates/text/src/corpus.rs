@@ -47,6 +47,8 @@ pub struct Corpus {
     tokens: Arc<Tokens>,
     characters: usize,
     fingerprint: Arc<str>,
+    /// Windows begin at multiples of so many tokens.
+    line: usize,
 }
 
 #[derive(Debug)]
@@ -209,6 +211,7 @@ impl Corpus {
             return Err(TextError::Empty { text: name.to_owned() });
         }
         let corpus = Self {
+            line: 1,
             name: name.into(),
             vocabulary,
             tokens: Arc::new(tokens),
@@ -227,6 +230,16 @@ impl Corpus {
             return Err(TextError::OneSymbol { text: name.to_owned(), symbol });
         }
         Ok(corpus)
+    }
+
+    /// The same as a text of lines of that many tokens each, where windows and parts begin.
+    pub(crate) fn with_lines_of(self, line: usize) -> Self {
+        Self { line: line.max(1), ..self }
+    }
+
+    /// Windows begin at multiples of so many tokens.
+    pub(crate) fn line(&self) -> usize {
+        self.line
     }
 
     /// What messages call it: the path of its file, or the name that it was given.
@@ -301,7 +314,7 @@ impl Corpus {
         if !(validation >= 0.0 && test >= 0.0 && validation + test < 1.0) {
             return Err(TextError::Fractions { validation, test });
         }
-        let held_out = |fraction: f64| (self.len() as f64 * fraction) as usize;
+        let held_out = |fraction: f64| (self.len() as f64 * fraction) as usize / self.line * self.line;
         let end_of_validation = self.len() - held_out(test);
         let end_of_training = end_of_validation - held_out(validation);
         Ok([0..end_of_training, end_of_training..end_of_validation, end_of_validation..self.len()])

@@ -1,6 +1,6 @@
 //! Language data, batches of windows and reference models: texts as tokens, `gpt` and `gru`.
 //!
-//! What lives here: a text as tokens ([`Corpus`], [`Vocabulary`]), one that needs no file ([`AdditionConfig`]), its windows as
+//! What lives here: a text as tokens ([`Corpus`], [`Vocabulary`]), one that needs no file ([`ReversalConfig`]), its windows as
 //! batches ([`Windows`]), the networks of the field ([`models`]), what is measured of them ([`FromLoss`], [`ExactMatch`]), and
 //! text drawn from them ([`generate`]). What it may know: burn, files of text, and how settings are read. What it must
 //! not know: a training loop, an optimizer, a learning rate.
@@ -27,7 +27,6 @@
 //! # Ok::<(), text::TextError>(())
 //! ```
 
-mod addition;
 #[cfg(feature = "bpe")]
 mod bpe;
 mod corpus;
@@ -36,15 +35,16 @@ mod generate;
 mod metrics;
 pub mod models;
 mod random;
+mod reversal;
 mod vocabulary;
 mod windows;
 
-pub use addition::AdditionConfig;
 #[cfg(feature = "bpe")]
 pub use bpe::Bpe;
 pub use corpus::{Corpus, MAP_FROM, Unit};
 pub use error::TextError;
 pub use generate::generate;
 pub use metrics::{ExactMatch, ExactMatchInput, FromLoss, MeanLoss};
+pub use reversal::ReversalConfig;
 pub use vocabulary::{Characters, Vocabulary};
 pub use windows::{TextBatch, Windows};

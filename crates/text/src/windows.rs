@@ -30,6 +30,7 @@ impl TextBatch {
 }
 
 /// The windows of a part of a text.
+/// Where a text has lines of one length, windows begin where lines do.
 ///
 /// To train, each is drawn anew in each epoch: window `i` of epoch `e` begins at a place that is a function of
 /// (seed, e, i), evenly among all places from which a window and the token after it fit. To evaluate, they lie one after the
@@ -84,7 +85,8 @@ impl Windows {
         context: usize,
     ) -> Result<Self, TextError> {
         let windows = Self::new(corpus, part, name, context, false)?;
-        Ok(Self { windows: (windows.part.len() - 1) / context, ..windows })
+        let last = windows.part.len() - 1 - context;
+        Ok(Self { windows: last / windows.apart() + 1, ..windows })
     }
 
     fn new(
@@ -121,6 +123,12 @@ impl Windows {
         self.windows == 0
     }
 
+    /// How far apart windows lie that are in order: as far as they are long, but whole lines.
+    fn apart(&self) -> usize {
+        let line = self.corpus.line();
+        (self.context / line * line).max(line)
+    }
+
     /// The first tokens of the part, at most so many.
     pub fn beginning(&self, tokens: usize) -> Vec<u32> {
         self.corpus.tokens(self.part.start..self.part.end.min(self.part.start.saturating_add(tokens)))
@@ -129,9 +137,11 @@ impl Windows {
     /// Where a window begins, as a place in the text.
     fn begin(&self, index: usize, epoch: u64, seed: u64) -> usize {
         let offset = if self.are_drawn {
-            SplitMix64::keyed([seed, epoch, index as u64]).below(self.part.len() - self.context)
+            let line = self.corpus.line();
+            let places = (self.part.len() - self.context).div_ceil(line);
+            SplitMix64::keyed([seed, epoch, index as u64]).below(places) * line
         } else {
-            index * self.context
+            index * self.apart()
         };
         self.part.start + offset
     }
@@ -215,6 +225,17 @@ mod tests {
         for (epoch, seed) in [(6, 42), (5, 43)] {
             assert_ne!(whole, of(&[0, 1, 2, 3], epoch, seed));
         }
+    }
+
+    #[test]
+    fn windows_of_lines_begin_where_lines_do() {
+        let corpus = corpus(100).with_lines_of(7);
+        assert_eq!(corpus.split(0.3, 0.0).unwrap(), [0..72, 72..100, 100..100]);
+        let drawn = Windows::drawn(&corpus, 0..70, 16, 1).unwrap();
+        let begins: std::collections::BTreeSet<usize> = (0..500).map(|epoch| drawn.begin(0, epoch, 1)).collect();
+        assert!(begins.into_iter().eq([0, 7, 14, 21, 28, 35, 42, 49]), "16 tokens and a target fit after 49, in 70");
+        let in_order = Windows::in_order(&corpus, 0..70, "validation", 16).unwrap();
+        assert!((0..in_order.len()).map(|index| in_order.begin(index, 0, 0)).eq([0, 14, 28, 42]));
     }
 
     #[test]

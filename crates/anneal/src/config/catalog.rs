@@ -13,7 +13,7 @@ use vision::{
 
 use super::Config;
 use crate::task::{
-    AdditionData, DataSection, Entry, ImageData, ImageEntry, ImageModel, Language, MODEL_FIELDS, Tabular, Task,
+    DataSection, Entry, ImageData, ImageEntry, ImageModel, Language, MODEL_FIELDS, ReversalData, Tabular, Task,
     TaskEntry, TextData,
 };
 
@@ -160,7 +160,7 @@ impl From<&Registry> for Catalog {
             tasks: vec![
                 Arc::new(Entry::<Tabular>::new()),
                 Arc::new(Entry::<Language<TextData>>::new()),
-                Arc::new(Entry::<Language<AdditionData>>::new()),
+                Arc::new(Entry::<Language<ReversalData>>::new()),
             ],
             callbacks: Vec::new(),
         }

@@ -1,4 +1,4 @@
-//! Language: a text of one's own, or sums of numbers written as text.
+//! Language: a text of one's own, or numbers and their digits from the last to the first.
 
 use std::{
     fmt::Debug,
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strict_config::{ConfigError, Settings, check};
 use text::{
-    AdditionConfig, Corpus, FromLoss, TextBatch, TextError, Unit, Vocabulary, Windows,
+    Corpus, FromLoss, ReversalConfig, TextBatch, TextError, Unit, Vocabulary, Windows,
     models::{LanguageModel, ModelConfig},
 };
 use trainer::{Metrics, Split};
@@ -164,46 +164,46 @@ impl TextSource for TextData {
     }
 }
 
-/// `dataset = "addition"`: sums of two numbers, which need no file.
+/// `dataset = "reversal"`: numbers and their digits from the last to the first, which need no file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct AdditionData {
-    /// Digits of each number, 1 to 3. Default 2.
+pub struct ReversalData {
+    /// Digits of each number, 1 to 6. Default 4.
     pub digits: usize,
-    /// How many sums. Default 10,000, all there are of two digits.
+    /// How many numbers. Default 10,000, all there are of four digits.
     pub problems: usize,
-    /// Tokens in a window. Default 60: six lines of two-digit numbers.
+    /// Tokens in a window. Default 30: three lines of four-digit numbers.
     pub context: usize,
-    /// The part of the sums that is kept for the test. Default 0.05.
+    /// The part of the numbers that is kept for the test. Default 0.05.
     pub test: f64,
 }
 
-impl Default for AdditionData {
+impl Default for ReversalData {
     fn default() -> Self {
-        let AdditionConfig { digits, problems, .. } = AdditionConfig::default();
-        Self { digits, problems, context: 60, test: TEST }
+        let ReversalConfig { digits, problems, .. } = ReversalConfig::default();
+        Self { digits, problems, context: 30, test: TEST }
     }
 }
 
-impl AdditionData {
-    fn sums(&self) -> AdditionConfig {
-        AdditionConfig { digits: self.digits, problems: self.problems, ..AdditionConfig::default() }
+impl ReversalData {
+    fn numbers(&self) -> ReversalConfig {
+        ReversalConfig { digits: self.digits, problems: self.problems, ..ReversalConfig::default() }
     }
 }
 
-impl Settings for AdditionData {
+impl Settings for ReversalData {
     fn check(&self) -> Result<(), ConfigError> {
-        self.sums().check()?;
+        self.numbers().check()?;
         check_windows(self.context, self.test)
     }
 }
 
-impl TextSource for AdditionData {
-    const NAME: &'static str = "addition";
-    const SUMMARY: &'static str = "sums of two numbers written as text, made by the program";
+impl TextSource for ReversalData {
+    const NAME: &'static str = "reversal";
+    const SUMMARY: &'static str = "numbers and their digits from the last to the first, made by the program";
 
     fn corpus(&self) -> Result<Corpus, TextError> {
-        self.sums().corpus()
+        self.numbers().corpus()
     }
 
     fn context(&self) -> usize {
@@ -215,14 +215,14 @@ impl TextSource for AdditionData {
     }
 
     fn metrics(&self) -> Metrics<LanguageModel> {
-        Metrics::new().with(AdditionConfig::exact_match()).with(FromLoss::bits("character", 1.0))
+        Metrics::new().with(ReversalConfig::exact_match()).with(FromLoss::bits("character", 1.0))
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {
         Vec::new()
     }
 
-    /// What the model writes after a question, such as `07+45=`.
+    /// What the model writes after a question, such as `4821=`.
     fn predict(
         task: &Language<Self>,
         network: &LanguageModel,

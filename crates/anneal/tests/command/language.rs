@@ -1,4 +1,4 @@
-//! Language: what holds for images holds for `text` and `addition`, `gpt` and `gru`.
+//! Language: what holds for images holds for `text` and `reversal`, `gpt` and `gru`.
 
 use std::{fs, path::Path};
 
@@ -17,7 +17,7 @@ fn config(dataset: &str, model: &str) -> String {
     )
 }
 
-const ADDITION: &str = "dataset = 'addition'\ndigits = 1\nproblems = 100\ncontext = 14";
+const REVERSAL: &str = "dataset = 'reversal'\ndigits = 2\nproblems = 100\ncontext = 12";
 const TEXT: &str = "dataset = 'text'\npath = 'rhyme.txt'\ncontext = 12";
 const GPT: &str = "type = 'gpt'\nlayers = 1\nheads = 2\nwidth = 16\ndropout = 0.2";
 const GRU: &str = "type = 'gru'\nlayers = 2\nwidth = 12\ndropout = 0.2";
@@ -26,8 +26,8 @@ fn all() -> [(&'static str, String); 4] {
     [
         ("text-gpt", config(TEXT, GPT)),
         ("text-gru", config(TEXT, GRU)),
-        ("addition-gpt", config(ADDITION, GPT)),
-        ("addition-gru", config(ADDITION, GRU)),
+        ("reversal-gpt", config(REVERSAL, GPT)),
+        ("reversal-gru", config(REVERSAL, GRU)),
     ]
 }
 
@@ -107,12 +107,12 @@ fn every_command_works_with_it() {
 
     fs::write(dir.path().join("cosine.toml"), "type = 'cosine_annealing'\ninterval = 'step'\nt_max = 'rest'\n")
         .expect("written");
-    done(dir.path(), &["compare", "addition-gpt.toml", "--schedule", "cosine.toml", "--seeds", "1", "--out", "both"]);
+    done(dir.path(), &["compare", "reversal-gpt.toml", "--schedule", "cosine.toml", "--seeds", "1", "--out", "both"]);
 }
 
 #[test]
 fn what_is_learnt_is_written_and_foretold() {
-    let dir = with_rhyme(&[("rhyme", config(TEXT, GPT)), ("sums", config(ADDITION, GPT))]);
+    let dir = with_rhyme(&[("rhyme", config(TEXT, GPT)), ("numbers", config(REVERSAL, GPT))]);
     done(dir.path(), &["train", "rhyme.toml", "--epochs", "25", "--set", "model.dropout=0", "--out", "run", "--quiet"]);
     let sample = |args: &[&str]| done(dir.path(), &[&["sample", "run", "--prompt", "row, ro"], args].concat());
     let text = sample(&["--length", "16", "--temperature", "0"]);
@@ -132,10 +132,10 @@ fn what_is_learnt_is_written_and_foretold() {
     assert!(known["loss"].as_f64() < other["loss"].as_f64(), "{known} {other}");
     assert!(other["perplexity"].as_f64().expect("a number") > 1.0 && other["tokens"] == 132, "{other}");
 
-    done(dir.path(), &["train", "sums.toml", "--out", "sums", "--quiet"]);
+    done(dir.path(), &["train", "numbers.toml", "--out", "numbers", "--quiet"]);
     let answer: Value =
-        serde_json::from_str(done(dir.path(), &["predict", "sums", "7+5=", "--json"]).trim()).expect("JSON");
-    assert_eq!(answer["input"], "7+5=");
+        serde_json::from_str(done(dir.path(), &["predict", "numbers", "75=", "--json"]).trim()).expect("JSON");
+    assert_eq!(answer["input"], "75=");
     assert!(answer["answer"].is_string(), "{answer}");
 }
 
@@ -166,7 +166,7 @@ fn what_is_wrong_with_a_text_is_named_before_any_work() {
         (with("heads = 2", "heads = 3"), 2, "model.width: 16 is not allowed here; allowed: a multiple of `heads` = 3"),
         (with("dropout = 0.2", "dropout = 1.0"), 2, "model.dropout: 1 is not allowed here"),
         (with("'gpt'", "'gpd'"), 2, "did you mean `gpt`?"),
-        (config("dataset = 'addition'\ndigits = 9", GPT), 2, "data.digits: 9 is not allowed here; allowed: 1, 2 or 3"),
+        (config("dataset = 'reversal'\ndigits = 9", GPT), 2, "data.digits: 9 is not allowed here; allowed: 1 to 6"),
     ];
     for (text, code, expected) in cases {
         fs::write(root.join("bad.toml"), &text).expect("written");

@@ -1,0 +1,137 @@
+//! A text that needs no file: numbers, and their digits from the last to the first.
+
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings, check};
+
+use crate::corpus::Corpus;
+use crate::error::TextError;
+use crate::metrics::ExactMatch;
+use crate::random::SplitMix64;
+use crate::vocabulary::{Characters, Vocabulary};
+
+/// Lines such as `4821=1284`: a number of `digits` digits, and the same from the last to the first. What a model has to
+/// find out is where to look: the task is learned by attention, or by a state that holds the number.
+///
+/// Every number comes at most once in the whole text, in an order that depends on the seed alone: what is held out of
+/// training by place is numbers that a model has never seen. Windows begin where lines do.
+///
+/// ```
+/// let corpus = text::ReversalConfig::default().corpus()?;
+/// assert_eq!((corpus.len(), corpus.vocabulary().len()), (100_000, 12)); // 10,000 lines of 10 characters
+/// # Ok::<(), text::TextError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReversalConfig {
+    /// Digits of each number, 1 to 6. Default: 4.
+    pub digits: usize,
+    /// How many numbers, at most `10^digits`. Default: 10,000, for four digits all there are.
+    pub problems: usize,
+    /// Of the order of the numbers. Default: 0.
+    pub seed: u64,
+}
+
+impl Default for ReversalConfig {
+    fn default() -> Self {
+        Self { digits: 4, problems: 10_000, seed: 0 }
+    }
+}
+
+/// All characters, in the order of their code points: also of a text that has not all of them.
+const CHARACTERS: &str = "\n0123456789=";
+/// The tokens that stand around an answer: the last of these, and the first.
+const EQUALS: u32 = 11;
+const END: u32 = 0;
+
+impl Settings for ReversalConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        check::is_allowed("digits", self.digits, "1 to 6", (1..=6).contains(&self.digits))?;
+        let numbers = 10_usize.pow(self.digits as u32);
+        let allowed = format!("a whole number from 1 to {numbers}, for numbers of {} digits", self.digits);
+        check::is_allowed("problems", self.problems, &allowed, (1..=numbers).contains(&self.problems))
+    }
+}
+
+impl ReversalConfig {
+    /// The text.
+    ///
+    /// # Errors
+    /// Settings out of their ranges.
+    pub fn corpus(&self) -> Result<Corpus, TextError> {
+        self.check()?;
+        // The first `problems` places of a shuffle (Fisher and Yates).
+        let mut numbers: Vec<u32> = (0..10_u32.pow(self.digits as u32)).collect();
+        let mut random = SplitMix64::keyed([self.seed, 0, 0]);
+        let mut text = String::new();
+        for at in 0..self.problems {
+            let other = at + random.below(numbers.len() - at);
+            numbers.swap(at, other);
+            text.push_str(&self.question(numbers[at]));
+            text.push_str(&self.answer(numbers[at]));
+            text.push('\n');
+        }
+        let vocabulary = Vocabulary::Characters(Characters::of(CHARACTERS));
+        Ok(Corpus::in_tokens("reversal", &text, &vocabulary)?.with_lines_of(2 * self.digits + 2))
+    }
+
+    /// `4821=`, a prompt.
+    pub fn question(&self, number: u32) -> String {
+        let digits = self.digits;
+        format!("{number:0digits$}=")
+    }
+
+    /// `1284`, what a model should answer to it.
+    pub fn answer(&self, number: u32) -> String {
+        let digits = self.digits;
+        format!("{number:0digits$}").chars().rev().collect()
+    }
+
+    /// The share of numbers of which every digit is right.
+    pub fn exact_match() -> ExactMatch {
+        ExactMatch::between(EQUALS, END)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_number_comes_once_and_every_line_is_right() {
+        let corpus = ReversalConfig { digits: 2, problems: 100, seed: 3 }.corpus().unwrap();
+        let text = corpus.vocabulary().decode(&corpus.tokens(0..corpus.len()));
+        let mut seen = BTreeSet::new();
+        for line in text.lines() {
+            let (question, answer) = line.split_once('=').unwrap();
+            assert!(question.chars().rev().eq(answer.chars()), "{line}");
+            assert!(seen.insert(question.to_owned()), "{line} twice");
+        }
+        assert_eq!(seen.len(), 100);
+        let of = |character: &str| corpus.vocabulary().encode(character, "it").unwrap();
+        assert_eq!((of("="), of("\n")), (vec![EQUALS], vec![END]));
+        let one = ReversalConfig { digits: 1, problems: 1, seed: 3 }.corpus().unwrap();
+        assert_eq!(one.vocabulary(), corpus.vocabulary());
+    }
+
+    #[test]
+    fn the_text_is_a_function_of_the_seed() {
+        let of = |seed| ReversalConfig { seed, ..ReversalConfig::default() }.corpus().unwrap().fingerprint().to_owned();
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        for (digits, problems, expected) in [
+            (0, 1, "digits: 0 is not allowed here; allowed: 1 to 6"),
+            (7, 1, "digits: 7 is not allowed here; allowed: 1 to 6"),
+            (1, 11, "problems: 11 is not allowed here; allowed: a whole number from 1 to 10, for numbers of 1 digits"),
+            (2, 0, "problems: 0 is not allowed here; allowed: a whole number from 1 to 100, for numbers of 2 digits"),
+        ] {
+            let error = ReversalConfig { digits, problems, seed: 0 }.corpus().unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}
