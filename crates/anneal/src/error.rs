@@ -145,6 +145,7 @@ impl Error {
             | Self::Usage(_)
             | Self::Device(_)
             | Self::Pretrained(_)
+            | Self::RunDir(RunDirError::Holds { .. } | RunDirError::NotEmpty { .. } | RunDirError::Newer { .. })
             | Self::Task(
                 TaskError::Input { .. }
                 | TaskError::NoPrediction { .. }
@@ -155,11 +156,16 @@ impl Error {
             )
             | Self::Finder(
                 FinderError::Setting(_)
-                | FinderError::Train(TrainError::NoSuchParameter { .. } | TrainError::BadStart { .. }),
+                | FinderError::Train(
+                    TrainError::NoSuchParameter { .. } | TrainError::AllFrozen { .. } | TrainError::BadStart { .. },
+                ),
             )
-            | Self::Train(TrainError::Setting(_) | TrainError::NoSuchParameter { .. } | TrainError::BadStart { .. }) => {
-                2
-            }
+            | Self::Train(
+                TrainError::Setting(_)
+                | TrainError::NoSuchParameter { .. }
+                | TrainError::AllFrozen { .. }
+                | TrainError::BadStart { .. },
+            ) => 2,
             Self::NoSuggestion(_) => 3,
             Self::Finder(FinderError::Interrupted { .. }) => 130,
             Self::In { source, .. } => source.exit_code(),

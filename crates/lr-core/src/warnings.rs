@@ -8,6 +8,9 @@ use crate::{Horizon, Interval, Scheduler};
 /// The most ticks that are looked at: of a longer run, every so many.
 const MOST_LOOKS: u64 = 1 << 20;
 
+/// A tick after any warm-up.
+const FAR: u64 = 1 << 40;
+
 /// A run whose highest rate is below this trains next to nothing.
 const TINY: f64 = 1e-6;
 
@@ -179,9 +182,12 @@ impl Scheduler {
             warnings.push(ScheduleWarning::Tiny { highest });
         }
         let last = looks.rates.last().copied().unwrap_or(0.0);
-        let peak = self.bounds().map_or(highest, |(_, peak)| peak).min(f64::MAX);
+        // Without a metric only a warm-up changes the rate of a reactive schedule.
+        let bounds = if self.is_reactive() { None } else { self.bounds() };
+        let unchanged = if self.is_reactive() { self.lr_at_tick(0, FAR) } else { highest };
+        let peak = bounds.map_or(unchanged, |(_, peak)| peak).min(f64::MAX);
         let after = self.lr_at_tick(0, of).max(last);
-        if !self.is_reactive() && last == highest && after < peak * (1.0 - 1e-9) {
+        if last == highest && after < peak * (1.0 - 1e-9) {
             warnings.push(ScheduleWarning::PeakNotReached { highest, peak });
         }
         warnings.extend(self.rises_again(&looks, of, highest));
@@ -321,6 +327,10 @@ mod tests {
             (
                 "type = 'cosine_annealing'\nt_max = 8\neta_min = 0.01\nwarmup = 4",
                 "`t_max` ends at epoch 13 of 20, where it is 1.00e-2, and after that it gets back to 9.66e-2",
+            ),
+            (
+                "type = 'reduce_on_plateau'\nwarmup = 40",
+                "still rises when the run ends: it gets to 5.00e-2, and the schedule's peak is 1.00e-1",
             ),
             ("type = 'fixed'\nwarmup = 1", "a warm-up of one epoch changes nothing"),
             ("type = 'fixed'\nwarmup = '1ep'", "a warm-up of one epoch changes nothing"),

@@ -251,6 +251,9 @@ const LAYER_FIELDS: [&str; 2] = ["layers", "layer_decay"];
 
 impl Settings for Layers {
     fn check(&self) -> Result<(), ConfigError> {
+        if self.layers.is_empty() {
+            return Err(ConfigError::not_allowed("layers", "[]", "at least one pattern"));
+        }
         ranges::positive(&[("layer_decay", self.layer_decay)])
     }
 }

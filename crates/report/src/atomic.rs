@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -39,6 +39,34 @@ pub fn atomic_write(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
+/// Opens a file to read it. Only a regular file (or a link to one) is opened: opening a pipe would wait for its other end.
+///
+/// # Errors
+/// What the system said; something that is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<fs::File> {
+    if fs::metadata(path)?.is_file() { fs::File::open(path) } else { Err(io::Error::other("it is no regular file")) }
+}
+
+/// The content of a [regular file](open_regular).
+///
+/// # Errors
+/// As [`open_regular`].
+pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text in a [regular file](open_regular).
+///
+/// # Errors
+/// As [`open_regular`]; one that is not UTF-8.
+pub fn read_regular_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open_regular(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Whether `name` is what a process that was killed in [`atomic_write`] of a file called `of` leaves.
 pub fn is_unfinished(name: &str, of: &str) -> bool {
     let rest = name.strip_prefix('.').and_then(|name| name.strip_prefix(of));
@@ -63,7 +91,7 @@ pub fn keep_aside(path: &Path) -> io::Result<PathBuf> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             other => other?,
         };
-        io::copy(&mut fs::File::open(path)?, &mut file)?;
+        io::copy(&mut open_regular(path)?, &mut file)?;
         file.sync_all()?;
         return Ok(copy);
     }

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::atomic::{atomic_write, keep_aside};
+use crate::atomic::{atomic_write, keep_aside, open_regular};
 
 /// A cell of a row: the column's name and what stands there.
 pub type NamedCell = (String, String);
@@ -165,7 +165,7 @@ struct Content {
 /// Columns and rows of a file; `None` where there is no file or nothing in it.
 fn read(path: &Path) -> io::Result<Option<Content>> {
     let mut bytes = Vec::new();
-    match File::open(path) {
+    match open_regular(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?.read_to_end(&mut bytes)?,
     };

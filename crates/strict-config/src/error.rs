@@ -80,10 +80,8 @@ impl ConfigError {
 
     /// A value that is not allowed.
     pub fn not_allowed(path: impl Into<String>, found: impl fmt::Display, allowed: impl Into<String>) -> Self {
-        Self::new(
-            path,
-            Problem::NotAllowed { found: shorten(&found.to_string(), LONGEST_FOUND), allowed: allowed.into() },
-        )
+        let found = shorten(&crate::plain_number(found.to_string()), LONGEST_FOUND);
+        Self::new(path, Problem::NotAllowed { found, allowed: allowed.into() })
     }
 
     /// A missing field.

@@ -236,6 +236,7 @@ pub fn join(path: &str, field: &str) -> String {
 /// A value as a person would write it in a config, shortened to one line.
 pub fn show(value: &toml::Value) -> String {
     match value {
+        toml::Value::Float(number) => plain_number(number.to_string()),
         toml::Value::Table(_) => "a table".to_owned(),
         // A string is cut before it is quoted, which takes its time for a long one.
         toml::Value::String(text) if text.len() > 4 * SHOWN_VALUE => {
@@ -256,4 +257,11 @@ pub fn shorten(text: &str, longest: usize) -> String {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// A number as a person writes it: one of many digits by its power of ten; any other text as it is.
+pub(crate) fn plain_number(text: String) -> String {
+    const MOST: usize = 24;
+    let number = text.parse::<f64>().ok().filter(|number| text.len() > MOST && number.is_finite());
+    number.map_or(text, |number| format!("{number:e}"))
 }

@@ -48,7 +48,9 @@ fn measure(name: &str, log: &mut dyn Callback) {
         steps_per_epoch: STEPS,
         items: 1,
         steps_done: 0,
-        last_logged: 0,
+        over: false,
+        saved_in_turn: false,
+            logged: Default::default(),
         parameters: 1,
     };
     log.on_start(&run).expect("opens");

@@ -109,13 +109,23 @@ pub enum TrainError {
         /// The first parameter that is not finite.
         parameter: String,
     },
+    /// Nothing is left to train.
+    #[error("{}: {}", fields.join(", "), all_frozen(when))]
+    AllFrozen {
+        /// What freezes them: `freeze[0]`, `groups[1].frozen`.
+        fields: Vec<String>,
+        /// In which steps, in words.
+        when: &'static str,
+    },
     /// A pattern fits no parameter.
-    #[error("{field}: no parameter is called `{pattern}`; the model has {}", nearest_first(pattern, known))]
+    #[error("{field}: {}", no_parameter(pattern, *max_rank, known))]
     NoSuchParameter {
         /// Where the pattern stands: `freeze[0].params`, `groups[1].params`.
         field: String,
         /// The pattern.
         pattern: String,
+        /// The highest rank that the group takes, where the pattern fits parameters and they have a higher one.
+        max_rank: Option<usize>,
         /// The paths of the model's parameters.
         known: Vec<String>,
     },
@@ -184,6 +194,29 @@ impl From<ConfigError> for TrainError {
 
 fn listed(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+impl TrainError {
+    /// The message without the field that it begins with, where it names one.
+    pub fn without_field(&self) -> String {
+        match self {
+            Self::NoSuchParameter { pattern, max_rank, known, .. } => no_parameter(pattern, *max_rank, known),
+            Self::AllFrozen { when, .. } => all_frozen(when),
+            other => other.to_string(),
+        }
+    }
+}
+
+fn all_frozen(when: &str) -> String {
+    format!("every parameter of the model is frozen {when}; nothing would be trained")
+}
+
+fn no_parameter(pattern: &str, max_rank: Option<usize>, known: &[String]) -> String {
+    let what = match max_rank {
+        None => format!("no parameter is called `{pattern}`"),
+        Some(most) => format!("no parameter that `{pattern}` fits has a rank of at most {most} (max_rank)"),
+    };
+    format!("{what}; the model has {}", nearest_first(pattern, known))
 }
 
 /// The names most like the pattern, then others, as many as a person wants to read.

@@ -1,6 +1,10 @@
 //! What the loop tells others, and how they answer.
 
-use std::{any::Any, collections::BTreeMap, path::Path};
+use std::{
+    any::Any,
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
 
 use crate::{
     OnNonFinite,
@@ -46,10 +50,64 @@ pub struct RunInfo {
     pub items: usize,
     /// Optimizer steps already done, where a run is resumed.
     pub steps_done: u64,
-    /// The last of these that this run's settings log; 0 where none is done.
-    pub last_logged: u64,
+    /// Whether nothing is left to train: a run that is resumed at its end, or that stays stopped.
+    pub over: bool,
+    /// Whether the checkpoint that is resumed from was due at its step, or the run's last.
+    pub saved_in_turn: bool,
+    /// What a log that is resumed should hold.
+    pub logged: Logged,
     /// Trainable numbers in the model.
     pub parameters: usize,
+}
+
+/// What a log should hold of the steps that are done, as far as that can be known: each the step of a line, in order.
+///
+/// Where the settings of logging and validation have changed since a step, lines up to it are not listed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Logged {
+    /// Of optimizer steps.
+    pub steps: Vec<u64>,
+    /// Of epochs: where they ended.
+    pub epochs: Vec<u64>,
+    /// Of validations, at an epoch's end or within one.
+    pub validations: Vec<u64>,
+}
+
+impl Logged {
+    /// What of this, after step `said`, a log that holds `kept` has lost, in words.
+    pub(crate) fn lost_by(&self, kept: &Self, said: u64) -> Vec<String> {
+        let missing = |should: &[u64], kept: &[u64]| -> Vec<u64> {
+            let kept: HashSet<u64> = kept.iter().copied().collect();
+            should.iter().copied().filter(|step| *step > said && !kept.contains(step)).collect()
+        };
+        let steps = missing(&self.steps, &kept.steps);
+        let mut lost = Vec::new();
+        if let (Some(first), Some(last)) = (steps.first(), steps.last()) {
+            // All between them, or some.
+            let span = |step: &&u64| (first..=last).contains(step);
+            let is_whole = self.steps.iter().filter(span).count() == steps.len();
+            lost.push(match (is_whole, first == last) {
+                (_, true) => format!("its line of step {first} is gone"),
+                (true, _) => format!("its lines of the steps {first} to {last} are gone"),
+                (false, _) => {
+                    format!("{} of its lines of the steps {first} to {last} are gone", steps.len())
+                }
+            });
+        }
+        let of = [("epoch", "ended", &self.epochs, &kept.epochs), ("validation", "was", &self.validations, &kept.validations)];
+        for (what, was, should, kept) in of {
+            let missing = missing(should, kept);
+            match missing.as_slice() {
+                [] => {}
+                [step] => lost.push(format!("its line of the {what} that {was} at step {step} is gone")),
+                [first, .., last] => lost.push(format!(
+                    "its lines of {} {what}s are gone, of the steps {first} to {last}",
+                    missing.len()
+                )),
+            }
+        }
+        lost
+    }
 }
 
 /// Which set a value was measured on.
@@ -188,6 +246,8 @@ pub struct CheckpointEvent<'a> {
     pub step: u64,
     /// Where it will be.
     pub path: &'a Path,
+    /// Whether it is due, or the run is over: not where an interrupted run puts down how far it has come.
+    pub in_turn: bool,
 }
 
 /// A loss, a gradient or a parameter was not finite.
@@ -286,5 +346,32 @@ pub trait Callback: Send {
     /// run goes back to an earlier state (`on_nonfinite = "rollback"`).
     fn load_state(&mut self, _state: serde_json::Value) -> Result<(), CallbackError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_log_has_lost_is_told_by_its_steps() {
+        let should = Logged { steps: vec![1, 10, 20, 30, 40], epochs: vec![21, 42], validations: vec![10, 21, 42] };
+        let all = |text: &str| text.split(", ").filter_map(|step| step.parse().ok()).collect::<Vec<u64>>();
+        let said = |steps: &str, epochs: &str, validations: &str, said: u64| {
+            let kept = Logged { steps: all(steps), epochs: all(epochs), validations: all(validations) };
+            should.lost_by(&kept, said).join("; ")
+        };
+        let whole = ("1, 10, 20, 30, 40", "21, 42", "10, 21, 42");
+        // What is skipped has a line too.
+        assert_eq!(said("1, 7, 10, 20, 30, 40", whole.1, whole.2, 0), "");
+        assert_eq!(said("", whole.1, whole.2, 0), "its lines of the steps 1 to 40 are gone");
+        assert_eq!(said("1, 10, 40", whole.1, whole.2, 0), "its lines of the steps 20 to 30 are gone");
+        assert_eq!(said("1, 20, 40", whole.1, whole.2, 0), "2 of its lines of the steps 10 to 30 are gone");
+        assert_eq!(said("1, 10, 20, 30", whole.1, whole.2, 0), "its line of step 40 is gone");
+        assert_eq!(
+            said(whole.0, "21", "10", 0),
+            "its line of the epoch that ended at step 42 is gone; its lines of 2 validations are gone, of the steps 21 to 42"
+        );
+        assert_eq!(said("", "", "", 42), "");
     }
 }

@@ -1,6 +1,8 @@
 //! Lengths of time in optimizer steps: one answer to "is it due?" for validations, checkpoints, logs, looks at the
 //! gradient and averages of the weights.
 
+use std::fmt;
+
 use lr_core::{Clock, Duration, Horizon, Interval};
 use strict_config::{ConfigError, check, show};
 
@@ -69,6 +71,16 @@ impl Every {
                     .into_iter()
                     .any(|count| count >= 1.0 && (count * length).round() == within)
             }
+        }
+    }
+}
+
+impl fmt::Display for Every {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps { every, start: 0 } => write!(f, "{every} steps"),
+            Self::Steps { every, start } => write!(f, "{every} steps after {start}"),
+            Self::Parts { length, of } => write!(f, "{length} of {of} steps"),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     Fitted, Schedules, TrainError, Trainer,
     data::{Limited, Source},
     run::Run,
+    start::{check_start, warnings},
     updates::Trainable,
 };
 
@@ -51,11 +52,12 @@ where
         }
         self.check_names()?;
         self.check_monitors(&rates, valid.is_some())?;
+        check_start(&model, &optimizer, &self.config.freeze, &horizon)?;
         let resume = self.to_resume()?;
-        for warning in rates.warnings(&horizon) {
+        for warning in warnings(&model, &optimizer, &rates, &horizon) {
             tracing::warn!("{warning}");
         }
-        let mut run = Run::start(&mut self, model, optimizer, rates, train, resume)?;
+        let mut run = Run::start(&mut self, model, optimizer, rates, train, valid.is_some(), resume)?;
         run.try_validation(valid)?;
         while run.goes_on() {
             run.enter_epoch()?;

@@ -74,7 +74,8 @@ pub use early_stopping::EarlyStopping;
 pub use error::TrainError;
 pub use eval_model::{eval_model, kept_model};
 pub use events::{
-    Callback, CallbackError, CheckpointEvent, EpochEvent, Flow, ModelEvent, Moment, NonFiniteEvent, RunInfo, Split,
+    Callback, CallbackError, CheckpointEvent, EpochEvent, Flow, Logged, ModelEvent, Moment, NonFiniteEvent, RunInfo,
+    Split,
     StepEvent, ValidationEvent,
 };
 pub use finite::OnNonFinite;

@@ -65,7 +65,12 @@ pub struct Rates {
 struct Watched {
     schedule: Scheduler,
     monitor: Option<String>,
+    /// Whether it sets its rates itself, whatever the base rate.
+    is_absolute: bool,
 }
+
+/// Ticks that are looked at for a rate above 0.
+const LOOKED_AT: u64 = 1 << 16;
 
 impl Watched {
     fn new(config: &ScheduleConfig, run: &Horizon, lr: f64) -> Result<Self, ConfigError> {
@@ -75,7 +80,23 @@ impl Watched {
             return Err(ConfigError::conflict("interval", message));
         }
         let monitor = schedule.is_reactive().then(|| config.monitor().unwrap_or("valid.loss").to_owned());
-        Ok(Self { schedule, monitor })
+        let mut own = Self { schedule, monitor, is_absolute: false };
+        let others = if lr > 0.0 { [2.0 * lr, 0.5 * lr] } else { [1.0, 0.1] };
+        let other = others.into_iter().find_map(|lr| Scheduler::from_config(config, run, vec![lr]).ok());
+        own.is_absolute = other.is_some_and(|other| {
+            let tick = own.first_tick();
+            other.lr_at_tick(0, tick) == own.schedule.lr_at_tick(0, tick)
+        });
+        Ok(own)
+    }
+
+    /// The first tick at a rate above 0; 0 where there is none.
+    fn first_tick(&self) -> u64 {
+        (0..LOOKED_AT).find(|tick| self.schedule.lr_at_tick(0, *tick) > 0.0).unwrap_or(0)
+    }
+
+    fn first_rate(&self) -> f64 {
+        self.schedule.lr_at_tick(0, self.first_tick())
     }
 }
 
@@ -131,16 +152,41 @@ impl Rates {
 
     /// The rates of optimizer step `step`.
     pub fn at(&self, step: u64) -> StepRates {
-        self.at_base(step, self.base(step))
+        self.scaled(step, 1.0)
     }
 
-    /// As [`at`](Self::at), with another base rate: groups with a schedule of their own keep their ratio to the rate that
-    /// the base schedule gives. The finder's ramp uses it.
-    pub fn at_base(&self, step: u64, base: f64) -> StepRates {
-        let scheduled = self.base(step);
-        let ratio = if scheduled > 0.0 { base / scheduled } else { 1.0 };
-        let of_groups = self.groups.iter().map(|(group, own)| (*group, own.schedule.lr(0, step) * ratio));
-        of_groups.fold(base.into(), |rates: StepRates, (group, lr)| rates.with_group(group, lr))
+    /// The rates of optimizer step `step`, all of them times a factor.
+    pub(crate) fn scaled(&self, step: u64, factor: f64) -> StepRates {
+        self.with_groups(self.base(step) * factor, |own| own.schedule.lr(0, step) * factor)
+    }
+
+    /// The rates of a sweep at the rate `lr`, which stands for the base rate. A group whose schedule sets its rates itself
+    /// (`one_cycle`, `optax/...`) has the first of them above 0, whatever `lr` is; every other one keeps the ratio to the
+    /// base that it has there.
+    pub fn at_ramp(&self, lr: f64) -> StepRates {
+        let base = self.base.first_rate();
+        let ratio = if base > 0.0 { lr / base } else { 1.0 };
+        self.with_groups(lr, |own| own.first_rate() * if own.is_absolute { 1.0 } else { ratio })
+    }
+
+    /// The same with the schedule of this group followed by the ramp though it sets its rates itself: what it is built with
+    /// stands for the rate that the sweep is to find.
+    #[must_use]
+    pub fn with_open_group(mut self, group: usize) -> Self {
+        for (_, own) in self.groups.iter_mut().filter(|(other, _)| *other == group) {
+            own.is_absolute = false;
+        }
+        self
+    }
+
+    fn with_groups(&self, base: f64, rate: impl Fn(&Watched) -> f64) -> StepRates {
+        let rates = StepRates::from(base);
+        self.groups.iter().fold(rates, |rates, (group, own)| rates.with_group(*group, rate(own)))
+    }
+
+    /// The rates of the groups with a schedule of their own at optimizer step `step`, in order.
+    pub(crate) fn of_groups(&self, step: u64) -> Vec<f64> {
+        self.groups.iter().map(|(_, own)| own.schedule.lr(0, step)).collect()
     }
 
     /// What of the schedules is surely not meant in a run of this length, one line each: see [`Scheduler::warnings`].
@@ -151,9 +197,22 @@ impl Rates {
             .collect()
     }
 
-    /// What is surely not meant where a run resumes after step `step` (from 1), which was trained at the base rate `lr`.
-    pub(crate) fn jump(&self, step: u64, lr: f64) -> Option<ScheduleWarning> {
-        ScheduleWarning::of_resume(step, lr, self.base(step.checked_sub(1)?))
+    /// Whether the rate is 0 in the whole run: the base's, or that of a group.
+    pub(crate) fn is_zero(&self, group: Option<usize>, run: &Horizon) -> bool {
+        let own = self.groups.iter().find(|(index, _)| Some(*index) == group).map_or(&self.base, |(_, own)| own);
+        own.schedule.warnings(run).contains(&ScheduleWarning::NeverTrains)
+    }
+
+    /// What is surely not meant where a run resumes after step `step` (from 1), which was trained at the base rate `lr` and
+    /// at these rates of the groups with a schedule of their own; one line each.
+    pub(crate) fn jumps(&self, step: u64, lr: f64, of_groups: &[f64]) -> Vec<String> {
+        let Some(last) = step.checked_sub(1) else { return Vec::new() };
+        let base = ScheduleWarning::of_resume(step, lr, self.base(last)).map(|jump| jump.to_string());
+        let groups = self.groups.iter().zip(of_groups).filter_map(|((group, own), lr)| {
+            let jump = ScheduleWarning::of_resume(step, *lr, own.schedule.lr(0, last))?;
+            Some(format!("groups[{group}].schedule: {jump}"))
+        });
+        base.into_iter().chain(groups).collect()
     }
 
     /// The names of the values that reactive schedules wait for.

@@ -6,7 +6,7 @@ use lr_core::Interval;
 use optim_adaptive::AdaptiveOptimizer;
 use strict_config::{ConfigError, Settings};
 
-use crate::{TrainConfig, averaging::Plan, early_stopping::Patience, every::Every};
+use crate::{EpochSummary, Logged, TrainConfig, averaging::Plan, early_stopping::Patience, every::Every};
 
 /// How long a run is, and when what happens in it.
 #[derive(Debug, Clone)]
@@ -60,9 +60,34 @@ impl Timetable {
         step == 1 || step == self.steps || self.log.is_due(step)
     }
 
-    /// The last logged step up to `step`; 0 where there is none.
-    pub(crate) fn last_logged(&self, step: u64) -> u64 {
-        (1..=step).rev().find(|step| self.is_logged(*step)).unwrap_or(0)
+    /// How it is logged and validated, in words: where two of a run are the same, so are the lines of its logs.
+    pub(crate) fn cadence(&self, validates: bool) -> String {
+        let validation = if validates { format!("validated every {}", self.validation) } else { "not validated".to_owned() };
+        format!("logged every {}, {validation}", self.log)
+    }
+
+    /// What a log should hold of the steps up to `step`, of which the ones after `since` were logged as now; `history` are
+    /// the epochs so far.
+    pub(crate) fn logged(&self, since: u64, step: u64, history: &[EpochSummary], validates: bool) -> Logged {
+        let per_epoch = self.steps_per_epoch.max(1);
+        // What a run that ended inside an epoch says of it is void once the epoch goes on.
+        let has = move |epoch: &EpochSummary, set: &str| {
+            epoch.step.is_multiple_of(per_epoch) && epoch.values.keys().any(|name| name.starts_with(set))
+        };
+        let ended = |set: &'static str| history.iter().filter(move |epoch| has(epoch, set)).map(|epoch| epoch.step);
+        let new = since + 1..=step;
+        // The last step of a run is logged too, and what was the last may no longer be.
+        let steps = new.clone().filter(|step| *step == 1 || self.log.is_due(*step)).collect();
+        let within = new.filter(|step| validates && !step.is_multiple_of(per_epoch) && self.validation.is_due(*step));
+        let mut validations: Vec<u64> = ended("valid.").chain(within).collect();
+        validations.sort_unstable();
+        validations.dedup();
+        Logged { steps, epochs: ended("train.").collect(), validations }
+    }
+
+    /// Whether a checkpoint of step `step` was due, by the schedule of checkpoints or for being the best, or is the last.
+    pub(crate) fn saves_in_turn(&self, step: u64) -> bool {
+        step >= self.steps || self.validation.is_due(step) || self.checkpoint.is_some_and(|every| every.is_due(step))
     }
 
     /// Whether loss and gradients of step `step` are looked at.

@@ -1,8 +1,9 @@
 //! The config that most commands are given, and what the command line changes in it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
+use strict_config::ConfigError;
 use toml::Value;
 
 use crate::config::{self, Catalog, Config, ConfigFileError, Document, Origin};
@@ -35,19 +36,24 @@ pub(super) fn document(args: &ConfigArgs, epochs: Option<u64>) -> Result<Documen
         None => Document::parse(Origin::BuiltIn("the embedded example"), config::DEFAULT)?,
     };
     document.set(&args.set)?;
-    let text = |path: &Path| Value::String(path.display().to_string());
-    let flags =
-        [("run.device", args.device.clone().map(Value::String)), ("data.data_dir", args.data_dir.as_deref().map(text))];
-    for (key, value) in flags {
-        if let Some(value) = value {
-            document.set(&[format!("{key}={value}")])?;
-        }
+    if let Some(device) = &args.device {
+        document.set_by_flag("--device", "run.device", &Value::String(device.clone()))?;
+    }
+    if let Some(data_dir) = &args.data_dir {
+        let shown = data_dir.display().to_string();
+        document.set_by_flag("--data-dir", "data.data_dir", &Value::String(shown))?;
     }
     if let Some(epochs) = epochs {
         if let Some(Value::Table(train)) = document.table.get_mut("train") {
             train.remove("steps");
         }
-        document.set(&[format!("train.epochs={epochs}")])?;
+        // A TOML number is at most so large.
+        let within = i64::try_from(epochs);
+        document.set_by_flag("--epochs", "train.epochs", &Value::Integer(within.unwrap_or(i64::MAX)))?;
+        if within.is_err() {
+            let allowed = format!("at most {}", i64::MAX);
+            return Err(document.locate(ConfigError::not_allowed("train.epochs", epochs, allowed)));
+        }
     }
     Ok(document)
 }

@@ -248,6 +248,7 @@ fn parameters(config: &Config, step: u64) -> Result<Vec<Value>, Error> {
     let is_known = config.auto.refuse().is_ok();
     let assembly = Assembly::new(config)?;
     let (learner, rates) = (assembly.fresh()?, assembly.rates()?.at(step));
+    assembly.check_patterns(&learner)?;
     let groups: Vec<_> = config.groups.iter().collect();
     let run = assembly.horizon();
     let mut freezing = Vec::new();

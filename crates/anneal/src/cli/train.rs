@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::Args;
+use strict_config::ConfigError;
 use trainer::StopReason;
 
 use super::{
@@ -158,8 +159,7 @@ pub(super) fn evaluate(args: &EvaluateArgs, catalog: &Catalog) -> Result<Exit, E
     Ok(Exit::Done)
 }
 
-/// The config that a run was started with, with changes. A path of its data is looked for under its name in
-/// `data_dir` too.
+/// The config that a run was started with, with changes.
 pub(super) fn of_run(
     run_dir: &Path,
     data_dir: Option<&Path>,
@@ -168,17 +168,18 @@ pub(super) fn of_run(
     catalog: &Catalog,
 ) -> Result<Config, Error> {
     let dir = RunDir::open(run_dir)?;
+    // Where the data are now: not where they might come to be, as for a training that begins.
+    if let Some(data_dir) = data_dir.filter(|data_dir| !data_dir.is_dir()) {
+        let shown = format!("{:?}", data_dir.display().to_string());
+        return Err(ConfigError::not_allowed("--data-dir", shown, "a folder that is there").into());
+    }
     let args = ConfigArgs {
         config: Some(dir.path(CONFIG)),
         set,
         data_dir: data_dir.map(Path::to_owned),
         ..ConfigArgs::default()
     };
-    let config = configured(&args, epochs, catalog)?;
-    Ok(match data_dir {
-        Some(data_dir) => config.with_data_below(data_dir),
-        None => config,
-    })
+    Ok(configured(&args, epochs, catalog)?)
 }
 
 /// The best checkpoint, the page, the folder, and how to go on with a run that has not come to its end.

@@ -69,6 +69,40 @@ fn with_ends_of(file: &str, text: String) -> String {
     if is_windows { text.replace("\r\n", "\n").replace('\n', "\r\n") } else { text }
 }
 
+/// A text with the settings of another: comments, order and the way that tables are written stay, and what has the same
+/// value stays as it is written. `None` where the text is no TOML, or cannot be changed so.
+pub(crate) fn with_settings(text: &str, other: &str) -> Option<String> {
+    let (from, to): (Table, Table) = (text.parse().ok()?, other.parse().ok()?);
+    let mut document: DocumentMut = text.parse().ok()?;
+    settle(document.as_item_mut(), &from, &to);
+    let changed = document.to_string();
+    (changed.parse::<Table>().ok()? == to).then_some(changed)
+}
+
+/// Makes the settings of a table those of another.
+fn settle(item: &mut Item, from: &Table, to: &Table) {
+    if let Some(table) = item.as_table_like_mut() {
+        for gone in from.keys().filter(|field| !to.contains_key(*field)) {
+            table.remove(gone);
+        }
+    }
+    let none = Table::new();
+    for (field, value) in to {
+        match (from.get(field), value) {
+            (Some(old), new) if old == new => {}
+            (old, Value::Table(new)) => {
+                if old.is_none() {
+                    add_section(item, field, false);
+                }
+                if let Some(inner) = child(item, field) {
+                    settle(inner, old.and_then(Value::as_table).unwrap_or(&none), new);
+                }
+            }
+            _ => set(item, field, value),
+        }
+    }
+}
+
 /// The item with this name, or with this number in an array.
 fn child<'i>(item: &'i mut Item, part: &str) -> Option<&'i mut Item> {
     match part.parse::<usize>() {
@@ -226,6 +260,18 @@ mod tests {
         assert_eq!(table["train"]["epochs"].as_integer(), Some(4));
         assert_eq!(table["optimizer"]["momentum"].as_float(), Some(0.9));
         assert!(text.contains("# A run.") && text.contains("# its rate"), "{text}");
+    }
+
+    #[test]
+    fn a_text_takes_the_settings_of_another() {
+        let other = "[schedule]\nstep_size = 3\ntype = 'step'\n[optimizer]\ntype = 'sgd'\nlr = 0.5\n[train]\nepochs = 2\n\
+            [train.checkpoint]\nk = 1\n[[groups]]\nparams = 'a'\n";
+        let text = with_settings(TEXT, other).expect("changed");
+        assert!(text.starts_with(&TEXT.replace("lr = 0.1  #", "lr = 0.5  #")), "{text}");
+        assert_eq!(text.parse::<Table>().expect("TOML"), other.parse::<Table>().expect("TOML"));
+        assert_eq!(with_settings(&text, other), Some(text.clone()), "nothing differs");
+        assert_eq!(with_settings(&text, TEXT).expect("changed").parse::<Table>(), TEXT.parse::<Table>());
+        assert_eq!(with_settings("no = TOML", TEXT), None);
     }
 
     #[test]

@@ -75,6 +75,37 @@ impl AutoRates {
         auto
     }
 
+    /// Counts groups as the configuration does: a table that lists layers is several.
+    pub(super) fn spread(&mut self, groups_of: impl Fn(usize) -> Vec<usize>) {
+        let places = std::mem::take(&mut self.places).into_iter().flat_map(|place| {
+            let table = match place.path.as_slice() {
+                [Step::Field(section), Step::Item(table), ..] if section == "groups" => Some(*table),
+                _ => None,
+            };
+            match table {
+                None => vec![place],
+                Some(table) => {
+                    let of_group = |group| {
+                        let mut place = place.clone();
+                        place.path[1] = Step::Item(group);
+                        place
+                    };
+                    groups_of(table).into_iter().map(of_group).collect()
+                }
+            }
+        });
+        self.places = places.collect();
+    }
+
+    /// The groups whose schedules have a rate that is to be found.
+    pub(crate) fn groups(&self) -> Vec<usize> {
+        let group = |place: &Place| match place.path.as_slice() {
+            [Step::Field(section), Step::Item(group), ..] if section == "groups" => Some(*group),
+            _ => None,
+        };
+        self.places.iter().filter_map(group).collect()
+    }
+
     fn look_into(&mut self, value: &Value, path: &mut Vec<Step>, looked: &Looked<'_>) {
         if let Value::Table(table) = value
             && let Some(((highest, _), others)) = rates(table, looked.registry).split_first()

@@ -1,6 +1,7 @@
 //! The text of a configuration: reading it, overriding it from the command line, and finding a field's line again.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     io::Read,
     path::{Path, PathBuf},
@@ -19,6 +20,8 @@ pub struct Document {
     overrides: Vec<String>,
     /// The tables that a changed `type` has emptied: what they lack is due to the command line.
     emptied: Vec<String>,
+    /// The flags of the command line that have set fields, by field.
+    flags: BTreeMap<String, &'static str>,
 }
 
 /// The most bytes of a configuration that are read: far more than any has, and less than a device without an end.
@@ -56,7 +59,7 @@ pub struct ConfigFileError {
     /// Line, from 1, of the field or of the table it is missing from; `None` for the file as a whole and for fields set
     /// on the command line.
     pub line: Option<usize>,
-    /// The field was set by `--set`.
+    /// The field was set on the command line: by `--set`, or by the flag that the error's path begins with.
     pub from_command_line: bool,
     /// What is wrong.
     pub error: Box<ConfigError>,
@@ -65,6 +68,7 @@ pub struct ConfigFileError {
 impl fmt::Display for ConfigFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.from_command_line, self.line) {
+            (true, _) if self.error.path.starts_with("--") => write!(f, "{}", self.error),
             (true, _) => write!(f, "--set {}", self.error),
             (false, Some(line)) => write!(f, "{}:{line}: {}", self.origin, self.error),
             (false, None) => write!(f, "{}: {}", self.origin, self.error),
@@ -89,7 +93,9 @@ impl Document {
     pub fn parse(origin: Origin, text: impl Into<String>) -> Result<Self, ConfigFileError> {
         let text = text.into();
         match text.parse::<Table>() {
-            Ok(table) => Ok(Self { origin, text, table, overrides: Vec::new(), emptied: Vec::new() }),
+            Ok(table) => {
+                Ok(Self { origin, text, table, overrides: Vec::new(), emptied: Vec::new(), flags: BTreeMap::new() })
+            }
             Err(error) => {
                 let error = ConfigError::syntax(&text, &error);
                 // The message itself tells line and column.
@@ -118,6 +124,13 @@ impl Document {
         Ok(())
     }
 
+    /// Sets a field for a flag of its own; an error of that field names the flag.
+    pub(crate) fn set_by_flag(&mut self, flag: &'static str, key: &str, value: &Value) -> Result<(), ConfigFileError> {
+        self.set(&[format!("{key}={value}")])?;
+        self.flags.insert(key.to_owned(), flag);
+        Ok(())
+    }
+
     fn set_one(&mut self, setting: &str) -> Result<(), ConfigError> {
         let Some((key, value)) = setting.split_once('=') else {
             return Err(ConfigError::conflict(setting, "expected key.path=value, as in schedule.gamma=0.5"));
@@ -137,6 +150,10 @@ impl Document {
             let entry = table.entry((*part).to_owned()).or_insert_with(|| Value::Table(Table::new()));
             table = match entry {
                 Value::Table(table) => table,
+                Value::Array(_) => {
+                    let message = "is a list, whose items cannot be set one by one: set all of it, or change the file";
+                    return Err(ConfigError::conflict(keys[..=depth].join("."), message));
+                }
                 other => {
                     let found = strict_config::show(other);
                     let path = keys[..=depth].join(".");
@@ -165,7 +182,7 @@ impl Document {
     }
 
     /// Gives an error its file and line.
-    pub fn locate(&self, error: ConfigError) -> ConfigFileError {
+    pub fn locate(&self, mut error: ConfigError) -> ConfigFileError {
         let is_within = |path: &str, table: &str| {
             path == table || path.strip_prefix(table).is_some_and(|rest| rest.starts_with(['.', '[']))
         };
@@ -173,6 +190,9 @@ impl Document {
             // `--set optimiser.lr=1` makes the table that is refused.
             is_within(&error.path, key) || (is_within(key, &error.path) && !self.is_written(&error.path))
         }) || self.emptied.iter().any(|table| is_within(&error.path, table));
+        if let Some((key, flag)) = self.flags.iter().find(|(key, _)| is_within(&error.path, key)) {
+            error.path = format!("{flag}{}", &error.path[key.len()..]);
+        }
         let line = if from_command_line { None } else { self.line_of(&error.path) };
         ConfigFileError { origin: self.origin.clone(), line, from_command_line, error: error.into() }
     }
@@ -329,6 +349,7 @@ mod tests {
             ("seed", "--set seed: expected key.path=value, as in schedule.gamma=0.5"),
             ("run..seed=1", "--set run..seed: a part of the key is empty"),
             ("run.seed.x=1", "--set run.seed: expected a table, found 1"),
+            ("run.loggers.0=csv", "--set run.loggers: is a list, whose items cannot be set one by one"),
         ];
         for (setting, message) in cases {
             let error = document().set(&[setting.to_owned()]).expect_err("a refusal");

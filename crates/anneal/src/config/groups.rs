@@ -13,7 +13,18 @@ use super::Catalog;
 /// the group has none), times `lr_scale`.
 #[derive(Debug, Clone, Default)]
 pub struct GroupsSection {
-    groups: Vec<(Group, Option<ScheduleConfig>)>,
+    groups: Vec<OneGroup>,
+}
+
+/// A group, and where it comes from.
+#[derive(Debug, Clone)]
+struct OneGroup {
+    group: Group,
+    schedule: Option<ScheduleConfig>,
+    /// The number of its table.
+    table: usize,
+    /// Which of the `layers` of that table it is.
+    layer: Option<usize>,
 }
 
 impl GroupsSection {
@@ -28,22 +39,46 @@ impl GroupsSection {
                 Some(other) => return Err(ConfigError::wrong_type("schedule", "a table", &other)),
                 None => None,
             };
+            let is_layered = table.contains_key("layers");
             let read = Group::from_table(&table, base, &catalog.optimizers)
                 .map_err(|error| error.with_known(&["schedule"]))?;
-            Ok(read.into_iter().map(move |group| (group, schedule.clone())))
+            Ok((read, schedule, is_layered))
         };
         let mut groups = Vec::new();
-        for (number, table) in tables.iter().enumerate() {
-            groups.extend(read(table).map_err(|error| error.within(&format!("groups[{number}]")))?);
+        for (table, settings) in tables.iter().enumerate() {
+            let (read, schedule, is_layered) =
+                read(settings).map_err(|error: ConfigError| error.within(&format!("groups[{table}]")))?;
+            groups.extend(read.into_iter().enumerate().map(|(layer, group)| OneGroup {
+                group,
+                schedule: schedule.clone(),
+                table,
+                layer: is_layered.then_some(layer),
+            }));
         }
         Ok(Self { groups })
     }
 
+    /// The groups that each table has become: several where it lists `layers`.
+    pub(super) fn of_table(&self, table: usize) -> impl Iterator<Item = usize> {
+        self.groups.iter().enumerate().filter(move |(_, one)| one.table == table).map(|(index, _)| index)
+    }
+
+    /// A field of a group, whose path begins with the number of the group, by its place in the configuration as it is
+    /// written: `groups[1].params` is `groups[0].layers[1]` where the first table lists layers.
+    pub(super) fn placed(&self, field: &str) -> Option<String> {
+        let (number, rest) = field.strip_prefix("groups[")?.split_once(']')?;
+        let one = self.groups.get(number.parse::<usize>().ok()?)?;
+        Some(match one.layer {
+            Some(layer) if rest == ".params" => format!("groups[{}].layers[{layer}]", one.table),
+            _ => format!("groups[{}]{rest}", one.table),
+        })
+    }
+
     /// One table per group, every setting explicit.
     pub fn to_tables(&self) -> Vec<Table> {
-        let to_table = |(group, schedule): &(Group, Option<ScheduleConfig>)| {
-            let mut table = strict_config::write(group);
-            if let Some(schedule) = schedule {
+        let to_table = |one: &OneGroup| {
+            let mut table = strict_config::write(&one.group);
+            if let Some(schedule) = &one.schedule {
                 table.insert("schedule".to_owned(), Value::Table(schedule.to_table()));
             }
             table
@@ -53,11 +88,11 @@ impl GroupsSection {
 
     /// The groups, for the optimizer.
     pub fn groups(&self) -> Vec<Group> {
-        self.groups.iter().map(|(group, _)| group.clone()).collect()
+        self.groups.iter().map(|one| one.group.clone()).collect()
     }
 
     /// Each group with its schedule.
     pub fn iter(&self) -> impl Iterator<Item = (&Group, Option<&ScheduleConfig>)> {
-        self.groups.iter().map(|(group, schedule)| (group, schedule.as_ref()))
+        self.groups.iter().map(|one| (&one.group, one.schedule.as_ref()))
     }
 }

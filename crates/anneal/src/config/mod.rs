@@ -23,7 +23,7 @@ mod leaves;
 mod pretrained;
 mod run;
 
-use std::path::Path;
+use std::sync::Arc;
 
 use lr_core::ScheduleConfig;
 use optim_adaptive::OptimizerConfig;
@@ -34,6 +34,7 @@ use trainer::{TrainConfig, lr_finder::LrFinderConfig};
 
 use crate::task::{AnyData, ChosenTask, ImageClassification, Setup, Task, TaskError};
 
+pub(crate) use apply::with_settings;
 pub use auto::{AUTO, AutoRates};
 pub use catalog::{Catalog, CatalogError};
 pub use choice::ModelSection;
@@ -92,6 +93,8 @@ pub struct Config {
     /// The rates that are to be found (`lr = "auto"`); until then the sweep's first rate stands in their place.
     pub auto: AutoRates,
     catalog: Catalog,
+    /// What it was read from, where errors that come up later are to name file and line.
+    source: Option<Arc<Document>>,
 }
 
 impl Config {
@@ -102,7 +105,7 @@ impl Config {
         let mut table = table.clone();
         let written = strict_config::deserialize::<Sections>(&table)?;
         let lr_finder: LrFinderConfig = strict_config::read(&written.lr_finder, "lr_finder")?;
-        let auto = AutoRates::take(&mut table, lr_finder.start_lr, registry);
+        let mut auto = AutoRates::take(&mut table, lr_finder.start_lr, registry);
         let Sections { run, data, model, optimizer, mut schedule, mut groups, mut train, eval, .. } =
             strict_config::deserialize(&table)?;
         let chosen = choice::read(data, model, &eval, &catalog);
@@ -121,6 +124,7 @@ impl Config {
         };
         let optimizer = OptimizerConfig::from_table_with(&optimizer, "optimizer", &catalog.optimizers)?;
         let groups = GroupsSection::from_tables(&groups, &optimizer, &catalog)?;
+        auto.spread(|table| groups.of_table(table).collect());
         let run = strict_config::read(&run, "run")?;
         let (data, model, task) = chosen?;
         Ok(Self {
@@ -135,6 +139,7 @@ impl Config {
             lr_finder,
             auto,
             catalog,
+            source: None,
         })
     }
 
@@ -147,12 +152,28 @@ impl Config {
         self.auto.fill(&mut table, lr);
         let mut found = Self::from_table(&table, &self.catalog)?;
         found.lr_finder.found = Some(lr);
+        found.source.clone_from(&self.source);
         Ok(found)
+    }
+
+    /// A field that the trainer names, by its place in this configuration.
+    pub(crate) fn place_of(&self, field: &str) -> String {
+        match field.starts_with("freeze[") {
+            true => format!("train.{field}"),
+            false => self.groups.placed(field).unwrap_or_else(|| field.to_owned()),
+        }
     }
 
     /// Reads a whole configuration from a document; errors name its file and line.
     pub fn from_document(document: &Document, catalog: impl Into<Catalog>) -> Result<Self, ConfigFileError> {
-        Self::from_table(&document.table, catalog).map_err(|error| document.locate(error))
+        let mut config = Self::from_table(&document.table, catalog).map_err(|error| document.locate(error))?;
+        config.source = Some(Arc::new(document.clone()));
+        Ok(config)
+    }
+
+    /// What it was read from, where that was a document.
+    pub(crate) fn source(&self) -> Option<&Document> {
+        self.source.as_deref()
     }
 
     /// What it was read by.
@@ -210,16 +231,19 @@ impl Config {
         Ok(config)
     }
 
-    /// The same with the paths of the data that are below `data_dir` under their names there.
-    #[must_use]
-    pub(crate) fn with_data_below(&self, data_dir: &Path) -> Self {
-        let moved = self.task.with_paths(&mut |path| {
-            let there = path.file_name().map(|name| data_dir.join(name)).filter(|there| there.exists());
+    /// The task with the paths of its data where they are found: under their names in `data_dir`, as they are, or, of a
+    /// folder of images that is gone, `data_dir` itself.
+    fn located_task(&self) -> ChosenTask {
+        let Some(data_dir) = &self.data.data_dir else { return self.task.clone() };
+        let found = self.task.with_paths(&mut |path| {
+            let below = path.file_name().map(|name| data_dir.join(name)).filter(|there| there.exists());
+            let is_itself = !path.exists() && data_dir.join(TRAIN_FOLDER).is_dir();
+            let there = below.or_else(|| is_itself.then(|| data_dir.clone()));
             *path = there.unwrap_or_else(|| path.clone());
             Ok(())
         });
         // That change cannot fail.
-        Self { task: moved.unwrap_or_else(|_| self.task.clone()), ..self.clone() }
+        found.unwrap_or_else(|_| self.task.clone())
     }
 
     /// Loads the data; with what a run has [kept](crate::task::Task::kept) of its task, as much as it takes to predict.
@@ -227,7 +251,7 @@ impl Config {
     /// # Errors
     /// Data that are not there or not as they should be.
     pub(crate) fn load(&self, kept: Option<String>) -> Result<Box<dyn AnyData>, TaskError> {
-        self.task.load(Setup {
+        self.located_task().load(Setup {
             seed: self.run.seed,
             data: self.data.clone(),
             on_gpu: self.run.device.is_gpu(),
@@ -289,6 +313,9 @@ impl Config {
 fn is_of_pretrained_path(line: &str) -> bool {
     line.starts_with("model.pretrained.path = ")
 }
+
+/// What a folder of images by class holds.
+const TRAIN_FOLDER: &str = "train";
 
 /// Inserts a field where there is a value.
 fn put(table: &mut Table, field: &str, value: Option<impl Into<Value>>) {

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, ConfigError};
 use trainer::{
-    Callback, Rates, Schedules, Split, TrainConfig,
+    Callback, Rates, Schedules, Split, TrainConfig, TrainError,
     checkpoint::{Checkpoint, CheckpointError},
 };
 
@@ -117,6 +117,26 @@ impl<'c> Assembly<'c> {
         Ok(self.data.fresh(&self.device)?)
     }
 
+    /// Refuses a network that cannot be trained as it is, and rules that no parameter of it fits or that freeze all of it.
+    ///
+    /// # Errors
+    /// Fields as they are written in the configuration.
+    pub(crate) fn check_start(&self, learner: &Learner) -> Result<(), Error> {
+        let checked = learner.check_start(&self.optimizer(), &self.config.train.freeze, &self.horizon());
+        checked.map_err(|error| refused(self.config, error))
+    }
+
+    /// Refuses patterns that no parameter fits.
+    ///
+    /// # Errors
+    /// Fields as they are written in the configuration.
+    pub(crate) fn check_patterns(&self, learner: &Learner) -> Result<(), Error> {
+        match learner.check_start(&self.optimizer(), &self.config.train.freeze, &self.horizon()) {
+            Err(error @ TrainError::NoSuchParameter { .. }) => Err(refused(self.config, error)),
+            _ => Ok(()),
+        }
+    }
+
     /// The network to evaluate of a checkpoint: with the averaged or the restored best weights, where the run keeps them.
     ///
     /// # Errors
@@ -218,5 +238,23 @@ impl<'c> Assembly<'c> {
             }
         }
         Ok(())
+    }
+}
+
+/// An error of the trainer before the first step. What no parameter fits, or what freezes all of them, is an error of that
+/// setting: by its place in the configuration, with file and line where it was read from a file.
+fn refused(config: &Config, error: TrainError) -> Error {
+    let fields = match &error {
+        TrainError::NoSuchParameter { field, .. } => std::slice::from_ref(field),
+        TrainError::AllFrozen { fields, .. } => fields.as_slice(),
+        _ => return error.into(),
+    };
+    let mut fields = fields.iter().map(|field| config.place_of(field));
+    let (first, beside) = (fields.next().unwrap_or_default(), fields.collect::<Vec<_>>());
+    let beside = if beside.is_empty() { String::new() } else { format!(" (with {})", beside.join(", ")) };
+    let refused = ConfigError::conflict(first, format!("{}{beside}", error.without_field()));
+    match config.source() {
+        Some(document) => document.locate(refused).into(),
+        None => refused.into(),
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn with_found_rates(
 }
 
 fn found_before(path: &Path) -> Option<f64> {
-    let sweep: SweepRecord = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
+    let sweep: SweepRecord = serde_json::from_str(&report::read_regular_text(path).ok()?).ok()?;
     Some(sweep.suggestion?.lr)
 }
 

@@ -102,7 +102,7 @@ impl Callback for Environment {
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         let path = self.dir.path(ENVIRONMENT);
-        let earlier = fs::read(&path).ok().filter(|_| run.steps_done > 0);
+        let earlier = report::read_regular(&path).ok().filter(|_| run.steps_done > 0);
         let mut sessions: Vec<Session> = match earlier.map(|text| serde_json::from_slice(&text)) {
             None => Vec::new(),
             Some(Ok(sessions)) => sessions,
@@ -185,7 +185,9 @@ mod tests {
             steps_per_epoch: 10,
             items: 100,
             steps_done: 7,
-            last_logged: 0,
+            over: false,
+        saved_in_turn: false,
+            logged: Default::default(),
             parameters: 1,
         };
         let session = Session::here("cpu", &run);

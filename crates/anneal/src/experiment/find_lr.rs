@@ -64,7 +64,9 @@ pub fn find_lr(config: &Config) -> Result<FinderResult, Error> {
 /// As [`find_lr`]; [`FinderError::Interrupted`](trainer::lr_finder::FinderError::Interrupted).
 pub(crate) fn find_lr_until(config: &Config, interrupt: &Arc<AtomicBool>) -> Result<FinderResult, Error> {
     let assembly = Assembly::new(config)?;
-    let (learner, optimizer, rates) = (assembly.initial()?, assembly.optimizer(), assembly.rates()?);
+    let (learner, optimizer) = (assembly.initial()?, assembly.optimizer());
+    assembly.check_start(&learner)?;
+    let rates = config.auto.groups().into_iter().fold(assembly.rates()?, trainer::Rates::with_open_group);
     let section = &config.lr_finder;
     let validate = match section.validate {
         Validate::Off => None,

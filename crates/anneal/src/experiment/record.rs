@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt, fs,
+    fmt,
     path::Path,
 };
 
@@ -260,7 +260,7 @@ pub(super) fn differing<'s>(a: &'s BTreeMap<String, String>, b: &'s BTreeMap<Str
 /// A file's text; `None` where there is no such file.
 fn text(dir: &RunDir, name: &str) -> Result<Option<String>, Error> {
     let path = dir.path(name);
-    match fs::read(&path) {
+    match report::read_regular(&path) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(text)),
             Err(error) => {

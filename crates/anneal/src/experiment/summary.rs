@@ -94,10 +94,10 @@ impl Failure {
             TrainError::NonFinite { step, epoch, lr, .. } | TrainError::NonFiniteGradient { step, epoch, lr, .. } => {
                 (*step, Some(*epoch), Some(*lr))
             }
-            TrainError::NonFiniteParameter { step, .. } => {
+            TrainError::NonFiniteParameter { step, .. } | TrainError::UselessWeights { step, .. } => {
                 (*step, last.map(|line| line.epoch), last.map(|line| line.lr))
             }
-            TrainError::TooManyRollbacks { source, .. } => {
+            TrainError::TooManyRollbacks { source, .. } | TrainError::TooManySkips { source, .. } => {
                 let inner = Self::of(source, last)?;
                 return Some(Self { message: error.to_string(), ..inner });
             }

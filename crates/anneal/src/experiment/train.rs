@@ -25,7 +25,7 @@ use super::{
     weights::{self, CheckpointChoice},
 };
 use crate::{
-    config::Config,
+    config::{self, Config},
     error::Error,
     run_dir::{
         CHECKPOINTS, CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error,
@@ -84,7 +84,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     // A checkpoint replaces every weight; only a fresh start needs the pretrained ones.
     let learner = if resumed.is_some() { assembly.fresh()? } else { assembly.initial()? };
     let (optimizer, schedules) = (assembly.optimizer(), assembly.schedules());
-    learner.check_start(&optimizer, &config.train.freeze)?;
+    assembly.check_start(&learner)?;
     let parameters = learner.parameters();
     let mut settings = assembly.train_config(Some(&dir));
     if let Some(checkpoint) = &resumed {
@@ -100,6 +100,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         kept: assembly.to_keep(),
         is_resumed: resumed.is_some(),
         started: Arc::clone(&started),
+        settled_by: None,
     };
     // The folder is first: what the others write belongs to the run that has begun.
     let mut callbacks: Vec<Box<dyn Callback>> = vec![Box::new(folder), Box::new(SaveSweep::new(&dir, found))];
@@ -123,11 +124,13 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
                     let failure = Failure::of(error, log.last())?;
                     Some(Summary::of_failure(config, &assembly, parameters, failure))
                 });
+                tell_of_replaced(&dir);
             }
             return Err(match error {
                 TaskError::Train(TrainError::Setting(error)) if ["epochs", "steps"].contains(&error.path.as_str()) => {
                     error.within("train").into()
                 }
+                TaskError::Train(TrainError::Callback(error)) => of_callback(error),
                 error => error.into(),
             });
         }
@@ -167,7 +170,7 @@ fn ended_before(dir: &RunDir, report: &FitReport) -> Option<Summary> {
 }
 
 fn summary_of(dir: &RunDir) -> Option<Summary> {
-    serde_json::from_str(&fs::read_to_string(dir.path(SUMMARY)).ok()?).ok()
+    serde_json::from_str(&report::read_regular_text(&dir.path(SUMMARY)).ok()?).ok()
 }
 
 /// The checkpoint to resume from; `None` where the run has written none and starts over.
@@ -176,12 +179,13 @@ fn summary_of(dir: &RunDir) -> Option<Summary> {
 /// Where starting over would lose something: all checkpoints are damaged, or the run has ended and its checkpoints are
 /// elsewhere.
 fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
-    match checkpoint::newest(&dir.path(CHECKPOINTS)) {
+    // What a run has left that failed before its first checkpoint is nothing to lose.
+    let has_failed = summary_of(dir).is_some_and(|summary| summary.failure.is_some());
+    let newest = if has_failed { checkpoint::newest_good } else { checkpoint::newest };
+    match newest(&dir.path(CHECKPOINTS)) {
         Ok(found) => Ok(Some(weights::accepted(found))),
         Err(CheckpointError::None { directory, skipped }) if skipped.is_empty() => {
             let work = dir.finished_work();
-            // What a run has left that failed before its first checkpoint is nothing to lose.
-            let has_failed = summary_of(dir).is_some_and(|summary| summary.failure.is_some());
             if !work.is_empty() && !has_failed {
                 return Err(RunDirError::NothingToResume { path: dir.root().to_owned(), work }.into());
             }
@@ -239,6 +243,8 @@ struct Folder {
     is_resumed: bool,
     /// Set when the run has started.
     started: Arc<AtomicBool>,
+    /// The first checkpoint that was written in turn: with it the run that this one replaces may go.
+    settled_by: Option<u64>,
 }
 
 impl Folder {
@@ -251,22 +257,28 @@ impl Folder {
             return self.keep();
         }
         self.dir.go_on(&self.name)?;
-        let tables = |text: &str| text.parse::<toml::Table>().ok();
-        let there = fs::read_to_string(self.dir.path(CONFIG)).ok();
-        // One that says the same, with comments of its owner's perhaps, stays.
-        if there.and_then(|there| tables(&there)) != tables(&self.text) {
-            self.dir.write(CONFIG, &self.text)?;
+        let path = self.dir.path(CONFIG);
+        let there = report::read_regular_text(&path).unwrap_or_default();
+        match config::with_settings(&there, &self.text) {
+            // What its owner has written beside the settings stays.
+            Some(text) if text == there => {}
+            Some(text) => self.dir.write(CONFIG, &text)?,
+            None => {
+                let kept = report::keep_aside(&path).map_err(|source| io_error(&path, "keep it aside", source))?;
+                tracing::warn!("{}: is written anew; as it was it is kept: {}", path.display(), kept.display());
+                self.dir.write(CONFIG, &self.text)?;
+            }
         }
         self.keep()?;
-        self.dir.settle().map(drop)
+        self.settle()
     }
 
     fn keep(&self) -> Result<(), RunDirError> {
         self.kept.iter().try_for_each(|kept| self.dir.write(PREPROCESSING, kept))
     }
 
-    fn settle(&self) -> Result<(), CallbackError> {
-        self.dir.settle().map(drop).map_err(|error| CallbackError::new(self.name(), error))
+    fn settle(&self) -> Result<(), RunDirError> {
+        self.settled_by.map_or(Ok(()), |step| self.dir.settle(step))
     }
 }
 
@@ -275,26 +287,49 @@ impl Callback for Folder {
         "run folder"
     }
 
-    fn on_start(&mut self, _run: &RunInfo) -> Result<(), CallbackError> {
+    fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
+        self.settled_by = run.saved_in_turn.then_some(run.steps_done);
         self.start().map_err(|error| CallbackError::new(self.name(), error))?;
         self.started.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     fn on_epoch(&mut self, _event: &EpochEvent<'_>) -> Result<Flow, CallbackError> {
-        self.settle().map(|()| Flow::Continue)
+        self.settle().map(|()| Flow::Continue).map_err(|error| CallbackError::new(self.name(), error))
     }
 
-    fn on_checkpoint(&mut self, _event: &CheckpointEvent<'_>) -> Result<(), CallbackError> {
-        self.settle()
+    fn on_checkpoint(&mut self, event: &CheckpointEvent<'_>) -> Result<(), CallbackError> {
+        // This one is not there yet.
+        let settled = self.settle().map_err(|error| CallbackError::new(self.name(), error));
+        if event.in_turn {
+            self.settled_by.get_or_insert(event.step);
+        }
+        settled
     }
 
     fn on_end(&mut self, _report: &FitReport) -> Result<(), CallbackError> {
-        let waiting = self.dir.settle().map_err(|error| CallbackError::new(self.name(), error))?;
-        for run in waiting {
-            tracing::warn!("{}: the run that was here before is kept, for this one has no checkpoint", run.display());
-        }
+        self.settle().map_err(|error| CallbackError::new(self.name(), error))?;
+        tell_of_replaced(&self.dir);
         Ok(())
+    }
+}
+
+/// What the run folder refuses is its own error, whoever was told.
+fn of_callback(error: CallbackError) -> Error {
+    let CallbackError { callback, source } = error;
+    match source.downcast::<RunDirError>() {
+        Ok(error) => (*error).into(),
+        Err(source) => TrainError::Callback(CallbackError { callback, source }).into(),
+    }
+}
+
+/// Says where the runs wait that this one was to replace.
+fn tell_of_replaced(dir: &RunDir) {
+    for run in dir.replaced() {
+        tracing::warn!(
+            "{}: the run that was here before is kept there, until this one has a checkpoint that was due",
+            run.display()
+        );
     }
 }
 

@@ -52,6 +52,9 @@ pub(super) enum State {
 
 impl State {
     pub(super) fn of(folder: &Path, kind: Kind) -> Result<Self, RunDirError> {
+        if let Some(format) = Mark::newer_format(folder) {
+            return Err(RunDirError::Newer { path: folder.to_owned(), format });
+        }
         if contents::is_free(folder)? {
             return Ok(Self::Free);
         }

@@ -110,16 +110,25 @@ fn is_plot(name: &str) -> bool {
     stem.is_some_and(|stem| RUN_PLOTS.contains(&stem) || stem == FINDER_PLOT || is_of_task(stem))
 }
 
-/// Moves the run in `folder`, whose id is `id`, into a folder of its own there; its configuration is copied, so that
-/// the run is at no instant without. It is complete, and a run folder by itself, once it has its mark.
+/// Where the run with this mark waits that is being replaced in `folder`.
+pub(super) fn aside(folder: &Path, mark: &Mark) -> PathBuf {
+    folder.join(format!("{REPLACED}{}", mark.id))
+}
+
+/// Moves the run in `folder`, which has this mark, into a folder of its own there; its configuration is copied, whole or
+/// not at all, so that the run is at no instant without. It is complete, and a run folder by itself, once it has its mark.
 pub(super) fn set_aside(folder: &Path, mark: &Mark, own: &[PathBuf]) -> Result<(), RunDirError> {
-    let aside = folder.join(format!("{REPLACED}{}", mark.id));
+    let aside = aside(folder, mark);
     for path in own {
         let (from, to) = (folder.join(path), aside.join(path));
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent).map_err(|source| io_error(parent, "create it", source))?;
         }
-        let moved = if path == Path::new(CONFIG) { fs::copy(&from, &to).map(drop) } else { fs::rename(&from, &to) };
+        let moved = if path == Path::new(CONFIG) {
+            report::read_regular(&from).and_then(|text| report::atomic_write(&to, text))
+        } else {
+            fs::rename(&from, &to)
+        };
         moved.map_err(|source| io_error(&from, "move it aside", source))?;
     }
     remove_if_empty(folder);
@@ -128,6 +137,9 @@ pub(super) fn set_aside(folder: &Path, mark: &Mark, own: &[PathBuf]) -> Result<(
 }
 
 /// Puts a run back that a killed process was setting aside: the folder has its mark still.
+///
+/// The configuration in the folder is the run's own until the run is complete where it waits; from then on it may be the
+/// next run's. An empty one is never put in the place of it.
 pub(super) fn restore(folder: &Path) -> Result<(), RunDirError> {
     put_back(folder, own)
 }
@@ -138,12 +150,17 @@ pub(super) fn put_back(
     own: impl FnOnce(&Path) -> Result<Vec<PathBuf>, RunDirError>,
 ) -> Result<(), RunDirError> {
     let Some(mark) = Mark::read(folder) else { return Ok(()) };
-    let aside = folder.join(format!("{REPLACED}{}", mark.id));
+    let aside = aside(folder, &mark);
     if !aside.is_dir() {
         return Ok(());
     }
+    let is_complete = Mark::read(&aside).is_some_and(|complete| complete.id == mark.id);
     for path in own(&aside)? {
         let (from, to) = (aside.join(&path), folder.join(&path));
+        if path == Path::new(CONFIG) && to.exists() && !(is_complete && !is_empty(&from)) {
+            remove(&from)?;
+            continue;
+        }
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent).map_err(|source| io_error(parent, "create it", source))?;
         }
@@ -155,9 +172,13 @@ pub(super) fn put_back(
     Ok(())
 }
 
+fn is_empty(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.len() == 0)
+}
+
 /// Whether a killed process was setting the run in this folder aside.
 pub(super) fn is_half_set_aside(folder: &Path) -> bool {
-    Mark::read(folder).is_some_and(|mark| folder.join(format!("{REPLACED}{}", mark.id)).is_dir())
+    Mark::read(folder).is_some_and(|mark| aside(folder, &mark).is_dir())
 }
 
 /// The runs that wait in this folder, replaced by the one in it.

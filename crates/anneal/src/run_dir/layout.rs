@@ -56,12 +56,23 @@ pub enum RunDirError {
         kind: &'static str,
     },
     /// It holds files that are not ours, so nothing in it is touched.
-    #[error("{}: is not empty and holds no {kind} of this program (no {MARK}); choose another folder", path.display())]
+    #[error("{}: is not empty and holds no {kind} of this program{}; choose another folder", path.display(), lacks_mark(path))]
     NotEmpty {
         /// Which.
         path: PathBuf,
         /// A run or a comparison.
         kind: &'static str,
+    },
+    /// It was written by a newer version, whose runs this one does not know.
+    #[error(
+        "{}: was written by a newer version of this program (format {format} in {MARK}); use that version, or choose \
+         another folder", path.display()
+    )]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// The number of its format.
+        format: u64,
     },
     /// A run was asked for, and there is none.
     #[error("{}: holds no run (it takes {MARK} and {CONFIG})", .0.display())]
@@ -110,6 +121,10 @@ pub struct DamagedFile {
     pub line: Option<usize>,
     /// What is wrong.
     pub message: String,
+}
+
+fn lacks_mark(folder: &Path) -> String {
+    if folder.join(MARK).exists() { String::new() } else { format!(" (no {MARK})") }
 }
 
 pub(crate) fn io_error(path: &Path, action: &'static str, source: io::Error) -> RunDirError {

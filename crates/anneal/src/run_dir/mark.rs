@@ -1,7 +1,6 @@
 //! `anneal.json`: what makes a folder a run (or a comparison) of this program.
 
 use std::{
-    fs,
     hash::{BuildHasher, Hasher, RandomState},
     path::Path,
 };
@@ -49,16 +48,26 @@ impl Mark {
         Self { program, format: FORMAT, kind, id: format!("{id:016x}"), name, begun: now() }
     }
 
-    /// The mark in this folder; `None` where there is none, or a file of that name which is none.
+    /// The mark in this folder; `None` where there is none, or a file of that name which is none that this version knows.
     pub(super) fn read(folder: &Path) -> Option<Self> {
-        let mark: Self = serde_json::from_str(&fs::read_to_string(folder.join(MARK)).ok()?).ok()?;
-        (mark.program == PROGRAM).then_some(mark)
+        let mark: Self = serde_json::from_value(value_in(folder)?).ok()?;
+        (mark.program == PROGRAM && mark.format <= FORMAT).then_some(mark)
+    }
+
+    /// The number of the mark's format in this folder, where only a newer version of this program knows it.
+    pub(super) fn newer_format(folder: &Path) -> Option<u64> {
+        let mark = value_in(folder).filter(|mark| mark["program"] == PROGRAM)?;
+        mark["format"].as_u64().filter(|format| *format > u64::from(FORMAT))
     }
 
     pub(super) fn to_json(&self) -> String {
         // Strings and numbers always have a JSON form.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
+}
+
+fn value_in(folder: &Path) -> Option<serde_json::Value> {
+    serde_json::from_str(&report::read_regular_text(&folder.join(MARK)).ok()?).ok()
 }
 
 impl Kind {
@@ -81,12 +90,20 @@ impl Kind {
 }
 
 /// Whether there is a checkpoint of this program.
-pub(super) fn has_checkpoint(folder: &Path) -> bool {
+fn has_checkpoint(folder: &Path) -> bool {
     checkpoint::own_folders(&folder.join(CHECKPOINTS)).is_ok_and(|found| !found.is_empty())
 }
 
+/// The step of the last checkpoint there.
+pub(super) fn last_checkpoint(folder: &Path) -> Option<u64> {
+    let folder = folder.join(CHECKPOINTS);
+    let own = checkpoint::own_folders(&folder).ok()?;
+    let steps = checkpoint::steps(&folder).ok()?;
+    steps.into_iter().rfind(|step| own.contains(&checkpoint::path_of(&folder, *step)))
+}
+
 fn has_environment(folder: &Path) -> bool {
-    let sessions = fs::read_to_string(folder.join(ENVIRONMENT)).ok();
+    let sessions = report::read_regular_text(&folder.join(ENVIRONMENT)).ok();
     let sessions = sessions.and_then(|text| serde_json::from_str::<Vec<serde_json::Value>>(&text).ok());
     // What every version has written of a process.
     let is_ours = |session: &serde_json::Value| {
@@ -96,7 +113,7 @@ fn has_environment(folder: &Path) -> bool {
 }
 
 fn has_plan(folder: &Path) -> bool {
-    let plan = fs::read_to_string(folder.join(PLAN)).ok().and_then(|text| text.parse::<Table>().ok());
+    let plan = report::read_regular_text(&folder.join(PLAN)).ok().and_then(|text| text.parse::<Table>().ok());
     plan.is_some_and(|plan| ["seeds", "rates", "contenders"].iter().all(|field| plan.contains_key(*field)))
 }
 

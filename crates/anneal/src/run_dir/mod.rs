@@ -17,7 +17,7 @@
 //! summary.json     the result
 //! failure.txt      why it failed, where it is one of a comparison
 //! *.damaged-N      a log as it was, where it could not be read
-//! replaced-ID/     the run that was here before, until this one has a checkpoint
+//! replaced-ID/     the run that was here before, until this one has a checkpoint that was due
 //! ```
 //!
 //! Only a folder with the mark is touched (or one from before there were marks: see `mark`), and in it only what is named
@@ -77,11 +77,23 @@ impl RunDir {
         if own.is_empty() {
             return self.write(CONFIG, config).map(|()| None);
         }
-        contents::set_aside(&self.0, &mark, &own)?;
-        self.write(CONFIG, config)?;
-        // From here on the folder is the new run's: until now a killed process leaves the old one to be put back.
-        contents::write_mark(&self.0, &Mark::new(Kind::Run, name))?;
+        let begun = contents::set_aside(&self.0, &mark, &own)
+            .and_then(|()| self.write(CONFIG, config))
+            // From here on the folder is the new run's: until now a killed process leaves the old one to be put back.
+            .and_then(|()| contents::write_mark(&self.0, &Mark::new(Kind::Run, name)));
+        if let Err(error) = begun {
+            if let Err(restoring) = contents::restore(&self.0) {
+                let aside = contents::aside(&self.0, &mark);
+                tracing::warn!("{}: the run that was here could not be put back ({restoring})", aside.display());
+            }
+            return Err(error);
+        }
         Ok(Some(contents::described(&own)))
+    }
+
+    /// The runs that wait in this folder, replaced by the one in it.
+    pub(crate) fn replaced(&self) -> Vec<PathBuf> {
+        contents::replaced(&self.0)
     }
 
     /// Goes on with the run in the claimed folder: what killed processes left is cleared away.
@@ -90,14 +102,13 @@ impl RunDir {
         contents::remove_leftovers(&self.0)
     }
 
-    /// Removes the runs that this one replaces, once it has a checkpoint. Gives those that still wait.
-    pub(crate) fn settle(&self) -> Result<Vec<PathBuf>, RunDirError> {
+    /// Removes the runs that this one replaces, where it has a checkpoint of step `since` or a later one.
+    pub(crate) fn settle(&self, since: u64) -> Result<(), RunDirError> {
         let replaced = contents::replaced(&self.0);
-        if replaced.is_empty() || !mark::has_checkpoint(&self.0) {
-            return Ok(replaced);
+        if replaced.is_empty() || mark::last_checkpoint(&self.0).is_none_or(|step| step < since) {
+            return Ok(());
         }
-        replaced.iter().try_for_each(|run| contents::remove_run(run))?;
-        Ok(Vec::new())
+        replaced.iter().try_for_each(|run| contents::remove_run(run))
     }
 
     /// Removes the run in a folder, and the folder if nothing else is in it. Gives whether there was one.
@@ -244,7 +255,8 @@ mod tests {
         let moved = dir.begin("b", "new").expect("begun").expect("there was a run");
         let expected = "config.toml, event files, metrics.jsonl.damaged-1, plots, report.html, summary.json";
         assert_eq!(moved, expected);
-        let waiting = dir.settle().expect("no checkpoint yet");
+        dir.settle(0).expect("no checkpoint yet");
+        let waiting = dir.replaced();
         assert_eq!(waiting.len(), 1);
         assert!(RunDir::open(&waiting[0]).is_ok(), "it is a run folder by itself");
         assert_eq!(fs::read_to_string(waiting[0].join(CONFIG)).expect("a file"), "old");
@@ -277,6 +289,55 @@ mod tests {
             RunDir::open(dir.root()).expect("a run");
             assert_eq!(all(dir.root()), before, "{done} of {steps}");
         }
+    }
+
+    /// Older versions copied the configuration in place, so a kill could leave half of it.
+    #[test]
+    fn a_torn_copy_of_the_configuration_is_never_put_back() {
+        for moved in [0, 1] {
+            let (_folder, dir) = run();
+            let mark = contents::marked(dir.root(), "a").expect("marked");
+            let aside = contents::aside(dir.root(), &mark);
+            fs::create_dir(&aside).expect("made");
+            fs::write(aside.join(CONFIG), "").expect("written");
+            if moved == 1 {
+                fs::rename(dir.path(SUMMARY), aside.join(SUMMARY)).expect("moved");
+            }
+            RunDir::open(dir.root()).expect("a run");
+            assert_eq!(fs::read_to_string(dir.path(CONFIG)).expect("a file"), "old");
+            assert!(dir.path(SUMMARY).exists() && !aside.exists());
+        }
+    }
+
+    /// As where the disk is full.
+    #[test]
+    fn what_cannot_be_begun_is_put_back() {
+        let (_folder, dir) = run();
+        let mark = contents::marked(dir.root(), "a").expect("marked");
+        // The last of the files cannot be moved to where this is.
+        let in_the_way = contents::aside(dir.root(), &mark).join(SUMMARY);
+        fs::create_dir_all(in_the_way.join("theirs")).expect("made");
+        let before = all(dir.root());
+        dir.begin("b", "new").expect_err("refused");
+        assert_eq!(all(dir.root()), before);
+    }
+
+    #[test]
+    fn a_run_of_a_newer_version_is_refused() {
+        let (_folder, dir) = run();
+        let mark = dir.path("anneal.json");
+        let text = fs::read_to_string(&mark).expect("a mark").replace("\"format\": 1", "\"format\": 99");
+        fs::write(&mark, &text).expect("written");
+        let before = all(dir.root());
+        for existing in [Existing::Refuse, Existing::Overwrite, Existing::Resume] {
+            for kind in [Kind::Run, Kind::Comparison] {
+                let refused = Claim::at(dir.root(), existing, kind).expect_err("refused").to_string();
+                assert!(refused.contains("was written by a newer version of this program (format 99"), "{refused}");
+            }
+        }
+        assert!(matches!(RunDir::open(dir.root()), Err(RunDirError::Newer { .. })));
+        assert!(RunDir::remove(dir.root()).is_err());
+        assert_eq!(all(dir.root()), before);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use burn::{
     tensor::Device,
     train::{InferenceStep, TrainOutput, TrainStep},
 };
+use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, ParameterRow};
 use trainer::{
     AnyOutput, Callback, FitReport, Freeze, Metrics, Rates, Schedules, Split, TrainConfig, TrainError, Trainer,
@@ -325,8 +326,13 @@ impl Learner {
     }
 
     /// See [`trainer::check_start`].
-    pub(crate) fn check_start(&self, optimizer: &AdaptiveOptimizer, freeze: &[Freeze]) -> Result<(), TrainError> {
-        trainer::check_start(&self.network, optimizer, freeze)
+    pub(crate) fn check_start(
+        &self,
+        optimizer: &AdaptiveOptimizer,
+        freeze: &[Freeze],
+        run: &Horizon,
+    ) -> Result<(), TrainError> {
+        trainer::check_start(&self.network, optimizer, freeze, run)
     }
 
     /// Each parameter, and what steps it.

@@ -225,7 +225,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(ran.err.contains("file/run: cannot"), "{}", ran.err);
     let ran = anneal(dir.path(), &["train", "--epochs", "1", "--out", ".", "--overwrite"]);
-    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert_eq!(ran.code, 2, "{}", ran.err);
     assert!(ran.err.contains("is not empty and holds no run"), "{}", ran.err);
     assert!(dir.path().join("file").exists());
 }

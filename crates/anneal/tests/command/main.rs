@@ -20,6 +20,7 @@ mod report;
 mod run_folder;
 mod schedule;
 mod signals;
+mod silent;
 mod switches;
 mod table;
 mod task;

@@ -75,7 +75,7 @@ enum Message {
     Validation { step: u64, epoch: u64, values: BTreeMap<String, f64>, best: bool, seconds: f64 },
     Epoch(EpochSummary, bool),
     NonFinite { step: u64, epoch: u64, loss: f64, parameter: Option<String>, action: OnNonFinite },
-    Checkpoint(u64, PathBuf, SyncSender<Reply>),
+    Checkpoint(u64, PathBuf, bool, SyncSender<Reply>),
     State(Value, SyncSender<Reply>),
     End(Box<FitReport>, SyncSender<Reply>),
 }
@@ -127,7 +127,7 @@ fn tell<C: Callback>(
     // Always answer, in case the loop waits; it may have stopped listening.
     let reply = |to: &SyncSender<Reply>, result, state| drop(to.send((result, state)));
     let flow = match message {
-        Message::Checkpoint(_, _, to) | Message::End(_, to) | Message::State(_, to) if is_broken => {
+        Message::Checkpoint(_, _, _, to) | Message::End(_, to) | Message::State(_, to) if is_broken => {
             reply(&to, Ok(()), None);
             return Ok(());
         }
@@ -143,8 +143,8 @@ fn tell<C: Callback>(
             let event = NonFiniteEvent { step, epoch, loss, parameter, action };
             listener.on_non_finite(&event).map(|()| Flow::Continue)
         }
-        Message::Checkpoint(step, path, to) => {
-            let result = listener.on_checkpoint(&CheckpointEvent { step, path: &path });
+        Message::Checkpoint(step, path, in_turn, to) => {
+            let result = listener.on_checkpoint(&CheckpointEvent { step, path: &path, in_turn });
             reply(&to, result, listener.state());
             return Ok(());
         }
@@ -292,7 +292,7 @@ impl<C: Callback + 'static> Callback for Background<C> {
     }
 
     fn on_checkpoint(&mut self, event: &CheckpointEvent<'_>) -> Result<(), CallbackError> {
-        self.wait_for(|to| Message::Checkpoint(event.step, event.path.to_owned(), to))
+        self.wait_for(|to| Message::Checkpoint(event.step, event.path.to_owned(), event.in_turn, to))
     }
 
     fn on_non_finite(&mut self, event: &NonFiniteEvent<'_>) -> Result<(), CallbackError> {

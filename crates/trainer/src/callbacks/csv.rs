@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use report::{GrowingCsv, NamedCell};
+use serde_json::Value;
 
-use super::position::{Position, lost, of_split};
+use super::position::{Position, of_split};
 use crate::{
-    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, StepEvent, ValidationEvent,
+    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, Logged, RunInfo, StepEvent, ValidationEvent,
 };
 
 /// The columns that every run has; metrics, momentum and validation get theirs when they first come up.
@@ -19,8 +20,9 @@ const COLUMNS: [&str; 5] = ["step", "epoch", "seconds", "lr", "train.loss"];
 /// `epoch_seconds`, `train.loss_epoch` (the mean over the epoch) and `valid.loss`, `valid.<metric>`. Other cells are
 /// empty. Values that are not finite are `NaN`, `inf`, `-inf`, which pandas reads.
 ///
-/// Resuming drops the rows after the checkpoint's step, and that of an epoch which goes on after it. Where a table to be resumed has rows that cannot be read, or ends
-/// before the checkpoint, a warning says so and the table as it was stays beside it (`metrics.csv.damaged-1`).
+/// Resuming drops the rows after the checkpoint's step, and that of an epoch which goes on after it. Where a table to be
+/// resumed has rows that cannot be read, or lacks some of those that it should hold ([`Logged`]), a warning says so; of rows
+/// that cannot be read the table as it was stays beside it (`metrics.csv.damaged-1`).
 pub struct Csv {
     path: PathBuf,
     table: Option<GrowingCsv>,
@@ -28,20 +30,22 @@ pub struct Csv {
     resumed_at: u64,
     /// The row of an epoch that ended at the step resumed at is there already, and is reported again.
     epoch_told: bool,
+    /// Up to this step it has been said what the table has lost.
+    said: u64,
 }
 
 impl Csv {
     /// A table in this file. Nothing is touched before the run starts.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), table: None, position: Position::new(0), resumed_at: 0, epoch_told: false }
+        Self { path: path.to_owned(), table: None, position: Position::new(0), resumed_at: 0, epoch_told: false, said: 0 }
     }
 
     /// `is_inside`: an epoch goes on after that step, and gets its row when it ends.
-    fn open(&mut self, step: u64, reaches: u64, is_inside: bool) -> Result<(), CallbackError> {
+    fn open(&mut self, step: u64, should: &Logged, is_inside: bool) -> Result<(), CallbackError> {
         // The writer of a table that is left behind flushes when it is dropped: before the file is read.
         drop(self.table.take());
         let mut epoch_told = false;
-        let mut logged = Vec::new();
+        let mut logged = Logged::default();
         let opened = if step == 0 {
             GrowingCsv::create(&self.path, &COLUMNS)
         } else {
@@ -49,7 +53,14 @@ impl Csv {
                 let row = cell("step")?.parse::<u64>().ok()?;
                 let is_epoch = row == step && cell("epoch_seconds").is_some();
                 epoch_told |= is_epoch && !is_inside;
-                logged.extend(cell("seconds").map(|_| row).filter(|row| *row <= step));
+                let of = [
+                    ("seconds", &mut logged.steps),
+                    ("epoch_seconds", &mut logged.epochs),
+                    ("valid.loss", &mut logged.validations),
+                ];
+                for (column, rows) in of {
+                    rows.extend(cell(column).filter(|_| row <= step).map(|_| row));
+                }
                 Some(row <= step && !(is_epoch && is_inside))
             })
         };
@@ -59,8 +70,10 @@ impl Csv {
         if let Some(copy) = table.kept_aside() {
             tracing::warn!("{path}: rows of it cannot be read; the table as it was is kept: {}", copy.display());
         }
-        if let Some(lost) = lost(logged, reaches) {
-            tracing::warn!("{path}: {lost}; the run goes on without");
+        let lost = should.lost_by(&logged, self.said);
+        if !lost.is_empty() {
+            self.said = step;
+            tracing::warn!("{path}: {}; the run goes on without", lost.join("; "));
         }
         self.table = Some(table);
         Ok(())
@@ -100,13 +113,13 @@ impl Callback for Csv {
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         self.position = Position::new(run.steps_done);
         let is_inside = !run.steps_done.is_multiple_of(run.steps_per_epoch.max(1));
-        self.open(run.steps_done, run.last_logged, is_inside)
+        self.open(run.steps_done, &run.logged, is_inside)
     }
 
     fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
         self.settle()?;
         if self.position.step(event) {
-            self.open(event.step - 1, 0, false)?;
+            self.open(event.step - 1, &Logged::default(), false)?;
         }
         if event.logged || event.skipped {
             let mut cells = vec![
@@ -162,5 +175,14 @@ impl Callback for Csv {
     fn on_end(&mut self, _report: &FitReport) -> Result<(), CallbackError> {
         self.settle()?;
         self.flush()
+    }
+
+    fn state(&self) -> Option<Value> {
+        (self.said > 0).then(|| self.said.into())
+    }
+
+    fn load_state(&mut self, state: Value) -> Result<(), CallbackError> {
+        self.said = state.as_u64().unwrap_or_default();
+        Ok(())
     }
 }

@@ -2,17 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{BufWriter, ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
 use lr_core::Interval;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::position::{Position, Validation, lost, of_split};
+use super::position::{Position, Validation, of_split};
 use crate::{
-    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, Split, StepEvent, ValidationEvent,
+    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, Logged, RunInfo, Split, StepEvent,
+    ValidationEvent,
 };
 
 /// One line of `metrics.jsonl`.
@@ -47,8 +49,8 @@ pub struct LogLine {
 /// Lines are flushed at the end of each epoch, before each checkpoint, and at the latest a second late. Resuming drops
 /// the lines after the checkpoint's step, and so does a run that goes back to an earlier state: the log of a run that
 /// was interrupted holds each step once, and each epoch: what an earlier run that ended inside an epoch says of it is what
-/// it has measured at that step. Where a log to be resumed has lines that cannot be read, or ends before the
-/// checkpoint, a warning says so and the log as it was stays beside it (`metrics.jsonl.damaged-1`); the unfinished last
+/// it has measured at that step. Where a log to be resumed has lines that cannot be read, or lacks some of those that it
+/// should hold ([`Logged`]), a warning says so and the log as it was stays beside it (`metrics.jsonl.damaged-1`); the unfinished last
 /// line of a killed process is cut off without a word.
 pub struct JsonLines {
     path: PathBuf,
@@ -57,19 +59,21 @@ pub struct JsonLines {
     resumed_at: u64,
     /// What the kept lines say of the step resumed at: an epoch that ended there is reported again.
     told: BTreeSet<(Split, Interval)>,
+    /// Up to this step it has been said what the log has lost.
+    said: u64,
 }
 
 impl JsonLines {
     /// A log in this file. Nothing is touched before the run starts: then a fresh run empties the file, and a resumed
     /// one continues it.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), out: None, position: Position::new(0), resumed_at: 0, told: BTreeSet::new() }
+        Self { path: path.to_owned(), out: None, position: Position::new(0), resumed_at: 0, told: BTreeSet::new(), said: 0 }
     }
 
-    /// The lines up to `step` of the log that there is. One that was not to be lost is in what is kept aside: the log
-    /// should reach step `reaches`.
-    fn kept(&self, step: u64, reaches: u64) -> std::io::Result<Vec<(String, LogLine)>> {
-        let bytes = match fs::read(&self.path) {
+    /// The lines up to `step` of the log that there is. What it should hold and does not is said, and the log as it was is
+    /// kept aside.
+    fn kept(&mut self, step: u64, should: &Logged) -> std::io::Result<Vec<(String, LogLine)>> {
+        let bytes = match report::read_regular(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 tracing::warn!("{}: is not there; the log begins again after step {step}", self.path.display());
                 return Ok(Vec::new());
@@ -88,13 +92,24 @@ impl JsonLines {
                 None => unreadable.push(number + 1),
             }
         }
-        let logged = kept.iter().filter(|(_, line)| (line.split, line.every) == (Split::Train, Interval::Step));
-        let lost = lost(logged.map(|(_, line)| line.step), reaches);
+        let mut logged = Logged::default();
+        for (_, line) in &kept {
+            match (line.split, line.every) {
+                (Split::Train, Interval::Step) => logged.steps.push(line.step),
+                (Split::Train, Interval::Epoch) => logged.epochs.push(line.step),
+                (Split::Valid, _) => logged.validations.push(line.step),
+                (Split::Test, _) => {}
+            }
+        }
         let damage = match unreadable.as_slice() {
             [] => None,
             [line] => Some(format!("line {line} cannot be read")),
             [first, rest @ ..] => Some(format!("line {first} and {} more cannot be read", rest.len())),
         };
+        let lost = should.lost_by(&logged, self.said);
+        if !lost.is_empty() {
+            self.said = step;
+        }
         let damage: Vec<String> = damage.into_iter().chain(lost).collect();
         if !damage.is_empty() {
             let copy = report::keep_aside(&self.path)?;
@@ -105,8 +120,8 @@ impl JsonLines {
     }
 
     /// Opens the file with the lines up to `step`, whole or not at all. `is_inside`: an epoch goes on after that step.
-    fn open(&mut self, step: u64, reaches: u64, is_inside: bool) -> std::io::Result<()> {
-        let kept = if step > 0 { self.kept(step, reaches)? } else { Vec::new() };
+    fn open(&mut self, step: u64, should: &Logged, is_inside: bool) -> std::io::Result<()> {
+        let kept = if step > 0 { self.kept(step, should)? } else { Vec::new() };
         self.resumed_at = step;
         self.told.clear();
         let mut log = String::new();
@@ -170,14 +185,14 @@ impl Callback for JsonLines {
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         self.position = Position::new(run.steps_done);
         let is_inside = !run.steps_done.is_multiple_of(run.steps_per_epoch.max(1));
-        self.open(run.steps_done, run.last_logged, is_inside).map_err(|error| self.failed(error))
+        self.open(run.steps_done, &run.logged, is_inside).map_err(|error| self.failed(error))
     }
 
     fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
         self.settle()?;
         if self.position.step(event) {
             self.flush()?;
-            self.open(event.step - 1, 0, false).map_err(|error| self.failed(error))?;
+            self.open(event.step - 1, &Logged::default(), false).map_err(|error| self.failed(error))?;
         }
         if event.logged || event.skipped {
             self.write(&LogLine {
@@ -237,5 +252,14 @@ impl Callback for JsonLines {
     fn on_end(&mut self, _report: &FitReport) -> Result<(), CallbackError> {
         self.settle()?;
         self.flush()
+    }
+
+    fn state(&self) -> Option<Value> {
+        (self.said > 0).then(|| self.said.into())
+    }
+
+    fn load_state(&mut self, state: Value) -> Result<(), CallbackError> {
+        self.said = state.as_u64().unwrap_or_default();
+        Ok(())
     }
 }

@@ -90,38 +90,3 @@ impl Position {
 pub(super) fn of_split(values: &BTreeMap<String, f64>, prefix: &str) -> BTreeMap<String, f64> {
     values.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), *value))).collect()
 }
-
-/// What a log that holds these training steps has lost of those up to step `reaches`, in words. Where the settings of
-/// logging have changed, `reaches` is not exact: a distance that the log has elsewhere is none.
-pub(super) fn lost(logged: impl IntoIterator<Item = u64>, reaches: u64) -> Option<String> {
-    let (mut last, mut distance) = (0, 0);
-    for step in logged {
-        distance = step.saturating_sub(last).max(distance);
-        last = step;
-    }
-    let is_lost = last < reaches && reaches - last >= distance;
-    is_lost.then(|| format!("its lines of the steps {} to {reaches} are gone", last + 1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_that_ends_too_early_has_lost_something() {
-        let cases: [(&[u64], u64, bool); 8] = [
-            (&[], 0, false),
-            (&[], 20, true),
-            (&[1, 10, 20], 20, false),
-            (&[1, 10, 20], 30, true),
-            (&[1], 20, true),
-            // Every step is logged from now on, every tenth was.
-            (&[1, 10, 20], 29, false),
-            (&[1, 2, 3], 4, true),
-            (&[1, 2, 3], 0, false),
-        ];
-        for (logged, reaches, expected) in cases {
-            assert_eq!(lost(logged.iter().copied(), reaches).is_some(), expected, "{logged:?} to {reaches}");
-        }
-    }
-}

@@ -110,7 +110,7 @@ impl Callback for Progress {
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         self.run = Some(run.clone());
         self.began = Instant::now();
-        if run.steps_done > 0 {
+        if run.steps_done > 0 && !run.over {
             let epoch = run.steps_done / run.steps_per_epoch.max(1) + 1;
             let (done, total) = (run.steps_done, run.total_steps);
             print(&format!(
@@ -211,7 +211,9 @@ mod tests {
             steps_per_epoch: 100,
             items: 1,
             steps_done: 200,
-            last_logged: 0,
+            over: false,
+        saved_in_turn: false,
+            logged: Default::default(),
             parameters: 1,
         };
         progress.run = Some(run);

@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use history::HistoryLog;
 pub use history::{HISTORY, HistoryMark};
 pub use policy::{CheckpointPolicy, OnWriteError};
-pub use read::{Checkpoint, Found, best, newest, open, own_folders, steps};
+pub use read::{Checkpoint, Found, best, newest, newest_good, open, own_folders, steps};
 pub(crate) use snapshot::{Contents, Part, Snapshot};
 pub(crate) use writer::Writer;
 
@@ -88,8 +88,14 @@ pub enum CheckpointError {
         /// What is wrong.
         what: String,
     },
+    /// The run failed by its numbers right after it.
+    #[error("{}: the run failed before a loss had shown these weights to be good", path.display())]
+    Doubtful {
+        /// Which checkpoint.
+        path: PathBuf,
+    },
     /// The checkpoint belongs to another run.
-    #[error("{}: belongs to another {what}: it was written with `{saved}`, this run has `{here}`", path.display())]
+    #[error("{}: belongs to {}", path.display(), belongs(what, saved, here))]
     Mismatch {
         /// Which checkpoint.
         path: PathBuf,
@@ -123,6 +129,19 @@ impl CheckpointError {
     pub(crate) fn encode(what: impl Into<String>, why: &impl ToString) -> Self {
         Self::Encode { what: what.into(), message: why.to_string() }
     }
+}
+
+/// What a text stands for that has nothing which the other lacks.
+pub(crate) const NOTHING: &str = "nothing of it";
+
+fn belongs(what: &str, saved: &str, here: &str) -> String {
+    let other = if what.ends_with("data") { "other" } else { "another" };
+    let how = match (saved == NOTHING, here == NOTHING) {
+        (true, _) => format!("it was written without `{here}`, which this run has"),
+        (_, true) => format!("it was written with `{saved}`, which this run has not"),
+        _ => format!("it was written with `{saved}`, this run has `{here}`"),
+    };
+    format!("{other} {what}: {how}")
 }
 
 fn passed_over(skipped: &[String]) -> String {
@@ -191,9 +210,28 @@ pub struct RunState {
     /// Whether the run rolls back to the state of this checkpoint as soon as something shows that it is good.
     #[serde(default)]
     pub is_candidate: bool,
+    /// The rates of the last step of the groups with a schedule of their own, in order.
+    #[serde(default)]
+    pub group_lrs: Vec<f64>,
+    /// The optimizer steps of the whole run, as it was to be.
+    #[serde(default)]
+    pub total_steps: u64,
+    /// How the run is logged and validated.
+    #[serde(default)]
+    pub cadence: Cadence,
     /// What callbacks keep, by name.
     #[serde(default)]
     pub callbacks: BTreeMap<String, serde_json::Value>,
+}
+
+/// How a run is logged and validated, and since when: what its logs should hold follows from it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cadence {
+    /// In words.
+    pub settings: String,
+    /// The last step before these settings held.
+    pub since: u64,
 }
 
 /// The times of a run, which differ between equal runs; training does not depend on them.
@@ -228,7 +266,8 @@ impl RunState {
             ("rollbacks", self.rollbacks),
         ];
         let count = counts.into_iter().find(|(_, count)| *count > MOST);
-        let rate = (!self.lr.is_finite() || self.lr < 0.0).then(|| format!("lr: {} is no rate", self.lr));
+        let mut rates = std::iter::once(&self.lr).chain(&self.group_lrs);
+        let rate = rates.find(|lr| !lr.is_finite() || **lr < 0.0).map(|lr| format!("lr: {lr} is no rate"));
         let loss = (!self.largest_loss.is_finite() || self.largest_loss < 0.0)
             .then(|| format!("largest_loss: {} is no size", self.largest_loss));
         count.map(|(field, count)| format!("{field}: {count} is more than any run has")).or(rate).or(loss)

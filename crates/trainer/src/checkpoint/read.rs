@@ -50,6 +50,28 @@ pub fn newest(directory: &Path) -> Result<Found, CheckpointError> {
     first_valid(directory, newest_first.map(|candidate| candidate.path), Vec::new())
 }
 
+/// The newest valid checkpoint below `directory` whose weights are known to be good: what a run goes on from that has
+/// failed by its numbers. Those after it were written and then no loss has shown them to be good. Where that holds of all of
+/// them, the newest valid one.
+///
+/// # Errors
+/// As [`newest`].
+pub fn newest_good(directory: &Path) -> Result<Found, CheckpointError> {
+    let mut last = newest(directory)?;
+    let unproven = &last.checkpoint.state.unproven;
+    let before = list(&Disk, directory)?.into_iter().rev().filter(|candidate| {
+        candidate.step <= last.checkpoint.state.step && !unproven.contains(&candidate.step)
+    });
+    let good = first_valid(directory, before.map(|candidate| candidate.path), Vec::new());
+    let Ok(mut good) = good else { return Ok(last) };
+    if good.checkpoint.state.step < last.checkpoint.state.step {
+        let doubtful = CheckpointError::Doubtful { path: last.checkpoint.path };
+        last.passed_over.push(doubtful);
+    }
+    last.passed_over.append(&mut good.passed_over);
+    Ok(Found { checkpoint: good.checkpoint, passed_over: last.passed_over })
+}
+
 /// The valid checkpoint below `directory` that is best by the value that `policy` names, as pruning ranks them: of equal values the older one.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use crate::{
     data::Source,
     freeze::Frozen,
     metrics::{Mean, loss_of},
-    start::check_start,
+    start::{check_frozen, check_start, idle_groups, never_trains},
     step::{LearnerModel, Window, clip, has_layer, seed_step},
 };
 
@@ -68,8 +68,7 @@ impl<'a, M: LearnerModel> Subject<'a, M> {
         Self { model, optimizer, data, rates: None, validate: None }
     }
 
-    /// With the groups of `rates`: the ramp is the base rate, and each group keeps the ratio to it that it has at the
-    /// first step.
+    /// With the groups of `rates`: the ramp is the base rate, and each group has what [`Rates::at_ramp`] says.
     #[must_use]
     pub fn groups(mut self, rates: &'a Rates) -> Self {
         self.rates = Some(rates);
@@ -270,6 +269,20 @@ impl LrFinder {
         Ok(LrSweeps::new(sweeps?))
     }
 
+    /// Says what is surely not meant.
+    fn warn<M: LearnerModel>(&self, subject: &Subject<'_, M>) {
+        let rates = subject.rates.map(|rates| rates.at_ramp(self.config.end_lr));
+        let is_zero = |group| rates.as_ref().is_some_and(|rates| rates.of(group) == 0.0);
+        if never_trains(subject.model, subject.optimizer, is_zero) {
+            tracing::warn!(
+                "the learning rate of every parameter that is not frozen is 0 (groups): the sweep trains nothing"
+            );
+        }
+        for warning in idle_groups(subject.model, subject.optimizer) {
+            tracing::warn!("{warning}");
+        }
+    }
+
     fn sweep<M>(&self, subject: &Subject<'_, M>, repeat: u64) -> Result<LrCurve, FinderError>
     where
         M: LearnerModel,
@@ -280,7 +293,12 @@ impl LrFinder {
         if data.batches() == 0 {
             return Err(TrainError::NoData("training").into());
         }
-        check_start(subject.model, subject.optimizer, &self.freeze)?;
+        let (model, optimizer) = (subject.model, subject.optimizer);
+        check_start(model, optimizer, &self.freeze, &self.run)?;
+        check_frozen(model, optimizer, &self.freeze, &self.run, 0..1, "at the first step, as which the finder sweeps")?;
+        if repeat == 0 {
+            self.warn(subject);
+        }
         let mut optimizer = subject.optimizer.rebuild().map_err(|error| FinderError::Optimizer(error.to_string()))?;
         // A clone shares batch norm's running statistics with its original; this way round they are copied.
         let mut model = copy_to_train(subject.model, subject.model.devices().first());
@@ -346,7 +364,7 @@ impl LrFinder {
                     }
                     Err(error) => return Err(TrainError::Clip { step: step + 1, message: error.to_string() }.into()),
                 }
-                let rate = subject.rates.map_or_else(|| lr.into(), |rates| rates.at_base(0, lr));
+                let rate = subject.rates.map_or_else(|| lr.into(), |rates| rates.at_ramp(lr));
                 model = optimizer.step(rate, model, grads);
             }
             step += 1;

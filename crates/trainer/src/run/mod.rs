@@ -31,7 +31,7 @@ use crate::{
     TrainError, Trainer,
     activations::{self, copy_to_train},
     averaging::{Plan, with_measured_statistics},
-    checkpoint::{Checkpoint, HistoryLog, RunState, Writer},
+    checkpoint::{Cadence, Checkpoint, HistoryLog, RunState, Writer},
     data::Source,
     eval_model::eval_model,
     finite::Judge,
@@ -39,7 +39,6 @@ use crate::{
     memory::peak_memory,
     metrics::Mean,
     report::TimeSpent,
-    start::check_start,
     step::Window,
     timetable::Timetable,
     updates::{Made, Trainable},
@@ -144,6 +143,7 @@ where
         optimizer: AdaptiveOptimizer,
         rates: Rates,
         train: &dyn Source<M::TrainBatch>,
+        validates: bool,
         resume: Option<Checkpoint>,
     ) -> Result<Self, TrainError> {
         let declared = trainer.callbacks.iter().map(|callback| callback.values()).collect();
@@ -154,7 +154,6 @@ where
         // A lazy parameter is drawn when it is first read: now, so that nothing that reads it sooner or later (the
         // sanity validation) changes what is drawn.
         steps::bring_up_to_date(&model);
-        check_start(&model, &optimizer, &config.freeze)?;
         rates.check_momentum(&optimizer)?;
         let judge = Judge {
             clip_value: config.clip_grad_value,
@@ -200,13 +199,19 @@ where
         if run.fallback.is_none() {
             run.fallback = run.remember()?;
         }
+        let cadence = run.timetable.cadence(validates);
+        if run.state.cadence.settings != cadence {
+            run.state.cadence = Cadence { settings: cadence, since: run.state.step };
+        }
         let info = RunInfo {
             epochs: run.timetable.epochs,
             total_steps: run.timetable.steps,
             steps_per_epoch: run.timetable.steps_per_epoch,
             items: train.items(),
             steps_done: run.state.step,
-            last_logged: run.timetable.last_logged(run.state.step),
+            over: !run.goes_on(),
+            saved_in_turn: run.resumed_from.is_some_and(|step| run.timetable.saves_in_turn(step)),
+            logged: run.timetable.logged(run.state.cadence.since, run.state.step, &run.state.history, validates),
             parameters: run.parameters,
         };
         run.tell(|callback| callback.on_start(&info))?;

@@ -64,8 +64,16 @@ where
     pub(super) fn refuse_bad_parameters(&mut self) -> Result<(), TrainError> {
         match self.judge.first_bad_parameter(self.model()?) {
             None => Ok(()),
-            Some(parameter) => self.recover(Fault::Parameter(parameter)),
+            Some(parameter) => self.recover_weights(Fault::Parameter(parameter)),
         }
+    }
+
+    /// The same of weights that an update has spoilt: going back leaves that update out.
+    pub(super) fn recover_weights(&mut self, fault: Fault) -> Result<(), TrainError> {
+        self.recover(fault)?;
+        self.state.skipped = true;
+        self.state.skipped_steps += 1;
+        Ok(())
     }
 
     /// The factor of all rollbacks on the rates.

@@ -5,9 +5,9 @@ use burn::train::{
     metric::{Adaptor, LossInput},
 };
 
-use super::Run;
+use super::{Run, validation::LOSS};
 use crate::{
-    StopReason, TrainError,
+    OnNonFinite, TrainError,
     activations::copy_to_train,
     data::Source,
     finite::Fault,
@@ -45,8 +45,7 @@ where
         if self.is_validated() {
             return Ok(true);
         }
-        // An interrupted run goes on later, as if it had not been interrupted.
-        if !self.is_last_step() && self.stopped != Some(StopReason::EarlyStopping) {
+        if !self.is_last_step() && self.stopped.is_none() {
             return Ok(false);
         }
         let Some(loss) = self.loss_at_the_end(train)? else { return Ok(false) };
@@ -55,7 +54,7 @@ where
         }
         if !loss.is_finite() && self.stopped.is_none() {
             // Comes back only after a rollback, to a state that is good.
-            self.recover(Fault::Weights(loss))?;
+            self.recover_weights(Fault::Weights(loss))?;
             return Ok(true);
         }
         tracing::warn!(
@@ -64,6 +63,27 @@ where
             self.state.largest_loss
         );
         Ok(false)
+    }
+
+    /// Goes back from weights that the last step of the run has spoilt, before they are reported: `true` where it has. That
+    /// update is left out, as any other that the run goes back from. `measured` is their loss on the validation set, where
+    /// there is one.
+    pub(super) fn goes_back_at_the_end(
+        &mut self,
+        measured: Option<f64>,
+        train: &dyn Source<M::TrainBatch>,
+    ) -> Result<bool, TrainError> {
+        if !self.is_last_step() || self.trainer.config.on_nonfinite != OnNonFinite::Rollback {
+            return Ok(false);
+        }
+        let fault = match self.judge.first_bad_parameter(self.model()?) {
+            Some(parameter) => Some(Fault::Parameter(parameter)),
+            None if self.is_shown_by(measured) => None,
+            None => self.loss_at_the_end(train)?.filter(|loss| !loss.is_finite()).map(Fault::Weights),
+        };
+        let Some(fault) = fault else { return Ok(false) };
+        self.recover_weights(fault)?;
+        Ok(true)
     }
 
     /// What has been saved so far is good.
@@ -94,9 +114,14 @@ where
 
     /// Whether the trained weights themselves, no average of them, have just had a sane loss on the validation set.
     fn is_validated(&self) -> bool {
+        let loss = self.measured.values.get(LOSS).filter(|_| self.measured.step == self.state.step);
+        self.is_shown_by(loss.copied())
+    }
+
+    /// Whether this loss on the validation set is of the trained weights themselves, and sane.
+    fn is_shown_by(&self, loss: Option<f64>) -> bool {
         let as_trained = self.average.is_none() && !self.optimizer.has_eval_params();
-        let loss = self.measured.values.get("valid.loss").filter(|_| self.measured.step == self.state.step);
-        as_trained && loss.is_some_and(|loss| self.is_sane(*loss))
+        as_trained && loss.is_some_and(|loss| self.is_sane(loss))
     }
 
     /// The first sane loss among a few batches that the run has seen, or the last of them.

@@ -9,7 +9,7 @@ use burn::train::{
 use strict_config::ConfigError;
 
 use super::{
-    Run,
+    Measured, Run,
     fallback::{CANDIDATE, FALLBACK, Fallback, cannot},
 };
 use crate::{
@@ -38,7 +38,9 @@ where
         self.state = checkpoint.state().clone();
         let step = self.state.step;
         self.refuse_past_end()?;
-        if let Some(jump) = self.rates.jump(step, self.state.lr / self.rate_factor()) {
+        let factor = self.rate_factor();
+        let of_groups: Vec<f64> = self.state.group_lrs.iter().map(|lr| lr / factor).collect();
+        for jump in self.rates.jumps(step, self.state.lr / factor, &of_groups) {
             tracing::warn!("{jump}");
         }
         if let Some(plan) = self.timetable.average.filter(|_| self.state.averaged > 0) {
@@ -56,9 +58,21 @@ where
         if self.state.is_candidate {
             self.candidate = self.remember()?;
         }
-        // A run that has stopped early stays stopped, unless its patience is now larger.
-        if self.state.early_bad > 0 && self.patience_is_over() {
-            self.stopped = Some(StopReason::EarlyStopping);
+        // A run that has stopped early stays stopped, unless its patience is now larger. One that is to be longer than it was
+        // goes on, as in Lightning: the next validation stops it again, if that is no improvement.
+        if self.state.early_bad > 0 && self.patience_is_over() && !self.is_last_step() {
+            let was_to_be = self.state.total_steps;
+            if was_to_be > 0 && self.timetable.steps > was_to_be {
+                tracing::warn!(
+                    "the run had stopped early after step {step}; it is longer now and goes on, until a validation that is no \
+                     improvement"
+                );
+            } else {
+                tracing::warn!(
+                    "the run has stopped early after step {step}, and stays so: a longer run or more patience goes on"
+                );
+                self.stopped = Some(StopReason::EarlyStopping);
+            }
         }
         self.clock.before = checkpoint.times().elapsed;
         self.resumed_from = Some(step);
@@ -136,7 +150,8 @@ where
         let Some(policy) = self.writer.as_ref().map(|writer| writer.policy().clone()) else { return Ok(()) };
         let step = self.state.step;
         let path = checkpoint::path_of(&policy.directory, step);
-        let event = CheckpointEvent { step, path: &path };
+        let in_turn = self.stopped != Some(StopReason::Interrupted) || self.timetable.saves_in_turn(step);
+        let event = CheckpointEvent { step, path: &path, in_turn };
         self.tell(|callback| callback.on_checkpoint(&event))?;
         let began = Instant::now();
         self.note_state()?;
@@ -183,6 +198,7 @@ where
         self.state.data.clone_from(&self.data_fingerprint);
         self.state.schedules = self.rates.state();
         self.state.callbacks = self.callbacks_state()?;
+        self.state.total_steps = self.timetable.steps;
         Ok(())
     }
 
@@ -237,7 +253,11 @@ where
         self.state.early_best = then.early_best;
         self.state.early_bad = then.early_bad;
         self.state.early_best_step = then.early_best_step;
+        self.state.best = then.best;
+        self.state.kept_best.clone_from(&then.kept_best);
         self.state.rollbacks += 1;
+        // Those are the values of what the run goes back from.
+        self.measured = Measured::default();
         self.refute();
         self.load_callbacks(fallback.state.callbacks)
     }
@@ -288,7 +308,7 @@ fn differences(saved: &str, here: &str) -> (String, String) {
         let theirs: Vec<&str> = other.split(separator).map(str::trim).collect();
         let own = of.split(separator).map(str::trim).filter(|part| !part.is_empty() && !theirs.contains(part));
         let own = own.collect::<Vec<_>>().join(", ");
-        if own.is_empty() { "nothing of it".to_owned() } else { own }
+        if own.is_empty() { checkpoint::NOTHING.to_owned() } else { own }
     };
     (only(saved, here), only(here, saved))
 }

@@ -128,11 +128,13 @@ where
     /// How the step under way updates: at its rates, with its momentum.
     fn optimization(&mut self) -> Optimization<'_> {
         let step = self.state.step;
-        self.state.lr = self.rates.base(step) * self.rate_factor();
+        let factor = self.rate_factor();
+        self.state.lr = self.rates.base(step) * factor;
+        self.state.group_lrs = self.rates.of_groups(step).into_iter().map(|lr| lr * factor).collect();
         self.state.momentum = self.rates.momentum(step);
         self.rates.set_momentum(step, &self.optimizer);
         Optimization {
-            rates: self.rates.at_base(step, self.state.lr),
+            rates: self.rates.scaled(step, factor),
             optimizer: &mut self.optimizer,
             judge: self.judge,
             frozen: &self.frozen,

@@ -18,6 +18,9 @@ use crate::{
     updates::Trainable,
 };
 
+/// What is looked at of a validation to tell whether the weights are good.
+pub(super) const LOSS: &str = "valid.loss";
+
 /// A model and what it measured.
 struct Validation<M> {
     model: M,
@@ -66,7 +69,10 @@ where
         train: &dyn Source<M::TrainBatch>,
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
     ) -> Result<(), TrainError> {
-        let measured = self.measure(train, valid)?;
+        let mut measured = self.measure(train, valid)?;
+        if self.goes_back_at_the_end(measured.as_ref().and_then(|measured| measured.values.get(LOSS).copied()), train)? {
+            measured = self.measure(train, valid)?;
+        }
         let mut values = measured.as_ref().map(|measured| measured.values.clone()).unwrap_or_default();
         if let Some(loss) = self.state.epoch_loss.value() {
             values.insert("train.loss".to_owned(), loss);

@@ -317,7 +317,9 @@ fn the_log_tells_it_all_and_resumes() {
         steps_per_epoch: 6,
         items: ITEMS,
         steps_done: 6,
-        last_logged: 6,
+        over: false,
+        saved_in_turn: true,
+        logged: trainer::Logged { steps: vec![1, 4], epochs: vec![6], validations: vec![6] },
         parameters: 1,
     };
     JsonLines::new(&path).on_start(&resumed).expect("resumes");

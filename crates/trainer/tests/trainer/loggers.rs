@@ -15,7 +15,7 @@ use burn::train::metric::{AccuracyMetric, LossMetric};
 use lr_core::Duration;
 use report::tensorboard::{Happening, read_events, read_scalars};
 use trainer::{
-    Callback, CallbackError, CheckpointEvent, CheckpointPolicy, EpochEvent, EpochSummary, FitReport, Flow, RunInfo,
+    Callback, CallbackError, CheckpointEvent, CheckpointPolicy, EpochEvent, EpochSummary, FitReport, Flow, Logged, RunInfo,
     StepEvent, TrainConfig, TrainError, Trainer, ValidationEvent,
     callbacks::{Background, Csv, JsonLines, LogLine, TensorBoard, Together},
     checkpoint,
@@ -30,9 +30,17 @@ fn run_info(steps_done: u64) -> RunInfo {
         steps_per_epoch: 6,
         items: ITEMS,
         steps_done,
-        last_logged: steps_done,
+        over: false,
+        saved_in_turn: true,
+        logged: logged(steps_done),
         parameters: 1,
     }
+}
+
+/// What [`tell`] tells up to a step.
+fn logged(done: u64) -> Logged {
+    let multiples = |of: u64| (1..=done / of).map(|count| count * of).collect();
+    Logged { steps: multiples(1), epochs: multiples(6), validations: multiples(3) }
 }
 
 fn step(step: u64) -> StepEvent {
@@ -204,7 +212,7 @@ fn a_resumed_log_is_that_of_an_uninterrupted_run() {
             first.on_start(&run_info(0)).unwrap();
             tell(&mut first, 1, checkpoint);
             let path = folder.path().join("step");
-            first.on_checkpoint(&CheckpointEvent { step: checkpoint, path: &path }).unwrap();
+            first.on_checkpoint(&CheckpointEvent { step: checkpoint, path: &path, in_turn: true }).unwrap();
             tell(&mut first, checkpoint + 1, crash);
             drop(first);
             for name in ["metrics.jsonl", "metrics.csv"] {
@@ -311,7 +319,7 @@ fn slow(fails_at: u64) -> (Background<Slow>, Arc<Mutex<Vec<String>>>, Sender<()>
 }
 
 fn checkpoint_at(step: u64) -> CheckpointEvent<'static> {
-    CheckpointEvent { step, path: Path::new("checkpoints/here") }
+    CheckpointEvent { step, path: Path::new("checkpoints/here"), in_turn: true }
 }
 
 #[test]

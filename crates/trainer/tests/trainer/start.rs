@@ -47,7 +47,7 @@ fn a_pattern_that_fits_no_parameter_is_refused_with_the_nearest_names() {
     let cases = [
         (vec![group("frist.*")], "groups[0].params: no parameter is called `frist.*`; the model has first."),
         (vec![group("*"), group("head.0.*")], "groups[1].params: no parameter is called `head.0.*`; the model has "),
-        (vec![narrow], "groups[0].params: no parameter is called `first.* of rank 0 or less`; the model has first."),
+        (vec![narrow], "groups[0].params: no parameter that `first.*` fits has a rank of at most 0 (max_rank); the model has first."),
     ];
     for (groups, expected) in cases {
         for error in refusals(&net(), || with_groups(SGD, groups.clone()), &[]) {
@@ -65,7 +65,39 @@ fn a_pattern_that_fits_no_parameter_is_refused_with_the_nearest_names() {
     }
     // A group that later ones take everything from is legal.
     let shadowed = with_groups(SGD, vec![group("first.*"), group("*")]);
-    check_start(&net(), &shadowed, &[]).expect("legal");
+    check_start(&net(), &shadowed, &[], &Horizon::unknown()).expect("legal");
+}
+
+#[test]
+fn a_run_that_leaves_nothing_to_train_is_refused() {
+    let _alone = alone();
+    let pattern = |text: &str| Pattern::new(text).expect("a pattern");
+    let frozen = |text: &str| Group { frozen: true, ..group(text) };
+    let rule = |text: &str| Freeze::new(pattern(text));
+    let cases = [
+        (vec![frozen("*")], vec![], Some("groups[0].frozen: ")),
+        (vec![frozen("first.*")], vec![], None),
+        (vec![], vec![rule("*")], Some("freeze[0]: ")),
+        (vec![], vec![rule("*").from_epoch(1)], None),
+        // From the first step to the last, in parts.
+        (vec![frozen("first.*")], vec![rule("*").until_epoch(1), rule("second.*").from_epoch(1)], Some("groups[0].frozen, freeze[0], freeze[1]: ")),
+        (vec![], vec![rule("*").until_epoch(1), rule("first.*").from_epoch(1)], None),
+    ];
+    for (groups, freeze, expected) in cases {
+        let model = net();
+        let checked = check_start(&model, &with_groups(SGD, groups), &freeze, &Horizon::run(6, 12));
+        match expected {
+            None => checked.expect("legal"),
+            Some(expected) => {
+                let error = checked.expect_err("refused").to_string();
+                let expected = format!("{expected}every parameter of the model is frozen for the whole run");
+                assert!(error.starts_with(&expected), "{error}");
+            }
+        }
+    }
+    for error in refusals(&net(), || with_groups(SGD, vec![frozen("*")]), &[]) {
+        assert!(matches!(error, TrainError::AllFrozen { .. }), "{error}");
+    }
 }
 
 #[test]

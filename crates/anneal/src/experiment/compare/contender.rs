@@ -90,7 +90,11 @@ impl Contender {
         let config = Config::from_table(&source.table(), &source.catalog).map_err(located)?;
         let warnings = source.warnings()?;
         // Everything that can be checked without training, for the length of this run.
-        let horizon = Assembly::new(&config).map(|assembly| assembly.horizon()).map_err(|error| match error {
+        let checked = Assembly::new(&config).and_then(|assembly| {
+            assembly.check_start(&assembly.fresh()?)?;
+            Ok(assembly.horizon())
+        });
+        let horizon = checked.map_err(|error| match error {
             Error::Setting(error) => source.locate(*error),
             other => other,
         })?;

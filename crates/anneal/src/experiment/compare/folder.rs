@@ -91,7 +91,7 @@ impl Folder {
         if self.existing != Existing::Resume || !self.claim.is_held() {
             return None;
         }
-        let text = fs::read_to_string(self.path().join(name).join(FINDER)).ok()?;
+        let text = report::read_regular_text(&self.path().join(name).join(FINDER)).ok()?;
         RateSweep::read(serde_json::from_str(&text).ok()?)
     }
 
@@ -144,7 +144,7 @@ impl Folder {
 
 fn read_plan(dir: &Path) -> Result<Table, Error> {
     let path = dir.join(PLAN);
-    let text = fs::read_to_string(&path).map_err(|source| io_error(&path, "read it", source))?;
+    let text = report::read_regular_text(&path).map_err(|source| io_error(&path, "read it", source))?;
     text.parse()
         .map_err(|error: toml::de::Error| Error::Usage(format!("{}: is damaged: {}", path.display(), error.message())))
 }

@@ -116,7 +116,7 @@ fn ended_before(dir: &Path, catalog: &Catalog) -> Result<Option<(RunState, Optio
         return Ok(None);
     }
     let failure = dir.join(FAILURE);
-    match std::fs::read_to_string(&failure) {
+    match report::read_regular_text(&failure) {
         Ok(text) => return Ok(Some((RunState::Failed, Some(text.trim().to_owned())))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(source) => return Err(io_error(&failure, "read it", source).into()),
@@ -139,7 +139,9 @@ fn has_diverged(error: &TrainError) -> bool {
         TrainError::NonFinite { .. }
             | TrainError::NonFiniteGradient { .. }
             | TrainError::NonFiniteParameter { .. }
+            | TrainError::UselessWeights { .. }
             | TrainError::TooManyRollbacks { .. }
+            | TrainError::TooManySkips { .. }
     )
 }
 
