@@ -94,16 +94,17 @@ impl Logged {
                 }
             });
         }
-        let of = [("epoch", "ended", &self.epochs, &kept.epochs), ("validation", "was", &self.validations, &kept.validations)];
+        let of = [
+            ("epoch", "ended", &self.epochs, &kept.epochs),
+            ("validation", "was", &self.validations, &kept.validations),
+        ];
         for (what, was, should, kept) in of {
             let missing = missing(should, kept);
             match missing.as_slice() {
                 [] => {}
                 [step] => lost.push(format!("its line of the {what} that {was} at step {step} is gone")),
-                [first, .., last] => lost.push(format!(
-                    "its lines of {} {what}s are gone, of the steps {first} to {last}",
-                    missing.len()
-                )),
+                [first, .., last] => lost
+                    .push(format!("its lines of {} {what}s are gone, of the steps {first} to {last}", missing.len())),
             }
         }
         lost

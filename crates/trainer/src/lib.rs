@@ -75,8 +75,7 @@ pub use error::TrainError;
 pub use eval_model::{eval_model, kept_model};
 pub use events::{
     Callback, CallbackError, CheckpointEvent, EpochEvent, Flow, Logged, ModelEvent, Moment, NonFiniteEvent, RunInfo,
-    Split,
-    StepEvent, ValidationEvent,
+    Split, StepEvent, ValidationEvent,
 };
 pub use finite::OnNonFinite;
 pub use fitted::Fitted;

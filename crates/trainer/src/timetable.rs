@@ -62,7 +62,8 @@ impl Timetable {
 
     /// How it is logged and validated, in words: where two of a run are the same, so are the lines of its logs.
     pub(crate) fn cadence(&self, validates: bool) -> String {
-        let validation = if validates { format!("validated every {}", self.validation) } else { "not validated".to_owned() };
+        let validation =
+            if validates { format!("validated every {}", self.validation) } else { "not validated".to_owned() };
         format!("logged every {}, {validation}", self.log)
     }
 

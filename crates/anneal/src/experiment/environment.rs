@@ -186,7 +186,7 @@ mod tests {
             items: 100,
             steps_done: 7,
             over: false,
-        saved_in_turn: false,
+            saved_in_turn: false,
             logged: Default::default(),
             parameters: 1,
         };

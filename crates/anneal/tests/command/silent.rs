@@ -165,7 +165,8 @@ mod by_signals {
 /// A group keeps the rate that its schedule sets itself, whatever the base is written as.
 #[test]
 fn the_finder_gives_one_answer_for_auto_and_a_number() {
-    let config = "[optimizer]\ntype = 'sgd'\nlr = 0.1\n[model]\ntype = 'mlp'\nhidden = [16]\n[lr_finder]\nnum_it = 20\n";
+    let config =
+        "[optimizer]\ntype = 'sgd'\nlr = 0.1\n[model]\ntype = 'mlp'\nhidden = [16]\n[lr_finder]\nnum_it = 20\n";
     let groups = [
         "{ params = 'layers.0.*', schedule = { type = 'one_cycle', max_lr = 1e-2, cycle_momentum = false } }",
         "{ params = 'layers.0.*', schedule = { type = 'optax/constant_schedule', value = 0.01 } }",
@@ -213,8 +214,10 @@ fn a_run_that_trains_nothing_is_refused_or_told() {
         "groups = [{ params = '*.bias', frozen = true }, { params = '*.weight', lr_scale = 0.0 }]\n",
     ];
     let rest = SMALL.replace("[train]\nepochs = 3\n", "");
-    let commands: [&[&str]; 2] =
-        [&["train", "c.toml", "--epochs", "1", "--out", "run", "--quiet"], &["find-lr", "c.toml", "--set", "lr_finder.num_it=5"]];
+    let commands: [&[&str]; 2] = [
+        &["train", "c.toml", "--epochs", "1", "--out", "run", "--quiet"],
+        &["find-lr", "c.toml", "--set", "lr_finder.num_it=5"],
+    ];
     for command in commands {
         for (head, expected) in refused {
             let dir = folder(&[("c.toml", &format!("{head}{rest}"))]);
@@ -234,7 +237,10 @@ fn a_run_that_trains_nothing_is_refused_or_told() {
 #[test]
 fn schedules_that_are_surely_not_meant_are_told() {
     let dir = folder(&[
-        ("plateau.toml", &SMALL.replace("type = 'step'\nstep_size = 1\ngamma = 0.5", "type = 'reduce_on_plateau'\nwarmup = 40")),
+        (
+            "plateau.toml",
+            &SMALL.replace("type = 'step'\nstep_size = 1\ngamma = 0.5", "type = 'reduce_on_plateau'\nwarmup = 40"),
+        ),
         (
             "group.toml",
             &format!(
@@ -262,7 +268,8 @@ fn images(path: &Path) {
 
 #[test]
 fn a_folder_of_images_that_has_moved_is_found() {
-    let config = format!("{SMALL}[data]\ndataset = 'folder'\npath = 'im'\nimage_size = 8\ngrey = true\nbatch_size = 4\n");
+    let config =
+        format!("{SMALL}[data]\ndataset = 'folder'\npath = 'im'\nimage_size = 8\ngrey = true\nbatch_size = 4\n");
     let dir = folder(&[("small.toml", &config)]);
     let at = dir.path();
     images(&at.join("im"));
@@ -296,7 +303,11 @@ fn lost_lines_of_a_log_are_told() {
         ("the middle", |log| [&log[..3], &log[log.len() - 3..]].concat()),
         ("the first half", |log| log[log.len() / 2..].to_vec()),
         ("validations", |log| log.into_iter().filter(|line| !line.contains("\"valid\"")).collect()),
-        ("epochs", |log| log.into_iter().filter(|line| !line.contains("\"epoch\"}") && !line.contains("\"every\":\"epoch\"")).collect()),
+        ("epochs", |log| {
+            log.into_iter()
+                .filter(|line| !line.contains("\"epoch\"}") && !line.contains("\"every\":\"epoch\""))
+                .collect()
+        }),
         ("the last line", |log| log[..log.len() - 1].to_vec()),
         ("the last two", |log| log[..log.len() - 2].to_vec()),
     ];
@@ -344,7 +355,10 @@ fn groups_that_fit_nothing_are_refused_everywhere() {
         (&["train", "empty.toml", "--out", "x"], "empty.toml:1: groups[0].layers: [] is not allowed here"),
         (&["train", "second.toml", "--out", "x"], "second.toml:1: groups[0].layers[1]: no parameter is called"),
         (&["find-lr", "second.toml"], "second.toml:1: groups[0].layers[1]: no parameter is called"),
-        (&["compare", "c.toml", "a.toml", "b.toml", "--out", "x"], "b.toml:1: groups[0].params: no parameter is called"),
+        (
+            &["compare", "c.toml", "a.toml", "b.toml", "--out", "x"],
+            "b.toml:1: groups[0].params: no parameter is called",
+        ),
     ];
     for (args, expected) in cases {
         let ran = anneal(dir.path(), args);

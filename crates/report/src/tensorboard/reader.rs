@@ -37,7 +37,11 @@ pub enum Happening {
 /// # Errors
 /// [`EventError::Io`]; [`EventError::Damaged`] for a record that does not match its checksums or holds no event.
 pub fn read_events(path: &Path) -> Result<Vec<LoggedEvent>, EventError> {
-    let bytes = crate::read_regular(path).map_err(|source| EventError::Io { path: path.to_owned(), action: "read it", source })?;
+    let bytes = crate::read_regular(path).map_err(|source| EventError::Io {
+        path: path.to_owned(),
+        action: "read it",
+        source,
+    })?;
     let (mut events, mut rest) = (Vec::new(), bytes.as_slice());
     let damaged = |rest: &[u8], reason: String| EventError::Damaged {
         path: path.to_owned(),

@@ -37,7 +37,14 @@ pub struct Csv {
 impl Csv {
     /// A table in this file. Nothing is touched before the run starts.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), table: None, position: Position::new(0), resumed_at: 0, epoch_told: false, said: 0 }
+        Self {
+            path: path.to_owned(),
+            table: None,
+            position: Position::new(0),
+            resumed_at: 0,
+            epoch_told: false,
+            said: 0,
+        }
     }
 
     /// `is_inside`: an epoch goes on after that step, and gets its row when it ends.

@@ -67,7 +67,14 @@ impl JsonLines {
     /// A log in this file. Nothing is touched before the run starts: then a fresh run empties the file, and a resumed
     /// one continues it.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), out: None, position: Position::new(0), resumed_at: 0, told: BTreeSet::new(), said: 0 }
+        Self {
+            path: path.to_owned(),
+            out: None,
+            position: Position::new(0),
+            resumed_at: 0,
+            told: BTreeSet::new(),
+            said: 0,
+        }
     }
 
     /// The lines up to `step` of the log that there is. What it should hold and does not is said, and the log as it was is

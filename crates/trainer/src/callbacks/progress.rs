@@ -212,7 +212,7 @@ mod tests {
             items: 1,
             steps_done: 200,
             over: false,
-        saved_in_turn: false,
+            saved_in_turn: false,
             logged: Default::default(),
             parameters: 1,
         };

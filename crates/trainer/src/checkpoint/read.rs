@@ -59,9 +59,10 @@ pub fn newest(directory: &Path) -> Result<Found, CheckpointError> {
 pub fn newest_good(directory: &Path) -> Result<Found, CheckpointError> {
     let mut last = newest(directory)?;
     let unproven = &last.checkpoint.state.unproven;
-    let before = list(&Disk, directory)?.into_iter().rev().filter(|candidate| {
-        candidate.step <= last.checkpoint.state.step && !unproven.contains(&candidate.step)
-    });
+    let before = list(&Disk, directory)?
+        .into_iter()
+        .rev()
+        .filter(|candidate| candidate.step <= last.checkpoint.state.step && !unproven.contains(&candidate.step));
     let good = first_valid(directory, before.map(|candidate| candidate.path), Vec::new());
     let Ok(mut good) = good else { return Ok(last) };
     if good.checkpoint.state.step < last.checkpoint.state.step {

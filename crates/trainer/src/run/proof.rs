@@ -113,7 +113,7 @@ where
     }
 
     /// Whether the trained weights themselves, no average of them, have just had a sane loss on the validation set.
-    fn is_validated(&self) -> bool {
+    pub(super) fn is_validated(&self) -> bool {
         let loss = self.measured.values.get(LOSS).filter(|_| self.measured.step == self.state.step);
         self.is_shown_by(loss.copied())
     }

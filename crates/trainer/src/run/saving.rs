@@ -113,7 +113,10 @@ where
         };
         if is_due {
             self.refuse_bad_parameters()?;
-            if self.is_good(train)? {
+            let is_good = self.is_good(train)?;
+            // A run that is to go on later does so as if nothing had ended it: there the next loss proves this state.
+            let is_over = self.is_last_step() || self.stopped == Some(StopReason::EarlyStopping);
+            if is_good && (is_over || self.is_validated()) {
                 self.prove();
                 // The run rolls back to this state from now on: its checkpoint need not hold the one before.
                 self.fallback = None;
@@ -121,7 +124,9 @@ where
                 self.save()?;
                 self.fallback = self.remember()?;
             } else {
-                self.await_proof();
+                if !is_good {
+                    self.await_proof();
+                }
                 self.candidate = None;
                 self.state.is_candidate = true;
                 self.save()?;

@@ -70,7 +70,9 @@ where
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
     ) -> Result<(), TrainError> {
         let mut measured = self.measure(train, valid)?;
-        if self.goes_back_at_the_end(measured.as_ref().and_then(|measured| measured.values.get(LOSS).copied()), train)? {
+        if self
+            .goes_back_at_the_end(measured.as_ref().and_then(|measured| measured.values.get(LOSS).copied()), train)?
+        {
             measured = self.measure(train, valid)?;
         }
         let mut values = measured.as_ref().map(|measured| measured.values.clone()).unwrap_or_default();

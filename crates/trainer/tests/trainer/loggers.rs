@@ -15,8 +15,8 @@ use burn::train::metric::{AccuracyMetric, LossMetric};
 use lr_core::Duration;
 use report::tensorboard::{Happening, read_events, read_scalars};
 use trainer::{
-    Callback, CallbackError, CheckpointEvent, CheckpointPolicy, EpochEvent, EpochSummary, FitReport, Flow, Logged, RunInfo,
-    StepEvent, TrainConfig, TrainError, Trainer, ValidationEvent,
+    Callback, CallbackError, CheckpointEvent, CheckpointPolicy, EpochEvent, EpochSummary, FitReport, Flow, Logged,
+    RunInfo, StepEvent, TrainConfig, TrainError, Trainer, ValidationEvent,
     callbacks::{Background, Csv, JsonLines, LogLine, TensorBoard, Together},
     checkpoint,
 };

@@ -47,7 +47,10 @@ fn a_pattern_that_fits_no_parameter_is_refused_with_the_nearest_names() {
     let cases = [
         (vec![group("frist.*")], "groups[0].params: no parameter is called `frist.*`; the model has first."),
         (vec![group("*"), group("head.0.*")], "groups[1].params: no parameter is called `head.0.*`; the model has "),
-        (vec![narrow], "groups[0].params: no parameter that `first.*` fits has a rank of at most 0 (max_rank); the model has first."),
+        (
+            vec![narrow],
+            "groups[0].params: no parameter that `first.*` fits has a rank of at most 0 (max_rank); the model has first.",
+        ),
     ];
     for (groups, expected) in cases {
         for error in refusals(&net(), || with_groups(SGD, groups.clone()), &[]) {
@@ -80,7 +83,11 @@ fn a_run_that_leaves_nothing_to_train_is_refused() {
         (vec![], vec![rule("*")], Some("freeze[0]: ")),
         (vec![], vec![rule("*").from_epoch(1)], None),
         // From the first step to the last, in parts.
-        (vec![frozen("first.*")], vec![rule("*").until_epoch(1), rule("second.*").from_epoch(1)], Some("groups[0].frozen, freeze[0], freeze[1]: ")),
+        (
+            vec![frozen("first.*")],
+            vec![rule("*").until_epoch(1), rule("second.*").from_epoch(1)],
+            Some("groups[0].frozen, freeze[0], freeze[1]: "),
+        ),
         (vec![], vec![rule("*").until_epoch(1), rule("first.*").from_epoch(1)], None),
     ];
     for (groups, freeze, expected) in cases {
