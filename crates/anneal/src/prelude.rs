@@ -5,14 +5,16 @@
 //! ```
 
 pub use lr_core::{
-    Clock, ConfigError, Horizon, Interval, Lambda, Mode, Schedule, ScheduleConfig, Scheduler, Strategy, WarmUp,
+    Clock, ConfigError, Duration, Horizon, Interval, Lambda, Mode, Schedule, ScheduleConfig, Scheduler, Strategy,
+    WarmUp,
 };
 pub use optim_adaptive::{AdaptiveOptimizer, Group, OptimizerConfig, Pattern};
 pub use report::{Chart, Series};
 pub use strict_config::{Settings, check};
 pub use trainer::{
-    Callback, CallbackError, EarlyStopping, EpochEvent, FitReport, Fitted, Flow, Metrics, ModelEvent, Moment,
-    ScalarOutput, Scalars, Schedules, StepEvent, TrainConfig, TrainError, Trainable, Trainer, Updates, ValidationEvent,
+    Callback, CallbackError, CheckpointPolicy, EarlyStopping, Ema, EpochEvent, FitReport, Fitted, Flow, Freeze,
+    Metrics, ModelEvent, Moment, OnNonFinite, Precision, ScalarOutput, Scalars, Schedules, StepEvent, Swa, TrainConfig,
+    TrainError, Trainable, Trainer, Updates, ValidationEvent,
     callbacks::Progress,
     data::{Batch, Loader, Source, split},
     evaluate,

@@ -52,6 +52,8 @@ mod raise;
 
 pub use error::{ConfigError, Problem};
 pub use raise::raise;
+/// Its tables stand in signatures here.
+pub use toml;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -94,3 +94,5 @@ pub use step::LearnerModel;
 pub use trainer::Trainer;
 pub use updates::{Trainable, Updates};
 pub use wall_clock::parse as parse_time;
+/// The crates whose types stand in signatures here.
+pub use {lr_core, optim_adaptive, serde_json, strict_config};
