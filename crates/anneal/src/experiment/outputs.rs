@@ -3,11 +3,12 @@
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
+use trainer::CallbackError;
 
 use crate::{
     error::Error,
     run_dir::{OUTPUTS, RunDir, io_error},
-    task::Outputs,
+    task::{OnShow, Outputs},
 };
 
 /// What was shown at a step.
@@ -18,6 +19,12 @@ pub(crate) struct ShownOutputs {
     /// What was shown; charts are kept of the last time alone.
     #[serde(flatten)]
     pub outputs: Outputs,
+}
+
+/// Keeps what is shown while a run trains.
+pub(super) fn keeper(dir: &RunDir) -> OnShow {
+    let dir = dir.clone();
+    Box::new(move |step, outputs| add(&dir, step, outputs).map_err(|error| CallbackError::new("outputs", error)))
 }
 
 /// Adds what is shown at a step; nothing, where there is nothing. What was shown at this step or later, by a process that

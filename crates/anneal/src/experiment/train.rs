@@ -113,7 +113,8 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     }
     callbacks.push(Box::new(config.catalog().callbacks(config)));
     let interrupt = Arc::clone(&options.interrupt);
-    let plan = FitPlan { settings, optimizer, schedules, callbacks, interrupt, resume: resumed };
+    let on_show = (!is_trial).then(|| outputs::keeper(&dir));
+    let plan = FitPlan { settings, optimizer, schedules, callbacks, interrupt, resume: resumed, on_show };
     let (report, learner) = match learner.fit(plan) {
         Ok(fitted) => fitted,
         Err(error) => {

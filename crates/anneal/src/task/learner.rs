@@ -19,7 +19,8 @@ use burn::{
 use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, ParameterRow};
 use trainer::{
-    AnyOutput, Callback, FitReport, Freeze, Metrics, Rates, Schedules, Split, TrainConfig, TrainError, Trainer,
+    AnyOutput, Callback, CallbackError, FitReport, Freeze, Metrics, ModelEvent, Moment, Rates, Schedules, Split,
+    TrainConfig, TrainError, Trainer,
     checkpoint::Checkpoint,
     data::{Loader, Source},
     lr_finder::{LrFinder, LrSweeps, Subject},
@@ -282,6 +283,34 @@ impl<T: Task> AnyData for Loaded<T> {
     }
 }
 
+/// Is told what was shown at a step.
+pub(crate) type OnShow = Box<dyn FnMut(u64, Outputs) -> Result<(), CallbackError> + Send>;
+
+/// Shows outputs at each validation.
+struct Show {
+    data: Arc<dyn AnyData>,
+    /// Without autodiff.
+    device: Device,
+    tell: OnShow,
+}
+
+impl Callback for Show {
+    fn name(&self) -> &'static str {
+        "outputs"
+    }
+
+    fn on_model(&mut self, event: &ModelEvent<'_>) -> Result<BTreeMap<String, f64>, CallbackError> {
+        if event.moment == Moment::Validation
+            && let Some(network) = event.model::<Network>()
+        {
+            let shown = self.data.show(network.clone(), &self.device);
+            let shown = shown.map_err(|error| CallbackError::new(self.name(), error))?;
+            (self.tell)(event.step, shown)?;
+        }
+        Ok(BTreeMap::new())
+    }
+}
+
 /// How a network is trained.
 pub(crate) struct FitPlan {
     pub settings: TrainConfig,
@@ -290,6 +319,8 @@ pub(crate) struct FitPlan {
     pub callbacks: Vec<Box<dyn Callback>>,
     pub interrupt: Arc<AtomicBool>,
     pub resume: Option<Checkpoint>,
+    /// Who is told what the task shows at each validation.
+    pub on_show: Option<OnShow>,
 }
 
 /// A network of any task, with the task's data.
@@ -368,6 +399,9 @@ impl Learner {
             Trainer::new(plan.settings).metrics(data.metrics()).interrupt(plan.interrupt).callbacks(plan.callbacks);
         // A callback of the program knows its own network.
         trainer = trainer.shown(Network::as_any);
+        if let Some(tell) = plan.on_show {
+            trainer = trainer.callback(Show { data: Arc::clone(&data), device: device.clone().inner(), tell });
+        }
         if let Some(checkpoint) = plan.resume {
             trainer = trainer.resume(checkpoint);
         }

@@ -36,7 +36,7 @@ pub(crate) use images::{FOLDER, ImageEntry, folder_fields};
 pub use images::{ImageClassification, ImageData, ImageEval, ImageModel, Resident};
 pub use language::{Language, ReversalData, TextData, TextSource};
 pub use learner::Loaded;
-pub(crate) use learner::{AnyData, FitPlan, Learner};
+pub(crate) use learner::{AnyData, FitPlan, Learner, OnShow};
 pub use settings::{ModelRow, TaskSettings};
 pub use setup::{DataSection, Setup};
 pub use tabular::Tabular;
@@ -218,8 +218,8 @@ pub trait Task: Send + Sync + Sized + 'static {
         Self::NAME.to_owned()
     }
 
-    /// What a person should see of the network's outputs: texts that it writes, charts of what it gives. It is kept in the
-    /// run folder (`outputs.jsonl`) and shown in the report. What is drawn at random comes from a key of its own, not from
+    /// What a person should see of the network's outputs, at each validation and of the network that a run ends with: texts
+    /// that it writes, charts of what it gives. It is kept in the run folder (`outputs.jsonl`) and shown in the report. What is drawn at random comes from a key of its own, not from
     /// the device's generator, which is the training's. `network` is in inference mode, on `device`. Default: nothing.
     ///
     /// # Errors

@@ -110,7 +110,8 @@ fn every_verb_works_with_it() {
     assert!(dir.join("whole/plots/metric-rmse.svg").exists());
 
     let shown: Vec<Value> = read(dir.join("whole/outputs.jsonl")).lines().map(json).collect();
-    assert_eq!(shown.last().unwrap()["step"].as_u64(), Some(108));
+    let steps: Vec<u64> = shown.iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [18, 36, 54, 72, 90, 108], "at each validation");
     assert_eq!(shown.last().unwrap()["texts"].as_array().unwrap().len(), 4);
     assert!(dir.join("whole/plots/outputs-1.png").exists());
     let page = read(dir.join("whole/report.html"));
@@ -121,6 +122,7 @@ fn every_verb_works_with_it() {
     done(dir, &["train", "curve.toml", "--out", "one", "--quiet", "--set", "schedule.t_max=6"]);
     done(dir, &["resume", "parts", "--epochs", "6", "--quiet"]);
     same_checkpoint(&dir.join("one/checkpoints"), &dir.join("parts/checkpoints"), "resumed");
+    assert_eq!(read(dir.join("one/outputs.jsonl")), read(dir.join("parts/outputs.jsonl")));
 
     let evaluated = json(&done(dir, &["evaluate", "whole", "--json"]));
     assert!((evaluated["rmse"].as_f64().unwrap() - measured).abs() < 1e-6, "{evaluated}");
