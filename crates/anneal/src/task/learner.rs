@@ -210,6 +210,8 @@ pub(crate) trait AnyData: Send + Sync {
     fn test_batches(&self, device: &Device) -> Result<Loader<AnyBatch>, TaskError>;
     /// See [`Task::show`].
     fn show(&self, network: Network, device: &Device) -> Result<Outputs, TaskError>;
+    /// Shows outputs at each validation; `device` is without autodiff.
+    fn shows(&self, device: Device, tell: OnShow) -> Box<dyn Callback>;
     /// See [`Task::predict`].
     fn predict(&self, network: Network, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError>;
     /// See [`Task::sample`].
@@ -274,6 +276,10 @@ impl<T: Task> AnyData for Loaded<T> {
         self.task.show(&opened::<T>(network), device)
     }
 
+    fn shows(&self, device: Device, tell: OnShow) -> Box<dyn Callback> {
+        Box::new(Show { task: Arc::clone(&self.task), device, tell })
+    }
+
     fn predict(&self, network: Network, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError> {
         self.task.predict(&opened::<T>(network), inputs, device)
     }
@@ -287,23 +293,23 @@ impl<T: Task> AnyData for Loaded<T> {
 pub(crate) type OnShow = Box<dyn FnMut(u64, Outputs) -> Result<(), CallbackError> + Send>;
 
 /// Shows outputs at each validation.
-struct Show {
-    data: Arc<dyn AnyData>,
+struct Show<T> {
+    task: Arc<T>,
     /// Without autodiff.
     device: Device,
     tell: OnShow,
 }
 
-impl Callback for Show {
+impl<T: Task> Callback for Show<T> {
     fn name(&self) -> &'static str {
         "outputs"
     }
 
     fn on_model(&mut self, event: &ModelEvent<'_>) -> Result<BTreeMap<String, f64>, CallbackError> {
         if event.moment == Moment::Validation
-            && let Some(network) = event.model::<Network>()
+            && let Some(network) = event.model::<T::Network>()
         {
-            let shown = self.data.show(network.clone(), &self.device);
+            let shown = self.task.show(network, &self.device);
             let shown = shown.map_err(|error| CallbackError::new(self.name(), error))?;
             (self.tell)(event.step, shown)?;
         }
@@ -400,7 +406,7 @@ impl Learner {
         // A callback of the program knows its own network.
         trainer = trainer.shown(Network::as_any);
         if let Some(tell) = plan.on_show {
-            trainer = trainer.callback(Show { data: Arc::clone(&data), device: device.clone().inner(), tell });
+            trainer = trainer.callbacks([data.shows(device.clone().inner(), tell)]);
         }
         if let Some(checkpoint) = plan.resume {
             trainer = trainer.resume(checkpoint);
