@@ -217,8 +217,6 @@ impl From<TaskError> for Error {
             | TaskError::NoSample { .. }
             | TaskError::Input { .. }
             | TaskError::NoPrediction { .. }
-            | TaskError::Text(_)
-            | TaskError::NoSample { .. }
             | TaskError::Other(_) => Self::Task(error),
         }
     }

@@ -6,7 +6,10 @@ use clap::Args;
 use strict_config::ConfigError;
 use toml::Value;
 
-use crate::config::{self, Catalog, Config, ConfigFileError, Document, Origin};
+use crate::{
+    config::{self, Catalog, Config, ConfigFileError, Document, Origin},
+    error::Error,
+};
 
 /// Which config, and what to change in it.
 #[derive(Debug, Clone, Default, Args)]
@@ -56,4 +59,12 @@ pub(super) fn document(args: &ConfigArgs, epochs: Option<u64>) -> Result<Documen
         }
     }
     Ok(document)
+}
+
+/// The error with the file and line of the setting that it is about.
+pub(super) fn located(document: &Document, error: Error) -> Error {
+    match error {
+        Error::Setting(error) => document.locate(*error).into(),
+        other => other,
+    }
 }

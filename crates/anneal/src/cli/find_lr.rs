@@ -13,9 +13,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use trainer::lr_finder::{Rule, Spread};
 
 use super::{
-    config_args::{ConfigArgs, document},
+    config_args::{ConfigArgs, document, located},
     output::{Exit, print, terminal_width},
-    train::located,
 };
 use crate::{
     config::{Catalog, Config, Document},

@@ -10,12 +10,12 @@ use strict_config::ConfigError;
 use trainer::StopReason;
 
 use super::{
-    config_args::{ConfigArgs, configured, document},
+    config_args::{ConfigArgs, configured, document, located},
     find_lr,
     output::{Exit, print},
 };
 use crate::{
-    config::{Catalog, Config, Document},
+    config::{Catalog, Config},
     error::Error,
     experiment::{self, FinderResult, RunRecord, TrainOptions, TrainOutcome},
     run_dir::{CONFIG, Existing, REPORT, RunDir},
@@ -102,14 +102,6 @@ pub(super) fn train(mut args: TrainArgs, catalog: &Catalog) -> Result<Exit, Erro
     let options = TrainOptions { out: args.out, existing, quiet, interrupt: trainer::ctrl_c(), announce };
     let outcome = experiment::train(&config, &options).map_err(|error| located(&document, error))?;
     finish(&outcome, catalog, args.quiet, args.json)
-}
-
-/// The error with the file and line of the setting that it is about.
-pub(super) fn located(document: &Document, error: Error) -> Error {
-    match error {
-        Error::Setting(error) => document.locate(*error).into(),
-        other => other,
-    }
 }
 
 /// Turns flags into settings.
