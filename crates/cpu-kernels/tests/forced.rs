@@ -1,8 +1,9 @@
 //! The environment variable chooses the instruction set, and every set computes.
-
-use std::process::Command;
+#![allow(clippy::expect_used, reason = "a test may fail loudly")]
 
 mod common;
+
+use std::process::Command;
 
 use burn::module::Param;
 use burn::nn::conv::Conv2dConfig;

@@ -6,6 +6,7 @@
 
 use std::mem::MaybeUninit;
 
+use super::memory::parallel;
 use super::scratch::{self, Scratch};
 use super::set::Kernel;
 use super::share::share;
@@ -32,6 +33,11 @@ pub(crate) struct Correlation {
 }
 
 pub(crate) const RUN: usize = 160;
+
+/// Into how many runs a sum is cut: four where they have 32 terms, and more where they would be longer than `run`.
+pub(crate) fn runs(terms: usize, run: usize) -> usize {
+    terms.div_ceil(run).max(terms.div_ceil(32).min(4)).max(1)
+}
 
 /// Positions of which the sums wait to be written together.
 const WAITING: usize = 128;
@@ -83,7 +89,7 @@ impl Packed {
             let pieces = weights.chunks_mut((here * taps * channels).max(1)).enumerate();
             pieces.map(move |(piece, weights)| (block * wide, here, piece * channels, weights))
         });
-        share(pieces, padded * terms >= 1 << 14, |(first, here, channel, weights)| {
+        share(pieces, parallel(padded * terms, 1 << 14), |(first, here, channel, weights)| {
             for lane in first..first + here {
                 if lane >= lanes {
                     weights.iter_mut().skip(lane - first).step_by(here).for_each(|weight| *weight = 0.0);
@@ -197,7 +203,7 @@ impl Correlation {
             self.copy::<V>(source, copy);
             (&*copy, self.reach() + 1, 0)
         };
-        let runs = terms.div_ceil(self.run).min(self.channels).max(1);
+        let runs = runs(terms, self.run).min(self.channels).max(1);
         let channels = self.channels.div_ceil(runs).max(1);
         // Each number of positions and each stride is code of its own, so wide strides have less of it.
         let most = V::POSITIONS.min(match self.stride[1] {

@@ -2,8 +2,8 @@
 
 use std::mem::MaybeUninit;
 
-use super::correlate::{Block, RUN, Target, Tile, write};
-use super::memory::filled;
+use super::correlate::{Block, RUN, Target, Tile, runs, write};
+use super::memory::{filled, parallel};
 use super::scratch;
 use super::set::{InstructionSet, Kernel};
 use super::share::share;
@@ -35,7 +35,7 @@ pub(crate) fn product(set: InstructionSet, left: Matrix<'_>, right: Matrix<'_>, 
     assert!(left.values.len() == rows * terms && right.values.len() == terms * lanes);
     let set = set.for_lanes(lanes);
     let pitch = lanes.next_multiple_of(set.lanes());
-    let worth = rows * terms * lanes >= WORTH_THREADS;
+    let worth = parallel(rows * terms * lanes, WORTH_THREADS);
     let mut padded_bias = vec![0.0; pitch];
     if let Some(bias) = bias {
         padded_bias[..lanes].copy_from_slice(bias);
@@ -190,8 +190,7 @@ impl Kernel for Strip<'_> {
             }
             (&*side_by_side, V::LANES)
         };
-        let runs = terms.div_ceil(RUN).max(1);
-        let channels = terms.div_ceil(runs).max(1);
+        let channels = terms.div_ceil(runs(terms, RUN)).max(1);
         for lane in (0..pitch).step_by(2 * V::LANES) {
             let wide = (2 * V::LANES).min(pitch - lane);
             let sums = &mut sums[..count * wide];
