@@ -127,8 +127,12 @@ impl Conv {
             let some =
                 (blocks.len() / (8 * rayon::current_num_threads())).clamp(1, together * lanes.div_ceil(weights.wide()));
             share(blocks.chunks_mut(some), parallel(self.work(), WORTH_THREADS), |blocks| {
-                for (_, block, at, out) in blocks {
-                    set.run(PhasesOfBlock { phases, block: *block, source: &source[*at * image..][..image], out });
+                let mut blocks = blocks.iter_mut().peekable();
+                while let Some((_, block, at, out)) = blocks.next() {
+                    let image_of = |at: usize| &source[at * image..][..image];
+                    let next = blocks.peek().filter(|(.., next, _)| next != at).map(|(.., next, _)| image_of(*next));
+                    let next = next.unwrap_or_default();
+                    set.run(PhasesOfBlock { phases, block: *block, source: image_of(*at), next, out });
                 }
             });
         })
@@ -253,6 +257,8 @@ struct PhasesOfBlock<'a> {
     phases: &'a Phases,
     block: usize,
     source: &'a [f32],
+    /// What is read after this.
+    next: &'a [f32],
     out: &'a mut [MaybeUninit<f32>],
 }
 
@@ -264,7 +270,7 @@ impl Kernel for PhasesOfBlock<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Self { phases, block, source, out } = self;
+        let Self { phases, block, source, next, out } = self;
         let [height, width] = phases.size;
         let [down, across] = phases.stride;
         let lanes = out.len() / (height * width);
@@ -288,7 +294,8 @@ impl Kernel for PhasesOfBlock<'_> {
                     let pitch = strip * phase.of.output[1];
                     Target { out: &mut as_uninit(maps)[at * map..][..map], pitch, lanes }
                 };
-                phase.of.run::<V>(source, phase.weights.block(block), rows, &mut target);
+                let next = if at == 0 && first == 0 { next } else { &[] };
+                phase.of.run::<V>(source, phase.weights.block(block), rows, &mut target, next);
             }
             if map == 0 {
                 continue;

@@ -39,6 +39,9 @@ pub(crate) fn runs(terms: usize, run: usize) -> usize {
     terms.div_ceil(run).max(terms.div_ceil(32).min(4)).max(1)
 }
 
+/// Numbers in a line of a cache, as far as that matters.
+pub(crate) const LINE: usize = 16;
+
 /// Positions of which the sums wait to be written together.
 const WAITING: usize = 128;
 
@@ -172,7 +175,9 @@ impl Correlation {
         first.min(end)..end
     }
 
-    /// The sums of output rows `rows`, of a block of lanes.
+    /// The sums of output rows `rows`, of a block of lanes. `next` is what will be read after this: it is brought into the
+    /// cache meanwhile, and so is where the sums go. The processor does not see it coming: what is read and written
+    /// together lies in many pages.
     #[inline(always)]
     pub(crate) fn run<V: Vector>(
         &self,
@@ -180,6 +185,7 @@ impl Correlation {
         block: Block<'_>,
         rows: std::ops::Range<usize>,
         target: &mut Target<'_>,
+        next: &[f32],
     ) {
         let (wide, width, terms) = (block.bias.len(), self.output[1], self.terms());
         assert!(wide == V::LANES || wide == 2 * V::LANES);
@@ -214,6 +220,17 @@ impl Correlation {
         let tiles = width.div_ceil(most);
         for strip_rows in rows.clone().step_by(strip) {
             let here = strip_rows..rows.end.min(strip_rows + strip);
+            let part = next.len().div_ceil(rows.len().div_ceil(strip));
+            let from = (part * ((strip_rows - rows.start) / strip)).min(next.len());
+            for line in next[from..next.len().min(from + part)].chunks(LINE) {
+                V::prefetch(line.as_ptr());
+            }
+            let waiting = (here.start - rows.start) * width;
+            for lane in 0..target.lanes {
+                for line in target.out[lane * target.pitch + waiting..][..here.len() * width].chunks(LINE) {
+                    V::prefetch(line.as_ptr().cast());
+                }
+            }
             for y in here.clone() {
                 let taps = self.rows_of_taps(y);
                 let top = (y * self.stride[0]) as isize + self.start[0];
@@ -224,27 +241,25 @@ impl Correlation {
                     let to = &mut sums[((y - here.start) * width + x) * wide..][..count * wide];
                     let last = column
                         + ((count - 1) * self.stride[1] + self.taps[1].saturating_sub(1) * self.dilation[1]) as isize;
-                    for first in (0..self.channels).step_by(channels) {
-                        V::SET.run(Tile {
-                            source,
-                            plane: self.size[0] * pitch,
-                            at: (first * self.size[0] * pitch) as isize + top * pitch as isize + column,
-                            pitch: self.dilation[0] * pitch,
-                            channels: channels.min(self.channels - first),
-                            taps: taps.clone(),
-                            rows: self.taps[0],
-                            columns: self.taps[1],
-                            step: self.stride[1],
-                            dilation: self.dilation[1],
-                            left: column < 0,
-                            right: last >= pitch as isize,
-                            block,
-                            term: wide,
-                            first,
-                            count,
-                            to: &mut *to,
-                        });
-                    }
+                    V::SET.run(Tile {
+                        source,
+                        plane: self.size[0] * pitch,
+                        at: top * pitch as isize + column,
+                        pitch: self.dilation[0] * pitch,
+                        channels: self.channels,
+                        run: channels,
+                        taps: taps.clone(),
+                        rows: self.taps[0],
+                        columns: self.taps[1],
+                        step: self.stride[1],
+                        dilation: self.dilation[1],
+                        left: column < 0,
+                        right: last >= pitch as isize,
+                        block,
+                        term: wide,
+                        count,
+                        to,
+                    });
                     x += count;
                 }
             }
@@ -293,6 +308,8 @@ pub(crate) struct Tile<'a> {
     /// From one row of taps to the next.
     pub(crate) pitch: usize,
     pub(crate) channels: usize,
+    /// After so many channels sums join those before.
+    pub(crate) run: usize,
     /// Rows of taps that stand in the source.
     pub(crate) taps: std::ops::Range<usize>,
     /// All rows of taps.
@@ -308,8 +325,6 @@ pub(crate) struct Tile<'a> {
     pub(crate) block: Block<'a>,
     /// Numbers from the weights of a term to those of the next.
     pub(crate) term: usize,
-    /// The first channel: the sums of the others join those before.
-    pub(crate) first: usize,
     /// How many positions.
     pub(crate) count: usize,
     /// The sums, by position and lane.
@@ -325,7 +340,7 @@ impl Kernel for Tile<'_> {
         let (count, wide) = (self.count, self.block.bias.len());
         assert!(wide == V::LANES || wide == 2 * V::LANES);
         assert!(self.to.len() == count * wide);
-        let last = ((self.first + self.channels) * terms).saturating_sub(1);
+        let last = (self.channels * terms).saturating_sub(1);
         assert!(self.channels == 0 || self.block.weights.len() >= last * self.term + wide);
         if !self.taps.is_empty() && self.channels > 0 {
             // The least and the greatest place that is read.
@@ -373,53 +388,55 @@ impl Tile<'_> {
         // SAFETY: the caller's promise.
         unsafe {
             let mut sums = [[V::splat(0.0); N]; P];
-            if self.first == 0 {
-                for sums in &mut sums {
-                    for (n, sum) in sums.iter_mut().enumerate() {
-                        *sum = V::load(self.block.bias.as_ptr().add(n * V::LANES));
-                    }
+            for sums in &mut sums {
+                for (n, sum) in sums.iter_mut().enumerate() {
+                    *sum = V::load(self.block.bias.as_ptr().add(n * V::LANES));
                 }
             }
             let terms = self.rows * self.columns;
-            let mut weights =
-                self.block.weights.as_ptr().add((self.first * terms + self.taps.start * self.columns) * self.term);
+            let mut weights = self.block.weights.as_ptr().add(self.taps.start * self.columns * self.term);
             let mut plane = self.source.as_ptr().wrapping_offset(self.at + (self.taps.start * self.pitch) as isize);
             let skipped = (terms - self.taps.len() * self.columns) * self.term;
-            for _ in 0..self.channels {
-                let mut row = plane;
-                for _ in self.taps.clone() {
-                    let mut from = row;
-                    for column in 0..self.columns {
-                        let left = self.left && column == 0;
-                        let right = self.right && column + 1 == self.columns;
-                        let mut values = [V::splat(0.0); N];
-                        for (n, value) in values.iter_mut().enumerate() {
-                            *value = V::load(weights.add(n * V::LANES));
-                        }
-                        weights = weights.wrapping_add(self.term);
-                        for (p, sums) in sums.iter_mut().enumerate() {
-                            if (p == 0 && left) || (p == P - 1 && right) {
-                                continue;
+            let mut done = 0;
+            loop {
+                for _ in 0..self.run.min(self.channels - done) {
+                    let mut row = plane;
+                    for _ in self.taps.clone() {
+                        let mut from = row;
+                        for column in 0..self.columns {
+                            let left = self.left && column == 0;
+                            let right = self.right && column + 1 == self.columns;
+                            let mut values = [V::splat(0.0); N];
+                            for (n, value) in values.iter_mut().enumerate() {
+                                *value = V::load(weights.add(n * V::LANES));
                             }
-                            let factor = V::splat(from.wrapping_add(p * step).read());
-                            for (sum, value) in sums.iter_mut().zip(values) {
-                                *sum = factor.mul_add(value, *sum);
+                            weights = weights.wrapping_add(self.term);
+                            for (p, sums) in sums.iter_mut().enumerate() {
+                                if (p == 0 && left) || (p == P - 1 && right) {
+                                    continue;
+                                }
+                                let factor = V::splat(from.wrapping_add(p * step).read());
+                                for (sum, value) in sums.iter_mut().zip(values) {
+                                    *sum = factor.mul_add(value, *sum);
+                                }
                             }
+                            from = from.wrapping_add(self.dilation);
                         }
-                        from = from.wrapping_add(self.dilation);
+                        row = row.wrapping_add(self.pitch);
                     }
-                    row = row.wrapping_add(self.pitch);
+                    plane = plane.wrapping_add(self.plane);
+                    weights = weights.wrapping_add(skipped);
                 }
-                plane = plane.wrapping_add(self.plane);
-                weights = weights.wrapping_add(skipped);
-            }
-            for (p, sums) in sums.into_iter().enumerate() {
-                for (n, mut sum) in sums.into_iter().enumerate() {
-                    let to = self.to.as_mut_ptr().add(p * each + n * V::LANES);
-                    if self.first > 0 {
-                        sum = V::load(to).add(sum);
+                for (p, sums) in sums.iter_mut().enumerate() {
+                    for (n, sum) in sums.iter_mut().enumerate() {
+                        let to = self.to.as_mut_ptr().add(p * each + n * V::LANES);
+                        if done > 0 { V::load(to).add(*sum) } else { *sum }.store(to);
+                        *sum = V::splat(0.0);
                     }
-                    sum.store(to);
+                }
+                done += self.run;
+                if done >= self.channels {
+                    return;
                 }
             }
         }

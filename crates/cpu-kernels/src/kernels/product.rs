@@ -194,28 +194,25 @@ impl Kernel for Strip<'_> {
         for lane in (0..pitch).step_by(2 * V::LANES) {
             let wide = (2 * V::LANES).min(pitch - lane);
             let sums = &mut sums[..count * wide];
-            for first in (0..terms.max(1)).step_by(channels) {
-                let channels = channels.min(terms - first);
-                V::SET.run(Tile {
-                    source,
-                    plane,
-                    at: (first * plane) as isize,
-                    pitch: 0,
-                    channels,
-                    taps: 0..1,
-                    rows: 1,
-                    columns: 1,
-                    step: 1,
-                    dilation: 1,
-                    left: false,
-                    right: false,
-                    block: Block { weights: right.get(lane..).unwrap_or_default(), bias: &bias[lane..][..wide] },
-                    term: pitch,
-                    first,
-                    count,
-                    to: &mut *sums,
-                });
-            }
+            V::SET.run(Tile {
+                source,
+                plane,
+                at: 0,
+                pitch: 0,
+                channels: terms,
+                run: channels,
+                taps: 0..1,
+                rows: 1,
+                columns: 1,
+                step: 1,
+                dilation: 1,
+                left: false,
+                right: false,
+                block: Block { weights: right.get(lane..).unwrap_or_default(), bias: &bias[lane..][..wide] },
+                term: pitch,
+                count,
+                to: &mut *sums,
+            });
             let used = wide.min(lanes - lane);
             for (out, sums) in out.chunks_exact_mut(lanes).zip(sums.chunks_exact(wide)) {
                 for (out, &sum) in out[lane..][..used].iter_mut().zip(sums) {

@@ -35,6 +35,9 @@ pub(crate) trait Vector: Copy {
     /// `self * factor + addend`; rounded once where the set has such an instruction, twice in the portable version.
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
 
+    /// Says that what is there will be needed soon. Any address may be given.
+    fn prefetch(from: *const f32);
+
     /// Copies `count` numbers, of which nothing beyond is read or written.
     unsafe fn copy(from: *const f32, to: *mut f32, count: usize);
 
@@ -93,6 +96,9 @@ impl Vector for Portable {
         }
         self
     }
+
+    #[inline(always)]
+    fn prefetch(_: *const f32) {}
 
     #[inline(always)]
     unsafe fn copy(from: *const f32, to: *mut f32, count: usize) {
@@ -164,6 +170,12 @@ mod x86 {
         #[inline(always)]
         unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
             unsafe { Self(_mm512_fmadd_ps(self.0, factor.0, addend.0)) }
+        }
+
+        #[inline(always)]
+        fn prefetch(from: *const f32) {
+            // SAFETY: a hint, which never faults; every x86-64 has it.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
         }
 
         #[inline(always)]
@@ -278,6 +290,12 @@ mod x86 {
         #[inline(always)]
         unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
             unsafe { Self(_mm256_fmadd_ps(self.0, factor.0, addend.0)) }
+        }
+
+        #[inline(always)]
+        fn prefetch(from: *const f32) {
+            // SAFETY: a hint, which never faults; every x86-64 has it.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
         }
 
         #[inline(always)]

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::conv::Conv;
-use super::correlate::{Target, write};
+use super::correlate::{LINE, Target, write};
 use super::memory::as_uninit;
 use super::scratch;
 use super::set::Kernel;
@@ -74,6 +74,14 @@ impl Kernel for Share<'_> {
                 let piece = Piece { image, first, rows: strip.min(height - first), lanes: count * room };
                 let here = &mut lanes[piece.lanes..][..room];
                 turn::<V>(&grad[first * width..], conv.outputs, map, piece.rows * width, here);
+                // The image is read in many places at a time, later.
+                let channel = conv.size[0] * conv.size[1];
+                let from = (image * conv.inputs + channels.start) * channel;
+                if first == 0 {
+                    for line in input[from..][..channels.len() * channel].chunks(LINE) {
+                        V::prefetch(line.as_ptr());
+                    }
+                }
                 pieces[count] = piece;
                 count += 1;
                 if count == at_once || (image + 1 == end && first + strip >= height) {
