@@ -49,3 +49,18 @@ pub fn parse(text: &str) -> Option<Duration> {
     };
     of_seconds(number.trim().parse::<f64>().ok()? * unit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_need_no_unit() {
+        for (text, seconds) in [("30", 30.0), ("1.5", 1.5), ("30s", 30.0), (" 10m ", 600.0), ("1.5h", 5400.0)] {
+            assert_eq!(parse(text), Some(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "0", "-1", "s", "30x", "1e300h", "nan"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

@@ -127,7 +127,7 @@ impl Described {
         }
         let column = self.fields.iter().map(|field| field.name.len()).max().unwrap_or(0);
         for field in &self.fields {
-            let value = field.default.as_ref().map_or_else(|| "none".to_owned(), toml::Value::to_string);
+            let value = field.default.as_ref().map_or_else(|| "none".to_owned(), shown);
             let told = if field.is_required { format!("required, as in {value}") } else { value };
             let lines = wrapped(&told, 4 + column, width);
             let _ = write!(text, "  {:<column$}  {}", field.name, lines.trim_start());
@@ -146,6 +146,14 @@ impl Described {
 /// What `folder` is, in a line.
 pub(super) const FOLDER_SUMMARY: &str =
     "images of your own by class: train/CLASS/*.png or *.jpg in the folder that `path` names";
+
+/// A value as a person writes it: `1e-8`, not its eight zeros.
+fn shown(value: &toml::Value) -> String {
+    match value {
+        toml::Value::Float(number) if *number != 0.0 && !(1e-3..1e6).contains(&number.abs()) => format!("{number:e}"),
+        other => other.to_string(),
+    }
+}
 
 /// The fields of a table with what `read` makes of one that lacks them. Those that it asks for are given as in the example.
 fn fields<'f>(
@@ -224,12 +232,19 @@ mod tests {
         let catalog = Catalog::standard();
         let text = |described: Result<Described, Error>| described.expect("it is there").to_text(80);
         let step = text(Described::schedule("step", &catalog));
-        assert!(step.contains("\n  step_size  required, as in "), "{step}");
-        assert!(step.contains("\n  gamma      0.1\n"), "{step}");
         let adam = text(Described::optimizer("adam", &catalog));
-        assert!(adam.contains("\n  betas         [0.9, 0.999]\n"), "{adam}");
         let folder = text(Described::dataset("folder", &catalog));
-        assert!(folder.contains("\n  path        required, as in \"/data/flowers\"\n"), "{folder}");
+        for (text, field, expected) in [
+            (&step, "step_size", "required, as in "),
+            (&step, "gamma", "0.1"),
+            (&adam, "betas", "[0.9, 0.999]"),
+            (&adam, "eps", "1e-8"),
+            (&folder, "path", "required, as in \"/data/flowers\""),
+            (&folder, "image_size", "32"),
+        ] {
+            let told = text.lines().find_map(|line| line.trim_start().strip_prefix(field));
+            assert!(told.is_some_and(|told| told.trim_start().starts_with(expected)), "{field} in\n{text}");
+        }
         let refusal = Described::schedule("setp", &catalog).err().expect("a refusal").to_string();
         assert!(refusal.contains("there is no schedule `setp`; did you mean `step`?"), "{refusal}");
     }

@@ -87,10 +87,7 @@ pub(super) fn list(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
             return show(args, rows(what, catalog), false, &more);
         }
     };
-    let text = match args.json {
-        true => format!("{}\n", described.to_json()),
-        false => described.to_text(terminal_width()),
-    };
+    let text = if args.json { format!("{}\n", described.to_json()) } else { described.to_text(terminal_width()) };
     print(&text)?;
     Ok(Exit::Done)
 }

@@ -260,7 +260,10 @@ fn read_text(path: &Path) -> Result<String, String> {
     }
     match String::from_utf8(bytes) {
         // Windows' editors begin a UTF-8 file with this mark.
-        Ok(text) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
+        Ok(text) => Ok(match text.strip_prefix('\u{feff}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        }),
         Err(error) => Err(format!("is not UTF-8 text, as TOML is: byte {}", error.utf8_error().valid_up_to() + 1)),
     }
 }

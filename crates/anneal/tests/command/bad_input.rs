@@ -166,6 +166,35 @@ fn what_is_long_is_cut() {
     }
 }
 
+/// Whatever whole number a config says, the run is put together or refused: nothing is allocated for it.
+#[test]
+fn no_number_of_a_config_ends_the_process() {
+    fn numbers(path: &str, value: &toml::Value, found: &mut Vec<String>) {
+        match value {
+            toml::Value::Table(table) => {
+                table.iter().for_each(|(field, value)| numbers(&format!("{path}.{field}"), value, found));
+            }
+            toml::Value::Integer(_) => found.push(path.to_owned()),
+            _ => {}
+        }
+    }
+    let more = "ema = { decay = 0.9, start = 1 }\nearly_stopping = { patience = 3 }\n[data]\nworkers = 1\n";
+    let dir = folder(&[("small.toml", &format!("{SMALL}{more}"))]);
+    let ran = anneal(dir.path(), &["train", "small.toml", "--fast-dev-run", "--quiet", "--out", "run"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let resolved = fs::read_to_string(dir.path().join("run/config.toml")).expect("the resolved config");
+    let mut found = Vec::new();
+    for (section, value) in resolved.parse::<toml::Table>().expect("TOML") {
+        numbers(&section, &value, &mut found);
+    }
+    assert!(found.len() > 12, "{found:?}");
+    for path in found {
+        let set = format!("{path}=9223372036854775807");
+        let ran = anneal(dir.path(), &["list", "parameters", "run/config.toml", "--set", &set]);
+        assert!([0, 2].contains(&ran.code) && !ran.err.contains("panicked"), "{path}: {} {}", ran.code, ran.err);
+    }
+}
+
 #[test]
 fn a_missing_config_is_named() {
     let dir = folder(&[]);

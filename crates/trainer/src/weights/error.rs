@@ -7,8 +7,11 @@ use std::{
 
 use strict_config::{did_you_mean, shorten};
 
-use super::{Format, options::LONGEST_NAME};
+use super::Format;
 use crate::checkpoint::CheckpointError;
+
+/// The most bytes of a tensor's name, in a file or after `remap`.
+pub(super) const LONGEST_NAME: usize = 4096;
 
 /// The most characters of a name that a message shows.
 const SHOWN_NAME: usize = 80;

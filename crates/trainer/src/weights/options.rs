@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strict_config::{ConfigError, Settings, check, raise};
 use toml::Value;
 
-use super::{Layout, WeightsError, parameters::Parameter};
+use super::{Layout, WeightsError, error::LONGEST_NAME, parameters::Parameter};
 
 /// What of a file goes where.
 ///
@@ -159,9 +159,7 @@ fn at(path: &str, error: &WeightsError) -> ConfigError {
     ConfigError::conflict(path, error.to_string())
 }
 
-/// The most bytes of a tensor's name, and of what a rule puts in the place of a match: rules that make names longer could
-/// make them grow without end.
-pub(super) const LONGEST_NAME: usize = 4096;
+/// The most bytes that a rule puts in the place of a match: rules that make names longer could make them grow without end.
 const LONGEST_REPLACEMENT: usize = 1024;
 
 /// A regular expression and its replacement.
