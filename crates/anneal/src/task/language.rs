@@ -380,14 +380,16 @@ impl<S: TextSource> Task for Language<S> {
         self.name.clone()
     }
 
-    /// What the network writes after the beginning of what is validated.
+    /// What the network writes after the beginning of what is validated, to the end of a window.
     fn show(&self, network: &LanguageModel, _: &Device) -> Result<Outputs, TaskError> {
-        /// Tokens that are given and written.
-        const SHOWN: (usize, usize) = (16, 160);
+        /// Tokens that are given.
+        const GIVEN: usize = 16;
         let Some(windows) = self.valid.as_ref().or(self.train.as_ref()) else { return Ok(Outputs::default()) };
-        let prompt = self.vocabulary().decode(&windows.beginning(SHOWN.0));
-        // Bytes may end within a character.
-        let Ok(text) = text::generate(network, self.vocabulary(), &prompt, SHOWN.1, 0.8, 0) else {
+        let given = windows.beginning(GIVEN.min(self.context.div_ceil(2)));
+        let prompt = self.vocabulary().decode(&given);
+        let length = self.context - given.len().min(self.context);
+        // The tokens given may end within a character, and a model that has diverged writes nothing.
+        let Ok(text) = text::generate(network, self.vocabulary(), &prompt, length, 0.8, 0) else {
             return Ok(Outputs::default());
         };
         Ok(Outputs { texts: vec![format!("{prompt}{text}")], ..Outputs::default() })
