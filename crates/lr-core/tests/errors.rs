@@ -154,3 +154,12 @@ fn a_state_says_where_in_a_composition_it_is_wrong() {
     state.scalars.remove("1.best");
     assert_eq!(nested.try_load(&state).expect_err("incomplete").to_string(), "the state lacks `1.best`");
 }
+
+/// Every factor on the way is multiplied: of more ticks than that takes in a moment, there is no product.
+#[test]
+fn a_product_of_more_ticks_than_are_formed_is_refused() {
+    let text = "type = 'multiplicative'\ninterval = 'step'\nexpression = '1'";
+    let error = refusal(text, &Horizon::steps(1 << 30)).to_string();
+    let expected = "a running product of 1073741824 ticks: at most 16777216 are formed; `expression` needs none";
+    assert!(error.ends_with(expected), "{error}");
+}
