@@ -24,7 +24,7 @@ fn name(name: &str) -> MetricName {
     Arc::new(name.to_owned())
 }
 
-/// A metric under another name: burn's names hold all parameters.
+/// A metric in percent under another name: burn's names hold all parameters, and its AUROC has no unit and no direction.
 #[derive(Clone)]
 struct Named<M> {
     metric: M,
@@ -43,7 +43,7 @@ impl<M: Metric> Metric for Named<M> {
     }
 
     fn attributes(&self) -> MetricAttributes {
-        self.metric.attributes()
+        NumericAttributes { unit: Some("%".to_owned()), higher_is_better: true }.into()
     }
 
     fn update(&mut self, item: &M::Input, metadata: &MetricMetadata) -> Result<SerializedEntry, TensorReadError> {

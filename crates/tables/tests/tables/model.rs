@@ -3,7 +3,7 @@
 use burn::data::dataloader::Progress;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use burn::train::metric::{AccuracyMetric, Adaptor, Metric, MetricMetadata, Numeric};
+use burn::train::metric::{AccuracyMetric, Adaptor, Metric, MetricAttributes, MetricMetadata, Numeric};
 use burn::train::{InferenceStep, TrainStep};
 use tables::models::{ErrorMetric, Features, Mlp, MlpConfig, TableOutput, auroc, f1};
 use tables::{RowBatch, Targets};
@@ -183,6 +183,10 @@ fn classes_are_measured_by_probabilities() {
     // yes: 1 hit, 1 false, 1 missed; no: 2 hits, 1 false, 1 missed.
     assert!((measured(f1(), &outputs) - 100.0 * f64::midpoint(1.0 / 2.0, 2.0 / 3.0)).abs() < 1e-4);
     assert_eq!((&**f1().name(), &**auroc().name()), ("F1", "AUROC"));
+    for attributes in [f1().attributes(), auroc().attributes()] {
+        let MetricAttributes::Numeric(known) = attributes else { panic!("numbers") };
+        assert_eq!((known.unit.as_deref(), known.higher_is_better), (Some("%"), true));
+    }
 }
 
 #[test]
