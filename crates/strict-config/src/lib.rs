@@ -238,7 +238,7 @@ pub fn join(path: &str, field: &str) -> String {
 /// A value as a person would write it in a config, shortened to one line.
 pub fn show(value: &toml::Value) -> String {
     match value {
-        toml::Value::Float(number) => plain_number(number.to_string()),
+        toml::Value::Float(_) => plain_number(value.to_string()),
         toml::Value::Table(_) => "a table".to_owned(),
         // A string is cut before it is quoted, which takes its time for a long one.
         toml::Value::String(text) if text.len() > 4 * SHOWN_VALUE => {

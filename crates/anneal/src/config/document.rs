@@ -352,7 +352,10 @@ mod tests {
             ("seed", "--set seed: expected key.path=value, as in schedule.gamma=0.5"),
             ("run..seed=1", "--set run..seed: a part of the key is empty"),
             ("run.seed.x=1", "--set run.seed: expected a table, found 1"),
-            ("run.loggers.0=csv", "--set run.loggers: is a list, whose items cannot be set one by one"),
+            (
+                "groups.0.params=x",
+                "--set groups: is a list, whose items cannot be set one by one: set all of it, or change the file",
+            ),
         ];
         for (setting, message) in cases {
             let error = document().set(&[setting.to_owned()]).expect_err("a refusal");
