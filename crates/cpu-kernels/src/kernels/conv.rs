@@ -13,41 +13,10 @@ use super::correlate::{Correlation, Layout, Packed, RUN, Target};
 use super::memory::{as_uninit, exact_sum, filled, parallel};
 use super::scratch;
 use super::set::{InstructionSet, Kernel};
+pub(crate) use super::shape::{Conv, output_length};
 use super::share::share;
 use super::vector::Vector;
 use super::weights::{Gather, Share};
-
-/// The shapes of a convolution without groups; pairs are (rows, columns).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Conv {
-    pub(crate) batch: usize,
-    /// Channels of the input.
-    pub(crate) inputs: usize,
-    /// Channels of the output.
-    pub(crate) outputs: usize,
-    /// Height and width of the input.
-    pub(crate) size: [usize; 2],
-    pub(crate) kernel: [usize; 2],
-    pub(crate) stride: [usize; 2],
-    /// Rows above, columns to the left.
-    pub(crate) padding: [usize; 2],
-    pub(crate) dilation: [usize; 2],
-    /// Height and width of the output, by [`output_length`].
-    pub(crate) output: [usize; 2],
-}
-
-/// Positions of a kernel along an axis, `None` where it does not fit or a number is 0 that may not be.
-pub(crate) fn output_length(
-    length: usize,
-    kernel: usize,
-    stride: usize,
-    (before, after): (usize, usize),
-    dilation: usize,
-) -> Option<usize> {
-    let reach = kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
-    let room = length.checked_add(before)?.checked_add(after)?.checked_sub(reach)?;
-    (dilation > 0).then_some(room.checked_div(stride)? + 1)
-}
 
 /// Work for which a second thread is worth its start: multiplications.
 const WORTH_THREADS: usize = 1 << 16;
@@ -132,7 +101,7 @@ impl Conv {
                     let image_of = |at: usize| &source[at * image..][..image];
                     let next = blocks.peek().filter(|(.., next, _)| next != at).map(|(.., next, _)| image_of(*next));
                     let next = next.unwrap_or_default();
-                    set.run(PhasesOfBlock { phases, block: *block, source: image_of(*at), next, out });
+                    set.run(PhasesOfBlock { set, phases, block: *block, source: image_of(*at), next, out });
                 }
             });
         })
@@ -254,6 +223,7 @@ impl Phases {
 
 /// One image and block of lanes of what some phases make.
 struct PhasesOfBlock<'a> {
+    set: InstructionSet,
     phases: &'a Phases,
     block: usize,
     source: &'a [f32],
@@ -270,7 +240,7 @@ impl Kernel for PhasesOfBlock<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Self { phases, block, source, next, out } = self;
+        let Self { set, phases, block, source, next, out } = self;
         let [height, width] = phases.size;
         let [down, across] = phases.stride;
         let lanes = out.len() / (height * width);
@@ -295,7 +265,7 @@ impl Kernel for PhasesOfBlock<'_> {
                     Target { out: &mut as_uninit(maps)[at * map..][..map], pitch, lanes }
                 };
                 let next = if at == 0 && first == 0 { next } else { &[] };
-                phase.of.run::<V>(source, phase.weights.block(block), rows, &mut target, next);
+                phase.of.run::<V>(set, source, phase.weights.block(block), rows, &mut target, next);
             }
             if map == 0 {
                 continue;

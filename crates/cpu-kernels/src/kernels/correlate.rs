@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 
 use super::memory::parallel;
 use super::scratch::{self, Scratch};
-use super::set::Kernel;
+use super::set::{InstructionSet, Kernel};
 use super::share::share;
 use super::vector::Vector;
 
@@ -181,6 +181,7 @@ impl Correlation {
     #[inline(always)]
     pub(crate) fn run<V: Vector>(
         &self,
+        set: InstructionSet,
         source: &[f32],
         block: Block<'_>,
         rows: std::ops::Range<usize>,
@@ -241,7 +242,7 @@ impl Correlation {
                     let to = &mut sums[((y - here.start) * width + x) * wide..][..count * wide];
                     let last = column
                         + ((count - 1) * self.stride[1] + self.taps[1].saturating_sub(1) * self.dilation[1]) as isize;
-                    V::SET.run(Tile {
+                    set.run(Tile {
                         source,
                         plane: self.size[0] * pitch,
                         at: top * pitch as isize + column,

@@ -16,6 +16,7 @@ pub(crate) mod pool;
 pub(crate) mod product;
 mod scratch;
 mod set;
+mod shape;
 mod share;
 mod vector;
 mod weights;

@@ -61,7 +61,7 @@ pub(crate) fn product(set: InstructionSet, left: Matrix<'_>, right: Matrix<'_>, 
         let tasks = rows.div_ceil(most).max((4 * rayon::current_num_threads()).min(rows / 4));
         let some = rows.div_ceil(tasks);
         share(out.chunks_mut(some * lanes).enumerate(), worth, |(at, out)| {
-            let of = Strip { left, right: right_rows, bias: &padded_bias, terms, lanes, first: at * some, out };
+            let of = Strip { set, left, right: right_rows, bias: &padded_bias, terms, lanes, first: at * some, out };
             set.run(of);
         });
     })
@@ -156,6 +156,7 @@ impl Kernel for Rows<'_> {
 
 /// Some rows of a product, at most [`Vector::POSITIONS`].
 struct Strip<'a> {
+    set: InstructionSet,
     left: Matrix<'a>,
     /// Row after row, each of whole registers.
     right: &'a [f32],
@@ -171,7 +172,7 @@ impl Kernel for Strip<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Self { left, right, bias, terms, lanes, first, out } = self;
+        let Self { set, left, right, bias, terms, lanes, first, out } = self;
         let count = out.len() / lanes;
         let pitch = bias.len();
         // The rows side by side, term after term.
@@ -194,7 +195,7 @@ impl Kernel for Strip<'_> {
         for lane in (0..pitch).step_by(2 * V::LANES) {
             let wide = (2 * V::LANES).min(pitch - lane);
             let sums = &mut sums[..count * wide];
-            V::SET.run(Tile {
+            set.run(Tile {
                 source,
                 plane,
                 at: 0,

@@ -9,15 +9,22 @@ thread_local! {
 /// Buffers on loan from the thread's store, given back when dropped.
 pub(crate) struct Scratch<const N: usize>([Vec<f32>; N]);
 
+/// Numbers in a line of the cache: buffers begin with one, as a register that lies in two lines takes twice as long.
+const LINE: usize = 16;
+
+fn start(buffer: &[f32]) -> usize {
+    buffer.as_ptr().align_offset(LINE * size_of::<f32>()).min(buffer.len())
+}
+
 /// Buffers of at least the given lengths; what is in them is left from earlier uses.
 ///
 /// A thread keeps as many as a kernel has at once, each as long as the longest use of it.
 pub(crate) fn take<const N: usize>(lengths: [usize; N]) -> Scratch<N> {
     Scratch(lengths.map(|length| {
         let mut buffer = KEPT.with_borrow_mut(Vec::pop).unwrap_or_default();
-        if buffer.len() < length {
+        if buffer.len() < length + LINE {
             // Not `resize`, which would copy what is in it.
-            buffer = vec![0.0; length];
+            buffer = vec![0.0; length + LINE];
         }
         buffer
     }))
@@ -25,13 +32,16 @@ pub(crate) fn take<const N: usize>(lengths: [usize; N]) -> Scratch<N> {
 
 impl<const N: usize> Scratch<N> {
     pub(crate) fn slices(&mut self) -> [&mut [f32]; N] {
-        self.0.each_mut().map(Vec::as_mut_slice)
+        self.0.each_mut().map(|buffer| {
+            let start = start(buffer);
+            &mut buffer[start..]
+        })
     }
 }
 
 impl Scratch<1> {
     pub(crate) fn first(&self) -> &[f32] {
-        &self.0[0]
+        &self.0[0][start(&self.0[0])..]
     }
 }
 

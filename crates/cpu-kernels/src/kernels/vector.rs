@@ -1,16 +1,11 @@
 //! A register of single-precision numbers, as each instruction set has it.
 
-use super::set::InstructionSet;
-
 /// A register of [`LANES`](Vector::LANES) numbers.
 ///
 /// # Safety
 /// Every method needs the instruction set of its type: they are called from [`Kernel::run`](super::Kernel::run), which
 /// runs only where the set was found. Methods with pointers say what must be readable and writable.
 pub(crate) trait Vector: Copy {
-    /// The set whose register it is.
-    const SET: InstructionSet;
-
     /// How many numbers a register holds.
     const LANES: usize;
 
@@ -54,7 +49,6 @@ pub(crate) trait Vector: Copy {
 pub(crate) struct Portable([f32; 8]);
 
 impl Vector for Portable {
-    const SET: InstructionSet = InstructionSet::Portable;
     const LANES: usize = 8;
     const POSITIONS: usize = 3;
 
@@ -129,7 +123,7 @@ mod x86 {
     #[allow(clippy::wildcard_imports, reason = "thirty instructions")]
     use std::arch::x86_64::*;
 
-    use super::{InstructionSet, Portable, Vector};
+    use super::{Portable, Vector};
 
     /// Sixteen numbers: AVX-512F.
     #[derive(Clone, Copy)]
@@ -137,7 +131,6 @@ mod x86 {
     pub(crate) struct Avx512(__m512);
 
     impl Vector for Avx512 {
-        const SET: InstructionSet = InstructionSet::Avx512;
         const LANES: usize = 16;
         const POSITIONS: usize = 14;
 
@@ -257,7 +250,6 @@ mod x86 {
     static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
     impl Vector for Avx2 {
-        const SET: InstructionSet = InstructionSet::Avx2;
         const LANES: usize = 8;
         const POSITIONS: usize = 6;
 

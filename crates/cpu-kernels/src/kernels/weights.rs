@@ -6,11 +6,11 @@
 
 use std::ops::Range;
 
-use super::conv::Conv;
 use super::correlate::{LINE, Target, write};
 use super::memory::as_uninit;
 use super::scratch;
 use super::set::Kernel;
+use super::shape::Conv;
 use super::vector::Vector;
 
 /// Some images and some channels of the input: one share of the work.
