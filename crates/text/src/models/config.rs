@@ -1,22 +1,12 @@
-//! The models by name: what is known about each, and the settings of any of them.
+//! The settings of any of the models, by its name.
 
 use serde::Serialize;
 use strict_config::{ConfigError, Settings};
 use toml::Table;
 
+use super::info::ModelInfo;
 use super::{GptConfig, GruConfig};
 use crate::error::TextError;
-
-/// What is known about a model without building it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModelInfo {
-    /// The name to ask for.
-    pub name: &'static str,
-    /// What it is, in a line.
-    pub summary: &'static str,
-    /// Where it comes from.
-    pub source: &'static str,
-}
 
 /// The settings of any of the models.
 ///
