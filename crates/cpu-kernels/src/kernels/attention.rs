@@ -58,7 +58,7 @@ impl At {
         Self { row: self.column, column: self.row, ..self }
     }
 
-    fn from_row(self, row: usize) -> Self {
+    fn at_row(self, row: usize) -> Self {
         Self { first: self.first + row * self.row, ..self }
     }
 }
@@ -156,12 +156,12 @@ impl Attention {
                     [rows, end, self.of_head],
                     target,
                     false,
-                    (qkv, query.from_row(first)),
+                    (qkv, query.at_row(first)),
                     (qkv, key.transposed()),
                 );
                 let weights = &mut weights[..rows * end];
                 set.run(Softmax { weights, end, first, scale: self.scale(), kept: &mut kept[first..end] });
-                let target = (&mut *out, self.of_output(head).from_row(first));
+                let target = (&mut *out, self.of_output(head).at_row(first));
                 product([rows, self.of_head, end], target, false, (weights, of_weights), (qkv, value));
             }
         }
@@ -199,7 +199,7 @@ impl Attention {
                 let rows = end - first;
                 let add = end < self.context;
                 let of_weights = At { first: 0, row: end, column: 1 };
-                let (queries, grads) = ((qkv, query.from_row(first)), (grad, of_output.from_row(first)));
+                let (queries, grads) = ((qkv, query.at_row(first)), (grad, of_output.at_row(first)));
                 let size = [rows, end, self.of_head];
                 product(size, (as_uninit(weights), of_weights), false, queries, (qkv, key.transposed()));
                 product(size, (as_uninit(slopes), of_weights), false, grads, (qkv, value.transposed()));
@@ -218,7 +218,7 @@ impl Attention {
                 let by_key = [end, self.of_head, rows];
                 product(by_key, (&mut *out, value), add, (weights, transposed), grads);
                 product(by_key, (&mut *out, key), add, (slopes, transposed), queries);
-                let target = (&mut *out, query.from_row(first));
+                let target = (&mut *out, query.at_row(first));
                 product([rows, self.of_head, end], target, false, (slopes, of_weights), (qkv, key));
             }
         }

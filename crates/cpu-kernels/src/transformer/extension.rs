@@ -91,8 +91,8 @@ fn classes(targets: &FlexTensor) -> Vec<usize> {
 }
 
 /// The mean loss, with what its gradient needs.
-fn measured(logits: FlexTensor, targets: FlexTensor) -> (FlexTensor, Measured) {
-    let (logits, targets) = (whole(logits), classes(&targets));
+fn measured(logits: FlexTensor, targets: &FlexTensor) -> (FlexTensor, Measured) {
+    let (logits, targets) = (whole(logits), classes(targets));
     let count = shape(&logits)[1];
     let (mean, log_sums) = loss::forward(instruction_set(), logits.storage(), count, &targets);
     (tensor(vec![mean], [1]), Measured { logits, targets: targets.into(), log_sums: log_sums.into() })
@@ -125,7 +125,7 @@ impl TransformerKernels for Flex {
     }
 
     fn mean_cross_entropy(logits: FlexTensor, targets: FlexTensor) -> FlexTensor {
-        measured(logits, targets).0
+        measured(logits, &targets).0
     }
 }
 
@@ -273,10 +273,10 @@ impl<C: CheckpointStrategy> TransformerKernels for Autodiff<Flex, C> {
     fn mean_cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
         match CrossEntropyGradient.prepare::<C>([logits.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let (loss, state) = measured(logits.into_primitive(), targets);
+                let (loss, state) = measured(logits.into_primitive(), &targets);
                 prep.finish(state, loss)
             }
-            OpsKind::UnTracked(prep) => prep.finish(measured(logits.into_primitive(), targets).0),
+            OpsKind::UnTracked(prep) => prep.finish(measured(logits.into_primitive(), &targets).0),
         }
     }
 }
