@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         preprocessing.numbers.len(),
         preprocessing.categories.len()
     );
-    println!("read {read:.2?}, fitted {:.2?}, encoded {:.2?}, together {all:.2?}", fitted - read, all - fitted);
+    println!("read {read:.2?}, fitted {:.2?}, encoded {:.2?}, together {all:.2?}", fitted.checked_sub(read).unwrap(), all.checked_sub(fitted).unwrap());
     // Linux tells the most memory that the process has held.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status.lines().filter(|line| line.starts_with("VmHWM")).for_each(|line| println!("{line}"));

@@ -79,15 +79,12 @@ pub(crate) fn check_frozen<M: Module>(
     }
     let mut fields: Vec<String> = Vec::new();
     for row in optimizer.parameters(model) {
-        let by = match row.group.filter(|_| row.frozen) {
-            Some(group) => vec![format!("groups[{group}].frozen")],
-            None => {
-                let of_it: Vec<_> = rules.iter().filter(|(_, rule, _)| rule.params.matches(&row.path)).collect();
-                if !cover(of_it.iter().map(|(.., frozen)| frozen), &steps) {
-                    return Ok(());
-                }
-                of_it.iter().map(|(i, ..)| format!("freeze[{i}]")).collect()
+        let by = if let Some(group) = row.group.filter(|_| row.frozen) { vec![format!("groups[{group}].frozen")] } else {
+            let of_it: Vec<_> = rules.iter().filter(|(_, rule, _)| rule.params.matches(&row.path)).collect();
+            if !cover(of_it.iter().map(|(.., frozen)| frozen), &steps) {
+                return Ok(());
             }
+            of_it.iter().map(|(i, ..)| format!("freeze[{i}]")).collect()
         };
         fields.extend(by.into_iter().filter(|field| !fields.contains(field)).collect::<Vec<_>>());
     }

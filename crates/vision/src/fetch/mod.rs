@@ -42,7 +42,7 @@ pub struct FetchOptions {
 
 impl Default for FetchOptions {
     fn default() -> Self {
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         Self { base: None, max_time: 2 * hour, min_speed: 1024, speed_time: Duration::from_secs(30) }
     }
 }
