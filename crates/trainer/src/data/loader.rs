@@ -237,7 +237,7 @@ mod tests {
             let results: Vec<_> = loader.epoch(4, 1).map(|batch| batch.map(|batch| batch.input)).collect();
             assert_eq!(results.len(), 3, "{workers} workers");
             let error = results[1].as_ref().expect_err("the batch of 4 and 5").to_string();
-            assert_eq!(error, "batch 2 of epoch 4 could not be produced: no item 5 in epoch 4");
+            assert_eq!(error, "batch 3 of epoch 5 could not be produced: no item 5 in epoch 4");
             assert_eq!((results[0].as_ref().ok(), results[2].as_ref().ok()), (Some(&vec![2, 3]), Some(&vec![6, 7])));
         }
     }
