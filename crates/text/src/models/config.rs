@@ -4,19 +4,10 @@ use serde::Serialize;
 use strict_config::{ConfigError, Settings};
 use toml::Table;
 
-use super::{GptConfig, GruConfig};
+use super::gpt::GptConfig;
+use super::gru::GruConfig;
+use super::info::ModelInfo;
 use crate::error::TextError;
-
-/// What is known about a model without building it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModelInfo {
-    /// The name to ask for.
-    pub name: &'static str,
-    /// What it is, in a line.
-    pub summary: &'static str,
-    /// Where it comes from.
-    pub source: &'static str,
-}
 
 /// The settings of any of the models.
 ///
@@ -24,7 +15,7 @@ pub struct ModelInfo {
 /// use text::models::{GptConfig, ModelConfig};
 ///
 /// let gpt = ModelConfig::named("gpt")?;
-/// assert_eq!(gpt.parameters(65, 128), Some(818_176));
+/// assert_eq!(gpt.parameters(65, 128), Some(818_048));
 /// let small = ModelConfig::from(GptConfig { layers: 2, ..GptConfig::default() });
 /// assert_eq!(small.write().to_string(), "layers = 2\nheads = 4\nwidth = 128\ndropout = 0.0\ntied = true\n");
 /// # Ok::<(), text::TextError>(())

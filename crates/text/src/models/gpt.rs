@@ -9,7 +9,7 @@ use cpu_kernels::{causal_attention, gelu, linear};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings, check};
 
-use super::config::ModelInfo;
+use super::info::ModelInfo;
 use super::steps::language_steps;
 
 /// The settings of a [`Gpt`].

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings, check};
 
-use super::config::ModelInfo;
+use super::info::ModelInfo;
 use super::steps::language_steps;
 
 /// The settings of a [`Gru`].

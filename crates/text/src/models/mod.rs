@@ -10,10 +10,12 @@
 mod config;
 mod gpt;
 mod gru;
+mod info;
 mod language_model;
 mod steps;
 
-pub use config::{ModelConfig, ModelInfo, known};
+pub use config::{ModelConfig, known};
 pub use gpt::{Attention, Block, Gpt, GptConfig, Perceptron, Transformer};
 pub use gru::{Gru, GruConfig, GruLayer};
+pub use info::ModelInfo;
 pub use language_model::LanguageModel;
