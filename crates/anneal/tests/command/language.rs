@@ -72,7 +72,7 @@ fn another_text_is_not_gone_on_with() {
     fs::write(dir.path().join("rhyme.txt"), text.replacen("boat", "oatb", 1)).expect("written");
     let ran = anneal(dir.path(), &["resume", "run", "--epochs", "3"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
-    assert!(ran.err.contains("belongs to another training data"), "{}", ran.err);
+    assert!(ran.err.contains("belongs to other training data"), "{}", ran.err);
 }
 
 #[test]
@@ -118,8 +118,10 @@ fn what_is_learnt_is_written_and_foretold() {
     let text = sample(&["--length", "16", "--temperature", "0"]);
     let rhyme = fs::read_to_string(dir.path().join("rhyme.txt")).expect("a text");
     assert!(text.starts_with("row, ro") && rhyme.contains(text.trim_end_matches('\n')), "{text}");
-    assert_eq!(sample(&["--length", "40", "--seed", "3"]), sample(&["--length", "40", "--seed", "3"]));
-    assert_ne!(sample(&["--length", "40", "--seed", "3"]), sample(&["--length", "40", "--seed", "4"]));
+    // What has been learnt by heart leaves nothing to chance but at a high temperature.
+    let drawn = |seed: &str| sample(&["--length", "40", "--temperature", "5", "--seed", seed]);
+    assert_eq!(drawn("3"), drawn("3"));
+    assert_ne!(drawn("3"), drawn("4"));
     // Neither needs the text: the run keeps what its tokens stand for.
     fs::rename(dir.path().join("rhyme.txt"), dir.path().join("known.txt")).expect("moved");
     // Another text in the same characters, and how well it is foretold.

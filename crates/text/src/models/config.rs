@@ -1,11 +1,12 @@
-//! The settings of any of the models, by its name.
+//! The models by name: what is known about each, and the settings of any of them.
 
 use serde::Serialize;
 use strict_config::{ConfigError, Settings};
 use toml::Table;
 
+use super::gpt::GptConfig;
+use super::gru::GruConfig;
 use super::info::ModelInfo;
-use super::{GptConfig, GruConfig};
 use crate::error::TextError;
 
 /// The settings of any of the models.
@@ -14,7 +15,7 @@ use crate::error::TextError;
 /// use text::models::{GptConfig, ModelConfig};
 ///
 /// let gpt = ModelConfig::named("gpt")?;
-/// assert_eq!(gpt.parameters(65, 128), Some(818_176));
+/// assert_eq!(gpt.parameters(65, 128), Some(818_048));
 /// let small = ModelConfig::from(GptConfig { layers: 2, ..GptConfig::default() });
 /// assert_eq!(small.write().to_string(), "layers = 2\nheads = 4\nwidth = 128\ndropout = 0.0\ntied = true\n");
 /// # Ok::<(), text::TextError>(())

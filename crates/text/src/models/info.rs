@@ -1,4 +1,4 @@
-//! What is known about a model: a module of its own, so that models and their list do not reach each other.
+//! What lists say about a model.
 
 /// What is known about a model without building it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
