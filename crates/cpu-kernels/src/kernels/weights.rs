@@ -243,6 +243,8 @@ impl Tile<'_> {
         let low = (-start).max(0).unsigned_abs().div_ceil(step).min(across);
         let high = (width as isize - reach).max(0).unsigned_abs().div_ceil(step).clamp(low, across);
         let taps = conv.kernel[0] * conv.kernel[1];
+        // Short sums are cut too.
+        let run = (conv.batch * conv.output[0] * across / 4).clamp(32, RUN);
         // SAFETY: the caller's promise; a value of the input is read where its row and its column are in the image.
         unsafe {
             let mut values = [[[V::splat(0.0); N]; K]; C];
@@ -297,7 +299,7 @@ impl Tile<'_> {
                         }
                     }
                     added += across;
-                    if added >= RUN {
+                    if added >= run {
                         join(&mut values, sums.as_mut_ptr(), taps * pitch, pitch);
                         added = 0;
                     }
