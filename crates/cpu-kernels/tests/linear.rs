@@ -1,5 +1,7 @@
 //! Linear layers beside burn's own.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+
 mod common;
 
 use burn::module::{Module, Param};

@@ -26,10 +26,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         preprocessing.numbers.len(),
         preprocessing.categories.len()
     );
-    println!("read {read:.2?}, fitted {:.2?}, encoded {:.2?}, together {all:.2?}", fitted.checked_sub(read).unwrap(), all.checked_sub(fitted).unwrap());
+    println!(
+        "read {read:.2?}, fitted {:.2?}, encoded {:.2?}, together {all:.2?}",
+        fitted.saturating_sub(read),
+        all.saturating_sub(fitted)
+    );
     // Linux tells the most memory that the process has held.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().filter(|line| line.starts_with("VmHWM")).for_each(|line| println!("{line}"));
+    for line in status.lines().filter(|line| line.starts_with("VmHWM")) {
+        println!("{line}");
+    }
     drop(encoded);
     Ok(())
 }

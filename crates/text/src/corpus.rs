@@ -56,7 +56,7 @@ enum Tokens {
     /// The token of each byte stands in a table.
     Bytes {
         memory: Memory,
-        table: [u8; 256],
+        table: Box<[u8; 256]>,
     },
     Two(Vec<u16>),
     Four(Vec<u32>),
@@ -94,7 +94,7 @@ impl Tokens {
     /// One block of the smallest numbers that hold all of `vocabulary` tokens.
     fn block(tokens: impl Iterator<Item = u32>, vocabulary: usize) -> Self {
         if vocabulary <= 1 << 8 {
-            Self::Bytes { memory: Memory::Read(tokens.map(|token| token as u8).collect()), table: itself() }
+            Self::Bytes { memory: Memory::Read(tokens.map(|token| token as u8).collect()), table: Box::new(itself()) }
         } else if vocabulary <= 1 << 16 {
             Self::Two(tokens.map(|token| token as u16).collect())
         } else {
@@ -176,7 +176,7 @@ impl Corpus {
             Err(_) => bytes.len(),
         };
         let fingerprint = fingerprint("bytes", bytes);
-        Self::checked(name, Vocabulary::Bytes, Tokens::Bytes { memory, table: itself() }, characters, fingerprint)
+        Self::checked(name, Vocabulary::Bytes, Tokens::Bytes { memory, table: Box::new(itself()) }, characters, fingerprint)
     }
 
     /// `memory` holds UTF-8.
@@ -190,7 +190,7 @@ impl Corpus {
                 table[*character as usize] = token;
             }
             let count = text.len();
-            (Tokens::Bytes { memory, table }, count)
+            (Tokens::Bytes { memory, table: Box::new(table) }, count)
         } else {
             let tokens = Tokens::block(vocabulary.tokens(text), vocabulary.as_slice().len());
             let count = tokens.len();
@@ -344,7 +344,7 @@ fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TextError> {
         let begin_of_line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         TextError::NotUtf8 {
             path: path.to_owned(),
-            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            line: before.split(|byte| *byte == b'\n').count(),
             column: String::from_utf8_lossy(&before[begin_of_line..]).chars().count() + 1,
             offset,
             byte: bytes[offset],

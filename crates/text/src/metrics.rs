@@ -109,7 +109,7 @@ impl Metric for FromLoss {
     }
 
     fn attributes(&self) -> MetricAttributes {
-        NumericAttributes { unit: None, higher_is_better: false, ..NumericAttributes::default() }.into()
+        NumericAttributes { unit: None, higher_is_better: false }.into()
     }
 }
 
@@ -218,7 +218,7 @@ impl Metric for ExactMatch {
 
     fn attributes(&self) -> MetricAttributes {
         let unit = Some("%".to_owned());
-        NumericAttributes { unit, higher_is_better: true, ..NumericAttributes::default() }.into()
+        NumericAttributes { unit, higher_is_better: true }.into()
     }
 }
 

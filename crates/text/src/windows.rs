@@ -54,7 +54,7 @@ pub struct Windows {
     corpus: Corpus,
     part: Range<usize>,
     context: usize,
-    windows: usize,
+    count: usize,
     are_drawn: bool,
 }
 
@@ -70,7 +70,7 @@ impl Windows {
         if steps == 0 {
             return Err(TextError::NoStep { text: corpus.name().to_owned(), tokens, batch, context });
         }
-        Ok(Self { windows: steps * batch, ..windows })
+        Ok(Self { count: steps * batch, ..windows })
     }
 
     /// Windows to evaluate on, one after the other: `floor((tokens - 1) / context)`; what is left at the end is not used.
@@ -86,7 +86,7 @@ impl Windows {
     ) -> Result<Self, TextError> {
         let windows = Self::new(corpus, part, name, context, false)?;
         let last = windows.part.len() - 1 - context;
-        Ok(Self { windows: last / windows.apart() + 1, ..windows })
+        Ok(Self { count: last / windows.apart() + 1, ..windows })
     }
 
     fn new(
@@ -100,7 +100,7 @@ impl Windows {
             let (text, tokens) = (corpus.name().to_owned(), part.len());
             return Err(TextError::TooShort { text, part: name, tokens, context });
         }
-        Ok(Self { corpus: corpus.clone(), part, context, windows: 0, are_drawn })
+        Ok(Self { corpus: corpus.clone(), part, context, count: 0, are_drawn })
     }
 
     /// The text.
@@ -115,12 +115,12 @@ impl Windows {
 
     /// How many windows an epoch has.
     pub fn len(&self) -> usize {
-        self.windows
+        self.count
     }
 
     /// Whether there are none; there is at least one.
     pub fn is_empty(&self) -> bool {
-        self.windows == 0
+        self.count == 0
     }
 
     /// How far apart windows lie that are in order: as far as they are long, but whole lines.

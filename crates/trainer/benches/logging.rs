@@ -50,7 +50,7 @@ fn measure(name: &str, log: &mut dyn Callback) {
         steps_done: 0,
         over: false,
         saved_in_turn: false,
-        logged: Default::default(),
+        logged: trainer::Logged::default(),
         parameters: 1,
     };
     log.on_start(&run).expect("opens");

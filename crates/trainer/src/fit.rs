@@ -53,7 +53,7 @@ where
         self.check_names()?;
         self.check_monitors(&rates, valid.is_some())?;
         check_start(&model, &optimizer, &self.config.freeze, &horizon)?;
-        let resume = self.to_resume()?;
+        let resume = self.resumed()?;
         for warning in warnings(&model, &optimizer, &rates, &horizon) {
             tracing::warn!("{warning}");
         }

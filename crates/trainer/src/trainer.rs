@@ -217,7 +217,7 @@ impl<M: Trainable> Trainer<M> {
     }
 
     /// The checkpoint to continue from.
-    pub(crate) fn to_resume(&mut self) -> Result<Option<Checkpoint>, TrainError> {
+    pub(crate) fn resumed(&mut self) -> Result<Option<Checkpoint>, TrainError> {
         match std::mem::take(&mut self.resume) {
             Resume::No => Ok(None),
             Resume::From(checkpoint) => Ok(Some(*checkpoint)),

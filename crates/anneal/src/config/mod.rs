@@ -158,7 +158,11 @@ impl Config {
 
     /// A field that the trainer names, by its place in this configuration.
     pub(crate) fn place_of(&self, field: &str) -> String {
-        if field.starts_with("freeze[") { format!("train.{field}") } else { self.groups.placed(field).unwrap_or_else(|| field.to_owned()) }
+        if field.starts_with("freeze[") {
+            format!("train.{field}")
+        } else {
+            self.groups.placed(field).unwrap_or_else(|| field.to_owned())
+        }
     }
 
     /// Reads a whole configuration from a document; errors name its file and line.

@@ -187,7 +187,7 @@ mod tests {
             steps_done: 7,
             over: false,
             saved_in_turn: false,
-            logged: Default::default(),
+            logged: trainer::Logged::default(),
             parameters: 1,
         };
         let session = Session::here("cpu", &run);

@@ -38,7 +38,9 @@ pub(super) fn check_start() -> Result<(), Error> {
     }
     // burn's threads, which it starts when it first needs them, and cannot do without.
     match rayon::ThreadPoolBuilder::new().build_global() {
-        Err(error) if std::error::Error::source(&error).is_some_and(<dyn std::error::Error + 'static>::is::<io::Error>) => {
+        Err(error)
+            if std::error::Error::source(&error).is_some_and(<dyn std::error::Error + 'static>::is::<io::Error>) =>
+        {
             Err(Error::Machine(format!("the system gives no threads to compute on: {error}")))
         }
         // Or they run already.

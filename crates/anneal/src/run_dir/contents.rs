@@ -157,7 +157,7 @@ pub(super) fn put_back(
     let is_complete = Mark::read(&aside).is_some_and(|complete| complete.id == mark.id);
     for path in own(&aside)? {
         let (from, to) = (aside.join(&path), folder.join(&path));
-        if path == Path::new(CONFIG) && to.exists() && !(is_complete && !is_empty(&from)) {
+        if path == Path::new(CONFIG) && to.exists() && (!is_complete || is_empty(&from)) {
             remove(&from)?;
             continue;
         }

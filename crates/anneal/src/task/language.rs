@@ -343,14 +343,12 @@ impl<S: TextSource> Task for Language<S> {
 
     fn batch(&self, part: Split, items: &[usize], draw: Option<Draw>, device: &Device) -> TextBatch {
         let Draw { seed, epoch } = draw.unwrap_or(Draw { seed: 0, epoch: 0 });
-        match self.windows(part) {
-            Some(windows) => windows.batch(items, epoch, seed, device),
+        let Some(windows) = self.windows(part) else {
             // A part without items is asked for none.
-            None => {
-                let none = || Tensor::zeros([0, self.context], device);
-                TextBatch { inputs: none(), targets: none() }
-            }
-        }
+            let none = || Tensor::zeros([0, self.context], device);
+            return TextBatch { inputs: none(), targets: none() };
+        };
+        windows.batch(items, epoch, seed, device)
     }
 
     fn network(&self, model: &ModelConfig, device: &Device) -> Result<LanguageModel, TaskError> {

@@ -110,9 +110,10 @@ fn every_config_of_the_examples_is_put_together() {
                 }
                 assembly.rates().expect(&name);
             }
-            Err(Error::Data(DataError::Missing(_))) => without_data.push(config.data.dataset.clone()),
             // A text of one's own is named by each who trains on it.
-            Err(Error::Task(TaskError::Text(TextError::Io { .. }))) => without_data.push(config.data.dataset.clone()),
+            Err(Error::Data(DataError::Missing(_)) | Error::Task(TaskError::Text(TextError::Io { .. }))) => {
+                without_data.push(config.data.dataset.clone());
+            }
             Err(error) => panic!("{name}: {error}"),
         }
     }

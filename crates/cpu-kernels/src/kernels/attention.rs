@@ -152,13 +152,7 @@ impl Attention {
                 let rows = end - first;
                 let of_weights = At { first: 0, row: end, column: 1 };
                 let target = (as_uninit(weights), of_weights);
-                product(
-                    [rows, end, self.of_head],
-                    target,
-                    false,
-                    (qkv, query.at_row(first)),
-                    (qkv, key.transposed()),
-                );
+                product([rows, end, self.of_head], target, false, (qkv, query.at_row(first)), (qkv, key.transposed()));
                 let weights = &mut weights[..rows * end];
                 set.run(Softmax { weights, end, first, scale: self.scale(), kept: &mut kept[first..end] });
                 let target = (&mut *out, self.of_output(head).at_row(first));

@@ -1,5 +1,7 @@
 //! Tables from the outside: what is read, what is refused and in which words, what is fitted, what a network does.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+
 mod bad_input;
 mod model;
 mod preprocessing;

@@ -96,7 +96,7 @@ fn gradients_reach_the_categories_of_the_batch_alone() {
         let id = model.embeddings[embedding].weight.id;
         let gradient = output.grads.remove::<2>(id).expect("a gradient");
         let width = gradient.dims()[1];
-        
+
         values(&gradient).chunks(width).map(|row| row.iter().any(|x| *x != 0.0)).collect::<Vec<_>>()
     };
     assert_eq!(gradient(0, &mut output), [false, true, false, true]);

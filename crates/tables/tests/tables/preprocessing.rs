@@ -114,8 +114,8 @@ fn predictions_are_in_the_words_of_the_table() {
 
 #[test]
 fn ids_among_the_features_are_pointed_out() {
-    let rows: String = (0..30).map(|at| format!("n{at},{},{}\n", ["x", "y"][at % 2], at % 2)).collect();
-    let table = Csv::new(format!("name,b,y\n{rows}")).read().unwrap();
+    let rows: Vec<String> = (0..30).map(|at| format!("n{at},{},{}\n", ["x", "y"][at % 2], at % 2)).collect();
+    let table = Csv::new(format!("name,b,y\n{}", rows.concat())).read().unwrap();
     let all: Vec<usize> = (0..30).collect();
     let warnings = Preprocessing::fit(&table, &all, &Missing::default()).unwrap().warnings(30);
     assert_eq!(warnings, ["column `name` has 30 categories in 30 training rows: an id or a text to `ignore`?"]);

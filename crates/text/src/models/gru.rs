@@ -141,11 +141,11 @@ impl GruLayer {
 impl Gru {
     /// Logits, `(window, place, token)`, of tokens, `(window, place)`: what comes after each.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.forward_from(tokens, None).0
+        self.forward_from(&tokens, &[]).0
     }
 
-    /// As [`forward`](Self::forward), from the states of the layers after what came before; and the states after it.
-    pub fn forward_from(&self, tokens: Tensor<2, Int>, before: Option<Vec<Tensor<2>>>) -> (Tensor<3>, Vec<Tensor<2>>) {
+    /// As [`forward`](Self::forward), from the states of the layers after what came before (none: zeros); and the states after it.
+    pub fn forward_from(&self, tokens: &Tensor<2, Int>, before: &[Tensor<2>]) -> (Tensor<3>, Vec<Tensor<2>>) {
         let [windows, places] = tokens.dims();
         // Place by place: the gradient of a slice is a tensor as large as the whole.
         let of_place = |place| {
@@ -158,7 +158,7 @@ impl Gru {
         let zeros = || Tensor::zeros([windows, width], (&weight.device(), weight.dtype()));
         let mut after = Vec::with_capacity(self.rnn.len());
         for (index, layer) in self.rnn.iter().enumerate() {
-            let before = before.as_ref().and_then(|states| states.get(index).cloned()).unwrap_or_else(zeros);
+            let before = before.get(index).cloned().unwrap_or_else(zeros);
             let states = layer.forward(&flow, before.clone());
             after.push(states.last().cloned().unwrap_or(before));
             flow = states.into_iter().map(|state| self.drop.forward(state)).collect();

@@ -98,7 +98,7 @@ impl Writer<'_> {
             LanguageModel::Gpt(gpt) => gpt.forward(tensor(&tokens[tokens.len().saturating_sub(gpt.context())..])),
             LanguageModel::Gru(gru) => {
                 let new = tensor(&tokens[self.read..]);
-                let (logits, states) = gru.forward_from(new, self.states.take());
+                let (logits, states) = gru.forward_from(&new, &self.states.take().unwrap_or_default());
                 (self.read, self.states) = (tokens.len(), Some(states));
                 logits
             }

@@ -213,7 +213,7 @@ mod tests {
             steps_done: 200,
             over: false,
             saved_in_turn: false,
-            logged: Default::default(),
+            logged: crate::Logged::default(),
             parameters: 1,
         };
         progress.run = Some(run);

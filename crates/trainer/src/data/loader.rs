@@ -102,7 +102,7 @@ impl<B: Send + 'static> Loader<B> {
         let batches = Arc::new(batches);
         // More workers than batches would have nothing to do.
         let workers = self.workers.min(batches.len().max(1));
-        let ahead: std::io::Result<Vec<Receiver<Result<Batch<B>, String>>>> = (0..workers)
+        let ahead: std::io::Result<Vec<Receiver<_>>> = (0..workers)
             .map(|worker| {
                 let (ready, receiver) = sync_channel(READY);
                 let (batches, assemble) = (Arc::clone(&batches), Arc::clone(&self.assemble));

@@ -71,8 +71,8 @@ impl Weights {
 /// Part of a loader's fingerprint: the weights by a checksum.
 impl fmt::Debug for Weights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits: String = self.sums.iter().map(|sum| format!("{:x} ", sum.to_bits())).collect();
-        write!(f, "{} of checksum {:016x}", self.items(), fnv1a(&bits))
+        let bits: Vec<String> = self.sums.iter().map(|sum| format!("{:x} ", sum.to_bits())).collect();
+        write!(f, "{} of checksum {:016x}", self.items(), fnv1a(&bits.concat()))
     }
 }
 

@@ -60,7 +60,8 @@ fn fit(
 #[test]
 fn every_way_that_a_model_goes_gives_the_same_bits() {
     let _alone = alone();
-    let cases: [(&str, &str, fn(&mut TrainConfig)); 4] = [
+    type Change = fn(&mut TrainConfig);
+    let cases: [(&str, &str, Change); 4] = [
         ("ema", ADAM, |config| config.ema = Some(Ema::new(0.9))),
         ("swa", ADAM, |config| config.swa = Some(Swa { start: Duration::Epochs(2.0), every: Duration::Steps(4) })),
         ("schedule-free", SCHEDULE_FREE, |_| {}),

@@ -137,9 +137,10 @@ fn an_output_of_ones_own_adapts_to_them() {
     let tensor = Tensor::<1>::from_floats([1.0, 2.0], &burn::tensor::Device::flex());
     let scalars = ScalarOutput::new(tensor.clone()).with("x", tensor).sync().expect("a device").scalars;
     assert!(format!("{scalars:?}").contains("\"x\""));
-    fn takes<O: Adaptor<Scalars> + Adaptor<LossInput>>() {}
     takes::<Both>();
 }
+
+fn takes<O: Adaptor<Scalars> + Adaptor<LossInput>>() {}
 
 /// Measures the size of the first bias, and notes when it looked.
 struct Norm {

@@ -247,9 +247,9 @@ mod tests {
     }
 
     /// A chunk of a PNG, with its checksum.
-    fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    fn chunk(name: [u8; 4], data: &[u8]) -> Vec<u8> {
         let mut crc = flate2::Crc::new();
-        crc.update(name);
+        crc.update(&name);
         crc.update(data);
         [&(data.len() as u32).to_be_bytes(), &name[..], data, &crc.sum().to_be_bytes()].concat()
     }
@@ -268,7 +268,7 @@ mod tests {
         let rows =
             [0_u8].iter().chain([0xff; 310].iter()).copied().cycle().take(311 * height as usize).collect::<Vec<_>>();
         let page =
-            [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &header), &chunk(b"IDAT", &deflated(&rows)), &PNG_END].concat();
+            [&b"\x89PNG\r\n\x1a\n"[..], &chunk(*b"IHDR", &header), &chunk(*b"IDAT", &deflated(&rows)), &PNG_END].concat();
         assert!(page.len() < 2_000, "{} bytes", page.len());
         assert_eq!(read(&page, ImageShape::new(1, 2, 2)), Ok(vec![255; 4]));
     }
@@ -280,7 +280,7 @@ mod tests {
         let profile = [&b"icc\0\0"[..], &deflated(&vec![0; 500 << 20])].concat();
         let text = [&b"Comment\0\0"[..], &deflated(&vec![b' '; 1 << 20])].concat();
         let header = 8 + 25;
-        let evil = [&picture[..header], &chunk(b"iCCP", &profile), &chunk(b"zTXt", &text), &picture[header..]].concat();
+        let evil = [&picture[..header], &chunk(*b"iCCP", &profile), &chunk(*b"zTXt", &text), &picture[header..]].concat();
         let kept = png_pixels(&evil).unwrap();
         assert_eq!(kept, picture, "all that the decoder gets");
         assert_eq!(read(&evil, ImageShape::new(3, 1, 1)), read(&picture, ImageShape::new(3, 1, 1)));

@@ -103,7 +103,9 @@ impl Folder {
             let runs = run_folders(dir, &old).len();
             set_comparison_aside(dir, &self.name, &own(dir)?)?;
             // The folders that are empty now.
-            run_folders(dir, &old).iter().for_each(|run| remove_empty(run));
+            for run in run_folders(dir, &old) {
+                remove_empty(&run);
+            }
             clear(dir, &old)?;
             let shown = dir.display();
             tracing::warn!(
@@ -226,7 +228,9 @@ mod tests {
         let is_there = |name: &str| dir.join(name).exists();
         let files = own(dir).expect("found");
         set_comparison_aside(dir, "old", &files).expect("moved");
-        ["a/seed-1", "a/seed-2"].iter().for_each(|run| remove_empty(&dir.join(run)));
+        for run in ["a/seed-1", "a/seed-2"] {
+            remove_empty(&dir.join(run));
+        }
         assert!(!is_there(PLAN) && !is_there("a/seed-1/config.toml"), "{files:?}");
         assert!(is_there("thesis.tex") && is_there("a/seed-1/mine"), "what is not ours stays");
         assert!(!is_there("a/seed-2"), "what is empty then goes");
