@@ -176,7 +176,13 @@ impl Corpus {
             Err(_) => bytes.len(),
         };
         let fingerprint = fingerprint("bytes", bytes);
-        Self::checked(name, Vocabulary::Bytes, Tokens::Bytes { memory, table: Box::new(itself()) }, characters, fingerprint)
+        Self::checked(
+            name,
+            Vocabulary::Bytes,
+            Tokens::Bytes { memory, table: Box::new(itself()) },
+            characters,
+            fingerprint,
+        )
     }
 
     /// `memory` holds UTF-8.

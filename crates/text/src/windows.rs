@@ -154,7 +154,7 @@ impl Windows {
         let mut inputs = Vec::with_capacity(indices.len() * self.context);
         let mut targets = Vec::with_capacity(indices.len() * self.context);
         for &index in indices {
-            assert!(index < self.windows, "window {index} of {}", self.windows);
+            assert!(index < self.count, "window {index} of {}", self.count);
             let begin = self.begin(index, epoch, seed);
             self.corpus.copy(begin..begin + self.context, &mut inputs);
             self.corpus.copy(begin + 1..begin + 1 + self.context, &mut targets);

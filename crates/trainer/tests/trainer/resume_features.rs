@@ -190,7 +190,7 @@ fn what_belongs_to_another_run_is_refused_by_name() {
             train_data(),
             &["configuration", "`seed = 1`", "`seed = 2`"],
         ),
-        ("a setting more", &format!("{own}\nema = 0.9"), fixed, train_data(), &["nothing of it", "ema = 0.9"]),
+        ("a setting more", &format!("{own}\nema = 0.9"), fixed, train_data(), &["it was written without `ema = 0.9`"]),
         ("schedule", own, "type = 'step'\nstep_size = 2", train_data(), &["schedule", "`fixed`", "`step`"]),
         ("content", own, fixed, other_data("another", 16, 3), &["training data", "content another"]),
         ("batch size", own, fixed, other_data("", 8, 3), &["training data", "`batch size 16`", "`batch size 8`"]),

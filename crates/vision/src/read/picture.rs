@@ -267,8 +267,8 @@ mod tests {
         let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[1, 0, 0, 0, 0]].concat();
         let rows =
             [0_u8].iter().chain([0xff; 310].iter()).copied().cycle().take(311 * height as usize).collect::<Vec<_>>();
-        let page =
-            [&b"\x89PNG\r\n\x1a\n"[..], &chunk(*b"IHDR", &header), &chunk(*b"IDAT", &deflated(&rows)), &PNG_END].concat();
+        let page = [&b"\x89PNG\r\n\x1a\n"[..], &chunk(*b"IHDR", &header), &chunk(*b"IDAT", &deflated(&rows)), &PNG_END]
+            .concat();
         assert!(page.len() < 2_000, "{} bytes", page.len());
         assert_eq!(read(&page, ImageShape::new(1, 2, 2)), Ok(vec![255; 4]));
     }
@@ -280,7 +280,8 @@ mod tests {
         let profile = [&b"icc\0\0"[..], &deflated(&vec![0; 500 << 20])].concat();
         let text = [&b"Comment\0\0"[..], &deflated(&vec![b' '; 1 << 20])].concat();
         let header = 8 + 25;
-        let evil = [&picture[..header], &chunk(*b"iCCP", &profile), &chunk(*b"zTXt", &text), &picture[header..]].concat();
+        let evil =
+            [&picture[..header], &chunk(*b"iCCP", &profile), &chunk(*b"zTXt", &text), &picture[header..]].concat();
         let kept = png_pixels(&evil).unwrap();
         assert_eq!(kept, picture, "all that the decoder gets");
         assert_eq!(read(&evil, ImageShape::new(3, 1, 1)), read(&picture, ImageShape::new(3, 1, 1)));
