@@ -140,6 +140,7 @@ impl GruLayer {
 
 impl Gru {
     /// Logits, `(window, place, token)`, of tokens, `(window, place)`: what comes after each.
+    #[expect(clippy::needless_pass_by_value, reason = "as every layer of burn takes its input")]
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         self.forward_from(&tokens, &[]).0
     }

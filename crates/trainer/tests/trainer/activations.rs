@@ -57,10 +57,11 @@ fn fit(
     trainer.fit(model(&device), optimizer(optimizer_config), schedule("type = 'fixed'"), &poisoned, Some(&valid_data()))
 }
 
+type Change = fn(&mut TrainConfig);
+
 #[test]
 fn every_way_that_a_model_goes_gives_the_same_bits() {
     let _alone = alone();
-    type Change = fn(&mut TrainConfig);
     let cases: [(&str, &str, Change); 4] = [
         ("ema", ADAM, |config| config.ema = Some(Ema::new(0.9))),
         ("swa", ADAM, |config| config.swa = Some(Swa { start: Duration::Epochs(2.0), every: Duration::Steps(4) })),
