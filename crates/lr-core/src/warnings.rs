@@ -190,7 +190,9 @@ impl Scheduler {
         if last == highest && after < peak * (1.0 - 1e-9) {
             warnings.push(ScheduleWarning::PeakNotReached { highest, peak });
         }
-        warnings.extend(self.rises_again(&looks, of, highest));
+        let rises = self.rises_again(&looks, of, highest);
+        let tells_a_zero = matches!(rises, Some(ScheduleWarning::RisesAgain { lowest: 0.0, .. }));
+        warnings.extend(rises);
         let stays = looks.last_change();
         if stays > 0 && 2 * stays < of && last <= highest / 10.0 {
             warnings.push(ScheduleWarning::EndsEarly { tick: stays + 1, of, interval, rate: last, highest });
@@ -201,7 +203,7 @@ impl Scheduler {
             Interval::Step => run.steps_per_epoch(),
         };
         let zero = per_epoch.map_or_else(Vec::new, |ticks| looks.zero_epochs(ticks));
-        if let Some(first) = zero.first() {
+        if let Some(first) = zero.first().filter(|_| !(tells_a_zero && zero.len() == 1)) {
             let of = of.div_ceil(per_epoch.unwrap_or(1));
             warnings.push(ScheduleWarning::ZeroEpochs { first: first + 1, count: zero.len() as u64, of });
         }
@@ -355,7 +357,7 @@ mod tests {
             "type = 'fixed'\nwarmup = { duration = 1, start_factor = 0.1 }",
             "type = 'cosine_annealing'\nt_max = 'rest'\nwarmup = '10%'",
             "type = 'cosine_annealing'\nt_max = 'rest'\ninterval = 'step'\nwarmup = { duration = '5%', start_factor = 0 }",
-            "type = 'cosine_annealing'\nt_max = 19",
+            "type = 'cosine_annealing'\nt_max = 19\neta_min = 1e-4",
             "type = 'cosine_annealing'\nt_max = 30",
             "type = 'sequential'\nmilestones = [10]\nschedules = [{ type = 'cosine_annealing', t_max = 10 }, { type = 'constant', factor = 0.1, total_iters = 10 }]",
             "type = 'multi_step'\nmilestones = [10, 15]",

@@ -157,7 +157,7 @@ fn new_tables_are_predicted_with_what_the_run_keeps() {
     let kept = read(dir.join("price/preprocessing.json"));
     for (other, expected) in [
         (kept.replacen("\"fill\":", "\"fil\":", 1), "preprocessing.json of the run is damaged"),
-        (read(dir.join("sold/preprocessing.json")), "belongs to another training data"),
+        (read(dir.join("sold/preprocessing.json")), "belongs to other training data"),
     ] {
         fs::write(dir.join("price/preprocessing.json"), other).unwrap();
         let ran = anneal(dir, &["predict", "price", "new.csv"]);
@@ -193,9 +193,9 @@ fn what_is_wrong_is_named() {
     done(dir, &["train", "price.toml", "--out", "run", "--quiet", "--epochs", "1"]);
     fs::write(dir.join("houses.csv"), csv(400).replacen("hill", "mill", 1)).unwrap();
     let ran = anneal(dir, &["train", "price.toml", "--out", "run", "--resume", "--epochs", "3"]);
-    assert!(ran.code == 1 && ran.err.contains("belongs to another training data"), "{}", ran.err);
+    assert!(ran.code == 1 && ran.err.contains("belongs to other training data"), "{}", ran.err);
     let ran = anneal(dir, &["evaluate", "run"]);
-    assert!(ran.code == 1 && ran.err.contains("belongs to another training data"), "{}", ran.err);
+    assert!(ran.code == 1 && ran.err.contains("belongs to other training data"), "{}", ran.err);
 }
 
 #[test]
