@@ -357,11 +357,17 @@ impl<S: TextSource> Task for Language<S> {
 
     fn size(&self, model: &ModelConfig, _: &Device) -> Result<Option<Size>, TaskError> {
         let tokens = self.vocabulary().len();
+        // A block of `gpt` keeps two norms, queries, keys and values, what attention gives, and the wide layer twice; a
+        // layer of `gru` keeps its gates and its state.
+        let of_a_token = match model {
+            ModelConfig::Gpt(gpt) => gpt.layers.saturating_mul(gpt.width).saturating_mul(14),
+            ModelConfig::Gru(gru) => gru.layers.saturating_mul(gru.width).saturating_mul(4),
+        };
         Ok(Some(Size {
             // More than can be counted is more than fits.
             parameters: model.parameters(tokens, self.context).unwrap_or(usize::MAX),
             item: self.context.saturating_mul(2),
-            made: self.context.saturating_mul(tokens),
+            made: self.context.saturating_mul(of_a_token.saturating_add(tokens)),
         }))
     }
 

@@ -11,7 +11,7 @@ use tables::{
 };
 use trainer::{Metrics, Split, data::split};
 
-use super::{Draw, ModelRow, NoSettings, Prediction, Setup, Task, TaskError, TaskSettings};
+use super::{Draw, ModelRow, NoSettings, Prediction, Setup, Size, Task, TaskError, TaskSettings};
 
 /// Rows that are predicted at once.
 const AT_ONCE: usize = 4_096;
@@ -113,6 +113,12 @@ impl Task for Tabular {
 
     fn network(&self, model: &MlpConfig, device: &Device) -> Result<Mlp, TaskError> {
         Ok(model.init(&self.fitted.preprocessing.features(), device).map_err(|error| error.within("model"))?)
+    }
+
+    fn size(&self, model: &MlpConfig, _: &Device) -> Result<Option<Size>, TaskError> {
+        let features = self.fitted.preprocessing.features();
+        let (parameters, made) = model.counts(&features);
+        Ok(Some(Size { parameters, item: features.numbers + features.categories.len(), made }))
     }
 
     /// Inference holds no graph, so larger batches cost little memory.

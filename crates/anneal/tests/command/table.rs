@@ -186,6 +186,7 @@ fn what_is_wrong_is_named() {
     refused("data.missing.numbers=refuse", 1, "column `age`: missing value (");
     refused("data.test=1.5", 2, "data.test: 1.5 is not allowed here; allowed: a number from 0 to below 1");
     refused("model.hiden=[3]", 2, "model.hiden: unknown field; did you mean `hidden`?");
+    refused("model.hidden=[1000000000]", 2, "the run takes at least");
     refused("model.type=lenet", 2, "model.type: there is no model `lenet`");
     refused("data.augment=flip", 2, "data.augment: unknown field");
 

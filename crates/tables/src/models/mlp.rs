@@ -59,6 +59,23 @@ impl MlpConfig {
         self.embedding.unwrap_or(rule.clamp(1, 600))
     }
 
+    /// How many numbers such a network learns, and how many its layers make of a row; the largest number there is where a
+    /// count is beyond all that can be counted.
+    pub fn counts(&self, features: &Features) -> (usize, usize) {
+        let widths = features.categories.iter().map(|&categories| self.embedding_width(categories));
+        let embedded = widths.clone().fold(0, usize::saturating_add);
+        let rows = features.categories.iter().map(|categories| categories.saturating_add(1));
+        let mut parameters =
+            rows.zip(widths).fold(0_usize, |sum, (rows, width)| sum.saturating_add(rows.saturating_mul(width)));
+        let (mut inputs, mut made) = (features.numbers.saturating_add(embedded), embedded);
+        for &width in self.hidden.iter().chain([&features.outputs]) {
+            parameters = parameters.saturating_add(inputs.saturating_add(1).saturating_mul(width));
+            made = made.saturating_add(width);
+            inputs = width;
+        }
+        (parameters, made)
+    }
+
     /// A network with its parameters drawn from the generator of `device`: embeddings from `N(0, 1)`, layers from
     /// `U(-1/sqrt(inputs), 1/sqrt(inputs))`, as torch's `Embedding` and `Linear`. The unknown category of every embedding
     /// starts at 0, and since no training row has it, it stays there.

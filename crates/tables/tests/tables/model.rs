@@ -24,6 +24,12 @@ fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor.to_data().try_to_vec().expect("numbers")
 }
 
+/// flex's random generator is one for the whole process: a test that draws parameters holds this while it runs.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// All parameters, one after the other.
 fn parameters(model: &Mlp) -> Vec<f32> {
     struct All(Vec<f32>);
@@ -39,6 +45,7 @@ fn parameters(model: &Mlp) -> Vec<f32> {
 
 #[test]
 fn the_outputs_are_what_a_naive_loop_gives() {
+    let _alone = alone();
     let device = Device::flex();
     device.seed(3);
     let config = MlpConfig { hidden: vec![4], embedding: Some(2), ..MlpConfig::default() };
@@ -67,6 +74,7 @@ fn the_outputs_are_what_a_naive_loop_gives() {
 
 #[test]
 fn the_parameters_are_those_of_the_seed_and_the_unknown_category_is_zero() {
+    let _alone = alone();
     let device = Device::flex().autodiff();
     let of = |seed: u64| {
         device.seed(seed);
@@ -75,6 +83,12 @@ fn the_parameters_are_those_of_the_seed_and_the_unknown_category_is_zero() {
     let model = of(1);
     assert_eq!(parameters(&model), parameters(&of(1)));
     assert_ne!(parameters(&model), parameters(&of(2)));
+    // What is counted before a network is made: 2 hidden layers, the outputs, and the embeddings.
+    let (counted, made) = MlpConfig::default().counts(&features());
+    assert_eq!(counted, parameters(&model).len());
+    let widths = model.embeddings.iter().map(|embedding| embedding.weight.dims()[1]).sum::<usize>();
+    assert_eq!(made, widths + 128 + 64 + features().outputs);
+    assert_eq!(MlpConfig { hidden: vec![usize::MAX, 3], ..MlpConfig::default() }.counts(&features()).0, usize::MAX);
     // Rule of thumb: 1.6 * 3^0.56 = 2.96.
     assert_eq!(model.embeddings[0].weight.dims(), [4, 3]);
     for embedding in &model.embeddings {
@@ -88,6 +102,7 @@ fn the_parameters_are_those_of_the_seed_and_the_unknown_category_is_zero() {
 
 #[test]
 fn gradients_reach_the_categories_of_the_batch_alone() {
+    let _alone = alone();
     let device = Device::flex().autodiff();
     device.seed(5);
     let model = MlpConfig { hidden: vec![8], ..MlpConfig::default() }.init(&features(), &device).unwrap();
@@ -106,6 +121,7 @@ fn gradients_reach_the_categories_of_the_batch_alone() {
 
 #[test]
 fn tables_of_one_kind_of_column_work() {
+    let _alone = alone();
     let device = Device::flex();
     for (numbers, categories) in [(2, vec![]), (0, vec![2, 2]), (0, vec![1])] {
         let width = categories.len();
@@ -119,6 +135,7 @@ fn tables_of_one_kind_of_column_work() {
 
 #[test]
 fn settings_out_of_their_ranges_are_refused() {
+    let _alone = alone();
     let device = Device::flex();
     let refusal = |config: MlpConfig| config.init(&features(), &device).unwrap_err().to_string();
     let base = MlpConfig::default;
@@ -176,6 +193,7 @@ fn classes(probabilities: &[f32], classes: &[i32]) -> TableOutput {
 
 #[test]
 fn classes_are_measured_by_probabilities() {
+    let _alone = alone();
     let outputs = [classes(&[0.9, 0.4, 0.8], &[1, 1, 0]), classes(&[0.2, 0.3], &[0, 0])];
     assert_eq!(measured(AccuracyMetric::new(), &outputs), 60.0);
     // Pairs of a yes and a no: 0.9 beats all three; 0.4 beats 0.2 and 0.3.
@@ -191,6 +209,7 @@ fn classes_are_measured_by_probabilities() {
 
 #[test]
 fn numbers_are_measured_in_their_own_unit() {
+    let _alone = alone();
     let device = Device::flex();
     let features = Features { numbers: 1, categories: vec![], outputs: 1 };
     let mut model = MlpConfig { hidden: vec![], ..MlpConfig::default() }.init(&features, &device).unwrap();
