@@ -153,11 +153,24 @@ impl Preprocessing {
         if let Some(Column { name, missing, first_missing, .. }) = columns.iter().find(unfilled) {
             return Err(TableProblem::Missing { line: *first_missing, column: name.clone(), count: *missing });
         }
+        if let Some(column) = columns.iter().find(|column| self.is_too_large(column)) {
+            return Err(TableProblem::TooLarge { column: column.name.clone() });
+        }
         let targets = match &self.target {
             Target::Classes { .. } => TargetBlock::Classes(vec![0; rows]),
             Target::Number { std, .. } => TargetBlock::Numbers(vec![0.0; rows], *std),
         };
         Ok(self.encoded(columns, rows, targets))
+    }
+
+    /// Whether a number of this column is none any more once it is standardised.
+    fn is_too_large(&self, column: &Column) -> bool {
+        let (Cells::Numbers(cells), Some(fitted)) =
+            (&column.cells, self.numbers.iter().find(|fitted| fitted.name == column.name))
+        else {
+            return false;
+        };
+        cells.iter().any(|cell| !cell.is_nan() && !standardised(*cell, fitted.mean, fitted.std).is_finite())
     }
 
     /// What each column of a header is read as.

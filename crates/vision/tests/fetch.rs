@@ -462,7 +462,8 @@ fn redirects_lead_to_web_addresses_alone() {
         ("ftp://host/images.gz".to_owned(), "files are fetched over http and https, not ftp"),
         ("http:///".to_owned(), "leads to http:///: empty host"),
         ("images.gz".to_owned(), "leads to another address more than 5 times"),
-        ("http://user:pw@\u{7f}/".to_owned(), "leads to "),
+        // No header that can be read: there is nowhere to go.
+        ("http://user:pw@\u{7f}/".to_owned(), "HTTP 302 Found"),
     ] {
         server.put("images.gz", Serve::Redirect(to.clone()));
         let message = attempts(run(&made, data.path(), &server.base()).unwrap_err());

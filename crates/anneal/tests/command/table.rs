@@ -152,6 +152,7 @@ fn new_tables_are_predicted_with_what_the_run_keeps() {
         &new.replace("rooms", "roms"),
         "error: bad.csv: line 1: column `roms` (position 4) is none that the model was trained on; did you mean `rooms`?",
     );
+    refused(&new.replace("50", "1e300"), "error: bad.csv: column `area`: its numbers are too large to be standardised");
     refused(&new.replace("50", "small"), "error: bad.csv: line 3, column `area`: \"small\" is no finite number");
     // Kept for this checkpoint, and for no other.
     let kept = read(dir.join("price/preprocessing.json"));

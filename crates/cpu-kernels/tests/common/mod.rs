@@ -63,9 +63,11 @@ pub(crate) fn typical_error(found: &[f64], exact: &[f64]) -> f64 {
 /// That results are as near to those in double precision as burn's own, within a factor of two (and half a rounding).
 #[track_caller]
 pub(crate) fn assert_as_exact(what: &str, ours: &[Vec<f64>], burns: &[Vec<f64>], exact: &[Vec<f64>]) {
+    // One rounding; three on a processor without multiply-add, where each product of a polynomial is rounded too.
+    let slack = if cpu_kernels::instruction_set() == cpu_kernels::InstructionSet::Portable { 1.8e-7 } else { 6e-8 };
     for (part, ((ours, burns), exact)) in ours.iter().zip(burns).zip(exact).enumerate() {
         let (ours, burns) = (typical_error(ours, exact), typical_error(burns, exact));
-        assert!(ours <= 2.0 * burns + 6e-8, "{what}, part {part}: error {ours:e}, burn's own {burns:e}");
+        assert!(ours <= 2.0 * burns + slack, "{what}, part {part}: error {ours:e}, burn's own {burns:e}");
     }
 }
 

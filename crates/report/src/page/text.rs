@@ -28,13 +28,14 @@ pub fn count(number: u64) -> String {
 impl Table {
     /// The table in aligned columns, for a terminal.
     pub fn to_text(&self) -> String {
-        let width = |column: usize| {
-            let cells = self.rows.iter().chain([&self.head]).filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
+        let mut widths = Vec::new();
+        for (column, cell) in self.rows.iter().chain([&self.head]).flat_map(|row| row.iter().enumerate()) {
+            widths.resize(widths.len().max(column + 1), 0);
+            widths[column] = cell.chars().count().max(widths[column]);
+        }
         let line = |row: &Vec<String>| {
             let cells = row.iter().enumerate().map(|(column, cell)| {
-                let pad = " ".repeat(width(column).saturating_sub(cell.chars().count()));
+                let pad = " ".repeat(widths[column].saturating_sub(cell.chars().count()));
                 if self.text_columns.contains(&column) { format!("{cell}{pad}") } else { format!("{pad}{cell}") }
             });
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
