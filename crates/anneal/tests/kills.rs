@@ -18,6 +18,7 @@ use std::{
 
 use anneal::trainer::checkpoint;
 use common::{command, folder, same_checkpoint, seed};
+use splitmix::SplitMix64;
 
 /// Steps between checkpoints; writes are under way most of the time.
 const EVERY: u64 = 2;
@@ -49,19 +50,6 @@ const MODELS: [(&str, &str); 3] = [
          [train]\nepochs = 2\ncheckpoint = { every = '2it', keep_last = 2, keep_best = 'valid.r2' }\n",
     ),
 ];
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the campaign's dice.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound.max(1)
-    }
-}
 
 /// What the kills of a campaign met.
 #[derive(Debug, Default)]
@@ -141,7 +129,7 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
     let device = std::env::var("ANNEAL_KILL_DEVICE").unwrap_or_else(|_| "flex".to_owned());
     let seed = seed();
     println!("ANNEAL_SEED={seed} repeats this campaign");
-    let mut dice = Dice(seed);
+    let mut dice = SplitMix64::new(seed);
     let wholes = MODELS.map(|(_, config)| {
         let whole = folder(&[("config.toml", config), ("houses.csv", HOUSES)]);
         let began = Instant::now();
@@ -158,7 +146,7 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
         let (whole, length) = &wholes[which];
         let dir = folder(&[("config.toml", config), ("houses.csv", HOUSES)]);
         for _ in 0..=dice.below(3) {
-            let after = Duration::from_micros(dice.below(length.as_micros() as u64));
+            let after = Duration::from_micros(dice.below(length.as_micros() as usize) as u64);
             if kill(dir.path(), &device, after, &mut tally).is_none() || tally.kills >= kills {
                 break;
             }

@@ -192,7 +192,7 @@ impl TableProblem {
         TableError { path: path.to_owned(), problem: self }
     }
 
-    /// A name that is none of the columns.
+    /// No column has this name.
     pub(crate) fn no_column(field: &str, name: &str, columns: &[String]) -> Self {
         let nearest = strict_config::nearest(name, columns.iter().map(String::as_str)).map(str::to_owned);
         Self::NoColumn { field: field.to_owned(), name: name.to_owned(), nearest, columns: Names::new(columns) }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::random::SplitMix64;
+use splitmix::SplitMix64;
 
 const DISTRICTS: [(&str, f64); 8] = [
     ("harbour", 1.4),
@@ -29,16 +29,16 @@ pub fn houses(rows: usize, seed: u64, out: &mut impl Write) -> io::Result<()> {
     for _ in 0..rows {
         let area = (95.0 + 35.0 * random.normal()).clamp(25.0, 320.0);
         let rooms = (area / 28.0 + random.normal() * 0.7).round().max(1.0);
-        let age = (random.unit() * 110.0).floor();
+        let age = (random.fraction() * 110.0).floor();
         let (district, worth) = DISTRICTS[random.below(DISTRICTS.len())];
         let (heating, warmth) = [("district", 1.05), ("gas", 1.0), ("heat pump", 1.1), ("oil", 0.93)][random.below(4)];
-        let has_garden = random.unit() < 0.35;
+        let has_garden = random.fraction() < 0.35;
         let ageing = 1.0 - 0.25 * (age / 110.0).sqrt() + if age > 95.0 { 0.2 } else { 0.0 };
         let factor = worth * warmth * ageing * if has_garden { 1.12 } else { 1.0 };
         let price = 2.4 * area * factor * (1.0 + 0.08 * random.normal());
         let logit = 3.0 * (worth - 1.0) - 2.5 * (price / area - 2.4) + 1.2 * f64::from(u8::from(has_garden)) - 0.2;
-        let sold = if random.unit() < 1.0 / (1.0 + (-3.0 * logit).exp()) { "fast" } else { "slow" };
-        let age = if random.unit() < 0.05 { String::new() } else { age.to_string() };
+        let sold = if random.fraction() < 1.0 / (1.0 + (-3.0 * logit).exp()) { "fast" } else { "slow" };
+        let age = if random.fraction() < 0.05 { String::new() } else { age.to_string() };
         let garden = if has_garden { "yes" } else { "no" };
         writeln!(out, "{area:.1},{rooms},{age},{district},{heating},{garden},{price:.1},{sold}")?;
     }
@@ -84,11 +84,11 @@ pub fn ratings(Ratings { users, items, rows, seed }: Ratings, out: &mut impl Wri
     writeln!(out, "user,item,liked")?;
     for _ in 0..rows {
         let user = random.below(users);
-        let at = random.unit() * sum;
+        let at = random.fraction() * sum;
         let item = shares.partition_point(|&share| share <= at).min(items.saturating_sub(1));
         let (u, i) = (&of_users[user], &of_items[item]);
         let taste: f64 = u[1..].iter().zip(&i[1..]).map(|(u, i)| u * i).sum();
-        let liked = random.unit() < 1.0 / (1.0 + (-3.0 * (u[0] + i[0] + taste)).exp());
+        let liked = random.fraction() < 1.0 / (1.0 + (-3.0 * (u[0] + i[0] + taste)).exp());
         writeln!(out, "u{user},i{item},{}", if liked { "yes" } else { "no" })?;
     }
     Ok(())

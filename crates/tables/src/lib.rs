@@ -32,7 +32,6 @@ pub mod generated;
 pub mod models;
 mod prediction;
 mod preprocessing;
-mod random;
 mod read;
 mod rows;
 mod settings;

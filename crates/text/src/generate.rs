@@ -2,10 +2,10 @@
 
 use burn::module::Module;
 use burn::tensor::Device;
+use splitmix::SplitMix64;
 
 use crate::error::TextError;
 use crate::models::LanguageModel;
-use crate::random::SplitMix64;
 use crate::vocabulary::Vocabulary;
 
 /// What a model writes after `prompt`: `length` tokens, each drawn with the chance `softmax(logits / temperature)` that the

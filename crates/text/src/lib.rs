@@ -34,7 +34,6 @@ mod error;
 mod generate;
 mod metrics;
 pub mod models;
-mod random;
 mod reversal;
 mod vocabulary;
 mod windows;

@@ -1,12 +1,12 @@
 //! A text that needs no file: numbers, and their digits from the last to the first.
 
 use serde::{Deserialize, Serialize};
+use splitmix::SplitMix64;
 use strict_config::{ConfigError, Settings, check};
 
 use crate::corpus::Corpus;
 use crate::error::TextError;
 use crate::metrics::ExactMatch;
-use crate::random::SplitMix64;
 use crate::vocabulary::{Characters, Vocabulary};
 
 /// Lines such as `4821=1284`: a number of `digits` digits, and the same from the last to the first. What a model has to

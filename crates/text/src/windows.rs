@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use splitmix::SplitMix64;
 
 use crate::corpus::Corpus;
 use crate::error::TextError;
-use crate::random::SplitMix64;
 
 /// Windows of tokens and, for each token, the one after it.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ impl TextBatch {
 /// The windows of a part of a text.
 /// Where a text has lines of one length, windows begin where lines do.
 ///
-/// To train, each is drawn anew in each epoch: window `i` of epoch `e` begins at a place that is a function of
+/// To train, each is drawn again in each epoch: window `i` of epoch `e` begins at a place that is a function of
 /// (seed, e, i), evenly among all places from which a window and the token after it fit. To evaluate, they lie one after the
 /// other and cover the part once.
 ///

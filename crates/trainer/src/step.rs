@@ -7,6 +7,7 @@ use burn::{
     train::{InferenceStep, TrainStep},
 };
 use optim_adaptive::ClipError;
+use splitmix::SplitMix64;
 
 /// A model that the trainer can train: a burn module that implements burn-train's two step traits.
 ///
@@ -118,13 +119,6 @@ impl ModuleVisitor for Scale {
 /// Seeds what a step draws on the device (dropout, noise) as a function of (seed, step, batch of the window), so that
 /// a resumed run draws what the uninterrupted one would have drawn.
 pub(crate) fn seed_step(device: &Device, seed: u64, step: u64, batch: usize) {
+    let mix = |word: u64| SplitMix64::new(word).bits();
     device.seed(mix(mix(seed) ^ mix(step.wrapping_mul(0x9E37_79B9).wrapping_add(batch as u64))));
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): neighbouring seeds come out unrelated.
-fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

@@ -28,8 +28,10 @@ use crate::{
 /// # #[derive(Module, Debug)]
 /// # struct Gan { generator: Linear, discriminator: Linear }
 /// # impl Gan {
-/// #     fn discriminator_loss(&self, _: &Tensor<2>) -> Tensor<1> { unimplemented!() }
-/// #     fn generator_loss(&self, _: &Tensor<2>) -> Tensor<1> { unimplemented!() }
+/// #     fn discriminator_loss(&self, real: &Tensor<2>) -> Tensor<1> { self.discriminator.forward(real.clone()).mean() }
+/// #     fn generator_loss(&self, real: &Tensor<2>) -> Tensor<1> {
+/// #         self.discriminator.forward(self.generator.forward(real.clone())).mean()
+/// #     }
 /// # }
 /// # impl InferenceStep for Gan {
 /// #     type Input = Tensor<2>;

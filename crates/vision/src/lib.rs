@@ -27,7 +27,6 @@ pub mod fetch;
 mod image_set;
 pub mod models;
 mod on_device;
-mod random;
 pub mod read;
 mod sets;
 

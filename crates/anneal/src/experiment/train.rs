@@ -266,7 +266,11 @@ impl Folder {
             Some(text) => self.dir.write(CONFIG, &text)?,
             None => {
                 let kept = report::keep_aside(&path).map_err(|source| io_error(&path, "keep it aside", source))?;
-                tracing::warn!("{}: is written anew; as it was it is kept: {}", path.display(), kept.display());
+                tracing::warn!(
+                    "{}: it is written again, and the old one is kept as {}",
+                    path.display(),
+                    kept.display()
+                );
                 self.dir.write(CONFIG, &self.text)?;
             }
         }

@@ -152,6 +152,8 @@ impl LrCurve {
 
 #[cfg(test)]
 mod tests {
+    use splitmix::SplitMix64;
+
     use super::*;
 
     /// 101 points of the default ramp.
@@ -172,15 +174,10 @@ mod tests {
         ramp(n).into_iter().map(valley_at).collect()
     }
 
-    /// Nearly Gaussian noise of unit standard deviation (from S. Vigna's splitmix64).
+    /// Nearly Gaussian noise of unit standard deviation.
     fn noisy(n: usize, seed: u64) -> Vec<f64> {
-        let mut state = (seed + 1).wrapping_mul(0xd134_2543_de82_ef95);
-        let mut uniform = || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            (z ^ (z >> 31)) as f64 / u64::MAX as f64
-        };
+        let mut random = SplitMix64::new((seed + 1).wrapping_mul(0xd134_2543_de82_ef95));
+        let mut uniform = || random.bits() as f64 / u64::MAX as f64;
         // Twelve uniform numbers add up to a nearly Gaussian one of variance 1.
         (0..n).map(|_| (0..12).map(|_| uniform()).sum::<f64>() - 6.0).collect()
     }

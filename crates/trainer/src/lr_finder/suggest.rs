@@ -303,6 +303,8 @@ fn slide(losses: &[f64]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use splitmix::SplitMix64;
+
     use super::*;
 
     fn ramp(n: usize) -> Vec<f64> {
@@ -411,15 +413,12 @@ mod tests {
         }
     }
 
-    /// A small generator (S. Vigna's splitmix64), so that a failure can be repeated.
-    struct Draw(u64);
+    /// Drawn from a seed, so that a failure can be repeated.
+    struct Draw(SplitMix64);
 
     impl Draw {
         fn next(&mut self) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
+            self.0.bits()
         }
 
         /// Any bits at all, ordinary numbers, few distinct ones, or special ones.
@@ -436,7 +435,7 @@ mod tests {
 
     #[test]
     fn any_input_gives_a_given_rate_or_a_reason_and_no_panic() {
-        let mut draw = Draw(1);
+        let mut draw = Draw(SplitMix64::new(1));
         let mut suggested = 0;
         for case in 0..20_000 {
             let n = draw.next() as usize % 40;
@@ -461,7 +460,7 @@ mod tests {
 
     #[test]
     fn the_search_for_the_longest_fall_agrees_with_its_definition() {
-        let mut draw = Draw(2);
+        let mut draw = Draw(SplitMix64::new(2));
         for case in 0..5000 {
             let n = 1 + draw.next() as usize % 60;
             let distinct = if case % 2 == 0 { 8 } else { 1_000_000 };

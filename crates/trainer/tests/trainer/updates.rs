@@ -182,12 +182,7 @@ fn it_is_the_loop_that_one_would_write() {
 
 /// Nothing is drawn before the first update of a step but the noise, so this is what the trainer has seeded.
 fn trainer_seed(step: u64) {
-    let mix = |seed: u64| {
-        let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    };
+    let mix = |word: u64| splitmix::SplitMix64::new(word).bits();
     device().seed(mix(mix(4) ^ mix(step.wrapping_mul(0x9E37_79B9))));
 }
 

@@ -1,8 +1,9 @@
 //! Augmentation of one image: random numbers drawn from a key, and the pixels that they move.
 
+use splitmix::SplitMix64;
+
 use super::Flip;
 use crate::image_set::ImageShape;
-use crate::random::SplitMix64;
 
 /// An augmentation with its amounts: 0 where a piece is off.
 #[derive(Clone, Copy, Debug)]

@@ -33,7 +33,7 @@ impl Amount {
 /// In which images left and right change places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flip {
-    /// `flip`: in half of the images, drawn anew in every epoch.
+    /// `flip`: in half of the images, drawn again in every epoch.
     Random,
     /// `flip:alternating`: in half of the images in epoch 0, in the other half in epoch 1, and so on: two epochs show
     /// every image both ways, where random draws show half of the images one way twice. K. Jordan, *94 % on CIFAR-10

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use splitmix::SplitMix64;
 use strict_config::{ConfigError, Settings, check};
 
 use crate::dataset::Dataset;
 use crate::error::{DataError, FileProblem};
 use crate::image_set::{ImageReadError, ImageSet, ImageSetError, ImageShape};
-use crate::random::SplitMix64;
 use crate::read::picture;
 
 /// The start of the name of a data set that is a folder of images: `folder:/data/flowers`.
