@@ -74,7 +74,7 @@ fn a_set_can_be_forced() {
     assert_eq!(told(Some("mmx")), best.name(), "an unknown name is warned of and passed over");
 }
 
-/// Lanes are channels or places, never parts of one sum: both sets round alike.
+/// In convolution, batch norm and pooling lanes are channels or places, never parts of one sum: both sets round alike.
 #[test]
 fn avx512_and_avx2_give_the_same_bits() {
     if InstructionSet::Avx512.is_available() {

@@ -6,7 +6,7 @@ use burn::module::Param;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, activation};
-use common::{assert_as_exact, assert_same_for_every_number_of_threads, tensor, values, with_gradients};
+use common::{assert_as_exact, assert_same_for_every_number_of_threads, cases, tensor, values, with_gradients};
 use proptest::prelude::*;
 
 const EPSILON: f64 = 1e-5;
@@ -126,7 +126,7 @@ fn they_are_as_exact_as_burns() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn attention_is_burns(windows in 1..5_usize, context in 1..150_usize, heads in 1..4_usize, of_head in 1..40_usize) {

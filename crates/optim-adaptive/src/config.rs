@@ -211,23 +211,9 @@ impl OptimizerConfig {
         self.momentum().is_some()
     }
 
-    /// How many numbers it keeps for each parameter, at least: what a run needs in memory beside weights and gradients. 0
-    /// for an optimizer of a program's own.
+    /// How many numbers it keeps for each parameter, at least: what a run needs in memory beside weights and gradients.
     pub fn state_per_parameter(&self) -> usize {
-        let has = |field: &str| match self.to_table().get(field) {
-            Some(toml::Value::Boolean(is)) => usize::from(*is),
-            Some(toml::Value::Float(number)) => usize::from(*number > 0.0),
-            _ => 0,
-        };
-        match self.type_name() {
-            "adam" | "adamw" => 2 + has("amsgrad"),
-            "nadam" | "radam" | "adamax" | "adadelta" | "schedule_free_adamw" | "lamb" => 2,
-            "adagrad" | "schedule_free_sgd" | "lion" | "muon" => 1,
-            "rmsprop" => 1 + has("centered") + has("momentum"),
-            "sgd" => has("momentum"),
-            "prodigy" => 4,
-            _ => 0,
-        }
+        self.settings.state_per_parameter()
     }
 
     /// Name and one-line summary of each of this crate's optimizers, in the order they are documented.

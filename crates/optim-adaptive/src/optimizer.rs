@@ -107,6 +107,12 @@ pub trait OptimizerSettings: Settings + Clone + Debug + Send + Sync + 'static {
         ""
     }
 
+    /// How many numbers it keeps for each parameter, at least: what a run needs in memory beside weights and gradients.
+    /// Default: 0.
+    fn state_per_parameter(&self) -> usize {
+        0
+    }
+
     /// Why all parameters must be stepped by one optimizer at one rate, for an optimizer of which that holds.
     fn one_for_all(&self) -> Option<&'static str> {
         None
@@ -138,6 +144,7 @@ pub(crate) trait AnySettings: Debug + Send + Sync {
     fn weight_decay_mut(&mut self) -> Option<&mut f64>;
     fn momentum(&self) -> Option<f64>;
     fn state_layout(&self) -> &'static str;
+    fn state_per_parameter(&self) -> usize;
     fn one_for_all(&self) -> Option<&'static str>;
     fn erased(&self, momentum: MomentumHandle) -> ParamOptimizer;
 }
@@ -177,6 +184,10 @@ impl<S: OptimizerSettings> AnySettings for S {
 
     fn state_layout(&self) -> &'static str {
         S::state_layout(self)
+    }
+
+    fn state_per_parameter(&self) -> usize {
+        S::state_per_parameter(self)
     }
 
     fn one_for_all(&self) -> Option<&'static str> {

@@ -228,9 +228,5 @@ impl fmt::Display for Names {
 
 /// A text shortened to what a message can hold.
 pub(crate) fn short(text: &str) -> String {
-    const LONGEST: usize = 40;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
+    strict_config::shorten(text, 40)
 }

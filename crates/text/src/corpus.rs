@@ -170,7 +170,7 @@ impl Corpus {
 
     fn of_bytes(name: &str, memory: Memory) -> Result<Self, TextError> {
         let bytes = memory.bytes();
-        // What begins a character in UTF-8; of other bytes, each.
+        // Characters where the bytes are UTF-8, else bytes.
         let characters = match std::str::from_utf8(bytes) {
             Ok(text) => text.chars().count(),
             Err(_) => bytes.len(),
@@ -224,8 +224,6 @@ impl Corpus {
             characters,
             fingerprint: fingerprint.into(),
         };
-        let mut first = Vec::new();
-        corpus.copy(0..1, &mut first);
         let is_one = match &*corpus.tokens {
             Tokens::Bytes { memory, .. } => memory.bytes().iter().all(|byte| *byte == memory.bytes()[0]),
             Tokens::Two(tokens) => tokens.iter().all(|token| *token == tokens[0]),

@@ -12,7 +12,7 @@ use std::{
 /// process with exit code 130. A process has one such flag, which stays set: a loop over several runs ends with the run that
 /// was interrupted, and the runs after it do a step each.
 ///
-/// Where a handler of another's is installed, the flag is never set, and a warning says so.
+/// Where another handler is installed already, the flag is never set, and a warning says so.
 pub fn ctrl_c() -> Arc<AtomicBool> {
     static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     Arc::clone(FLAG.get_or_init(install))

@@ -88,13 +88,18 @@ pub struct Updates<'a, M> {
 }
 
 /// What the updates of a step have come to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Made {
     /// How many there were.
     pub(crate) updates: usize,
-    /// Why they were broken off.
-    pub(crate) fault: Option<Fault>,
-    pub(crate) error: Option<ClipError>,
+    /// `Ok(None)`, or why they were broken off.
+    pub(crate) outcome: Result<Option<Fault>, ClipError>,
+}
+
+impl Default for Made {
+    fn default() -> Self {
+        Self { updates: 0, outcome: Ok(None) }
+    }
 }
 
 impl<'a, M: Module> Updates<'a, M> {
@@ -120,14 +125,11 @@ impl<'a, M: Module> Updates<'a, M> {
     pub fn step(&mut self, model: M, grads: GradientsParams) -> M {
         let Some(optimization) = &mut self.optimization else { return model };
         self.made.updates += 1;
-        if self.made.fault.is_some() || self.made.error.is_some() {
+        if !matches!(self.made.outcome, Ok(None)) {
             return model;
         }
         let (model, outcome) = optimization.apply(None, model, grads);
-        match outcome {
-            Ok(fault) => self.made.fault = fault,
-            Err(error) => self.made.error = Some(error),
-        }
+        self.made.outcome = outcome;
         model
     }
 

@@ -7,7 +7,7 @@ use crate::batch::{Batcher, BatcherError};
 use crate::error::DataError;
 use crate::image_set::{ImageReadError, ImageSet, ImageShape, Sums};
 
-/// A data set in memory.
+/// A data set; its images are in memory or on disk.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     /// The name it was asked for by.

@@ -1,10 +1,18 @@
-//! Which of a run's checkpoints.
+//! A run to read: which of its checkpoints, and where its data are now.
+
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::experiment::CheckpointChoice;
+use super::train::of_run;
+use crate::{
+    config::{Catalog, Config},
+    error::Error,
+    experiment::CheckpointChoice,
+    run_dir::RunDir,
+};
 
-/// Which of a run's checkpoints.
+/// Which of a run's checkpoints, and where its data are now.
 #[derive(Debug, Clone, Args)]
 pub struct CheckpointArgs {
     /// The newest valid checkpoint (the default)
@@ -16,14 +24,20 @@ pub struct CheckpointArgs {
     /// The checkpoint of this step
     #[arg(long, value_name = "N")]
     pub step: Option<u64>,
+    /// Where data sets are looked for first, in place of the run's own
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 impl CheckpointArgs {
-    pub(super) fn choice(&self) -> CheckpointChoice {
-        match (self.step, self.best) {
+    /// The run in a folder, and the checkpoint that is asked for.
+    pub(super) fn open(&self, run_dir: &Path, catalog: &Catalog) -> Result<(Config, RunDir, CheckpointChoice), Error> {
+        let config = of_run(run_dir, self.data_dir.as_deref(), None, Vec::new(), catalog)?;
+        let choice = match (self.step, self.best) {
             (Some(step), _) => CheckpointChoice::Step(step),
             (None, true) => CheckpointChoice::Best,
             (None, false) => CheckpointChoice::Last,
-        }
+        };
+        Ok((config, RunDir::open(run_dir)?, choice))
     }
 }

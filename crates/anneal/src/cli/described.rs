@@ -24,7 +24,7 @@ struct Field {
     name: String,
     /// What it holds where it is not given; `None` where that is nothing.
     default: Option<toml::Value>,
-    /// Whether it has to be given, as `default` shows.
+    /// Whether it has to be given: as `default` shows, where an example is known.
     is_required: bool,
 }
 
@@ -84,11 +84,12 @@ impl Described {
             return Ok(of_folder);
         }
         if let Some(task) = catalog.tasks.iter().find(|task| task.name() == name) {
-            let fields = fields(task.fields().into_iter(), &Table::new(), |_| Ok(Table::new()));
+            let fields = fields(task.fields().into_iter(), &Table::new(), |given| task.data(given));
             let (name, summary) = (task.name().to_owned(), task.summary().to_owned());
             return Ok(Self { name, summary, notes: Vec::new(), fields });
         }
-        let names = || catalog.datasets.iter().map(|info| info.name).chain([FOLDER]);
+        let of_tasks = || catalog.tasks.iter().map(|task| task.name());
+        let names = || catalog.datasets.iter().map(|info| info.name).chain([FOLDER]).chain(of_tasks());
         if !names().any(|known| known == name) {
             return Err(ConfigError::unknown_name("list", "data set", name, names()).into());
         }
@@ -101,8 +102,9 @@ impl Described {
             info.classes.len()
         )];
         notes.push(format!("from {}", info.origin));
-        let own = catalog.datasets.own(name).map_or(&[][..], |own| own.fields);
-        let fields = fields(own.iter().copied(), &Table::new(), |_| Ok(Table::new()));
+        let fields = catalog.datasets.own(name).map_or_else(Vec::new, |own| {
+            fields(own.fields.iter().copied(), &Table::new(), |given| Ok(own.read(given)?.write()))
+        });
         Ok(Self { name: name.to_owned(), summary: info.summary.to_owned(), notes, fields })
     }
 
@@ -127,8 +129,11 @@ impl Described {
         }
         let column = self.fields.iter().map(|field| field.name.len()).max().unwrap_or(0);
         for field in &self.fields {
-            let value = field.default.as_ref().map_or_else(|| "none".to_owned(), shown);
-            let told = if field.is_required { format!("required, as in {value}") } else { value };
+            let told = match (field.is_required, field.default.as_ref().map(shown)) {
+                (true, Some(example)) => format!("required, as in {example}"),
+                (true, None) => "required".to_owned(),
+                (false, default) => default.unwrap_or_else(|| "none".to_owned()),
+            };
             let lines = wrapped(&told, 4 + column, width);
             let _ = write!(text, "  {:<column$}  {}", field.name, lines.trim_start());
         }
@@ -155,7 +160,8 @@ fn shown(value: &toml::Value) -> String {
     }
 }
 
-/// The fields of a table with what `read` makes of one that lacks them. Those that it asks for are given as in the example.
+/// The fields of a table with what `read` makes of one that lacks them. Those that it asks for are given as in the example,
+/// or as some text.
 fn fields<'f>(
     names: impl Iterator<Item = &'f str>,
     example: &Table,
@@ -166,15 +172,16 @@ fn fields<'f>(
         match read(&given) {
             Ok(held) => break held,
             Err(ConfigError { path, problem: Problem::Missing { .. } }) if !given.contains_key(&path) => {
-                let Some(value) = example.get(&path) else { break example.clone() };
-                given.insert(path, value.clone());
+                let value = example.get(&path).cloned().unwrap_or_else(|| "...".into());
+                given.insert(path, value);
             }
             Err(_) => break example.clone(),
         }
     };
     let field = |name: &str| {
         let is_required = given.contains_key(name);
-        Field { name: name.to_owned(), default: held.get(name).cloned(), is_required }
+        let default = if is_required { example.get(name) } else { held.get(name) };
+        Field { name: name.to_owned(), default: default.cloned(), is_required }
     };
     names.map(field).collect()
 }
@@ -234,6 +241,7 @@ mod tests {
         let step = text(Described::schedule("step", &catalog));
         let adam = text(Described::optimizer("adam", &catalog));
         let folder = text(Described::dataset("folder", &catalog));
+        let language = text(Described::dataset("text", &catalog));
         for (text, field, expected) in [
             (&step, "step_size", "required, as in "),
             (&step, "gamma", "0.1"),
@@ -241,6 +249,8 @@ mod tests {
             (&adam, "eps", "1e-8"),
             (&folder, "path", "required, as in \"/data/flowers\""),
             (&folder, "image_size", "32"),
+            (&language, "path", "required"),
+            (&language, "context", "128"),
         ] {
             let told = text.lines().find_map(|line| line.trim_start().strip_prefix(field));
             assert!(told.is_some_and(|told| told.trim_start().starts_with(expected)), "{field} in\n{text}");
@@ -255,7 +265,8 @@ mod tests {
         let schedules = catalog.schedules.iter().map(|entry| Described::schedule(entry.name(), &catalog));
         let optimizers = catalog.optimizers.iter().map(|(name, _)| Described::optimizer(name, &catalog));
         let datasets = catalog.datasets.iter().map(|info| Described::dataset(info.name, &catalog));
-        for described in schedules.chain(optimizers).chain(datasets) {
+        let tasks = catalog.tasks.iter().map(|task| Described::dataset(task.name(), &catalog));
+        for described in schedules.chain(optimizers).chain(datasets).chain(tasks) {
             let described = described.expect("it is there");
             let text = described.to_text(80);
             let longest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);

@@ -8,9 +8,8 @@ use serde_json::json;
 use super::{
     checkpoint_args::CheckpointArgs,
     output::{Exit, print},
-    train::of_run,
 };
-use crate::{config::Catalog, error::Error, experiment, run_dir::RunDir};
+use crate::{config::Catalog, error::Error, experiment};
 
 /// `anneal export`.
 #[derive(Debug, Clone, Args)]
@@ -23,18 +22,14 @@ pub struct ExportArgs {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
     pub checkpoint: CheckpointArgs,
-    /// Where data sets are looked for first, in place of the run's own
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
     /// Print what was written as JSON
     #[arg(long)]
     pub json: bool,
 }
 
 pub(super) fn export(args: &ExportArgs, catalog: &Catalog) -> Result<Exit, Error> {
-    let config = of_run(&args.run_dir, args.data_dir.as_deref(), None, Vec::new(), catalog)?;
-    let dir = RunDir::open(&args.run_dir)?;
-    let exported = experiment::export(&config, &dir, args.checkpoint.choice(), args.to.as_deref())?;
+    let (config, dir, checkpoint) = args.checkpoint.open(&args.run_dir, catalog)?;
+    let exported = experiment::export(&config, &dir, checkpoint, args.to.as_deref())?;
     let path = exported.path.display();
     print(&if args.json {
         format!("{}\n", json!({ "path": path.to_string(), "step": exported.step, "sha256": exported.sha256 }))

@@ -17,7 +17,7 @@ use crate::{
     device::{self, DeviceName},
     error::Error,
     experiment::Assembly,
-    task::folder_fields,
+    task::{FOLDER, folder_fields},
 };
 
 /// `anneal list`.
@@ -139,7 +139,7 @@ fn rows(what: Listed, catalog: &Catalog) -> Vec<Value> {
                 row
             })
             .chain([json!({
-                "name": "folder",
+                "name": FOLDER,
                 "summary": FOLDER_SUMMARY,
                 "fields": folder_fields(),
             })])

@@ -9,9 +9,8 @@ use serde_json::{Map, Value};
 use super::{
     checkpoint_args::CheckpointArgs,
     output::{Exit, print},
-    train::of_run,
 };
-use crate::{config::Catalog, error::Error, experiment, run_dir::RunDir, task::Prediction};
+use crate::{config::Catalog, error::Error, experiment, task::Prediction};
 
 /// `anneal predict`.
 #[derive(Debug, Clone, Args)]
@@ -24,18 +23,14 @@ pub struct PredictArgs {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
     pub checkpoint: CheckpointArgs,
-    /// Where data sets are looked for first, in place of the run's own
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
     /// Print a JSON object for each input, one a line, with every figure
     #[arg(long)]
     pub json: bool,
 }
 
 pub(super) fn predict(args: &PredictArgs, catalog: &Catalog) -> Result<Exit, Error> {
-    let config = of_run(&args.run_dir, args.data_dir.as_deref(), None, Vec::new(), catalog)?;
-    let dir = RunDir::open(&args.run_dir)?;
-    let predictions = experiment::predict(&config, &dir, args.checkpoint.choice(), &args.inputs)?;
+    let (config, dir, checkpoint) = args.checkpoint.open(&args.run_dir, catalog)?;
+    let predictions = experiment::predict(&config, &dir, checkpoint, &args.inputs)?;
     print(&if args.json { lines(predictions) } else { table(&predictions).to_text() })?;
     Ok(Exit::Done)
 }

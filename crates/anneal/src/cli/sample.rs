@@ -7,9 +7,8 @@ use clap::Args;
 use super::{
     checkpoint_args::CheckpointArgs,
     output::{Exit, print},
-    train::of_run,
 };
-use crate::{config::Catalog, error::Error, experiment, run_dir::RunDir, task::Sampling};
+use crate::{config::Catalog, error::Error, experiment, task::Sampling};
 
 /// `anneal sample`.
 #[derive(Debug, Clone, Args)]
@@ -31,17 +30,13 @@ pub struct SampleArgs {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
     pub checkpoint: CheckpointArgs,
-    /// Where data sets are looked for first, in place of the run's own
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
 }
 
 pub(super) fn sample(args: &SampleArgs, catalog: &Catalog) -> Result<Exit, Error> {
-    let config = of_run(&args.run_dir, args.data_dir.as_deref(), None, Vec::new(), catalog)?;
-    let dir = RunDir::open(&args.run_dir)?;
+    let (config, dir, checkpoint) = args.checkpoint.open(&args.run_dir, catalog)?;
     let asked =
         Sampling { prompt: args.prompt.clone(), length: args.length, temperature: args.temperature, seed: args.seed };
-    let text = experiment::sample(&config, &dir, args.checkpoint.choice(), &asked)?;
+    let text = experiment::sample(&config, &dir, checkpoint, &asked)?;
     print(&format!("{}{text}\n", args.prompt))?;
     Ok(Exit::Done)
 }

@@ -1,13 +1,11 @@
 //! What a run's task shows of its outputs: `outputs.jsonl`, a line for each time that it showed some.
 
-use std::{fs, io};
-
 use serde::{Deserialize, Serialize};
 use trainer::CallbackError;
 
 use crate::{
     error::Error,
-    run_dir::{OUTPUTS, RunDir, io_error},
+    run_dir::{OUTPUTS, RunDir},
     task::{OnShow, Outputs},
 };
 
@@ -33,11 +31,7 @@ pub(super) fn add(dir: &RunDir, step: u64, outputs: Outputs) -> Result<(), Error
     if outputs == Outputs::default() {
         return Ok(());
     }
-    let path = dir.path(OUTPUTS);
-    let before = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        other => other.map_err(|source| io_error(&path, "read it", source))?,
-    };
+    let before = dir.read_if_there(OUTPUTS)?.unwrap_or_default();
     let before = before.lines().filter_map(|line| serde_json::from_str::<ShownOutputs>(line).ok());
     let mut lines: Vec<ShownOutputs> = before.filter(|line| line.step < step).collect();
     for line in &mut lines {

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use trainer::{checkpoint, weights};
+use trainer::{
+    checkpoint::{self, MANIFEST},
+    weights,
+};
 
 use super::{
     layout::{
@@ -229,7 +232,7 @@ pub(super) fn own_within(root: &Path, folder: &Path) -> Result<Vec<PathBuf>, Run
 fn remove(path: &Path) -> Result<(), RunDirError> {
     let is_folder = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
     if is_folder {
-        for name in files(path)?.into_iter().filter(|name| name != "manifest.json") {
+        for name in files(path)?.into_iter().filter(|name| name != MANIFEST) {
             remove(&path.join(name))?;
         }
     }

@@ -144,7 +144,7 @@ impl RunDir {
     /// What a file inside holds; `None` where it is not there.
     pub(crate) fn read_if_there(&self, name: &str) -> Result<Option<String>, RunDirError> {
         let path = self.path(name);
-        match std::fs::read_to_string(&path) {
+        match report::read_regular_text(&path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(io_error(&path, "read it", source)),

@@ -38,6 +38,8 @@ pub(crate) trait TaskEntry: Send + Sync {
     fn summary(&self) -> &'static str;
     /// The fields of `[data]` that are its own.
     fn fields(&self) -> Vec<&'static str>;
+    /// Those fields, every one explicit, of a table that gives some of them.
+    fn data(&self, given: &Table) -> Result<Table, ConfigError>;
     fn models(&self) -> Vec<ListedModel>;
     /// Reads its settings; paths in errors begin at the configuration.
     fn read(&self, tables: Tables<'_>) -> Result<ChosenTask, ConfigError>;
@@ -63,6 +65,10 @@ impl<T: Task> TaskEntry for Entry<T> {
 
     fn fields(&self) -> Vec<&'static str> {
         strict_config::fields_of::<T::Data>().to_vec()
+    }
+
+    fn data(&self, given: &Table) -> Result<Table, ConfigError> {
+        strict_config::read::<T::Data>(given, "").map(|data| strict_config::write(&data))
     }
 
     fn models(&self) -> Vec<ListedModel> {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use strict_config::{ConfigError, Settings, check};
 use text::{
     Corpus, FromLoss, ReversalConfig, TextBatch, TextError, Unit, Vocabulary, Windows,
-    models::{LanguageModel, ModelConfig},
+    models::{GptConfig, GruConfig, LanguageModel, ModelConfig},
 };
 use trainer::{Metrics, Split};
 
@@ -282,11 +282,12 @@ impl<S: TextSource> Task for Language<S> {
     type Network = LanguageModel;
 
     fn models() -> Vec<ModelRow<ModelConfig>> {
-        let row = |info: &text::models::ModelInfo| match info.name {
-            "gru" => ModelRow::new(info.name, info.summary, ModelConfig::Gru),
-            _ => ModelRow::new(info.name, info.summary, ModelConfig::Gpt),
-        };
-        text::models::known().map(row).collect()
+        let [gpt, gru] =
+            [ModelConfig::from(GptConfig::default()), GruConfig::default().into()].map(|model| model.info());
+        vec![
+            ModelRow::new(gpt.name, gpt.summary, ModelConfig::Gpt),
+            ModelRow::new(gru.name, gru.summary, ModelConfig::Gru),
+        ]
     }
 
     fn metrics(settings: &TaskSettings<Self>) -> Metrics<LanguageModel> {

@@ -146,7 +146,7 @@ fn every_verb_works_with_it() {
     let of: Vec<f64> = figures["contenders"].as_array().unwrap().iter().map(mean).collect();
     assert!(of[0] <= of[1] && figures["contenders"][1]["behind_first"]["mean"].as_f64().unwrap() >= 0.0, "{figures:#}");
     let target = figures["target"]["rmse"].as_f64().unwrap();
-    assert!(of.iter().all(|_| target > 0.0), "{figures:#}");
+    assert!(target > 0.0, "{figures:#}");
     let grid = ["compare", "curve.toml", "--rates", "0.001,0.03", "--out", "grid", "--json"];
     let grid = json(&done(dir, &grid));
     assert_eq!(grid["contenders"][0]["rate"]["lr"], 0.03, "the lower error: {grid:#}");

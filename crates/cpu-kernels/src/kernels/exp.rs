@@ -1,4 +1,4 @@
-//! `e^x`, and the logistic sums that need it, in a form that compilers turn into registers.
+//! `e^x`, and sums and greatest values of rows, in a form that compilers turn into registers.
 
 use super::vector::Vector;
 

@@ -185,8 +185,10 @@ impl Kernel for Strip<'_> {
                 let columns = V::LANES.min(terms - term);
                 let from = &left.values[first * terms + term..];
                 let to = &mut side_by_side[term * V::LANES..];
-                assert!(from.len() >= (count - 1) * terms + columns && to.len() >= columns * V::LANES);
-                // SAFETY: the asserts; a strip has no more rows than a register has lanes.
+                assert!(
+                    count <= V::LANES && from.len() >= (count - 1) * terms + columns && to.len() >= columns * V::LANES
+                );
+                // SAFETY: the asserts.
                 unsafe { V::transpose(from.as_ptr(), count, columns, terms, to.as_mut_ptr(), V::LANES) }
             }
             (&*side_by_side, V::LANES)

@@ -41,10 +41,9 @@ pub(crate) fn share<T: Send>(items: impl Iterator<Item = T> + Send, worth: bool,
     let helpers = Helpers::begin(crew.get(..wanted).unwrap_or(&crew), &take_turns);
     take_turns();
     drop(helpers);
-    let panicked =
-        crew.iter().find_map(|helper| helper.desk.panicked.lock().ok().and_then(|mut payload| payload.take()));
+    let mut panicked: Vec<_> = crew.iter().filter_map(Helper::panicked).collect();
     drop(crew);
-    if let Some(payload) = panicked {
+    if let Some(payload) = panicked.pop() {
         resume_unwind(payload);
     }
 }
@@ -93,6 +92,13 @@ impl Helper {
     }
 }
 
+impl Helper {
+    /// What its last job panicked with, once.
+    fn panicked(&self) -> Option<Box<dyn Any + Send>> {
+        self.desk.panicked.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 impl Desk {
     fn serve(&self) {
         let mut looks = 0;
@@ -130,7 +136,10 @@ impl<'a> Helpers<'a> {
         let begun = Self(helpers);
         // SAFETY: only the lifetime changes; nobody calls it beyond this value, which lives no longer than the job.
         let job = unsafe { std::mem::transmute::<&'a (dyn Fn() + Sync + 'a), Job>(job) };
-        for Helper { desk, thread } in helpers {
+        for helper in helpers {
+            // Of a job before this one whose caller panicked too.
+            drop(helper.panicked());
+            let Helper { desk, thread } = helper;
             // SAFETY: the state is `IDLE`: the last caller has waited for it, and `CREW` is locked.
             unsafe { *desk.job.get() = Some(job) };
             desk.state.store(GIVEN, Ordering::Release);
@@ -153,5 +162,41 @@ impl Drop for Helpers<'_> {
                 if looks < LOOKS { std::hint::spin_loop() } else { thread::yield_now() }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Every thread that takes part panics; the next call has nothing of it.
+    #[test]
+    fn panics_reach_their_own_caller_alone() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("threads");
+        pool.install(|| {
+            for _ in 0..3 {
+                let here = AtomicUsize::new(0);
+                let failed = catch_unwind(AssertUnwindSafe(|| {
+                    share(0..3, true, |item| {
+                        here.fetch_add(1, Ordering::Relaxed);
+                        // Until the others are here too; not for good, for they may help another test.
+                        let began = Instant::now();
+                        while here.load(Ordering::Relaxed) < 3 && began.elapsed().as_millis() < 500 {
+                            thread::yield_now();
+                        }
+                        assert!(item > 3, "item {item}");
+                    });
+                }));
+                assert!(failed.is_err());
+                let sum = AtomicUsize::new(0);
+                share(0..100, true, |item| {
+                    sum.fetch_add(item, Ordering::Relaxed);
+                });
+                assert_eq!(sum.into_inner(), 4_950);
+            }
+        });
     }
 }

@@ -121,6 +121,10 @@ impl OptimizerSettings for AdadeltaConfig {
 
     lr_and_weight_decay!();
 
+    fn state_per_parameter(&self) -> usize {
+        2
+    }
+
     fn with_momentum(&self, _momentum: MomentumHandle) -> Adadelta {
         Adadelta { config: self.clone() }
     }

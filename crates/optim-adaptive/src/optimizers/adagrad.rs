@@ -129,6 +129,10 @@ impl OptimizerSettings for AdagradConfig {
 
     lr_and_weight_decay!();
 
+    fn state_per_parameter(&self) -> usize {
+        1
+    }
+
     fn with_momentum(&self, _momentum: MomentumHandle) -> Adagrad {
         Adagrad { config: self.clone() }
     }

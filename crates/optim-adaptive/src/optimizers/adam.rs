@@ -254,6 +254,10 @@ impl OptimizerSettings for AdamConfig {
         if self.amsgrad { "amsgrad" } else { "" }
     }
 
+    fn state_per_parameter(&self) -> usize {
+        2 + usize::from(self.amsgrad)
+    }
+
     fn with_momentum(&self, momentum: MomentumHandle) -> Adam {
         Adam { config: self.clone(), momentum }
     }
@@ -273,6 +277,10 @@ impl OptimizerSettings for AdamWConfig {
 
     fn state_layout(&self) -> &'static str {
         if self.amsgrad { "amsgrad" } else { "" }
+    }
+
+    fn state_per_parameter(&self) -> usize {
+        2 + usize::from(self.amsgrad)
     }
 
     fn with_momentum(&self, momentum: MomentumHandle) -> AdamW {

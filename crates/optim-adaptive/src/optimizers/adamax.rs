@@ -135,6 +135,10 @@ impl OptimizerSettings for AdamaxConfig {
         Some(self.betas[0])
     }
 
+    fn state_per_parameter(&self) -> usize {
+        2
+    }
+
     fn with_momentum(&self, momentum: MomentumHandle) -> Adamax {
         Adamax { config: self.clone(), momentum }
     }

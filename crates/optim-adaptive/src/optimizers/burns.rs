@@ -48,6 +48,10 @@ impl OptimizerSettings for LionConfig {
 
     lr_and_weight_decay!();
 
+    fn state_per_parameter(&self) -> usize {
+        1
+    }
+
     fn with_momentum(&self, _momentum: MomentumHandle) -> optim::Lion {
         optim::LionConfig::new()
             .with_beta_1(self.betas[0] as f32)
@@ -99,6 +103,10 @@ impl OptimizerSettings for LambConfig {
     type Optimizer = optim::Lamb;
 
     lr_and_weight_decay!();
+
+    fn state_per_parameter(&self) -> usize {
+        2
+    }
 
     fn with_momentum(&self, _momentum: MomentumHandle) -> optim::Lamb {
         optim::LambConfig::new()
@@ -243,6 +251,10 @@ impl OptimizerSettings for MuonConfig {
     type Optimizer = optim::Muon;
 
     lr_and_weight_decay!();
+
+    fn state_per_parameter(&self) -> usize {
+        1
+    }
 
     fn with_momentum(&self, _momentum: MomentumHandle) -> optim::Muon {
         let decay = (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay as f32));

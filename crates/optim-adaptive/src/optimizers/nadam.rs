@@ -169,6 +169,10 @@ impl OptimizerSettings for NAdamConfig {
         Some(self.betas[0])
     }
 
+    fn state_per_parameter(&self) -> usize {
+        2
+    }
+
     fn with_momentum(&self, momentum: MomentumHandle) -> NAdam {
         NAdam { config: self.clone(), momentum }
     }

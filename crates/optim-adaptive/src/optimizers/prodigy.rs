@@ -362,6 +362,10 @@ impl OptimizerSettings for ProdigyConfig {
         Some("Prodigy finds one step size for all parameters")
     }
 
+    fn state_per_parameter(&self) -> usize {
+        4
+    }
+
     fn with_momentum(&self, momentum: MomentumHandle) -> Prodigy {
         Prodigy::new(self.clone(), momentum)
     }

@@ -167,6 +167,10 @@ impl OptimizerSettings for RAdamConfig {
         Some(self.betas[0])
     }
 
+    fn state_per_parameter(&self) -> usize {
+        2
+    }
+
     fn with_momentum(&self, momentum: MomentumHandle) -> RAdam {
         RAdam { config: self.clone(), momentum }
     }

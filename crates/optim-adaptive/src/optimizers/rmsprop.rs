@@ -240,6 +240,10 @@ impl OptimizerSettings for RmspropConfig {
         if self.centered { "centered" } else { "" }
     }
 
+    fn state_per_parameter(&self) -> usize {
+        1 + usize::from(self.centered) + usize::from(self.momentum > 0.0)
+    }
+
     fn with_momentum(&self, momentum: MomentumHandle) -> Rmsprop {
         Rmsprop { config: self.clone(), momentum }
     }

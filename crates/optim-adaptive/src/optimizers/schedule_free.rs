@@ -380,6 +380,10 @@ impl OptimizerSettings for ScheduleFreeAdamWConfig {
 
     lr_and_weight_decay!();
 
+    fn state_per_parameter(&self) -> usize {
+        2
+    }
+
     fn with_momentum(&self, _momentum: MomentumHandle) -> ScheduleFreeAdamW {
         let averaging = Averaging::new(self.betas[0], self.warmup_steps, self.r, self.weight_lr_power);
         ScheduleFreeAdamW { config: self.clone(), averaging }
@@ -398,6 +402,10 @@ impl OptimizerSettings for ScheduleFreeSgdConfig {
     type Optimizer = ScheduleFreeSgd;
 
     lr_and_weight_decay!();
+
+    fn state_per_parameter(&self) -> usize {
+        1
+    }
 
     fn with_momentum(&self, _momentum: MomentumHandle) -> ScheduleFreeSgd {
         let averaging = Averaging::new(self.momentum, self.warmup_steps, self.r, self.weight_lr_power);

@@ -160,6 +160,10 @@ impl OptimizerSettings for SgdConfig {
         Some(self.momentum)
     }
 
+    fn state_per_parameter(&self) -> usize {
+        usize::from(self.momentum > 0.0)
+    }
+
     fn with_momentum(&self, momentum: MomentumHandle) -> Sgd {
         Sgd { config: self.clone(), momentum }
     }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{CheckpointError, damaged, files::Files, io};
 
-/// The file's name.
-pub(super) const MANIFEST: &str = "manifest.json";
+/// The file of a checkpoint that names the others.
+pub const MANIFEST: &str = "manifest.json";
 /// The format that this version writes, and the only one it reads.
 const FORMAT: u32 = 2;
 /// The most bytes of a manifest: some hundred bytes for each file.

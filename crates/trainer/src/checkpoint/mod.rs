@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use history::HistoryLog;
 pub use history::{HISTORY, HistoryMark};
+pub use manifest::MANIFEST;
 pub use policy::{CheckpointPolicy, OnWriteError};
 pub use read::{Checkpoint, Found, best, newest, newest_good, open, own_folders, steps};
 pub(crate) use snapshot::{Contents, Part, Snapshot};
@@ -131,7 +132,7 @@ impl CheckpointError {
     }
 }
 
-/// What a text stands for that has nothing which the other lacks.
+/// Stands where one of two settings has nothing that the other lacks.
 pub(crate) const NOTHING: &str = "nothing of it";
 
 fn belongs(what: &str, saved: &str, here: &str) -> String {

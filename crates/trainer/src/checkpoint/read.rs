@@ -51,7 +51,7 @@ pub fn newest(directory: &Path) -> Result<Found, CheckpointError> {
 }
 
 /// The newest valid checkpoint below `directory` whose weights are known to be good: what a run goes on from that has
-/// failed by its numbers. Those after it were written and then no loss has shown them to be good. Where that holds of all of
+/// failed by its numbers. No loss after the later ones has shown them to be good. Where that holds of all of
 /// them, the newest valid one.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ pub struct SourceError {
 impl SourceError {
     /// The error of an epoch for which the system gives no thread, as the batches of that epoch.
     fn no_thread<B: 'static>(epoch: u64, error: &std::io::Error) -> Batches<'static, B> {
-        let message = format!("the system gives no thread to assemble it on ({error}); no workers take none");
+        let message = format!("the system gives no thread to assemble it on ({error})");
         Box::new(std::iter::once(Err(Self { epoch, batch: 0, message })))
     }
 }

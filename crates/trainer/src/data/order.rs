@@ -79,7 +79,7 @@ impl fmt::Debug for Weights {
 /// Items that cannot be drawn by these weights.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum WeightsError {
-    /// A weight is none.
+    /// A weight is negative or not finite.
     #[error("the weight of item {item} is {weight}; allowed are finite numbers of at least 0")]
     Weight {
         /// Which, from 0.

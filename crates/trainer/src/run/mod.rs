@@ -236,12 +236,19 @@ where
         self.tell(|callback| callback.on_epoch_start(epoch))
     }
 
+    /// Adds a value to its mean over the epoch. One that is not finite leaves no trace: checkpoints hold numbers.
+    fn note_scalar(&mut self, name: &str, value: f64, items: usize) {
+        if value.is_finite() {
+            self.state.epoch_scalars.entry(name.to_owned()).or_default().add(value, items);
+        }
+    }
+
     pub(crate) fn tell_step(&mut self) -> Result<(), TrainError> {
         let WindowValues { loss, is_unread, mut metrics, scalars, .. } = std::mem::take(&mut self.values);
         let is_logged = self.timetable.is_logged(self.state.step);
         let values = self.values_of_callbacks(Moment::Step { is_logged }, None)?;
         for (name, value) in &values {
-            self.state.epoch_scalars.entry(name.clone()).or_default().add(*value, 1);
+            self.note_scalar(name, *value, 1);
         }
         if is_logged {
             metrics.extend(scalars.into_iter().filter_map(|(name, mean)| Some((name, mean.value()?))));

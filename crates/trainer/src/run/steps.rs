@@ -61,9 +61,7 @@ where
             }
             if let Some(scalars) = &self.trainer.scalars {
                 for (name, value) in scalars.read(&output)? {
-                    if value.is_finite() {
-                        self.state.epoch_scalars.entry(name.clone()).or_default().add(value, batch.items);
-                    }
+                    self.note_scalar(&name, value, batch.items);
                     self.values.scalars.entry(name).or_default().add(value, batch.items);
                 }
             }
@@ -99,10 +97,9 @@ where
         let grads = self.window.take_mean(&model);
         let loss = self.values.loss.value();
         let made = std::mem::take(&mut self.values.made);
-        let (model, outcome) = match (made.error, made.fault) {
-            (Some(error), _) => (model, Err(error)),
-            (None, Some(fault)) => (model, Ok(Some(fault))),
-            (None, None) => self.optimization().apply(loss, model, grads),
+        let (model, outcome) = match made.outcome {
+            Ok(None) => self.optimization().apply(loss, model, grads),
+            broken_off => (model, broken_off),
         };
         let fault = outcome.map_err(|error| TrainError::Clip { step: step + 1, message: error.to_string() })?;
         if fault.is_none() {
@@ -125,7 +122,7 @@ where
         Ok(())
     }
 
-    /// How the step under way updates: at its rates, with its momentum.
+    /// How the step under way updates: at its rates, which are noted, with its momentum.
     fn optimization(&mut self) -> Optimization<'_> {
         let step = self.state.step;
         let factor = self.rate_factor();

@@ -10,7 +10,7 @@ use burn_pack::Tensor;
 use burn_store::{ModuleStore, SafetensorsStore, bridge, pytorch_reader::PytorchReader};
 
 use super::{FILE, Format, WeightsError, error::io};
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, MANIFEST};
 
 /// A file of weights, its tensors named as in the file.
 pub(super) struct Source {
@@ -57,7 +57,7 @@ fn resolve(path: &Path) -> Result<(PathBuf, Vec<u8>), WeightsError> {
     if !fs::metadata(path).map_err(io(path, "read it"))?.is_dir() {
         return file(path);
     }
-    if path.join("manifest.json").exists() {
+    if path.join(MANIFEST).exists() {
         return parameters(&checkpoint::open(path)?);
     }
     let exported = path.join(FILE);

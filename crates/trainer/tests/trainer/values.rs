@@ -7,15 +7,11 @@ use std::{
 
 use burn::{
     module::Module,
-    tensor::Tensor,
-    train::{
-        ClassificationOutput, InferenceStep, ItemLazy, TrainOutput, TrainStep,
-        metric::{AccuracyMetric, Adaptor, LossInput},
-    },
+    train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep, metric::AccuracyMetric},
 };
 use lr_core::{Duration, Mode};
 use trainer::{
-    Callback, CallbackError, CheckpointPolicy, EarlyStopping, ModelEvent, Moment, OnNonFinite, ScalarOutput, Scalars,
+    Callback, CallbackError, CheckpointPolicy, EarlyStopping, ModelEvent, Moment, OnNonFinite, ScalarOutput,
     StopReason, TrainConfig, TrainError, Trainer,
     callbacks::{Background, JsonLines, LogLine, Together},
     checkpoint,
@@ -117,41 +113,23 @@ fn a_scalar_that_was_not_announced_and_a_name_that_is_taken_are_refused() {
     );
 }
 
-/// What burn-train's own outputs do not give: an output of one's own, with a metric and scalars.
-struct Both(ClassificationOutput);
-
-impl Adaptor<Scalars> for Both {
-    fn adapt(&self) -> Scalars {
-        Scalars::new().with("again", self.0.loss.clone())
-    }
-}
-
-impl Adaptor<LossInput> for Both {
-    fn adapt(&self) -> LossInput {
-        self.0.adapt()
-    }
-}
-
-#[test]
-fn an_output_of_ones_own_adapts_to_them() {
-    let tensor = Tensor::<1>::from_floats([1.0, 2.0], &burn::tensor::Device::flex());
-    let scalars = ScalarOutput::new(tensor.clone()).with("x", tensor).sync().expect("a device").scalars;
-    assert!(format!("{scalars:?}").contains("\"x\""));
-    takes::<Both>();
-}
-
-fn takes<O: Adaptor<Scalars> + Adaptor<LossInput>>() {}
-
 /// Measures the size of the first bias, and notes when it looked.
 struct Norm {
     seen: Arc<Mutex<Vec<String>>>,
     values: Vec<&'static str>,
     gives: &'static str,
+    /// The step at which it is no number; 0 for none.
+    undefined_at: u64,
 }
 
 impl Norm {
     fn new() -> Self {
-        Self { seen: Arc::default(), values: vec!["train.norm", "train.last", "valid.norm"], gives: "" }
+        Self {
+            seen: Arc::default(),
+            values: vec!["train.norm", "train.last", "valid.norm"],
+            gives: "",
+            undefined_at: 0,
+        }
     }
 }
 
@@ -176,7 +154,8 @@ impl Callback for Norm {
             Moment::Epoch => "train.last",
         };
         let name = if self.gives.is_empty() { name } else { self.gives };
-        Ok(BTreeMap::from([(name.to_owned(), norm(net))]))
+        let value = if event.step == self.undefined_at { f64::NAN } else { norm(net) };
+        Ok(BTreeMap::from([(name.to_owned(), value)]))
     }
 }
 
@@ -234,10 +213,11 @@ fn callbacks_see_the_model_and_what_they_find_is_in_the_log() {
 }
 
 #[test]
-fn the_mean_over_an_epoch_survives_a_resumption() {
+fn the_mean_over_an_epoch_survives_a_resumption_and_a_value_that_is_no_number() {
     let _alone = alone();
     let fit = |directory: &std::path::Path, stop_after| {
-        let trainer = Trainer::new(TrainConfig::epochs(2)).callback(Norm::new()).callback(StopAfter(stop_after));
+        let callback = Norm { undefined_at: 2, ..Norm::new() };
+        let trainer = Trainer::new(TrainConfig::epochs(2)).callback(callback).callback(StopAfter(stop_after));
         let trainer = trainer.checkpoints(directory).resume_if_any();
         trainer.fit(net(), optimizer(ADAM), schedule(FIXED), &train_data(), Some(&valid_data())).expect("trains").report
     };

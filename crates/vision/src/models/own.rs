@@ -172,7 +172,7 @@ fn init_from<A: Architecture>(network: OwnNetwork, images: &Batcher) -> OwnNetwo
     }
 }
 
-/// As of the models that this crate knows.
+/// `forward`, as the models that this crate knows have it.
 pub(super) trait Forward {
     /// Logits, as its step of inference gives them. The step wants classes too: class 0 for every image.
     fn forward(&self, images: Tensor<4>) -> Tensor<2>;
