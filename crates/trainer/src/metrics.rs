@@ -269,6 +269,11 @@ impl AnyOutput {
         let loss = |output: &dyn Any| output.downcast_ref::<O>().map(Adaptor::adapt);
         Self { output: Box::new(output), loss }
     }
+
+    /// What it holds.
+    pub(crate) fn held(&self) -> &dyn Any {
+        self.output.as_ref()
+    }
 }
 
 impl Adaptor<LossInput> for AnyOutput {
@@ -351,23 +356,40 @@ where
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
     let model = model.valid();
-    let mut loss = Mean::default();
+    let mut measurement = Measurement::new(meters);
     for batch in source.epoch(0, 0) {
         let batch = batch?;
-        let output = InferenceStep::step(&model, batch.input);
-        loss.add(loss_of(&output)?, batch.items);
-        for meter in meters.iter_mut() {
-            meter.add(&output, batch.items)?;
-        }
+        measurement.add(&InferenceStep::step(&model, batch.input), batch.items)?;
     }
-    let mut values = BTreeMap::new();
-    if let Some(loss) = loss.value() {
-        values.insert("loss".to_owned(), loss);
-        for meter in meters.iter_mut() {
-            values.extend(meter.finish()?);
-        }
+    measurement.finish()
+}
+
+/// The item-weighted mean loss of outputs, and every metric.
+pub(crate) struct Measurement<'m, O> {
+    loss: Mean,
+    meters: &'m mut Meters<O>,
+}
+
+impl<'m, O: Adaptor<LossInput> + 'static> Measurement<'m, O> {
+    pub(crate) fn new(meters: &'m mut Meters<O>) -> Self {
+        Self { loss: Mean::default(), meters }
     }
-    Ok(values)
+
+    pub(crate) fn add(&mut self, output: &O, items: usize) -> Result<(), TrainError> {
+        self.loss.add(loss_of(output)?, items);
+        self.meters.iter_mut().try_for_each(|meter| meter.add(output, items))
+    }
+
+    pub(crate) fn finish(self) -> Result<BTreeMap<String, f64>, TrainError> {
+        let mut values = BTreeMap::new();
+        if let Some(loss) = self.loss.value() {
+            values.insert("loss".to_owned(), loss);
+            for meter in self.meters.iter_mut() {
+                values.extend(meter.finish()?);
+            }
+        }
+        Ok(values)
+    }
 }
 
 /// The mean loss (`loss`) and one metric of `model` in inference mode over all of `source`: for a test set, once, at

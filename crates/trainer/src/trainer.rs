@@ -18,6 +18,7 @@ use crate::{
     checkpoint::{self, Checkpoint, CheckpointError},
     interrupt::ctrl_c,
     metrics::{Meters, MetricMeter, Metrics, is_taken},
+    ranks::{Alone, Communicator},
     scalars::{ScalarMeter, Scalars},
     updates::Trainable,
 };
@@ -55,6 +56,7 @@ pub struct Trainer<M: Trainable> {
     pub(crate) shown: fn(&M) -> &dyn Any,
     pub(crate) interrupt: Arc<AtomicBool>,
     pub(crate) resume: Resume,
+    pub(crate) ranks: Arc<dyn Communicator>,
 }
 
 impl<M> Trainer<M>
@@ -76,6 +78,7 @@ where
             shown: |model| model,
             interrupt: Arc::default(),
             resume: Resume::No,
+            ranks: Arc::new(Alone),
         }
     }
 
@@ -153,6 +156,16 @@ where
     #[must_use]
     pub fn stop_on_ctrl_c(self) -> Self {
         self.interrupt(ctrl_c())
+    }
+
+    /// Trains as one of several processes, which all call `fit` with the same model, settings and data, and end with the
+    /// same bits as one process would. Each takes its part of the batches of every step, so `accumulate` must be a
+    /// multiple of their number. Process 0 alone tells its callbacks, writes checkpoints and needs one to
+    /// [`resume`](Self::resume) from.
+    #[must_use]
+    pub fn ranks(mut self, ranks: Arc<dyn Communicator>) -> Self {
+        self.ranks = ranks;
+        self
     }
 
     /// Continues from a checkpoint: `fit` restores model, optimizer, schedules and position from it.

@@ -13,6 +13,7 @@ use crate::{
     config::Catalog,
     error::Error,
     experiment::compare::{CompareOptions, CompareOutcome, CompareRequest, FIGURES, compare as run},
+    job::Job,
     run_dir::{Existing, REPORT},
 };
 
@@ -67,7 +68,7 @@ fn number(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn compare(args: CompareArgs, catalog: &Catalog) -> Result<Exit, Error> {
+pub(super) fn compare(args: CompareArgs, catalog: &Catalog, job: &Job) -> Result<Exit, Error> {
     if args.config.config.is_none() {
         return Err(Error::Usage(
             "which CONFIG? anneal compare CONFIG --schedule A.toml --schedule B.toml; `anneal new` prints one"
@@ -90,6 +91,7 @@ pub(super) fn compare(args: CompareArgs, catalog: &Catalog) -> Result<Exit, Erro
         quiet,
         interrupt: trainer::ctrl_c(),
         announce: (!quiet).then_some(announce as fn(&str)),
+        job: job.clone(),
     };
     let compared = run(&request, &options, catalog)?;
     if args.json {

@@ -8,6 +8,7 @@ mod data;
 mod described;
 mod export;
 mod find_lr;
+mod launch;
 mod list;
 mod metrics_file;
 mod output;
@@ -17,7 +18,7 @@ mod sample;
 mod schedule;
 mod train;
 
-use std::{io::Write, process::ExitCode};
+use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
@@ -26,6 +27,7 @@ use self::{
     data::DataCommand,
     export::ExportArgs,
     find_lr::FindLrArgs,
+    launch::LaunchArgs,
     list::ListArgs,
     output::{Exit, print},
     predict::PredictArgs,
@@ -37,6 +39,7 @@ use self::{
 use crate::{
     config::{self, Catalog},
     error::Error,
+    job::Job,
 };
 
 /// Choose, combine and trust a learning rate: train, look at schedules, find rates.
@@ -69,6 +72,8 @@ pub enum Command {
     FindLr(FindLrArgs),
     /// Train under several schedules, with the same model, data and seeds, and write one report
     Compare(CompareArgs),
+    /// Run a command as several processes on this machine, which train together
+    Launch(LaunchArgs),
     /// Show what the rate will be, without training
     Schedule(ScheduleArgs),
     /// List what there is
@@ -88,37 +93,39 @@ impl Default for Command {
 
 /// Runs a command and gives its exit code: 0 done, 1 failed while running, 2 bad usage or config, 3 finder without a
 /// suggestion, 130 interrupted after saving.
-pub fn run(cli: Cli, catalog: &Catalog) -> ExitCode {
+pub(crate) fn run(cli: Cli, catalog: &Catalog, job: &Job) -> u8 {
     let exit = match cli.command.unwrap_or_default() {
-        Command::Train(args) => train::train(args, catalog),
-        Command::Resume(args) => train::resume(&args, catalog),
+        Command::Train(args) => train::train(args, catalog, job),
+        Command::Resume(args) => train::resume(&args, catalog, job),
         Command::Evaluate(args) => train::evaluate(&args, catalog),
         Command::Predict(args) => predict::predict(&args, catalog),
         Command::Sample(args) => sample::sample(&args, catalog),
         Command::Report(args) => report::report(&args, catalog),
         Command::Export(args) => export::export(&args, catalog),
         Command::FindLr(args) => find_lr::find_lr(&args, catalog),
-        Command::Compare(args) => compare::compare(args, catalog),
+        Command::Compare(args) => compare::compare(args, catalog, job),
+        Command::Launch(args) => launch::launch(&args, catalog),
         Command::Schedule(args) => schedule::schedule(&args, catalog),
         Command::List(args) => list::list(&args, catalog),
         Command::Data(command) => data::data(&command, catalog),
         Command::New => print(config::DEFAULT).map(|()| Exit::Done),
     };
     match exit {
-        Ok(Exit::Done) => ExitCode::SUCCESS,
-        Ok(Exit::Failed) => ExitCode::FAILURE,
-        Ok(Exit::WithoutSuggestion) => ExitCode::from(3),
-        Ok(Exit::Interrupted) => ExitCode::from(130),
+        Ok(Exit::Done) => 0,
+        Ok(Exit::Failed) => 1,
+        Ok(Exit::WithoutSuggestion) => 3,
+        Ok(Exit::Interrupted) => 130,
+        Ok(Exit::Launched(code)) => code,
         Err(error) => failed(&error),
     }
 }
 
 /// Tells an error, and gives the exit code for it.
-pub(crate) fn failed(error: &Error) -> ExitCode {
+pub(crate) fn failed(error: &Error) -> u8 {
     if error.is_interrupt() {
         let _ = writeln!(std::io::stderr(), "{error}; nothing was written");
     } else {
         let _ = writeln!(std::io::stderr(), "{} {error}", output::error_word());
     }
-    ExitCode::from(error.exit_code())
+    error.exit_code()
 }

@@ -15,6 +15,8 @@ pub(super) enum Exit {
     WithoutSuggestion,
     /// Interrupted, after saving.
     Interrupted,
+    /// Processes that were started have failed, and have said why.
+    Launched(u8),
 }
 
 /// Writes to standard output. If its reader has gone away (`| head`), the command ends quietly, as `cat` does.

@@ -18,6 +18,7 @@ use crate::{
     config::{Catalog, Config},
     error::Error,
     experiment::{self, FinderResult, RunRecord, TrainOptions, TrainOutcome},
+    job::Job,
     run_dir::{CONFIG, Existing, REPORT, RunDir},
 };
 
@@ -92,14 +93,15 @@ pub struct EvaluateArgs {
     pub json: bool,
 }
 
-pub(super) fn train(mut args: TrainArgs, catalog: &Catalog) -> Result<Exit, Error> {
+pub(super) fn train(mut args: TrainArgs, catalog: &Catalog, job: &Job) -> Result<Exit, Error> {
     take_switches(&mut args);
     let document = document(&args.config, args.epochs)?;
     let config = Config::from_document(&document, catalog)?;
     let existing = Existing::from_flags(args.resume, args.overwrite);
     let quiet = args.quiet || args.json;
     let announce = (!quiet).then_some(find_lr::announce as fn(&FinderResult));
-    let options = TrainOptions { out: args.out, existing, quiet, interrupt: trainer::ctrl_c(), announce };
+    let (interrupt, job) = (trainer::ctrl_c(), job.clone());
+    let options = TrainOptions { out: args.out, existing, quiet, interrupt, announce, job };
     let outcome = experiment::train(&config, &options).map_err(|error| located(&document, error))?;
     finish(&outcome, catalog, args.quiet, args.json)
 }
@@ -124,7 +126,7 @@ fn take_switches(args: &mut TrainArgs) {
     }
 }
 
-pub(super) fn resume(args: &ResumeArgs, catalog: &Catalog) -> Result<Exit, Error> {
+pub(super) fn resume(args: &ResumeArgs, catalog: &Catalog, job: &Job) -> Result<Exit, Error> {
     let max_time = args.max_time.iter().map(|time| format!("train.max_time={time}")).collect();
     let config = of_run(&args.run_dir, args.data_dir.as_deref(), args.epochs, max_time, catalog)?;
     let options = TrainOptions {
@@ -133,6 +135,7 @@ pub(super) fn resume(args: &ResumeArgs, catalog: &Catalog) -> Result<Exit, Error
         quiet: args.quiet || args.json,
         interrupt: trainer::ctrl_c(),
         announce: None,
+        job: job.clone(),
     };
     finish(&experiment::train(&config, &options)?, catalog, args.quiet, args.json)
 }

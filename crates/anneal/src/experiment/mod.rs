@@ -39,5 +39,5 @@ pub(crate) use find_lr::find_lr_until;
 pub(crate) use page::RunsReport;
 pub(crate) use preview::{Preview, PreviewLength};
 pub(crate) use record::RunRecord;
-pub(crate) use train::{evaluate, predict, sample};
+pub(crate) use train::{evaluate, follow, predict, sample};
 pub(crate) use weights::{CheckpointChoice, export};

@@ -25,8 +25,9 @@ use super::{
     weights::{self, CheckpointChoice},
 };
 use crate::{
-    config::{self, Config},
+    config::{self, Catalog, Config, Document, Origin},
     error::Error,
+    job::{Job, Order},
     run_dir::{
         CHECKPOINTS, CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error,
     },
@@ -46,6 +47,8 @@ pub struct TrainOptions {
     pub interrupt: Arc<AtomicBool>,
     /// Called with the finder's result for a rate that is `"auto"`, before the training starts.
     pub announce: Option<fn(&FinderResult)>,
+    /// The processes that train together; by default this one alone.
+    pub job: Job,
 }
 
 /// A run that has ended.
@@ -62,6 +65,7 @@ pub struct TrainOutcome {
 /// Trains, evaluates on the test set, draws the plots and writes the summary.
 pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Error> {
     let config = &config.pinned().map_err(Error::Pretrained)?;
+    options.job.check(config)?;
     // Lightning's `fast_dev_run` leaves no logs and no checkpoints.
     let is_trial = config.train.fast_dev_run.is_some();
     let existing = options.existing;
@@ -112,12 +116,19 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         callbacks.push(Box::new(loggers::of(config, &dir, &text)));
     }
     callbacks.push(Box::new(config.catalog().callbacks(config)));
-    let interrupt = Arc::clone(&options.interrupt);
+    options.job.order(|| Order {
+        config: text,
+        fingerprint: settings.fingerprint.clone(),
+        dir: dir.root().to_owned(),
+        is_resumed: resumed.is_some(),
+    })?;
+    let (interrupt, ranks) = (Arc::clone(&options.interrupt), options.job.ranks());
     let on_show = (!is_trial).then(|| outputs::keeper(&dir));
-    let plan = FitPlan { settings, optimizer, schedules, callbacks, interrupt, resume: resumed, on_show };
+    let plan = FitPlan { settings, optimizer, schedules, callbacks, interrupt, resume: resumed, on_show, ranks };
     let (report, learner) = match learner.fit(plan) {
         Ok(fitted) => fitted,
         Err(error) => {
+            options.job.has_failed(&error);
             // A refused run leaves everything as it was.
             if !is_trial && started.load(Ordering::Relaxed) {
                 page::write_what_there_is(&dir, config.catalog(), |log| {
@@ -161,6 +172,28 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         fs::remove_dir_all(dir.root()).map_err(|source| io_error(dir.root(), "remove it", source))?;
     }
     Ok(TrainOutcome { dir, summary, report })
+}
+
+/// Trains what process 0 trains, as another process of its job: without a run folder and without a word.
+pub(crate) fn follow(order: &Order, job: &Job, catalog: &Catalog, interrupt: &Arc<AtomicBool>) -> Result<(), Error> {
+    let document = Document::parse(Origin::File(order.dir.join(CONFIG)), order.config.clone())?;
+    let config = Config::from_document(&document, catalog)?;
+    let assembly = Assembly::new(&config)?;
+    let learner = if order.is_resumed { assembly.fresh()? } else { assembly.initial()? };
+    let mut settings = assembly.train_config(Some(&RunDir::new(&order.dir)));
+    settings.fingerprint.clone_from(&order.fingerprint);
+    let plan = FitPlan {
+        settings,
+        optimizer: assembly.optimizer(),
+        schedules: assembly.schedules(),
+        callbacks: Vec::new(),
+        interrupt: Arc::clone(interrupt),
+        resume: None,
+        on_show: None,
+        ranks: job.ranks(),
+    };
+    learner.fit(plan)?;
+    Ok(())
 }
 
 /// The summary of a run that had ended before this process resumed it, and so has nothing to add to it.

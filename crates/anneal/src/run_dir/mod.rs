@@ -31,8 +31,8 @@ mod mark;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use claim::Claim;
 pub use claim::Existing;
+pub(crate) use claim::{Claim, next_name};
 pub(crate) use layout::{
     CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, METRIC_PLOT, METRICS, METRICS_CSV, OUTPUT_PLOT,
     OUTPUTS, PLAN, PLOTS, PREPROCESSING, REPORT, RUN_PLOTS, SUMMARY, io_error,

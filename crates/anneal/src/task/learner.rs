@@ -24,6 +24,7 @@ use trainer::{
     checkpoint::Checkpoint,
     data::{Loader, Source},
     lr_finder::{LrFinder, LrSweeps, Subject},
+    ranks::Communicator,
     weights::{self, LoadOptions, WeightsError},
 };
 
@@ -327,6 +328,7 @@ pub(crate) struct FitPlan {
     pub resume: Option<Checkpoint>,
     /// Who is told what the task shows at each validation.
     pub on_show: Option<OnShow>,
+    pub ranks: Arc<dyn Communicator>,
 }
 
 /// A network of any task, with the task's data.
@@ -401,8 +403,11 @@ impl Learner {
     pub(crate) fn fit(self, plan: FitPlan) -> Result<(FitReport, Self), TaskError> {
         let Self { data, device, network } = self;
         let (train, valid) = (data.train_batches(&device)?, data.valid_batches(&device)?);
-        let mut trainer =
-            Trainer::new(plan.settings).metrics(data.metrics()).interrupt(plan.interrupt).callbacks(plan.callbacks);
+        let mut trainer = Trainer::new(plan.settings)
+            .metrics(data.metrics())
+            .interrupt(plan.interrupt)
+            .ranks(plan.ranks)
+            .callbacks(plan.callbacks);
         // A callback of the program knows its own network.
         trainer = trainer.shown(Network::as_any);
         if let Some(tell) = plan.on_show {

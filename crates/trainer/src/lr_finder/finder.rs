@@ -308,7 +308,7 @@ impl LrFinder {
             .seed
             .or_else(|| has_layer(&model, &["Dropout", "Noise"]).then_some(0))
             .map(|seed| seed.wrapping_add(repeat));
-        let mut window = Window::new();
+        let mut window = Window::default();
         let mut loss = Mean::default();
         let mut step = 0;
         let epochs = self.config.points().saturating_mul(self.config.accumulate).div_ceil(data.batches());
@@ -339,7 +339,7 @@ impl LrFinder {
                 seed_step(device, seed, step, window.batches());
             }
             let output = self.precision.step(&model, batch.input);
-            window.add(&model, output.grads, batch.items);
+            window.add(&model, window.batches(), output.grads, batch.items);
             loss.add(loss_of(&output.item)?, batch.items);
             // The output holds the graph, and the graph the parameters: gone now, the update can work in place.
             drop(output.item);

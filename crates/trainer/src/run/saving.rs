@@ -112,6 +112,7 @@ where
             }
         };
         if is_due {
+            self.check_weights()?;
             self.refuse_bad_parameters()?;
             let is_good = self.is_good(train)?;
             // A run that is to go on later does so as if nothing had ended it: there the next loss proves this state.
@@ -139,6 +140,7 @@ where
     /// Writes the checkpoint of the run's end, unless this step has one.
     pub(super) fn save_last(&mut self, train: &dyn Source<M::TrainBatch>) -> Result<(), TrainError> {
         if self.saved_at != Some(self.state.step) && self.writer.is_some() {
+            self.check_weights()?;
             self.refuse_bad_parameters()?;
             if !self.is_good(train)? {
                 self.await_proof();
@@ -154,6 +156,10 @@ where
     fn save(&mut self) -> Result<(), TrainError> {
         let Some(policy) = self.writer.as_ref().map(|writer| writer.policy().clone()) else { return Ok(()) };
         let step = self.state.step;
+        if !self.leads() {
+            self.saved_at = Some(step);
+            return Ok(());
+        }
         let path = checkpoint::path_of(&policy.directory, step);
         let in_turn = self.stopped != Some(StopReason::Interrupted) || self.timetable.saves_in_turn(step);
         let event = CheckpointEvent { step, path: &path, in_turn };
@@ -270,7 +276,7 @@ where
     /// What callbacks keep, by name.
     pub(super) fn callbacks_state(&self) -> Result<BTreeMap<String, serde_json::Value>, TrainError> {
         let mut states = BTreeMap::new();
-        for callback in &self.trainer.callbacks {
+        for callback in self.trainer.callbacks.iter().filter(|_| self.leads()) {
             if let Some(state) = callback.state()
                 && states.insert(callback.name().to_owned(), state).is_some()
             {
@@ -281,6 +287,9 @@ where
     }
 
     fn load_callbacks(&mut self, mut states: BTreeMap<String, serde_json::Value>) -> Result<(), TrainError> {
+        if !self.leads() {
+            return Ok(());
+        }
         for callback in &mut self.trainer.callbacks {
             if let Some(state) = states.remove(callback.name()) {
                 callback.load_state(state)?;
@@ -307,7 +316,7 @@ fn check(checkpoint: &Checkpoint, what: &'static str, saved: &str, here: &str) -
 }
 
 /// The lines (or, of a single line, the parts between commas) of each text that the other has not.
-fn differences(saved: &str, here: &str) -> (String, String) {
+pub(super) fn differences(saved: &str, here: &str) -> (String, String) {
     let separator = if saved.contains('\n') || here.contains('\n') { "\n" } else { ", " };
     let only = |of: &str, other: &str| {
         let theirs: Vec<&str> = other.split(separator).map(str::trim).collect();

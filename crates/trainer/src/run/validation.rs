@@ -83,6 +83,7 @@ where
         let mut of_epoch: BTreeMap<String, f64> = scalars.collect();
         of_epoch.extend(self.values_of_callbacks(Moment::Epoch, None)?);
         values.extend(of_epoch.into_iter().map(|(name, value)| (format!("train.{name}"), value)));
+        let values = self.as_on_rank_0(values)?;
         self.feed(&values, measured.as_ref().map(|measured| &measured.model), train)?;
         if let Some(measured) = &measured {
             self.tell_validation(measured)?;
@@ -98,6 +99,7 @@ where
         self.clock.epoch_began = Instant::now();
         let event = EpochEvent { summary: &summary, best: self.measured.is_best };
         self.ask(|callback| callback.on_epoch(&event))?;
+        self.agree()?;
         // A run that ended inside this epoch and was resumed has an entry for its beginning.
         if self.state.history.last().is_some_and(|earlier| earlier.epoch == summary.epoch) {
             self.state.history.pop();
@@ -124,8 +126,9 @@ where
         let Some(valid) = valid.filter(|_| is_due) else { return Ok(None) };
         let began = Instant::now();
         let model = self.model_to_evaluate(train)?.into_owned();
-        let mut measured = metrics::measure(&model, valid, &mut self.trainer.valid_meters)?;
+        let mut measured = self.measure_together(&model, valid)?;
         measured.extend(self.values_of_callbacks(Moment::Validation, Some(&model))?);
+        let measured = self.as_on_rank_0(measured)?;
         let values = measured.into_iter().map(|(name, value)| (format!("valid.{name}"), value)).collect();
         let seconds = began.elapsed().as_secs_f64();
         self.clock.spent.validation += seconds;
@@ -206,6 +209,7 @@ where
             best: self.measured.is_best,
             seconds: measured.seconds,
         };
-        self.ask(|callback| callback.on_validation(&event))
+        self.ask(|callback| callback.on_validation(&event))?;
+        self.agree()
     }
 }

@@ -95,6 +95,7 @@ impl<'a> Runner<'a> {
             quiet: self.options.quiet || !std::io::stderr().is_terminal(),
             interrupt: Arc::clone(&self.options.interrupt),
             announce: None,
+            job: self.options.job.clone(),
         };
         match train(config, &options) {
             Ok(outcome) if outcome.report.stopped == StopReason::Interrupted => Ok((RunState::Interrupted, None)),

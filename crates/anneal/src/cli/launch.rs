@@ -1,0 +1,177 @@
+//! `anneal launch`: several processes on this machine.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    process::{Child, Command, ExitStatus},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use clap::{Args, Parser};
+
+use super::{Cli, Command as Verb, config_args::configured, output::Exit};
+use crate::{config::Catalog, error::Error, run_dir::next_name};
+
+/// `anneal launch`.
+#[derive(Debug, Clone, Args)]
+pub struct LaunchArgs {
+    /// How many processes
+    #[arg(short = 'n', long = "processes", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub processes: u64,
+    /// Go on from the newest checkpoint after a failure, so many times
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub max_restarts: u32,
+    /// The command that they run together: train CONFIG, ...
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// How often the launcher is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(super) fn launch(args: &LaunchArgs, catalog: &Catalog) -> Result<Exit, Error> {
+    if cfg!(not(feature = "mpi")) {
+        return Err(Error::Usage(crate::NO_MPI.to_owned()));
+    }
+    let (first, again) = commands(args, catalog)?;
+    let signals = signals();
+    let mut left = args.max_restarts;
+    let mut command = &first;
+    loop {
+        let status = wait(start(args.processes, command)?, &signals)?;
+        if signals.load(Ordering::Relaxed) > 0 {
+            return Ok(Exit::Interrupted);
+        }
+        match status.code() {
+            Some(0) => return Ok(Exit::Done),
+            // Refused: the next try would be too.
+            Some(2) => return Ok(Exit::Launched(2)),
+            _ if left == 0 => return Ok(Exit::Launched(1)),
+            _ => {}
+        }
+        tracing::warn!(
+            "the processes have ended ({status}); going on from the newest checkpoint, {left} more times at most"
+        );
+        left -= 1;
+        command = &again;
+    }
+}
+
+/// The arguments of the first start, and those of a restart.
+fn commands(args: &LaunchArgs, catalog: &Catalog) -> Result<(Vec<OsString>, Vec<OsString>), Error> {
+    let own = args.command.clone();
+    let parsed = Cli::try_parse_from([OsString::from("anneal")].into_iter().chain(own.clone()));
+    let parsed = parsed.map_err(|error| Error::Usage(error.to_string()))?;
+    match parsed.command {
+        Some(Verb::Launch(_)) => Err(Error::Usage("`launch` starts a command, and not itself".to_owned())),
+        Some(Verb::Train(train)) if args.max_restarts > 0 => {
+            let mut first = own;
+            if train.out.is_none() && !train.resume && !train.overwrite {
+                let config = configured(&train.config, train.epochs, catalog)?;
+                // A restart goes on in the folder of the first start, so that is chosen now.
+                let folder = next_name(&config.run.out_dir, &config.run.name);
+                first.extend([OsString::from("--out"), folder.into_os_string()]);
+            }
+            let mut again: Vec<OsString> =
+                first.iter().filter(|arg| *arg != OsStr::new("--overwrite")).cloned().collect();
+            if !train.resume {
+                again.push(OsString::from("--resume"));
+            }
+            Ok((first, again))
+        }
+        Some(Verb::Compare(compare)) if args.max_restarts > 0 && compare.out.is_none() => {
+            Err(Error::Usage("to be restarted a comparison needs a folder: --out DIR".to_owned()))
+        }
+        Some(Verb::Compare(compare)) if args.max_restarts > 0 => {
+            let mut again: Vec<OsString> =
+                own.iter().filter(|arg| *arg != OsStr::new("--overwrite")).cloned().collect();
+            if !compare.resume {
+                again.push(OsString::from("--resume"));
+            }
+            Ok((own, again))
+        }
+        _ => Ok((own.clone(), own)),
+    }
+}
+
+/// Starts MPI's launcher with this program.
+fn start(processes: u64, arguments: &[OsString]) -> Result<Child, Error> {
+    let program = env::current_exe().map_err(|source| Error::File { path: "this program".to_owned(), source })?;
+    let mut mpirun = Command::new("mpirun");
+    mpirun.arg("-n").arg(processes.to_string()).args(["--bind-to", "none", "--oversubscribe", "--tag-output"]);
+    mpirun.arg(program).args(arguments);
+    let threads = thread::available_parallelism().map_or(1, |cores| cores.get() as u64) / processes;
+    set_default(&mut mpirun, "RAYON_NUM_THREADS", &threads.max(1).to_string());
+    // A process that waits leaves the processor to the others.
+    set_default(&mut mpirun, "OMPI_MCA_mpi_yield_when_idle", "1");
+    // It asks for these where root starts it, in a container for example; elsewhere they mean nothing.
+    set_default(&mut mpirun, "OMPI_ALLOW_RUN_AS_ROOT", "1");
+    set_default(&mut mpirun, "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    // Ctrl-C comes here alone.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut mpirun, 0);
+    mpirun.spawn().map_err(|source| Error::File { path: "mpirun (Open MPI: openmpi-bin)".to_owned(), source })
+}
+
+fn set_default(command: &mut Command, name: &str, value: &str) {
+    if env::var_os(name).is_none() {
+        command.env(name, value);
+    }
+}
+
+/// Counts Ctrl-C and SIGTERM.
+fn signals() -> Arc<AtomicUsize> {
+    let signals = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&signals);
+    if let Err(error) = ctrlc::set_handler(move || drop(seen.fetch_add(1, Ordering::Relaxed))) {
+        tracing::warn!("Ctrl-C will not be caught: {error}");
+    }
+    signals
+}
+
+/// Waits for the launcher. The first signal is passed on to the processes; a second one kills.
+fn wait(mut mpirun: Child, signals: &AtomicUsize) -> Result<ExitStatus, Error> {
+    let failed = |source| Error::File { path: "mpirun".to_owned(), source };
+    let mut passed = 0;
+    loop {
+        if let Some(status) = mpirun.try_wait().map_err(failed)? {
+            return Ok(status);
+        }
+        let seen = signals.load(Ordering::Relaxed);
+        if seen > passed {
+            if passed == 0 {
+                interrupt(&mpirun)
+            } else {
+                mpirun.kill().map_err(failed)?
+            }
+            passed = seen;
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// Asks the processes to save and end: directly, for the launcher passes a SIGTERM on late and kills soon after.
+#[cfg(feature = "mpi")]
+fn interrupt(mpirun: &Child) {
+    let id = mpirun.id();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    let mut processes: Vec<libc::pid_t> = children.split_whitespace().filter_map(|id| id.parse().ok()).collect();
+    if processes.is_empty() {
+        processes.extend(libc::pid_t::try_from(id));
+    }
+    for process in processes {
+        // SAFETY: it sends a signal, and touches no memory. The launcher waits for its children and has not been waited
+        // for itself, so that the numbers are still theirs but for an instant.
+        unsafe {
+            let _ = libc::kill(process, libc::SIGTERM);
+        }
+    }
+}
+
+#[cfg(not(feature = "mpi"))]
+fn interrupt(_mpirun: &Child) {}
