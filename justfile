@@ -49,6 +49,14 @@ lr-study *ARGS:
 gpu-test *ARGS:
     bash .ci/gpu-test {{ARGS}}
 
+# jobs of several MPI processes on this machine (Debian: libopenmpi-dev openmpi-bin libclang-dev)
+mpi-test *ARGS:
+    bash .ci/mpi {{ARGS}}
+
+# kills of a random process of an MPI job, each resumed and compared with the uninterrupted run
+mpi-kills KILLS="50":
+    ANNEAL_MPI_KILLS={{KILLS}} bash .ci/mpi a_killed_process
+
 # programs and data for a machine with a GPU but without compiler and network, in gpu-kit/parcels; there: gpu-kit/run.sh
 gpu-kit *ARGS:
     bash gpu-kit/build.sh {{ARGS}}

@@ -10,7 +10,8 @@ use crate::{
     Fitted, Schedules, TrainError, Trainer,
     checkpoint::Checkpoint,
     data::{Limited, Source},
-    run::{Run, check_share},
+    ranks::check_share,
+    run::Run,
     start::{check_start, warnings},
     updates::Trainable,
 };

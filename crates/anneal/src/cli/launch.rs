@@ -12,9 +12,9 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser};
+use clap::Args;
 
-use super::{Cli, Command as Verb, config_args::configured, output::Exit};
+use super::{compare::CompareArgs, config_args::configured, output::Exit, train::TrainArgs};
 use crate::{config::Catalog, error::Error, run_dir::next_name};
 
 /// `anneal launch`.
@@ -34,11 +34,18 @@ pub struct LaunchArgs {
 /// How often the launcher is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-pub(super) fn launch(args: &LaunchArgs, catalog: &Catalog) -> Result<Exit, Error> {
+/// The command that the processes run, as far as a restart differs from the first start.
+pub(super) enum Launched {
+    Train(Box<TrainArgs>),
+    Compare(Box<CompareArgs>),
+    Other,
+}
+
+pub(super) fn launch(args: &LaunchArgs, launched: &Launched, catalog: &Catalog) -> Result<Exit, Error> {
     if cfg!(not(feature = "mpi")) {
         return Err(Error::Usage(crate::NO_MPI.to_owned()));
     }
-    let (first, again) = commands(args, catalog)?;
+    let (first, again) = commands(args, launched, catalog)?;
     let signals = signals();
     let mut left = args.max_restarts;
     let mut command = &first;
@@ -63,40 +70,36 @@ pub(super) fn launch(args: &LaunchArgs, catalog: &Catalog) -> Result<Exit, Error
 }
 
 /// The arguments of the first start, and those of a restart.
-fn commands(args: &LaunchArgs, catalog: &Catalog) -> Result<(Vec<OsString>, Vec<OsString>), Error> {
-    let own = args.command.clone();
-    let parsed = Cli::try_parse_from([OsString::from("anneal")].into_iter().chain(own.clone()));
-    let parsed = parsed.map_err(|error| Error::Usage(error.to_string()))?;
-    match parsed.command {
-        Some(Verb::Launch(_)) => Err(Error::Usage("`launch` starts a command, and not itself".to_owned())),
-        Some(Verb::Train(train)) if args.max_restarts > 0 => {
-            let mut first = own;
+fn commands(
+    args: &LaunchArgs,
+    launched: &Launched,
+    catalog: &Catalog,
+) -> Result<(Vec<OsString>, Vec<OsString>), Error> {
+    let mut first = args.command.clone();
+    if args.max_restarts == 0 {
+        return Ok((first.clone(), first));
+    }
+    let is_resumed = match launched {
+        Launched::Train(train) => {
             if train.out.is_none() && !train.resume && !train.overwrite {
                 let config = configured(&train.config, train.epochs, catalog)?;
                 // A restart goes on in the folder of the first start, so that is chosen now.
                 let folder = next_name(&config.run.out_dir, &config.run.name);
                 first.extend([OsString::from("--out"), folder.into_os_string()]);
             }
-            let mut again: Vec<OsString> =
-                first.iter().filter(|arg| *arg != OsStr::new("--overwrite")).cloned().collect();
-            if !train.resume {
-                again.push(OsString::from("--resume"));
-            }
-            Ok((first, again))
+            train.resume
         }
-        Some(Verb::Compare(compare)) if args.max_restarts > 0 && compare.out.is_none() => {
-            Err(Error::Usage("to be restarted a comparison needs a folder: --out DIR".to_owned()))
+        Launched::Compare(compare) if compare.out.is_none() => {
+            return Err(Error::Usage("to be restarted a comparison needs a folder: --out DIR".to_owned()));
         }
-        Some(Verb::Compare(compare)) if args.max_restarts > 0 => {
-            let mut again: Vec<OsString> =
-                own.iter().filter(|arg| *arg != OsStr::new("--overwrite")).cloned().collect();
-            if !compare.resume {
-                again.push(OsString::from("--resume"));
-            }
-            Ok((own, again))
-        }
-        _ => Ok((own.clone(), own)),
+        Launched::Compare(compare) => compare.resume,
+        Launched::Other => return Ok((first.clone(), first)),
+    };
+    let mut again: Vec<OsString> = first.iter().filter(|arg| *arg != OsStr::new("--overwrite")).cloned().collect();
+    if !is_resumed {
+        again.push(OsString::from("--resume"));
     }
+    Ok((first, again))
 }
 
 /// Starts MPI's launcher with this program.

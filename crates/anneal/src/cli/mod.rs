@@ -27,7 +27,7 @@ use self::{
     data::DataCommand,
     export::ExportArgs,
     find_lr::FindLrArgs,
-    launch::LaunchArgs,
+    launch::{LaunchArgs, Launched},
     list::ListArgs,
     output::{Exit, print},
     predict::PredictArgs,
@@ -104,7 +104,7 @@ pub(crate) fn run(cli: Cli, catalog: &Catalog, job: &Job) -> u8 {
         Command::Export(args) => export::export(&args, catalog),
         Command::FindLr(args) => find_lr::find_lr(&args, catalog),
         Command::Compare(args) => compare::compare(args, catalog, job),
-        Command::Launch(args) => launch::launch(&args, catalog),
+        Command::Launch(args) => launched(&args).and_then(|launched| launch::launch(&args, &launched, catalog)),
         Command::Schedule(args) => schedule::schedule(&args, catalog),
         Command::List(args) => list::list(&args, catalog),
         Command::Data(command) => data::data(&command, catalog),
@@ -117,6 +117,18 @@ pub(crate) fn run(cli: Cli, catalog: &Catalog, job: &Job) -> u8 {
         Ok(Exit::Interrupted) => 130,
         Ok(Exit::Launched(code)) => code,
         Err(error) => failed(&error),
+    }
+}
+
+/// What is to be launched, read as each of the processes will read it.
+fn launched(args: &LaunchArgs) -> Result<Launched, Error> {
+    let arguments = std::iter::once(std::ffi::OsString::from("anneal")).chain(args.command.clone());
+    let cli = Cli::try_parse_from(arguments).map_err(|error| Error::Usage(error.to_string()))?;
+    match cli.command.unwrap_or_default() {
+        Command::Train(train) => Ok(Launched::Train(Box::new(train))),
+        Command::Compare(compare) => Ok(Launched::Compare(Box::new(compare))),
+        Command::Launch(_) => Err(Error::Usage("`launch` starts a command, and not itself".to_owned())),
+        _ => Ok(Launched::Other),
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) use message::{pack, unpack};
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
 pub(crate) use outputs::{decode, encode};
-pub(crate) use share::Share;
+pub(crate) use share::{Share, check_share};
 pub(crate) use sum::{Gradients, sum_of_window};
 pub use threads::Threads;
 

@@ -2,8 +2,20 @@
 
 use std::ops::Range;
 
+use strict_config::ConfigError;
+
 use super::Communicator;
 use crate::tree::{Node, Tree};
+
+/// Refuses a setting that ranks cannot share, before any work.
+pub(crate) fn check_share(ranks: &dyn Communicator, accumulate: usize) -> Result<(), ConfigError> {
+    let size = ranks.size();
+    if accumulate.is_multiple_of(size) {
+        return Ok(());
+    }
+    let allowed = format!("a multiple of {size}, the number of processes: each takes as many batches of a step");
+    Err(ConfigError::not_allowed("accumulate", accumulate, allowed))
+}
 
 /// A window of batches, shared by the ranks: rank `r` has the `r`-th block of neighbours, of equal size but where an
 /// epoch's end cuts the window short.

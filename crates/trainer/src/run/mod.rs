@@ -9,6 +9,7 @@ mod fallback;
 mod non_finite;
 mod proof;
 mod saving;
+mod seen;
 mod steps;
 mod together;
 mod validation;
@@ -47,8 +48,7 @@ use crate::{
     updates::{Made, Trainable},
 };
 use fallback::Fallback;
-use together::Seen;
-pub(crate) use together::check_share;
+use seen::Seen;
 
 /// An update that has failed is the only place that leaves a run without a model, and it ends the run.
 const NO_MODEL: TrainError = TrainError::Internal("a run without a model");

@@ -12,7 +12,7 @@ use burn::{
 
 use strict_config::ConfigError;
 
-use super::{Run, together::SeenBatch};
+use super::{Run, seen::SeenBatch};
 use crate::{
     Precision, TrainError,
     averaging::blend,

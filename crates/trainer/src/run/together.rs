@@ -17,9 +17,12 @@ use burn::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
-use strict_config::ConfigError;
 
-use super::{Run, saving::differences};
+use super::{
+    Run,
+    saving::differences,
+    seen::{Seen, SeenBatch},
+};
 use crate::{
     StopReason, TrainError,
     data::{Batches, Source, SourceError},
@@ -32,82 +35,11 @@ use crate::{
 /// Validation batches whose outputs a rank sends at once.
 const SENT: usize = 8;
 
-/// What this rank's batches of a window have given.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    pub(super) batches: Vec<SeenBatch>,
-    /// What they add to batch norm's running statistics.
-    pub(super) changes: Vec<Vec<f32>>,
-    /// Their items and outputs, for the rank that measures.
-    pub(super) outputs: Vec<(usize, Vec<u8>)>,
-}
-
-/// What a batch has given.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct SeenBatch {
-    pub(super) items: usize,
-    /// `None` where it was not read.
-    #[serde(with = "bits")]
-    pub(super) loss: Option<f64>,
-    /// Named numbers beside it.
-    #[serde(with = "bits")]
-    pub(super) scalars: Vec<(String, f64)>,
-}
-
 /// What a rank tells of its batches.
 #[derive(Serialize, Deserialize)]
 struct Told {
     batches: Vec<SeenBatch>,
     present: Vec<bool>,
-}
-
-/// Numbers by their bits: JSON has no NaN.
-mod bits {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) trait Bits: Sized {
-        type As: Serialize + for<'de> Deserialize<'de>;
-        fn to(&self) -> Self::As;
-        fn from(bits: Self::As) -> Self;
-    }
-
-    impl Bits for Option<f64> {
-        type As = Option<u64>;
-        fn to(&self) -> Option<u64> {
-            self.map(f64::to_bits)
-        }
-        fn from(bits: Option<u64>) -> Self {
-            bits.map(f64::from_bits)
-        }
-    }
-
-    impl Bits for Vec<(String, f64)> {
-        type As = Vec<(String, u64)>;
-        fn to(&self) -> Vec<(String, u64)> {
-            self.iter().map(|(name, value)| (name.clone(), value.to_bits())).collect()
-        }
-        fn from(bits: Vec<(String, u64)>) -> Self {
-            bits.into_iter().map(|(name, bits)| (name, f64::from_bits(bits))).collect()
-        }
-    }
-
-    pub(super) fn serialize<B: Bits, S: Serializer>(value: &B, serializer: S) -> Result<S::Ok, S::Error> {
-        value.to().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, B: Bits, D: Deserializer<'de>>(deserializer: D) -> Result<B, D::Error> {
-        B::As::deserialize(deserializer).map(B::from)
-    }
-}
-
-/// Refuses a setting that ranks cannot share, before any work.
-pub(crate) fn check_share(ranks: &dyn Communicator, accumulate: usize) -> Result<(), ConfigError> {
-    let size = ranks.size();
-    if accumulate.is_multiple_of(size) {
-        return Ok(());
-    }
-    let allowed = format!("a multiple of {size}, the number of processes: each takes as many batches of a step");
-    Err(ConfigError::not_allowed("accumulate", accumulate, allowed))
 }
 
 impl<M> Run<'_, M>
