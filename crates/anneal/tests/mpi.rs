@@ -17,17 +17,18 @@ use std::{
 };
 
 use anneal::trainer::checkpoint;
-use common::{Ran, anneal, folder, ran, same_checkpoint, seed};
+use common::{Ran, anneal, folder, ran, same_checkpoint, same_files, seed};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use splitmix::SplitMix64;
 
 const HEAD: &str = "[run]\nseed = 3\n[data]\nbatch_size = 32\n";
 const TRAIN: &str = "[train]\nepochs = 2\naccumulate = 4\ncheckpoint = { every = '3it', keep_last = 100 }\n";
 
-/// What is trained, on UCI's digits.
-const SETUPS: [(&str, &str, &str); 7] = [
+/// What is trained, on UCI's digits but for the language model.
+const SETUPS: [(&str, &str, &str); 8] = [
     (
         "mlp, one-cycle",
         "[model]\ntype = 'mlp'\nhidden = [32]\n[optimizer]\ntype = 'adam'\nlr = 1e-3\n\
@@ -53,6 +54,11 @@ const SETUPS: [(&str, &str, &str); 7] = [
     ),
     ("Prodigy", "[model]\ntype = 'mlp'\nhidden = [32]\n[optimizer]\ntype = 'prodigy'\nlr = 1.0\n", ""),
     (
+        "gpt with dropout",
+        "[model]\ntype = 'gpt'\nlayers = 1\nheads = 2\nwidth = 16\ndropout = 0.2\n[optimizer]\ntype = 'adamw'\nlr = 3e-3\n",
+        "",
+    ),
+    (
         "a rate that is searched for",
         "[model]\ntype = 'mlp'\nhidden = [32]\n[optimizer]\ntype = 'adam'\nlr = 'auto'\n[lr_finder]\nnum_it = 40\n",
         "epochs = 1\n",
@@ -61,8 +67,12 @@ const SETUPS: [(&str, &str, &str); 7] = [
 
 fn config(setup: usize) -> String {
     let (_, what, train) = SETUPS[setup];
-    let head =
-        if what.contains("resnet8") { format!("{HEAD}workers = 1\naugment = 'shift'\n") } else { HEAD.to_owned() };
+    let data = match what {
+        _ if what.contains("resnet8") => "workers = 1\naugment = 'shift'\n",
+        _ if what.contains("gpt") => "dataset = 'reversal'\ndigits = 2\nproblems = 600\ncontext = 12\n",
+        _ => "",
+    };
+    let head = format!("{HEAD}{data}");
     let own = if train.contains("epochs") { TRAIN.replace("epochs = 2\n", "") } else { TRAIN.to_owned() };
     format!("{head}{what}{own}{train}")
 }
@@ -100,13 +110,9 @@ fn same_run(folder: &Path, one: &str, other: &str, context: &str) {
     let steps = |run: &str| checkpoint::steps(&checkpoints(folder, run)).expect("checkpoints");
     assert_eq!(steps(one), steps(other), "{context}");
     assert!(steps(one).len() > 1, "{context}");
-    same_checkpoint(&checkpoints(folder, one), &checkpoints(folder, other), context);
     for step in steps(one) {
         let path = |run: &str| checkpoint::path_of(&checkpoints(folder, run), step);
-        for file in ["model.bpk", "optimizer.bpk", "state.json"] {
-            let read = |run: &str| fs::read(path(run).join(file)).expect("a file");
-            assert!(read(one) == read(other), "{context}: {file} of step {step} differs");
-        }
+        same_files(&path(one), &path(other), context);
     }
 }
 
@@ -150,23 +156,15 @@ fn ends_within(job: &mut Child, limit: Duration) -> std::process::ExitStatus {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
-fn below(state: &mut u64, bound: u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (z ^ (z >> 31)) % bound.max(1)
-}
-
 /// Kills a random process of a job at a random instant: the job ends, its last checkpoint is whole, and what goes on from it,
 /// in any number of processes, ends in the uninterrupted run's bytes.
 #[test]
 fn a_killed_process_ends_the_job_and_costs_nothing_that_was_saved() {
     let _alone = alone();
     let kills: u64 = std::env::var("ANNEAL_MPI_KILLS").map_or(3, |kills| kills.parse().expect("a number of kills"));
-    let mut dice = seed();
-    println!("ANNEAL_SEED={dice} repeats this campaign");
+    let seed = seed();
+    println!("ANNEAL_SEED={seed} repeats this campaign");
+    let mut dice = SplitMix64::new(seed);
     let dir = folder(&[("config.toml", &config(0).replace("epochs = 2", "epochs = 20"))]);
     let whole = train(dir.path(), 1, "whole");
     assert_eq!(whole.code, 0, "{}", whole.err);
@@ -179,10 +177,10 @@ fn a_killed_process_ends_the_job_and_costs_nothing_that_was_saved() {
         assert!(trial < 20 * kills, "the jobs end before they are killed");
         let run = format!("run-{trial}");
         let args = ["train", "config.toml", "--out", &run, "--quiet"];
-        let mut job =
-            mpirun(dir.path(), 4, &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-        std::thread::sleep(Duration::from_micros(below(&mut dice, length.as_micros() as u64)));
-        let rank = below(&mut dice, 4) as usize;
+        let said = fs::File::create(dir.path().join("said")).expect("a file");
+        let mut job = mpirun(dir.path(), 4, &args).stdout(Stdio::null()).stderr(said).spawn().expect("it starts");
+        std::thread::sleep(length.mul_f64(dice.fraction()));
+        let rank = dice.below(4);
         let Some(victim) = rank_of(&job, dir.path(), rank) else {
             ends_within(&mut job, Duration::from_mins(1));
             continue;
@@ -195,11 +193,13 @@ fn a_killed_process_ends_the_job_and_costs_nothing_that_was_saved() {
             continue;
         }
         killed += 1;
+        let said = fs::read_to_string(dir.path().join("said")).expect("text");
+        assert!(said.contains(&format!("process rank {rank} with PID {victim} on node ")), "{said}");
         match checkpoint::newest(&checkpoints(dir.path(), &run)) {
             Ok(found) => assert!(found.passed_over.is_empty(), "{:?}", found.passed_over),
             Err(_) => before_a_checkpoint += 1,
         }
-        let which = below(&mut dice, 3) as usize;
+        let which = dice.below(3);
         resumed_by[which] += 1;
         let args = ["train", "config.toml", "--out", &run, "--quiet", "--resume"];
         let again = match [1, 2, 4][which] {
@@ -291,7 +291,20 @@ fn a_job_that_fails_says_so_once() {
     assert_eq!(diverged.code, 1, "{}", diverged.err);
     assert_eq!(diverged.err.matches("error:").count(), 1, "{}", diverged.err);
 
-    // One process alone cannot write: only process 0 does, so it is the one.
+    // A process with another program: a byte behind the end of an executable does not matter to it.
+    let other = dir.path().join("another-anneal");
+    fs::copy(env!("CARGO_BIN_EXE_anneal"), &other).expect("copied");
+    let mut program = fs::OpenOptions::new().append(true).open(&other).expect("opened");
+    std::io::Write::write_all(&mut program, b" ").expect("written");
+    drop(program);
+    let args = ["train", "config.toml", "--out", "two-programs", "--quiet"];
+    let mut command = mpirun(dir.path(), 1, &args);
+    command.args([":", "-n", "1"]).arg(&other).args(args);
+    let refused = ran(&command.output().expect("mpirun starts"));
+    assert_eq!(refused.code, 1, "{}", refused.err);
+    assert_eq!(refused.err.matches("process 1 has another program than process 0").count(), 1, "{}", refused.err);
+
+    // What trains nothing is done and said by process 0 alone.
     let listed = said(4, &["list", "optimizers"], &[]);
     assert_eq!((listed.code, listed.out.matches("prodigy").count()), (0, 1), "{}", listed.out);
 }

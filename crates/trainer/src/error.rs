@@ -214,34 +214,24 @@ impl TrainError {
     /// Whether, in a training of several processes, all of them end with it at the same place, as they do with what follows
     /// from what they share. The others are left waiting by any other, and the job has to be ended.
     pub fn is_of_all_ranks(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::NoData(_)
-            | Self::NonFinite { .. }
-            | Self::NonFiniteGradient { .. }
-            | Self::NonFiniteParameter { .. }
-            | Self::UselessWeights { .. }
-            | Self::TooManySkips { .. }
-            | Self::TooManyRollbacks { .. }
-            | Self::Setting(_)
-            | Self::NoAutodiff { .. }
-            | Self::BadStart { .. }
-            | Self::NoSuchParameter { .. }
-            | Self::Clip { .. }
-            | Self::RanksDiffer { .. }
-            | Self::SharedGenerator => true,
-            Self::Internal(_)
-            | Self::UnknownMonitor { .. }
-            | Self::NameTaken { .. }
-            | Self::UnknownScalar { .. }
-            | Self::Fallback { .. }
-            | Self::DuplicateCallback { .. }
-            | Self::Metric { .. }
-            | Self::NotSummed { .. }
-            | Self::Communication(_)
-            | Self::Source(_)
-            | Self::Checkpoint(_)
-            | Self::Callback(_) => false,
-        }
+                | Self::NonFinite { .. }
+                | Self::NonFiniteGradient { .. }
+                | Self::NonFiniteParameter { .. }
+                | Self::UselessWeights { .. }
+                | Self::TooManySkips { .. }
+                | Self::TooManyRollbacks { .. }
+                | Self::Setting(_)
+                | Self::NoAutodiff { .. }
+                | Self::BadStart { .. }
+                | Self::AllFrozen { .. }
+                | Self::NoSuchParameter { .. }
+                | Self::Clip { .. }
+                | Self::RanksDiffer { .. }
+                | Self::SharedGenerator
+        )
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     checkpoint::Checkpoint,
     data::Source,
     early_stopping::BEST,
-    step::{has_layer, seed_step},
+    step::has_layer,
     updates::{Trainable, look_at},
 };
 
@@ -40,15 +40,15 @@ pub fn eval_model<M: Trainable>(
     // A clone would share the running statistics with its original; this way round they are copied.
     let averaged = optimizer.eval_params(copy_to_train(model, model.devices().first()));
     if has_layer(&averaged, &["BatchNorm"]) && data.batches() > 0 {
-        let device = averaged.devices().into_iter().next();
-        let batches = (0..).flat_map(|epoch| data.epoch(epoch, 0)).take(BATCHES);
+        // An epoch without a batch ends them: a source may have fewer than it says.
+        let epochs = (0..).map_while(|epoch| {
+            let mut batches = data.epoch(epoch, 0).peekable();
+            batches.peek().is_some().then_some(batches)
+        });
+        let batches = epochs.flatten().take(BATCHES);
         for (batch, at) in batches.zip(0..) {
-            // The statistics are those of the weights, not of what was drawn before: by a resumed run, or another rank.
-            if let Some(device) = &device {
-                seed_step(device, 0, u64::MAX - at, 0);
-            }
             // burn updates the statistics in the forward pass of training; the gradients are dropped.
-            drop(look_at(&averaged, batch?.input, Precision::F32));
+            drop(look_at(&averaged, batch?.input, Precision::F32, (0, u64::MAX - at)));
         }
     }
     Ok(averaged.valid())

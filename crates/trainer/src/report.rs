@@ -70,6 +70,9 @@ pub struct TimeSpent {
     /// Callbacks: logs, progress.
     #[serde(default)]
     pub callbacks: f64,
+    /// Waiting for the other processes of a job, and summing the gradients with them.
+    #[serde(default)]
+    pub ranks: f64,
 }
 
 impl TimeSpent {

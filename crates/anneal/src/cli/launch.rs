@@ -131,7 +131,9 @@ fn set_default(command: &mut Command, name: &str, value: &str) {
 fn signals() -> Arc<AtomicUsize> {
     let signals = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&signals);
-    if let Err(error) = ctrlc::set_handler(move || drop(seen.fetch_add(1, Ordering::Relaxed))) {
+    if let Err(error) = ctrlc::set_handler(move || {
+        seen.fetch_add(1, Ordering::Relaxed);
+    }) {
         tracing::warn!("Ctrl-C will not be caught: {error}");
     }
     signals
@@ -147,10 +149,9 @@ fn wait(mut mpirun: Child, signals: &AtomicUsize) -> Result<ExitStatus, Error> {
         }
         let seen = signals.load(Ordering::Relaxed);
         if seen > passed {
-            if passed == 0 {
-                interrupt(&mpirun)
-            } else {
-                mpirun.kill().map_err(failed)?
+            match passed {
+                0 => interrupt(&mpirun),
+                _ => mpirun.kill().map_err(failed)?,
             }
             passed = seen;
         }
@@ -159,22 +160,23 @@ fn wait(mut mpirun: Child, signals: &AtomicUsize) -> Result<ExitStatus, Error> {
 }
 
 /// Asks the processes to save and end: directly, for the launcher passes a SIGTERM on late and kills soon after.
-#[cfg(feature = "mpi")]
+#[cfg(unix)]
 fn interrupt(mpirun: &Child) {
+    use nix::{
+        sys::signal::{Signal, kill},
+        unistd::Pid,
+    };
     let id = mpirun.id();
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-    let mut processes: Vec<libc::pid_t> = children.split_whitespace().filter_map(|id| id.parse().ok()).collect();
+    let mut processes: Vec<i32> = children.split_whitespace().filter_map(|id| id.parse().ok()).collect();
     if processes.is_empty() {
-        processes.extend(libc::pid_t::try_from(id));
+        processes.extend(i32::try_from(id));
     }
     for process in processes {
-        // SAFETY: it sends a signal, and touches no memory. The launcher waits for its children and has not been waited
-        // for itself, so that the numbers are still theirs but for an instant.
-        unsafe {
-            let _ = libc::kill(process, libc::SIGTERM);
-        }
+        // One that has just ended needs no signal.
+        let _ = kill(Pid::from_raw(process), Signal::SIGTERM);
     }
 }
 
-#[cfg(not(feature = "mpi"))]
+#[cfg(not(unix))]
 fn interrupt(_mpirun: &Child) {}

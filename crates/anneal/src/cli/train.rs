@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use strict_config::ConfigError;
 use trainer::StopReason;
 
@@ -44,6 +44,9 @@ pub struct TrainArgs {
     /// Train on the first N batches alone, over and over, and validate on them: can the model learn them by heart?
     #[arg(long, value_name = "N")]
     pub overfit_batches: Option<usize>,
+    /// Multiply the rates by how many times as many items a step has as in the file, or by the root of that
+    #[arg(long, value_name = "RULE")]
+    pub scale_lr: Option<ScaleLr>,
     /// Go on with the run in the run folder
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
@@ -56,6 +59,15 @@ pub struct TrainArgs {
     /// Print the summary as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// How the rates follow a step that is larger than the file's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScaleLr {
+    /// As many times (Goyal et al. 2017)
+    Linear,
+    /// The square root of as many times (Krizhevsky 2014)
+    Sqrt,
 }
 
 /// `anneal resume`.
@@ -96,14 +108,42 @@ pub struct EvaluateArgs {
 pub(super) fn train(mut args: TrainArgs, catalog: &Catalog, job: &Job) -> Result<Exit, Error> {
     take_switches(&mut args);
     let document = document(&args.config, args.epochs)?;
-    let config = Config::from_document(&document, catalog)?;
+    let mut config = Config::from_document(&document, catalog)?;
     let existing = Existing::from_flags(args.resume, args.overwrite);
     let quiet = args.quiet || args.json;
+    if let Some(rule) = args.scale_lr {
+        let (scaled, told) = scaled(&config, rule, &args, catalog)?;
+        if !quiet {
+            print(&told)?;
+        }
+        config = scaled;
+    }
     let announce = (!quiet).then_some(find_lr::announce as fn(&FinderResult));
     let (interrupt, job) = (trainer::ctrl_c(), job.clone());
     let options = TrainOptions { out: args.out, existing, quiet, interrupt, announce, job };
     let outcome = experiment::train(&config, &options).map_err(|error| located(&document, error))?;
     finish(&outcome, catalog, args.quiet, args.json)
+}
+
+/// The rates of a step that the command line has made larger than the file's, and a line about them.
+fn scaled(config: &Config, rule: ScaleLr, args: &TrainArgs, catalog: &Catalog) -> Result<(Config, String), Error> {
+    let of_step = |setting: &String| {
+        ["data.batch_size", "train.accumulate"].contains(&setting.split('=').next().unwrap_or_default().trim())
+    };
+    let mut own = args.config.clone();
+    own.set.retain(|setting| !of_step(setting));
+    let items = |config: &Config| config.data.batch_size.saturating_mul(config.train.accumulate.max(1));
+    let (of_file, here) = (items(&configured(&own, args.epochs, catalog)?), items(config));
+    if of_file == here {
+        return Err(Error::Usage(format!(
+            "--scale-lr: a step has the {here} items that it has in the file; `--set train.accumulate=N` or `--set \
+             data.batch_size=N` makes it larger"
+        )));
+    }
+    let times = here as f64 / of_file.max(1) as f64;
+    let factor = if rule == ScaleLr::Sqrt { times.sqrt() } else { times };
+    let (config, told) = config.with_scaled_rates(factor)?;
+    Ok((config, format!("a step has {here} items, and {of_file} in the file: {told}\n")))
 }
 
 /// Turns flags into settings.

@@ -19,6 +19,21 @@ impl Config {
         Self::from_table(&table, &self.catalog)
     }
 
+    /// The same with every rate `factor` times as large, `[optimizer] lr` and those that schedules set themselves, and
+    /// which those are. Floors (`eta_min`, `min_lr`) and a group's `lr_scale` stay.
+    ///
+    /// # Errors
+    /// A rate that is to be found; one that the optimizer or a schedule refuses.
+    pub(crate) fn with_scaled_rates(&self, factor: f64) -> Result<(Self, String), ConfigError> {
+        self.auto.refuse()?;
+        let mut table = self.to_table();
+        let scaled = AutoRates::scaled(&table, factor, &self.catalog.schedules);
+        scaled.fill(&mut table, 1.0);
+        let mut config = Self::from_table(&table, &self.catalog)?;
+        config.source.clone_from(&self.source);
+        Ok((config, scaled.told(1.0)))
+    }
+
     /// The same with `[optimizer] lr = "auto"`, unless it leaves a rate open already.
     ///
     /// # Errors

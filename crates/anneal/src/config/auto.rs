@@ -151,6 +151,32 @@ impl AutoRates {
         Self::find(&table, registry)
     }
 
+    /// Every rate that is a number, so many times as large: what is filled with a rate of 1.
+    pub(super) fn scaled(table: &Table, factor: f64, registry: &Registry) -> Self {
+        fn look(value: &Value, path: &[Step], factor: f64, registry: &Registry, places: &mut Vec<Place>) {
+            if let Value::Table(table) = value {
+                let is_optimizer = path == [Step::Field("optimizer".to_owned())];
+                let own = rates(table, registry).iter().map(|(field, _)| *field);
+                for field in own.chain(is_optimizer.then_some("lr")) {
+                    if let Some(was) = number(table.get(field)) {
+                        let path = [path, &[Step::Field(field.to_owned())]].concat();
+                        places.push(Place { path, part: was * factor, was: Some(was) });
+                    }
+                }
+            }
+            for (step, child) in children(value) {
+                look(child, &[path, &[step]].concat(), factor, registry, places);
+            }
+        }
+        let mut scaled = Self::default();
+        for section in ["optimizer", "schedule", "groups"] {
+            if let Some(value) = table.get(section) {
+                look(value, &[Step::Field(section.to_owned())], factor, registry, &mut scaled.places);
+            }
+        }
+        scaled
+    }
+
     /// Whether there is nothing to find.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
@@ -364,6 +390,28 @@ mod tests {
             auto.mark(&mut table);
             assert_eq!(AutoRates::find(&table, &Registry::standard()), auto, "{name}: as it was");
         }
+    }
+
+    #[test]
+    fn every_rate_is_scaled() {
+        let mut table: Table = "[optimizer]\ntype = 'sgd'\nlr = 0.5\nmomentum = 0.9\n\
+                                [schedule]\ntype = 'cyclic'\nbase_lr = 0.125\nmax_lr = 1\n\
+                                [[groups]]\nparams = 'a'\nlr_scale = 0.1\n\
+                                schedule = { type = 'cosine_annealing', eta_min = 1e-3 }\n\
+                                [[groups]]\nparams = 'b'\nschedule = { type = 'one_cycle', max_lr = 0.25 }"
+            .parse()
+            .expect("TOML");
+        let registry = Registry::standard();
+        let scaled = AutoRates::scaled(&table, 4.0, &registry);
+        let expected = "optimizer.lr = 2.000e0 (was 5.000e-1), schedule.max_lr = 4.000e0 (was 1.000e0), \
+                        schedule.base_lr = 5.000e-1 (was 1.250e-1), \
+                        groups[1].schedule.max_lr = 1.000e0 (was 2.500e-1)";
+        assert_eq!(scaled.told(1.0), expected);
+        scaled.fill(&mut table, 1.0);
+        assert_eq!(AutoRates::scaled(&table, 0.25, &registry).told(1.0), {
+            "optimizer.lr = 5.000e-1 (was 2.000e0), schedule.max_lr = 1.000e0 (was 4.000e0), \
+             schedule.base_lr = 1.250e-1 (was 5.000e-1), groups[1].schedule.max_lr = 2.500e-1 (was 1.000e0)"
+        });
     }
 
     #[test]

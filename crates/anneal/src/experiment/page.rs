@@ -260,6 +260,7 @@ fn times(run: &RunRecord) -> Section {
         ("validation", times.validation),
         ("checkpoints", times.checkpoint),
         ("callbacks", times.callbacks),
+        ("other processes", times.ranks),
     ];
     let rest = summary.seconds - phases.iter().map(|(_, seconds)| seconds).sum::<f64>();
     let shares = phases.into_iter().chain([("everything else", rest)]).filter(|(_, seconds)| *seconds > 0.0);

@@ -19,6 +19,7 @@ mod recipes;
 mod report;
 mod run_folder;
 mod schedule;
+mod several;
 mod signals;
 mod silent;
 mod switches;

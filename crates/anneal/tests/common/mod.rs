@@ -77,6 +77,11 @@ pub fn seed() -> u64 {
 pub fn same_checkpoint(one: &Path, other: &Path, context: &str) {
     let newest = |folder: &Path| anneal::trainer::checkpoint::newest(folder).expect("a checkpoint").checkpoint;
     let (one, other) = (newest(one), newest(other));
+    same_files(one.path(), other.path(), context);
+}
+
+/// The same of two checkpoints.
+pub fn same_files(one: &Path, other: &Path, context: &str) {
     let names = |checkpoint: &Path| {
         let entries = std::fs::read_dir(checkpoint).expect("a folder");
         let mut names: Vec<String> =
@@ -85,11 +90,11 @@ pub fn same_checkpoint(one: &Path, other: &Path, context: &str) {
         names.sort_by_key(|name| (name == "manifest.json", name.clone()));
         names
     };
-    assert_eq!(one.path().file_name(), other.path().file_name(), "{context}");
-    assert_eq!(names(one.path()), names(other.path()), "{context}");
-    for name in names(one.path()) {
+    assert_eq!(one.file_name(), other.file_name(), "{context}");
+    assert_eq!(names(one), names(other), "{context}");
+    for name in names(one) {
         let read = |checkpoint: &Path| std::fs::read(checkpoint.join(&name)).expect("a file");
-        let (one, other) = (read(one.path()), read(other.path()));
+        let (one, other) = (read(one), read(other));
         match name.as_str() {
             "times.json" => {}
             "manifest.json" => assert_eq!(untimed(&one), untimed(&other), "{context}"),

@@ -50,7 +50,7 @@ impl Apart {
         }
         let Some(batch) = data.epoch(0, 0).next().transpose()? else { return Ok(None) };
         let probe = fill(model, f64::from(LARGE), |_| true);
-        drop(look_at(&probe, batch.input, precision));
+        drop(look_at(&probe, batch.input, precision, (0, 0)));
         let decay = |values: &[f32]| values.first().map_or(1.0, |value| value / LARGE);
         let decays = read(&probe, None).into_iter().map(|(id, values)| (id, decay(&values)));
         let decays = decays.map(|(id, decay)| (id, if decay.abs() < NO_DECAY { 0.0 } else { decay }));

@@ -18,7 +18,6 @@ use crate::{
     Precision, TrainError,
     activations::copy_to_train,
     data::Source,
-    step::seed_step,
     updates::{Trainable, look_at},
 };
 
@@ -42,13 +41,9 @@ pub(crate) fn with_measured_statistics<M: Trainable>(
     if before.tensors.is_empty() {
         return Ok(model);
     }
-    let device = model.devices().into_iter().next();
     // The forward pass of training updates the statistics; the gradients are dropped.
     let see = |model: &M, batch: M::TrainBatch, at: u64| {
-        if let Some(device) = &device {
-            seed_step(device, seed, u64::MAX - at, 0);
-        }
-        drop(look_at(model, batch, Precision::F32));
+        drop(look_at(model, batch, Precision::F32, (seed, u64::MAX - at)));
     };
     // The probe: the same batch from 0 and from the large number.
     let first = || data.epoch(0, 0).next().transpose();

@@ -159,9 +159,6 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     for (epoch, seconds) in state.history.iter_mut().zip(&times.epochs) {
         epoch.seconds = *seconds;
     }
-    for (epoch, seconds) in state.history.iter_mut().zip(&times.epochs) {
-        epoch.seconds = *seconds;
-    }
     // A checkpoint without it is whole but for what the report says of the epochs before.
     let beside = path.parent().unwrap_or(Path::new("."));
     let history = match history::read(&Disk, beside, &times.history) {

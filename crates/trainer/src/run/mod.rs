@@ -377,7 +377,8 @@ where
         let stopped = self.stopped.clone().unwrap_or(StopReason::Finished);
         // An interrupted run is resumed later: it keeps the model it trains.
         let best = self.best_model.take().filter(|_| stopped != StopReason::Interrupted);
-        let training = self.clock.spent.data + self.clock.spent.model + self.clock.spent.optimizer;
+        let TimeSpent { data, model, optimizer, ranks, .. } = self.clock.spent;
+        let training = data + model + optimizer + ranks;
         let report = FitReport {
             parameters: self.parameters,
             steps: self.state.step,

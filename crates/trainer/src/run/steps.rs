@@ -12,7 +12,10 @@ use burn::{
 
 use strict_config::ConfigError;
 
-use super::{Run, seen::SeenBatch};
+use super::{
+    Run,
+    seen::{Number, SeenBatch},
+};
 use crate::{
     Precision, TrainError,
     averaging::blend,
@@ -69,11 +72,11 @@ where
         if let (Some(apart), Some(copy)) = (&self.apart, copy) {
             self.seen.changes.push(apart.change(&copy));
         }
-        let mut seen = SeenBatch { items: batch.items, ..SeenBatch::default() };
+        let mut seen = SeenBatch { items: batch.items, loss: None, scalars: Vec::new() };
         if self.timetable.is_looked_at(step + 1) {
-            seen.loss = Some(metrics::loss_of(&output)?);
+            seen.loss = Some(Number(metrics::loss_of(&output)?));
             if let Some(scalars) = &self.trainer.scalars {
-                seen.scalars = scalars.read(&output)?.into_iter().collect();
+                seen.scalars.extend(scalars.read(&output)?.into_iter().map(|(name, value)| (name, Number(value))));
             }
         }
         self.seen.batches.push(seen);
@@ -156,7 +159,7 @@ where
             Err(ConfigError::conflict(field, format!("the model updates itself in each of its steps, which {needs}")))
         };
         if config.accumulate > 1 {
-            return refuse("accumulate", "leaves no gradients to accumulate");
+            return refuse("accumulate", "leaves no gradients to accumulate, or to share among processes");
         }
         if config.precision != Precision::F32 {
             return refuse("precision", "decides itself what it computes in");

@@ -5,7 +5,7 @@
 //! gradients; from there on each does the same as the others. Rank 0 alone is the one that measures metrics, writes and
 //! tells callbacks, and what follows from that is told to the others.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use burn::{
     module::{Module, ModuleVisitor, Param},
@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Run,
     saving::differences,
-    seen::{Seen, SeenBatch},
+    seen::{Number, Seen, SeenBatch},
 };
 use crate::{
     StopReason, TrainError,
@@ -127,7 +127,7 @@ where
             self.state.batch += 1;
             self.state.items += items;
             self.clock.items += items as u64;
-            let Some(loss) = loss else {
+            let Some(Number(loss)) = loss else {
                 self.values.is_unread = true;
                 continue;
             };
@@ -136,7 +136,7 @@ where
             if loss.is_finite() {
                 self.state.epoch_loss.add(loss, items);
             }
-            for (name, value) in scalars {
+            for (name, Number(value)) in scalars {
                 self.note_scalar(&name, value, items);
                 self.values.scalars.entry(name).or_default().add(value, items);
             }
@@ -152,6 +152,7 @@ where
     /// Items and losses of all batches of the window. Leaves the mean of their gradients, and applies what they do to batch
     /// norm's running statistics.
     fn sum_up(&mut self, seen: Seen, share: &Share) -> Result<Vec<SeenBatch>, TrainError> {
+        let began = Instant::now();
         let mut model = self.take_model()?;
         let ranks = &*self.trainer.ranks;
         let own = Gradients::take(&model, &mut self.window);
@@ -175,6 +176,7 @@ where
         if self.timetable.is_logged(self.state.step + 1) {
             self.gather_outputs(&seen.outputs)?;
         }
+        self.clock.spent.ranks += began.elapsed().as_secs_f64();
         Ok(batches)
     }
 
@@ -192,18 +194,20 @@ where
         if self.is_alone() {
             return Ok(values);
         }
-        let bits: Vec<(String, u64)> = values.into_iter().map(|(name, value)| (name, value.to_bits())).collect();
-        let told: Vec<(String, u64)> = from_json(0, &self.trainer.ranks.broadcast(to_json(&bits))?)?;
-        Ok(told.into_iter().map(|(name, bits)| (name, f64::from_bits(bits))).collect())
+        let own: Vec<(String, Number)> = values.into_iter().map(|(name, value)| (name, Number(value))).collect();
+        let told: Vec<(String, Number)> = from_json(0, &self.trainer.ranks.broadcast(to_json(&own))?)?;
+        Ok(told.into_iter().map(|(name, Number(value))| (name, value)).collect())
     }
 
     /// Puts what rank 0 has decided in place of this rank's own: a callback or the clock has ended the run there. An
     /// interrupt counts wherever it came.
     pub(super) fn agree(&mut self) -> Result<(), TrainError> {
         if !self.is_alone() {
+            let began = Instant::now();
             let all: Vec<Option<StopReason>> = all_of(&*self.trainer.ranks, &self.stopped)?;
             let interrupted = all.iter().flatten().find(|reason| **reason == StopReason::Interrupted).cloned();
             self.stopped = interrupted.or_else(|| all.into_iter().next().flatten());
+            self.clock.spent.ranks += began.elapsed().as_secs_f64();
         }
         Ok(())
     }
