@@ -22,6 +22,7 @@ use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::output::has_colours;
 use self::{
     compare::CompareArgs,
     data::DataCommand,
