@@ -36,6 +36,11 @@ impl StepRates {
         self.base
     }
 
+    /// The rates of the groups that have their own, in the order in which they were given.
+    pub fn groups(&self) -> impl Iterator<Item = f64> {
+        self.groups.iter().map(|(_, lr)| *lr)
+    }
+
     /// The rate of a parameter in the group of this index; `None` is a parameter in no group.
     pub fn of(&self, group: Option<usize>) -> f64 {
         self.groups.iter().rfind(|(index, _)| Some(*index) == group).map_or(self.base, |(_, lr)| *lr)

@@ -117,7 +117,7 @@ impl Study {
             train.map(|(chart, _)| without_diverged(chart)),
             valid.map(|(chart, _)| without_diverged(chart)),
             chart(&title, &measure.head(&measure.name), all, |log| &log.valid, Kind::Measured)
-                .filter(|_| *measure != Measure::loss())
+                .filter(|_| !measure.is_loss())
                 .map(|(chart, bands)| with_target(chart, &bands, self.target, measure)),
         ];
         charts.into_iter().flatten().collect()

@@ -34,7 +34,7 @@ mod tables;
 
 pub use charts::without_diverged;
 pub use contender::{Contender, Gap, TimeToTarget};
-pub use curve::{Curve, highest, lowest};
+pub use curve::Curve;
 pub use measure::Measure;
 pub use rate::{FinderSweep, Rate, RateChoice, RateSource, Trial, choose};
 pub use result::{Setup, Study, Target, TuningCost};

@@ -13,7 +13,12 @@ use burn::{
 };
 use lr_core::Mode;
 
-use crate::{TrainError, data::Source, updates::Trainable};
+use crate::{
+    TrainError,
+    data::Source,
+    scalars::{ScalarMeter, Scalars},
+    updates::Trainable,
+};
 
 /// What reads values off outputs of type `O`.
 pub(crate) trait Meter<O>: Send {
@@ -76,21 +81,61 @@ pub struct MetricInfo {
     pub mode: Mode,
 }
 
-/// burn-train metrics that the outputs of a model are measured by, beside the loss. The first is the one that runs are
-/// compared by.
+/// What the outputs of a model are measured by, beside the loss: burn-train metrics, and [scalars](Scalars) that its steps
+/// give. The first metric is the one that runs are compared by.
+///
+/// ```
+/// # use burn::{module::Module, nn::{Linear, loss::{MseLoss, Reduction::Mean}}, tensor::Tensor, train::RegressionOutput};
+/// # type Rows = (Tensor<2>, Tensor<2>);
+/// # #[derive(Module, Debug)]
+/// # struct Line { linear: Linear }
+/// # impl Line {
+/// #     fn forward(&self, (x, y): Rows) -> RegressionOutput {
+/// #         let output = self.linear.forward(x);
+/// #         RegressionOutput::new(MseLoss::new().forward(output.clone(), y.clone(), Mean), output, y)
+/// #     }
+/// # }
+/// use trainer::Metrics;
+///
+/// trainer::steps!(Line::forward(Rows) -> RegressionOutput);
+/// let error = |output: &RegressionOutput| (output.output.clone() - output.targets.clone()).abs().flatten(0, 1);
+/// let metrics = Metrics::<Line>::new().with_mean("mae", lr_core::Mode::Min, error, |mean| mean);
+/// assert_eq!(metrics.infos()[0].name, "mae");
+/// ```
+///
+/// A metric of another output than the model's does not compile: "the trait bound `RegressionOutput: Adaptor<AccuracyInput>`
+/// is not satisfied", and the outputs that have it are named.
+///
+/// ```compile_fail,E0277
+/// # use burn::{module::Module, nn::{Linear, loss::{MseLoss, Reduction::Mean}}, tensor::Tensor, train::RegressionOutput};
+/// # type Rows = (Tensor<2>, Tensor<2>);
+/// # #[derive(Module, Debug)]
+/// # struct Line { linear: Linear }
+/// # impl Line {
+/// #     fn forward(&self, (x, y): Rows) -> RegressionOutput {
+/// #         let output = self.linear.forward(x);
+/// #         RegressionOutput::new(MseLoss::new().forward(output.clone(), y.clone(), Mean), output, y)
+/// #     }
+/// # }
+/// # use trainer::Metrics;
+/// trainer::steps!(Line::forward(Rows) -> RegressionOutput);
+/// let metrics = Metrics::<Line>::new().with(burn::train::metric::AccuracyMetric::new());
+/// ```
 pub struct Metrics<M: Trainable> {
     pub(crate) train: Meters<M::TrainItem>,
     pub(crate) valid: Meters<<M as InferenceStep>::Output>,
+    pub(crate) scalars: Option<ScalarMeter<M::TrainItem>>,
     infos: Vec<MetricInfo>,
 }
 
 impl<M: Trainable> Metrics<M> {
     /// None: the loss alone.
     pub fn new() -> Self {
-        Self { train: Vec::new(), valid: Vec::new(), infos: Vec::new() }
+        Self { train: Vec::new(), valid: Vec::new(), scalars: None, infos: Vec::new() }
     }
 
-    /// With one more, under the key that [`Trainer::metric`](crate::Trainer::metric) gives it.
+    /// With one more. Its key in logs is burn's name for it in lower snake case (`accuracy`); where that is taken, by another
+    /// metric or by what every log holds (`loss`, `lr`, ...), a number follows (`loss_2`).
     #[must_use]
     pub fn with<Me>(mut self, metric: Me) -> Self
     where
@@ -139,6 +184,31 @@ impl<M: Trainable> Metrics<M> {
         self
     }
 
+    /// With named scalars that the steps give beside the loss, of these names and of no others: each as the loss is, its mean
+    /// over the batches of a logged step (`kl`), over an epoch (`train.kl`) and over the validation set (`valid.kl`).
+    ///
+    /// The outputs of both steps adapt to [`Scalars`]; [`ScalarOutput`](crate::ScalarOutput) does. An output may leave some
+    /// of them out.
+    #[must_use]
+    pub fn with_scalars<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self
+    where
+        M::TrainItem: Adaptor<Scalars>,
+        <M as InferenceStep>::Output: Adaptor<Scalars>,
+    {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        // Those that were named before.
+        let before = self.scalars.take();
+        self.valid.retain(|meter| before.as_ref().is_none_or(|before| before.names() != meter.keys()));
+        self.valid.push(Box::new(ScalarMeter::new(names.clone())));
+        self.scalars = Some(ScalarMeter::new(names));
+        self
+    }
+
+    /// The names of the scalars.
+    pub fn scalars(&self) -> &[String] {
+        self.scalars.as_ref().map_or(&[], ScalarMeter::names)
+    }
+
     fn free(&self, name: &str) -> String {
         free_key(name, &self.infos.iter().map(|info| info.name.as_str()).collect::<Vec<_>>())
     }
@@ -164,7 +234,8 @@ impl<M: Trainable> Metrics<M> {
         fn each<O: 'static>(meters: Meters<O>) -> Meters<AnyOutput> {
             meters.into_iter().map(|meter| Box::new(OfAny(meter)) as Box<dyn Meter<AnyOutput>>).collect()
         }
-        Metrics { train: each(self.train), valid: each(self.valid), infos: self.infos }
+        let scalars = self.scalars.map(ScalarMeter::of_any);
+        Metrics { train: each(self.train), valid: each(self.valid), scalars, infos: self.infos }
     }
 
     /// What is known of each.
@@ -298,7 +369,7 @@ impl<O: 'static> Meter<AnyOutput> for OfAny<O> {
     }
 
     fn add(&mut self, output: &AnyOutput, items: usize) -> Result<(), TrainError> {
-        match output.output.downcast_ref() {
+        match output.open() {
             Some(output) => self.0.add(output, items),
             None => Err(TrainError::Metric {
                 metric: self.keys().join(", "),
@@ -309,6 +380,13 @@ impl<O: 'static> Meter<AnyOutput> for OfAny<O> {
 
     fn finish(&mut self) -> Result<Vec<(String, f64)>, TrainError> {
         self.0.finish()
+    }
+}
+
+impl AnyOutput {
+    /// The output, where it is one of this type.
+    pub(crate) fn open<O: 'static>(&self) -> Option<&O> {
+        self.output.downcast_ref()
     }
 }
 

@@ -184,11 +184,6 @@ impl Rates {
         self.groups.iter().fold(rates, |rates, (group, own)| rates.with_group(*group, rate(own)))
     }
 
-    /// The rates of the groups with a schedule of their own at optimizer step `step`, in order.
-    pub(crate) fn of_groups(&self, step: u64) -> Vec<f64> {
-        self.groups.iter().map(|(_, own)| own.schedule.lr(0, step)).collect()
-    }
-
     /// What of the schedules is surely not meant in a run of this length, one line each: see [`Scheduler::warnings`].
     pub fn warnings(&self, run: &Horizon) -> Vec<String> {
         let of_groups = self.groups.iter().map(|(i, own)| (format!("groups[{i}].schedule: "), own));

@@ -4,12 +4,16 @@ use std::fmt::Write;
 
 use lr_core::ScheduleConfig;
 use optim_adaptive::{ConfigError, OptimizerConfig};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use strict_config::Problem;
 use toml::Table;
 use vision::models::ModelConfig;
 
-use crate::{config::Catalog, error::Error, task::FOLDER};
+use crate::{
+    config::Catalog,
+    error::Error,
+    task::{FOLDER, ListedModel, TaskEntry},
+};
 
 /// What is described: its name, a summary, a word on when it changes or what it holds, its fields.
 pub(super) struct Described {
@@ -66,7 +70,15 @@ impl Described {
         Ok(Self::of_table(config.type_name(), summary, &config.to_table(), &[]))
     }
 
-    /// The settings of a model.
+    /// A model of a task.
+    pub(super) fn task_model(task: &dyn TaskEntry, model: &ListedModel) -> Self {
+        let read = |given: &Table| task.model(model.name, given);
+        let mut fields = fields(model.fields.iter().copied(), &Table::new(), read);
+        fields.push(Field { name: "pretrained".to_owned(), default: None, is_required: false });
+        Self { name: model.name.to_owned(), summary: model.summary.to_owned(), notes: Vec::new(), fields }
+    }
+
+    /// A model of images.
     pub(super) fn model(model: &ModelConfig) -> Self {
         let info = model.info();
         let mut table = model.write();
@@ -138,6 +150,17 @@ impl Described {
             let _ = write!(text, "  {:<column$}  {}", field.name, lines.trim_start());
         }
         text
+    }
+
+    /// The names of the fields.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.fields.iter().map(|field| field.name.as_str()).collect()
+    }
+
+    /// The defaults of the fields that have one.
+    pub(super) fn defaults(&self) -> Map<String, Value> {
+        let held = self.fields.iter().filter(|field| !field.is_required);
+        held.filter_map(|field| Some((field.name.clone(), json!(field.default.as_ref()?)))).collect()
     }
 
     pub(super) fn to_json(&self) -> Value {

@@ -196,9 +196,12 @@ fn check<T: DeserializeOwned>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use lr_core::{Clock, ConfigError, Lambda, Schedule};
     use serde::{Deserialize, Serialize};
-    use vision::models::MlpConfig;
+    use strict_config::Settings;
+    use vision::{DataError, Dataset, DatasetInfo, models::MlpConfig};
 
     use super::*;
 
@@ -226,6 +229,30 @@ mod tests {
     schedule!(Alias, "mine", &["lambda"], { k: f64 }, serde(deny_unknown_fields));
     schedule!(Typed, "typed", &[], { r#type: f64 }, serde(deny_unknown_fields));
 
+    macro_rules! data_set {
+        ($type:ident, $name:literal, { $($field:tt)* }) => {
+            #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+            #[serde(default, deny_unknown_fields)]
+            struct $type { $($field)* }
+
+            impl Settings for $type {}
+
+            impl DataSource for $type {
+                const INFO: DatasetInfo = DatasetInfo::named($name);
+
+                fn load(&self, _: Option<&Path>) -> Result<Dataset, DataError> {
+                    Self::INFO.generated(|_| (Vec::new(), 0))
+                }
+            }
+        };
+    }
+
+    data_set!(Digits, "digits", {});
+    data_set!(Text, "text", {});
+    data_set!(Folder, "folder", {});
+    data_set!(Drops, "drops", { drop_last: bool });
+    data_set!(Fits, "fits", { augment: bool });
+
     #[test]
     fn names_that_are_taken_are_refused() {
         let refusal = |catalog: Result<Catalog, CatalogError>| catalog.expect_err("refused").to_string();
@@ -241,6 +268,19 @@ mod tests {
             (
                 with().with_optimizer::<optim_adaptive::AdamConfig>(),
                 "the optimizer `adam` is there already: give yours another name",
+            ),
+            (with().with_dataset::<Digits>(), "the data set `digits` is there already: give yours another name"),
+            // Tasks and folders are data sets to a configuration.
+            (with().with_dataset::<Text>(), "the data set `text` is there already: give yours another name"),
+            (with().with_dataset::<Folder>(), "the data set `folder` is there already: give yours another name"),
+            (with().with_task::<Tabular>(), "the task `table` is there already: give yours another name"),
+            (
+                with().with_dataset::<Drops>(),
+                "the settings of data set `drops` have a field `drop_last`, and every data set has one: give yours another name",
+            ),
+            (
+                with().with_dataset::<Fits>(),
+                "the settings of data set `fits` have a field `augment`, and every data set has one: give yours another name",
             ),
             (
                 with().with_schedule::<Typed>(),

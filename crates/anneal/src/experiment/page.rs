@@ -366,7 +366,7 @@ fn differences(runs: &[(String, RunRecord)]) -> BTreeMap<String, Vec<Option<Stri
 /// What several runs are compared by: the first that is not the loss.
 fn main_measure(runs: &[(String, RunRecord)]) -> Measure {
     let measures = runs.iter().map(|(_, run)| run.measure());
-    measures.into_iter().find(|measure| *measure != Measure::loss()).unwrap_or_else(Measure::loss)
+    measures.into_iter().find(|measure| !measure.is_loss()).unwrap_or_else(Measure::loss)
 }
 
 fn comparison_table(runs: &[(String, RunRecord)]) -> Table {

@@ -49,16 +49,18 @@ fn add(chart: Chart, label: &str, (xs, ys): Curve, colour: usize, faint: bool) -
 
 /// Training and validation loss.
 pub(super) fn loss(run: &RunRecord) -> Chart {
-    let chart = Chart::new("loss").x("step").y("loss");
-    let chart = add(chart, "train (batch)", run.curve(Split::Train, Some(Interval::Step), "loss"), TRAIN, true);
-    let chart = add(chart, "train (epoch)", run.curve(Split::Train, Some(Interval::Epoch), "loss"), TRAIN, false);
-    add(chart, "validation", run.curve(Split::Valid, None, "loss"), VALID, false)
+    curves(Chart::new("loss").x("step").y("loss"), run, "loss")
 }
 
-/// A metric on training batches and on the validation set.
+/// A metric, or another value of the log.
 pub(super) fn metric(run: &RunRecord, name: &str) -> Chart {
-    let chart = Chart::new(name).x("step").y(labelled(&run.measure_of(name)));
+    curves(Chart::new(name).x("step").y(labelled(&run.measure_of(name))), run, name)
+}
+
+/// A value of training batches and epochs, and of the validation set.
+fn curves(chart: Chart, run: &RunRecord, name: &str) -> Chart {
     let chart = add(chart, "train (batch)", run.curve(Split::Train, Some(Interval::Step), name), TRAIN, true);
+    let chart = add(chart, "train (epoch)", run.curve(Split::Train, Some(Interval::Epoch), name), TRAIN, false);
     add(chart, "validation", run.curve(Split::Valid, None, name), VALID, false)
 }
 

@@ -250,7 +250,7 @@ pub(crate) fn predict(
 ) -> Result<Vec<Prediction>, Error> {
     let assembly = Assembly::to_predict(config, dir)?;
     let checkpoint = weights::chosen(config, dir, which)?;
-    Ok(assembly.kept(&checkpoint)?.predict(inputs)?)
+    assembly.kept(&checkpoint)?.predict(inputs).map_err(Error::Asked)
 }
 
 /// Text that the model of one of a run's checkpoints writes.
@@ -262,7 +262,7 @@ pub(crate) fn sample(
 ) -> Result<String, Error> {
     let assembly = Assembly::to_predict(config, dir)?;
     let checkpoint = weights::chosen(config, dir, which)?;
-    Ok(assembly.kept(&checkpoint)?.sample(asked)?)
+    assembly.kept(&checkpoint)?.sample(asked).map_err(Error::Asked)
 }
 
 /// The run folder: begun or gone on with once the run has started, so that a refused run leaves it as it was; and without

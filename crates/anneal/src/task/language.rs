@@ -19,7 +19,9 @@ use text::{
 };
 use trainer::{Metrics, Split};
 
-use super::{Draw, ModelRow, NoSettings, Outputs, Prediction, Sampling, Setup, Size, Task, TaskError, TaskSettings};
+use super::{
+    Draw, ModelRow, NoSettings, Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskError, TaskSettings,
+};
 
 /// Tokens in a window, unless `context` says otherwise.
 const CONTEXT: usize = 128;
@@ -322,9 +324,11 @@ impl<S: TextSource> Task for Language<S> {
             windows.transpose()
         };
         // What is to be learned by heart stays the same in every epoch.
-        let train = match setup.overfit_batches {
-            Some(_) => Windows::in_order(&corpus, training, "training", context)?,
-            None => Windows::drawn(&corpus, training, context, batch)?,
+        let in_turn = setup.overfit_batches.is_some() || setup.data.sampler == Sampler::Sequential;
+        let train = if in_turn {
+            Windows::in_order(&corpus, training, "training", context)?
+        } else {
+            Windows::drawn(&corpus, training, context, batch)?
         };
         let file = Path::new(corpus.name()).file_name();
         Ok(Self {

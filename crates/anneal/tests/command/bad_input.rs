@@ -272,12 +272,16 @@ fn a_diverging_run_says_so_and_is_not_called_finished() {
 
 #[test]
 fn nothing_to_resume() {
-    let dir = folder(&[]);
+    let dir = folder(&[("file", "")]);
     std::fs::create_dir(dir.path().join("empty")).expect("made");
-    for verb in ["resume", "report", "evaluate", "export"] {
-        for (folder, why) in [("nowhere", "there is no such folder"), ("empty", "holds no run (it takes")] {
-            let ran = anneal(dir.path(), &[verb, folder]);
-            assert_eq!(ran.code, 1, "{verb}");
+    for args in
+        [&["resume"][..], &["report"], &["evaluate"], &["export"], &["predict", "a.png"], &["sample", "--prompt", "a"]]
+    {
+        let (verb, more) = (args[0], &args[1..]);
+        let no_folder = "there is no such folder";
+        for (folder, why) in [("nowhere", no_folder), ("file", no_folder), ("empty", "holds no run (it takes")] {
+            let ran = anneal(dir.path(), &[&[verb, folder], more].concat());
+            assert_eq!(ran.code, 2, "{verb}");
             assert!(ran.err.contains(&format!("{folder}: {why}")), "{verb}: {}", ran.err);
         }
     }

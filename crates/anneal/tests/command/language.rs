@@ -184,8 +184,8 @@ fn what_is_wrong_with_a_text_is_named_before_any_work() {
         (&["sample", "run", "--prompt", ""], 2, "the prompt is empty"),
         (&["sample", "run", "--prompt", "row", "--temperature", "-1"], 2, "`temperature` is -1"),
         (&["predict", "run", "short.txt"], 2, "short.txt: line 1, character 3 is 'c', which is not among"),
-        (&["predict", "run", "tiny.txt"], 1, "tiny.txt: the whole part has 4 tokens"),
-        (&["predict", "run", "none.txt"], 1, "none.txt: cannot be read"),
+        (&["predict", "run", "tiny.txt"], 2, "tiny.txt: the whole part has 4 tokens"),
+        (&["predict", "run", "none.txt"], 2, "none.txt: cannot be read"),
     ] {
         let ran = anneal(root, args);
         assert_eq!(ran.code, code, "{args:?}: {}", ran.err);

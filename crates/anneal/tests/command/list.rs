@@ -58,6 +58,35 @@ fn lists_are_short_and_one_by_name_is_whole() {
     }
 }
 
+/// A name that several tasks have stands with each, and says what it is for.
+#[test]
+fn models_are_listed_by_their_data() {
+    let dir = folder(&[]);
+    let all = anneal(dir.path(), &["list", "models"]).out;
+    let groups: Vec<&str> = all.lines().filter(|line| line.starts_with("[data] dataset = ")).collect();
+    assert!(groups[0].starts_with("[data] dataset = digits, mnist, "), "{all}");
+    assert_eq!(groups[1..], ["[data] dataset = table", "[data] dataset = text, reversal"], "{all}");
+    assert_eq!(all.matches("\nmlp ").count(), 2, "{all}");
+    assert_eq!(all.matches("\ngpt ").count(), 1, "{all}");
+
+    let mlp = anneal(dir.path(), &["list", "models", "mlp"]).out;
+    let (images, table) = mlp.split_once("[data] dataset = table").expect("both");
+    assert!(images.contains("hidden           [256, 128]") && images.contains("parameters for mnist"), "{mlp}");
+    assert!(table.contains("dropout") && table.contains("pretrained"), "{mlp}");
+    let gpt = anneal(dir.path(), &["list", "models", "gpt"]).out;
+    for field in ["layers", "heads", "width", "dropout"] {
+        let line = gpt.lines().find(|line| line.trim_start().starts_with(field)).expect(field);
+        assert!(line.ends_with(|last: char| last.is_ascii_digit()), "{field} has a default: {gpt}");
+    }
+    let rows: Value =
+        serde_json::from_str(&anneal(dir.path(), &["list", "models", "mlp", "--json"]).out).expect("JSON");
+    assert_eq!((&rows[0]["dataset"], &rows[1]["dataset"]), (&"mnist".into(), &"table".into()), "{rows}");
+    assert_eq!(rows[0]["defaults"]["label_smoothing"], 0.0, "{rows}");
+    assert!(rows[1]["defaults"]["hidden"].is_array() && rows[1]["layers"].is_null(), "{rows}");
+    let slip = anneal(dir.path(), &["list", "models", "gtp"]);
+    assert!(slip.code == 2 && slip.err.contains("list: there is no model `gtp`; did you mean `gpt`?"), "{}", slip.err);
+}
+
 #[test]
 fn the_starter_config_is_the_embedded_example() {
     let dir = folder(&[]);

@@ -81,17 +81,19 @@ fn what_is_no_picture_is_refused_by_name() {
     cut.truncate(60);
     fs::write(dir.path().join("cut.png"), cut).unwrap();
     for (args, code, expected) in [
-        (&["run", "good.png", "text.png"][..], 1, "text.png: "),
-        (&["run", "cut.png"], 1, "cut.png: "),
-        (&["run", "none.png"], 1, "none.png: cannot be read"),
+        (&["run", "good.png", "text.png"][..], 2, "text.png: "),
+        (&["run", "cut.png"], 2, "cut.png: "),
+        (&["run", "none.png"], 2, "none.png: cannot be read"),
         (&["run"], 2, "<INPUT>"),
-        (&["none", "good.png"], 1, "none"),
+        (&["none", "good.png"], 2, "none"),
         (&["run", "good.png", "--step", "7"], 2, "no checkpoint of step 7"),
     ] {
         let ran = anneal(dir.path(), &[&["predict"], args].concat());
         assert_eq!((ran.code, ran.out.as_str()), (code, ""), "{args:?}: {}", ran.err);
         assert!(ran.err.contains(expected), "{args:?}: {}", ran.err);
     }
+    let ran = anneal(dir.path(), &["sample", "run", "--prompt", "a"]);
+    assert!(ran.code == 2 && ran.err.contains("the task `images` writes no text"), "{}", ran.err);
     let ran = anneal(dir.path(), &["predict", "run", "good.png"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("good.png"), "{}", ran.out);

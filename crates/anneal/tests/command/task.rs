@@ -9,7 +9,11 @@ use anneal::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{curve::Curve, data::png};
+use super::{
+    curve::Curve,
+    data::png,
+    own_parts::{SignSgd, Squeezed, Weight},
+};
 use crate::common::{Ran, folder, ran, same_checkpoint};
 
 /// The environment variable that makes this test program the command: its arguments, with line feeds between them.
@@ -19,7 +23,13 @@ const ARGUMENTS: &str = "ANNEAL_TEST_OWN_COMMAND";
 #[test]
 fn the_command() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
-    let code = anneal::App::new("mine").task::<Curve>().dataset::<TwoPlanes>().run_from(arguments.split('\n'));
+    let app = anneal::App::new("mine")
+        .task::<Curve>()
+        .task::<Squeezed>()
+        .dataset::<TwoPlanes>()
+        .optimizer::<SignSgd>()
+        .callback(|_| Weight);
+    let code = app.run_from(arguments.split('\n'));
     let number = (0..=u8::MAX).find(|number| std::process::ExitCode::from(*number) == code);
     std::process::exit(number.map_or(-1, i32::from));
 }
@@ -170,6 +180,48 @@ fn every_verb_works_with_it() {
     assert_eq!(parameters.as_array().unwrap().len(), 4);
 }
 
+/// An optimizer and a callback of the program's own: in a run, and resumed.
+#[test]
+fn its_own_optimizer_and_callback_train_too() {
+    let text = CURVE.replace("'adam'", "'sign_sgd'").replace("monitor = 'valid.rmse'", "monitor = 'valid.weight'");
+    let dir = folder(&[("own.toml", &text.replace("lr = 0.01", "lr = 0.003").replace("'rest'", "6"))]);
+    let dir = dir.path();
+    done(dir, &["train", "own.toml", "--out", "whole", "--quiet"]);
+    done(dir, &["train", "own.toml", "--out", "parts", "--epochs", "2", "--quiet"]);
+    done(dir, &["resume", "parts", "--epochs", "6", "--quiet"]);
+    same_checkpoint(&dir.join("whole/checkpoints"), &dir.join("parts/checkpoints"), "resumed");
+    let summary = json(&read(dir.join("whole/summary.json")));
+    assert!(summary["last"]["valid.weight"].as_f64().unwrap() > 0.0, "{summary:#}");
+    assert!(dir.join("whole/plots/metric-weight.svg").exists());
+    assert!(done(dir, &["list", "optimizers", "sign_sgd"]).contains("steps of one size"));
+    let ran = own(dir, &["train", "own.toml", "--out", "no", "--set", "optimizer.lr=-1"]);
+    assert!(ran.code == 2 && ran.err.contains("optimizer.lr: -1 is not allowed here"), "{}", ran.err);
+    // A command that lacks the callback.
+    let ran = crate::common::anneal(dir, &["resume", "whole", "--epochs", "7"]);
+    assert!(ran.code == 2 && ran.err.contains("there is no optimizer `sign_sgd`"), "{}", ran.err);
+}
+
+/// Numbers that its steps give beside the loss are in the log, monitored and tested.
+#[test]
+fn its_steps_give_named_numbers() {
+    let text = "[data]\ndataset = 'squeezed'\nbatch_size = 16\nsampler = 'weighted'\nclass_weights = { left = 2 }\n\
+        [optimizer]\ntype = 'adam'\nlr = 0.03\n[train]\nepochs = 4\n\
+        early_stopping = { monitor = 'train.size', mode = 'min', patience = 9 }\n\
+        checkpoint = { keep_best = 'valid.size', mode = 'max' }\n";
+    let dir = folder(&[("squeezed.toml", text)]);
+    let dir = dir.path();
+    done(dir, &["train", "squeezed.toml", "--out", "run", "--quiet"]);
+    let summary = json(&read(dir.join("run/summary.json")));
+    for value in [&summary["last"]["train.size"], &summary["last"]["valid.size"], &summary["test"]["size"]] {
+        assert!(value.as_f64().is_some_and(|size| size > 0.0), "{summary:#}");
+    }
+    assert!(read(dir.join("run/metrics.jsonl")).lines().map(json).all(|line| line["size"].is_f64()));
+    let ran = own(dir, &["train", "squeezed.toml", "--out", "no", "--set", "train.early_stopping.monitor=valid.sise"]);
+    assert!(ran.code == 2 && ran.err.contains("did you mean `valid.size`?"), "{}", ran.err);
+    let ran = own(dir, &["predict", "run", "1"]);
+    assert!(ran.code == 2 && ran.err.contains("the task `squeezed` has no prediction"), "{}", ran.err);
+}
+
 fn mean(contender: &Value) -> f64 {
     contender["test_rmse"]["mean"].as_f64().unwrap()
 }
@@ -231,6 +283,19 @@ fn what_is_wrong_is_named() {
     assert!(error.contains("data.noise"), "{error}");
     let error = resumed(&["images.toml"]);
     assert!(error.contains("task = \"curve\""), "{error}");
+    // Checkpoints of another model in its folder: no verb that takes its weights does.
+    done(dir, &["train", "curve.toml", "--out", "wide", "--quiet", "--epochs", "1", "--set", "model.hidden=8"]);
+    fs::remove_dir_all(dir.join("wide/checkpoints")).unwrap();
+    fs::create_dir_all(dir.join("wide/checkpoints")).unwrap();
+    for file in fs::read_dir(dir.join("run/checkpoints")).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::rename(&file, dir.join("wide/checkpoints").join(file.file_name().unwrap())).unwrap();
+    }
+    for args in [&["evaluate", "wide"][..], &["predict", "wide", "1"], &["export", "wide", "--to", "w"]] {
+        let ran = own(dir, args);
+        let expected = "another model: it was written with `model.hidden = 16`, this run has `model.hidden = 8`";
+        assert!(ran.code == 1 && ran.err.contains(expected), "{args:?}: {} {}", ran.code, ran.err);
+    }
+    assert!(!dir.join("w").exists());
     // A command that does not know the task.
     let ran = crate::common::anneal(dir, &["evaluate", "run"]);
     assert_eq!(ran.code, 2, "{}", ran.err);

@@ -20,11 +20,11 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Run,
-    saving::differences,
     seen::{Number, Seen, SeenBatch},
 };
 use crate::{
     StopReason, TrainError,
+    checkpoint::differences,
     data::{Batches, Source, SourceError},
     metrics::{Measurement, Meters, measure},
     ranks::{CommunicationError, Communicator, Gradients, Share, decode, encode, pack, sum_of_window, unpack},
@@ -104,7 +104,8 @@ where
             None => Ok(()),
             Some(rank) => {
                 let (here, there) = (String::from_utf8_lossy(first), String::from_utf8_lossy(&all[rank]));
-                let (there, here) = differences(&there, &here);
+                let [there, here] = <[Option<String>; 2]>::from(differences(&there, &here))
+                    .map(|own| own.unwrap_or_else(|| "nothing of it".to_owned()));
                 Err(TrainError::RanksDiffer { rank, what, there, here })
             }
         }
@@ -142,7 +143,7 @@ where
             }
         }
         if self.leads() && self.timetable.is_logged(self.state.step + 1) {
-            for meter in &mut self.trainer.train_meters {
+            for meter in &mut self.trainer.metrics.train {
                 self.values.metrics.extend(meter.finish()?);
             }
         }
@@ -185,7 +186,7 @@ where
     fn gather_outputs(&mut self, own: &[(usize, Vec<u8>)]) -> Result<(), TrainError> {
         let Some(all) = self.trainer.ranks.gather(&pack_outputs(own))? else { return Ok(()) };
         let Some(device) = self.device.clone().map(Device::inner) else { return Ok(()) };
-        let meters = &mut self.trainer.train_meters;
+        let meters = &mut self.trainer.metrics.train;
         each_output(&all, &device, |output, items| meters.iter_mut().try_for_each(|meter| meter.add(&output, items)))
     }
 
@@ -220,7 +221,7 @@ where
         source: &dyn Source<<M as InferenceStep>::Input>,
     ) -> Result<BTreeMap<String, f64>, TrainError> {
         let ranks = Arc::clone(&self.trainer.ranks);
-        let meters = &mut self.trainer.valid_meters;
+        let meters = &mut self.trainer.metrics.valid;
         if ranks.size() == 1 {
             return measure(model, source, meters);
         }

@@ -44,7 +44,7 @@ where
         if let Some(valid) = valid.filter(|_| batches > 0 && self.resumed_from.is_none()) {
             let began = Instant::now();
             let few = Limited::new(valid, Some(batches), true);
-            metrics::measure(self.model.as_ref().ok_or(NO_MODEL)?, &few, &mut self.trainer.valid_meters)?;
+            metrics::measure(self.model.as_ref().ok_or(NO_MODEL)?, &few, &mut self.trainer.metrics.valid)?;
             self.clock.spent.validation += began.elapsed().as_secs_f64();
         }
         Ok(())

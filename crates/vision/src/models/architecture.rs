@@ -25,6 +25,13 @@ pub struct ModelInfo {
     pub dataset: &'static str,
 }
 
+impl ModelInfo {
+    /// A model of a program's own; its parameters are counted for `dataset`.
+    pub const fn own(name: &'static str, summary: &'static str, dataset: &'static str) -> Self {
+        Self { name, summary, source: "this program", dataset }
+    }
+}
+
 /// The settings of a model, as its table in a config holds them, and the network that they describe.
 ///
 /// ```

@@ -11,8 +11,8 @@ use strict_config::{ConfigError, Settings, check};
 
 use super::architecture::{Architecture, ModelInfo, check_widths};
 use super::layers::Layers;
-use super::loss::classification_steps;
 use super::precision::{like, normalised_relu};
+use crate::classification_steps;
 
 /// The settings of a [`ConvNet`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,8 +12,8 @@ use strict_config::Settings;
 
 use super::architecture::{Architecture, ModelInfo};
 use super::layers::Layers;
-use super::loss::classification_steps;
 use super::precision::like;
+use crate::classification_steps;
 
 /// The settings of a [`LeNet`]: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,8 +11,8 @@ use strict_config::Settings;
 
 use super::architecture::{Architecture, ModelInfo};
 use super::layers::Layers;
-use super::loss::classification_steps;
 use super::precision::{like, normalised_relu};
+use crate::classification_steps;
 
 /// The factor on the logits: a new network is unsure, so that training starts well at a high rate.
 const SCALE: f32 = 0.125;
