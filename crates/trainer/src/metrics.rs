@@ -5,10 +5,10 @@ use std::{any::Any, collections::BTreeMap, sync::Arc};
 use burn::{
     data::dataloader::Progress,
     module::Module,
-    tensor::{ExecutionError, Tensor, TensorReadError},
+    tensor::{Tensor, TensorReadError},
     train::{
         ClassificationOutput, InferenceStep, MultiLabelClassificationOutput, RegressionOutput, SequenceOutput,
-        metric::{Adaptor, ItemLazy, LossInput, LossMetric, Metric, MetricAttributes, MetricMetadata, Numeric},
+        metric::{Adaptor, LossInput, LossMetric, Metric, MetricAttributes, MetricMetadata, Numeric},
     },
 };
 use lr_core::Mode;
@@ -16,19 +16,10 @@ use lr_core::Mode;
 use crate::{
     TrainError,
     data::Source,
+    meter::{AnyOutput, Mean, Meter, Meters, OfAny},
     scalars::{ScalarMeter, Scalars},
     updates::Trainable,
 };
-
-/// What reads values off outputs of type `O`.
-pub(crate) trait Meter<O>: Send {
-    /// The keys of its values in logs.
-    fn keys(&self) -> &[String];
-    /// Adds this output, of so many items, to the running values.
-    fn add(&mut self, output: &O, items: usize) -> Result<(), TrainError>;
-    /// The values over all that was added; empty again afterwards.
-    fn finish(&mut self) -> Result<Vec<(String, f64)>, TrainError>;
-}
 
 /// A burn-train metric under its key: burn's name in lower snake case (`accuracy`).
 #[derive(Clone)]
@@ -328,72 +319,10 @@ pub(crate) fn loss_of<O: Adaptor<LossInput> + 'static>(output: &O) -> Result<f64
     Ok(metric.value().map_or(f64::NAN, |entry| entry.current()))
 }
 
-/// The output of a network whose type is known at run time alone.
-pub struct AnyOutput {
-    output: Box<dyn Any + Send>,
-    loss: fn(&dyn Any) -> Option<LossInput>,
-}
-
-impl AnyOutput {
-    /// Holds an output.
-    pub fn new<O: Adaptor<LossInput> + Send + 'static>(output: O) -> Self {
-        let loss = |output: &dyn Any| output.downcast_ref::<O>().map(Adaptor::adapt);
-        Self { output: Box::new(output), loss }
-    }
-
-    /// What it holds.
-    pub(crate) fn held(&self) -> &dyn Any {
-        self.output.as_ref()
-    }
-}
-
-impl Adaptor<LossInput> for AnyOutput {
-    fn adapt(&self) -> LossInput {
-        let Some(loss) = (self.loss)(self.output.as_ref()) else { unreachable!("it was made with this type") };
-        loss
-    }
-}
-
-impl ItemLazy for AnyOutput {
-    fn sync(self) -> Result<Self, ExecutionError> {
-        Ok(self)
-    }
-}
-
-/// A metric of outputs of one type, for outputs of any.
-struct OfAny<O>(Box<dyn Meter<O>>);
-
-impl<O: 'static> Meter<AnyOutput> for OfAny<O> {
-    fn keys(&self) -> &[String] {
-        self.0.keys()
-    }
-
-    fn add(&mut self, output: &AnyOutput, items: usize) -> Result<(), TrainError> {
-        match output.open() {
-            Some(output) => self.0.add(output, items),
-            None => Err(TrainError::Metric {
-                metric: self.keys().join(", "),
-                message: format!("it reads `{}`, and the network gives another output", std::any::type_name::<O>()),
-            }),
-        }
-    }
-
-    fn finish(&mut self) -> Result<Vec<(String, f64)>, TrainError> {
-        self.0.finish()
-    }
-}
-
-impl AnyOutput {
-    /// The output, where it is one of this type.
-    pub(crate) fn open<O: 'static>(&self) -> Option<&O> {
-        self.output.downcast_ref()
-    }
-}
-
 /// The loss of one of burn's own outputs.
 fn shown_loss(output: &dyn Any) -> Option<&Tensor<1>> {
     if let Some(any) = output.downcast_ref::<AnyOutput>() {
-        return shown_loss(any.output.as_ref());
+        return shown_loss(any.held());
     }
     let classes = || Some(&output.downcast_ref::<ClassificationOutput>()?.loss);
     let labels = || Some(&output.downcast_ref::<MultiLabelClassificationOutput>()?.loss);
@@ -401,27 +330,6 @@ fn shown_loss(output: &dyn Any) -> Option<&Tensor<1>> {
     let sequences = || Some(&output.downcast_ref::<SequenceOutput>()?.loss);
     classes().or_else(labels).or_else(numbers).or_else(sequences)
 }
-
-/// A mean weighted by items.
-#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Mean {
-    sum: f64,
-    items: u64,
-}
-
-impl Mean {
-    pub(crate) fn add(&mut self, value: f64, items: usize) {
-        self.sum += value * items as f64;
-        self.items += items as u64;
-    }
-
-    pub(crate) fn value(&self) -> Option<f64> {
-        (self.items > 0).then(|| self.sum / self.items as f64)
-    }
-}
-
-/// The metrics of a validation or test pass.
-pub(crate) type Meters<O> = Vec<Box<dyn Meter<O>>>;
 
 /// Runs `model` in inference mode over all of `source`: the item-weighted mean loss, and every metric.
 pub(crate) fn measure<M>(

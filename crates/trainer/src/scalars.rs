@@ -9,7 +9,7 @@ use burn::{
 
 use crate::{
     TrainError,
-    metrics::{AnyOutput, Mean, Meter},
+    meter::{AnyOutput, Mean, Meter},
 };
 
 /// Named numbers of a batch, each a scalar or the values whose mean it is. An output that adapts to them (as it adapts to

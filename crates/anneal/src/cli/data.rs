@@ -68,6 +68,17 @@ pub struct VerifyArgs {
 }
 
 pub(super) fn data(command: &DataCommand, catalog: &Catalog) -> Result<Exit, Error> {
+    let name = match command {
+        DataCommand::Fetch(args) => &args.name,
+        DataCommand::Verify(args) => &args.name,
+    };
+    if catalog.task(name).is_some() {
+        let message = format!("`{name}` reads or makes its data by itself: there is nothing to fetch or to verify");
+        return Err(Error::Usage(message));
+    }
+    if !name.starts_with(vision::FOLDER_PREFIX) {
+        catalog.datasets.info(name)?;
+    }
     match command {
         DataCommand::Fetch(args) => fetch_set(args, catalog),
         DataCommand::Verify(args) => verify(args, catalog),

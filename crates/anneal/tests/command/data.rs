@@ -100,6 +100,7 @@ fn what_cannot_be_fetched_or_verified() {
         (&["data", "verify", "mnist"], 1, "its files were not found"),
         (&["data", "verify", "mnist"], 1, "To fetch it: anneal data fetch mnist"),
         (&["train", "--set", "data.dataset=cifar10"], 1, "To fetch it: anneal data fetch cifar10"),
+        (&["data", "verify", "table"], 2, "`table` reads or makes its data by itself"),
         (&["data", "verify", "folder:nowhere"], 1, "nowhere: has no folder `train`"),
         (&["data"], 2, "Usage"),
         (&["data", "fetch"], 2, "NAME"),

@@ -193,9 +193,15 @@ fn its_own_optimizer_and_callback_train_too() {
     let summary = json(&read(dir.join("whole/summary.json")));
     assert!(summary["last"]["valid.weight"].as_f64().unwrap() > 0.0, "{summary:#}");
     assert!(dir.join("whole/plots/metric-weight.svg").exists());
-    assert!(done(dir, &["list", "optimizers", "sign_sgd"]).contains("steps of one size"));
+    let listed = done(dir, &["list", "optimizers", "sign_sgd"]);
+    assert!(listed.contains("steps of one size") && listed.contains("lr  required"), "{listed}");
     let ran = own(dir, &["train", "own.toml", "--out", "no", "--set", "optimizer.lr=-1"]);
     assert!(ran.code == 2 && ran.err.contains("optimizer.lr: -1 is not allowed here"), "{}", ran.err);
+    // What it announces it does not give for another network, and that is said.
+    fs::write(dir.join("images.toml"), crate::common::SMALL).unwrap();
+    let planes = ["train", "images.toml", "--out", "planes", "--quiet", "--set", "data.dataset=two_planes"];
+    let ran = own(dir, &[&planes[..], &["--set", "train.early_stopping.monitor=valid.weight"]].concat());
+    assert!(ran.code == 0 && ran.err.matches("`valid.weight` is waited for, and nothing").count() == 1, "{}", ran.err);
     // A command that lacks the callback.
     let ran = crate::common::anneal(dir, &["resume", "whole", "--epochs", "7"]);
     assert!(ran.code == 2 && ran.err.contains("there is no optimizer `sign_sgd`"), "{}", ran.err);

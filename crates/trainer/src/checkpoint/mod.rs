@@ -43,7 +43,7 @@ pub use read::{Checkpoint, Found, best, newest, newest_good, open, own_folders, 
 pub(crate) use snapshot::{Contents, Part, Snapshot};
 pub(crate) use writer::Writer;
 
-use crate::{metrics::Mean, report::EpochSummary};
+use crate::{meter::Mean, report::EpochSummary};
 use lr_core::ScheduleState;
 
 /// The model that is trained.

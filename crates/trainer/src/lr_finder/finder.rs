@@ -19,7 +19,8 @@ use crate::{
     activations::copy_to_train,
     data::Source,
     freeze::Frozen,
-    metrics::{Mean, loss_of},
+    meter::Mean,
+    metrics::loss_of,
     start::{check_frozen, check_start, idle_groups, never_trains},
     step::{LearnerModel, Window, clip, has_layer, seed_step},
 };

@@ -41,7 +41,7 @@ use crate::{
     finite::Judge,
     freeze::Frozen,
     memory::peak_memory,
-    metrics::Mean,
+    meter::Mean,
     report::TimeSpent,
     step::Window,
     timetable::Timetable,
@@ -135,6 +135,8 @@ pub(crate) struct Run<'t, M: Trainable> {
     data_fingerprint: String,
     /// The names of the values of each callback.
     declared: Vec<Vec<String>>,
+    /// Whether it was said that one of them is waited for and not given.
+    is_told_of_missing: bool,
     stopped: Option<StopReason>,
     clock: Clock,
     resumed_from: Option<u64>,
@@ -197,6 +199,7 @@ where
             measured: Measured::default(),
             data_fingerprint: train.fingerprint(),
             declared,
+            is_told_of_missing: false,
             stopped: None,
             clock: Clock::start(),
             resumed_from: None,
