@@ -1,4 +1,4 @@
-//! What a task is told of the run that it is for.
+//! What a task knows of its run.
 
 use std::path::PathBuf;
 
@@ -31,8 +31,7 @@ impl Default for DataSection {
 impl Settings for DataSection {
     fn check(&self) -> Result<(), ConfigError> {
         check::at_least("batch_size", self.batch_size as u64, 1)?;
-        let allowed = "a fraction of at least 0 and below 1";
-        check::number("validation", self.validation, allowed, |part| (0.0..1.0).contains(&part))
+        check::below_one("validation", self.validation)
     }
 }
 
@@ -53,7 +52,7 @@ impl DataSection {
     }
 }
 
-/// What a task is told of the run that it is for.
+/// What a task knows of its run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setup {
     /// The seed of the run.

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use crate::common::{anneal, folder, same_checkpoint};
+use crate::common::{anneal, done, folder, json, parsed, same_checkpoint};
 
 /// Dropout, warm-up and groups, in a second.
 fn config(dataset: &str, model: &str) -> String {
@@ -37,16 +37,6 @@ fn with_rhyme(configs: &[(&str, String)]) -> tempfile::TempDir {
         fs::write(dir.path().join(format!("{name}.toml")), text).expect("written");
     }
     dir
-}
-
-fn done(dir: &Path, args: &[&str]) -> String {
-    let ran = anneal(dir, args);
-    assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
-    ran.out
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("JSON")
 }
 
 #[test]
@@ -127,16 +117,13 @@ fn what_is_learnt_is_written_and_foretold() {
     // Another text in the same characters, and how well it is foretold.
     fs::write(dir.path().join("other.txt"), "gently row your boat down the stream, gently\n".repeat(3))
         .expect("written");
-    let of = |file: &str| -> Value {
-        serde_json::from_str(done(dir.path(), &["predict", "run", file, "--json"]).trim()).expect("JSON")
-    };
+    let of = |file: &str| -> Value { parsed(&done(dir.path(), &["predict", "run", file, "--json"])) };
     let (known, other) = (of("known.txt"), of("other.txt"));
     assert!(known["loss"].as_f64() < other["loss"].as_f64(), "{known} {other}");
     assert!(other["perplexity"].as_f64().expect("a number") > 1.0 && other["tokens"] == 132, "{other}");
 
     done(dir.path(), &["train", "numbers.toml", "--out", "numbers", "--quiet"]);
-    let answer: Value =
-        serde_json::from_str(done(dir.path(), &["predict", "numbers", "75=", "--json"]).trim()).expect("JSON");
+    let answer = parsed(&done(dir.path(), &["predict", "numbers", "75=", "--json"]));
     assert_eq!(answer["input"], "75=");
     assert!(answer["answer"].is_string(), "{answer}");
 }

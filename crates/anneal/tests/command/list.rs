@@ -1,7 +1,6 @@
 //! `anneal list` and `anneal new`.
 
-use crate::common::{anneal, folder};
-use serde_json::Value;
+use crate::common::{anneal, folder, parsed};
 
 #[test]
 fn everything_that_a_config_can_name_is_listed() {
@@ -16,7 +15,7 @@ fn everything_that_a_config_can_name_is_listed() {
     for (what, names) in cases {
         let json = anneal(dir.path(), &["list", what, "--json"]);
         assert_eq!(json.code, 0, "{what}: {}", json.err);
-        let rows: Value = serde_json::from_str(&json.out).expect("JSON");
+        let rows = parsed(&json.out);
         let listed: Vec<&str> = rows.as_array().expect("rows").iter().filter_map(|row| row["name"].as_str()).collect();
         let table = anneal(dir.path(), &["list", what]).out;
         for name in names {

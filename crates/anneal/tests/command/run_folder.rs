@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::common::{Ran, SMALL, anneal, command, folder, ran, seed};
+use crate::common::{Ran, SMALL, anneal, command, copied, folder, json, parsed, ran, seed};
 use serde_json::Value;
 
 /// Everything in a folder: contents, and when they were written.
@@ -27,10 +27,6 @@ fn all(folder: &Path) -> BTreeMap<PathBuf, (Option<Vec<u8>>, SystemTime)> {
         }
     }
     found
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 /// Trains [`SMALL`] into `run`.
@@ -132,7 +128,7 @@ fn what_others_put_into_a_run_folder_stays() {
     }
     let ran = anneal(dir.path(), &["train", "small.toml", "--out", "run", "--overwrite", "--quiet"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let goes = "this goes: checkpoints, config.toml, environment.json, event files (2), metrics.jsonl, model.safetensors, plots (6), report.html, summary.json";
+    let goes = "removed once there is a checkpoint: checkpoints, config.toml, environment.json, event files (2), metrics.jsonl, model.safetensors, plots (6), report.html, summary.json";
     assert!(ran.err.contains(goes), "{}", ran.err);
     for name in theirs.iter().chain(&moved) {
         assert!(is_theirs(name), "{name}");
@@ -337,7 +333,7 @@ fn a_finished_run_that_is_resumed_keeps_its_summary() {
     for args in [&["resume", "run", "--json"][..], &["resume", "run", "--json", "--epochs", "3"]] {
         let ran = anneal(dir.path(), args);
         assert_eq!(ran.code, 0, "{}", ran.err);
-        let printed: Value = serde_json::from_str(&ran.out).unwrap();
+        let printed = parsed(&ran.out);
         assert_eq!((&printed["steps"], &printed["resumed_from"]), (&Value::from(63), &Value::Null), "it is the run's");
         assert!(printed["items_per_second"].as_f64() > Some(0.0));
         assert!(read() == before);
@@ -414,15 +410,6 @@ fn a_damaged_log_is_kept_aside_and_the_run_goes_on() {
         assert!(!anneal(dir.path(), &["resume", "run", "--epochs", "5"]).err.contains("damaged"), "{case}");
     }
     drop(whole);
-}
-
-fn copied(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        if path.is_dir() { copied(&path, &to) } else { fs::copy(&path, &to).map(drop).unwrap() }
-    }
 }
 
 /// A config with relative paths gives a run that can be read from anywhere.

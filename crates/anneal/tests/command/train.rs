@@ -2,12 +2,8 @@
 
 use std::{fs, path::Path};
 
-use crate::common::{SMALL, anneal, folder, strategies};
+use crate::common::{SMALL, anneal, folder, json, parsed, strategies};
 use serde_json::Value;
-
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("JSON")
-}
 
 fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).expect("a file");
@@ -85,7 +81,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
     let file = |run: &str| fs::read(dir.path().join(run).join("checkpoints/step-00000084/model.bpk")).expect("a file");
     assert!(file("whole") == file("parts"), "the parameters differ");
     let evaluated = anneal(dir.path(), &["evaluate", "parts", "--json"]);
-    let values: Value = serde_json::from_str(&evaluated.out).expect("JSON");
+    let values = parsed(&evaluated.out);
     assert_eq!(values["accuracy"], whole["test"]["accuracy"]);
 }
 
