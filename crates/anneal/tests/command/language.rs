@@ -49,7 +49,7 @@ fn a_run_resumed_in_a_new_process_is_the_uninterrupted_one() {
         done(dir.path(), &["train", &file, "--epochs", "1", "--out", "parts", "--overwrite", "--quiet"]);
         done(dir.path(), &["resume", "parts", "--epochs", "2", "--quiet"]);
         same_checkpoint(&dir.path().join("whole/checkpoints"), &dir.path().join("parts/checkpoints"), name);
-        let summary = |run: &str| json(&dir.path().join(run).join("summary.json"));
+        let summary = |run: &str| json(dir.path().join(run).join("summary.json"));
         assert_eq!(summary("whole")["test"], summary("parts")["test"], "{name}");
     }
 }
@@ -74,7 +74,7 @@ fn every_command_works_with_it() {
         done(dir.path(), &["train", &file, "--fast-dev-run"]);
         let ran = anneal(dir.path(), &["find-lr", &file, "--set", "lr_finder.num_it=30", "--json", "curve.json"]);
         assert!([0, 3].contains(&ran.code), "{name}: {}", ran.err);
-        assert!(json(&dir.path().join("curve.json")).is_object(), "{name}");
+        assert!(json(dir.path().join("curve.json")).is_object(), "{name}");
         fs::write(dir.path().join("auto.toml"), text.replace("lr = 3e-3", "lr = 'auto'")).expect("written");
         let ran = anneal(dir.path(), &["train", "auto.toml", "--fast-dev-run"]);
         assert!([0, 3].contains(&ran.code), "{name}: {}", ran.err);
@@ -84,7 +84,7 @@ fn every_command_works_with_it() {
         );
     }
     done(dir.path(), &["train", "text-gpt.toml", "--out", "run", "--quiet"]);
-    let summary = json(&dir.path().join("run/summary.json"));
+    let summary = json(dir.path().join("run/summary.json"));
     for value in ["valid.loss", "valid.bits_per_character", "valid.perplexity"] {
         assert!(summary["last"][value].is_number(), "{value}: {summary}");
     }
@@ -195,7 +195,7 @@ fn tiny_shakespeare_is_learnt_where_it_is() {
     let args =
         ["train", &recipe.display().to_string(), "--set", &path, "--set", "train.steps=40", "--out", "run", "--quiet"];
     done(dir.path(), &[&args[..], &["--set", "model.layers=1", "--set", "train.validate_every=40it"]].concat());
-    let summary = json(&dir.path().join("run/summary.json"));
+    let summary = json(dir.path().join("run/summary.json"));
     // 65 characters as likely as each other are ln 65 = 4.17 nats.
     assert!(summary["last"]["valid.loss"].as_f64().expect("a loss") < 3.2, "{summary}");
 }

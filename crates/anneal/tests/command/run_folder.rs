@@ -133,7 +133,7 @@ fn what_others_put_into_a_run_folder_stays() {
     for name in theirs.iter().chain(&moved) {
         assert!(is_theirs(name), "{name}");
     }
-    assert_eq!(json(&run.join("summary.json"))["epochs"], 3);
+    assert_eq!(json(run.join("summary.json"))["epochs"], 3);
     let is_replaced = |path: &PathBuf| path.to_string_lossy().contains("replaced-");
     assert!(!all(&run).keys().any(is_replaced), "what was replaced is gone once there is a checkpoint");
 }
@@ -181,7 +181,7 @@ fn older_runs_are_known_by_their_checkpoint_or_their_environment() {
         if gone == "environment.json" {
             let ran = anneal(dir.path(), &["resume", "run", "--epochs", "4", "--quiet"]);
             assert_eq!(ran.code, 0, "{}", ran.err);
-            assert_eq!(json(&run.join("anneal.json"))["program"], "anneal", "it has a mark now");
+            assert_eq!(json(run.join("anneal.json"))["program"], "anneal", "it has a mark now");
             fs::remove_file(run.join("anneal.json")).unwrap();
         }
         let ran = anneal(dir.path(), &["train", "small.toml", "--out", "run", "--overwrite", "--quiet"]);
@@ -219,7 +219,7 @@ fn twenty_at_once_get_a_folder_each() {
         let run = dir.path().join("runs").join(name);
         let config: toml::Table = fs::read_to_string(run.join("config.toml")).unwrap().parse().unwrap();
         let seed = config["run"]["seed"].as_integer().unwrap();
-        assert_eq!(json(&run.join("summary.json"))["seed"].as_i64(), Some(seed), "of one process");
+        assert_eq!(json(run.join("summary.json"))["seed"].as_i64(), Some(seed), "of one process");
         let names: Vec<String> = fs::read_dir(&run)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
@@ -241,7 +241,7 @@ fn twenty_at_once_get_a_folder_each() {
         assert!((ran.code == 1 && is_named) || is_held, "{}", ran.err);
     }
     let config: toml::Table = fs::read_to_string(dir.path().join("one/config.toml")).unwrap().parse().unwrap();
-    assert_eq!(json(&dir.path().join("one/summary.json"))["seed"].as_i64(), config["run"]["seed"].as_integer());
+    assert_eq!(json(dir.path().join("one/summary.json"))["seed"].as_i64(), config["run"]["seed"].as_integer());
 }
 
 #[test]

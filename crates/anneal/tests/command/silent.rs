@@ -21,7 +21,7 @@ fn a_torn_copy_of_a_replaced_config_is_not_put_back() {
     let dir = trained(&[]);
     let run = dir.path().join("run");
     let config = fs::read(run.join("config.toml")).expect("a file");
-    let id = json(&run.join("anneal.json"))["id"].as_str().expect("an id").to_owned();
+    let id = json(run.join("anneal.json"))["id"].as_str().expect("an id").to_owned();
     let aside = run.join(format!("replaced-{id}"));
     fs::create_dir(&aside).expect("made");
     fs::write(aside.join("config.toml"), "").expect("written");
@@ -349,7 +349,7 @@ const SPIKE: &str = "[run]\nname = 'spike'\n[optimizer]\ntype = 'sgd'\nlr = 0.1\
 
 fn newest(run: &Path) -> Value {
     let checkpoint = anneal::trainer::checkpoint::newest(&run.join("checkpoints")).expect("a checkpoint").checkpoint;
-    json(&checkpoint.path().join("manifest.json"))
+    json(checkpoint.path().join("manifest.json"))
 }
 
 /// The weights that a rollback at the last step gives are those that are measured and reported.
@@ -358,7 +358,7 @@ fn a_rollback_at_the_last_step_is_reported_as_such() {
     let dir = folder(&[("c.toml", &SPIKE.replace("[train]", "[train]\non_nonfinite = 'rollback'"))]);
     let run = dir.path().join("run");
     anneal(dir.path(), &["train", "c.toml", "--out", "run", "--quiet"]).ok();
-    let summary = json(&run.join("summary.json"));
+    let summary = json(run.join("summary.json"));
     let accuracy = newest(&run)["values"]["valid.accuracy"].as_f64().expect("a value");
     assert!(accuracy > 50.0, "{accuracy}");
     assert_eq!((&summary["rollbacks"], &summary["skipped_steps"]), (&1.into(), &1.into()), "{summary}");
@@ -391,7 +391,7 @@ fn a_resumed_run_takes_good_weights() {
 fn a_longer_run_goes_on_after_early_stopping() {
     let early = "train.early_stopping={monitor='valid.loss',patience=1,min_delta=1e9}";
     let dir = trained(&["--epochs", "20", "--set", early]);
-    let steps = || json(&dir.path().join("run/summary.json"))["steps"].as_u64().expect("steps");
+    let steps = || json(dir.path().join("run/summary.json"))["steps"].as_u64().expect("steps");
     let stopped = steps();
     assert!(stopped < 420, "{stopped}");
     let ran = anneal(dir.path(), &["resume", "run"]);

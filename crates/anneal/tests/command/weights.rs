@@ -39,7 +39,7 @@ fn tensor(path: &Path, name: &str) -> Vec<u8> {
 #[test]
 fn lenet_made_by_torch_gives_torchs_logits() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/weights");
-    let expected = json(&golden.join("lenet.json"));
+    let expected = json(golden.join("lenet.json"));
     let numbers = |name: &str| {
         let list = |field: &str| expected[name][field].as_array().expect("an array").clone();
         let shape: Vec<usize> = list("shape").iter().map(|size| size.as_u64().expect("a size") as usize).collect();
@@ -138,7 +138,7 @@ fn fine_tuning_starts_from_the_runs_weights_with_a_new_head() {
     ]);
     let at = |name: &str| dir.path().join(name);
     done(dir.path(), &["train", "lenet.toml", "--out", "run", "--quiet"]);
-    let test = |run: &str| json(&at(run).join("summary.json"))["test"]["accuracy"].as_f64().expect("measured");
+    let test = |run: &str| json(at(run).join("summary.json"))["test"]["accuracy"].as_f64().expect("measured");
     for name in ["same", "file", "head"] {
         done(dir.path(), &["train", &format!("{name}.toml"), "--out", name, "--quiet"]);
     }
@@ -238,7 +238,7 @@ fn a_schedule_free_run_leaves_the_weights_that_were_evaluated() {
         dir.path(),
         &["train", "small.toml", "--set", setting, "--set", "optimizer.lr=1e-12", "--out", "on", "--quiet"],
     );
-    let test = |run: &str| json(&dir.path().join(run).join("summary.json"))["test"]["accuracy"].clone();
+    let test = |run: &str| json(dir.path().join(run).join("summary.json"))["test"]["accuracy"].clone();
     assert_eq!(test("on"), test("free"));
     done(dir.path(), &["export", "free", "--to", "again.safetensors"]);
     let read = |name: &str| fs::read(dir.path().join(name)).expect("weights");
