@@ -31,7 +31,7 @@ impl Config {
         scaled.fill(&mut table, 1.0);
         let mut config = Self::from_table(&table, &self.catalog)?;
         config.source.clone_from(&self.source);
-        Ok((config, scaled.told(1.0)))
+        Ok((config, scaled.describe(1.0)))
     }
 
     /// The same with `[optimizer] lr = "auto"`, unless it leaves a rate open already.

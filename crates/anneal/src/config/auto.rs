@@ -406,9 +406,9 @@ mod tests {
         let expected = "optimizer.lr = 2.000e0 (was 5.000e-1), schedule.max_lr = 4.000e0 (was 1.000e0), \
                         schedule.base_lr = 5.000e-1 (was 1.250e-1), \
                         groups[1].schedule.max_lr = 1.000e0 (was 2.500e-1)";
-        assert_eq!(scaled.told(1.0), expected);
+        assert_eq!(scaled.describe(1.0), expected);
         scaled.fill(&mut table, 1.0);
-        assert_eq!(AutoRates::scaled(&table, 0.25, &registry).told(1.0), {
+        assert_eq!(AutoRates::scaled(&table, 0.25, &registry).describe(1.0), {
             "optimizer.lr = 5.000e-1 (was 2.000e0), schedule.max_lr = 1.000e0 (was 4.000e0), \
              schedule.base_lr = 1.250e-1 (was 5.000e-1), groups[1].schedule.max_lr = 2.500e-1 (was 1.000e0)"
         });
