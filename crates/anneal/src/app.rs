@@ -1,4 +1,4 @@
-//! A command of one's own: `anneal` with a program's own names in its configurations.
+//! Your own command: `anneal` with a program's own names in its configurations.
 
 #[cfg(feature = "mpi")]
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl App {
             let matches = Cli::command().name(self.name).try_get_matches_from(arguments);
             match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
                 Ok(cli) => cli::run(cli, &catalog, job),
-                // Help and version come this way too. Where the terminal is gone there is nobody to tell.
+                // Help and version come this way too. If the terminal is closed, the error is dropped.
                 Err(error) => {
                     let _ = error.print();
                     u8::try_from(error.exit_code()).unwrap_or(2)

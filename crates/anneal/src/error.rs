@@ -131,7 +131,7 @@ impl Error {
         Self::In { experiment: experiment.to_owned(), source: Box::new(self) }
     }
 
-    /// Whether it is no failure: the command was asked to end, and had nothing to save yet.
+    /// Whether it is not a failure: the command was asked to end, and had nothing to save yet.
     pub fn is_interrupt(&self) -> bool {
         match self {
             Self::Finder(FinderError::Interrupted { .. }) => true,
@@ -210,7 +210,7 @@ pub fn exit_code(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where standard error is gone there is nobody to tell.
+            // If standard error is closed, the message is dropped.
             let _ = writeln!(io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }

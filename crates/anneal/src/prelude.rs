@@ -1,4 +1,4 @@
-//! What a program needs that trains with Anneal, or is a [command of its own](crate::App).
+//! What a program needs that trains with Anneal, or is [its own command](crate::App).
 //!
 //! ```
 //! use anneal::prelude::*;

@@ -29,7 +29,7 @@ pub struct Scheduler {
     interval: Interval,
     /// Steps in a tick: 1, or those of an epoch.
     steps_per_tick: u64,
-    /// Whether that is known: 1 stands for an epoch of unknown length.
+    /// Whether that is known; if not, it is 1.
     counts_steps: bool,
     /// Whether the warm-up is of one tick that changes nothing.
     pub(crate) idle_warmup: bool,
@@ -85,7 +85,7 @@ impl Scheduler {
     /// The rate of a group at a tick.
     #[inline]
     pub fn lr_at_tick(&self, group: usize, tick: u64) -> f64 {
-        self.base_lrs.get(group).map_or(0.0, |base_lr| sane(self.schedule.lr(*base_lr, tick)))
+        self.base_lrs.get(group).map_or(0.0, |base_lr| usable(self.schedule.lr(*base_lr, tick)))
     }
 
     /// The momentum for a step, where the schedule cycles it.
@@ -188,6 +188,6 @@ impl Scheduler {
 /// A rate that an optimizer can use, whatever a custom schedule gives: NaN and negative become 0,
 /// infinite the largest number.
 #[expect(clippy::manual_clamp, reason = "`clamp` would keep a NaN, which `max` passes over")]
-fn sane(rate: f64) -> f64 {
+fn usable(rate: f64) -> f64 {
     rate.max(0.0).min(f64::MAX)
 }

@@ -1,6 +1,6 @@
 //! The learning rates of one step.
 
-/// The learning rate of a step, and those of the parameter groups that have one of their own.
+/// The learning rate of a step, and those of the parameter groups that have their own.
 ///
 /// A plain number is one rate for all: `optimizer.step(0.1, model, grads)`. A group's `lr_scale` is not in these; the
 /// optimizer multiplies by it.
@@ -31,7 +31,7 @@ impl StepRates {
         self
     }
 
-    /// The rate of all that has none of its own.
+    /// The rate of every parameter without its own.
     pub fn base(&self) -> f64 {
         self.base
     }

@@ -39,28 +39,28 @@ pub fn atomic_write(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// Opens a file to read it. Only a regular file (or a link to one) is opened: opening a pipe would wait for its other end.
-///
-/// # Errors
-/// What the system said; something that is no regular file.
-pub fn open_regular(path: &Path) -> io::Result<fs::File> {
-    if fs::metadata(path)?.is_file() { fs::File::open(path) } else { Err(io::Error::other("it is no regular file")) }
+/// Opens a file to read it. Only a regular file (or a link to one) is opened: a pipe would wait for its other end.
+pub(crate) fn open_regular(path: &Path) -> io::Result<fs::File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    fs::File::open(path)
 }
 
-/// The content of a [regular file](open_regular).
+/// The content of a regular file, or of one that a link points to. A pipe or a device, which may have no end, is not read.
 ///
 /// # Errors
-/// As [`open_regular`].
+/// What the system said; `InvalidInput` for what is not a regular file.
 pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_regular(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The text in a [regular file](open_regular).
+/// The text in a regular file.
 ///
 /// # Errors
-/// As [`open_regular`]; one that is not UTF-8.
+/// As [`read_regular`]; one that is not UTF-8.
 pub fn read_regular_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     open_regular(path)?.read_to_string(&mut text)?;

@@ -213,7 +213,7 @@ mod tests {
         assert!((0.3..0.5).contains(&low) && (2.5..2.7).contains(&high), "{low} to {high}");
         let names: Vec<&str> = chart.series.iter().map(|series| series.label.as_str()).collect();
         assert_eq!(names, ["good", "slow", "bad (up to 4.0e8)"]);
-        // All alike, none finite, nothing at all: as they are.
+        // Equal values, no finite value, no value: as they are.
         assert_eq!(of(&[("a", [2.0, 1.0, 0.5]), ("b", [3.0; 3])]).y_limits, None);
         assert_eq!(of(&[("a", [f64::NAN; 3])]).y_limits, None);
         assert_eq!(of(&[]).y_limits, None);

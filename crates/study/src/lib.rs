@@ -1,7 +1,7 @@
 //! Several runs as one result: statistics over seeds, ranking, the choice of a rate from a grid, and how it is shown.
 //!
 //! It is given numbers (each run's curves and final figures as a [`RunLog`]) and knows numbers and `report`. It knows no
-//! tensors, models, configurations or run folders: who runs what, and where, is `anneal`'s.
+//! tensors, models, configurations or run folders: `anneal` runs them.
 //!
 //! ```
 //! use study::{Contender, RateChoice, Run, RunLog, RunState, Setup, Study};

@@ -49,7 +49,7 @@ pub struct RunLog {
     pub measure: Measure,
     /// The rate of the steps done: of a function of time every step that a picture needs, else the logged steps.
     pub lr: Curve,
-    /// The momentum, where the schedule sets it, likewise.
+    /// The same of the momentum, where the schedule sets it.
     pub momentum: Curve,
     /// The training loss of the logged steps.
     pub train_loss: Curve,

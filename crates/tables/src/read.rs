@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -147,7 +148,7 @@ impl CsvFile {
         let mut record = StringRecord::new();
         loop {
             match self.reader.read_record(&mut record) {
-                Ok(false) => return Ok(hex(&self.reader.into_inner().hash.finalize())),
+                Ok(false) => return Ok(HEXLOWER.encode(&self.reader.into_inner().hash.finalize())),
                 _ if self.ends_in_a_quote(&record) => return Err(TableProblem::OpenQuote { line: line_of(&record) }),
                 Ok(true) => each(&record, line_of(&record))?,
                 Err(error) => return Err(problem(error, &self.header)),
@@ -268,14 +269,4 @@ fn problem(error: csv::Error, header: &[String]) -> TableProblem {
         }
         other => TableProblem::Io(io::Error::other(format!("{other:?}"))),
     }
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

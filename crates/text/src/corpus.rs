@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -359,13 +360,11 @@ fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TextError> {
 
 /// SHA-256 over the unit and the text, in hex.
 fn fingerprint(unit: &str, bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut hash = Sha256::new();
     hash.update((unit.len() as u64).to_le_bytes());
     hash.update(unit);
     hash.update(bytes);
-    let digits = |byte: u8| [byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)]));
-    hash.finalize().into_iter().flat_map(digits).collect()
+    HEXLOWER.encode(&hash.finalize())
 }
 
 #[cfg(test)]

@@ -298,7 +298,7 @@ pub trait Callback: Send {
     }
 
     /// A look at the model: after each optimizer step, in each validation, at the end of each epoch; before monitors (of
-    /// early stopping, best checkpoints, reactive schedules) are fed and before the event of that moment is told.
+    /// early stopping, best checkpoints, reactive schedules) are fed and before the event of that moment is sent.
     ///
     /// What it gives is in the log from then on, and monitors, loggers and plots know it by its name: a value of a
     /// validation or an epoch as it is; a value of a step on steps that are logged, and its mean over the epoch.
@@ -321,7 +321,7 @@ pub trait Callback: Send {
         Ok(Flow::Continue)
     }
 
-    /// Before the state of the run is taken for a checkpoint: what a log has heard so far should be in its file when
+    /// Before the state of the run is taken for a checkpoint: what a log has received so far must be in its file when
     /// this returns, so that a log on disk is never behind a checkpoint.
     fn on_checkpoint(&mut self, _event: &CheckpointEvent<'_>) -> Result<(), CallbackError> {
         Ok(())
@@ -344,7 +344,7 @@ pub trait Callback: Send {
     }
 
     /// Takes back what [`state`](Self::state) gave: before [`on_start`](Self::on_start) of a resumed run, and when the
-    /// run goes back to an earlier state (`on_nonfinite = "rollback"`).
+    /// run rolls back to an earlier state (`on_nonfinite = "rollback"`).
     fn load_state(&mut self, _state: serde_json::Value) -> Result<(), CallbackError> {
         Ok(())
     }

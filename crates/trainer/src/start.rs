@@ -1,4 +1,4 @@
-//! What is refused of a model, its optimizer and its rules before the first step.
+//! Checks of a model, its optimizer and its settings before the first step.
 
 use std::ops::Range;
 

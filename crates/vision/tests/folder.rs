@@ -179,7 +179,7 @@ fn what_is_not_laid_out_so_is_refused_by_name() {
         &|root| ["a", "b"].iter().for_each(|class| fs::remove_dir_all(root.join("train").join(class)).unwrap()),
         "ROOT/train: has one class, `Z`: a classifier needs at least two",
     );
-    refused(&|root| put(root, "test/c/1.png", 1, 2, 2), "ROOT/test/c: is no class: `train` has Z, a, b");
+    refused(&|root| put(root, "test/c/1.png", 1, 2, 2), "ROOT/test/c: is not a class: `train` has Z, a, b");
     refused(&|root| fs::remove_dir_all(root.join("test/b")).unwrap(), "ROOT/test: has no folders in it");
     refused(&|root| fs::write(root.join("train/b/0.png"), "GIF89a").unwrap(), "ROOT/train/b/0.png: no image that can");
     refused(&|root| fs::write(root.join("test/b/0.jpg"), "").unwrap(), "ROOT/test/b/0.jpg: no image that can be read");

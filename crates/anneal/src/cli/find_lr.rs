@@ -103,7 +103,8 @@ fn at_work(config: &Config, quiet: bool) -> ProgressBar {
 
 /// Shows the finder's result before a run trains.
 pub(super) fn announce(found: &FinderResult) {
-    let goes_to = found.suggestion.iter().map(|suggestion| format!("trained at: {}\n", found.auto.told(suggestion.lr)));
+    let goes_to =
+        found.suggestion.iter().map(|suggestion| format!("trained at: {}\n", found.auto.describe(suggestion.lr)));
     // A closed terminal must not stop the training.
     let _ = print(&(text(found) + &goes_to.collect::<String>()));
 }
@@ -188,7 +189,7 @@ fn apply(document: &Document, lr: f64, copy: &Path, overwrite: bool, catalog: &C
         io::ErrorKind::AlreadyExists => exists(copy),
         _ => Error::File { path: copy.display().to_string(), source },
     })?;
-    Ok(format!("written to {}: {}\n", copy.display(), places.told(lr)))
+    Ok(format!("written to {}: {}\n", copy.display(), places.describe(lr)))
 }
 
 /// Writes a file; one that exists is replaced only where `overwrite` says so.

@@ -19,7 +19,7 @@ pub(super) enum Exit {
     Launched(u8),
 }
 
-/// Writes to standard output. If its reader has gone away (`| head`), the command ends quietly, as `cat` does.
+/// Writes to standard output. If its reader has closed its end (`| head`), the command ends quietly, as `cat` does.
 pub(super) fn print(text: &str) -> Result<(), Error> {
     print_on(text).map(drop)
 }

@@ -72,7 +72,7 @@ struct ScheduleFile {
     /// The path of the schedule's fields in the file.
     path: &'static str,
     base_lrs: Vec<f64>,
-    /// Groups with a schedule of their own: its path, the schedule, its base rate.
+    /// Groups with their own schedule: its path, the schedule, its base rate.
     groups: Vec<(String, ScheduleConfig, f64)>,
     length: PreviewLength,
 }
@@ -130,7 +130,7 @@ pub(super) fn schedule(args: &ScheduleArgs, catalog: &Catalog) -> Result<Exit, E
 /// Rows that are held until there are so many bytes of them, and then written.
 const CHUNK: usize = 1 << 16;
 
-/// Writes rows as they come. Where their reader has gone away, the rest is not computed.
+/// Writes rows as they come. If their reader closes its end, the rest is not computed.
 fn print_rows(rows: impl Iterator<Item = Result<String, Error>>) -> Result<(), Error> {
     let mut text = String::new();
     for row in rows {

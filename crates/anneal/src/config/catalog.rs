@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use lr_core::{Registry, Strategy};
 use optim_adaptive::{OptimizerRegistry, OptimizerSettings};
 use serde::de::DeserializeOwned;
-use trainer::{Callback, callbacks::Together};
+use trainer::{Callback, callbacks::CallbackList};
 use vision::{
     DataSource, DatasetRegistry,
     models::{Architecture, ModelRegistry},
@@ -18,7 +18,7 @@ use crate::task::{
 };
 
 /// Adds a callback for a run to others.
-type Listener = Arc<dyn Fn(&Config, Together) -> Together + Send + Sync>;
+type Listener = Arc<dyn Fn(&Config, CallbackList) -> CallbackList + Send + Sync>;
 
 /// The schedules, optimizers, models, data sets and tasks that a configuration may name, and the callbacks of every run that
 /// is trained from it. A program's own stand beside the built-in ones.
@@ -36,7 +36,7 @@ pub struct Catalog {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
     /// The name is taken.
-    #[error("the {kind} `{name}` is there already: give yours another name")]
+    #[error("the {kind} `{name}` exists already: give yours another name")]
     Taken {
         /// What it is: `model`, `schedule`, `task`, ...
         kind: &'static str,
@@ -139,13 +139,13 @@ impl Catalog {
     /// With a callback for every run that is trained.
     #[must_use]
     pub fn with_callback<C: Callback + 'static>(mut self, make: impl Fn(&Config) -> C + Send + Sync + 'static) -> Self {
-        self.callbacks.push(Arc::new(move |config: &Config, others: Together| others.with(make(config))));
+        self.callbacks.push(Arc::new(move |config: &Config, others: CallbackList| others.with(make(config))));
         self
     }
 
     /// The callbacks of a run.
-    pub(crate) fn callbacks(&self, config: &Config) -> Together {
-        self.callbacks.iter().fold(Together::new("callbacks of the program"), |others, add| add(config, others))
+    pub(crate) fn callbacks(&self, config: &Config) -> CallbackList {
+        self.callbacks.iter().fold(CallbackList::new("callbacks of the program"), |others, add| add(config, others))
     }
 }
 
@@ -258,16 +258,16 @@ mod tests {
         let refusal = |catalog: Result<Catalog, CatalogError>| catalog.expect_err("refused").to_string();
         let with = Catalog::standard;
         let cases = [
-            (with().with_schedule::<Step>(), "the schedule `step` is there already: give yours another name"),
-            (with().with_schedule::<Alias>(), "the schedule `lambda` is there already: give yours another name"),
+            (with().with_schedule::<Step>(), "the schedule `step` exists already: give yours another name"),
+            (with().with_schedule::<Alias>(), "the schedule `lambda` exists already: give yours another name"),
             (
                 with().with_schedule::<Good>().and_then(Catalog::with_schedule::<Good>),
-                "the schedule `good` is there already: give yours another name",
+                "the schedule `good` exists already: give yours another name",
             ),
-            (with().with_model::<MlpConfig>(), "the model `mlp` is there already: give yours another name"),
+            (with().with_model::<MlpConfig>(), "the model `mlp` exists already: give yours another name"),
             (
                 with().with_optimizer::<optim_adaptive::AdamConfig>(),
-                "the optimizer `adam` is there already: give yours another name",
+                "the optimizer `adam` exists already: give yours another name",
             ),
             (with().with_dataset::<Digits>(), "the data set `digits` is there already: give yours another name"),
             // Tasks and folders are data sets to a configuration.

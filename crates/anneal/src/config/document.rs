@@ -54,7 +54,7 @@ impl fmt::Display for Origin {
 /// A refused setting, with its file and line.
 #[derive(Debug, Clone, thiserror::Error)]
 pub struct ConfigFileError {
-    /// The file, or what stands for it.
+    /// The file, or where the text is from.
     pub origin: Origin,
     /// Line, from 1, of the field or of the table it is missing from; `None` for the file as a whole and for fields set
     /// on the command line.
@@ -124,7 +124,7 @@ impl Document {
         Ok(())
     }
 
-    /// Sets a field for a flag of its own; an error of that field names the flag.
+    /// Sets a field by its own flag; an error of that field names the flag.
     pub(crate) fn set_by_flag(&mut self, flag: &'static str, key: &str, value: &Value) -> Result<(), ConfigFileError> {
         self.set(&[format!("{key}={value}")])?;
         self.flags.insert(key.to_owned(), flag);
@@ -253,7 +253,7 @@ fn read_text(path: &Path) -> Result<String, String> {
     let file = fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
     if bytes.len() as u64 > LARGEST {
-        return Err(format!("is longer than {LARGEST} bytes, and so no configuration"));
+        return Err(format!("is longer than {LARGEST} bytes: not a configuration"));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err("is UTF-16 text; TOML is UTF-8: save it as UTF-8".to_owned());
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(document.table["run"]["name"].as_str(), Some("my run"));
     }
 
-    /// Whatever the table, and in whatever order it is said; a field that only ends like `type` is no type.
+    /// Whatever the table, and in whatever order it is written; a field that only ends like `type` is not a type.
     #[test]
     fn only_the_optimizers_rate_outlives_its_type() {
         let text = "optimizer = { type = 'adam', lr = 0.1, eps = 1e-6 }\nmodel = { type = 'mlp', hidden = [8], lr = 1 }\n\
@@ -390,7 +390,7 @@ mod tests {
         };
         assert_eq!(lengths(&["train.steps=30"]), "{ steps = 30 }");
         assert_eq!(lengths(&["train.epochs=4"]), "{ epochs = 4 }");
-        // Who sets both is told so.
+        // Setting both is refused with a message that says so.
         assert_eq!(lengths(&["train.steps=30", "train.epochs=4"]), "{ steps = 30, epochs = 4 }");
     }
 

@@ -1,4 +1,4 @@
-//! `[[groups]]`: parameters with a rate, a schedule, a decay or an optimizer of their own.
+//! `[[groups]]`: parameters with their own rate, schedule, decay or optimizer.
 
 use lr_core::ScheduleConfig;
 use optim_adaptive::{Group, OptimizerConfig};

@@ -1,4 +1,4 @@
-//! Experiments: a configuration put together from the rooms and run. No loop and no mathematics of its own.
+//! Experiments: a configuration assembled from the other crates and run. No training loop and no mathematics.
 //!
 //! ```no_run
 //! use anneal::config::{Config, DEFAULT, Document, Origin};

@@ -179,8 +179,7 @@ fn failure(run: &RunRecord) -> Section {
 fn outputs(run: &RunRecord) -> Section {
     let section = Section::new("Outputs");
     let Some(shown) = &run.outputs else { return section };
-    let mut section =
-        section.note(format!("Of the model at step {}. All there are stand in {OUTPUTS}.", count(shown.step)));
+    let mut section = section.note(format!("Of the model at step {}. {OUTPUTS} has all of them.", count(shown.step)));
     if !shown.outputs.charts.is_empty() {
         section = section.part(Part::Charts(shown.outputs.charts.clone()));
     }

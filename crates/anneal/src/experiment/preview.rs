@@ -204,7 +204,7 @@ impl Preview {
         Row { tick, momentum: momentum.map(|momentum| vec![momentum; lr.len()]), lr }
     }
 
-    /// Adds a column: a parameter group with a schedule of its own, at the ticks of the rows. `length` is that of
+    /// Adds a column: a parameter group with its own schedule, at the ticks of the rows. `length` is that of
     /// the rows.
     ///
     /// # Errors

@@ -286,7 +286,7 @@ impl Folder {
         let root = self.dir.root().display();
         if !self.is_resumed {
             if let Some(moved) = self.dir.begin(&self.name, &self.text)? {
-                tracing::warn!("{root}: starting over; once there is a checkpoint, this goes: {moved}");
+                tracing::warn!("{root}: starting over; removed once there is a checkpoint: {moved}");
             }
             return self.keep();
         }
@@ -352,7 +352,7 @@ impl Callback for Folder {
     }
 }
 
-/// What the run folder refuses is its own error, whoever was told.
+/// An error of the run folder is returned as such, not as one of the callback that met it.
 fn of_callback(error: CallbackError) -> Error {
     let CallbackError { callback, source } = error;
     match source.downcast::<RunDirError>() {
@@ -365,7 +365,7 @@ fn of_callback(error: CallbackError) -> Error {
 fn tell_of_replaced(dir: &RunDir) {
     for run in dir.replaced() {
         tracing::warn!(
-            "{}: the run that was here before is kept there, until this one has a checkpoint that was due",
+            "{}: the previous run is kept there until this one has written a checkpoint that was due",
             run.display()
         );
     }

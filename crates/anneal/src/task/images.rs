@@ -131,8 +131,7 @@ struct Smoothing {
 
 impl Settings for Smoothing {
     fn check(&self) -> Result<(), ConfigError> {
-        let (smoothing, allowed) = (self.label_smoothing, "from 0 to below 1");
-        check::number("label_smoothing", smoothing, allowed, |part| (0.0..1.0).contains(&part))
+        check::below_one("label_smoothing", self.label_smoothing)
     }
 }
 
@@ -428,7 +427,7 @@ impl ImageEntry<'_> {
         let path = match (short, folder.remove("path")) {
             (Some(path), None) | (None, Some(Value::String(path))) => path.into(),
             (None, Some(other)) => return Err(ConfigError::wrong_type("path", "a string", &other)),
-            (Some(_), Some(_)) => return Err(ConfigError::conflict("path", "the path stands in `dataset` already")),
+            (Some(_), Some(_)) => return Err(ConfigError::conflict("path", "`dataset` holds the path already")),
             (None, None) => {
                 return Err(ConfigError::missing("path", "the folder that holds train/CLASS/*.png or *.jpg"));
             }

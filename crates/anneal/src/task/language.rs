@@ -95,7 +95,7 @@ fn test() -> f64 {
 
 fn check_windows(context: usize, test: f64) -> Result<(), ConfigError> {
     check::at_least("context", context as u64, 1)?;
-    check::number("test", test, "a fraction of at least 0 and below 1", |part| (0.0..1.0).contains(&part))
+    check::below_one("test", test)
 }
 
 impl Settings for TextData {

@@ -1,6 +1,6 @@
 //! A task with its data, and a network of it, as the experiments see those of any task. A network is an [`AnyNetwork`] on
 //! batches of any type, so that the trainer, the finder and the checkpoints are compiled once for all tasks, and not again
-//! by a program with a task of its own.
+//! by a program with its own task.
 
 use std::{
     any::Any,
@@ -315,7 +315,7 @@ impl<T: Task> AnyData for Loaded<T> {
     }
 }
 
-/// Is told what was shown at a step.
+/// Receives what was shown at a step.
 pub(crate) type OnShow = Box<dyn FnMut(u64, Outputs) -> Result<(), CallbackError> + Send>;
 
 /// Shows outputs at each validation.
@@ -351,7 +351,7 @@ pub(crate) struct FitPlan {
     pub callbacks: Vec<Box<dyn Callback>>,
     pub interrupt: Arc<AtomicBool>,
     pub resume: Option<Checkpoint>,
-    /// Who is told what the task shows at each validation.
+    /// What receives the outputs that the task shows at each validation.
     pub on_show: Option<OnShow>,
     pub ranks: Arc<dyn Communicator>,
 }

@@ -1,6 +1,6 @@
 //! Tasks: what ties the data of a run, its model, its metrics and its output together.
 //!
-//! What lives here: [`Task`], which a program implements for one of its own; image classification and tables; and what the
+//! What lives here: [`Task`], which a program implements for its own task; image classification and tables; and what the
 //! experiments see of any task (`learner`), so that they are compiled once. A task knows neither configurations nor run
 //! folders, and no loop: the trainer's is called in one place.
 
@@ -227,7 +227,7 @@ pub trait Task: Send + Sync + Sized + 'static {
     }
 
     /// What a person should see of the network's outputs, at each validation and of the network that a run ends with: texts
-    /// that it writes, charts of what it gives. It is kept in the run folder (`outputs.jsonl`) and shown in the report. What is drawn at random comes from a key of its own, not from
+    /// that it writes, charts of what it gives. It is kept in the run folder (`outputs.jsonl`) and shown in the report. Random numbers come from a separate key, not from
     /// the device's generator, which is the training's. `network` is in inference mode, on `device`. Default: nothing.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What a task is told of the run that it is for.
+//! What a task knows of its run.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -50,8 +50,7 @@ impl Default for DataSection {
 impl Settings for DataSection {
     fn check(&self) -> Result<(), ConfigError> {
         check::at_least("batch_size", self.batch_size as u64, 1)?;
-        let allowed = "a fraction of at least 0 and below 1";
-        check::number("validation", self.validation, allowed, |part| (0.0..1.0).contains(&part))?;
+        check::below_one("validation", self.validation)?;
         let Some(weights) = &self.class_weights else { return Ok(()) };
         if self.sampler != Sampler::Weighted {
             return Err(ConfigError::conflict("class_weights", "weighs nothing without `sampler = \"weighted\"`"));
@@ -96,7 +95,7 @@ impl DataSection {
     }
 }
 
-/// What a task is told of the run that it is for.
+/// What a task knows of its run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setup {
     /// The seed of the run.

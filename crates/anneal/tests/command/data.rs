@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, path::PathBuf};
 
-use crate::common::{SMALL, anneal, folder};
+use crate::common::{SMALL, anneal, folder, parsed};
 use anneal::{
     config::{Config, Document, Origin},
     experiment::Assembly,
@@ -56,7 +56,7 @@ fn mnist_is_fetched_verified_and_loaded() {
     assert_eq!((ran.code, ran.out.as_str()), (0, "mnist is there already: data/mnist\n"), "{}", ran.err);
 
     let ran = anneal(dir.path(), &["data", "verify", "mnist", "--data-dir", "data", "--json"]);
-    let row: Value = serde_json::from_str(&ran.out).expect("JSON");
+    let row = parsed(&ran.out);
     assert_eq!((ran.code, &row["ok"], &row["train"]), (0, &Value::Bool(true), &Value::from(60_000)), "{}", ran.out);
     assert_eq!(row["files"].as_array().unwrap().len(), 4);
 
@@ -222,7 +222,7 @@ fn batches_do_not_depend_on_the_number_of_workers() {
 fn models_are_listed_with_their_layers() {
     let dir = folder(&[]);
     let ran = anneal(dir.path(), &["list", "models", "--json"]);
-    let rows: Value = serde_json::from_str(&ran.out).expect("JSON");
+    let rows = parsed(&ran.out);
     for (name, parameters) in [("lenet", 108_638), ("resnet9", 6_573_120), ("resnet18", 11_173_962)] {
         let row = rows.as_array().unwrap().iter().find(|row| row["name"] == name).expect("listed");
         assert_eq!(row["parameters"], parameters, "{name}");

@@ -1,7 +1,13 @@
-//! `anneal list` and `anneal new`.
+//! `anneal list` and `anneal new`, and the reference of all settings.
 
-use crate::common::{anneal, folder};
-use serde_json::Value;
+use anneal::{
+    config::RunSection,
+    strict_config::fields_of,
+    task::{DataSection, ImageData},
+    trainer::{CheckpointPolicy, EarlyStopping, TrainConfig, lr_finder::LrFinderConfig},
+};
+
+use crate::common::{anneal, folder, parsed, read, root};
 
 #[test]
 fn everything_that_a_config_can_name_is_listed() {
@@ -16,7 +22,7 @@ fn everything_that_a_config_can_name_is_listed() {
     for (what, names) in cases {
         let json = anneal(dir.path(), &["list", what, "--json"]);
         assert_eq!(json.code, 0, "{what}: {}", json.err);
-        let rows: Value = serde_json::from_str(&json.out).expect("JSON");
+        let rows = parsed(&json.out);
         let listed: Vec<&str> = rows.as_array().expect("rows").iter().filter_map(|row| row["name"].as_str()).collect();
         let table = anneal(dir.path(), &["list", what]).out;
         for name in names {
@@ -96,4 +102,26 @@ fn the_starter_config_is_the_embedded_example() {
     assert_eq!(mine.code, 0, "{}", mine.err);
     // 1437 images less a tenth, in batches of 32, for 20 epochs.
     assert_eq!(mine.out.lines().count(), 1 + 41 * 20);
+}
+
+/// Every field of a section of the config is in `docs/config.md`.
+#[test]
+fn every_setting_is_in_the_reference() {
+    let page = read(root().join("docs/config.md"));
+    let sections: [(&str, &[&str]); 7] = [
+        ("run", fields_of::<RunSection>()),
+        ("data", fields_of::<DataSection>()),
+        ("data of images", fields_of::<ImageData>()),
+        ("train", fields_of::<TrainConfig>()),
+        ("train.checkpoint", fields_of::<CheckpointPolicy>()),
+        ("train.early_stopping", fields_of::<EarlyStopping>()),
+        ("lr_finder", fields_of::<LrFinderConfig>()),
+    ];
+    for (section, fields) in sections {
+        assert!(!fields.is_empty(), "{section}");
+        for field in fields {
+            let is_there = page.contains(&format!("`{field}`")) || page.contains(&format!(" {field} ="));
+            assert!(is_there, "docs/config.md does not mention `{field}` of [{section}]");
+        }
+    }
 }

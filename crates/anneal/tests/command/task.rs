@@ -14,7 +14,7 @@ use super::{
     data::png,
     own_parts::{SignSgd, Squeezed, Weight},
 };
-use crate::common::{Ran, folder, ran, same_checkpoint};
+use crate::common::{Ran, folder, parsed, ran, read, same_checkpoint};
 
 /// The environment variable that makes this test program the command: its arguments, with line feeds between them.
 const ARGUMENTS: &str = "ANNEAL_TEST_OWN_COMMAND";
@@ -86,14 +86,6 @@ fn done(folder: &Path, args: &[&str]) -> String {
     ran.out
 }
 
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-fn read(path: impl AsRef<Path>) -> String {
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
-}
-
 #[test]
 fn every_verb_works_with_it() {
     let dir = folder(&[("curve.toml", CURVE), ("step.toml", "type = 'step'\nstep_size = 2\ngamma = 0.3\n")]);
@@ -112,14 +104,14 @@ fn every_verb_works_with_it() {
         assert!(config.contains(part), "{config}\nlacks {part}");
     }
     assert!(!config.contains("augment"), "{config}");
-    let summary = json(&read(dir.join("whole/summary.json")));
+    let summary = parsed(&read(dir.join("whole/summary.json")));
     assert_eq!((summary["dataset"].as_str(), summary["model"].as_str()), (Some("curve"), Some("net")));
     let measured = summary["test"]["rmse"].as_f64().unwrap();
     let loss = summary["test"]["loss"].as_f64().unwrap();
     assert!(measured < 0.45 && (measured - loss.sqrt()).abs() < 1e-4, "{summary:#}");
     assert!(dir.join("whole/plots/metric-rmse.svg").exists());
 
-    let shown: Vec<Value> = read(dir.join("whole/outputs.jsonl")).lines().map(json).collect();
+    let shown: Vec<Value> = read(dir.join("whole/outputs.jsonl")).lines().map(parsed).collect();
     let steps: Vec<u64> = shown.iter().map(|line| line["step"].as_u64().unwrap()).collect();
     assert_eq!(steps, [18, 36, 54, 72, 90, 108], "at each validation");
     assert_eq!(shown.last().unwrap()["texts"].as_array().unwrap().len(), 4);
@@ -134,12 +126,12 @@ fn every_verb_works_with_it() {
     same_checkpoint(&dir.join("one/checkpoints"), &dir.join("parts/checkpoints"), "resumed");
     assert_eq!(read(dir.join("one/outputs.jsonl")), read(dir.join("parts/outputs.jsonl")));
 
-    let evaluated = json(&done(dir, &["evaluate", "whole", "--json"]));
+    let evaluated = parsed(&done(dir, &["evaluate", "whole", "--json"]));
     assert!((evaluated["rmse"].as_f64().unwrap() - measured).abs() < 1e-6, "{evaluated}");
-    let exported = json(&done(dir, &["export", "whole", "--to", "w.safetensors", "--json"]));
+    let exported = parsed(&done(dir, &["export", "whole", "--to", "w.safetensors", "--json"]));
     assert_eq!(exported["step"].as_u64(), summary["steps"].as_u64());
     let lines = done(dir, &["predict", "whole", "0.5", "-1", "--json"]);
-    let guesses: Vec<Value> = lines.lines().map(json).collect();
+    let guesses: Vec<Value> = lines.lines().map(parsed).collect();
     assert_eq!((guesses.len(), guesses[0]["input"].as_str()), (2, Some("0.5")));
     assert!((guesses[0]["y"].as_f64().unwrap() - 1.5_f64.sin()).abs() < 0.6, "{lines}");
     assert!(done(dir, &["predict", "whole", "0.5"]).starts_with("input"));
@@ -151,21 +143,21 @@ fn every_verb_works_with_it() {
 
     // Compared by the root of the mean square, the lowest first.
     let args = ["compare", "curve.toml", "--schedule", "step.toml", "--with-config", "--seeds", "2", "--out", "both"];
-    let figures = json(&done(dir, &[&args[..], &["--json"]].concat()));
+    let figures = parsed(&done(dir, &[&args[..], &["--json"]].concat()));
     assert_eq!((&figures["measure"]["name"], &figures["measure"]["lower_is_better"]), (&"rmse".into(), &true.into()));
     let of: Vec<f64> = figures["contenders"].as_array().unwrap().iter().map(mean).collect();
     assert!(of[0] <= of[1] && figures["contenders"][1]["behind_first"]["mean"].as_f64().unwrap() >= 0.0, "{figures:#}");
     let target = figures["target"]["rmse"].as_f64().unwrap();
     assert!(target > 0.0, "{figures:#}");
     let grid = ["compare", "curve.toml", "--rates", "0.001,0.03", "--out", "grid", "--json"];
-    let grid = json(&done(dir, &grid));
+    let grid = parsed(&done(dir, &grid));
     assert_eq!(grid["contenders"][0]["rate"]["lr"], 0.03, "the lower error: {grid:#}");
 
-    let report = json(&done(dir, &["report", "whole", "parts", "--json"]));
+    let report = parsed(&done(dir, &["report", "whole", "parts", "--json"]));
     assert_eq!(report["runs"][0]["best"]["metric"], "valid.rmse");
     let curve: Vec<f64> = read(dir.join("whole/metrics.jsonl"))
         .lines()
-        .map(json)
+        .map(parsed)
         .filter(|line| line["split"] == "valid")
         .filter_map(|line| line["rmse"].as_f64())
         .collect();
@@ -176,7 +168,7 @@ fn every_verb_works_with_it() {
     let listed = done(dir, &["list", "datasets"]);
     assert!(listed.contains("points on a curve, to be found again"), "{listed}");
     assert!(done(dir, &["list", "models", "--model", "net"]).contains("one hidden layer"));
-    let parameters = json(&done(dir, &["list", "parameters", "curve.toml", "--json"]));
+    let parameters = parsed(&done(dir, &["list", "parameters", "curve.toml", "--json"]));
     assert_eq!(parameters.as_array().unwrap().len(), 4);
 }
 
@@ -315,5 +307,5 @@ fn names_that_are_taken_are_refused() {
     use anneal::config::Catalog;
     let twice = Catalog::standard().with_task::<Curve>().and_then(Catalog::with_task::<Curve>);
     let error = twice.expect_err("refused").to_string();
-    assert_eq!(error, "the task `curve` is there already: give yours another name");
+    assert_eq!(error, "the task `curve` exists already: give yours another name");
 }

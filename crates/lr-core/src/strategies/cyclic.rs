@@ -195,11 +195,11 @@ impl Cycles {
                     ScaleMode::Iterations => tick as f64,
                 };
                 let height = formula.eval(&Variables { x, ..Variables::default() });
-                // Undefined is no height at all.
+                // NaN counts as no height.
                 if height.is_nan() { 0.0 } else { height.max(-f64::MAX) }
             }
         };
-        // Capped before it meets a factor of 0: `0 * inf` is no number.
+        // Capped before it meets a factor of 0: `0 * inf` is NaN.
         part * capped(height)
     }
 }

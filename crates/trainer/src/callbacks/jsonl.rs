@@ -47,7 +47,7 @@ pub struct LogLine {
 /// Writes the log of a run.
 ///
 /// Lines are flushed at the end of each epoch, before each checkpoint, and at the latest a second late. Resuming drops
-/// the lines after the checkpoint's step, and so does a run that goes back to an earlier state: the log of a run that
+/// the lines after the checkpoint's step, and so does a run that rolls back to an earlier state: the log of a run that
 /// was interrupted holds each step once, and each epoch: what an earlier run that ended inside an epoch says of it is what
 /// it has measured at that step. Where a log to be resumed has lines that cannot be read, or lacks some of those that it
 /// should hold ([`Logged`]), a warning says so and the log as it was stays beside it (`metrics.jsonl.damaged-1`); the unfinished last

@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use history::HistoryLog;
 pub use history::{HISTORY, HistoryMark};
 pub use manifest::MANIFEST;
+pub(crate) use manifest::sha256;
 pub use policy::{CheckpointPolicy, OnWriteError};
 pub use read::{Checkpoint, Found, best, newest, newest_good, open, own_folders, steps};
 pub(crate) use snapshot::{Contents, Part, Snapshot};
@@ -136,7 +137,7 @@ fn belongs(what: &str, saved: Option<&str>, here: Option<&str>) -> String {
     let other = if what.ends_with("data") { "other" } else { "another" };
     let how = match (saved, here) {
         (Some(saved), Some(here)) => format!("it was written with `{saved}`, this run has `{here}`"),
-        (Some(saved), None) => format!("it was written with `{saved}`, which this run has not"),
+        (Some(saved), None) => format!("it was written with `{saved}`, which this run does not have"),
         (None, here) => format!("it was written without `{}`, which this run has", here.unwrap_or_default()),
     };
     format!("{other} {what}: {how}")
@@ -204,7 +205,7 @@ pub struct RunState {
     /// How many weights are in the average.
     #[serde(default)]
     pub averaged: u64,
-    /// How often the run went back to its last good state.
+    /// How often the run rolled back to its last good state.
     #[serde(default)]
     pub rollbacks: u64,
     /// Updates left out in a row, up to the last one.
@@ -219,7 +220,7 @@ pub struct RunState {
     /// Whether the run rolls back to the state of this checkpoint as soon as something shows that it is good.
     #[serde(default)]
     pub is_candidate: bool,
-    /// The rates of the last step of the groups with a schedule of their own, in order.
+    /// The rates of the last step of the groups with their own schedule, in order.
     #[serde(default)]
     pub group_lrs: Vec<f64>,
     /// The optimizer steps of the whole run, as it was to be.
@@ -288,7 +289,7 @@ impl Times {
     fn fault(&self) -> Option<String> {
         let is_time = |seconds: &f64| (0.0..=MOST as f64).contains(seconds);
         let wrong = std::iter::once(&self.elapsed).chain(&self.epochs).find(|seconds| !is_time(seconds));
-        wrong.map(|seconds| format!("{seconds} seconds are no time"))
+        wrong.map(|seconds| format!("{seconds} seconds are not a length of time"))
     }
 }
 

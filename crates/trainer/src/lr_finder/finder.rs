@@ -229,7 +229,7 @@ impl LrFinder {
     ///
     /// # Errors
     /// Settings that cannot work; what [`check_start`](crate::check_start) refuses; no data; a batch that could not be
-    /// produced or a loss that could not be read. A loss or gradient that is not finite is no error: it ends the sweep.
+    /// produced or a loss that could not be read. A loss or gradient that is not finite is not an error: it ends the sweep.
     pub fn run<M>(
         &self,
         model: &M,

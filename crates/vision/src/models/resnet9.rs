@@ -29,7 +29,7 @@ impl Settings for ResNet9Config {}
 /// first and the third with a residual of two convolutions after it; the maximum over what is left of the image; a linear
 /// layer without bias, times 0.125. Every convolution is 3x3 without bias, followed by batch norm and ReLU.
 ///
-/// Parameters are drawn as torch's layers draw theirs, `U(-1/sqrt(fan_in), 1/sqrt(fan_in))`, as there; batch norm starts
+/// Parameters are drawn as in torch's layers, `U(-1/sqrt(fan_in), 1/sqrt(fan_in))`; batch norm starts
 /// as the identity. They have the names of that entry's layers (`layer1.residual.res1.conv.weight`). Images of at least
 /// 8x8.
 #[derive(Module, Debug)]

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::dataset_info::{DataFile, DatasetInfo};
-use crate::dataset::hex;
 use crate::error::{DataError, FileProblem, LookedIn, Missing};
 use crate::read;
 
@@ -85,7 +85,7 @@ impl Folder {
 
     /// The content of a file; at most the bytes it should have are read.
     pub(crate) fn read(&self, file: &DataFile) -> Result<Content, DataError> {
-        // If the file has gone since, opening its plain name gives the error.
+        // If the file was removed meanwhile, opening its plain name gives the error.
         let path = locate(&self.0, file).unwrap_or_else(|| self.0.join(file.name));
         let bytes = read::content(&path, file.bytes)?;
         Ok(Content { path, bytes })
@@ -118,6 +118,6 @@ impl Content {
 
     /// The SHA-256 of the content, in hex.
     pub(crate) fn sha256(&self) -> String {
-        hex(&Sha256::digest(&self.bytes))
+        HEXLOWER.encode(&Sha256::digest(&self.bytes))
     }
 }

@@ -98,7 +98,7 @@ pub fn load_folder(path: &Path, options: &FolderOptions) -> Result<Dataset, Data
     let test = if test_folder.is_dir() {
         let known: BTreeSet<&String> = classes.iter().collect();
         if let Some(other) = class_names(&test_folder)?.into_iter().find(|class| !known.contains(class)) {
-            let problem = format!("is no class: `train` has {}", classes.join(", "));
+            let problem = format!("is not a class: `train` has {}", classes.join(", "));
             return Err(DataError::Layout { path: test_folder.join(other), problem });
         }
         let (test, empty) = files(&test_folder, &classes)?;
@@ -242,7 +242,7 @@ fn pixels(files: &Files, shape: ImageShape) -> Result<Vec<u8>, DataError> {
 /// ([`picture::square`]).
 ///
 /// # Errors
-/// A file that cannot be read or is no such picture, as for a folder's.
+/// A file that cannot be read or is not such a picture, as for a folder's.
 pub fn load_picture(path: &Path, shape: ImageShape) -> Result<Vec<u8>, DataError> {
     let mut pixels = vec![0; shape.pixels()];
     decode(path, shape, &mut pixels)?;

@@ -6,15 +6,15 @@ use crate::math::{count, ordered, power, ratio, scaled};
 use crate::{Clock, Duration, Mark, Schedule};
 
 /// The settings of the cycles.
-pub(super) struct Settings<'a> {
-    pub(super) t_initial: &'a Duration,
+pub(super) struct Settings {
+    pub(super) t_initial: Duration,
     pub(super) lr_min: f64,
     pub(super) cycle_mul: f64,
     pub(super) cycle_decay: f64,
     pub(super) cycle_limit: u64,
 }
 
-impl Settings<'_> {
+impl Settings {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.t_initial.check("t_initial", 1)?;
         check::non_negative("lr_min", self.lr_min)?;
@@ -61,7 +61,7 @@ pub(super) struct Cycles<F> {
 }
 
 impl<F> Cycles<F> {
-    fn new(settings: &Settings<'_>, t_initial: u64, shape: F) -> Self {
+    fn new(settings: &Settings, t_initial: u64, shape: F) -> Self {
         Self {
             t_initial,
             lr_min: settings.lr_min,
@@ -72,7 +72,7 @@ impl<F> Cycles<F> {
         }
     }
 
-    /// The number of the cycle that `tick` lies in, where cycles change length; `None` behind the last one.
+    /// The number of the cycle that `tick` lies in, where cycles change length; `None` after the last one.
     ///
     /// It is a logarithm, rounded as the reference rounds it: at a boundary that is not a whole tick's, both may see
     /// the cycle end a tick late.
@@ -97,7 +97,7 @@ impl<F> Cycles<F> {
         }
     }
 
-    /// The factor of the first rate of the cycle that `tick` lies in, and the part of it that has passed; `None` behind
+    /// The factor of the first rate of the cycle that `tick` lies in, and the part of it that has passed; `None` after
     /// the last one.
     #[inline]
     fn at(&self, tick: u64) -> Option<(f64, f64)> {
