@@ -96,7 +96,8 @@ impl App {
     /// [`run`](Self::run) with these arguments, the program's name first.
     pub fn run_from(self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).without_time();
+        let logs = logs.with_writer(|| cli::Messages).with_ansi(cli::has_colours());
         // It fails where the program has a subscriber already, which then stays.
         let _ = logs.try_init();
         let catalog = match self.catalog {

@@ -14,6 +14,8 @@ use trainer::{
     weights::WeightsError,
 };
 
+use vision::{DataError, fetch::FetchError};
+
 use crate::{
     config::{CatalogError, ConfigFileError},
     device::DeviceUnavailable,
@@ -41,10 +43,10 @@ pub enum Error {
     Device(#[from] DeviceUnavailable),
     /// A data set could not be read.
     #[error("{data}{hint}", data = .0, hint = fetch_hint(.0))]
-    Data(#[from] vision::DataError),
+    Data(#[from] DataError),
     /// A data set could not be fetched.
     #[error(transparent)]
-    Fetch(#[from] vision::fetch::FetchError),
+    Fetch(#[from] FetchError),
     /// A verified data set is not as it should be. The command has listed the files that are wrong.
     #[error("data set `{name}` is not as it should be: {problem}")]
     Verify {
@@ -111,9 +113,9 @@ pub enum Error {
 }
 
 /// How to fetch missing files, where they can be fetched.
-fn fetch_hint(error: &vision::DataError) -> String {
+fn fetch_hint(error: &DataError) -> String {
     match error {
-        vision::DataError::Missing(missing) if vision::info(missing.name).is_ok_and(|info| info.part.is_none()) => {
+        DataError::Missing(missing) if vision::info(missing.name).is_ok_and(|info| info.part.is_none()) => {
             format!("\nTo fetch it: anneal data fetch {}", missing.name)
         }
         _ => String::new(),
@@ -144,6 +146,8 @@ impl Error {
             | Self::Catalog(_)
             | Self::Usage(_)
             | Self::Device(_)
+            | Self::Data(DataError::Unknown { .. })
+            | Self::Fetch(FetchError::Name(_) | FetchError::Part { .. })
             | Self::Pretrained(_)
             | Self::RunDir(RunDirError::Holds { .. } | RunDirError::NotEmpty { .. } | RunDirError::Newer { .. })
             | Self::Task(

@@ -29,7 +29,7 @@ fn install() -> Arc<AtomicBool> {
         let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
         let _ = writeln!(
             std::io::stderr(),
-            "{clear}interrupted: finishing the step and saving what there is; once more to stop at once"
+            "{clear}interrupted: finishing the step and saving; once more to stop at once"
         );
     });
     if let Err(error) = installed {

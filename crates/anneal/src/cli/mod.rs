@@ -34,6 +34,8 @@ use self::{
     schedule::ScheduleArgs,
     train::{EvaluateArgs, ResumeArgs, TrainArgs},
 };
+pub(crate) use self::output::{Messages, has_colours};
+
 use crate::{
     config::{self, Catalog},
     error::Error,
@@ -115,10 +117,11 @@ pub fn run(cli: Cli, catalog: &Catalog) -> ExitCode {
 
 /// Tells an error, and gives the exit code for it.
 pub(crate) fn failed(error: &Error) -> ExitCode {
-    if error.is_interrupt() {
-        let _ = writeln!(std::io::stderr(), "{error}; nothing was written");
+    let message = if error.is_interrupt() {
+        format!("{error}; nothing was written\n")
     } else {
-        let _ = writeln!(std::io::stderr(), "{} {error}", output::error_word());
-    }
+        format!("{} {error}\n", output::error_word())
+    };
+    let _ = Messages.write_all(message.as_bytes());
     ExitCode::from(error.exit_code())
 }

@@ -66,7 +66,7 @@ fn resolve(path: &Path) -> Result<(PathBuf, Vec<u8>), WeightsError> {
     }
     let checkpoints = path.join("checkpoints");
     if checkpoints.is_dir() {
-        return parameters(&checkpoint::newest(&checkpoints)?.checkpoint);
+        return parameters(&checkpoint::newest_good(&checkpoints)?.checkpoint);
     }
     Err(WeightsError::NoWeights(path.to_owned()))
 }
@@ -84,12 +84,8 @@ fn parameters(checkpoint: &Checkpoint) -> Result<(PathBuf, Vec<u8>), WeightsErro
     }
 }
 
-/// The content of a regular file; a device or a pipe might have no end.
 fn bytes_of(path: &Path) -> Result<Vec<u8>, WeightsError> {
-    if !fs::metadata(path).map_err(io(path, "read it"))?.is_file() {
-        return Err(io(path, "read it")(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file")));
-    }
-    fs::read(path).map_err(io(path, "read it"))
+    report::read_regular(path).map_err(io(path, "read it"))
 }
 
 fn digest(bytes: &[u8]) -> String {
