@@ -68,6 +68,11 @@ pub struct VerifyArgs {
 }
 
 pub(super) fn data(command: &DataCommand, catalog: &Catalog) -> Result<Exit, Error> {
+    let (DataCommand::Fetch(FetchArgs { name, .. }) | DataCommand::Verify(VerifyArgs { name, .. })) = command;
+    if catalog.task(name).is_some() {
+        let what = format!("`{name}` has no files that are known: there is nothing to fetch, and nothing to verify");
+        return Err(Error::Usage(what));
+    }
     match command {
         DataCommand::Fetch(args) => fetch_set(args, catalog),
         DataCommand::Verify(args) => verify(args, catalog),

@@ -97,6 +97,8 @@ fn what_cannot_be_fetched_or_verified() {
         (&["data", "verify", "digits"], 0, "digits: 1437 training and 360 test images of 1x8x8, 10 classes"),
         (&["data", "fetch", "minst"], 2, "did you mean `mnist`?"),
         (&["data", "verify", "minst"], 2, "did you mean `mnist`?"),
+        (&["data", "fetch", "text"], 2, "`text` has no files that are known"),
+        (&["data", "verify", "table"], 2, "nothing to verify"),
         (&["data", "fetch", "cifar10-part"], 2, "fetch `cifar10`"),
         (&["data", "fetch", "mnist", "--url", "user:secret@host/x"], 1, "  host/x/"),
         (&["data", "verify", "mnist"], 1, "its files were not found"),
