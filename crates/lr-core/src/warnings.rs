@@ -446,10 +446,10 @@ mod tests {
         );
         // Eight of twenty parts at rate 0, told as so many epochs and not as so many looks.
         let long = Horizon::run(1, 10_000_000_000);
-        let said =
-            said_of("type = 'linear'\nend_factor = 0\nstart_factor = 1\ntotal_iters = 6000000000", 0.1, &long);
+        let said = said_of("type = 'linear'\nend_factor = 0\nstart_factor = 1\ntotal_iters = 6000000000", 0.1, &long);
         assert_eq!(said.len(), 2, "{said:#?}");
-        let count: u64 = said[1].split(' ').find_map(|word| word.parse().ok().filter(|count| *count > 0)).expect(&said[1]);
+        let count: u64 =
+            said[1].split(' ').find_map(|word| word.parse().ok().filter(|count| *count > 0)).expect(&said[1]);
         assert!(count.abs_diff(4_000_000_000) < 20_000, "{said:#?}");
         // Nothing is said of how it was looked at where there is nothing to say.
         assert_eq!(said_of("type = 'one_cycle'\nmax_lr = 0.1", 0.1, &long), [""; 0]);

@@ -259,7 +259,12 @@ mod tests {
             curves.iter().map(series).fold(Chart::new("learning rate"), Chart::series)
         };
         let curves = [("good", [0.1, 0.02]), ("bad", [1e10, 1e10]), ("other", [0.2, 0.1])];
-        let bands = curves.map(|(_, ys)| Band { steps: vec![1.0, 2.0], mean: ys.to_vec(), low: ys.to_vec(), high: ys.to_vec() });
+        let bands = curves.map(|(_, ys)| Band {
+            steps: vec![1.0, 2.0],
+            mean: ys.to_vec(),
+            low: ys.to_vec(),
+            high: ys.to_vec(),
+        });
         let shown = on_fit_axis(chart(&curves), &bands, &[false, true, false]);
         assert_eq!(shown.y_scale, Scale::Linear);
         let (low, high) = shown.y_limits.expect("limits");
@@ -267,7 +272,8 @@ mod tests {
         let names: Vec<&str> = shown.series.iter().map(|series| series.label.as_str()).collect();
         assert_eq!(names, ["good", "bad (up to 1.0e10)", "other"]);
         // On a logarithmic axis; one that failed within the range of the others; none left to set it.
-        let low_and_high = without_failed(chart(&[("a", [1e-4, 0.0]), ("bad", [1e10; 2]), ("b", [1.0; 2])]).y_log(), &[false, true]);
+        let low_and_high =
+            without_failed(chart(&[("a", [1e-4, 0.0]), ("bad", [1e10; 2]), ("b", [1.0; 2])]).y_log(), &[false, true]);
         let (low, high) = low_and_high.y_limits.expect("limits");
         assert!(low > 0.0 && low < 1e-4 && high > 1.0 && high < 2.0, "{low} to {high}");
         assert_eq!(without_failed(chart(&[("a", [0.1; 2]), ("bad", [0.05; 2])]), &[false, true]).y_limits, None);

@@ -344,8 +344,9 @@ fn read(path: &Path, map_from: u64) -> Result<Memory, TextError> {
 fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TextError> {
     // UTF-16 without a mark: every other byte of its ASCII characters is 0, which is UTF-8 too and no text.
     let zero = bytes.first_chunk().and_then(|first: &[u8; 2]| match first {
-        [0, 1..] => Some(0),
-        [1.., 0] => Some(1),
+        [0, 0] => None,
+        [0, _] => Some(0),
+        [_, 0] => Some(1),
         _ => None,
     });
     let read = match zero {

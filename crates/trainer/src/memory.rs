@@ -44,7 +44,8 @@ fn address_space() -> Option<u64> {
         return None;
     }
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let reserved = kib(&status, "VmData:").zip(kib(&status, "RssAnon:")).map_or(0, |(data, used)| data.saturating_sub(used));
+    let reserved =
+        kib(&status, "VmData:").zip(kib(&status, "RssAnon:")).map_or(0, |(data, used)| data.saturating_sub(used));
     Some(limit.rlim_cur.saturating_sub(kib(&status, "VmSize:")?).saturating_add(reserved))
 }
 

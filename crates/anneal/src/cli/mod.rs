@@ -21,6 +21,7 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::output::{Messages, has_colours};
 use self::{
     compare::CompareArgs,
     data::DataCommand,
@@ -34,7 +35,6 @@ use self::{
     schedule::ScheduleArgs,
     train::{EvaluateArgs, ResumeArgs, TrainArgs},
 };
-pub(crate) use self::output::{Messages, has_colours};
 
 use crate::{
     config::{self, Catalog},

@@ -264,7 +264,9 @@ fn check_lists(path: &str, value: &Value) -> Result<(), ConfigError> {
         other => is_number(other),
     };
     match value {
-        Value::Table(table) => table.iter().try_for_each(|(field, value)| check_lists(&format!("{path}.{field}"), value)),
+        Value::Table(table) => {
+            table.iter().try_for_each(|(field, value)| check_lists(&format!("{path}.{field}"), value))
+        }
         Value::Array(items) if items.len() > LONGEST_LIST && !items.iter().all(is_plain) => {
             let found = format!("a list of {}", items.len());
             Err(ConfigError::not_allowed(path, found, format!("at most {LONGEST_LIST}")))
@@ -301,8 +303,10 @@ fn read_text(path: &Path) -> Result<String, String> {
 /// the zero bytes of its first characters, which a configuration begins with in ASCII.
 fn other_unicode(bytes: &[u8]) -> Option<&'static str> {
     match *bytes {
-        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, 1.., ..] | [1.., 0, 0, 0, ..] => Some("UTF-32"),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1.., ..] | [1.., 0, ..] => Some("UTF-16"),
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
+        [0, 0, 0, c, ..] | [c, 0, 0, 0, ..] if c != 0 => Some("UTF-32"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        [0, c, ..] | [c, 0, ..] if c != 0 => Some("UTF-16"),
         _ => None,
     }
 }
@@ -495,7 +499,10 @@ mod tests {
         assert_eq!(Document::read(&path).expect("a mark is no fault").table["run"]["seed"].as_integer(), Some(1));
         if cfg!(target_os = "linux") {
             let error = Document::read(Path::new("/dev/zero")).expect_err("it has no end").to_string();
-            assert!(error.ends_with("/dev/zero: cannot be read: it is a device or a socket, not a regular file"), "{error}");
+            assert!(
+                error.ends_with("/dev/zero: cannot be read: it is a device or a socket, not a regular file"),
+                "{error}"
+            );
         }
     }
 

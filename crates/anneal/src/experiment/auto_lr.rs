@@ -8,7 +8,11 @@ use std::{
 
 use trainer::{Callback, CallbackError, RunInfo};
 
-use super::{FinderResult, find_lr::{at_work, find_lr_until}, record::SweepRecord};
+use super::{
+    FinderResult,
+    find_lr::{at_work, find_lr_until},
+    record::SweepRecord,
+};
 use crate::{
     config::Config,
     error::Error,

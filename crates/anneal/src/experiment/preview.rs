@@ -288,7 +288,9 @@ impl Preview {
             curves.extend(preview.curves(scale));
         }
         let (title, marks) = match previews {
-            [one] => (one.label.clone(), one.marks.iter().map(|mark| (mark.tick as f64 + 1.0, mark.label.clone())).collect()),
+            [one] => {
+                (one.label.clone(), one.marks.iter().map(|mark| (mark.tick as f64 + 1.0, mark.label.clone())).collect())
+            }
             _ => ("schedules".to_owned(), Vec::new()),
         };
         let unit = if is_mixed { Interval::Step } else { previews.first().map_or(Interval::Step, |one| one.interval) };

@@ -212,8 +212,7 @@ impl Summary {
         let share = |seconds: f64| if self.seconds > 0.0 { seconds / self.seconds * 100.0 } else { 0.0 };
         let shares = phases.into_iter().map(|(name, seconds)| format!("{name} {:.1} %", share(seconds)));
         let stalled = format!("(stalled {:.1} %)", self.stall_percent);
-        let memory =
-            self.peak_memory.map(|bytes| format!("peak memory {:.0} MiB", bytes as f64 / f64::from(1 << 20)));
+        let memory = self.peak_memory.map(|bytes| format!("peak memory {:.0} MiB", bytes as f64 / f64::from(1 << 20)));
         print_figures(f, "time", shares.chain([stalled]).chain(memory))
     }
 }

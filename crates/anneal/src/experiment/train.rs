@@ -27,9 +27,7 @@ use super::{
 use crate::{
     config::{self, Config},
     error::Error,
-    run_dir::{
-        CHECKPOINTS, CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error,
-    },
+    run_dir::{CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error},
     task::{FitPlan, Prediction, Sampling, TaskError},
 };
 
@@ -75,7 +73,8 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         tracing::warn!("{}: holds no run yet; starting it", dir.root().display());
     }
     let resumed = if existing == Existing::Resume && claim.is_held() { newest(&dir)? } else { None };
-    let (config, found) = with_found_rates(config, resumed.is_some().then_some(&dir), &options.interrupt, options.quiet)?;
+    let (config, found) =
+        with_found_rates(config, resumed.is_some().then_some(&dir), &options.interrupt, options.quiet)?;
     if let (Some(announce), Some(found)) = (options.announce, &found) {
         announce(found);
     }

@@ -193,10 +193,38 @@ mod by_signals {
             (2, &["compare", "small.toml", "--schedule", "pipe"]),
             (2, &["predict", "run", "pipe.png"]),
             (2, &["train", "small.toml", "--out", "new", "--set", "model.pretrained=pipe"]),
-            (1, &["train", "small.toml", "--out", "new", "--set", "data.dataset=table", "--set", "data.path=pipe", "--set",
-                  "data.target=y", "--set", "model.type=mlp"]),
-            (1, &["train", "small.toml", "--out", "new", "--set", "data.dataset=text", "--set", "data.path=pipe", "--set",
-                  "model.type=gpt"]),
+            (
+                1,
+                &[
+                    "train",
+                    "small.toml",
+                    "--out",
+                    "new",
+                    "--set",
+                    "data.dataset=table",
+                    "--set",
+                    "data.path=pipe",
+                    "--set",
+                    "data.target=y",
+                    "--set",
+                    "model.type=mlp",
+                ],
+            ),
+            (
+                1,
+                &[
+                    "train",
+                    "small.toml",
+                    "--out",
+                    "new",
+                    "--set",
+                    "data.dataset=text",
+                    "--set",
+                    "data.path=pipe",
+                    "--set",
+                    "model.type=gpt",
+                ],
+            ),
             (1, &["find-lr", "small.toml", "--json", "pipe", "--quiet"]),
             (1, &["find-lr", "small.toml", "--plot", "pipe.png", "--quiet"]),
             (1, &["find-lr", "small.toml", "--apply", "pipe", "--overwrite", "--quiet"]),
@@ -292,6 +320,22 @@ fn a_run_that_trains_nothing_is_refused_or_told() {
         "groups = [{ params = '/.*/', schedule = { type = 'expression', expression = '0' } }]\n",
         "groups = [{ params = '*.bias', frozen = true }, { params = '*.weight', lr_scale = 0.0 }]\n",
     ];
+    // One group alone is told as well, by its factor.
+    let still = [
+        (
+            "groups = [{ params = 'layers.0.*', lr_scale = 0.0 }]\n",
+            "groups[0].lr_scale is 0e0: what `layers.0.*` fits is not",
+        ),
+        (
+            "groups = [{ params = '*.bias', lr_scale = 1e-9 }]\n",
+            "groups[0].lr_scale is 1e-9: what `*.bias` fits is hardly",
+        ),
+    ];
+    for (head, expected) in still {
+        let dir = folder(&[("c.toml", &format!("{head}{SMALL}"))]);
+        let said = done(anneal(dir.path(), &["train", "c.toml", "--epochs", "1", "--out", "run", "--quiet"]));
+        assert!(said.contains(expected), "{head}: {said}");
+    }
     let rest = SMALL.replace("[train]\nepochs = 3\n", "");
     let commands: [&[&str]; 2] = [
         &["train", "c.toml", "--epochs", "1", "--out", "run", "--quiet"],

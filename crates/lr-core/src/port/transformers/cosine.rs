@@ -5,8 +5,8 @@ use strict_config::{ConfigError, check};
 
 use super::cosine_with_min_lr::{Least, Wave};
 use super::{WarmUpThen, check_steps, divisor, steps};
-use crate::schedule::MOST_MARKS;
 use crate::math::{cosine_weight, count};
+use crate::schedule::MOST_MARKS;
 use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
 /// transformers' `cosine`: a warm-up of `W` steps to the base rate, then `num_cycles` waves of a cosine to step `T`.
