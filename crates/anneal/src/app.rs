@@ -128,7 +128,8 @@ impl App {
         let leads = job.ranks().rank() == 0;
         let level = if leads { "warn" } else { "error" };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).without_time();
+        let logs = logs.with_writer(|| cli::Messages).with_ansi(cli::has_colours());
         // It fails where the program has a subscriber already, which then stays.
         let _ = logs.try_init();
         let catalog = match self.catalog {

@@ -151,9 +151,9 @@ impl Error {
             | Self::Catalog(_)
             | Self::Usage(_)
             | Self::Device(_)
-            | Self::Pretrained(_)
             | Self::Data(DataError::Unknown { .. })
             | Self::Fetch(FetchError::Name(_) | FetchError::Part { .. })
+            | Self::Pretrained(_)
             | Self::RunDir(
                 RunDirError::Holds { .. }
                 | RunDirError::NotEmpty { .. }

@@ -42,7 +42,8 @@ pub mod tensorboard;
 mod terminal;
 
 pub use atomic::{
-    atomic_write, is_kept_aside, is_unfinished, is_unfinished_beginning, keep_aside, read_regular, read_regular_text,
+    atomic_write, is_kept_aside, is_unfinished, is_unfinished_beginning, keep_aside, open_regular, read_regular,
+    read_regular_text,
 };
 pub use axis::Scale;
 pub use chart::{Band, Chart, Mark, RightAxis, Series, Shape};

@@ -32,7 +32,7 @@ mod run;
 mod spread;
 mod tables;
 
-pub use charts::without_diverged;
+pub use charts::{without_diverged, without_failed};
 pub use contender::{Contender, Gap, TimeToTarget};
 pub use curve::Curve;
 pub use measure::Measure;

@@ -116,6 +116,10 @@ pub(crate) struct CsvFile {
 impl CsvFile {
     /// Opens the file and reads its header, whose names are trimmed.
     pub(crate) fn open(path: &Path, format: &Format) -> Result<Self, TableProblem> {
+        // Asked before it is opened: opening a pipe waits for its other end.
+        if !std::fs::metadata(path).map_err(TableProblem::Io)?.is_file() {
+            return Err(TableProblem::NoFile);
+        }
         let file = File::open(path).map_err(TableProblem::Io)?;
         let mut reader = ReaderBuilder::new()
             .delimiter(format.delimiter as u8)
@@ -127,6 +131,10 @@ impl CsvFile {
         };
         if header.is_empty() {
             return Err(TableProblem::Empty);
+        }
+        // UTF-16 without a mark: every other byte of its ASCII characters is 0, which is UTF-8 too and no name.
+        if let Some(at) = header.iter().position(|name| name.contains('\0')) {
+            return Err(TableProblem::Utf8 { line: 1, column: (at + 1).to_string() });
         }
         let mut positions = HashMap::with_capacity(header.len());
         for (at, name) in header.iter().enumerate() {

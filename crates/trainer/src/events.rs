@@ -60,6 +60,14 @@ pub struct RunInfo {
     pub parameters: usize,
 }
 
+impl RunInfo {
+    /// Whether a resumed run goes on in the middle of an epoch, which then gets its lines in a log when it ends. The last epoch
+    /// of a run that is over may be a part of one, and has its lines.
+    pub(crate) fn goes_on_inside_an_epoch(&self) -> bool {
+        !self.over && !self.steps_done.is_multiple_of(self.steps_per_epoch.max(1))
+    }
+}
+
 /// What a log should hold of the steps that are done, as far as that can be known: each the step of a line, in order.
 ///
 /// Where the settings of logging and validation have changed since a step, lines up to it are not listed.

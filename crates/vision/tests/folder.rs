@@ -96,6 +96,31 @@ fn what_may_have_been_meant_otherwise_is_noted() {
     );
 }
 
+/// Links that lead nowhere and what is called an image and is none: passed over, but not in silence.
+#[cfg(unix)]
+#[test]
+fn links_that_lead_nowhere_are_named() {
+    use std::os::unix::fs::symlink;
+    let root = with_test();
+    let path = root.path();
+    let notes = || load_folder(path, &options(8)).unwrap().notes;
+    symlink("x.jpeg", path.join("train/a/same.jpeg")).unwrap();
+    assert_eq!(notes(), [""; 0], "a link to an image is an image");
+    assert_eq!(load_folder(path, &options(8)).unwrap().train.class_counts(), [1, 2, 2]);
+    symlink("gone.png", path.join("train/b/broken.png")).unwrap();
+    let said = notes();
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(said[0].ends_with("train/b/broken.png: is not read: it is a link that leads nowhere"), "{said:#?}");
+    symlink("nowhere", path.join("train/class")).unwrap();
+    let said = notes();
+    assert!(said[0].contains("broken.png (and 1 more): is not read"), "{said:#?}");
+    let data = load_folder(path, &options(8)).unwrap();
+    assert_eq!((data.train.len(), data.classes.len()), (5, 3));
+    fs::remove_dir_all(path.join("test")).unwrap();
+    symlink("nowhere", path.join("test")).unwrap();
+    assert!(notes()[0].contains(" (and 2 more)"), "{:#?}", notes());
+}
+
 /// The bytes of a name are nobody's business, but for a class, which is shown.
 #[cfg(target_os = "linux")]
 #[test]

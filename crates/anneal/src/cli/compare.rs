@@ -7,7 +7,7 @@ use study::RateChoice;
 
 use super::{
     config_args::{ConfigArgs, document},
-    output::{Exit, print},
+    output::{Exit, print, terminal_width},
 };
 use crate::{
     config::Catalog,
@@ -115,7 +115,7 @@ fn text(compared: &CompareOutcome) -> String {
     let Some(dir) = &compared.dir else {
         return "interrupted before the first run; nothing was written\n".to_owned();
     };
-    let mut text = compared.study.to_text();
+    let mut text = compared.study.to_text(terminal_width());
     if compared.interrupted {
         text.push_str("interrupted; everything is saved, the same command with --resume continues\n");
     }

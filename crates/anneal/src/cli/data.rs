@@ -68,10 +68,7 @@ pub struct VerifyArgs {
 }
 
 pub(super) fn data(command: &DataCommand, catalog: &Catalog) -> Result<Exit, Error> {
-    let name = match command {
-        DataCommand::Fetch(args) => &args.name,
-        DataCommand::Verify(args) => &args.name,
-    };
+    let (DataCommand::Fetch(FetchArgs { name, .. }) | DataCommand::Verify(VerifyArgs { name, .. })) = command;
     if catalog.task(name).is_some() {
         let message = format!("`{name}` reads or makes its data by itself: there is nothing to fetch or to verify");
         return Err(Error::Usage(message));

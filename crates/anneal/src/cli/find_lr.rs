@@ -5,11 +5,9 @@ use std::{
     fs::OpenOptions,
     io::{self, Write as _},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use trainer::lr_finder::{Rule, Spread};
 
 use super::{
@@ -59,7 +57,7 @@ pub(super) fn find_lr(args: &FindLrArgs, catalog: &Catalog) -> Result<Exit, Erro
     if let Some(copy) = copy.as_deref().filter(|copy| !args.overwrite && copy.exists()) {
         return Err(exists(copy));
     }
-    let shown = at_work(&config, args.quiet);
+    let shown = experiment::at_work(&config, args.quiet);
     let found = experiment::find_lr_until(&config, &trainer::ctrl_c());
     shown.finish_and_clear();
     let found = found.map_err(|error| located(&document, error))?;
@@ -86,19 +84,6 @@ pub(super) fn find_lr(args: &FindLrArgs, catalog: &Catalog) -> Result<Exit, Erro
         print(&answer)?;
     }
     Ok(if found.suggestion.is_ok() { Exit::Done } else { Exit::WithoutSuggestion })
-}
-
-/// Says on a terminal what takes its time, and how long it has taken so far.
-fn at_work(config: &Config, quiet: bool) -> ProgressBar {
-    // indicatif draws on standard error, and only where that is a terminal.
-    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed} so far") {
-        bar.set_style(style);
-    }
-    let sweep = &config.lr_finder;
-    bar.set_message(format!("sweeping {} rates from {:e} to {:e}", sweep.num_it + 1, sweep.start_lr, sweep.end_lr));
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
 }
 
 /// Shows the finder's result before a run trains.

@@ -40,7 +40,7 @@ pub struct ScheduleArgs {
     /// For a reactive schedule: one number per line, fed after each tick
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
-    /// Print one row per tick, in this form; by default a plot alone
+    /// Print one row per tick, in this form; by default a plot alone. People count epochs and steps from 1; `tick` of csv and jsonl is from 0
     #[arg(long, value_enum)]
     pub format: Option<Format>,
     /// Draw the schedule into this file; may be repeated
@@ -214,7 +214,7 @@ fn table(previews: &[Preview]) -> String {
         let momentum = preview.rows.iter().any(|row| row.momentum.is_some());
         let _ = writeln!(text, "{}", if momentum { format!("  {:>10}", "momentum") } else { String::new() });
         for row in &preview.rows {
-            let _ = write!(text, "{:>8}", row.tick);
+            let _ = write!(text, "{:>8}", row.tick + 1);
             for lr in &row.lr {
                 let _ = write!(text, "  {lr:>14.8e}");
             }

@@ -20,7 +20,7 @@ use strict_config::ConfigError;
 use toml::{Table, Value};
 
 /// What is written in the place of a rate.
-const AUTO: &str = "auto";
+pub(super) const AUTO: &str = "auto";
 
 /// The rates of a configuration that are to be found.
 #[derive(Debug, Clone, Default, PartialEq)]

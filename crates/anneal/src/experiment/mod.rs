@@ -35,7 +35,7 @@ pub use find_lr::{FinderResult, find_lr};
 pub use summary::Summary;
 pub use train::{TrainOptions, TrainOutcome, train};
 
-pub(crate) use find_lr::find_lr_until;
+pub(crate) use find_lr::{at_work, find_lr_until};
 pub(crate) use page::RunsReport;
 pub(crate) use preview::{Preview, PreviewLength};
 pub(crate) use record::RunRecord;

@@ -91,8 +91,8 @@ impl RunsReport {
     }
 
     /// The table of the runs, for a terminal.
-    pub(crate) fn to_text(&self) -> String {
-        comparison_table(&self.runs).to_text()
+    pub(crate) fn to_text(&self, columns: usize) -> String {
+        comparison_table(&self.runs).to_text(columns)
     }
 }
 
@@ -163,7 +163,7 @@ fn of_run(run: &RunRecord) -> Page {
 fn failure(run: &RunRecord) -> Section {
     let section = Section::new("What went wrong");
     let Some(failure) = run.summary.as_ref().and_then(|summary| summary.failure.as_ref()) else { return section };
-    let epoch = failure.epoch.map(|epoch| format!(", in epoch {}", epoch + 1)).unwrap_or_default();
+    let epoch = failure.epoch.map(|epoch| format!(", in epoch {epoch}")).unwrap_or_default();
     let mut pairs = vec![
         ("What", failure.message.clone()),
         ("Where", format!("at step {}{epoch}", count(failure.step))),

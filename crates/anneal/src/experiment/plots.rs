@@ -4,7 +4,7 @@ use std::fs;
 
 use lr_core::{Horizon, Interval, Mark, Scheduler};
 use report::{Chart, Series, function_curve};
-use study::{Curve, Measure, without_diverged};
+use study::{Curve, Measure, without_diverged, without_failed};
 use trainer::{Split, lr_finder::Rule};
 
 use super::record::{RunRecord, SweepRecord};
@@ -147,12 +147,12 @@ impl Planned {
             None => Curve::default(),
         };
         let scale = match scheduler.interval() {
-            Interval::Epoch => steps_per_epoch?,
+            Interval::Epoch => steps_per_epoch?.max(1),
             Interval::Step => 1,
         };
         let at = |mark: &Mark| (mark.tick.saturating_mul(scale) + 1) as f64;
-        let marks = scheduler.marks().into_iter().filter(|mark| mark.tick > 0).map(|mark| (at(&mark), mark.label));
-        let marks = marks.filter(|(step, _)| *step <= total as f64).collect();
+        let marks = scheduler.marks_within(total.div_ceil(scale)).into_iter().filter(|mark| mark.tick > 0);
+        let marks = marks.map(|mark| (at(&mark), mark.label)).collect();
         Some(Self { total, lr, momentum, marks, scheduler })
     }
 
@@ -217,10 +217,14 @@ pub(super) fn overlays(runs: &[(String, RunRecord)]) -> Vec<Chart> {
     }
     let training = each(&|run| run.curve(Split::Train, Some(Interval::Epoch), "loss"));
     charts.push(overlay("training loss (mean of each epoch)", "loss", training).map(without_diverged));
-    let rates = each(&|run| rates(run).lr).into_iter().enumerate();
+    let curves = each(&|run| rates(run).lr);
+    let failed = |run: &RunRecord| run.summary.as_ref().is_some_and(|summary| summary.failure.is_some());
+    let failed = curves.iter().zip(runs).filter(|((_, (xs, _)), _)| !xs.is_empty()).map(|(_, (_, run))| failed(run));
+    let failed: Vec<bool> = failed.collect();
     let chart = Chart::new("learning rate").x("step").y("learning rate");
-    let chart = rates.fold(chart, |chart, (number, (label, points))| held(chart, &label, points, number));
-    charts.push(Some(chart).filter(|chart| !chart.series.is_empty()));
+    let drawn = curves.into_iter().enumerate();
+    let chart = drawn.fold(chart, |chart, (number, (label, points))| held(chart, &label, points, number));
+    charts.push(Some(without_failed(chart, &failed)).filter(|chart| !chart.series.is_empty()));
     charts.into_iter().flatten().collect()
 }
 

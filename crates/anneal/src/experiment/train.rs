@@ -13,7 +13,7 @@ use strict_config::ConfigError;
 use trainer::{
     Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, Split, StopReason, TrainError,
     callbacks::Progress,
-    checkpoint::{self, Checkpoint, CheckpointError},
+    checkpoint::{Checkpoint, CheckpointError},
 };
 
 use super::{
@@ -21,16 +21,14 @@ use super::{
     auto_lr::{SaveSweep, with_found_rates},
     environment::Environment,
     loggers, outputs, page,
-    summary::{Failure, Summary, units},
+    summary::{Failure, Summary, summary_of, units},
     weights::{self, CheckpointChoice},
 };
 use crate::{
     config::{self, Catalog, Config, Document, Origin},
     error::Error,
     job::{Job, Order},
-    run_dir::{
-        CHECKPOINTS, CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error,
-    },
+    run_dir::{CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error},
     task::{FitPlan, Prediction, Sampling, TaskError},
 };
 
@@ -79,7 +77,8 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         tracing::warn!("{}: holds no run yet; starting it", dir.root().display());
     }
     let resumed = if existing == Existing::Resume && claim.is_held() { newest(&dir)? } else { None };
-    let (config, found) = with_found_rates(config, resumed.is_some().then_some(&dir), &options.interrupt)?;
+    let (config, found) =
+        with_found_rates(config, resumed.is_some().then_some(&dir), &options.interrupt, options.quiet)?;
     if let (Some(announce), Some(found)) = (options.announce, &found) {
         announce(found);
     }
@@ -203,10 +202,6 @@ fn ended_before(dir: &RunDir, report: &FitReport) -> Option<Summary> {
     (has_ended && report.resumed_from == Some(report.steps) && summary.steps == report.steps).then_some(summary)
 }
 
-fn summary_of(dir: &RunDir) -> Option<Summary> {
-    serde_json::from_str(&report::read_regular_text(&dir.path(SUMMARY)).ok()?).ok()
-}
-
 /// The checkpoint to resume from; `None` where the run has written none and starts over.
 ///
 /// # Errors
@@ -215,8 +210,7 @@ fn summary_of(dir: &RunDir) -> Option<Summary> {
 fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
     // What a run has left that failed before its first checkpoint is nothing to lose.
     let has_failed = summary_of(dir).is_some_and(|summary| summary.failure.is_some());
-    let newest = if has_failed { checkpoint::newest_good } else { checkpoint::newest };
-    match newest(&dir.path(CHECKPOINTS)) {
+    match weights::newest(dir) {
         Ok(found) => Ok(Some(weights::accepted(found))),
         Err(CheckpointError::None { directory, skipped }) if skipped.is_empty() => {
             let work = dir.finished_work();
@@ -237,7 +231,7 @@ pub(crate) fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections
         let message = format!("{}: there is nothing to test on", assembly.description());
         return Err(ConfigError::conflict("data.dataset", message).into());
     }
-    let checkpoint = weights::accepted(checkpoint::newest(&dir.path(CHECKPOINTS))?);
+    let checkpoint = weights::accepted(weights::newest(dir)?);
     Ok(assembly.kept(&checkpoint)?.test()?)
 }
 

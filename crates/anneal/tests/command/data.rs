@@ -96,7 +96,11 @@ fn what_cannot_be_fetched_or_verified() {
         (&["data", "fetch", "digits"][..], 0, "digits is part of the program"),
         (&["data", "verify", "digits"], 0, "digits: 1437 training and 360 test images of 1x8x8, 10 classes"),
         (&["data", "fetch", "minst"], 2, "did you mean `mnist`?"),
+        (&["data", "verify", "minst"], 2, "did you mean `mnist`?"),
+        (&["data", "fetch", "text"], 2, "there is nothing to fetch"),
+        (&["data", "verify", "table"], 2, "nothing to verify"),
         (&["data", "fetch", "cifar10-part"], 2, "fetch `cifar10`"),
+        (&["data", "fetch", "mnist", "--url", "user:secret@host/x"], 1, "  host/x/"),
         (&["data", "verify", "mnist"], 1, "its files were not found"),
         (&["data", "verify", "mnist"], 1, "To fetch it: anneal data fetch mnist"),
         (&["train", "--set", "data.dataset=cifar10"], 1, "To fetch it: anneal data fetch cifar10"),
@@ -108,6 +112,7 @@ fn what_cannot_be_fetched_or_verified() {
         let ran = anneal(dir.path(), args);
         assert_eq!(ran.code, code, "{args:?}: {}{}", ran.out, ran.err);
         assert!(format!("{}{}", ran.out, ran.err).contains(expected), "{args:?}: {}{}", ran.out, ran.err);
+        assert!(!ran.err.contains("secret"), "{args:?}: {}", ran.err);
     }
 }
 

@@ -169,6 +169,7 @@ fn what_is_wrong_with_a_text_is_named_before_any_work() {
     for (args, code, expected) in [
         (&["sample", "run", "--prompt", "row X"][..], 2, "the prompt: line 1, character 5 is 'X', which is not among"),
         (&["sample", "run", "--prompt", ""], 2, "the prompt is empty"),
+        (&["sample", "run", "--prompt", "row", "--length", "18446744073709551615"], 2, "at most 1000000"),
         (&["sample", "run", "--prompt", "row", "--temperature", "-1"], 2, "`temperature` is -1"),
         (&["predict", "run", "short.txt"], 2, "short.txt: line 1, character 3 is 'c', which is not among"),
         (&["predict", "run", "tiny.txt"], 2, "tiny.txt: the whole part has 4 tokens"),

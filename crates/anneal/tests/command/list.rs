@@ -84,8 +84,7 @@ fn models_are_listed_by_their_data() {
         let line = gpt.lines().find(|line| line.trim_start().starts_with(field)).expect(field);
         assert!(line.ends_with(|last: char| last.is_ascii_digit()), "{field} has a default: {gpt}");
     }
-    let rows: Value =
-        serde_json::from_str(&anneal(dir.path(), &["list", "models", "mlp", "--json"]).out).expect("JSON");
+    let rows = parsed(&anneal(dir.path(), &["list", "models", "mlp", "--json"]).out);
     assert_eq!((&rows[0]["dataset"], &rows[1]["dataset"]), (&"mnist".into(), &"table".into()), "{rows}");
     assert_eq!(rows[0]["defaults"]["label_smoothing"], 0.0, "{rows}");
     assert!(rows[1]["defaults"]["hidden"].is_array() && rows[1]["layers"].is_null(), "{rows}");

@@ -124,17 +124,125 @@ mod by_signals {
             let run = dir.path().join(format!("of-{name}"));
             copied(&dir.path().join("run"), &run);
             fs::remove_file(run.join(name)).expect("removed");
-            assert!(std::process::Command::new("mkfifo").arg(run.join(name)).status().expect("made").success());
+            pipe(&run.join(name));
             let mut command = command(dir.path());
             command.args(["resume".as_ref(), run.as_os_str()]).args(["--epochs", "4", "--quiet"]);
-            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-            let began = Instant::now();
-            while child.try_wait().expect("asked").is_none() {
-                if began.elapsed() > Duration::from_mins(1) {
-                    child.kill().expect("killed");
-                    panic!("{name}: it hangs");
-                }
-                std::thread::sleep(Duration::from_millis(10));
+            ends(command, name);
+        }
+    }
+
+    fn pipe(path: &Path) {
+        assert!(std::process::Command::new("mkfifo").arg(path).status().expect("made").success());
+    }
+
+    /// What a command prints on standard error, and its exit code; it must not hang.
+    fn ends(mut command: std::process::Command, what: &str) -> (i32, String) {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let began = Instant::now();
+        while child.try_wait().expect("asked").is_none() {
+            if began.elapsed() > Duration::from_mins(1) {
+                child.kill().expect("killed");
+                panic!("{what}: it hangs");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let ran = crate::common::ran(&child.wait_with_output().expect("ended"));
+        (ran.code, ran.err)
+    }
+
+    /// The same of every path that a user gives, to read or to write.
+    #[test]
+    fn only_regular_files_are_opened_for_a_user() {
+        let dir = trained(&[]);
+        let at = |name: &str| dir.path().join(name);
+        for name in ["pipe", "pipe.png", "pipe.svg", "pipe.html", "pipe.safetensors"] {
+            pipe(&at(name));
+        }
+        fs::write(at("plateau.toml"), "type = 'reduce_on_plateau'").expect("written");
+        fs::write(at("fixed.toml"), "type = 'fixed'").expect("written");
+        let cases: [(i32, &[&str]); 17] = [
+            (2, &["train", "pipe"]),
+            (2, &["find-lr", "pipe"]),
+            (2, &["schedule", "pipe", "--epochs", "3"]),
+            (2, &["schedule", "/dev/zero", "--epochs", "3"]),
+            (2, &["schedule", "plateau.toml", "--epochs", "3", "--metrics", "pipe"]),
+            (2, &["schedule", "plateau.toml", "--epochs", "3", "--metrics", "/dev/zero"]),
+            (1, &["schedule", "fixed.toml", "--epochs", "3", "--plot", "pipe.svg"]),
+            (2, &["compare", "small.toml", "--schedule", "pipe"]),
+            (2, &["predict", "run", "pipe.png"]),
+            (2, &["train", "small.toml", "--out", "new", "--set", "model.pretrained=pipe"]),
+            (
+                1,
+                &[
+                    "train",
+                    "small.toml",
+                    "--out",
+                    "new",
+                    "--set",
+                    "data.dataset=table",
+                    "--set",
+                    "data.path=pipe",
+                    "--set",
+                    "data.target=y",
+                    "--set",
+                    "model.type=mlp",
+                ],
+            ),
+            (
+                1,
+                &[
+                    "train",
+                    "small.toml",
+                    "--out",
+                    "new",
+                    "--set",
+                    "data.dataset=text",
+                    "--set",
+                    "data.path=pipe",
+                    "--set",
+                    "model.type=gpt",
+                ],
+            ),
+            (1, &["find-lr", "small.toml", "--json", "pipe", "--quiet"]),
+            (1, &["find-lr", "small.toml", "--plot", "pipe.png", "--quiet"]),
+            (1, &["find-lr", "small.toml", "--apply", "pipe", "--overwrite", "--quiet"]),
+            (1, &["report", "run", "--out", "pipe.html"]),
+            (1, &["export", "run", "--to", "pipe.safetensors"]),
+        ];
+        for (code, args) in cases {
+            let mut command = command(dir.path());
+            command.args(args);
+            let (found, said) = ends(command, &args.join(" "));
+            assert!(found == code && said.contains("regular file"), "{args:?}: {found} {said}");
+        }
+        for name in ["pipe", "pipe.png", "pipe.svg", "pipe.html", "pipe.safetensors"] {
+            assert!(!at(name).is_file(), "{name} was replaced");
+        }
+        assert!(!at("new").exists());
+    }
+}
+
+/// An ended run whose last epoch is a part of one keeps that epoch's lines when it is resumed.
+#[test]
+fn an_ended_run_keeps_the_log_of_its_last_epoch() {
+    let dir = trained(&["--set", "train.steps=30", "--set", "run.loggers=['jsonl', 'csv']"]);
+    let logs = || ["metrics.jsonl", "metrics.csv"].map(|name| fs::read_to_string(dir.path().join("run").join(name)));
+    let before = logs().map(|log| log.expect("a log"));
+    assert!(before[0].lines().any(|line| line.contains("\"step\":30") && line.contains("\"every\":\"epoch\"")));
+    anneal(dir.path(), &["resume", "run", "--quiet"]).ok();
+    assert_eq!(logs().map(|log| log.expect("a log")), before);
+}
+
+/// A group has no rate that a sweep could find: the refusal says what would be right.
+#[test]
+fn a_rate_to_be_found_is_no_groups() {
+    for group in ["lr = 'auto'", "lr_scale = 'auto'", "optimizer = { type = 'adam', lr = 'auto' }"] {
+        let dir = folder(&[("c.toml", &format!("{SMALL}[[groups]]\nparams = 'layers.0.*'\n{group}\n"))]);
+        for verb in ["train", "find-lr"] {
+            let ran = anneal(dir.path(), &[verb, "c.toml"]);
+            assert_eq!(ran.code, 2, "{group}: {}", ran.err);
+            for said in ["c.toml:17: groups[0].", "lr = \"auto\"` in [optimizer]", "max_lr = \"auto\" }"] {
+                assert!(ran.err.contains(said), "{group}: {}", ran.err);
             }
         }
     }
@@ -190,6 +298,22 @@ fn a_run_that_trains_nothing_is_refused_or_told() {
         "groups = [{ params = '/.*/', schedule = { type = 'expression', expression = '0' } }]\n",
         "groups = [{ params = '*.bias', frozen = true }, { params = '*.weight', lr_scale = 0.0 }]\n",
     ];
+    // One group alone is told as well, by its factor.
+    let still = [
+        (
+            "groups = [{ params = 'layers.0.*', lr_scale = 0.0 }]\n",
+            "groups[0].lr_scale is 0e0: what `layers.0.*` fits is not",
+        ),
+        (
+            "groups = [{ params = '*.bias', lr_scale = 1e-9 }]\n",
+            "groups[0].lr_scale is 1e-9: what `*.bias` fits is hardly",
+        ),
+    ];
+    for (head, expected) in still {
+        let dir = folder(&[("c.toml", &format!("{head}{SMALL}"))]);
+        let said = anneal(dir.path(), &["train", "c.toml", "--epochs", "1", "--out", "run", "--quiet"]).ok().err;
+        assert!(said.contains(expected), "{head}: {said}");
+    }
     let rest = SMALL.replace("[train]\nepochs = 3\n", "");
     let commands: [&[&str]; 2] = [
         &["train", "c.toml", "--epochs", "1", "--out", "run", "--quiet"],
@@ -374,6 +498,15 @@ fn a_resumed_run_takes_good_weights() {
     let train = ["train", "c.toml", "--out", "run", "--epochs", "3", "--quiet"];
     assert_eq!(anneal(dir.path(), &train).code, 1);
     assert_eq!(newest(&dir.path().join("run"))["step"], 42);
+    // Whoever reads the run's weights takes the good ones, and is told so.
+    let evaluated = anneal(dir.path(), &["evaluate", "run", "--json"]);
+    assert!(evaluated.err.contains("step-00000042: the run failed before a loss had shown"), "{}", evaluated.err);
+    let figures: Value = serde_json::from_str(&evaluated.out).expect("JSON");
+    assert!(figures["loss"].as_f64().is_some_and(f64::is_finite), "{figures}");
+    let exported = anneal(dir.path(), &["export", "run", "--to", "good.safetensors", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&exported.out).expect("JSON")["step"], 21);
+    let from_it = ["--set", "model.pretrained=run", "--set", "schedule.type=fixed", "--out", "next", "--quiet"];
+    anneal(dir.path(), &[&["train", "c.toml", "--epochs", "1"], &from_it[..]].concat()).ok();
     let resumed = anneal(dir.path(), &["resume", "run"]);
     assert!(resumed.err.contains("step-00000042: the run failed before a loss had shown"), "{}", resumed.err);
     assert!(resumed.out.contains("continues after step 21 of 63"), "{}", resumed.out);

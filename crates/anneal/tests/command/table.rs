@@ -169,6 +169,10 @@ fn what_is_wrong_is_named() {
     );
     refused("data.targt=price", 2, "data.targt: unknown field; did you mean `target`?");
     refused("data.path=nowhere.csv", 1, "nowhere.csv: cannot be read: ");
+    for (name, bytes) in [("le.csv", u16::to_le_bytes as fn(u16) -> [u8; 2]), ("be.csv", u16::to_be_bytes)] {
+        fs::write(dir.join(name), csv(9).encode_utf16().flat_map(bytes).collect::<Vec<u8>>()).unwrap();
+        refused(&format!("data.path={name}"), 1, ": line 1, column 1: not UTF-8; save the file as UTF-8");
+    }
     refused("data.missing.numbers=refuse", 1, "houses.csv: line ");
     refused("data.missing.numbers=refuse", 1, "column `age`: missing value (");
     refused("data.test=1.5", 2, "data.test: 1.5 is not allowed here; allowed: a number from 0 to below 1");

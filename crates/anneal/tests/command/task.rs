@@ -182,7 +182,7 @@ fn its_own_optimizer_and_callback_train_too() {
     done(dir, &["train", "own.toml", "--out", "parts", "--epochs", "2", "--quiet"]);
     done(dir, &["resume", "parts", "--epochs", "6", "--quiet"]);
     same_checkpoint(&dir.join("whole/checkpoints"), &dir.join("parts/checkpoints"), "resumed");
-    let summary = json(&read(dir.join("whole/summary.json")));
+    let summary = parsed(&read(dir.join("whole/summary.json")));
     assert!(summary["last"]["valid.weight"].as_f64().unwrap() > 0.0, "{summary:#}");
     assert!(dir.join("whole/plots/metric-weight.svg").exists());
     let listed = done(dir, &["list", "optimizers", "sign_sgd"]);
@@ -209,11 +209,11 @@ fn its_steps_give_named_numbers() {
     let dir = folder(&[("squeezed.toml", text)]);
     let dir = dir.path();
     done(dir, &["train", "squeezed.toml", "--out", "run", "--quiet"]);
-    let summary = json(&read(dir.join("run/summary.json")));
+    let summary = parsed(&read(dir.join("run/summary.json")));
     for value in [&summary["last"]["train.size"], &summary["last"]["valid.size"], &summary["test"]["size"]] {
         assert!(value.as_f64().is_some_and(|size| size > 0.0), "{summary:#}");
     }
-    assert!(read(dir.join("run/metrics.jsonl")).lines().map(json).all(|line| line["size"].is_f64()));
+    assert!(read(dir.join("run/metrics.jsonl")).lines().map(parsed).all(|line| line["size"].is_f64()));
     let ran = own(dir, &["train", "squeezed.toml", "--out", "no", "--set", "train.early_stopping.monitor=valid.sise"]);
     assert!(ran.code == 2 && ran.err.contains("did you mean `valid.size`?"), "{}", ran.err);
     let ran = own(dir, &["predict", "run", "1"]);

@@ -66,7 +66,7 @@ fn resolve(path: &Path) -> Result<(PathBuf, Vec<u8>), WeightsError> {
     }
     let checkpoints = path.join("checkpoints");
     if checkpoints.is_dir() {
-        return parameters(&checkpoint::newest(&checkpoints)?.checkpoint);
+        return parameters(&checkpoint::newest_good(&checkpoints)?.checkpoint);
     }
     Err(WeightsError::NoWeights(path.to_owned()))
 }

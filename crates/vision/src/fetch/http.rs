@@ -75,14 +75,16 @@ fn printable(text: &str) -> String {
     strict_config::shorten(&plain(text), LONGEST_TEXT)
 }
 
-/// An address for a person: without the name and the password that it may hold.
+/// An address for a person: without the name and the password that it may hold. Of what is no address, as where the scheme
+/// is missing or a password has a slash in it, all before the last `@` may be one.
 pub(super) fn shown(url: &str) -> String {
-    let cut = url.split_once("://").and_then(|(scheme, rest)| {
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let at = rest[..end].rfind('@')?;
-        Some(format!("{scheme}://{}", &rest[at + 1..]))
-    });
-    printable(&cut.unwrap_or_else(|| url.to_owned()))
+    let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
+    let end = match address(url) {
+        Ok(_) => rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()),
+        Err(_) => rest.len(),
+    };
+    let rest = rest[..end].rfind('@').map_or(rest, |at| &rest[at + 1..]);
+    printable(&scheme.map_or_else(|| rest.to_owned(), |scheme| format!("{scheme}://{rest}")))
 }
 
 /// How much time there is, and how fast bytes come.
@@ -279,6 +281,10 @@ impl<'p, 'o> Client<'p, 'o> {
 
 /// An address that can be asked.
 fn address(text: &str) -> Result<Url, String> {
+    // What stands before the first colon of `name:password@host` is no scheme.
+    if !text.contains("://") {
+        return Err("no address: one begins with http:// or https://".to_owned());
+    }
     let url = Url::parse(text).map_err(|error| format!("no address: {error}"))?;
     match (url.scheme(), url.host_str()) {
         ("http" | "https", Some(host)) if !host.is_empty() => Ok(url),
@@ -437,6 +443,12 @@ mod tests {
             ("http://host/a@b", "http://host/a@b"),
             ("http://host?x=@", "http://host?x=@"),
             ("no address", "no address"),
+            ("user:pw@host/x", "host/x"),
+            ("user:p/w@host/x", "host/x"),
+            ("http://user:p/w@host/x", "http://host/x"),
+            ("//user:pw@host/x", "host/x"),
+            ("ftp://user:pw@host/x", "ftp://host/x"),
+            ("http:user:pw@host/x", "host/x"),
             ("http://host/\x1b[31m\n", "http://host/\u{fffd}[31m\u{fffd}"),
         ] {
             assert_eq!(shown(url), expected);

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep, TrainStep};
-use strict_config::{ConfigError, Settings};
+use strict_config::{ConfigError, Settings, check};
 
 use super::error::ModelError;
 use super::layers::{Layer, Layers};
@@ -116,8 +116,13 @@ pub(super) fn built<A: Architecture>(
     Ok((config.build(classes, &mut layers), layers.finish()))
 }
 
-/// Refuses a layer without a neuron or a channel.
+/// More layers than anybody trains; each takes time in every step, whatever its width.
+const MOST_LAYERS: usize = 1000;
+
+/// Refuses a layer without a neuron or a channel, and a list of layers without end.
 pub(super) fn check_widths(field: &str, widths: &[usize]) -> Result<(), ConfigError> {
+    let found = format!("a list of {}", widths.len());
+    check::is_allowed(field, found, &format!("at most {MOST_LAYERS} layers"), widths.len() <= MOST_LAYERS)?;
     match widths.iter().position(|width| *width == 0) {
         Some(at) => Err(ConfigError::not_allowed(format!("{field}[{at}]"), 0, "a width of at least 1")),
         None => Ok(()),

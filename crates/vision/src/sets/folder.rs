@@ -1,5 +1,6 @@
 //! The folder that holds a data set's files, and the record of their checksums that a fetch leaves there.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -66,7 +67,8 @@ pub(super) fn find(
 
 /// The checksum of a file's content that was recorded beside it.
 pub(crate) fn recorded(folder: &Path, file: &DataFile) -> Option<String> {
-    let text = std::fs::read_to_string(folder.join(RECORDED)).ok()?;
+    let mut text = String::new();
+    read::open(&folder.join(RECORDED)).ok()?.read_to_string(&mut text).ok()?;
     text.lines()
         .find_map(|line| line.split_once("  ").filter(|(_, name)| *name == file.name))
         .map(|(sum, _)| sum.to_owned())

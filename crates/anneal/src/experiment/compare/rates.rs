@@ -47,7 +47,7 @@ pub(super) fn sweeps(
             Some(sweep) => sweep,
             None if runner.is_interrupted() => return Ok(None),
             None => {
-                let sweep = match RateSweep::run(&open, runner.interrupt()) {
+                let sweep = match RateSweep::run(&open, runner.interrupt(), runner.quiet()) {
                     Err(error) if error.is_interrupt() => return Ok(None),
                     sweep => sweep.map_err(|error| error.within(name))?,
                 };

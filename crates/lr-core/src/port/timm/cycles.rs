@@ -3,6 +3,7 @@
 use strict_config::{ConfigError, check};
 
 use crate::math::{count, ordered, power, ratio, scaled};
+use crate::schedule::MOST_MARKS;
 use crate::{Clock, Duration, Mark, Schedule};
 
 /// The settings of the cycles.
@@ -123,10 +124,8 @@ impl<F: Shape> Schedule for Cycles<F> {
     }
 
     fn marks(&self) -> Vec<Mark> {
-        // A plot cannot show more cycles than this.
-        const MOST: u64 = 1000;
         let mut marks = Vec::new();
-        for i in 1..=self.cycle_limit.min(MOST) {
+        for i in 1..=self.cycle_limit.min(MOST_MARKS as u64) {
             let start = self.start(i).ceil();
             if start > 2_f64.powi(53) {
                 break;
