@@ -6,6 +6,7 @@ use std::{
 };
 
 use optim_adaptive::ConfigError;
+use tables::TableProblem;
 use text::TextError;
 use trainer::{
     TrainError,
@@ -146,14 +147,7 @@ impl Error {
             | Self::Device(_)
             | Self::Pretrained(_)
             | Self::RunDir(RunDirError::Holds { .. } | RunDirError::NotEmpty { .. } | RunDirError::Newer { .. })
-            | Self::Task(
-                TaskError::Input { .. }
-                | TaskError::NoPrediction { .. }
-                | TaskError::NoSample { .. }
-                | TaskError::Text(
-                    TextError::UnknownCharacter { .. } | TextError::EmptyPrompt | TextError::Temperature { .. },
-                ),
-            )
+            | Self::Task(TaskError::Input { .. } | TaskError::NoPrediction { .. } | TaskError::NoSample { .. })
             | Self::Finder(
                 FinderError::Setting(_)
                 | FinderError::Train(
@@ -166,6 +160,13 @@ impl Error {
                 | TrainError::AllFrozen { .. }
                 | TrainError::BadStart { .. },
             ) => 2,
+            // What a file of the user's own holds is input as a config is; that it cannot be read is not.
+            Self::Task(TaskError::Tables(error)) if !matches!(error.problem, TableProblem::Io(_)) => 2,
+            Self::Task(TaskError::Text(error))
+                if !matches!(error, TextError::Io { .. } | TextError::NotFinite | TextError::Device { .. }) =>
+            {
+                2
+            }
             Self::NoSuggestion(_) => 3,
             Self::Finder(FinderError::Interrupted { .. }) => 130,
             Self::In { source, .. } => source.exit_code(),

@@ -116,6 +116,41 @@ pub enum TableProblem {
         /// The cell, quoted and shortened.
         found: String,
     },
+    /// A cell of a column of which nothing is said is a text, where nearly all others are numbers.
+    #[error(
+        "line {line}, column `{column}`: {found} is no number as 1234.5 is, and {alike} of the {values} cells of this column \
+         are numbers: {}",
+        right(*.is_target)
+    )]
+    Mixed {
+        /// The line of the first such cell.
+        line: u64,
+        /// The column.
+        column: String,
+        /// The cell, quoted and shortened.
+        found: String,
+        /// Cells that are numbers, however they are written.
+        alike: usize,
+        /// Cells with a value.
+        values: usize,
+        /// Whether the column is the target.
+        is_target: bool,
+    },
+    /// A target's classes are whole numbers, and one of them is written in two ways: it would be two classes.
+    #[error(
+        "line {line}, column `{column}`: `{found}` is the number that stood there as `{before}` before: write it in one way; \
+         or `task = \"classification\"` takes them for two classes, `task = \"regression\"` for one number"
+    )]
+    Respelt {
+        /// The line.
+        line: u64,
+        /// The target.
+        column: String,
+        /// The cell.
+        found: String,
+        /// How the number was written first.
+        before: String,
+    },
     /// A cell is missing, and nothing says what to put there.
     #[error("line {line}, column `{column}`: missing value ({count} in this column); say in `missing` what fills it")]
     Missing {
@@ -184,6 +219,17 @@ pub enum TableProblem {
         /// Of what part.
         of: &'static str,
     },
+}
+
+/// What may be done about a text among numbers.
+fn right(is_target: bool) -> &'static str {
+    if is_target {
+        "correct the cell, or leave the row out (a target that is named in `missing_values` is refused, too); \
+         `task = \"classification\"` takes all cells for classes"
+    } else {
+        "correct the cell, or name it in `missing_values`; or name the column in `categories` (in `numbers` the cell is \
+         refused, too)"
+    }
 }
 
 impl TableProblem {

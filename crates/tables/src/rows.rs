@@ -12,6 +12,13 @@ pub(crate) enum TargetBlock {
     Numbers(Vec<f32>, f64),
 }
 
+/// What is true of a row: its class, or its standardised number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum RowTarget {
+    Class(usize),
+    Number(f64),
+}
+
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) rows: usize,
@@ -92,6 +99,23 @@ impl Rows {
     pub fn subset(&self, positions: &[usize]) -> Self {
         let chosen = positions.iter().map(|&position| self.position(position) as u32).collect();
         Self { block: Arc::clone(&self.block), chosen: Some(chosen) }
+    }
+
+    /// The number of a row in its table, from 1.
+    ///
+    /// # Panics
+    /// As a slice does, where an index is not below [`len`](Self::len).
+    pub fn number(&self, index: usize) -> usize {
+        self.position(index) + 1
+    }
+
+    /// What is true of a row.
+    pub(crate) fn target(&self, index: usize) -> RowTarget {
+        let row = self.position(index);
+        match &self.block.targets {
+            TargetBlock::Classes(classes) => RowTarget::Class(classes[row] as usize),
+            TargetBlock::Numbers(numbers, _) => RowTarget::Number(f64::from(numbers[row])),
+        }
     }
 
     fn position(&self, index: usize) -> usize {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings, check};
 
-use crate::read::{CsvFile, Format};
+use crate::read::{CsvFile, Format, Kind};
 
 /// Which file is read, what its columns are and which of them is to be predicted.
 ///
@@ -31,7 +31,7 @@ pub struct TableSettings {
     /// The column to predict.
     pub target: String,
     /// Whether the target is a class or a number. By default texts are classes, and so are at most 20 different whole
-    /// numbers; everything else is a number. Where the file can be read as the settings are, this becomes what it is.
+    /// numbers; everything else is a number.
     #[serde(default)]
     pub task: TargetKind,
     /// Columns that must hold numbers. A column that is named nowhere holds numbers where every cell of it is one, and
@@ -148,8 +148,8 @@ impl TableSettings {
         Format { delimiter: self.delimiter, missing_values: self.missing_values.clone() }
     }
 
-    /// What the target is: as it is said, or as it looks. `None` where the file cannot tell, as
-    /// [`Table::read`](crate::Table::read) then says.
+    /// What the target is: as it is said, or as it looks, which takes a pass over the file. `None` where the file cannot
+    /// tell, as [`Table::read`](crate::Table::read) then says.
     pub fn kind(&self) -> Option<TargetKind> {
         if self.task != TargetKind::Auto {
             return Some(self.task);
@@ -159,7 +159,10 @@ impl TableSettings {
         let at = is_target.iter().position(|is_target| *is_target)?;
         let (_, guesses) = file.scan(&is_target).ok()?;
         let guess = guesses.get(at).filter(|guess| guess.values > 0)?;
-        Some(if guess.is_classes() { TargetKind::Classification } else { TargetKind::Regression })
+        Some(match guess.target(&self.target).ok()? {
+            Kind::Numbers => TargetKind::Regression,
+            Kind::Categories | Kind::Skipped => TargetKind::Classification,
+        })
     }
 
     /// The columns that settings name, each with the setting.
@@ -175,14 +178,6 @@ impl TableSettings {
 }
 
 impl Settings for TableSettings {
-    /// Says what the target is where the file tells, so that what is written down says it too.
-    fn resolve(&mut self) {
-        // A delimiter that is none is refused by the check that follows.
-        if self.delimiter.is_ascii() {
-            self.task = self.kind().unwrap_or_default();
-        }
-    }
-
     fn check(&self) -> Result<(), ConfigError> {
         check::below_one("test", self.test)?;
         let is_separator = self.delimiter.is_ascii() && !matches!(self.delimiter, '"' | '\n' | '\r');
@@ -241,14 +236,19 @@ delimiter = ";""#;
     }
 
     #[test]
-    fn what_the_target_is_stands_in_what_is_written() {
+    fn what_the_target_is_is_seen_or_said() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.csv");
+        let settings = |target: &str| read(&format!("path = {path:?}\ntarget = {target:?}")).unwrap();
         for (cells, kind) in [("no\nyes", TargetKind::Classification), ("0.5\n2", TargetKind::Regression)] {
             std::fs::write(&path, format!("y\n{cells}\n")).unwrap();
-            assert_eq!(read(&format!("path = {path:?}\ntarget = \"y\"")).unwrap().task, kind);
+            assert_eq!(settings("y").kind(), Some(kind));
+            assert_eq!(
+                TableSettings { task: TargetKind::Regression, ..settings("y") }.kind(),
+                Some(TargetKind::Regression)
+            );
         }
-        assert_eq!(read(&format!("path = {path:?}\ntarget = \"z\"")).unwrap().task, TargetKind::Auto);
+        assert_eq!(settings("z").kind(), None);
     }
 
     #[test]

@@ -29,8 +29,9 @@ impl Table {
     /// # Errors
     /// A file that cannot be read, is not UTF-8, has no header or no row; a header with two columns of one name, one
     /// without a name, or without a column that the settings name; a row of another length; a cell that is no number in a
-    /// column of numbers; a target with a missing value, with one class only or one number only; a column without any
-    /// value; a table of the target alone.
+    /// column of numbers, or in one of which the settings say nothing and nearly all other cells are; a class that is
+    /// written as one number in two ways; a target with a missing value, with one class only or one number only; a column
+    /// without any value; a table of the target alone.
     pub fn read(settings: &TableSettings) -> Result<Self, TableError> {
         Self::load(settings).map_err(|problem| problem.at(&settings.path))
     }
@@ -54,9 +55,8 @@ impl Table {
                 None if guess.values == 0 && *name != settings.target => {
                     return Err(TableProblem::AllMissing { column: name.clone(), rows, of: "" });
                 }
-                None if *name == settings.target && guess.is_classes() => Kind::Categories,
-                None if *name == settings.target => Kind::Numbers,
-                None => guess.kind(),
+                None if *name == settings.target => guess.target(name)?,
+                None => guess.feature(name)?,
             });
         }
         let (mut columns, fingerprint) = CsvFile::open(&settings.path, &format)?.columns(&kinds, rows)?;

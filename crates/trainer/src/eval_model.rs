@@ -28,7 +28,7 @@ const BATCHES: usize = 100;
 /// Neither `model` nor `optimizer` is changed.
 ///
 /// # Errors
-/// A batch that `data` could not produce.
+/// A batch that `data` could not produce; no batch at all, where the statistics have to be measured.
 pub fn eval_model<M: Trainable>(
     model: &M,
     optimizer: &AdaptiveOptimizer,
@@ -39,7 +39,10 @@ pub fn eval_model<M: Trainable>(
     }
     // A clone would share the running statistics with its original; this way round they are copied.
     let averaged = optimizer.eval_params(copy_to_train(model, model.devices().first()));
-    if has_layer(&averaged, &["BatchNorm"]) && data.batches() > 0 {
+    if has_layer(&averaged, &["BatchNorm"]) {
+        if data.batches() == 0 {
+            return Err(TrainError::NoData("training"));
+        }
         let batches = (0..).flat_map(|epoch| data.epoch(epoch, 0)).take(BATCHES);
         for batch in batches {
             // burn updates the statistics in the forward pass of training; the gradients are dropped.
@@ -54,7 +57,8 @@ pub fn eval_model<M: Trainable>(
 /// the trained weights. `model` and `optimizer` are fresh ones of the same run.
 ///
 /// # Errors
-/// A checkpoint of another model or optimizer; a batch that `data` could not produce.
+/// A checkpoint of another model or optimizer; a batch that `data` could not produce; no batch at all, where batch norm's
+/// statistics have to be measured.
 pub fn kept_model<M: Trainable>(
     checkpoint: &Checkpoint,
     model: M,

@@ -215,9 +215,7 @@ pub(crate) fn predict(
     which: CheckpointChoice,
     inputs: &[String],
 ) -> Result<Vec<Prediction>, Error> {
-    let assembly = Assembly::to_predict(config, dir)?;
-    let checkpoint = weights::chosen(config, dir, which)?;
-    Ok(assembly.kept(&checkpoint)?.predict(inputs)?)
+    Ok(weights::learned(config, dir, which)?.1.predict(inputs)?)
 }
 
 /// Text that the model of one of a run's checkpoints writes.
@@ -227,9 +225,7 @@ pub(crate) fn sample(
     which: CheckpointChoice,
     asked: &Sampling,
 ) -> Result<String, Error> {
-    let assembly = Assembly::to_predict(config, dir)?;
-    let checkpoint = weights::chosen(config, dir, which)?;
-    Ok(assembly.kept(&checkpoint)?.sample(asked)?)
+    Ok(weights::learned(config, dir, which)?.1.sample(asked)?)
 }
 
 /// The run folder: begun or gone on with once the run has started, so that a refused run leaves it as it was; and without

@@ -369,11 +369,12 @@ impl Task for ImageClassification {
             let all: Vec<usize> = (0..inputs.len()).collect();
             let batch = self.dataset.batcher(set, Augment::NONE)?.batch(&all, 0, 0, device);
             let logits = InferenceStep::step(network, batch).output;
-            let probabilities = softmax(logits, 1).into_data_as::<f32>().try_to_vec::<f32>();
+            let probabilities = softmax(logits, 1).into_data_as::<f64>().try_to_vec::<f64>();
             let probabilities = probabilities.map_err(|error| TaskError::other(error.to_string()))?;
             let classes = &self.dataset.classes;
             let rows = inputs.iter().zip(probabilities.chunks_exact(classes.len()));
-            predictions.extend(rows.map(|(input, probabilities)| of_image(input, classes, probabilities)));
+            predictions
+                .extend(rows.map(|(input, probabilities)| Prediction::of_classes(input, classes, probabilities)));
         }
         Ok(predictions)
     }
@@ -384,19 +385,6 @@ pub(crate) fn size_of(layers: &[Layer], shape: ImageShape) -> Size {
     let outputs = layers.iter().map(|layer| layer.output.iter().copied().fold(1, usize::saturating_mul));
     let made = outputs.fold(0, usize::saturating_add);
     Size { parameters: total_parameters(layers), item: shape.pixels(), made }
-}
-
-/// The most probable class of an image, and the probability of each.
-fn of_image(input: &str, classes: &[String], probabilities: &[f32]) -> Prediction {
-    let best = probabilities.iter().copied().zip(classes).reduce(|best, one| if one.0 > best.0 { one } else { best });
-    let all = classes.iter().cloned().zip(probabilities.iter().map(|probability| (*probability).into())).collect();
-    let mut values = Vec::new();
-    if let Some((probability, class)) = best {
-        values.push(("class".to_owned(), class.clone().into()));
-        values.push(("probability".to_owned(), probability.into()));
-    }
-    values.push(("probabilities".to_owned(), serde_json::Value::Object(all)));
-    Prediction { input: input.to_owned(), values }
 }
 
 /// Image classification with these models and data sets.

@@ -7,6 +7,7 @@
 mod entry;
 mod error;
 mod images;
+mod kept;
 mod language;
 mod learner;
 mod settings;
@@ -140,11 +141,17 @@ pub trait Task: Send + Sync + Sized + 'static {
         Metrics::new()
     }
 
-    /// The paths among its settings. A run records them as absolute ones, and looks for them under their names in
-    /// `--data-dir` too. Default: none.
+    /// The paths among its settings. They are looked for in `--data-dir` (as they are written, and under their last names),
+    /// then as they are, then, relative ones, below `ANNEAL_DATA_DIR` and the cache folder; a run records them as absolute
+    /// ones. Default: none.
     fn paths(_data: &mut Self::Data) -> Vec<&mut PathBuf> {
         Vec::new()
     }
+
+    /// Fills in settings that were left open and that the data tell, so that what is written down says them too. `found` is
+    /// the same with its [paths](Self::paths) where they are found. Data that cannot be used are refused when they are
+    /// [loaded](Self::load). Default: nothing.
+    fn fill_in(_data: &mut Self::Data, _found: &Self::Data) {}
 
     /// The name under which a checkpoint notes this field of `[data]`, so that a run does not resume with another value;
     /// `None` where it changes no number, or what it changes is in the [fingerprint](Self::fingerprint). Default:
@@ -315,6 +322,20 @@ pub struct Prediction {
     /// Names and values, the most important first. A table shows texts and numbers; lists and objects are for
     /// `--json` alone.
     pub values: Vec<(String, serde_json::Value)>,
+}
+
+impl Prediction {
+    /// Of classes: the most probable one (of several the first), its probability, and the probability of each.
+    pub fn of_classes(input: impl Into<String>, classes: &[String], probabilities: &[f64]) -> Self {
+        let named = classes.iter().zip(probabilities.iter().copied());
+        let best = named.clone().reduce(|best, one| if one.1 > best.1 { one } else { best });
+        let all = named.map(|(class, probability)| (class.clone(), probability.into())).collect();
+        let best = best.map(|(class, probability)| {
+            [("class".to_owned(), class.clone().into()), ("probability".to_owned(), probability.into())]
+        });
+        let values = best.into_iter().flatten().chain([("probabilities".to_owned(), serde_json::Value::Object(all))]);
+        Self { input: input.into(), values: values.collect() }
+    }
 }
 
 /// A table without fields of the task's own.
