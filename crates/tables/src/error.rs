@@ -24,6 +24,9 @@ pub enum TableProblem {
     /// The operating system refused to read the file.
     #[error("cannot be read: {0}")]
     Io(io::Error),
+    /// A path that names no regular file: a folder, a pipe, a device.
+    #[error("is no regular file: expected a table as CSV")]
+    NoFile,
     /// The file has no header.
     #[error("is empty: a header line with the names of the columns is expected")]
     Empty,
@@ -71,7 +74,11 @@ pub enum TableProblem {
         second: usize,
     },
     /// A setting names a column that is not there.
-    #[error("has no column `{name}`, which `{field}` names{} (columns: {columns})", did_you_mean(nearest.as_deref()))]
+    #[error(
+        "has no column `{name}`, which `{field}` names{} (columns: {columns}){}",
+        did_you_mean(nearest.as_deref()),
+        if *.is_alone { "; is `delimiter` what separates them?" } else { "" }
+    )]
     NoColumn {
         /// The setting.
         field: String,
@@ -81,6 +88,8 @@ pub enum TableProblem {
         nearest: Option<String>,
         /// The columns that are there.
         columns: Names,
+        /// Whether there is only one.
+        is_alone: bool,
     },
     /// Columns that a model was trained on are not in a new table.
     #[error("lacks {count} of the columns that the model was trained on: {lacking}")]
@@ -241,7 +250,8 @@ impl TableProblem {
     /// No column has this name.
     pub(crate) fn no_column(field: &str, name: &str, columns: &[String]) -> Self {
         let nearest = strict_config::nearest(name, columns.iter().map(String::as_str)).map(str::to_owned);
-        Self::NoColumn { field: field.to_owned(), name: name.to_owned(), nearest, columns: Names::new(columns) }
+        let (field, name, is_alone) = (field.to_owned(), name.to_owned(), columns.len() == 1);
+        Self::NoColumn { field, name, nearest, columns: Names::new(columns), is_alone }
     }
 
     /// Columns that a new table lacks.

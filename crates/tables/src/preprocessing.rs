@@ -300,15 +300,24 @@ impl Preprocessing {
         hex(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
     }
 
-    /// What is allowed and surely not meant, a sentence for each: categories that are more than half as many as the rows
-    /// that were trained on.
+    /// What is allowed and surely not meant, a sentence for each: categories, or classes, that are more than half as many as
+    /// the rows that were trained on.
     pub fn warnings(&self, training: usize) -> Vec<String> {
-        let ids = self.categories.iter().filter(|column| training >= 20 && 2 * column.names.len() > training);
-        ids.map(|column| {
+        let are_many = |count: usize| training >= 20 && 2 * count > training;
+        let ids = self.categories.iter().filter(|column| are_many(column.names.len())).map(|column| {
             let (name, count) = (&column.name, column.names.len());
             format!("column `{name}` has {count} categories in {training} training rows: an id or a text to `ignore`?")
-        })
-        .collect()
+        });
+        let target = match &self.target {
+            Target::Classes { name, classes } if are_many(classes.len()) => {
+                let count = classes.len();
+                Some(format!(
+                    "the target `{name}` has {count} classes, and there are {training} training rows: is it one?"
+                ))
+            }
+            _ => None,
+        };
+        ids.chain(target).collect()
     }
 }
 

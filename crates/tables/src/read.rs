@@ -4,7 +4,7 @@
 //! fills blocks of the right size.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -221,6 +221,10 @@ pub(crate) struct CsvFile {
 impl CsvFile {
     /// Opens the file and reads its header, whose names are trimmed.
     pub(crate) fn open(path: &Path, format: &Format) -> Result<Self, TableProblem> {
+        // Asked before it is opened: opening a pipe waits for its other end.
+        if !fs::metadata(path).map_err(TableProblem::Io)?.is_file() {
+            return Err(TableProblem::NoFile);
+        }
         let file = File::open(path).map_err(TableProblem::Io)?;
         let mut reader = ReaderBuilder::new()
             .delimiter(format.delimiter as u8)

@@ -188,6 +188,11 @@ impl Settings for TableSettings {
                 return Err(ConfigError::conflict(field, format!("`{name}` stands in `{other}` too")));
             }
         }
+        for (field, fill) in self.missing.named() {
+            if let Fill::Value(FillValue::Number(number)) = fill {
+                check::number(&format!("{field}.value"), *number, "a finite number", |_| true)?;
+            }
+        }
         if let fill @ (Fill::Mean | Fill::Median) = &self.missing.categories {
             let allowed = "\"refuse\", \"most_frequent\" or { value = \"text\" }";
             return Err(ConfigError::not_allowed("missing.categories", fill.name(), allowed));
@@ -197,6 +202,15 @@ impl Settings for TableSettings {
             return Err(ConfigError::conflict(field, "a target is not filled in"));
         }
         Ok(())
+    }
+}
+
+impl Missing {
+    /// What fills, each with its field.
+    fn named(&self) -> impl Iterator<Item = (String, &Fill)> {
+        let kinds = [("missing.numbers", &self.numbers), ("missing.categories", &self.categories)];
+        let columns = self.columns.iter().map(|(name, fill)| (format!("missing.columns.{name}"), fill));
+        kinds.into_iter().map(|(field, fill)| (field.to_owned(), fill)).chain(columns)
     }
 }
 
@@ -275,6 +289,14 @@ delimiter = ";""#;
             (
                 "path = \"a\"\ntarget = \"y\"\nmissing = { columns = { y = \"mean\" } }",
                 "data.missing.columns.y: a target is not filled in",
+            ),
+            (
+                "path = \"a\"\ntarget = \"y\"\nmissing = { columns = { a = { value = nan } } }",
+                "data.missing.columns.a.value: NaN is not allowed here; allowed: a finite number",
+            ),
+            (
+                "path = \"a\"\ntarget = \"y\"\nmissing = { numbers = { value = -inf } }",
+                "data.missing.numbers.value: -inf is not allowed here; allowed: a finite number",
             ),
             (
                 "path = \"a\"\ntarget = \"y\"\ntask = \"regresion\"",

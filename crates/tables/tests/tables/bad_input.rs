@@ -39,6 +39,14 @@ fn files_that_are_no_tables() {
     let error = Table::read(&nowhere).unwrap_err();
     assert!(error.to_string().starts_with("/nowhere/t.csv: cannot be read: "), "{error}");
     assert!(matches!(error.problem, TableProblem::Io(_)));
+    let folder = tempfile::tempdir().unwrap();
+    let error = Table::read(&tables::TableSettings::new(folder.path(), "y")).unwrap_err().to_string();
+    assert!(error.ends_with(": is no regular file: expected a table as CSV"), "{error}");
+    // Read with another delimiter than the file has.
+    assert_eq!(
+        refusal("a;y\n1;0\n2;1\n"),
+        "t.csv: has no column `y`, which `target` names (columns: a;y); is `delimiter` what separates them?"
+    );
 }
 
 #[test]
