@@ -185,7 +185,7 @@ fn what_is_wrong_with_a_text_is_named_before_any_work() {
             2,
             "short.txt: the training part has 7 tokens, a window of `context = 12` needs 13",
         ),
-        (with("rhyme.txt", "none.txt"), 2, "none.txt: cannot be read"),
+        (with("rhyme.txt", "none.txt"), 1, "none.txt: cannot be read"),
         (with("batch_size = 8", "batch_size = 1000"), 2, "less than a step of 1000 windows of 12 tokens"),
         (with("path = 'rhyme.txt'\n", ""), 2, "data.path: missing"),
         (with("context = 12", "context = 0"), 2, "data.context: 0 is not allowed here"),
