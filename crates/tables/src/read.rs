@@ -49,6 +49,8 @@ pub(crate) struct Guess {
     /// Cells with a value.
     pub(crate) values: usize,
     texts: Texts,
+    /// The first number that is written with zeros before it, with its line.
+    padded: Option<(u64, Box<str>)>,
     /// The different values where all are whole numbers, and few.
     whole: Few,
 }
@@ -121,6 +123,8 @@ impl Guess {
         let number = cell.parse::<f64>().ok();
         if number.is_none() {
             self.texts.see(cell, line);
+        } else if self.padded.is_none() && is_padded(cell) {
+            self.padded = Some((line, cell.into()));
         }
         self.whole.see(number, cell, line);
     }
@@ -151,6 +155,15 @@ impl Guess {
         }
     }
 
+    /// What is to be said of a column that is taken for numbers.
+    pub(crate) fn note(&self, column: &str) -> Option<String> {
+        let (line, cell) = self.padded.as_ref().filter(|_| self.texts.count == 0)?;
+        let cell = short(cell);
+        Some(format!(
+            "line {line}, column `{column}`: `{cell}` is read as a number: does the column belong into `categories`?"
+        ))
+    }
+
     /// Refuses texts in what is a column of numbers by all other cells: at least nine in ten of them are numbers, however
     /// written, or more than half are and the rest is one text, as a mark of missing values is. Taken for categories, the
     /// column would say something else, and nobody would be told.
@@ -170,6 +183,11 @@ impl Guess {
             is_target,
         })
     }
+}
+
+/// Whether a number is written as codes are, `0815`.
+fn is_padded(cell: &str) -> bool {
+    cell.strip_prefix('0').is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_digit()))
 }
 
 /// Whether a text is a number with a decimal comma, with commas between thousands, or with a sign of currency or percent.

@@ -18,6 +18,7 @@ pub struct Table {
     pub(crate) target: Column,
     pub(crate) ignored: Vec<String>,
     fingerprint: String,
+    notes: Vec<String>,
 }
 
 impl Table {
@@ -48,7 +49,7 @@ impl Table {
         let said: Vec<Option<Kind>> = header.iter().map(|name| said(settings, name)).collect();
         let is_guessed: Vec<bool> = said.iter().map(Option::is_none).collect();
         let (rows, guesses) = first.scan(&is_guessed)?;
-        let mut kinds = Vec::with_capacity(header.len());
+        let (mut kinds, mut notes) = (Vec::with_capacity(header.len()), Vec::new());
         for ((name, said), guess) in header.iter().zip(said).zip(&guesses) {
             kinds.push(match said {
                 Some(kind) => kind,
@@ -56,7 +57,10 @@ impl Table {
                     return Err(TableProblem::AllMissing { column: name.clone(), rows, of: "" });
                 }
                 None if *name == settings.target => guess.target(name)?,
-                None => guess.feature(name)?,
+                None => {
+                    notes.extend(guess.note(name));
+                    guess.feature(name)?
+                }
             });
         }
         let (mut columns, fingerprint) = CsvFile::open(&settings.path, &format)?.columns(&kinds, rows)?;
@@ -69,7 +73,7 @@ impl Table {
             return Err(TableProblem::NoFeatures { target: target.name });
         }
         let ignored = settings.ignore.clone();
-        Ok(Self { path: settings.path.clone(), format, rows, columns, target, ignored, fingerprint })
+        Ok(Self { path: settings.path.clone(), format, rows, columns, target, ignored, fingerprint, notes })
     }
 
     /// The file.
@@ -90,6 +94,11 @@ impl Table {
     /// The SHA-256 of the file, in hex.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// What is read in one way and may be meant in another, a sentence for each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The classes of the target, in the order of their numbers; `None` where it is a number.

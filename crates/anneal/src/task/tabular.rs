@@ -101,7 +101,7 @@ impl Task for Tabular {
             return Err(ConfigError::not_allowed("data.validation", setup.data.validation, allowed).into());
         }
         let preprocessing = Preprocessing::fit(&table, &train, &settings.missing).map_err(refused)?;
-        let mut notes = preprocessing.warnings(train.len());
+        let mut notes = [table.notes(), &preprocessing.warnings(train.len())].concat();
         let fitted = Fitted { table: table.fingerprint().to_owned(), preprocessing };
         let rows = fitted.preprocessing.encode(table);
         let [train, valid, test] = [train, valid, test].map(|positions| rows.subset(&positions));

@@ -136,15 +136,17 @@ fn every_metric_of_classes_can_be_waited_for() {
 /// A validation part of one class: said once, and no value in the place of one that is not there.
 #[test]
 fn one_class_in_the_validation_part_is_said_once() {
-    let rows: String = (0..200).map(|at| format!("{at},{}\n", if at < 100 { "no" } else { "yes" })).collect();
-    let rare: String = (0..200).map(|at| format!("{at},{}\n", if at % 50 == 1 { "no" } else { "yes" })).collect();
+    let rows = |is_no: fn(usize) -> bool| {
+        let row = |at: usize| format!("{at},{}\n", if is_no(at) { "no" } else { "yes" });
+        format!("a,y\n{}", (0..200).map(row).collect::<Vec<_>>().concat())
+    };
     let config = SOLD.replace("houses.csv", "rows.csv").replace("'sold'\n", "'y'\n").replace("early_stopping", "#");
-    let dir = folder(&[("rows.csv", &format!("a,y\n{rows}")), ("c.toml", &config)]);
+    let dir = folder(&[("rows.csv", &rows(|at| at < 100)), ("c.toml", &config)]);
     let train =
         ["train", "c.toml", "--out", "run", "--overwrite", "--quiet", "--set", "train.checkpoint.keep_best=valid.loss"];
     let ran = anneal(dir.path(), &train);
     assert!(ran.code == 0 && !ran.err.contains("auroc"), "{}", ran.err);
-    fs::write(dir.path().join("rows.csv"), format!("a,y\n{rare}")).unwrap();
+    fs::write(dir.path().join("rows.csv"), rows(|at| at % 50 == 1)).unwrap();
     let ran = anneal(dir.path(), &[&train[..], &["--set", "data.validation=0.05"]].concat());
     assert_eq!(ran.code, 0, "{}", ran.err);
     let said = "rows.csv: all 8 rows of the validation part are \"yes\": it has no `auroc`, and `f1` says little";
@@ -348,11 +350,10 @@ fn a_table_that_cannot_be_used_is_refused_whole() {
     assert!(read(dir.join("quoted/preprocessing.json")).contains(r#""one \"0\"\nand\r\ntwo""#));
     let predicted = done(dir, &["predict", "quoted", "t.csv", "--json"]);
     assert_eq!(predicted.lines().count(), 40);
-    let header: String = (0..10_000).map(|at| format!("c{at},")).collect();
-    let wide = rows(&|row| {
-        (0..10_000).map(|at| format!("{},", (at * 7 + row * 13) % 31)).collect::<String>() + &(row % 2).to_string()
-    });
-    fs::write(dir.join("t.csv"), format!("{header}y\n{wide}")).unwrap();
+    let cells = |cell: &dyn Fn(usize) -> String| (0..10_000).map(cell).collect::<Vec<_>>().join(",");
+    let header = cells(&|at| format!("c{at}"));
+    let wide = rows(&|row| format!("{},{}", cells(&|at| ((at * 7 + row * 13) % 31).to_string()), row % 2));
+    fs::write(dir.join("t.csv"), format!("{header},y\n{wide}")).unwrap();
     done(dir, &["train", "c.toml", "--out", "wide", "--quiet", "--set", "model.hidden=[4]"]);
 }
 

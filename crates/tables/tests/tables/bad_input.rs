@@ -101,12 +101,12 @@ fn columns_that_are_not_what_the_settings_say() {
 /// A column `a` and a target of two classes.
 fn column(cells: &[&str]) -> String {
     let rows = cells.iter().enumerate().map(|(at, cell)| format!("\"{cell}\",{}\n", ["no", "yes"][at % 2]));
-    format!("a,y\n{}", rows.collect::<String>())
+    format!("a,y\n{}", rows.collect::<Vec<_>>().concat())
 }
 
 /// A target of these cells.
 fn target(cells: &[&str]) -> String {
-    format!("a,y\n{}", cells.iter().map(|cell| format!("1,\"{cell}\"\n")).collect::<String>())
+    format!("a,y\n{}", cells.iter().map(|cell| format!("1,\"{cell}\"\n")).collect::<Vec<_>>().concat())
 }
 
 #[test]

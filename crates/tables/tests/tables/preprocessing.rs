@@ -164,8 +164,8 @@ fn ids_among_the_features_are_pointed_out() {
     let all: Vec<usize> = (0..30).collect();
     let warnings = Preprocessing::fit(&table, &all, &Missing::default()).unwrap().warnings(30);
     assert_eq!(warnings, ["column `name` has 30 categories in 30 training rows: an id or a text to `ignore`?"]);
-    let rows: String = (0..30).map(|at| format!("{at},n{at}\n")).collect();
-    let table = Csv::new(format!("a,y\n{rows}")).read().unwrap();
+    let rows: Vec<String> = (0..30).map(|at| format!("{at},n{at}\n")).collect();
+    let table = Csv::new(format!("a,y\n{}", rows.concat())).read().unwrap();
     let warnings = Preprocessing::fit(&table, &all, &Missing::default()).unwrap().warnings(30);
     assert_eq!(warnings, ["the target `y` has 30 classes, and there are 30 training rows: is it one?"]);
 }
