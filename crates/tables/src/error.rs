@@ -24,8 +24,8 @@ pub enum TableProblem {
     /// The operating system refused to read the file.
     #[error("cannot be read: {0}")]
     Io(io::Error),
-    /// A path that names no regular file: a folder, a pipe, a device.
-    #[error("is no regular file: expected a table as CSV")]
+    /// A folder, a pipe, a device.
+    #[error("is no regular file: expected a CSV file")]
     NoFile,
     /// The file has no header.
     #[error("is empty: a header line with the names of the columns is expected")]

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use burn::tensor::{Tensor, TensorReadError};
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,8 +13,8 @@ use crate::column::{Categories, Cells, Column, NO_CODE, sort};
 use crate::error::{TableError, TableProblem, short};
 use crate::models::Features;
 use crate::prediction::{Prediction, Target, predictions, six_digits};
-use crate::read::{CsvFile, Format, Kind, hex};
-use crate::rows::{Block, RowTarget, Rows, TargetBlock};
+use crate::read::{CsvFile, Format, Kind};
+use crate::rows::{Block, Rows, TargetBlock};
 use crate::settings::{Fill, FillValue, Missing};
 use crate::table::Table;
 
@@ -271,33 +272,27 @@ impl Preprocessing {
     /// # Panics
     /// As a slice does, where a position is not below the number of rows.
     pub fn truths(&self, rows: &Rows, positions: &[usize]) -> Vec<String> {
-        let truth = |&at: &usize| match (&self.target, rows.target(at)) {
-            (Target::Classes { classes, .. }, RowTarget::Class(class)) => {
-                classes.get(class).cloned().unwrap_or_default()
-            }
-            (Target::Number { mean, std, .. }, RowTarget::Number(number)) => six_digits(number * std + mean),
-            // Rows of another table.
-            _ => String::new(),
+        let truth = |&at: &usize| match &self.target {
+            Target::Classes { classes, .. } => rows.class(at).and_then(|class| classes.get(class).cloned()),
+            Target::Number { mean, std, .. } => rows.standardised(at).map(|number| six_digits(number * std + mean)),
         };
+        // Rows of another table have none.
+        let truth = |at| truth(at).unwrap_or_default();
         positions.iter().map(truth).collect()
     }
 
     /// The class of all rows, where there are some and they have only one.
     pub fn only_class(&self, rows: &Rows) -> Option<&str> {
         let Target::Classes { classes, .. } = &self.target else { return None };
-        let class = |at: usize| match rows.target(at) {
-            RowTarget::Class(class) => Some(class),
-            RowTarget::Number(_) => None,
-        };
-        let first = if rows.is_empty() { None } else { class(0) }?;
-        let is_alone = (1..rows.len()).all(|at| class(at) == Some(first));
+        let first = if rows.is_empty() { None } else { rows.class(0) }?;
+        let is_alone = (1..rows.len()).all(|at| rows.class(at) == Some(first));
         if is_alone { classes.get(first).map(String::as_str) } else { None }
     }
 
     /// The SHA-256 of all of it, in hex: equal where tables are encoded in the same way.
     pub fn fingerprint(&self) -> String {
         // A struct of texts and finite numbers has no reason to fail.
-        hex(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
+        HEXLOWER.encode(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
     }
 
     /// What is allowed and surely not meant, a sentence for each: categories, or classes, that are more than half as many as

@@ -12,13 +12,6 @@ pub(crate) enum TargetBlock {
     Numbers(Vec<f32>, f64),
 }
 
-/// What is true of a row: its class, or its standardised number.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum RowTarget {
-    Class(usize),
-    Number(f64),
-}
-
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) rows: usize,
@@ -109,17 +102,27 @@ impl Rows {
         self.position(index) + 1
     }
 
-    /// What is true of a row.
-    pub(crate) fn target(&self, index: usize) -> RowTarget {
-        let row = self.position(index);
+    /// The standardised number of a row; `None` where the target is a class.
+    pub(crate) fn standardised(&self, index: usize) -> Option<f64> {
         match &self.block.targets {
-            TargetBlock::Classes(classes) => RowTarget::Class(classes[row] as usize),
-            TargetBlock::Numbers(numbers, _) => RowTarget::Number(f64::from(numbers[row])),
+            TargetBlock::Numbers(numbers, _) => Some(f64::from(numbers[self.position(index)])),
+            TargetBlock::Classes(_) => None,
         }
     }
 
     fn position(&self, index: usize) -> usize {
         self.chosen.as_ref().map_or(index, |chosen| chosen[index] as usize)
+    }
+
+    /// The class of a row, counted from 0; `None` where the target is a number.
+    ///
+    /// # Panics
+    /// As a slice does, where `index` is not below [`len`](Self::len).
+    pub fn class(&self, index: usize) -> Option<usize> {
+        match &self.block.targets {
+            TargetBlock::Classes(classes) => usize::try_from(classes[self.position(index)]).ok(),
+            TargetBlock::Numbers(..) => None,
+        }
     }
 
     /// The rows at these positions, as tensors on `device`. Rows to predict have targets of 0.

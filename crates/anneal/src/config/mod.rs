@@ -36,7 +36,7 @@ use trainer::{TrainConfig, lr_finder::LrFinderConfig};
 use crate::task::{AnyData, ChosenTask, ImageClassification, Setup, Task, TaskError};
 
 pub(crate) use apply::with_settings;
-pub use auto::{AUTO, AutoRates};
+pub use auto::AutoRates;
 pub use catalog::{Catalog, CatalogError};
 pub use choice::ModelSection;
 pub use document::{ConfigFileError, Document, Origin};

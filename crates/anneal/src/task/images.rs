@@ -20,8 +20,8 @@ use vision::{
 };
 
 use super::{
-    Assemble, Batch, ChosenTask, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task, TaskError,
-    TaskSettings,
+    Assemble, Batch, ChosenTask, Classes, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task,
+    TaskError, TaskSettings,
 };
 
 /// The name of a data set that is a folder of images.
@@ -131,8 +131,7 @@ struct Smoothing {
 
 impl Settings for Smoothing {
     fn check(&self) -> Result<(), ConfigError> {
-        let (smoothing, allowed) = (self.label_smoothing, "from 0 to below 1");
-        check::number("label_smoothing", smoothing, allowed, |part| (0.0..1.0).contains(&part))
+        check::below_one("label_smoothing", self.label_smoothing)
     }
 }
 
@@ -285,6 +284,12 @@ impl Task for ImageClassification {
         self.batcher(part, false).set().len()
     }
 
+    fn classes(&self) -> Option<Classes> {
+        let images = self.train.set();
+        let of_items = (0..images.len()).map(|image| images.label(image).into()).collect();
+        Some(Classes { names: self.dataset.classes.clone(), of_items })
+    }
+
     fn batch(&self, part: Split, items: &[usize], draw: Option<Draw>, device: &Device) -> ImageBatch {
         let Draw { seed, epoch } = draw.unwrap_or(Draw { seed: 0, epoch: 0 });
         self.batcher(part, draw.is_some()).batch(items, epoch, seed, device)
@@ -373,8 +378,7 @@ impl Task for ImageClassification {
             let probabilities = probabilities.map_err(|error| TaskError::other(error.to_string()))?;
             let classes = &self.dataset.classes;
             let rows = inputs.iter().zip(probabilities.chunks_exact(classes.len()));
-            predictions
-                .extend(rows.map(|(input, probabilities)| Prediction::of_classes(input, classes, probabilities)));
+            predictions.extend(rows.map(|(input, row)| Prediction::of_classes(input, classes, row)));
         }
         Ok(predictions)
     }
@@ -423,7 +427,7 @@ impl ImageEntry<'_> {
         let path = match (short, folder.remove("path")) {
             (Some(path), None) | (None, Some(Value::String(path))) => path.into(),
             (None, Some(other)) => return Err(ConfigError::wrong_type("path", "a string", &other)),
-            (Some(_), Some(_)) => return Err(ConfigError::conflict("path", "the path stands in `dataset` already")),
+            (Some(_), Some(_)) => return Err(ConfigError::conflict("path", "`dataset` holds the path already")),
             (None, None) => {
                 return Err(ConfigError::missing("path", "the folder that holds train/CLASS/*.png or *.jpg"));
             }

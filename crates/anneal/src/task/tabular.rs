@@ -6,12 +6,14 @@ use burn::{tensor::Device, train::metric::AccuracyMetric};
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 use tables::{
-    Preprocessing, RowBatch, Rows, Table, TableError, TableProblem, TableSettings, TargetKind,
+    Preprocessing, RowBatch, Rows, Table, TableError, TableProblem, TableSettings, Target, TargetKind,
     models::{ErrorMetric, Mlp, MlpConfig, auroc, f1},
 };
 use trainer::{Metrics, Split, data::split};
 
-use super::{Draw, ModelRow, NoSettings, Outputs, Prediction, Setup, Size, Task, TaskError, TaskSettings, kept};
+use super::{
+    Classes, Draw, ModelRow, NoSettings, Outputs, Prediction, Setup, Size, Task, TaskError, TaskSettings, kept,
+};
 
 /// Rows that are predicted at once.
 const AT_ONCE: usize = 4_096;
@@ -121,6 +123,12 @@ impl Task for Tabular {
         self.part(part).len()
     }
 
+    fn classes(&self) -> Option<Classes> {
+        let Target::Classes { classes, .. } = &self.fitted.preprocessing.target else { return None };
+        let of_items = (0..self.train.len()).filter_map(|row| self.train.class(row)).collect();
+        Some(Classes { names: classes.clone(), of_items })
+    }
+
     fn batch(&self, part: Split, items: &[usize], _: Option<Draw>, device: &Device) -> RowBatch {
         self.part(part).batch(items, device)
     }
@@ -213,15 +221,11 @@ impl Tabular {
 
     fn named(&self, input: String, said: &tables::Prediction) -> Prediction {
         match (said, &self.fitted.preprocessing.target) {
-            (tables::Prediction::Class { probabilities, .. }, tables::Target::Classes { classes, .. }) => {
+            (tables::Prediction::Class { probabilities, .. }, Target::Classes { classes, .. }) => {
                 Prediction::of_classes(input, classes, probabilities)
             }
-            (tables::Prediction::Number { value }, _) => {
-                Prediction { input, values: vec![("value".to_owned(), (*value).into())] }
-            }
-            (tables::Prediction::Class { class, .. }, _) => {
-                Prediction { input, values: vec![("class".to_owned(), class.clone().into())] }
-            }
+            (tables::Prediction::Class { class, .. }, _) => Prediction::of(input, "class", class.as_str()),
+            (tables::Prediction::Number { value }, _) => Prediction::of(input, "value", *value),
         }
     }
 }

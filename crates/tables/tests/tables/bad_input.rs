@@ -41,7 +41,7 @@ fn files_that_are_no_tables() {
     assert!(matches!(error.problem, TableProblem::Io(_)));
     let folder = tempfile::tempdir().unwrap();
     let error = Table::read(&tables::TableSettings::new(folder.path(), "y")).unwrap_err().to_string();
-    assert!(error.ends_with(": is no regular file: expected a table as CSV"), "{error}");
+    assert!(error.ends_with(": is no regular file: expected a CSV file"), "{error}");
     // Read with another delimiter than the file has.
     assert_eq!(
         refusal("a;y\n1;0\n2;1\n"),
