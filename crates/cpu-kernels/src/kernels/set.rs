@@ -17,8 +17,7 @@ const OFF: &str = "off";
 /// The instructions that the kernels use.
 ///
 /// Sums are taken in an order that depends on the set, so results of two sets differ in rounding; within one they are
-/// the same bits on every machine, for every number of threads. The products inside attention are the exception: the crate
-/// `gemm` chooses its instructions by the processor.
+/// the same bits on every machine, for every number of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InstructionSet {
