@@ -49,6 +49,27 @@ lr-study *ARGS:
 gpu-test *ARGS:
     bash .ci/gpu-test {{ARGS}}
 
+# jobs of several MPI processes on this machine (Debian: libopenmpi-dev openmpi-bin libclang-dev)
+mpi-test *ARGS:
+    bash .ci/mpi {{ARGS}}
+
+# kills of a random process of an MPI job, each resumed and compared with the uninterrupted run
+mpi-kills KILLS="50":
+    ANNEAL_MPI_KILLS={{KILLS}} bash .ci/mpi a_killed_process
+
+# a job of 4 MPI processes on two hosts, which are network namespaces of this machine: the bytes of one process (root)
+mpi-hosts:
+    bash .ci/mpi-hosts
+
+# what the sum of a step's gradients costs over MPI, by the number of parameters, beside MPI's all-reduce
+mpi-bench PROCESSES="2":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/anneal/target}"
+    cargo build --release --workspace --features anneal/mpi --example mpi_sum
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 RAYON_NUM_THREADS=1
+    mpirun -n {{PROCESSES}} --bind-to none --oversubscribe "$CARGO_TARGET_DIR/release/examples/mpi_sum"
+
 # programs and data for a machine with a GPU but without compiler and network, in gpu-kit/parcels; there: gpu-kit/run.sh
 gpu-kit *ARGS:
     bash gpu-kit/build.sh {{ARGS}}

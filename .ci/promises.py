@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HEADING = "## Promises, and the test of each"
 NAMED = re.compile(r"`((?:crates|examples)/[\w/.-]+\.rs)::(\w+)`")
-PAGES = {"docs/checkpoints.md", "docs/trainer.md"}
+PAGES = {"docs/checkpoints.md", "docs/mpi.md", "docs/trainer.md"}
 
 
 def tests(path: Path) -> set[str]:

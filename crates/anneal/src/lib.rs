@@ -2,7 +2,7 @@
 //!
 //! What lives here: the configuration ([`config`]), tasks ([`task`]), experiments put together from both ([`experiment`]), the `anneal`
 //! command and a program's own form of it ([`App`]), and [`prelude`], the names a program needs that uses the crates as a framework. It knows every
-//! other room and holds no mathematics and no loop of its own.
+//! other crate and holds no mathematics and no loop.
 //!
 //! A model of your own, trained:
 //!
@@ -43,9 +43,14 @@ pub mod config;
 pub mod device;
 mod error;
 pub mod experiment;
+pub mod job;
 pub mod prelude;
 pub mod run_dir;
 pub mod task;
+
+/// What is missing where several processes are to train together.
+pub(crate) const NO_MPI: &str = "several processes train together in a program that is built with the cargo feature `mpi` \
+                                 (cargo build --release --features mpi), and this one is not";
 
 pub use app::App;
 pub use error::{Error, exit_code};

@@ -1,5 +1,5 @@
 //! Writes a table of our own making to standard output:
-//! `cargo run --release --example generate -- houses ROWS SEED` or `... -- ratings USERS ITEMS ROWS SEED`.
+//! `cargo run --release -p tables --example generate -- houses ROWS SEED` or `... -- ratings USERS ITEMS ROWS SEED`.
 
 use std::io::{BufWriter, Error, ErrorKind, Write, stdout};
 

@@ -1,5 +1,5 @@
 //! Reads a CSV, fits and encodes it, and says what that took:
-//! `cargo run --release --example load -- FILE.csv TARGET [median]`.
+//! `cargo run --release -p tables --example load -- FILE.csv TARGET [median]`.
 
 use std::error::Error;
 use std::time::Instant;

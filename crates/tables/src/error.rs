@@ -24,6 +24,9 @@ pub enum TableProblem {
     /// The operating system refused to read the file.
     #[error("cannot be read: {0}")]
     Io(io::Error),
+    /// A folder, a pipe, a device.
+    #[error("is no regular file: expected a CSV file")]
+    NoFile,
     /// The file has no header.
     #[error("is empty: a header line with the names of the columns is expected")]
     Empty,

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use burn::tensor::{Tensor, TensorReadError};
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,7 +13,7 @@ use crate::column::{Categories, Cells, Column, NO_CODE};
 use crate::error::{TableError, TableProblem};
 use crate::models::Features;
 use crate::prediction::{Prediction, Target, predictions};
-use crate::read::{CsvFile, Format, Kind, hex};
+use crate::read::{CsvFile, Format, Kind};
 use crate::rows::{Block, Rows, TargetBlock};
 use crate::settings::{Fill, FillValue, Missing};
 use crate::table::Table;
@@ -263,7 +264,7 @@ impl Preprocessing {
     /// The SHA-256 of all of it, in hex: equal where tables are encoded in the same way.
     pub fn fingerprint(&self) -> String {
         // A struct of texts and finite numbers has no reason to fail.
-        hex(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
+        HEXLOWER.encode(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
     }
 
     /// What is allowed and surely not meant, a sentence for each: categories that are more than half as many as the rows

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -115,6 +116,10 @@ pub(crate) struct CsvFile {
 impl CsvFile {
     /// Opens the file and reads its header, whose names are trimmed.
     pub(crate) fn open(path: &Path, format: &Format) -> Result<Self, TableProblem> {
+        // Asked before it is opened: opening a pipe waits for its other end.
+        if !std::fs::metadata(path).map_err(TableProblem::Io)?.is_file() {
+            return Err(TableProblem::NoFile);
+        }
         let file = File::open(path).map_err(TableProblem::Io)?;
         let mut reader = ReaderBuilder::new()
             .delimiter(format.delimiter as u8)
@@ -126,6 +131,10 @@ impl CsvFile {
         };
         if header.is_empty() {
             return Err(TableProblem::Empty);
+        }
+        // UTF-16 without a mark: every other byte of its ASCII characters is 0, which is UTF-8 too and no name.
+        if let Some(at) = header.iter().position(|name| name.contains('\0')) {
+            return Err(TableProblem::Utf8 { line: 1, column: (at + 1).to_string() });
         }
         let mut positions = HashMap::with_capacity(header.len());
         for (at, name) in header.iter().enumerate() {
@@ -147,7 +156,7 @@ impl CsvFile {
         let mut record = StringRecord::new();
         loop {
             match self.reader.read_record(&mut record) {
-                Ok(false) => return Ok(hex(&self.reader.into_inner().hash.finalize())),
+                Ok(false) => return Ok(HEXLOWER.encode(&self.reader.into_inner().hash.finalize())),
                 _ if self.ends_in_a_quote(&record) => return Err(TableProblem::OpenQuote { line: line_of(&record) }),
                 Ok(true) => each(&record, line_of(&record))?,
                 Err(error) => return Err(problem(error, &self.header)),
@@ -268,14 +277,4 @@ fn problem(error: csv::Error, header: &[String]) -> TableProblem {
         }
         other => TableProblem::Io(io::Error::other(format!("{other:?}"))),
     }
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

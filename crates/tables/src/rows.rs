@@ -98,6 +98,17 @@ impl Rows {
         self.chosen.as_ref().map_or(index, |chosen| chosen[index] as usize)
     }
 
+    /// The class of a row, counted from 0; `None` where the target is a number.
+    ///
+    /// # Panics
+    /// As a slice does, where `index` is not below [`len`](Self::len).
+    pub fn class(&self, index: usize) -> Option<usize> {
+        match &self.block.targets {
+            TargetBlock::Classes(classes) => usize::try_from(classes[self.position(index)]).ok(),
+            TargetBlock::Numbers(..) => None,
+        }
+    }
+
     /// The rows at these positions, as tensors on `device`. Rows to predict have targets of 0.
     ///
     /// # Panics

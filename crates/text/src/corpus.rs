@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -342,8 +343,18 @@ fn read(path: &Path, map_from: u64) -> Result<Memory, TextError> {
 
 /// The text of bytes, or where they are none.
 fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TextError> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let offset = error.valid_up_to();
+    // UTF-16 without a mark: every other byte of its ASCII characters is 0, which is UTF-8 too and no text.
+    let zero = bytes.first_chunk().and_then(|first: &[u8; 2]| match first {
+        [0, 0] => None,
+        [0, _] => Some(0),
+        [_, 0] => Some(1),
+        _ => None,
+    });
+    let read = match zero {
+        Some(offset) => Err(offset),
+        None => std::str::from_utf8(bytes).map_err(|error| error.valid_up_to()),
+    };
+    read.map_err(|offset| {
         let before = &bytes[..offset];
         let begin_of_line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         TextError::NotUtf8 {
@@ -352,20 +363,18 @@ fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TextError> {
             column: String::from_utf8_lossy(&before[begin_of_line..]).chars().count() + 1,
             offset,
             byte: bytes[offset],
-            utf16: bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]),
+            utf16: zero.is_some() || bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]),
         }
     })
 }
 
 /// SHA-256 over the unit and the text, in hex.
 fn fingerprint(unit: &str, bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut hash = Sha256::new();
     hash.update((unit.len() as u64).to_le_bytes());
     hash.update(unit);
     hash.update(bytes);
-    let digits = |byte: u8| [byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)]));
-    hash.finalize().into_iter().flat_map(digits).collect()
+    HEXLOWER.encode(&hash.finalize())
 }
 
 #[cfg(test)]
@@ -434,6 +443,16 @@ mod tests {
             (
                 b"\xff\xfeo\0n\0e\0",
                 "FILE:1:1: byte 0 (0xff) is not UTF-8: the file begins as UTF-16 does; convert the file, or read it as \
+                 bytes (`unit = \"bytes\"`)",
+            ),
+            (
+                b"o\0n\0e\0",
+                "FILE:1:2: byte 1 (0x00) is not UTF-8: the file begins as UTF-16 does; convert the file, or read it as \
+                 bytes (`unit = \"bytes\"`)",
+            ),
+            (
+                b"\0o\0n\0e",
+                "FILE:1:1: byte 0 (0x00) is not UTF-8: the file begins as UTF-16 does; convert the file, or read it as \
                  bytes (`unit = \"bytes\"`)",
             ),
             (b"", "FILE: the text is empty"),

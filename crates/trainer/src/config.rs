@@ -8,7 +8,8 @@ use strict_config::{ConfigError, Settings, check, raise, show};
 use toml::Value;
 
 use crate::{
-    CheckpointPolicy, EarlyStopping, Ema, Freeze, OnNonFinite, Precision, Swa, every::check_every, wall_clock,
+    CheckpointPolicy, EarlyStopping, Ema, Freeze, OnNonFinite, Precision, Swa, every::check_every, ranks::Reduce,
+    wall_clock,
 };
 
 /// Settings of the [`Trainer`](crate::Trainer): the fields of `[train]` in a config, and three that only code sets.
@@ -35,6 +36,9 @@ pub struct TrainConfig {
     /// logged is: the step is that of one batch that holds them all. A window that an epoch's end cuts short is averaged
     /// over what it holds. At least 1; default 1.
     pub accumulate: usize,
+    /// How several processes sum their gradients; a single one has nothing to sum. Default [`Reduce::Exact`].
+    #[serde(skip_serializing_if = "Reduce::is_exact")]
+    pub reduce: Reduce,
     /// Scales all gradients together so that their global L2 norm is at most this. Above 0; default off.
     pub clip_grad_norm: Option<f64>,
     /// Clamps every gradient element to plus or minus this, before the norm. Above 0; default off.
@@ -111,6 +115,7 @@ impl Default for TrainConfig {
             precision: Precision::F32,
             activation_checkpointing: false,
             accumulate: 1,
+            reduce: Reduce::Exact,
             clip_grad_norm: None,
             clip_grad_value: None,
             log_every: Duration::Ticks(10),
@@ -192,7 +197,7 @@ impl Settings for TrainConfig {
     }
 }
 
-/// How long a run is of which nothing is said.
+/// The length of a run for which none is given.
 const EPOCHS: Duration = Duration::Ticks(10);
 
 /// Checks the settings in a field.
@@ -381,6 +386,7 @@ mod tests {
             "ema = { decay = 0.9, warmup = true, every = 2, start = 10 }\noverfit_batches = 2\nfast_dev_run = 1",
             "early_stopping = { restore_best = true }\nlimit_train_batches = 5\nlimit_valid_batches = 6",
             "precision = 'bf16-mixed'",
+            "accumulate = 4\nreduce = 'fast'",
             "checkpoint = false",
             "checkpoint = true",
             "checkpoint = { every = 3 }",

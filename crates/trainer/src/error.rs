@@ -2,7 +2,7 @@
 
 use strict_config::ConfigError;
 
-use crate::{checkpoint::CheckpointError, data::SourceError, events::CallbackError};
+use crate::{checkpoint::CheckpointError, data::SourceError, events::CallbackError, ranks::CommunicationError};
 
 /// Why a run ended with an error.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +130,7 @@ pub enum TrainError {
         known: Vec<String>,
     },
     /// Two callbacks would keep their state under one name.
-    #[error("two callbacks that keep a state are called `{name}`; their states would be taken for one another")]
+    #[error("two callbacks that keep a state are called `{name}`; their states would be mixed up")]
     DuplicateCallback {
         /// The name.
         name: String,
@@ -152,7 +152,7 @@ pub enum TrainError {
         of: String,
     },
     /// A step gave a scalar that was not announced.
-    #[error("a step gives a scalar `{name}`, and `Trainer::scalars` was told of {}", listed(known))]
+    #[error("a step gives a scalar `{name}`, and `Trainer::scalars` announced {}", listed(known))]
     UnknownScalar {
         /// The name given.
         name: String,
@@ -175,6 +175,30 @@ pub enum TrainError {
         /// Why.
         message: String,
     },
+    /// The gradients of several processes cannot be summed.
+    #[error("the gradients of several processes are summed in f32, and one of them is something else: {message}")]
+    NotSummed {
+        /// What burn said.
+        message: String,
+    },
+    /// The processes of one job do not do the same.
+    #[error("process {rank} has another {what} than process 0: `{there}`, and process 0 `{here}`")]
+    RanksDiffer {
+        /// Which process.
+        rank: usize,
+        /// What differs: program, configuration, training data, weights.
+        what: &'static str,
+        /// There.
+        there: String,
+        /// On process 0.
+        here: String,
+    },
+    /// A model that draws random numbers, in processes that share the generator.
+    #[error("threads of one process share burn's random generator; a model with dropout or noise needs processes")]
+    SharedGenerator,
+    /// The processes of a job could not talk to each other.
+    #[error(transparent)]
+    Communication(#[from] CommunicationError),
     /// A batch could not be produced.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -184,6 +208,31 @@ pub enum TrainError {
     /// A callback failed.
     #[error(transparent)]
     Callback(#[from] CallbackError),
+}
+
+impl TrainError {
+    /// Whether, in a training of several processes, all of them end with it at the same place, as they do with what follows
+    /// from what they share. The others are left waiting by any other, and the job has to be ended.
+    pub fn is_of_all_ranks(&self) -> bool {
+        matches!(
+            self,
+            Self::NoData(_)
+                | Self::NonFinite { .. }
+                | Self::NonFiniteGradient { .. }
+                | Self::NonFiniteParameter { .. }
+                | Self::UselessWeights { .. }
+                | Self::TooManySkips { .. }
+                | Self::TooManyRollbacks { .. }
+                | Self::Setting(_)
+                | Self::NoAutodiff { .. }
+                | Self::BadStart { .. }
+                | Self::AllFrozen { .. }
+                | Self::NoSuchParameter { .. }
+                | Self::Clip { .. }
+                | Self::RanksDiffer { .. }
+                | Self::SharedGenerator
+        )
+    }
 }
 
 impl From<ConfigError> for TrainError {

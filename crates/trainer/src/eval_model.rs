@@ -40,10 +40,15 @@ pub fn eval_model<M: Trainable>(
     // A clone would share the running statistics with its original; this way round they are copied.
     let averaged = optimizer.eval_params(copy_to_train(model, model.devices().first()));
     if has_layer(&averaged, &["BatchNorm"]) && data.batches() > 0 {
-        let batches = (0..).flat_map(|epoch| data.epoch(epoch, 0)).take(BATCHES);
-        for batch in batches {
+        // An epoch without a batch ends them: a source may have fewer than it says.
+        let epochs = (0..).map_while(|epoch| {
+            let mut batches = data.epoch(epoch, 0).peekable();
+            batches.peek().is_some().then_some(batches)
+        });
+        let batches = epochs.flatten().take(BATCHES);
+        for (batch, at) in batches.zip(0..) {
             // burn updates the statistics in the forward pass of training; the gradients are dropped.
-            drop(look_at(&averaged, batch?.input, Precision::F32));
+            drop(look_at(&averaged, batch?.input, Precision::F32, (0, u64::MAX - at)));
         }
     }
     Ok(averaged.valid())

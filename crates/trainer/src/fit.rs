@@ -8,7 +8,9 @@ use optim_adaptive::AdaptiveOptimizer;
 
 use crate::{
     Fitted, Schedules, TrainError, Trainer,
+    checkpoint::Checkpoint,
     data::{Limited, Source},
+    ranks::check_share,
     run::Run,
     start::{check_start, warnings},
     updates::Trainable,
@@ -34,6 +36,7 @@ where
         train: &dyn Source<M::TrainBatch>,
         valid: Option<&dyn Source<<M as InferenceStep>::Input>>,
     ) -> Result<Fitted<M>, TrainError> {
+        check_share(&*self.ranks, self.config.accumulate.max(1))?;
         if train.batches() == 0 {
             return Err(TrainError::NoData("training"));
         }
@@ -47,13 +50,14 @@ where
         if valid.is_some_and(|valid| valid.batches() == 0) {
             return Err(TrainError::NoData("validation"));
         }
-        if let Some(scalars) = self.valid_scalars.take() {
-            self.valid_meters.push(Box::new(scalars));
+        // The others have neither its callbacks nor its checkpoints.
+        if self.ranks.rank() == 0 {
+            self.check_names()?;
+            self.check_monitors(&rates, valid.is_some())?;
         }
-        self.check_names()?;
-        self.check_monitors(&rates, valid.is_some())?;
         check_start(&model, &optimizer, &self.config.freeze, &horizon)?;
-        let resume = self.resumed()?;
+        let resume = if self.ranks.rank() == 0 { self.resumed()? } else { None };
+        let resume = Checkpoint::of_rank_0(&*self.ranks, resume)?;
         for warning in warnings(&model, &optimizer, &rates, &horizon) {
             tracing::warn!("{warning}");
         }
@@ -61,19 +65,16 @@ where
         run.try_validation(valid)?;
         while run.goes_on() {
             run.enter_epoch()?;
-            let (epoch, first) = run.position();
-            let mut batches = train.epoch(epoch, first);
-            while let Some(batch) = run.next_batch(&mut batches) {
-                run.forward_backward(batch?)?;
-                if run.window_is_full() {
-                    run.update()?;
-                    run.tell_step()?;
-                    if !run.epoch_is_done() {
-                        run.between_steps(train, valid)?;
-                    }
-                    if run.leaves_epoch() {
-                        break;
-                    }
+            let mut batches = run.batches(train);
+            while !run.leaves_epoch() {
+                while let Some(batch) = run.next_batch(&mut batches) {
+                    run.forward_backward(batch?)?;
+                }
+                run.meet()?;
+                run.update()?;
+                run.tell_step()?;
+                if !run.epoch_is_done() {
+                    run.between_steps(train, valid)?;
                 }
             }
             drop(batches);

@@ -14,23 +14,30 @@ use std::{
 ///
 /// Where another handler is installed already, the flag is never set, and a warning says so.
 pub fn ctrl_c() -> Arc<AtomicBool> {
-    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    Arc::clone(FLAG.get_or_init(install))
+    Arc::clone(FLAG.get_or_init(|| install(true)))
 }
 
-fn install() -> Arc<AtomicBool> {
+/// The same flag without the line: for a process that is one of several, of which another speaks.
+pub fn ctrl_c_silently() -> Arc<AtomicBool> {
+    Arc::clone(FLAG.get_or_init(|| install(false)))
+}
+
+static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+fn install(speaks: bool) -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&flag);
     let installed = ctrlc::set_handler(move || {
         if seen.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
+        if !speaks {
+            return;
+        }
         // Over the bar, which is drawn again below.
         let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
-        let _ = writeln!(
-            std::io::stderr(),
-            "{clear}interrupted: finishing the step and saving what there is; once more to stop at once"
-        );
+        let _ =
+            writeln!(std::io::stderr(), "{clear}interrupted: finishing the step and saving; once more to stop at once");
     });
     if let Err(error) = installed {
         tracing::warn!("Ctrl-C will not be caught: {error}");

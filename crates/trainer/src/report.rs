@@ -70,6 +70,9 @@ pub struct TimeSpent {
     /// Callbacks: logs, progress.
     #[serde(default)]
     pub callbacks: f64,
+    /// Waiting for the other processes of a job, and summing the gradients with them.
+    #[serde(default)]
+    pub ranks: f64,
 }
 
 impl TimeSpent {
@@ -93,7 +96,7 @@ pub struct FitReport {
     pub stopped: StopReason,
     /// Updates left out because a loss or gradient was not finite.
     pub skipped_steps: u64,
-    /// How often the run went back to its last good state.
+    /// How often the run rolled back to its last good state.
     #[serde(default)]
     pub rollbacks: u64,
     /// The step whose model was restored as the best, with `restore_best`.

@@ -11,6 +11,7 @@ use crate::{
     Precision,
     finite::{Fault, Judge},
     freeze::Frozen,
+    step::seed_step,
 };
 
 /// What the trainer trains. A model with burn-train's two steps ([`LearnerModel`](crate::LearnerModel)) is one already:
@@ -139,8 +140,17 @@ impl<'a, M: Module> Updates<'a, M> {
     }
 }
 
-/// What a training step makes of a batch whose model stays as it is: running statistics change, weights do not.
-pub(crate) fn look_at<M: Trainable>(model: &M, batch: M::TrainBatch, precision: Precision) -> M::TrainItem {
+/// What a training step makes of a batch whose model stays as it is: running statistics change, weights do not. What it
+/// draws is a function of `seed` and `step`, as in a step of a run, and not of what was drawn before.
+pub(crate) fn look_at<M: Trainable>(
+    model: &M,
+    batch: M::TrainBatch,
+    precision: Precision,
+    (seed, step): (u64, u64),
+) -> M::TrainItem {
+    if let Some(device) = model.devices().first() {
+        seed_step(device, seed, step, 0);
+    }
     // A clone shares running statistics with its original.
     model.clone().train_step(batch, &mut Updates::none(precision)).1
 }

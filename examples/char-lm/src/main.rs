@@ -4,13 +4,11 @@
 
 use std::{path::Path, process::ExitCode};
 
-use anneal::optim_adaptive::{Group, Pattern};
 use anneal::prelude::*;
 use anneal::text::{
     Corpus, FromLoss, Unit, Windows, generate,
     models::{GptConfig, LanguageModel},
 };
-use burn::{module::Module, tensor::Device};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -7,12 +7,13 @@ use study::RateChoice;
 
 use super::{
     config_args::{ConfigArgs, document},
-    output::{Exit, print},
+    output::{Exit, print, terminal_width},
 };
 use crate::{
     config::Catalog,
     error::Error,
     experiment::compare::{CompareOptions, CompareOutcome, CompareRequest, FIGURES, compare as run},
+    job::Job,
     run_dir::{Existing, REPORT},
 };
 
@@ -67,7 +68,7 @@ fn number(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn compare(args: CompareArgs, catalog: &Catalog) -> Result<Exit, Error> {
+pub(super) fn compare(args: CompareArgs, catalog: &Catalog, job: &Job) -> Result<Exit, Error> {
     if args.config.config.is_none() {
         return Err(Error::Usage(
             "which CONFIG? anneal compare CONFIG --schedule A.toml --schedule B.toml; `anneal new` prints one"
@@ -90,6 +91,7 @@ pub(super) fn compare(args: CompareArgs, catalog: &Catalog) -> Result<Exit, Erro
         quiet,
         interrupt: trainer::ctrl_c(),
         announce: (!quiet).then_some(announce as fn(&str)),
+        job: job.clone(),
     };
     let compared = run(&request, &options, catalog)?;
     if args.json {
@@ -113,7 +115,7 @@ fn text(compared: &CompareOutcome) -> String {
     let Some(dir) = &compared.dir else {
         return "interrupted before the first run; nothing was written\n".to_owned();
     };
-    let mut text = compared.study.to_text();
+    let mut text = compared.study.to_text(terminal_width());
     if compared.interrupted {
         text.push_str("interrupted; everything is saved, the same command with --resume continues\n");
     }

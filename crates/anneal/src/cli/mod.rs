@@ -8,6 +8,7 @@ mod data;
 mod described;
 mod export;
 mod find_lr;
+mod launch;
 mod list;
 mod metrics_file;
 mod output;
@@ -17,15 +18,17 @@ mod sample;
 mod schedule;
 mod train;
 
-use std::{io::Write, process::ExitCode};
+use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::output::{Messages, has_colours};
 use self::{
     compare::CompareArgs,
     data::DataCommand,
     export::ExportArgs,
     find_lr::FindLrArgs,
+    launch::{LaunchArgs, Launched},
     list::ListArgs,
     output::{Exit, print},
     predict::PredictArgs,
@@ -34,9 +37,11 @@ use self::{
     schedule::ScheduleArgs,
     train::{EvaluateArgs, ResumeArgs, TrainArgs},
 };
+
 use crate::{
     config::{self, Catalog},
     error::Error,
+    job::Job,
 };
 
 /// Choose, combine and trust a learning rate: train, look at schedules, find rates.
@@ -69,6 +74,8 @@ pub enum Command {
     FindLr(FindLrArgs),
     /// Train under several schedules, with the same model, data and seeds, and write one report
     Compare(CompareArgs),
+    /// Run a command as several processes on this machine, which train together
+    Launch(LaunchArgs),
     /// Show what the rate will be, without training
     Schedule(ScheduleArgs),
     /// List what there is
@@ -88,37 +95,52 @@ impl Default for Command {
 
 /// Runs a command and gives its exit code: 0 done, 1 failed while running, 2 bad usage or config, 3 finder without a
 /// suggestion, 130 interrupted after saving.
-pub fn run(cli: Cli, catalog: &Catalog) -> ExitCode {
+pub(crate) fn run(cli: Cli, catalog: &Catalog, job: &Job) -> u8 {
     let exit = match cli.command.unwrap_or_default() {
-        Command::Train(args) => train::train(args, catalog),
-        Command::Resume(args) => train::resume(&args, catalog),
+        Command::Train(args) => train::train(args, catalog, job),
+        Command::Resume(args) => train::resume(&args, catalog, job),
         Command::Evaluate(args) => train::evaluate(&args, catalog),
         Command::Predict(args) => predict::predict(&args, catalog),
         Command::Sample(args) => sample::sample(&args, catalog),
         Command::Report(args) => report::report(&args, catalog),
         Command::Export(args) => export::export(&args, catalog),
         Command::FindLr(args) => find_lr::find_lr(&args, catalog),
-        Command::Compare(args) => compare::compare(args, catalog),
+        Command::Compare(args) => compare::compare(args, catalog, job),
+        Command::Launch(args) => launched(&args).and_then(|launched| launch::launch(&args, &launched, catalog)),
         Command::Schedule(args) => schedule::schedule(&args, catalog),
         Command::List(args) => list::list(&args, catalog),
         Command::Data(command) => data::data(&command, catalog),
         Command::New => print(config::DEFAULT).map(|()| Exit::Done),
     };
     match exit {
-        Ok(Exit::Done) => ExitCode::SUCCESS,
-        Ok(Exit::Failed) => ExitCode::FAILURE,
-        Ok(Exit::WithoutSuggestion) => ExitCode::from(3),
-        Ok(Exit::Interrupted) => ExitCode::from(130),
+        Ok(Exit::Done) => 0,
+        Ok(Exit::Failed) => 1,
+        Ok(Exit::WithoutSuggestion) => 3,
+        Ok(Exit::Interrupted) => 130,
+        Ok(Exit::Launched(code)) => code,
         Err(error) => failed(&error),
     }
 }
 
-/// Tells an error, and gives the exit code for it.
-pub(crate) fn failed(error: &Error) -> ExitCode {
-    if error.is_interrupt() {
-        let _ = writeln!(std::io::stderr(), "{error}; nothing was written");
-    } else {
-        let _ = writeln!(std::io::stderr(), "{} {error}", output::error_word());
+/// What is to be launched, read as each of the processes will read it.
+fn launched(args: &LaunchArgs) -> Result<Launched, Error> {
+    let arguments = std::iter::once(std::ffi::OsString::from("anneal")).chain(args.command.clone());
+    let cli = Cli::try_parse_from(arguments).map_err(|error| Error::Usage(error.to_string()))?;
+    match cli.command.unwrap_or_default() {
+        Command::Train(train) => Ok(Launched::Train(Box::new(train))),
+        Command::Compare(compare) => Ok(Launched::Compare(Box::new(compare))),
+        Command::Launch(_) => Err(Error::Usage("`launch` starts a command, and not itself".to_owned())),
+        _ => Ok(Launched::Other),
     }
-    ExitCode::from(error.exit_code())
+}
+
+/// Tells an error, and gives the exit code for it.
+pub(crate) fn failed(error: &Error) -> u8 {
+    let message = if error.is_interrupt() {
+        format!("{error}; nothing was written\n")
+    } else {
+        format!("{} {error}\n", output::error_word())
+    };
+    let _ = Messages.write_all(message.as_bytes());
+    error.exit_code()
 }

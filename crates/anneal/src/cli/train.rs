@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use strict_config::ConfigError;
 use trainer::StopReason;
 
@@ -18,6 +18,7 @@ use crate::{
     config::{Catalog, Config},
     error::Error,
     experiment::{self, FinderResult, RunRecord, TrainOptions, TrainOutcome},
+    job::Job,
     run_dir::{CONFIG, Existing, REPORT, RunDir},
 };
 
@@ -43,6 +44,9 @@ pub struct TrainArgs {
     /// Train on the first N batches alone, over and over, and validate on them: can the model learn them by heart?
     #[arg(long, value_name = "N")]
     pub overfit_batches: Option<usize>,
+    /// Multiply the rates by how many times as many items a step has as in the file, or by the root of that
+    #[arg(long, value_name = "RULE")]
+    pub scale_lr: Option<ScaleLr>,
     /// Go on with the run in the run folder
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
@@ -55,6 +59,15 @@ pub struct TrainArgs {
     /// Print the summary as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// How the rates follow a step that is larger than the file's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScaleLr {
+    /// As many times (Goyal et al. 2017)
+    Linear,
+    /// The square root of as many times (Krizhevsky 2014)
+    Sqrt,
 }
 
 /// `anneal resume`.
@@ -92,16 +105,45 @@ pub struct EvaluateArgs {
     pub json: bool,
 }
 
-pub(super) fn train(mut args: TrainArgs, catalog: &Catalog) -> Result<Exit, Error> {
+pub(super) fn train(mut args: TrainArgs, catalog: &Catalog, job: &Job) -> Result<Exit, Error> {
     take_switches(&mut args);
     let document = document(&args.config, args.epochs)?;
-    let config = Config::from_document(&document, catalog)?;
+    let mut config = Config::from_document(&document, catalog)?;
     let existing = Existing::from_flags(args.resume, args.overwrite);
     let quiet = args.quiet || args.json;
+    if let Some(rule) = args.scale_lr {
+        let (scaled, told) = scaled(&config, rule, &args, catalog)?;
+        if !quiet {
+            print(&told)?;
+        }
+        config = scaled;
+    }
     let announce = (!quiet).then_some(find_lr::announce as fn(&FinderResult));
-    let options = TrainOptions { out: args.out, existing, quiet, interrupt: trainer::ctrl_c(), announce };
+    let (interrupt, job) = (trainer::ctrl_c(), job.clone());
+    let options = TrainOptions { out: args.out, existing, quiet, interrupt, announce, job };
     let outcome = experiment::train(&config, &options).map_err(|error| located(&document, error))?;
     finish(&outcome, catalog, args.quiet, args.json)
+}
+
+/// The rates of a step that the command line has made larger than the file's, and a line about them.
+fn scaled(config: &Config, rule: ScaleLr, args: &TrainArgs, catalog: &Catalog) -> Result<(Config, String), Error> {
+    let of_step = |setting: &String| {
+        ["data.batch_size", "train.accumulate"].contains(&setting.split('=').next().unwrap_or_default().trim())
+    };
+    let mut own = args.config.clone();
+    own.set.retain(|setting| !of_step(setting));
+    let items = |config: &Config| config.data.batch_size.saturating_mul(config.train.accumulate.max(1));
+    let (of_file, here) = (items(&configured(&own, args.epochs, catalog)?), items(config));
+    if of_file == here {
+        return Err(Error::Usage(format!(
+            "--scale-lr: a step has the {here} items that it has in the file; `--set train.accumulate=N` or `--set \
+             data.batch_size=N` makes it larger"
+        )));
+    }
+    let times = here as f64 / of_file.max(1) as f64;
+    let factor = if rule == ScaleLr::Sqrt { times.sqrt() } else { times };
+    let (config, told) = config.with_scaled_rates(factor)?;
+    Ok((config, format!("a step has {here} items, and {of_file} in the file: {told}\n")))
 }
 
 /// Turns flags into settings.
@@ -115,17 +157,15 @@ fn take_switches(args: &mut TrainArgs) {
         args.fast_dev_run = Some("1".to_owned());
     }
     let settings = [
-        ("fast_dev_run", args.fast_dev_run.take()),
-        ("overfit_batches", args.overfit_batches.map(|batches| batches.to_string())),
-        ("max_time", args.max_time.take()),
+        ("--fast-dev-run", "train.fast_dev_run", args.fast_dev_run.take()),
+        ("--overfit-batches", "train.overfit_batches", args.overfit_batches.map(|batches| batches.to_string())),
+        ("--max-time", "train.max_time", args.max_time.take()),
     ];
-    for (field, value) in settings {
-        args.config.set.extend(value.map(|value| format!("train.{field}={value}")));
-    }
+    args.config.flags.extend(settings.into_iter().filter_map(|(flag, field, value)| Some((flag, field, value?))));
 }
 
-pub(super) fn resume(args: &ResumeArgs, catalog: &Catalog) -> Result<Exit, Error> {
-    let max_time = args.max_time.iter().map(|time| format!("train.max_time={time}")).collect();
+pub(super) fn resume(args: &ResumeArgs, catalog: &Catalog, job: &Job) -> Result<Exit, Error> {
+    let max_time = args.max_time.iter().map(|time| ("--max-time", "train.max_time", time.clone())).collect();
     let config = of_run(&args.run_dir, args.data_dir.as_deref(), args.epochs, max_time, catalog)?;
     let options = TrainOptions {
         out: Some(args.run_dir.clone()),
@@ -133,6 +173,7 @@ pub(super) fn resume(args: &ResumeArgs, catalog: &Catalog) -> Result<Exit, Error
         quiet: args.quiet || args.json,
         interrupt: trainer::ctrl_c(),
         announce: None,
+        job: job.clone(),
     };
     finish(&experiment::train(&config, &options)?, catalog, args.quiet, args.json)
 }
@@ -156,7 +197,7 @@ pub(super) fn of_run(
     run_dir: &Path,
     data_dir: Option<&Path>,
     epochs: Option<u64>,
-    set: Vec<String>,
+    flags: Vec<(&'static str, &'static str, String)>,
     catalog: &Catalog,
 ) -> Result<Config, Error> {
     let dir = RunDir::open(run_dir)?;
@@ -167,7 +208,7 @@ pub(super) fn of_run(
     }
     let args = ConfigArgs {
         config: Some(dir.path(CONFIG)),
-        set,
+        flags,
         data_dir: data_dir.map(Path::to_owned),
         ..ConfigArgs::default()
     };

@@ -47,7 +47,7 @@ pub(super) fn read(
     let task = match catalog.task(&dataset) {
         Some(entry) => entry.read(tables)?,
         None if images.knows(&dataset) => images.read(tables)?,
-        // Before its fields: those of a misspelt data set are no mistakes of their own.
+        // Before its fields: under a misspelt name of a data set they would be reported as unknown.
         None => {
             let names: Vec<&str> = images.datasets().chain(catalog.tasks.iter().map(|task| task.name())).collect();
             return Err(ConfigError::unknown_name("data.dataset", "dataset", &dataset, names));

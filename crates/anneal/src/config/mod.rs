@@ -35,7 +35,7 @@ use trainer::{TrainConfig, lr_finder::LrFinderConfig};
 use crate::task::{AnyData, ChosenTask, ImageClassification, Setup, Task, TaskError};
 
 pub(crate) use apply::with_settings;
-pub use auto::{AUTO, AutoRates};
+pub use auto::AutoRates;
 pub use catalog::{Catalog, CatalogError};
 pub use choice::ModelSection;
 pub use document::{ConfigFileError, Document, Origin};
@@ -233,7 +233,7 @@ impl Config {
     }
 
     /// The task with the paths of its data where they are found: under their names in `data_dir`, as they are, or, of a
-    /// folder of images that is gone, `data_dir` itself.
+    /// folder of images that does not exist any more, `data_dir` itself.
     fn located_task(&self) -> ChosenTask {
         let Some(data_dir) = &self.data.data_dir else { return self.task.clone() };
         let found = self.task.with_paths(&mut |path| {

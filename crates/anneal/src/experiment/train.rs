@@ -13,7 +13,7 @@ use strict_config::ConfigError;
 use trainer::{
     Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, Split, StopReason, TrainError,
     callbacks::Progress,
-    checkpoint::{self, Checkpoint, CheckpointError},
+    checkpoint::{Checkpoint, CheckpointError},
 };
 
 use super::{
@@ -21,15 +21,14 @@ use super::{
     auto_lr::{SaveSweep, with_found_rates},
     environment::Environment,
     loggers, outputs, page,
-    summary::{Failure, Summary, units},
+    summary::{Failure, Summary, summary_of, units},
     weights::{self, CheckpointChoice},
 };
 use crate::{
-    config::{self, Config},
+    config::{self, Catalog, Config, Document, Origin},
     error::Error,
-    run_dir::{
-        CHECKPOINTS, CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error,
-    },
+    job::{Job, Order},
+    run_dir::{CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error},
     task::{FitPlan, Prediction, Sampling, TaskError},
 };
 
@@ -46,6 +45,8 @@ pub struct TrainOptions {
     pub interrupt: Arc<AtomicBool>,
     /// Called with the finder's result for a rate that is `"auto"`, before the training starts.
     pub announce: Option<fn(&FinderResult)>,
+    /// The processes that train together; by default this one alone.
+    pub job: Job,
 }
 
 /// A run that has ended.
@@ -62,6 +63,7 @@ pub struct TrainOutcome {
 /// Trains, evaluates on the test set, draws the plots and writes the summary.
 pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Error> {
     let config = &config.pinned().map_err(Error::Pretrained)?;
+    options.job.check(config)?;
     // Lightning's `fast_dev_run` leaves no logs and no checkpoints.
     let is_trial = config.train.fast_dev_run.is_some();
     let existing = options.existing;
@@ -75,7 +77,8 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         tracing::warn!("{}: holds no run yet; starting it", dir.root().display());
     }
     let resumed = if existing == Existing::Resume && claim.is_held() { newest(&dir)? } else { None };
-    let (config, found) = with_found_rates(config, resumed.is_some().then_some(&dir), &options.interrupt)?;
+    let (config, found) =
+        with_found_rates(config, resumed.is_some().then_some(&dir), &options.interrupt, options.quiet)?;
     if let (Some(announce), Some(found)) = (options.announce, &found) {
         announce(found);
     }
@@ -112,12 +115,19 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         callbacks.push(Box::new(loggers::of(config, &dir, &text)));
     }
     callbacks.push(Box::new(config.catalog().callbacks(config)));
-    let interrupt = Arc::clone(&options.interrupt);
+    options.job.order(|| Order {
+        config: text,
+        fingerprint: settings.fingerprint.clone(),
+        dir: dir.root().to_owned(),
+        is_resumed: resumed.is_some(),
+    })?;
+    let (interrupt, ranks) = (Arc::clone(&options.interrupt), options.job.ranks());
     let on_show = (!is_trial).then(|| outputs::keeper(&dir));
-    let plan = FitPlan { settings, optimizer, schedules, callbacks, interrupt, resume: resumed, on_show };
+    let plan = FitPlan { settings, optimizer, schedules, callbacks, interrupt, resume: resumed, on_show, ranks };
     let (report, learner) = match learner.fit(plan) {
         Ok(fitted) => fitted,
         Err(error) => {
+            options.job.has_failed(&error);
             // A refused run leaves everything as it was.
             if !is_trial && started.load(Ordering::Relaxed) {
                 page::write_what_there_is(&dir, config.catalog(), |log| {
@@ -163,15 +173,33 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     Ok(TrainOutcome { dir, summary, report })
 }
 
+/// Trains what process 0 trains, as another process of its job: without a run folder and without a word.
+pub(crate) fn follow(order: &Order, job: &Job, catalog: &Catalog, interrupt: &Arc<AtomicBool>) -> Result<(), Error> {
+    let document = Document::parse(Origin::File(order.dir.join(CONFIG)), order.config.clone())?;
+    let config = Config::from_document(&document, catalog)?;
+    let assembly = Assembly::new(&config)?;
+    let learner = if order.is_resumed { assembly.fresh()? } else { assembly.initial()? };
+    let mut settings = assembly.train_config(Some(&RunDir::new(&order.dir)));
+    settings.fingerprint.clone_from(&order.fingerprint);
+    let plan = FitPlan {
+        settings,
+        optimizer: assembly.optimizer(),
+        schedules: assembly.schedules(),
+        callbacks: Vec::new(),
+        interrupt: Arc::clone(interrupt),
+        resume: None,
+        on_show: None,
+        ranks: job.ranks(),
+    };
+    learner.fit(plan)?;
+    Ok(())
+}
+
 /// The summary of a run that had ended before this process resumed it, and so has nothing to add to it.
 fn ended_before(dir: &RunDir, report: &FitReport) -> Option<Summary> {
     let summary = summary_of(dir).filter(|summary| summary.failure.is_none())?;
     let has_ended = summary.stopped != StopReason::Interrupted && report.stopped != StopReason::Interrupted;
     (has_ended && report.resumed_from == Some(report.steps) && summary.steps == report.steps).then_some(summary)
-}
-
-fn summary_of(dir: &RunDir) -> Option<Summary> {
-    serde_json::from_str(&report::read_regular_text(&dir.path(SUMMARY)).ok()?).ok()
 }
 
 /// The checkpoint to resume from; `None` where the run has written none and starts over.
@@ -182,8 +210,7 @@ fn summary_of(dir: &RunDir) -> Option<Summary> {
 fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
     // What a run has left that failed before its first checkpoint is nothing to lose.
     let has_failed = summary_of(dir).is_some_and(|summary| summary.failure.is_some());
-    let newest = if has_failed { checkpoint::newest_good } else { checkpoint::newest };
-    match newest(&dir.path(CHECKPOINTS)) {
+    match weights::newest(dir) {
         Ok(found) => Ok(Some(weights::accepted(found))),
         Err(CheckpointError::None { directory, skipped }) if skipped.is_empty() => {
             let work = dir.finished_work();
@@ -204,7 +231,7 @@ pub(crate) fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections
         let message = format!("{}: there is nothing to test on", assembly.description());
         return Err(ConfigError::conflict("data.dataset", message).into());
     }
-    let checkpoint = weights::accepted(checkpoint::newest(&dir.path(CHECKPOINTS))?);
+    let checkpoint = weights::accepted(weights::newest(dir)?);
     Ok(assembly.kept(&checkpoint)?.test()?)
 }
 
@@ -217,7 +244,7 @@ pub(crate) fn predict(
 ) -> Result<Vec<Prediction>, Error> {
     let assembly = Assembly::to_predict(config, dir)?;
     let checkpoint = weights::chosen(config, dir, which)?;
-    Ok(assembly.kept(&checkpoint)?.predict(inputs)?)
+    assembly.kept(&checkpoint)?.predict(inputs).map_err(Error::Asked)
 }
 
 /// Text that the model of one of a run's checkpoints writes.
@@ -229,7 +256,7 @@ pub(crate) fn sample(
 ) -> Result<String, Error> {
     let assembly = Assembly::to_predict(config, dir)?;
     let checkpoint = weights::chosen(config, dir, which)?;
-    Ok(assembly.kept(&checkpoint)?.sample(asked)?)
+    assembly.kept(&checkpoint)?.sample(asked).map_err(Error::Asked)
 }
 
 /// The run folder: begun or gone on with once the run has started, so that a refused run leaves it as it was; and without
@@ -253,7 +280,7 @@ impl Folder {
         let root = self.dir.root().display();
         if !self.is_resumed {
             if let Some(moved) = self.dir.begin(&self.name, &self.text)? {
-                tracing::warn!("{root}: starting over; once there is a checkpoint, this goes: {moved}");
+                tracing::warn!("{root}: starting over; removed once there is a checkpoint: {moved}");
             }
             return self.keep();
         }
@@ -319,7 +346,7 @@ impl Callback for Folder {
     }
 }
 
-/// What the run folder refuses is its own error, whoever was told.
+/// An error of the run folder is returned as such, not as one of the callback that met it.
 fn of_callback(error: CallbackError) -> Error {
     let CallbackError { callback, source } = error;
     match source.downcast::<RunDirError>() {
@@ -332,7 +359,7 @@ fn of_callback(error: CallbackError) -> Error {
 fn tell_of_replaced(dir: &RunDir) {
     for run in dir.replaced() {
         tracing::warn!(
-            "{}: the run that was here before is kept there, until this one has a checkpoint that was due",
+            "{}: the previous run is kept there until this one has written a checkpoint that was due",
             run.display()
         );
     }

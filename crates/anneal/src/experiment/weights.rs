@@ -6,11 +6,11 @@ use std::{
 };
 
 use trainer::{
-    checkpoint::{self, Checkpoint, Found},
+    checkpoint::{self, Checkpoint, CheckpointError, Found},
     weights,
 };
 
-use super::Assembly;
+use super::{Assembly, summary::summary_of};
 use crate::{
     config::Config,
     error::Error,
@@ -70,10 +70,17 @@ pub(crate) fn export(
 pub(super) fn chosen(config: &Config, dir: &RunDir, which: CheckpointChoice) -> Result<Checkpoint, Error> {
     let checkpoints = dir.path(CHECKPOINTS);
     match which {
-        CheckpointChoice::Last => Ok(accepted(checkpoint::newest(&checkpoints)?)),
+        CheckpointChoice::Last => Ok(accepted(newest(dir)?)),
         CheckpointChoice::Best => best(config, &checkpoints),
         CheckpointChoice::Step(step) => of_step(&checkpoints, step),
     }
+}
+
+/// The newest valid checkpoint of a run; of one that has failed by its numbers, the newest whose weights are good.
+pub(super) fn newest(dir: &RunDir) -> Result<Found, CheckpointError> {
+    let has_failed = summary_of(dir).is_some_and(|summary| summary.failure.is_some());
+    let newest = if has_failed { checkpoint::newest_good } else { checkpoint::newest };
+    newest(&dir.path(CHECKPOINTS))
 }
 
 fn metadata(config: &Config, step: u64) -> BTreeMap<String, String> {

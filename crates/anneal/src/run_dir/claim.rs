@@ -97,8 +97,7 @@ impl Claim {
     /// Takes the folder below `out_dir` when `--out` names none: `NAME`, or `NAME-2`, `NAME-3`, ... whichever does not
     /// exist yet. To resume, the last one that holds one; to overwrite, the first.
     pub(crate) fn numbered(out_dir: &Path, name: &str, existing: Existing, kind: Kind) -> Result<Self, RunDirError> {
-        let first = out_dir.join(name);
-        let others = (2_u64..).map(|number| out_dir.join(format!("{name}-{number}")));
+        let (first, others) = names(out_dir, name);
         match existing {
             Existing::Overwrite => Self::at(&first, existing, kind),
             Existing::Resume => {
@@ -193,13 +192,25 @@ fn make_new(folder: &Path) -> Result<Vec<PathBuf>, RunDirError> {
 /// The configuration of the run in `folder`, where it holds a run that has begun.
 pub(super) fn configuration(folder: &Path) -> Result<PathBuf, RunDirError> {
     let config = folder.join(CONFIG);
-    if !folder.exists() {
+    if !folder.is_dir() {
         return Err(RunDirError::NoFolder(folder.to_owned()));
     }
     if State::of(folder, Kind::Run)? != State::Held || !config.is_file() {
         return Err(RunDirError::NoRun(folder.to_owned()));
     }
     Ok(config)
+}
+
+/// `NAME`, and `NAME-2`, `NAME-3`, ...
+fn names(out_dir: &Path, name: &str) -> (PathBuf, impl Iterator<Item = PathBuf>) {
+    let (out_dir, name) = (out_dir.to_owned(), name.to_owned());
+    (out_dir.join(&name), (2_u64..).map(move |number| out_dir.join(format!("{name}-{number}"))))
+}
+
+/// The folder that [`Claim::numbered`] would take now for a new run.
+pub(crate) fn next_name(out_dir: &Path, name: &str) -> PathBuf {
+    let (first, others) = names(out_dir, name);
+    std::iter::once(first.clone()).chain(others).find(|folder| !folder.exists()).unwrap_or(first)
 }
 
 #[cfg(test)]

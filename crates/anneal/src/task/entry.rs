@@ -41,6 +41,8 @@ pub(crate) trait TaskEntry: Send + Sync {
     /// Those fields, every one explicit, of a table that gives some of them.
     fn data(&self, given: &Table) -> Result<Table, ConfigError>;
     fn models(&self) -> Vec<ListedModel>;
+    /// The settings of a model, every one explicit, of a table that gives some of them.
+    fn model(&self, name: &str, given: &Table) -> Result<Table, ConfigError>;
     /// Reads its settings; paths in errors begin at the configuration.
     fn read(&self, tables: Tables<'_>) -> Result<ChosenTask, ConfigError>;
 }
@@ -52,6 +54,17 @@ impl<T> Entry<T> {
     pub(crate) fn new() -> Self {
         Self(PhantomData)
     }
+}
+
+/// The model of this name, or the first.
+fn row<T: Task>(name: Option<&str>) -> Result<ModelRow<T::Model>, ConfigError> {
+    let rows = T::models();
+    let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
+    let found = rows.into_iter().find(|row| name.is_none_or(|name| row.name == name));
+    found.ok_or_else(|| match name {
+        Some(name) => ConfigError::unknown_name("model.type", "model", name, names),
+        None => ConfigError::missing("model.type", "a model of this task"),
+    })
 }
 
 impl<T: Task> TaskEntry for Entry<T> {
@@ -76,16 +89,15 @@ impl<T: Task> TaskEntry for Entry<T> {
         T::models().into_iter().map(listed).collect()
     }
 
+    fn model(&self, name: &str, given: &Table) -> Result<Table, ConfigError> {
+        let row = row::<T>(Some(name))?;
+        Ok(strict_config::write(&(row.read)(given)?))
+    }
+
     fn read(&self, tables: Tables<'_>) -> Result<ChosenTask, ConfigError> {
         let data = strict_config::read(&tables.data, "")
             .map_err(|error| error.with_known(DataSection::fields()).within("data"))?;
-        let rows = T::models();
-        let row = match &tables.model_name {
-            Some(name) => rows.iter().find(|row| row.name == name.as_str()).ok_or_else(|| {
-                ConfigError::unknown_name("model.type", "model", name, rows.iter().map(|row| row.name))
-            })?,
-            None => rows.first().ok_or_else(|| ConfigError::missing("model.type", "a model of this task"))?,
-        };
+        let row = row::<T>(tables.model_name.as_deref())?;
         let model = (row.read)(&tables.model).map_err(|error| error.with_known(&MODEL_FIELDS).within("model"))?;
         let eval = strict_config::read(tables.eval, "eval")?;
         Ok(ChosenTask::new(TaskSettings::<T> { data, model_name: row.name.to_owned(), model, eval }))
@@ -136,6 +148,11 @@ impl ChosenTask {
         self.0.metrics()
     }
 
+    /// The scalars that steps give beside the loss.
+    pub(crate) fn scalars(&self) -> Vec<String> {
+        self.0.scalars()
+    }
+
     /// What of `[data]` a checkpoint notes.
     pub(crate) fn noted(&self) -> Table {
         let noted = |(field, value): (String, toml::Value)| Some((self.0.noted_as(&field)?, value));
@@ -162,6 +179,7 @@ trait AnySettings: fmt::Debug + Send + Sync {
     fn model(&self) -> Table;
     fn eval(&self) -> Table;
     fn metrics(&self) -> Vec<MetricInfo>;
+    fn scalars(&self) -> Vec<String>;
     fn noted_as(&self, field: &str) -> Option<String>;
     fn with_paths(&self, change: &mut dyn FnMut(&mut PathBuf) -> io::Result<()>) -> io::Result<ChosenTask>;
     fn load(&self, setup: Setup) -> Result<Box<dyn AnyData>, TaskError>;
@@ -194,6 +212,10 @@ impl<T: Task> AnySettings for TaskSettings<T> {
 
     fn metrics(&self) -> Vec<MetricInfo> {
         T::metrics(self).infos().to_vec()
+    }
+
+    fn scalars(&self) -> Vec<String> {
+        T::metrics(self).scalars().to_vec()
     }
 
     fn noted_as(&self, field: &str) -> Option<String> {

@@ -19,7 +19,9 @@ use text::{
 };
 use trainer::{Metrics, Split};
 
-use super::{Draw, ModelRow, NoSettings, Outputs, Prediction, Sampling, Setup, Size, Task, TaskError, TaskSettings};
+use super::{
+    Draw, ModelRow, NoSettings, Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskError, TaskSettings,
+};
 
 /// Tokens in a window, unless `context` says otherwise.
 const CONTEXT: usize = 128;
@@ -93,7 +95,7 @@ fn test() -> f64 {
 
 fn check_windows(context: usize, test: f64) -> Result<(), ConfigError> {
     check::at_least("context", context as u64, 1)?;
-    check::number("test", test, "a fraction of at least 0 and below 1", |part| (0.0..1.0).contains(&part))
+    check::below_one("test", test)
 }
 
 impl Settings for TextData {
@@ -322,9 +324,11 @@ impl<S: TextSource> Task for Language<S> {
             windows.transpose()
         };
         // What is to be learned by heart stays the same in every epoch.
-        let train = match setup.overfit_batches {
-            Some(_) => Windows::in_order(&corpus, training, "training", context)?,
-            None => Windows::drawn(&corpus, training, context, batch)?,
+        let in_turn = setup.overfit_batches.is_some() || setup.data.sampler == Sampler::Sequential;
+        let train = if in_turn {
+            Windows::in_order(&corpus, training, "training", context)?
+        } else {
+            Windows::drawn(&corpus, training, context, batch)?
         };
         let file = Path::new(corpus.name()).file_name();
         Ok(Self {

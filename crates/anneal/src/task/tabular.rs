@@ -6,12 +6,12 @@ use burn::{tensor::Device, train::metric::AccuracyMetric};
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 use tables::{
-    Preprocessing, RowBatch, Rows, Table, TableError, TableProblem, TableSettings, TargetKind,
+    Preprocessing, RowBatch, Rows, Table, TableError, TableProblem, TableSettings, Target, TargetKind,
     models::{ErrorMetric, Mlp, MlpConfig, auroc, f1},
 };
 use trainer::{Metrics, Split, data::split};
 
-use super::{Draw, ModelRow, NoSettings, Prediction, Setup, Size, Task, TaskError, TaskSettings};
+use super::{Classes, Draw, ModelRow, NoSettings, Prediction, Setup, Size, Task, TaskError, TaskSettings};
 
 /// Rows that are predicted at once.
 const AT_ONCE: usize = 4_096;
@@ -107,6 +107,12 @@ impl Task for Tabular {
         self.part(part).len()
     }
 
+    fn classes(&self) -> Option<Classes> {
+        let Target::Classes { classes, .. } = &self.fitted.preprocessing.target else { return None };
+        let of_items = (0..self.train.len()).filter_map(|row| self.train.class(row)).collect();
+        Some(Classes { names: classes.clone(), of_items })
+    }
+
     fn batch(&self, part: Split, items: &[usize], _: Option<Draw>, device: &Device) -> RowBatch {
         self.part(part).batch(items, device)
     }
@@ -165,20 +171,13 @@ impl Task for Tabular {
 
 impl Tabular {
     fn named(&self, input: String, said: &tables::Prediction) -> Prediction {
-        let values = match (said, &self.fitted.preprocessing.target) {
-            (tables::Prediction::Class { class, probabilities }, tables::Target::Classes { classes, .. }) => {
-                let best = probabilities.iter().copied().fold(0.0, f64::max);
-                let all = classes.iter().cloned().zip(probabilities.iter().map(|p| (*p).into())).collect();
-                vec![
-                    ("class".to_owned(), class.clone().into()),
-                    ("probability".to_owned(), best.into()),
-                    ("probabilities".to_owned(), serde_json::Value::Object(all)),
-                ]
+        match (said, &self.fitted.preprocessing.target) {
+            (tables::Prediction::Class { probabilities, .. }, Target::Classes { classes, .. }) => {
+                Prediction::of_classes(input, classes, probabilities)
             }
-            (tables::Prediction::Number { value }, _) => vec![("value".to_owned(), (*value).into())],
-            (tables::Prediction::Class { class, .. }, _) => vec![("class".to_owned(), class.clone().into())],
-        };
-        Prediction { input, values }
+            (tables::Prediction::Class { class, .. }, _) => Prediction::of(input, "class", class.as_str()),
+            (tables::Prediction::Number { value }, _) => Prediction::of(input, "value", *value),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anneal::tables::generated::houses;
 use serde_json::Value;
 
-use crate::common::{Ran, anneal, folder, same_checkpoint};
+use crate::common::{Ran, anneal, done, folder, parsed, read, same_checkpoint};
 
 /// The price of a house.
 const PRICE: &str = "[run]\nname = 'price'\nloggers = []\n[data]\ndataset = 'table'\npath = 'houses.csv'\ntarget = 'price'\n\
@@ -31,20 +31,6 @@ fn files() -> tempfile::TempDir {
     folder(&[("houses.csv", &csv(400)), ("price.toml", PRICE), ("sold.toml", SOLD), ("step.toml", step)])
 }
 
-fn done(folder: &Path, args: &[&str]) -> String {
-    let ran = anneal(folder, args);
-    assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
-    ran.out
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-fn read(path: impl AsRef<Path>) -> String {
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
-}
-
 #[test]
 fn every_verb_works_with_a_number_as_target() {
     let dir = files();
@@ -55,7 +41,7 @@ fn every_verb_works_with_a_number_as_target() {
     for part in ["task = \"regression\"", "hidden = [16]", "numbers = \"median\"", "test = 0.2"] {
         assert!(config.contains(part), "{config}\nlacks {part}");
     }
-    let summary = json(&read(dir.join("whole/summary.json")));
+    let summary = parsed(&read(dir.join("whole/summary.json")));
     let test = |name: &str| summary["test"][name].as_f64().unwrap();
     assert!(test("r2") > 0.6, "{summary:#}");
     assert!(test("mae") > 1.0 && test("mse") > test("mae"), "in thousands, as the table: {summary:#}");
@@ -68,12 +54,12 @@ fn every_verb_works_with_a_number_as_target() {
     done(dir, &["resume", "parts", "--epochs", "6", "--quiet"]);
     same_checkpoint(&dir.join("one/checkpoints"), &dir.join("parts/checkpoints"), "resumed");
 
-    let evaluated = json(&done(dir, &["evaluate", "whole", "--json"]));
+    let evaluated = parsed(&done(dir, &["evaluate", "whole", "--json"]));
     assert!((evaluated["r2"].as_f64().unwrap() - test("r2")).abs() < 1e-6, "{evaluated}");
     done(dir, &["export", "whole", "--to", "w.safetensors"]);
     let bytes = fs::read(dir.join("w.safetensors")).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let header = json(&String::from_utf8_lossy(&bytes[8..8 + length]));
+    let header = parsed(&String::from_utf8_lossy(&bytes[8..8 + length]));
     // 3 numbers and embeddings of 5, 3 and 2; torch has the outputs first.
     assert_eq!(header["layers.0.weight"]["shape"], serde_json::json!([16, 13]), "{header}");
     assert_eq!(header["embeddings.0.weight"]["shape"], serde_json::json!([9, 5]), "8 districts and the unknown one");
@@ -84,10 +70,10 @@ fn every_verb_works_with_a_number_as_target() {
     assert_eq!(done(dir, &["schedule", "price.toml", "--format", "csv"]).lines().count(), 7);
     done(dir, &["train", "price.toml", "--fast-dev-run", "--quiet"]);
     let args = ["compare", "price.toml", "--schedule", "step.toml", "--with-config", "--out", "both", "--json"];
-    let figures = json(&done(dir, &args));
+    let figures = parsed(&done(dir, &args));
     assert_eq!((&figures["measure"]["name"], &figures["measure"]["lower_is_better"]), (&"r2".into(), &false.into()));
     assert!(done(dir, &["report", "whole", "parts"]).contains("whole"));
-    let parameters = json(&done(dir, &["list", "parameters", "price.toml", "--json"]));
+    let parameters = parsed(&done(dir, &["list", "parameters", "price.toml", "--json"]));
     assert_eq!(parameters.as_array().unwrap().len(), 3 + 4);
     assert!(done(dir, &["list", "datasets"]).contains("a CSV file"));
 }
@@ -97,7 +83,7 @@ fn every_metric_of_classes_can_be_waited_for() {
     let dir = files();
     let table = done(dir.path(), &["train", "sold.toml", "--out", "run"]);
     assert!(table.contains("best    highest valid.auroc, "), "the metric's own direction: {table}");
-    let summary = json(&read(dir.path().join("run/summary.json")));
+    let summary = parsed(&read(dir.path().join("run/summary.json")));
     for name in ["accuracy", "f1", "auroc"] {
         let value = summary["test"][name].as_f64().unwrap();
         assert!((60.0..=100.0).contains(&value), "{name}: {summary:#}");
@@ -119,7 +105,7 @@ fn new_tables_are_predicted_with_what_the_run_keeps() {
     let new = "garden,heating,district,rooms,area,age\nyes,gas,hill,4,120,10\nno,oil,nowhere,2,50,\n";
     fs::write(dir.join("new.csv"), new).unwrap();
     let lines = done(dir, &["predict", "price", "new.csv", "--json"]);
-    let rows: Vec<Value> = lines.lines().map(json).collect();
+    let rows: Vec<Value> = lines.lines().map(parsed).collect();
     assert_eq!((rows.len(), rows[1]["input"].as_str()), (2, Some("new.csv row 2")));
     let value = |row: &Value| row["value"].as_f64().unwrap();
     assert!(value(&rows[0]) > value(&rows[1]) + 50.0, "{lines}");
@@ -129,12 +115,12 @@ fn new_tables_are_predicted_with_what_the_run_keeps() {
     let seen = read(dir.join("seen.csv"));
     let truth: Vec<f64> = seen.lines().skip(1).map(|line| line.split(',').nth(6).unwrap().parse().unwrap()).collect();
     let mean = truth.iter().sum::<f64>() / truth.len() as f64;
-    let guesses: Vec<f64> = lines.lines().map(|line| value(&json(line))).collect();
+    let guesses: Vec<f64> = lines.lines().map(|line| value(&parsed(line))).collect();
     let squares = |of: &dyn Fn(usize) -> f64| (0..truth.len()).map(|row| (truth[row] - of(row)).powi(2)).sum::<f64>();
     assert!(squares(&|row| guesses[row]) < 0.4 * squares(&|_| mean));
     let with_price = new.replace("garden,", "price,garden,").replace("yes,", "0,yes,").replace("no,", "0,no,");
     fs::write(dir.join("more.csv"), with_price).unwrap();
-    let said = json(done(dir, &["predict", "sold", "more.csv", "--json"]).lines().next().unwrap());
+    let said = parsed(done(dir, &["predict", "sold", "more.csv", "--json"]).lines().next().unwrap());
     let (fast, slow) = (&said["probabilities"]["fast"], &said["probabilities"]["slow"]);
     assert!((fast.as_f64().unwrap() + slow.as_f64().unwrap() - 1.0).abs() < 1e-5, "{said}");
     assert!(["fast", "slow"].contains(&said["class"].as_str().unwrap()));
@@ -183,6 +169,10 @@ fn what_is_wrong_is_named() {
     );
     refused("data.targt=price", 2, "data.targt: unknown field; did you mean `target`?");
     refused("data.path=nowhere.csv", 1, "nowhere.csv: cannot be read: ");
+    for (name, bytes) in [("le.csv", u16::to_le_bytes as fn(u16) -> [u8; 2]), ("be.csv", u16::to_be_bytes)] {
+        fs::write(dir.join(name), csv(9).encode_utf16().flat_map(bytes).collect::<Vec<u8>>()).unwrap();
+        refused(&format!("data.path={name}"), 1, ": line 1, column 1: not UTF-8; save the file as UTF-8");
+    }
     refused("data.missing.numbers=refuse", 1, "houses.csv: line ");
     refused("data.missing.numbers=refuse", 1, "column `age`: missing value (");
     refused("data.test=1.5", 2, "data.test: 1.5 is not allowed here; allowed: a number from 0 to below 1");
@@ -222,7 +212,7 @@ fn real_tables_are_learned() {
         );
         fs::write(dir.path().join("real.toml"), config).unwrap();
         done(dir.path(), &["train", "real.toml", "--out", name, "--quiet"]);
-        let summary = json(&read(dir.path().join(name).join("summary.json")));
+        let summary = parsed(&read(dir.path().join(name).join("summary.json")));
         let value = summary["test"][metric].as_f64().unwrap();
         println!("{name}: {metric} {value:.3} on the test rows");
         assert!(value > least, "{name}: {summary:#}");

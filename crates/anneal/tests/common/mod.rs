@@ -14,6 +14,21 @@ pub struct Ran {
     pub err: String,
 }
 
+impl Ran {
+    /// It ended well.
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "{}", self.err);
+        self
+    }
+}
+
+/// Runs `anneal` in `folder`, which ends well, and gives what it printed.
+pub fn done(folder: &Path, args: &[&str]) -> String {
+    let ran = anneal(folder, args);
+    assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
+    ran.out
+}
+
 /// Runs `anneal` in `folder`.
 pub fn anneal(folder: &Path, args: &[&str]) -> Ran {
     let output = command(folder).args(args).output().expect("the command starts");
@@ -43,6 +58,39 @@ pub fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         std::fs::write(folder.path().join(name), text).expect("written");
     }
     folder
+}
+
+/// The text of a file.
+pub fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+}
+
+/// A JSON text.
+pub fn parsed(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A JSON file.
+pub fn json(path: impl AsRef<Path>) -> serde_json::Value {
+    parsed(&read(path))
+}
+
+/// A text of JSON lines.
+pub fn json_lines(text: &str) -> Vec<serde_json::Value> {
+    text.lines().map(parsed).collect()
+}
+
+/// A copy of a folder.
+pub fn copied(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).expect("an entry");
+        if path.is_dir() {
+            copied(&path, &to.join(name));
+        } else {
+            std::fs::copy(&path, to.join(name)).expect("copied");
+        }
+    }
 }
 
 /// The examples' strategies.
@@ -77,6 +125,11 @@ pub fn seed() -> u64 {
 pub fn same_checkpoint(one: &Path, other: &Path, context: &str) {
     let newest = |folder: &Path| anneal::trainer::checkpoint::newest(folder).expect("a checkpoint").checkpoint;
     let (one, other) = (newest(one), newest(other));
+    same_files(one.path(), other.path(), context);
+}
+
+/// The same of two checkpoints.
+pub fn same_files(one: &Path, other: &Path, context: &str) {
     let names = |checkpoint: &Path| {
         let entries = std::fs::read_dir(checkpoint).expect("a folder");
         let mut names: Vec<String> =
@@ -85,11 +138,11 @@ pub fn same_checkpoint(one: &Path, other: &Path, context: &str) {
         names.sort_by_key(|name| (name == "manifest.json", name.clone()));
         names
     };
-    assert_eq!(one.path().file_name(), other.path().file_name(), "{context}");
-    assert_eq!(names(one.path()), names(other.path()), "{context}");
-    for name in names(one.path()) {
+    assert_eq!(one.file_name(), other.file_name(), "{context}");
+    assert_eq!(names(one), names(other), "{context}");
+    for name in names(one) {
         let read = |checkpoint: &Path| std::fs::read(checkpoint.join(&name)).expect("a file");
-        let (one, other) = (read(one.path()), read(other.path()));
+        let (one, other) = (read(one), read(other));
         match name.as_str() {
             "times.json" => {}
             "manifest.json" => assert_eq!(untimed(&one), untimed(&other), "{context}"),

@@ -42,8 +42,13 @@ impl Default for MlpConfig {
     }
 }
 
+/// More layers than anybody trains; each takes time in every step, whatever its width.
+const MOST_LAYERS: usize = 1000;
+
 impl Settings for MlpConfig {
     fn check(&self) -> Result<(), ConfigError> {
+        let found = format!("a list of {}", self.hidden.len());
+        check::is_allowed("hidden", found, &format!("at most {MOST_LAYERS} layers"), self.hidden.len() <= MOST_LAYERS)?;
         for (at, &width) in self.hidden.iter().enumerate() {
             check::at_least(&format!("hidden[{at}]"), width as u64, 1)?;
         }

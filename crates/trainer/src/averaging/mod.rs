@@ -1,8 +1,10 @@
 //! Averages of the weights along the run: exponential (EMA) and equal (SWA).
 //!
 //! What lives here: when a model enters the average, with which weight, and the arithmetic on two models. It knows
-//! models and numbers of steps, and nothing of batches, files or callbacks; `statistics` alone looks at data.
+//! models and numbers of steps, and nothing of batches, files or callbacks; `statistics` and `apart`, of batch norm's, alone
+//! look at data.
 
+mod apart;
 mod blend;
 mod statistics;
 
@@ -12,6 +14,7 @@ use strict_config::{ConfigError, Settings, check};
 
 use crate::every::{Every, check_every, steps};
 
+pub(crate) use apart::Apart;
 pub(crate) use blend::blend;
 pub(crate) use statistics::with_measured_statistics;
 

@@ -18,7 +18,6 @@ use crate::{
     Precision, TrainError,
     activations::copy_to_train,
     data::Source,
-    step::seed_step,
     updates::{Trainable, look_at},
 };
 
@@ -42,21 +41,17 @@ pub(crate) fn with_measured_statistics<M: Trainable>(
     if before.tensors.is_empty() {
         return Ok(model);
     }
-    let device = model.devices().into_iter().next();
     // The forward pass of training updates the statistics; the gradients are dropped.
     let see = |model: &M, batch: M::TrainBatch, at: u64| {
-        if let Some(device) = &device {
-            seed_step(device, seed, u64::MAX - at, 0);
-        }
-        drop(look_at(model, batch, Precision::F32));
+        drop(look_at(model, batch, Precision::F32, (seed, u64::MAX - at)));
     };
     // The probe: the same batch from 0 and from the large number.
     let first = || data.epoch(0, 0).next().transpose();
     let (Some(one), Some(other)) = (first()?, first()?) else { return Ok(model) };
-    let mut model = fill(&model, 0.0);
+    let mut model = fill(&model, 0.0, |_| true);
     see(&model, one.input, 0);
     let low = means(&model);
-    model = fill(&model, PROBE);
+    model = fill(&model, PROBE, |_| true);
     see(&model, other.input, 0);
     let momentum: HashMap<ParamId, f64> =
         means(&model).into_iter().map(|(id, high)| (id, 1.0 - (high - low.get(&id).unwrap_or(&0.0)) / PROBE)).collect();
@@ -64,7 +59,7 @@ pub(crate) fn with_measured_statistics<M: Trainable>(
     let mut sums: Option<Statistics> = None;
     let mut batches = 0_u64;
     for batch in data.epoch(0, 0) {
-        model = fill(&model, 0.0);
+        model = fill(&model, 0.0, |_| true);
         see(&model, batch?.input, batches);
         let seen = read(&model);
         sums = Some(match sums {
@@ -79,18 +74,18 @@ pub(crate) fn with_measured_statistics<M: Trainable>(
 
 /// Where a visitor is: inside batch norm's running statistics or not.
 #[derive(Default)]
-struct Place(Vec<bool>);
+pub(super) struct Place(Vec<bool>);
 
 impl Place {
-    fn enter(&mut self, name: &str, container: &str) {
+    pub(super) fn enter(&mut self, name: &str, container: &str) {
         self.0.push(container.contains("BatchNorm") && name.starts_with("running_"));
     }
 
-    fn exit(&mut self) {
+    pub(super) fn exit(&mut self) {
         self.0.pop();
     }
 
-    fn is_statistics(&self) -> bool {
+    pub(super) fn is_statistics(&self) -> bool {
         self.0.last().is_some_and(|found| *found)
     }
 }
@@ -186,10 +181,10 @@ fn means<M: Module>(model: &M) -> HashMap<ParamId, f64> {
     means.1
 }
 
-/// Sets every statistic to one number. The returned model shares its statistics with no other.
-fn fill<M: Module>(model: &M, value: f64) -> M {
-    struct Fill(Place, f64);
-    impl ModuleMapper for Fill {
+/// Sets the statistics that `which` names to one number. The returned model shares its statistics with no other.
+pub(super) fn fill<M: Module>(model: &M, value: f64, which: impl Fn(ParamId) -> bool) -> M {
+    struct Fill<W>(Place, f64, W);
+    impl<W: Fn(ParamId) -> bool> ModuleMapper for Fill<W> {
         fn enter_module(&mut self, name: &str, container_type: &str) {
             self.0.enter(name, container_type);
         }
@@ -199,7 +194,7 @@ fn fill<M: Module>(model: &M, value: f64) -> M {
         }
 
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            if self.0.is_statistics() {
+            if self.0.is_statistics() && (self.2)(param.id) {
                 let value = self.1;
                 return param.map(|tensor| tensor.full_like(value));
             }
@@ -208,7 +203,7 @@ fn fill<M: Module>(model: &M, value: f64) -> M {
     }
     // Drops the update that burn holds back, which would overwrite the number.
     let model = copy_to_train(model, model.devices().first());
-    model.map(&mut Fill(Place::default(), value))
+    model.map(&mut Fill(Place::default(), value, which))
 }
 
 /// Puts the means in.

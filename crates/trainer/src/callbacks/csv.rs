@@ -119,8 +119,7 @@ impl Callback for Csv {
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         self.position = Position::new(run.steps_done);
-        let is_inside = !run.steps_done.is_multiple_of(run.steps_per_epoch.max(1));
-        self.open(run.steps_done, &run.logged, is_inside)
+        self.open(run.steps_done, &run.logged, run.goes_on_inside_an_epoch())
     }
 
     fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {

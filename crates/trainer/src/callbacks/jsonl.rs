@@ -47,7 +47,7 @@ pub struct LogLine {
 /// Writes the log of a run.
 ///
 /// Lines are flushed at the end of each epoch, before each checkpoint, and at the latest a second late. Resuming drops
-/// the lines after the checkpoint's step, and so does a run that goes back to an earlier state: the log of a run that
+/// the lines after the checkpoint's step, and so does a run that rolls back to an earlier state: the log of a run that
 /// was interrupted holds each step once, and each epoch: what an earlier run that ended inside an epoch says of it is what
 /// it has measured at that step. Where a log to be resumed has lines that cannot be read, or lacks some of those that it
 /// should hold ([`Logged`]), a warning says so and the log as it was stays beside it (`metrics.jsonl.damaged-1`); the unfinished last
@@ -191,8 +191,7 @@ impl Callback for JsonLines {
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         self.position = Position::new(run.steps_done);
-        let is_inside = !run.steps_done.is_multiple_of(run.steps_per_epoch.max(1));
-        self.open(run.steps_done, &run.logged, is_inside).map_err(|error| self.failed(error))
+        self.open(run.steps_done, &run.logged, run.goes_on_inside_an_epoch()).map_err(|error| self.failed(error))
     }
 
     fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {

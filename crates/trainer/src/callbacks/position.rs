@@ -13,7 +13,7 @@ const SHOWN_AFTER: Duration = Duration::from_secs(1);
 /// Where a log is.
 #[derive(Debug)]
 pub(super) struct Position {
-    /// The last step heard of.
+    /// The last step received.
     step: u64,
     lr: f64,
     momentum: Option<f64>,
@@ -40,7 +40,7 @@ impl Position {
         Self { step, lr: 0.0, momentum: None, pending: None, flushed: Instant::now() }
     }
 
-    /// Takes note of a step. `true` where the run has gone back to an earlier state, so that what the log holds of this
+    /// Records a step. `true` if the run has rolled back to an earlier state, so that what the log holds of this
     /// step and those after it is void.
     pub(super) fn step(&mut self, event: &StepEvent) -> bool {
         let is_back = event.step <= self.step;

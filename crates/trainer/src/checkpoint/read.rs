@@ -12,13 +12,17 @@ use serde::de::DeserializeOwned;
 
 use super::{
     CheckpointError, CheckpointPolicy, DISPLACED, MODEL, OPTIMIZER, PREFIX, RunState, STATE, TIMES, Times, damaged,
+    differences,
     files::{Disk, Files},
     history::{self, HistoryLog},
     io,
     manifest::{MANIFEST, Manifest},
     name_of,
 };
-use crate::Rates;
+use crate::{
+    Rates, TrainError,
+    ranks::{CommunicationError, Communicator, pack, unpack},
+};
 
 /// A verified checkpoint, in memory.
 #[derive(Debug, Clone)]
@@ -149,19 +153,9 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     for entry in &manifest.files {
         parts.insert(entry.name.clone(), entry.read(&Disk, path)?);
     }
-    let mut state: RunState = json(path, &parts, STATE)?;
-    let mut times: Times = json(path, &parts, TIMES)?;
-    if let Some(what) = state.fault() {
-        return Err(damaged(&path.join(STATE), what));
-    }
-    if let Some(what) = times.fault() {
-        return Err(damaged(&path.join(TIMES), what));
-    }
+    let (mut state, mut times) = state_of(path, &parts)?;
     if state.step != manifest.step {
         return Err(damaged(&path.join(STATE), format!("step {}, the manifest says {}", state.step, manifest.step)));
-    }
-    for (epoch, seconds) in state.history.iter_mut().zip(&times.epochs) {
-        epoch.seconds = *seconds;
     }
     for (epoch, seconds) in state.history.iter_mut().zip(&times.epochs) {
         epoch.seconds = *seconds;
@@ -180,6 +174,18 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     Ok(Checkpoint { path: path.to_owned(), state, times, values: manifest.values, parts, history })
 }
 
+fn state_of(path: &Path, parts: &BTreeMap<String, Vec<u8>>) -> Result<(RunState, Times), CheckpointError> {
+    let state: RunState = json(path, parts, STATE)?;
+    let times: Times = json(path, parts, TIMES)?;
+    if let Some(what) = state.fault() {
+        return Err(damaged(&path.join(STATE), what));
+    }
+    if let Some(what) = times.fault() {
+        return Err(damaged(&path.join(TIMES), what));
+    }
+    Ok((state, times))
+}
+
 fn json<T: DeserializeOwned>(
     directory: &Path,
     parts: &BTreeMap<String, Vec<u8>>,
@@ -191,6 +197,30 @@ fn json<T: DeserializeOwned>(
 }
 
 impl Checkpoint {
+    /// The one that process 0 has, on every process of a job; without the epochs that are not in the checkpoint itself, which
+    /// process 0 alone writes.
+    pub(crate) fn of_rank_0(ranks: &dyn Communicator, own: Option<Self>) -> Result<Option<Self>, TrainError> {
+        if ranks.size() == 1 {
+            return Ok(own);
+        }
+        let message = own.iter().flat_map(|own| {
+            let parts = own.parts.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes]);
+            std::iter::once(own.path.as_os_str().as_encoded_bytes()).chain(parts)
+        });
+        let message = ranks.broadcast(pack(message))?;
+        if ranks.rank() == 0 || message.is_empty() {
+            return Ok(own.filter(|_| ranks.rank() == 0));
+        }
+        let unreadable = || CommunicationError::Message { rank: 0, message: "no checkpoint".to_owned() };
+        let pieces = unpack(&message).ok_or_else(unreadable)?;
+        let (path, parts) = pieces.split_first().ok_or_else(unreadable)?;
+        let path = PathBuf::from(String::from_utf8_lossy(path).into_owned());
+        let parts = parts.chunks_exact(2).map(|part| (String::from_utf8_lossy(part[0]).into_owned(), part[1].to_vec()));
+        let parts = parts.collect();
+        let (state, times) = state_of(&path, &parts)?;
+        Ok(Some(Self { path, state, times, values: BTreeMap::new(), parts, history: Ok(HistoryLog::default()) }))
+    }
+
     /// Its directory.
     pub fn path(&self) -> &Path {
         &self.path
@@ -245,9 +275,22 @@ impl Checkpoint {
         module.try_load_record(record).map_err(|error| CheckpointError::Mismatch {
             path,
             what: "model",
-            saved: error.to_string(),
-            here: "the configured model".to_owned(),
+            saved: Some(format!("other parameters: {error}")),
+            here: Some("the configured model".to_owned()),
         })
+    }
+
+    /// Refuses it where what it `saved` of `what` is not what is `here`, and shows the lines (or, of a single line, the parts
+    /// between commas) that differ.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Mismatch`].
+    pub fn check(&self, what: &'static str, saved: &str, here: &str) -> Result<(), CheckpointError> {
+        if saved == here {
+            return Ok(());
+        }
+        let (saved, here) = differences(saved, here);
+        Err(CheckpointError::Mismatch { path: self.path.clone(), what, saved, here })
     }
 
     fn file(&self, name: &str) -> Result<&[u8], CheckpointError> {
@@ -259,8 +302,8 @@ impl Checkpoint {
         optimizer.try_load_bytes(self.file(OPTIMIZER)?).map_err(|error| CheckpointError::Mismatch {
             path: self.path.join(OPTIMIZER),
             what: "optimizer",
-            saved: error.to_string(),
-            here: optimizer.config().type_name().to_owned(),
+            saved: Some(error.to_string()),
+            here: Some(optimizer.config().type_name().to_owned()),
         })
     }
 
@@ -268,8 +311,8 @@ impl Checkpoint {
         rates.try_load(&self.state.schedules).map_err(|error| CheckpointError::Mismatch {
             path: self.path.join(STATE),
             what: "schedule",
-            saved: error.to_string(),
-            here: "the configured schedule".to_owned(),
+            saved: Some(error.to_string()),
+            here: Some("the configured schedule".to_owned()),
         })
     }
 }

@@ -36,6 +36,15 @@ impl<B> Source<B> for Limited<'_, B> {
         Box::new(self.source.epoch(epoch, first).take(self.limit().saturating_sub(first)))
     }
 
+    fn pick<'a>(&'a self, epoch: u64, mut batches: Vec<usize>) -> Batches<'a, B>
+    where
+        B: 'a,
+    {
+        let epoch = if self.same_epoch { 0 } else { epoch };
+        batches.retain(|batch| *batch < self.limit());
+        self.source.pick(epoch, batches)
+    }
+
     fn fingerprint(&self) -> String {
         let whole = self.source.fingerprint();
         match self.batches {

@@ -97,8 +97,8 @@ impl<B: Send + 'static> Loader<B> {
         self
     }
 
-    /// `first` is the number of the first of these batches.
-    fn assemble_ahead(&self, batches: Vec<Vec<usize>>, first: usize, epoch: u64) -> Batches<'static, B> {
+    /// Batches with their numbers.
+    fn assemble_ahead(&self, batches: Vec<(usize, Vec<usize>)>, epoch: u64) -> Batches<'static, B> {
         let batches = Arc::new(batches);
         // More workers than batches would have nothing to do.
         let workers = self.workers.min(batches.len().max(1));
@@ -107,7 +107,7 @@ impl<B: Send + 'static> Loader<B> {
                 let (ready, receiver) = sync_channel(READY);
                 let (batches, assemble) = (Arc::clone(&batches), Arc::clone(&self.assemble));
                 let spawned = std::thread::Builder::new().spawn(move || {
-                    for indices in batches.iter().skip(worker).step_by(workers) {
+                    for (_, indices) in batches.iter().skip(worker).step_by(workers) {
                         let batch = assemble(indices, epoch).map(|input| Batch { input, items: indices.len() });
                         // The receiver is gone once the epoch has been left early.
                         if ready.send(batch).is_err() {
@@ -122,12 +122,11 @@ impl<B: Send + 'static> Loader<B> {
             Ok(ahead) => ahead,
             Err(error) => return SourceError::no_thread(epoch, &error),
         };
-        let count = batches.len();
-        Box::new((0..count).map(move |batch| {
+        Box::new((0..batches.len()).map(move |at| {
             // A worker hangs up before its last batch only when assembling panicked.
             let panicked = || Err("the worker that assembles it has panicked".to_owned());
-            let made = ahead[batch % ahead.len()].recv().unwrap_or_else(|_| panicked());
-            made.map_err(|message| SourceError { epoch, batch: first + batch, message })
+            let made = ahead[at % ahead.len()].recv().unwrap_or_else(|_| panicked());
+            made.map_err(|message| SourceError { epoch, batch: batches[at].0, message })
         }))
     }
 }
@@ -142,13 +141,21 @@ impl<B: Send + 'static> Source<B> for Loader<B> {
     }
 
     fn epoch(&self, epoch: u64, first: usize) -> Batches<'_, B> {
+        self.pick(epoch, (first..self.batches()).collect())
+    }
+
+    fn pick<'a>(&'a self, epoch: u64, batches: Vec<usize>) -> Batches<'a, B>
+    where
+        B: 'a,
+    {
         let order = self.order.indices(self.items, epoch);
-        let batches = order.chunks(self.batch_size).take(self.batches()).skip(first);
-        let batches: Vec<Vec<usize>> = batches.map(<[usize]>::to_vec).collect();
+        let of_batch = |batch: usize| order.chunks(self.batch_size).nth(batch).map(|items| (batch, items.to_vec()));
+        let batches = batches.into_iter().filter(|batch| *batch < self.batches());
+        let batches: Vec<(usize, Vec<usize>)> = batches.filter_map(of_batch).collect();
         if self.workers > 0 {
-            return self.assemble_ahead(batches, first, epoch);
+            return self.assemble_ahead(batches, epoch);
         }
-        Box::new((first..).zip(batches).map(move |(batch, indices)| {
+        Box::new(batches.into_iter().map(move |(batch, indices)| {
             let made = (self.assemble)(&indices, epoch);
             made.map(|input| Batch { input, items: indices.len() }).map_err(|message| SourceError {
                 epoch,
@@ -196,6 +203,34 @@ mod tests {
             let loader = loader().workers(workers);
             assert_eq!(all(&loader, 5, 4), all(&loader, 5, 0)[4..], "{workers} workers");
             assert!(all(&loader, 5, 11).is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_picked_is_what_it_is_in_the_epoch() {
+        /// A source that has nothing but the default.
+        struct Plain(Loader<Vec<usize>>);
+        impl Source<Vec<usize>> for Plain {
+            fn items(&self) -> usize {
+                self.0.items()
+            }
+            fn batches(&self) -> usize {
+                self.0.batches()
+            }
+            fn epoch(&self, epoch: u64, first: usize) -> Batches<'_, Vec<usize>> {
+                self.0.epoch(epoch, first)
+            }
+        }
+        let picked = |source: &dyn Source<Vec<usize>>, batches: &[usize]| -> Vec<Vec<usize>> {
+            source.pick(5, batches.to_vec()).map(|batch| batch.expect("a batch").input).collect()
+        };
+        let all = all(&loader(), 5, 0);
+        for batches in [&[][..], &[0], &[2, 3, 7, 10], &[10], &[4, 11, 12]] {
+            let expected: Vec<_> = batches.iter().filter_map(|batch| all.get(*batch).cloned()).collect();
+            for workers in [0, 2] {
+                assert_eq!(picked(&loader().workers(workers), batches), expected, "{batches:?}");
+            }
+            assert_eq!(picked(&Plain(loader()), batches), expected, "{batches:?}");
         }
     }
 

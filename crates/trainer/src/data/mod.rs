@@ -57,6 +57,21 @@ pub trait Source<B> {
     /// The batches of epoch `epoch`, from batch `first` on.
     fn epoch(&self, epoch: u64, first: usize) -> Batches<'_, B>;
 
+    /// Of epoch `epoch` the batches of these numbers, which rise: the share of one of several processes. By default the others
+    /// are produced too, and dropped.
+    fn pick<'a>(&'a self, epoch: u64, batches: Vec<usize>) -> Batches<'a, B>
+    where
+        B: 'a,
+    {
+        let Some(first) = batches.first().copied() else { return Box::new(std::iter::empty()) };
+        let mut all = self.epoch(epoch, first).zip(first..);
+        let mut wanted = batches.into_iter();
+        Box::new(std::iter::from_fn(move || {
+            let wanted = wanted.next()?;
+            all.find(|(batch, number)| *number == wanted || batch.is_err()).map(|(batch, _)| batch)
+        }))
+    }
+
     /// What identifies the data and its order, so that a resume on something else is refused: number of items, batch
     /// size, seed, a checksum of the content where there is one.
     fn fingerprint(&self) -> String {

@@ -2,13 +2,16 @@
 //!
 //! Here: how a run starts and ends, and what it tells. `steps`: a batch, a window, an update. `validation`: when the
 //! validation set is visited and what its values do. `non_finite`: stop, skip or roll back. `proof`: which states are
-//! good. `saving`: to a checkpoint and from it. `fallback`: the state that is rolled back to.
+//! good. `saving`: to a checkpoint and from it. `fallback`: the state that is rolled back to. `together`: what is done with the
+//! other processes of a job.
 
 mod fallback;
 mod non_finite;
 mod proof;
 mod saving;
+mod seen;
 mod steps;
+mod together;
 mod validation;
 
 use std::{
@@ -18,6 +21,7 @@ use std::{
 };
 
 use burn::{
+    optim::GradientsParams,
     tensor::Device,
     train::{
         InferenceStep,
@@ -30,20 +34,21 @@ use crate::{
     Callback, CallbackError, FitReport, Fitted, Flow, ModelEvent, Moment, Rates, RunInfo, StepEvent, StopReason,
     TrainError, Trainer,
     activations::{self, copy_to_train},
-    averaging::{Plan, with_measured_statistics},
+    averaging::{Apart, Plan, with_measured_statistics},
     checkpoint::{Cadence, Checkpoint, HistoryLog, RunState, Writer},
     data::Source,
     eval_model::eval_model,
     finite::Judge,
     freeze::Frozen,
     memory::peak_memory,
-    metrics::Mean,
+    meter::Mean,
     report::TimeSpent,
     step::Window,
     timetable::Timetable,
     updates::{Made, Trainable},
 };
 use fallback::Fallback;
+use seen::Seen;
 
 /// An update that has failed is the only place that leaves a run without a model, and it ends the run.
 const NO_MODEL: TrainError = TrainError::Internal("a run without a model");
@@ -103,7 +108,13 @@ pub(crate) struct Run<'t, M: Trainable> {
     rates: Rates,
     state: RunState,
     timetable: Timetable,
-    window: Window<M>,
+    window: Window,
+    /// What this process's batches of the window have given.
+    seen: Seen,
+    /// The mean gradient of a window of several processes.
+    summed: Option<GradientsParams>,
+    /// Batch norm's statistics by batches, where several processes have a part of them.
+    apart: Option<Apart>,
     /// What the window under way has measured.
     values: WindowValues,
     frozen: Frozen,
@@ -124,6 +135,8 @@ pub(crate) struct Run<'t, M: Trainable> {
     data_fingerprint: String,
     /// The names of the values of each callback.
     declared: Vec<Vec<String>>,
+    /// Whether it was said that one of them is waited for and not given.
+    is_told_of_missing: bool,
     stopped: Option<StopReason>,
     clock: Clock,
     resumed_from: Option<u64>,
@@ -170,7 +183,10 @@ where
             rates,
             state: RunState::default(),
             timetable,
-            window: Window::new(),
+            window: Window::default(),
+            seen: Seen::default(),
+            summed: None,
+            apart: None,
             values: WindowValues::default(),
             judge,
             frozen: Frozen::default(),
@@ -183,6 +199,7 @@ where
             measured: Measured::default(),
             data_fingerprint: train.fingerprint(),
             declared,
+            is_told_of_missing: false,
             stopped: None,
             clock: Clock::start(),
             resumed_from: None,
@@ -194,6 +211,10 @@ where
         match resume {
             None => run.model = Some(model),
             Some(checkpoint) => run.restore(model, &checkpoint)?,
+        }
+        run.check_ranks()?;
+        if !run.is_alone() {
+            run.apart = Apart::of(run.model()?, run.trainer.config.precision, train)?;
         }
         run.frozen = Frozen::of(&run.trainer.config.freeze, &run.timetable.freeze, run.model()?);
         if run.fallback.is_none() {
@@ -215,7 +236,8 @@ where
             parameters: run.parameters,
         };
         run.tell(|callback| callback.on_start(&info))?;
-        if let (Some(step), Some(writer)) = (run.resumed_from, &mut run.writer) {
+        let leads = run.leads();
+        if let (Some(step), Some(writer)) = (run.resumed_from, run.writer.as_mut().filter(|_| leads)) {
             writer.tidy(step, run.state.unproven.clone())?;
         }
         Ok(run)
@@ -224,11 +246,6 @@ where
     /// Whether steps are left and nothing has ended the run.
     pub(crate) fn goes_on(&self) -> bool {
         self.stopped.is_none() && self.state.step < self.timetable.steps
-    }
-
-    /// The epoch under way, and how many of its batches are done.
-    pub(crate) fn position(&self) -> (u64, usize) {
-        (self.state.epoch, self.state.batch)
     }
 
     pub(crate) fn enter_epoch(&mut self) -> Result<(), TrainError> {
@@ -273,11 +290,12 @@ where
         if self.trainer.interrupt.load(Ordering::Relaxed) {
             self.stopped = Some(StopReason::Interrupted);
         }
-        Ok(())
+        self.agree()
     }
 
+    /// The epoch is done, or the run has ended in it.
     pub(crate) fn leaves_epoch(&self) -> bool {
-        !self.goes_on()
+        self.epoch_is_done() || !self.goes_on()
     }
 
     /// All batches of the epoch are done, or the run's last step has been.
@@ -309,6 +327,9 @@ where
         moment: Moment,
         evaluated: Option<&M>,
     ) -> Result<BTreeMap<String, f64>, TrainError> {
+        if !self.leads() {
+            return Ok(BTreeMap::new());
+        }
         let began = Instant::now();
         let model: &M = evaluated.or(self.model.as_ref()).ok_or(NO_MODEL)?;
         let event = ModelEvent::new(moment, self.state.step, self.state.epoch, (self.trainer.shown)(model));
@@ -320,19 +341,25 @@ where
         Ok(values)
     }
 
-    /// Tells every callback.
+    /// Tells every callback, on rank 0.
     fn tell(&mut self, mut what: impl FnMut(&mut dyn Callback) -> Result<(), CallbackError>) -> Result<(), TrainError> {
+        if !self.leads() {
+            return Ok(());
+        }
         let began = Instant::now();
         let told = self.trainer.callbacks.iter_mut().try_for_each(|callback| what(callback.as_mut()));
         self.clock.spent.callbacks += began.elapsed().as_secs_f64();
         Ok(told?)
     }
 
-    /// Tells every callback what may end the run.
+    /// Tells every callback what may end the run; on the other ranks once they [`agree`](Self::agree).
     fn ask(
         &mut self,
         mut what: impl FnMut(&mut dyn Callback) -> Result<Flow, CallbackError>,
     ) -> Result<(), TrainError> {
+        if !self.leads() {
+            return Ok(());
+        }
         let began = Instant::now();
         for callback in &mut self.trainer.callbacks {
             if let Flow::Stop(reason) = what(callback.as_mut())? {
@@ -353,7 +380,8 @@ where
         let stopped = self.stopped.clone().unwrap_or(StopReason::Finished);
         // An interrupted run is resumed later: it keeps the model it trains.
         let best = self.best_model.take().filter(|_| stopped != StopReason::Interrupted);
-        let training = self.clock.spent.data + self.clock.spent.model + self.clock.spent.optimizer;
+        let TimeSpent { data, model, optimizer, ranks, .. } = self.clock.spent;
+        let training = data + model + optimizer + ranks;
         let report = FitReport {
             parameters: self.parameters,
             steps: self.state.step,

@@ -7,12 +7,11 @@ use burn::train::{
 
 use super::{Run, validation::LOSS};
 use crate::{
-    OnNonFinite, TrainError,
+    OnNonFinite, TrainConfig, TrainError,
     activations::copy_to_train,
     data::Source,
     finite::Fault,
     metrics::loss_of,
-    step::seed_step,
     updates::{Trainable, look_at},
 };
 
@@ -131,10 +130,8 @@ where
         let epoch = if self.state.batch == 0 { self.state.epoch.saturating_sub(1) } else { self.state.epoch };
         let mut last = None;
         for batch in train.epoch(epoch, 0).take(TRIED) {
-            if let Some(device) = &self.device {
-                seed_step(device, self.trainer.config.seed, self.state.step, 0);
-            }
-            let loss = loss_of(&look_at(&model, batch?.input, self.trainer.config.precision))?;
+            let TrainConfig { precision, seed, .. } = self.trainer.config;
+            let loss = loss_of(&look_at(&model, batch?.input, precision, (seed, self.state.step)))?;
             last = Some(loss);
             if self.is_sane(loss) {
                 break;

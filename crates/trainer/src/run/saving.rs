@@ -15,7 +15,7 @@ use super::{
 use crate::{
     CheckpointEvent, OnNonFinite, StopReason, TrainError,
     activations::copy_to_train,
-    checkpoint::{self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
+    checkpoint::{self, Checkpoint, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
     data::Source,
     early_stopping::BEST,
     updates::Trainable,
@@ -30,8 +30,8 @@ where
     /// Takes over a checkpoint, and refuses one of another run.
     pub(super) fn restore(&mut self, model: M, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         let config = &self.trainer.config;
-        check(checkpoint, "configuration", &checkpoint.state().config, &config.fingerprint)?;
-        check(checkpoint, "training data", &checkpoint.state().data, &self.data_fingerprint)?;
+        checkpoint.check("configuration", &checkpoint.state().config, &config.fingerprint)?;
+        checkpoint.check("training data", &checkpoint.state().data, &self.data_fingerprint)?;
         let model = checkpoint.model(model)?;
         checkpoint.optimizer(&mut self.optimizer)?;
         checkpoint.rates(&mut self.rates)?;
@@ -112,6 +112,7 @@ where
             }
         };
         if is_due {
+            self.check_weights()?;
             self.refuse_bad_parameters()?;
             let is_good = self.is_good(train)?;
             // A run that is to go on later does so as if nothing had ended it: there the next loss proves this state.
@@ -139,6 +140,7 @@ where
     /// Writes the checkpoint of the run's end, unless this step has one.
     pub(super) fn save_last(&mut self, train: &dyn Source<M::TrainBatch>) -> Result<(), TrainError> {
         if self.saved_at != Some(self.state.step) && self.writer.is_some() {
+            self.check_weights()?;
             self.refuse_bad_parameters()?;
             if !self.is_good(train)? {
                 self.await_proof();
@@ -154,6 +156,10 @@ where
     fn save(&mut self) -> Result<(), TrainError> {
         let Some(policy) = self.writer.as_ref().map(|writer| writer.policy().clone()) else { return Ok(()) };
         let step = self.state.step;
+        if !self.leads() {
+            self.saved_at = Some(step);
+            return Ok(());
+        }
         let path = checkpoint::path_of(&policy.directory, step);
         let in_turn = self.stopped != Some(StopReason::Interrupted) || self.timetable.saves_in_turn(step);
         let event = CheckpointEvent { step, path: &path, in_turn };
@@ -270,7 +276,7 @@ where
     /// What callbacks keep, by name.
     pub(super) fn callbacks_state(&self) -> Result<BTreeMap<String, serde_json::Value>, TrainError> {
         let mut states = BTreeMap::new();
-        for callback in &self.trainer.callbacks {
+        for callback in self.trainer.callbacks.iter().filter(|_| self.leads()) {
             if let Some(state) = callback.state()
                 && states.insert(callback.name().to_owned(), state).is_some()
             {
@@ -281,6 +287,9 @@ where
     }
 
     fn load_callbacks(&mut self, mut states: BTreeMap<String, serde_json::Value>) -> Result<(), TrainError> {
+        if !self.leads() {
+            return Ok(());
+        }
         for callback in &mut self.trainer.callbacks {
             if let Some(state) = states.remove(callback.name()) {
                 callback.load_state(state)?;
@@ -294,47 +303,5 @@ where
             tracing::warn!("the checkpoint holds a state of `{name}`{more}, and this run has no callback of that name");
         }
         Ok(())
-    }
-}
-
-/// Refuses a checkpoint whose fingerprint of `what` is another, and shows the parts that differ.
-fn check(checkpoint: &Checkpoint, what: &'static str, saved: &str, here: &str) -> Result<(), CheckpointError> {
-    if saved == here {
-        return Ok(());
-    }
-    let (saved, here) = differences(saved, here);
-    Err(CheckpointError::Mismatch { path: checkpoint.path().to_owned(), what, saved, here })
-}
-
-/// The lines (or, of a single line, the parts between commas) of each text that the other has not.
-fn differences(saved: &str, here: &str) -> (String, String) {
-    let separator = if saved.contains('\n') || here.contains('\n') { "\n" } else { ", " };
-    let only = |of: &str, other: &str| {
-        let theirs: Vec<&str> = other.split(separator).map(str::trim).collect();
-        let own = of.split(separator).map(str::trim).filter(|part| !part.is_empty() && !theirs.contains(part));
-        let own = own.collect::<Vec<_>>().join(", ");
-        if own.is_empty() { checkpoint::NOTHING.to_owned() } else { own }
-    };
-    (only(saved, here), only(here, saved))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_differs_is_shown_and_nothing_else() {
-        let cases = [
-            ("a = 1\nb = 2\nc = 3", "a = 1\nb = 5\nc = 3", ("b = 2", "b = 5")),
-            ("a = 1\nb = 2", "a = 1\nb = 2\nd = 4", ("nothing of it", "d = 4")),
-            (
-                "90 items, batch size 16, content x",
-                "90 items, batch size 8, content x",
-                ("batch size 16", "batch size 8"),
-            ),
-        ];
-        for (saved, here, (left, right)) in cases {
-            assert_eq!(differences(saved, here), (left.to_owned(), right.to_owned()));
-        }
     }
 }

@@ -12,12 +12,16 @@ use burn::{
 
 use strict_config::ConfigError;
 
-use super::Run;
+use super::{
+    Run,
+    seen::{Number, SeenBatch},
+};
 use crate::{
     Precision, TrainError,
     averaging::blend,
     data::Batch,
     metrics,
+    ranks::encode,
     step::seed_step,
     updates::{Made, Optimization, Trainable, Updates},
 };
@@ -28,7 +32,11 @@ where
     M::TrainItem: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
+    /// This rank's next batch of the window under way.
     pub(crate) fn next_batch<T>(&mut self, batches: &mut dyn Iterator<Item = T>) -> Option<T> {
+        if self.window.batches() >= self.share().own().len() {
+            return None;
+        }
         let waited = Instant::now();
         let batch = batches.next();
         self.clock.spent.data += waited.elapsed().as_secs_f64();
@@ -38,53 +46,51 @@ where
     pub(crate) fn forward_backward(&mut self, batch: Batch<M::TrainBatch>) -> Result<(), TrainError> {
         let began = Instant::now();
         let step = self.state.step;
+        let index = self.share().own().start + self.window.batches();
         if let Some(device) = &self.device {
-            seed_step(device, self.trainer.config.seed, step, self.window.batches());
+            seed_step(device, self.trainer.config.seed, step, index);
         }
         let model = self.take_model()?;
         let precision = self.trainer.config.precision;
+        // A copy with the same parameters, whose statistics are this batch's alone.
+        let copy = self.apart.as_ref().map(|apart| apart.copy(&model));
         let mut updates = Updates::new(self.optimization(), precision);
-        let (model, output) = model.train_step(batch.input, &mut updates);
+        let (model, copy, output) = match copy {
+            None => {
+                let (model, output) = model.train_step(batch.input, &mut updates);
+                (model, None, output)
+            }
+            Some(copy) => {
+                let (copy, output) = copy.train_step(batch.input, &mut updates);
+                (model, Some(copy), output)
+            }
+        };
         let (left, made) = updates.conclude();
         self.note_updates(made)?;
-        self.window.add(&model, left.unwrap_or_default(), batch.items);
+        self.window.add(&model, index, left.unwrap_or_default(), batch.items);
         self.model = Some(model);
-        self.state.batch += 1;
-        self.state.items += batch.items;
-        self.clock.items += batch.items as u64;
-        if self.timetable.is_looked_at(step + 1) {
-            let loss = metrics::loss_of(&output)?;
-            self.values.loss.add(loss, batch.items);
-            // A skipped step leaves no trace in the epoch's mean.
-            if loss.is_finite() {
-                self.state.epoch_loss.add(loss, batch.items);
-            }
-            if let Some(scalars) = &self.trainer.scalars {
-                for (name, value) in scalars.read(&output)? {
-                    self.note_scalar(&name, value, batch.items);
-                    self.values.scalars.entry(name).or_default().add(value, batch.items);
-                }
-            }
-        } else {
-            self.values.is_unread = true;
+        if let (Some(apart), Some(copy)) = (&self.apart, copy) {
+            self.seen.changes.push(apart.change(&copy));
         }
+        let mut seen = SeenBatch { items: batch.items, loss: None, scalars: Vec::new() };
+        if self.timetable.is_looked_at(step + 1) {
+            seen.loss = Some(Number(metrics::loss_of(&output)?));
+            if let Some(scalars) = &self.trainer.metrics.scalars {
+                seen.scalars.extend(scalars.read(&output)?.into_iter().map(|(name, value)| (name, Number(value))));
+            }
+        }
+        self.seen.batches.push(seen);
         if self.timetable.is_logged(step + 1) {
-            let is_full = self.window_is_full();
-            for meter in &mut self.trainer.train_meters {
-                meter.add(&output, batch.items)?;
-                if is_full {
-                    self.values.metrics.extend(meter.finish()?);
-                }
+            if self.leads() {
+                self.trainer.metrics.train.iter_mut().try_for_each(|meter| meter.add(&output, batch.items))?;
+            } else if let Some(output) = encode(&output) {
+                self.seen.outputs.push((batch.items, output));
             }
         }
         // The output holds the graph, and the graph the parameters: gone now, the update can work in place.
         drop(output);
         self.clock.spent.model += began.elapsed().as_secs_f64();
         Ok(())
-    }
-
-    pub(crate) fn window_is_full(&self) -> bool {
-        self.window.batches() >= self.trainer.config.accumulate.max(1) || self.state.batch >= self.timetable.batches
     }
 
     /// One optimizer step: the mean of the window's gradients, clipped, at the schedule's rate; or, where something is
@@ -94,7 +100,10 @@ where
         let step = self.state.step;
         self.state.skipped = false;
         let model = self.take_model()?;
-        let grads = self.window.take_mean(&model);
+        let grads = match self.summed.take() {
+            Some(mean) => mean,
+            None => self.window.take_mean(&model),
+        };
         let loss = self.values.loss.value();
         let made = std::mem::take(&mut self.values.made);
         let (model, outcome) = match made.outcome {
@@ -125,13 +134,13 @@ where
     /// How the step under way updates: at its rates, which are noted, with its momentum.
     fn optimization(&mut self) -> Optimization<'_> {
         let step = self.state.step;
-        let factor = self.rate_factor();
-        self.state.lr = self.rates.base(step) * factor;
-        self.state.group_lrs = self.rates.of_groups(step).into_iter().map(|lr| lr * factor).collect();
+        let rates = self.rates.scaled(step, self.rate_factor());
+        self.state.lr = rates.base();
+        self.state.group_lrs = rates.groups().collect();
         self.state.momentum = self.rates.momentum(step);
         self.rates.set_momentum(step, &self.optimizer);
         Optimization {
-            rates: self.rates.scaled(step, factor),
+            rates,
             optimizer: &mut self.optimizer,
             judge: self.judge,
             frozen: &self.frozen,
@@ -150,7 +159,7 @@ where
             Err(ConfigError::conflict(field, format!("the model updates itself in each of its steps, which {needs}")))
         };
         if config.accumulate > 1 {
-            return refuse("accumulate", "leaves no gradients to accumulate");
+            return refuse("accumulate", "leaves no gradients to accumulate, or to share among processes");
         }
         if config.precision != Precision::F32 {
             return refuse("precision", "decides itself what it computes in");

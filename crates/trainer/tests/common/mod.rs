@@ -31,7 +31,7 @@ pub struct Points {
 pub struct Net {
     first: Linear,
     norm: Option<BatchNorm>,
-    dropout: Dropout,
+    dropout: Option<Dropout>,
     second: Linear,
 }
 
@@ -41,14 +41,14 @@ impl Net {
         trainer::stable_ids(Self {
             first: LinearConfig::new(WIDTH, width).init(device),
             norm: None,
-            dropout: DropoutConfig::new(0.2).init(),
+            dropout: Some(DropoutConfig::new(0.2).init()),
             second: LinearConfig::new(width, 2).init(device),
         })
     }
 
     /// The same network without dropout.
     pub fn freeze_dropout(mut self) -> Self {
-        self.dropout = DropoutConfig::new(0.0).init();
+        self.dropout = None;
         self
     }
 
@@ -89,7 +89,11 @@ impl Net {
             Some(norm) => norm.forward(hidden.cast(norm.gamma.dtype())).cast(dtype),
             None => hidden,
         };
-        let hidden = self.dropout.forward(relu(hidden));
+        let hidden = relu(hidden);
+        let hidden = match &self.dropout {
+            Some(dropout) => dropout.forward(hidden),
+            None => hidden,
+        };
         let logits = self.second.forward(hidden).cast(DType::F32);
         let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), batch.y.clone());
         let mut loss = loss.mul_scalar(batch.scale);

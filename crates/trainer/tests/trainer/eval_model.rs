@@ -6,7 +6,7 @@ use crate::common::{
 };
 use burn::{
     module::Module,
-    nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
+    nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
     tensor::Tensor,
     train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep, metric::AccuracyMetric},
 };
@@ -19,6 +19,7 @@ use trainer::{
 #[derive(Module, Debug)]
 struct Normed {
     first: Linear,
+    dropout: Dropout,
     norm: BatchNorm,
     second: Linear,
 }
@@ -29,13 +30,14 @@ impl Normed {
         device.seed(5);
         Self {
             first: LinearConfig::new(8, 12).init(&device),
+            dropout: DropoutConfig::new(0.0).init(),
             norm: BatchNormConfig::new(12).init(&device),
             second: LinearConfig::new(12, 2).init(&device),
         }
     }
 
     fn forward(&self, batch: Points) -> ClassificationOutput {
-        let hidden: Tensor<2> = self.norm.forward(self.first.forward(batch.x));
+        let hidden: Tensor<2> = self.norm.forward(self.dropout.forward(self.first.forward(batch.x)));
         let logits = self.second.forward(hidden.tanh());
         let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), batch.y.clone());
         ClassificationOutput::new(loss, logits, batch.y)
@@ -96,6 +98,19 @@ fn the_average_is_evaluated_with_its_own_statistics() {
     let unseen = fit(false);
     assert_eq!(first(&unseen.model), first(&fitted.model));
     assert_eq!(unseen.model.statistics(), fitted.model.statistics());
+}
+
+/// What is drawn while statistics are measured depends on nothing that was drawn before: not on a resume, not on a process.
+#[test]
+fn statistics_are_measured_with_draws_of_their_own() {
+    let _alone = alone();
+    let model = Normed { dropout: DropoutConfig::new(0.5).init(), ..Normed::new() };
+    let optimizer = optimizer(SCHEDULE_FREE);
+    let measured = |seed| {
+        device().seed(seed);
+        trainer::eval_model(&model, &optimizer, &train_data()).expect("a model").statistics()
+    };
+    assert_eq!(measured(1), measured(2));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use trainer::{
     Callback, CallbackError, EarlyStopping, EpochEvent, Flow, Mode, RunInfo, StepEvent, StopReason, TrainConfig,
     TrainError, Trainer,
     callbacks::{JsonLines, LogLine},
-    data::Loader,
+    data::{Batches, Loader, Source},
 };
 
 const ADAM: &str = "type = 'adam'\nlr = 0.02";
@@ -324,4 +324,32 @@ fn the_log_tells_it_all_and_resumes() {
     };
     JsonLines::new(&path).on_start(&resumed).expect("resumes");
     assert!(lines().len() < before && lines().iter().all(|line| line.step <= 6));
+}
+
+/// A source that has fewer batches than it says: an error in the epoch that it cuts short, and no loop without an end.
+#[test]
+fn a_source_that_ends_early_is_an_error() {
+    struct Short(Loader<common::Points>, usize);
+    impl Source<common::Points> for Short {
+        fn items(&self) -> usize {
+            self.0.items()
+        }
+        fn batches(&self) -> usize {
+            self.0.batches()
+        }
+        fn epoch(&self, epoch: u64, first: usize) -> Batches<'_, common::Points> {
+            Box::new(self.0.epoch(epoch, first).take(self.1.saturating_sub(first)))
+        }
+    }
+    let _alone = alone();
+    for (held, accumulate, batch) in [(0, 1, 1), (4, 1, 5), (4, 3, 5), (5, 4, 6)] {
+        let config = TrainConfig { accumulate, ..TrainConfig::epochs(2) };
+        let source = Short(train_data(), held);
+        let ended = Trainer::new(config).fit(net(), optimizer(ADAM), schedule("type = 'fixed'"), &source, None);
+        let error = ended.err().expect("an error").to_string();
+        assert!(error.contains("the source says it has 6 batches, and has ended"), "{error}");
+        assert!(error.contains(&format!("batch {batch} of epoch 1")), "{held} batches, {accumulate}: {error}");
+    }
+    let optimizer = optimizer("type = 'schedule_free_sgd'\nlr = 1.0");
+    trainer::eval_model(&net().with_norm(&device()), &optimizer, &Short(train_data(), 0)).expect("a model");
 }

@@ -25,6 +25,7 @@ mod lr_finder;
 mod non_finite;
 mod precision;
 mod proof;
+mod ranks;
 mod resume;
 mod resume_features;
 mod start;

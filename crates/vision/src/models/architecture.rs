@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep, TrainStep};
-use strict_config::{ConfigError, Settings};
+use strict_config::{ConfigError, Settings, check};
 
 use super::error::ModelError;
 use super::layers::{Layer, Layers};
@@ -23,6 +23,13 @@ pub struct ModelInfo {
     pub source: &'static str,
     /// The data set for which lists give the numbers of parameters.
     pub dataset: &'static str,
+}
+
+impl ModelInfo {
+    /// A model of a program's own; its parameters are counted for `dataset`.
+    pub const fn own(name: &'static str, summary: &'static str, dataset: &'static str) -> Self {
+        Self { name, summary, source: "this program", dataset }
+    }
 }
 
 /// The settings of a model, as its table in a config holds them, and the network that they describe.
@@ -109,8 +116,13 @@ pub(super) fn built<A: Architecture>(
     Ok((config.build(classes, &mut layers), layers.finish()))
 }
 
-/// Refuses a layer without a neuron or a channel.
+/// More layers than anybody trains; each takes time in every step, whatever its width.
+const MOST_LAYERS: usize = 1000;
+
+/// Refuses a layer without a neuron or a channel, and a list of layers without end.
 pub(super) fn check_widths(field: &str, widths: &[usize]) -> Result<(), ConfigError> {
+    let found = format!("a list of {}", widths.len());
+    check::is_allowed(field, found, &format!("at most {MOST_LAYERS} layers"), widths.len() <= MOST_LAYERS)?;
     match widths.iter().position(|width| *width == 0) {
         Some(at) => Err(ConfigError::not_allowed(format!("{field}[{at}]"), 0, "a width of at least 1")),
         None => Ok(()),

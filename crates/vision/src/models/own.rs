@@ -132,7 +132,7 @@ fn parameters(network: &impl Module) -> Vec<Layer> {
     }
     impl ModuleVisitor for List {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            // Running statistics are no parameters. Without autodiff nothing tells them apart.
+            // Running statistics are not parameters. Without autodiff nothing distinguishes them.
             if param.is_require_grad() || !param.device().is_autodiff() {
                 let (kind, output) = ("parameter".to_owned(), param.dims().to_vec());
                 let parameters = output.iter().product();
@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    /// A built-in model, once as itself and once behind the trait object: nobody can tell them apart. The weights are
+    /// A built-in model, once as itself and once behind the trait object: they behave the same. The weights are
     /// handed over, not drawn twice from one seed: flex has one generator for the whole process, and other tests draw too.
     #[test]
     fn behind_the_trait_object_is_the_same_module() {

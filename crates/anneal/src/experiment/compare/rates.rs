@@ -6,7 +6,7 @@ use strict_config::ConfigError;
 use study::{Rate, RateChoice, RateSource, Trial, choose};
 
 use super::{contender::Contender, folder::Folder, runner::Runner, sweep::RateSweep};
-use crate::{config::Config, error::Error};
+use crate::{config::Config, error::Error, experiment::measure::main_measure};
 
 /// A contender's configuration with the chosen rate.
 pub(super) struct ChosenRate {
@@ -47,7 +47,7 @@ pub(super) fn sweeps(
             Some(sweep) => sweep,
             None if runner.is_interrupted() => return Ok(None),
             None => {
-                let sweep = match RateSweep::run(&open, runner.interrupt()) {
+                let sweep = match RateSweep::run(&open, runner.interrupt(), runner.quiet()) {
                     Err(error) if error.is_interrupt() => return Ok(None),
                     sweep => sweep.map_err(|error| error.within(name))?,
                 };
@@ -102,7 +102,8 @@ fn best_of_grid(grid: &[f64], contender: &Contender, runner: &mut Runner<'_>) ->
     if trials.iter().any(|trial| !trial.state.has_ended()) {
         return Ok(None);
     }
-    let config = choose(&mut trials).map(|lr| contender.at_rate(lr)).transpose()?;
+    let config =
+        choose(&mut trials, &main_measure(&contender.config.task)).map(|lr| contender.at_rate(lr)).transpose()?;
     let figures = Rate { trials, ..rate(RateSource::Grid, config.as_ref()) };
     Ok(Some(ChosenRate { config, figures }))
 }

@@ -7,7 +7,7 @@ use std::{
 
 use study::RateChoice;
 
-use crate::{config::Document, run_dir::Existing};
+use crate::{config::Document, job::Job, run_dir::Existing};
 
 /// What is to be compared.
 #[derive(Debug, Clone)]
@@ -40,4 +40,6 @@ pub(crate) struct CompareOptions {
     pub interrupt: Arc<AtomicBool>,
     /// Called with a line of text as each run begins and ends.
     pub announce: Option<fn(&str)>,
+    /// The processes that train together; by default this one alone.
+    pub job: Job,
 }

@@ -46,6 +46,10 @@ impl<'a> Runner<'a> {
         &self.options.interrupt
     }
 
+    pub(super) fn quiet(&self) -> bool {
+        self.options.quiet
+    }
+
     pub(super) fn say(&self, text: &str) {
         if let Some(announce) = self.options.announce {
             announce(text);
@@ -95,6 +99,7 @@ impl<'a> Runner<'a> {
             quiet: self.options.quiet || !std::io::stderr().is_terminal(),
             interrupt: Arc::clone(&self.options.interrupt),
             announce: None,
+            job: self.options.job.clone(),
         };
         match train(config, &options) {
             Ok(outcome) if outcome.report.stopped == StopReason::Interrupted => Ok((RunState::Interrupted, None)),
