@@ -104,9 +104,15 @@ impl InstructionSet {
             Self::Avx512 => unsafe { avx512(kernel) },
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { avx2(kernel) },
-            _ => kernel.run::<Portable>(),
+            _ => portable(kernel),
         }
     }
+}
+
+/// A function of its own, as the two below: inlined into [`InstructionSet::run`], it would be compiled for each caller.
+#[inline(never)]
+fn portable<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Portable>()
 }
 
 #[cfg(target_arch = "x86_64")]
