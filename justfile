@@ -99,7 +99,7 @@ bench-throughput *ARGS="--profile":
 
 # the kernels beside burn's operations, with so many random shapes for each layer and instruction set
 kernel-shapes CASES="5000":
-    PROPTEST_CASES={{CASES}} cargo test --release -p cpu-kernels --test conv --test linear --test norm --test pool --test forced
+    PROPTEST_CASES={{CASES}} cargo test --release --workspace --test conv --test linear --test norm --test pool --test transformer --test forced
 
 # tokens per second of training steps of gpt and gru beside PyTorch's
 bench-language *ARGS:

@@ -36,7 +36,9 @@ pub(super) fn weights(
     let of_classes: Vec<f64> = match &data.class_weights {
         None => {
             let mut counts = vec![0_u32; names.len()];
-            of_items.iter().for_each(|class| counts[*class] += 1);
+            for class in &of_items {
+                counts[*class] += 1;
+            }
             counts.into_iter().map(|count| 1.0 / f64::from(count.max(1))).collect()
         }
         Some(given) => {
