@@ -251,8 +251,9 @@ fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
         let saved = match self.stopped {
-            StopReason::Interrupted | StopReason::TimeLimit => "; everything is saved",
+            StopReason::Interrupted | StopReason::TimeLimit => "everything is saved\n",
             StopReason::Finished | StopReason::EarlyStopping | StopReason::NotFinite | StopReason::Callback(_) => "",
         };
         writeln!(
@@ -262,9 +263,16 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "{} after {} epochs ({} steps) in {:.1} s, {:.0} items/s{saved}",
-            self.stopped, self.epochs, self.steps, self.seconds, self.items_per_second
+            "{} after {} epoch{} ({} step{}) in {:.1} s, {:.0} items/s",
+            self.stopped,
+            self.epochs,
+            plural(self.epochs),
+            self.steps,
+            plural(self.steps),
+            self.seconds,
+            self.items_per_second
         )?;
+        f.write_str(saved)?;
         let print = |f: &mut fmt::Formatter<'_>, name: &str, values: &BTreeMap<String, Option<f64>>| {
             let figures = values.iter().map(|(key, value)| {
                 let metric = key.split_once('.').map_or(key.as_str(), |(_, metric)| metric);
