@@ -212,11 +212,11 @@ impl Correlation {
         let runs = runs(terms, self.run).min(self.channels).max(1);
         let channels = self.channels.div_ceil(runs).max(1);
         // Each number of positions and each stride is code of its own, so wide strides have less of it.
-        let most = V::POSITIONS.min(match self.stride[1] {
-            1 => 14,
-            2 => 8,
-            _ => 2,
-        });
+        let most = match (V::POSITIONS, self.stride[1]) {
+            (14, 2) => 8,
+            (14, 3..) => 2,
+            (most, _) => most,
+        };
         let tiles = width.div_ceil(most);
         for strip_rows in rows.clone().step_by(strip) {
             let here = strip_rows..rows.end.min(strip_rows + strip);
@@ -358,14 +358,13 @@ impl Kernel for Tile<'_> {
                 }
             };
         }
-        match (self.step, V::POSITIONS) {
-            (1, 14) => sized!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
-            (2, 14) => sized!(2: 1 2 3 4 5 6 7 8),
-            (1, 6) => sized!(1: 1 2 3 4 5 6),
-            (2, 6) => sized!(2: 1 2 3 4 5 6),
-            (1, _) => sized!(1: 1 2 3),
-            (2, _) => sized!(2: 1 2 3),
-            (_, _) => sized!(0: 1 2),
+        // Registers are the most for the widest set: there it pays that the compiler knows how far positions are apart.
+        match (V::POSITIONS, self.step) {
+            (14, 1) => sized!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            (14, 2) => sized!(2: 1 2 3 4 5 6 7 8),
+            (14, _) => sized!(0: 1 2),
+            (6, _) => sized!(0: 1 2 3 4 5 6),
+            (_, _) => sized!(0: 1 2 3),
         }
     }
 }
