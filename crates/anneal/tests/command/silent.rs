@@ -302,7 +302,7 @@ fn a_run_that_trains_nothing_is_refused_or_told() {
     let still = [
         (
             "groups = [{ params = 'layers.0.*', lr_scale = 0.0 }]\n",
-            "groups[0].lr_scale is 0e0: what `layers.0.*` fits is not",
+            "groups[0].lr_scale is 0: what `layers.0.*` fits is not",
         ),
         (
             "groups = [{ params = '*.bias', lr_scale = 1e-9 }]\n",
