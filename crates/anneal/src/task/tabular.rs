@@ -182,7 +182,7 @@ impl Task for Tabular {
         head.extend(is_class.then(|| "probability".to_owned()));
         let text_columns = if is_class { vec![1, 2] } else { Vec::new() };
         let table = report::page::Table { head, rows: shown.collect(), text_columns, ..report::page::Table::default() };
-        Ok(Outputs { texts: vec![table.to_text()], ..Outputs::default() })
+        Ok(Outputs { texts: vec![table.to_text(usize::MAX)], ..Outputs::default() })
     }
 
     /// New tables: a prediction for each row of each.
