@@ -133,10 +133,12 @@ impl Rows {
         let Block { numbers, codes, targets, number_columns, category_columns, .. } = &*self.block;
         let rows: Vec<usize> = positions.iter().map(|&index| self.position(index)).collect();
         let targets = match targets {
-            TargetBlock::Classes(classes) => Targets::Classes(vector(&rows, |row| classes[row], device)),
+            TargetBlock::Classes(classes) => {
+                Targets::Classes(Tensor::from_data(TensorData::new(gather(classes, 1, &rows), [rows.len()]), device))
+            }
             TargetBlock::Numbers(numbers, std) => {
-                let values: Vec<f32> = rows.iter().map(|&row| numbers[row]).collect();
-                let values = Tensor::from_data(TensorData::new(values, [rows.len(), 1]), device);
+                let values = TensorData::new(gather(numbers, 1, &rows), [rows.len(), 1]);
+                let values = Tensor::from_data(values, device);
                 Targets::Numbers { values, std: *std }
             }
         };
@@ -147,11 +149,6 @@ impl Rows {
             targets,
         }
     }
-}
-
-fn vector(rows: &[usize], class: impl Fn(usize) -> i32, device: &Device) -> Tensor<1, Int> {
-    let classes: Vec<i32> = rows.iter().map(|&row| class(row)).collect();
-    Tensor::from_data(TensorData::new(classes, [rows.len()]), device)
 }
 
 /// The rows of a block of `width` columns, one after the other.

@@ -1,6 +1,6 @@
 //! Language: what holds for images holds for `text` and `reversal`, `gpt` and `gru`.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use serde_json::Value;
 
