@@ -114,7 +114,7 @@ impl Failure {
         } else {
             format!(
                 "train with a lower rate{lower}, with a warm-up (schedule.warmup = \"5%\") or with gradient clipping \
-                 (train.clip_grad_norm = 1.0); train.on_nonfinite = \"rollback\" goes back and on by itself; \
+                 (train.clip_grad_norm = 1.0); train.on_nonfinite = \"rollback\" returns to the last good state and continues by itself; \
                  `anneal find-lr` shows where the loss begins to rise"
             )
         };
@@ -283,7 +283,7 @@ impl fmt::Display for Summary {
         };
         self.print_costs(f)?;
         if self.skipped_steps > 0 || self.rollbacks > 0 {
-            writeln!(f, "not finite: {} updates left out, went back {} times", self.skipped_steps, self.rollbacks)?;
+            writeln!(f, "not finite: {} updates left out, rolled back {} times", self.skipped_steps, self.rollbacks)?;
         }
         if let Some(step) = self.restored {
             writeln!(f, "the model is that of step {step}, the best by early stopping's value")?;

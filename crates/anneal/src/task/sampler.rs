@@ -10,7 +10,7 @@ use super::{Classes, DataSection, TaskError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampler {
-    /// Each once, shuffled anew in every epoch: torch's `RandomSampler`.
+    /// Each once, shuffled again in every epoch: torch's `RandomSampler`.
     #[default]
     Random,
     /// Each once, as they are stored: torch's `SequentialSampler`.
