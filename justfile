@@ -20,6 +20,10 @@ lint:
     python3 .ci/promises.py
     cargo clippy --release --workspace --all-targets -- -D warnings
 
+# exported names that nothing outside their crate uses
+exports:
+    python3 .ci/exports.py
+
 # licences, bans, sources (and advisories, where the database can be reached)
 deny:
     cargo deny check bans licenses sources
@@ -99,7 +103,7 @@ bench-throughput *ARGS="--profile":
 
 # the kernels beside burn's operations, with so many random shapes for each layer and instruction set
 kernel-shapes CASES="5000":
-    PROPTEST_CASES={{CASES}} cargo test --release -p cpu-kernels --test conv --test linear --test norm --test pool --test forced
+    PROPTEST_CASES={{CASES}} cargo test --release --workspace --test conv --test linear --test norm --test pool --test transformer --test forced
 
 # tokens per second of training steps of gpt and gru beside PyTorch's
 bench-language *ARGS:

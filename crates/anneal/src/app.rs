@@ -1,4 +1,4 @@
-//! A command of one's own: `anneal` with a program's own names in its configurations.
+//! Your own command: `anneal` with a program's own names in its configurations.
 
 #[cfg(feature = "mpi")]
 use std::sync::Arc;
@@ -128,8 +128,8 @@ impl App {
         let leads = job.ranks().rank() == 0;
         let level = if leads { "warn" } else { "error" };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
-        let logs = logs.with_ansi(cli::has_colours());
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).without_time();
+        let logs = logs.with_writer(|| cli::Messages).with_ansi(cli::has_colours());
         // It fails where the program has a subscriber already, which then stays.
         let _ = logs.try_init();
         let catalog = match self.catalog {
@@ -141,7 +141,7 @@ impl App {
             let matches = Cli::command().name(self.name).try_get_matches_from(arguments);
             match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
                 Ok(cli) => cli::run(cli, &catalog, job),
-                // Help and version come this way too. Where the terminal is gone there is nobody to tell.
+                // Help and version come this way too. If the terminal is closed, the error is dropped.
                 Err(error) => {
                     let _ = error.print();
                     u8::try_from(error.exit_code()).unwrap_or(2)

@@ -6,6 +6,7 @@ use std::{
 };
 
 use optim_adaptive::ConfigError;
+use tables::TableProblem;
 use text::TextError;
 use trainer::{
     TrainError,
@@ -13,6 +14,7 @@ use trainer::{
     lr_finder::{FinderError, NoSuggestion},
     weights::WeightsError,
 };
+use vision::{DataError, fetch::FetchError};
 
 use crate::{
     config::{CatalogError, ConfigFileError},
@@ -41,10 +43,10 @@ pub enum Error {
     Device(#[from] DeviceUnavailable),
     /// A data set could not be read.
     #[error("{data}{hint}", data = .0, hint = fetch_hint(.0))]
-    Data(#[from] vision::DataError),
+    Data(#[from] DataError),
     /// A data set could not be fetched.
     #[error(transparent)]
-    Fetch(#[from] vision::fetch::FetchError),
+    Fetch(#[from] FetchError),
     /// A verified data set is not as it should be. The command has listed the files that are wrong.
     #[error("data set `{name}` is not as it should be: {problem}")]
     Verify {
@@ -59,6 +61,9 @@ pub enum Error {
     /// A task could not do what it is asked.
     #[error(transparent)]
     Task(TaskError),
+    /// A run's model could not predict for an input, or go on from a prompt.
+    #[error(transparent)]
+    Asked(TaskError),
     /// The machine, or what the process may use of it, is too small.
     #[error("{0}")]
     Machine(String),
@@ -111,9 +116,9 @@ pub enum Error {
 }
 
 /// How to fetch missing files, where they can be fetched.
-fn fetch_hint(error: &vision::DataError) -> String {
+fn fetch_hint(error: &DataError) -> String {
     match error {
-        vision::DataError::Missing(missing) if vision::info(missing.name).is_ok_and(|info| info.part.is_none()) => {
+        DataError::Missing(missing) if vision::info(missing.name).is_ok_and(|info| info.part.is_none()) => {
             format!("\nTo fetch it: anneal data fetch {}", missing.name)
         }
         _ => String::new(),
@@ -127,7 +132,7 @@ impl Error {
         Self::In { experiment: experiment.to_owned(), source: Box::new(self) }
     }
 
-    /// Whether it is no failure: the command was asked to end, and had nothing to save yet.
+    /// Whether it is not a failure: the command was asked to end, and had nothing to save yet.
     pub fn is_interrupt(&self) -> bool {
         match self {
             Self::Finder(FinderError::Interrupted { .. }) => true,
@@ -136,23 +141,36 @@ impl Error {
         }
     }
 
-    /// 130 where it was interrupted, 2 for bad usage or config, 3 for a finder without a suggestion, 1 for what fails while running.
+    /// 130 where it was interrupted, 3 for a finder without a suggestion, 2 where what was given is wrong: the command line, a
+    /// setting, a folder that holds no run, a text or a table that does not hold what it should, an input to predict for, a
+    /// prompt; 1 for what fails while running, for data that cannot be read, and for images and checkpoints that are missing
+    /// or damaged.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Asked(TaskError::Text(TextError::NotFinite | TextError::Device { .. })) => 1,
             Self::Config(_)
             | Self::Setting(_)
             | Self::Catalog(_)
             | Self::Usage(_)
             | Self::Device(_)
+            | Self::Data(DataError::Unknown { .. })
+            | Self::Fetch(FetchError::Name(_) | FetchError::Part { .. })
             | Self::Pretrained(_)
-            | Self::RunDir(RunDirError::Holds { .. } | RunDirError::NotEmpty { .. } | RunDirError::Newer { .. })
-            | Self::Task(
-                TaskError::Input { .. }
+            | Self::RunDir(
+                RunDirError::Holds { .. }
+                | RunDirError::NotEmpty { .. }
+                | RunDirError::Newer { .. }
+                | RunDirError::NoRun(_)
+                | RunDirError::NoFolder(_),
+            )
+            // Nothing but what was asked for is read by then.
+            | Self::Asked(
+                TaskError::Images(_)
+                | TaskError::Tables(_)
+                | TaskError::Text(_)
+                | TaskError::Input { .. }
                 | TaskError::NoPrediction { .. }
-                | TaskError::NoSample { .. }
-                | TaskError::Text(
-                    TextError::UnknownCharacter { .. } | TextError::EmptyPrompt | TextError::Temperature { .. },
-                ),
+                | TaskError::NoSample { .. },
             )
             | Self::Finder(
                 FinderError::Setting(_)
@@ -166,6 +184,13 @@ impl Error {
                 | TrainError::AllFrozen { .. }
                 | TrainError::BadStart { .. },
             ) => 2,
+            // What a file of the user's own holds is given as a config is; that it cannot be read is not.
+            Self::Task(TaskError::Tables(error)) if !matches!(error.problem, TableProblem::Io(_)) => 2,
+            Self::Task(TaskError::Text(error))
+                if !matches!(error, TextError::Io { .. } | TextError::NotFinite | TextError::Device { .. }) =>
+            {
+                2
+            }
             Self::NoSuggestion(_) => 3,
             Self::Finder(FinderError::Interrupted { .. }) => 130,
             Self::In { source, .. } => source.exit_code(),
@@ -194,7 +219,7 @@ pub fn exit_code(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where standard error is gone there is nobody to tell.
+            // If standard error is closed, the message is dropped.
             let _ = writeln!(io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }

@@ -2,7 +2,7 @@
 //!
 //! What lives here: the configuration ([`config`]), tasks ([`task`]), experiments put together from both ([`experiment`]), the `anneal`
 //! command and a program's own form of it ([`App`]), and [`prelude`], the names a program needs that uses the crates as a framework. It knows every
-//! other room and holds no mathematics and no loop of its own.
+//! other crate and holds no mathematics and no loop.
 //!
 //! A model of your own, trained:
 //!

@@ -1,10 +1,11 @@
 //! The `anneal` command.
 
+mod allocator;
+
 use std::process::ExitCode;
 
-/// Keeps freed pages: the default allocator returns them to the system and faults them in again at each step.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
     anneal::App::new("anneal").run()

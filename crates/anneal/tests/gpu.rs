@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anneal::{
     device::DeviceName,
-    optim_adaptive::{Group, OptimizerConfig, Pattern},
+    optim_adaptive::{Group, OptimizerConfig, OptimizerRegistry, Pattern},
     prelude::*,
     trainer::{self, CallbackError, Ema, Freeze},
     vision::{
@@ -176,7 +176,7 @@ fn one_step_agrees_with_flex() {
         };
         let before = Values::of(&model().valid(), None);
         let count: usize = before.iter().map(|(_, values)| values.len()).sum();
-        for (optimizer, _) in OptimizerConfig::known() {
+        for (optimizer, _) in OptimizerRegistry::standard().iter() {
             let config = OptimizerConfig::from_toml_str(&format!("type = '{optimizer}'")).expect("a default");
             let (grads, expected) = one_step(model(), shape, &config, &flex());
             let (gpu_grads, found) = one_step(model(), shape, &config, &gpu);
@@ -261,7 +261,8 @@ fn every_optimizer_agrees_with_flex_from_the_same_gradients() {
         "type = 'schedule_free_adamw'\nweight_decay = 0.1",
         "type = 'prodigy'\nd0 = 1e-2",
     ];
-    let defaults = OptimizerConfig::known().map(|(name, _)| format!("type = '{name}'"));
+    let registry = OptimizerRegistry::standard();
+    let defaults = registry.iter().map(|(name, _)| format!("type = '{name}'"));
     let gpu = gpu();
     // Muon multiplies matrices.
     let least = if rounds_factors(&gpu) { 1e-4 } else { 2e-6 };
@@ -405,22 +406,7 @@ impl Net {
     }
 }
 
-impl TrainStep for Net {
-    type Input = Points;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: Points) -> TrainOutput<ClassificationOutput> {
-        let output = self.forward(batch);
-        TrainOutput::new(self, output.loss.backward(), output)
-    }
-}
-
-impl InferenceStep for Net {
-    type Input = Points;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: Points) -> ClassificationOutput {
-        self.forward(batch)
-    }
-}
+anneal::trainer::steps!(Net::forward(Points) -> ClassificationOutput);
 
 /// Trains 20 steps, the ninth of which is bad, with a look at loss and gradient every `check_every` steps.
 fn with_a_bad_step(check_every: u64, scale: f32, steep: bool) -> Result<(), TrainError> {

@@ -96,7 +96,7 @@ fn a_run_moves_between_devices() {
         assert!(loss(out) < halfway, "{out}: {} after {halfway}", loss(out));
         // What was exported after the training on one device says the same on the other.
         let evaluated = anneal(dir, &["evaluate", out, "--json"]);
-        let values: Value = serde_json::from_str(&evaluated.out).expect("JSON");
+        let values = common::parsed(&evaluated.out);
         assert_eq!(values["accuracy"].as_f64().expect("measured"), accuracy(dir, out), "{out}");
     }
 }
@@ -117,7 +117,7 @@ fn adapters_are_listed_by_name() {
     let dir = folder(&[]);
     let listed = anneal(dir.path(), &["list", "devices", "--json"]);
     assert_eq!(listed.code, 0, "{}", listed.err);
-    let rows: Value = serde_json::from_str(&listed.out).expect("JSON");
+    let rows = common::parsed(&listed.out);
     let adapters: Vec<&str> = rows
         .as_array()
         .expect("rows")

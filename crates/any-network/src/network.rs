@@ -46,7 +46,7 @@ type Step<M, I, O> = Arc<dyn Fn(&M, I) -> O + Send + Sync>;
 type Display<M> = fn(&M, Content) -> Option<Content>;
 
 /// A network and its steps.
-struct Held<M, I, O> {
+struct WithSteps<M, I, O> {
     network: M,
     display: Display<M>,
     train: Step<M, I, TrainOutput<O>>,
@@ -64,7 +64,7 @@ impl<I: 'static, O: 'static> AnyNetwork<I, O> {
             + 'static,
     {
         let (train, infer) = (Arc::new(<M as TrainStep>::step), Arc::new(<M as InferenceStep>::step));
-        Self(Box::new(Held { network, display: ModuleDisplayDefault::content, train, infer }))
+        Self(Box::new(WithSteps { network, display: ModuleDisplayDefault::content, train, infer }))
     }
 
     /// Holds a network, with these steps for it: of training and of inference.
@@ -74,7 +74,7 @@ impl<I: 'static, O: 'static> AnyNetwork<I, O> {
         infer: impl Fn(&M, I) -> O + Send + Sync + 'static,
     ) -> Self {
         let display = |network: &M, content: Content| Some(content.add_formatted(&format!("{network:?}")));
-        Self(Box::new(Held { network, display, train: Arc::new(train), infer: Arc::new(infer) }))
+        Self(Box::new(WithSteps { network, display, train: Arc::new(train), infer: Arc::new(infer) }))
     }
 
     /// The network.
@@ -205,7 +205,7 @@ trait Network<I, O>: Send {
     fn infer(&self, batch: I) -> O;
 }
 
-impl<M: Module + 'static, I: 'static, O: 'static> Held<M, I, O> {
+impl<M: Module + 'static, I: 'static, O: 'static> WithSteps<M, I, O> {
     /// The same steps with another network of the type.
     fn with(&self, network: M) -> AnyNetwork<I, O> {
         let (train, infer) = (Arc::clone(&self.train), Arc::clone(&self.infer));
@@ -218,7 +218,7 @@ impl<M: Module + 'static, I: 'static, O: 'static> Held<M, I, O> {
     }
 }
 
-impl<M: Module + 'static, I: 'static, O: 'static> Network<I, O> for Held<M, I, O> {
+impl<M: Module + 'static, I: 'static, O: 'static> Network<I, O> for WithSteps<M, I, O> {
     fn network(&self) -> &dyn Any {
         &self.network
     }

@@ -7,6 +7,10 @@ use burn::tensor::{DType, Tensor};
 
 use crate::kernels::are_on;
 
+/// Why an operation is left to burn.
+pub(crate) const TENSOR: &str = "a tensor in another precision or on another device";
+pub(crate) const SHAPES: &str = "its shapes do not fit";
+
 /// Whether a tensor is single precision on Flex, tracked for gradients or not (and the kernels are not switched off).
 pub(crate) fn is_covered<const D: usize>(tensor: &Tensor<D>) -> bool {
     if tensor.dtype() != DType::F32 || !are_on() {

@@ -175,16 +175,16 @@ fn convolution(input: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>, 
     tensor(output, [shapes.batch, shapes.outputs, shapes.output[0], shapes.output[1]])
 }
 
-fn matrix(tensor: &FlexTensor, turned: bool) -> Matrix<'_> {
+fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
     let shape = tensor.layout().shape();
-    Matrix { values: tensor.storage(), rows: shape[0], columns: shape[1], turned }
+    Matrix::new(tensor.storage(), [shape[0], shape[1]], shape[1])
 }
 
 fn matrix_product(input: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
     let (input, weight, bias) = (whole(input), whole(weight), bias.map(whole));
     let bias = bias.as_ref().map(FlexTensor::storage);
-    let (left, right) = (matrix(&input, false), matrix(&weight, false));
-    tensor(product(instruction_set(), left, right, bias), [left.rows, right.columns])
+    let output = product(instruction_set(), matrix(&input), matrix(&weight), bias);
+    tensor(output, [shape(&input)[0], shape(&weight)[1]])
 }
 
 /// Batch norm's result, and what each channel was normalised with.
@@ -329,25 +329,25 @@ impl<const N: usize> Backward<Flex, N> for ProductGradients {
         let (input, weight) = (retrieve(input), retrieve(weight));
         let [of_input, of_weight, of_bias] = [0, 1, 2].map(|at| ops.parents.get(at).cloned().flatten());
         if let Some(node) = of_weight {
-            let gradient = product(set, matrix(&input, true), matrix(&grad, false), None);
+            let gradient = product(set, matrix(&input).turned(), matrix(&grad), None);
             grads.register::<Flex>(node.id, tensor(gradient, shape(&weight)));
         }
         if let Some(node) = of_bias {
-            let gradient = column_sums(matrix(&grad, false));
-            grads.register::<Flex>(node.id, tensor(gradient, [shape(&weight)[1]]));
+            let outputs = shape(&weight)[1];
+            grads.register::<Flex>(node.id, tensor(column_sums(set, grad.storage(), outputs), [outputs]));
         }
         if let Some(node) = of_input {
-            let shape = shape(&input);
+            let (of_input, outputs) = (shape(&input), shape(&weight)[1]);
             drop(input);
-            let (rows, columns) = (shape[0], shape[1]);
+            let (rows, columns) = (of_input[0], of_input[1]);
             // The smaller of two matrices is turned, weight or result; the sums are the same.
-            let gradient = if rows < matrix(&weight, false).columns {
-                let gradient = product(set, matrix(&weight, false), matrix(&grad, true), None);
+            let gradient = if rows < outputs {
+                let gradient = product(set, matrix(&weight), matrix(&grad).turned(), None);
                 turned(set, &gradient, columns, rows)
             } else {
-                product(set, matrix(&grad, false), matrix(&weight, true), None)
+                product(set, matrix(&grad), matrix(&weight).turned(), None)
             };
-            grads.register::<Flex>(node.id, tensor(gradient, shape));
+            grads.register::<Flex>(node.id, tensor(gradient, of_input));
         }
     }
 }

@@ -9,12 +9,10 @@ use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
-use crate::covered::{is_covered, left_to_burn};
+use crate::covered::{SHAPES, TENSOR, is_covered, left_to_burn};
 use crate::extension as kernels;
 use crate::kernels::conv::{Conv, output_length};
 use crate::kernels::pool::{Divisor, Windows};
-
-const TENSOR: &str = "a tensor in another precision or on another device";
 
 /// What `conv.forward(input)` gives, `(image, channel, row, column)` to `(image, channel, row, column)`.
 ///
@@ -60,7 +58,7 @@ fn convolution(conv: &Conv2d, input: &Tensor<4>) -> Result<Conv, &'static str> {
             dilation: conv.dilation,
             output: [rows, columns],
         }),
-        _ => Err("its shapes do not fit"),
+        _ => Err(SHAPES),
     }
 }
 
@@ -91,7 +89,7 @@ pub fn linear<const D: usize>(linear: &Linear, input: Tensor<D>) -> Tensor<D> {
     let why = if !is_covered(&input) || !is_covered(&weight) || !bias.as_ref().is_none_or(is_covered) {
         Some(TENSOR)
     } else if dims.last() != Some(&inputs) || inputs * outputs * dims.iter().product::<usize>() == 0 {
-        Some("its shapes do not fit")
+        Some(SHAPES)
     } else {
         None
     };
@@ -129,7 +127,7 @@ fn normalised(norm: &BatchNorm, input: Tensor<4>, with_relu: bool) -> Tensor<4> 
     let trains = input.device().is_autodiff() && norm.training.is_enabled();
     let [_, channels, _, _] = input.dims();
     let why = if [norm.gamma.dims(), norm.beta.dims()] != [[channels]; 2] || input.dims().contains(&0) {
-        Some("its shapes do not fit")
+        Some(SHAPES)
     } else if !is_covered(&input) || !is_covered(&norm.gamma.val()) || !is_covered(&norm.beta.val()) {
         Some(TENSOR)
     } else {
@@ -237,7 +235,7 @@ fn windows(
             padding: [rows.0, columns.0],
             output: [down, across],
         }),
-        _ => Err("its shapes do not fit"),
+        _ => Err(SHAPES),
     }
 }
 

@@ -8,16 +8,19 @@ use std::process::Command;
 use burn::module::Param;
 use burn::nn::conv::Conv2dConfig;
 use burn::nn::pool::MaxPool2dConfig;
-use burn::nn::{BatchNormConfig, PaddingConfig2d};
-use burn::tensor::{DType, Device};
-use common::{bits, tensor, with_gradients};
-use cpu_kernels::{FORCE, InstructionSet, batch_norm_relu, conv2d, instruction_set, max_pool2d};
+use burn::nn::{BatchNormConfig, LayerNormConfig, Linear, PaddingConfig2d};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use common::{bits, tensor, values, with_gradients};
+use cpu_kernels::{
+    FORCE, InstructionSet, batch_norm_relu, causal_attention, conv2d, cross_entropy, gelu, instruction_set, layer_norm,
+    linear, max_pool2d,
+};
 
 /// Run in a process of its own by the tests below: says which set is used, and the bits of results and gradients.
 #[test]
 fn tell() {
     let device = Device::flex().autodiff();
-    let mut sum = 0_u64;
+    let mut found = language(&device);
     for (channels, kernel, stride, size) in
         [([3, 7], 5, 1, 17), ([16, 32], 3, 2, 20), ([24, 50], 3, 1, 9), ([33, 16], 1, 1, 13)]
     {
@@ -31,16 +34,32 @@ fn tell() {
         let pool = MaxPool2dConfig::new([2, 2]).init();
         let input = tensor([3, channels[0], size, size], 1, DType::F32, &device);
         let weight = tensor([channels[1], channels[0], kernel, kernel], 2, DType::F32, &device);
-        let found = with_gradients([input, weight], [], |tensors, _| {
+        found.extend(with_gradients([input, weight], [], |tensors, _| {
             let mut conv = conv.clone();
             conv.weight = Param::from_tensor(tensors[1].clone());
             max_pool2d(&pool, batch_norm_relu(&norm, conv2d(&conv, tensors[0].clone())))
-        });
-        for bits in found.iter().flat_map(|part| bits(part)) {
-            sum = sum.rotate_left(7).wrapping_add(u64::from(bits)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        }
+        }));
     }
+    let sum = found
+        .iter()
+        .flat_map(|part| bits(part))
+        .fold(0_u64, |sum, bits| sum.rotate_left(7).wrapping_add(u64::from(bits)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     println!("set: {} bits: {sum:x} in_use: {}", instruction_set(), cpu_kernels::in_use());
+}
+
+/// What a language model is made of: results and gradients.
+fn language(device: &Device) -> Vec<Vec<f64>> {
+    let input = tensor::<2>([140, 33], 1, DType::F32, device).require_grad();
+    let weight = tensor::<2>([33, 36], 2, DType::F32, device).require_grad();
+    let layer = Linear { weight: Param::from_tensor(weight.clone()), bias: None };
+    let norm = LayerNormConfig::new(12).init(device);
+    let flow = causal_attention(linear(&layer, input.clone()), 2, 3);
+    let flow = gelu(layer_norm(&norm, 1e-5, flow));
+    let targets = TensorData::new((0..140).map(|row| row % 12).collect::<Vec<i64>>(), [140]);
+    let loss = cross_entropy(flow.clone(), Tensor::<1, Int>::from_data(targets, device));
+    let gradients = loss.backward();
+    let [of_input, of_weight] = [input, weight].map(|tensor| tensor.grad(&gradients).expect("a gradient"));
+    vec![values(flow), values(loss), values(of_input), values(of_weight)]
 }
 
 /// What [`tell`] says after `word`.
@@ -74,7 +93,7 @@ fn a_set_can_be_forced() {
     assert_eq!(told(Some("mmx")), best.name(), "an unknown name is warned of and passed over");
 }
 
-/// In convolution, batch norm and pooling lanes are channels or places, never parts of one sum: both sets round alike.
+/// Lanes are channels, columns or places, or of a number that no register has: both sets round alike.
 #[test]
 fn avx512_and_avx2_give_the_same_bits() {
     if InstructionSet::Avx512.is_available() {

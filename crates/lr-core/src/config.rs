@@ -176,7 +176,7 @@ impl ScheduleConfig {
 
     /// The schedule as a part of a composition on `clock`, whose interval it inherits.
     ///
-    /// A part that counts epochs inside a whole that counts steps is told the epoch at each step. The other way
+    /// A part that counts epochs inside a whole that counts steps gets the epoch of each step. The other way
     /// round is refused: a whole that changes once per epoch has no place for a part that changes at each step.
     pub fn build_part(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         match (self.interval, clock.interval()) {
@@ -263,7 +263,7 @@ thread_local! {
     static READING: RefCell<Option<Reading>> = const { RefCell::new(None) };
 }
 
-/// Reads a table of its own, or one nested in the table that this thread is reading.
+/// Reads a table by itself, or one nested in the table that this thread is reading.
 pub(crate) fn read_nested(table: &Table, default: fn() -> &'static Registry) -> Result<ScheduleConfig, ConfigError> {
     match READING.with_borrow(Clone::clone) {
         None => read_within(Reading { registry: Rc::new(default().clone()), depth: 0 }, table),

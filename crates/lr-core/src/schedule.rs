@@ -89,6 +89,9 @@ impl Clone for Box<dyn Schedule> {
     }
 }
 
+/// The most marks of a kind that a schedule names: cycles go on without end.
+pub(crate) const MOST_MARKS: usize = 1000;
+
 /// A tick at which something begins, with a word for it, for a plot: `warm-up`, `cycle 2`, `decay`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {

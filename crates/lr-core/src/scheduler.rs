@@ -8,6 +8,9 @@ use crate::state::{ScheduleState, StateError, StateReader, StateWriter};
 use crate::time::{Clock, Horizon, Interval};
 use crate::{Mark, Schedule, ScheduleConfig};
 
+/// The most marks of a kind that a plot can show.
+const MOST_SHOWN: usize = 40;
+
 /// A schedule at work: it knows the base rates of its parameter groups and how steps become ticks.
 ///
 /// Asking changes nothing and needs no memory; only [`observe`](Self::observe) and
@@ -29,7 +32,7 @@ pub struct Scheduler {
     interval: Interval,
     /// Steps in a tick: 1, or those of an epoch.
     steps_per_tick: u64,
-    /// Whether that is known: 1 stands for an epoch of unknown length.
+    /// Whether that is known; if not, it is 1.
     counts_steps: bool,
     /// Whether the warm-up is of one tick that changes nothing.
     pub(crate) idle_warmup: bool,
@@ -85,7 +88,7 @@ impl Scheduler {
     /// The rate of a group at a tick.
     #[inline]
     pub fn lr_at_tick(&self, group: usize, tick: u64) -> f64 {
-        self.base_lrs.get(group).map_or(0.0, |base_lr| sane(self.schedule.lr(*base_lr, tick)))
+        self.base_lrs.get(group).map_or(0.0, |base_lr| usable(self.schedule.lr(*base_lr, tick)))
     }
 
     /// The momentum for a step, where the schedule cycles it.
@@ -134,6 +137,18 @@ impl Scheduler {
     /// Where something begins, in ticks.
     pub fn marks(&self) -> Vec<Mark> {
         self.schedule.marks()
+    }
+
+    /// The marks of a run of so many ticks that a plot can show. Those of a kind (`cycle 2`, `cycle 3`, ...) are all there, or
+    /// none is where they are more than 40: marks that stop midway would say that the cycles do.
+    pub fn marks_within(&self, ticks: u64) -> Vec<Mark> {
+        let kind = |mark: &Mark| mark.label.trim_end_matches(|c: char| !c.is_alphabetic()).to_owned();
+        let within: Vec<Mark> = self.marks().into_iter().filter(|mark| mark.tick < ticks).collect();
+        let mut counts = BTreeMap::new();
+        for mark in &within {
+            *counts.entry(kind(mark)).or_insert(0_usize) += 1;
+        }
+        within.into_iter().filter(|mark| counts.get(&kind(mark)).is_none_or(|count| *count <= MOST_SHOWN)).collect()
     }
 
     /// Whether the rate depends on metrics.
@@ -188,6 +203,33 @@ impl Scheduler {
 /// A rate that an optimizer can use, whatever a custom schedule gives: NaN and negative become 0,
 /// infinite the largest number.
 #[expect(clippy::manual_clamp, reason = "`clamp` would keep a NaN, which `max` passes over")]
-fn sane(rate: f64) -> f64 {
+fn usable(rate: f64) -> f64 {
     rate.max(0.0).min(f64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_all_there_or_none_of_their_kind_is() {
+        let marks = |text: &str, ticks: u64| -> Vec<(u64, String)> {
+            let config = ScheduleConfig::from_toml_str(text).expect(text);
+            let scheduler = Scheduler::from_config(&config, &Horizon::steps(ticks), vec![0.1]).expect(text);
+            scheduler.marks_within(ticks).into_iter().map(|mark| (mark.tick, mark.label)).collect()
+        };
+        let cyclic = "type = 'cyclic'\nbase_lr = 0.1\nmax_lr = 1\nstep_size_up = 5";
+        let of = marks(cyclic, 300);
+        assert_eq!(of.len(), 29, "{of:?}");
+        assert_eq!(of[28], (290, "cycle 30".to_owned()));
+        let restarts = "type = 'cosine_annealing_warm_restarts'\nt_0 = 10\ninterval = 'step'";
+        assert_eq!(marks(restarts, 300).len(), 29);
+        for text in [cyclic, restarts] {
+            assert_eq!(marks(text, 411), [], "more cycles than a plot can tell apart: {text}");
+            assert_eq!(marks(text, 1 << 40), [], "{text}");
+        }
+        // Other marks stay.
+        let warm = marks(&format!("{cyclic}\nwarmup = {{ duration = 7, start_factor = 0.1 }}"), 1000);
+        assert!(!warm.is_empty() && warm.iter().all(|(_, label)| !label.starts_with("cycle")), "{warm:?}");
+    }
 }

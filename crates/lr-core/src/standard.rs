@@ -31,7 +31,7 @@ impl ScheduleConfig {
     /// Reads a bare schedule table: `type = ...` at top level.
     ///
     /// # Errors
-    /// Text that is no TOML, and what [`from_table`](Self::from_table) refuses.
+    /// Text that is not TOML, and what [`from_table`](Self::from_table) refuses.
     pub fn from_toml_str(text: &str) -> Result<Self, ConfigError> {
         let table: Table = text.parse().map_err(|error| ConfigError::syntax(text, &error))?;
         Self::from_table(&table, "")

@@ -68,7 +68,7 @@ pub trait Strategy: fmt::Debug + Clone + Serialize + DeserializeOwned + Send + S
     /// The settings of a table without its `type`, such as `"step_size = 30"`; fields left out have their defaults.
     ///
     /// # Errors
-    /// Text that is no TOML; unknown, missing or wrong fields.
+    /// Text that is not TOML; unknown, missing or wrong fields.
     fn from_toml_str(fields: &str) -> Result<Self, ConfigError> {
         let table = fields.parse().map_err(|error| ConfigError::syntax(fields, &error))?;
         let settings: Self = strict_config::deserialize(&table)?;

@@ -102,7 +102,7 @@ impl fmt::Display for Horizon {
     }
 }
 
-/// A count of which 0 means that nobody knows it.
+/// A count; 0 means unknown.
 fn known(count: u64) -> Option<u64> {
     (count > 0).then_some(count)
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::strategies::END_OF_COSINE;
-use crate::{Horizon, Interval, Scheduler};
+use crate::strategies::Fixed;
+use crate::{Horizon, Interval, Scheduler, Strategy};
 
 /// The most ticks that are looked at: of a longer run, every so many.
 const MOST_LOOKS: u64 = 1 << 20;
@@ -19,8 +20,26 @@ const TINY: f64 = 1e-6;
 /// Ticks, epochs and steps are counted from 1, as in "epoch 1 of 20".
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ScheduleWarning {
+    /// The run is too long to look at each tick, so that the numbers of the warnings after this one are rounded.
+    Sampled {
+        /// One tick in so many was looked at.
+        every: u64,
+        /// The ticks of the run.
+        of: u64,
+        /// What a tick is.
+        interval: Interval,
+    },
     /// The rate is 0 all along.
     NeverTrains,
+    /// The rate is the same all along, and the schedule is not `fixed`: its first change comes after the run, or never.
+    NeverChanges {
+        /// The ticks of the run.
+        of: u64,
+        /// What a tick is.
+        interval: Interval,
+        /// The rate.
+        rate: f64,
+    },
     /// The rate is 0 for whole epochs.
     ZeroEpochs {
         /// The first of them.
@@ -98,7 +117,15 @@ pub enum ScheduleWarning {
 impl fmt::Display for ScheduleWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            Self::Sampled { every, of, interval } => write!(
+                f,
+                "of the {of} {interval}s one in {every} was looked at: the numbers of the warnings that follow are rounded"
+            ),
             Self::NeverTrains => f.write_str("the learning rate is 0 in the whole run: nothing is trained"),
+            Self::NeverChanges { of, interval, rate } => write!(
+                f,
+                "the schedule changes nothing in this run: the learning rate is {rate:.2e} in all of its {of} {interval}s"
+            ),
             Self::ZeroEpochs { first, count: 1, of } => {
                 write!(f, "the learning rate is 0 for the whole of epoch {first} of {of}: that epoch trains nothing")
             }
@@ -169,19 +196,32 @@ impl Scheduler {
     pub fn warnings(&self, run: &Horizon) -> Vec<ScheduleWarning> {
         let interval = self.interval();
         let Some(of) = run.total_ticks(interval) else { return Vec::new() };
-        let mut warnings = Vec::new();
-        if self.idle_warmup {
-            warnings.push(ScheduleWarning::IdleWarmUp { interval });
-        }
         let looks = Looks::new(self, of);
-        let highest = looks.highest();
+        let mut warnings = self.of_rates(run, &looks, of);
+        if looks.every > 1 && !warnings.is_empty() {
+            warnings.insert(0, ScheduleWarning::Sampled { every: looks.every, of, interval });
+        }
+        if self.idle_warmup && !warnings.contains(&ScheduleWarning::NeverTrains) {
+            warnings.insert(0, ScheduleWarning::IdleWarmUp { interval });
+        }
+        warnings
+    }
+
+    /// Those that the rates of the run tell.
+    fn of_rates(&self, run: &Horizon, looks: &Looks, of: u64) -> Vec<ScheduleWarning> {
+        let (interval, highest) = (self.interval(), looks.highest());
         if highest == 0.0 {
             return vec![ScheduleWarning::NeverTrains];
         }
+        let mut warnings = Vec::new();
         if highest < TINY {
             warnings.push(ScheduleWarning::Tiny { highest });
         }
-        let last = looks.rates.last().copied().unwrap_or(0.0);
+        let last = looks.last;
+        let is_same = looks.rates.iter().chain([&last]).all(|rate| *rate == highest);
+        if is_same && of > 1 && !self.is_reactive() && self.name() != Fixed::NAME {
+            warnings.push(ScheduleWarning::NeverChanges { of, interval, rate: highest });
+        }
         // Without a metric only a warm-up changes the rate of a reactive schedule.
         let bounds = if self.is_reactive() { None } else { self.bounds() };
         let unchanged = if self.is_reactive() { self.lr_at_tick(0, FAR) } else { highest };
@@ -190,7 +230,7 @@ impl Scheduler {
         if last == highest && after < peak * (1.0 - 1e-9) {
             warnings.push(ScheduleWarning::PeakNotReached { highest, peak });
         }
-        let rises = self.rises_again(&looks, of, highest);
+        let rises = self.rises_again(looks, of, highest);
         let tells_a_zero = matches!(rises, Some(ScheduleWarning::RisesAgain { lowest: 0.0, .. }));
         warnings.extend(rises);
         let stays = looks.last_change();
@@ -204,8 +244,11 @@ impl Scheduler {
         };
         let zero = per_epoch.map_or_else(Vec::new, |ticks| looks.zero_epochs(ticks));
         if let Some(first) = zero.first().filter(|_| !(tells_a_zero && zero.len() == 1)) {
-            let of = of.div_ceil(per_epoch.unwrap_or(1));
-            warnings.push(ScheduleWarning::ZeroEpochs { first: first + 1, count: zero.len() as u64, of });
+            let per_epoch = per_epoch.unwrap_or(1);
+            // One look may stand for several epochs.
+            let (of, each) = (of.div_ceil(per_epoch), (looks.every / per_epoch).max(1));
+            let count = (zero.len() as u64).saturating_mul(each).min(of - first);
+            warnings.push(ScheduleWarning::ZeroEpochs { first: first + 1, count, of });
         }
         let low = looks.rates.iter().filter(|rate| **rate < highest / 1000.0).count() as u64 * looks.every;
         if 2 * low > of {
@@ -240,29 +283,32 @@ impl Scheduler {
 struct Looks {
     every: u64,
     rates: Vec<f64>,
+    /// That of the run's last tick.
+    last: f64,
+    ticks: u64,
 }
 
 impl Looks {
     fn new(scheduler: &Scheduler, ticks: u64) -> Self {
         let every = ticks.div_ceil(MOST_LOOKS).max(1);
         let rates = (0..ticks.div_ceil(every)).map(|look| scheduler.lr_at_tick(0, look * every)).collect();
-        Self { every, rates }
+        Self { every, rates, last: scheduler.lr_at_tick(0, ticks.saturating_sub(1)), ticks }
     }
 
     fn highest(&self) -> f64 {
-        self.rates.iter().copied().fold(0.0, f64::max)
+        self.rates.iter().copied().fold(self.last, f64::max)
     }
 
     /// That of the ticks from this one on.
     fn highest_from(&self, tick: u64) -> f64 {
         let before = usize::try_from(tick.div_ceil(self.every)).unwrap_or(usize::MAX);
-        self.rates.iter().skip(before).copied().fold(0.0, f64::max)
+        self.rates.iter().skip(before).copied().fold(self.last, f64::max)
     }
 
     /// The first tick of those at the end that have the same rate.
     fn last_change(&self) -> u64 {
-        let same = self.rates.iter().rev().take_while(|rate| Some(*rate) == self.rates.last()).count();
-        (self.rates.len() - same) as u64 * self.every
+        let same = self.rates.iter().rev().take_while(|rate| **rate == self.last).count();
+        ((self.rates.len() - same) as u64 * self.every).min(self.ticks)
     }
 
     /// The epochs of so many ticks, from 0, that are at rate 0 from their first tick to their last.
@@ -334,6 +380,12 @@ mod tests {
                 "type = 'reduce_on_plateau'\nwarmup = 40",
                 "still rises when the run ends: it gets to 5.00e-2, and the schedule's peak is 1.00e-1",
             ),
+            (
+                "type = 'step'\nstep_size = 30",
+                "changes nothing in this run: the learning rate is 1.00e-1 in all of its 20 epochs",
+            ),
+            ("type = 'multi_step'\nmilestones = [30, 60]", "changes nothing in this run"),
+            ("type = 'cosine_annealing_warm_restarts'\nt_0 = 1", "changes nothing in this run"),
             ("type = 'fixed'\nwarmup = 1", "a warm-up of one epoch changes nothing"),
             ("type = 'fixed'\nwarmup = '1ep'", "a warm-up of one epoch changes nothing"),
         ];
@@ -385,9 +437,22 @@ mod tests {
     }
 
     #[test]
-    fn a_long_run_is_looked_at_here_and_there() {
+    fn a_long_run_is_looked_at_here_and_there_and_says_so() {
         let said = said_of("type = 'step'\ninterval = 'step'\nstep_size = 30", 0.1, &Horizon::run(1_000, 1 << 40));
-        assert_eq!(said.len(), 1, "{said:#?}");
+        assert_eq!(said.len(), 2, "{said:#?}");
+        assert_eq!(
+            said[0],
+            "of the 1099511627776 steps one in 1048576 was looked at: the numbers of the warnings that follow are rounded"
+        );
+        // Eight of twenty parts at rate 0, told as so many epochs and not as so many looks.
+        let long = Horizon::run(1, 10_000_000_000);
+        let said = said_of("type = 'linear'\nend_factor = 0\nstart_factor = 1\ntotal_iters = 6000000000", 0.1, &long);
+        assert_eq!(said.len(), 2, "{said:#?}");
+        let count: u64 =
+            said[1].split(' ').find_map(|word| word.parse().ok().filter(|count| *count > 0)).expect(&said[1]);
+        assert!(count.abs_diff(4_000_000_000) < 20_000, "{said:#?}");
+        // Nothing is said of how it was looked at where there is nothing to say.
+        assert_eq!(said_of("type = 'one_cycle'\nmax_lr = 0.1", 0.1, &long), [""; 0]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::record::{AdaptiveRecord, ParamRecord, RecordMismatch};
 use crate::rows::{ParameterRow, Row, Rows};
 
 impl OptimizerConfig {
-    /// The optimizer, for all parameters alike.
+    /// One optimizer for all parameters.
     pub fn init(&self) -> AdaptiveOptimizer {
         self.init_with_groups(Vec::new())
     }
@@ -78,7 +78,7 @@ impl std::fmt::Debug for AdaptiveOptimizer {
 impl AdaptiveOptimizer {
     /// Updates the parameters of `module` with their gradients, at this learning rate.
     ///
-    /// `lr` is a number, or [`StepRates`] where groups have rates of their own; a group's `lr_scale` multiplies its
+    /// `lr` is a number, or [`StepRates`] where groups have their own rates; a group's `lr_scale` multiplies its
     /// rate. Parameters without a gradient are left alone, and so is their state: of what parameters share too, where none
     /// of those that share it has a gradient.
     pub fn step<M: Module>(&mut self, lr: impl Into<StepRates>, module: M, grads: GradientsParams) -> M {
@@ -321,7 +321,7 @@ impl AdaptiveOptimizer {
     ///
     /// # Errors
     ///
-    /// As [`try_load`](Self::try_load), and bytes that are no record.
+    /// As [`try_load`](Self::try_load), and bytes that are not a record.
     pub fn try_load_bytes(&mut self, bytes: &[u8]) -> Result<(), RecordMismatch> {
         self.try_load(AdaptiveRecord::from_bytes(bytes)?)
     }

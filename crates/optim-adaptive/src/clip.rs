@@ -30,7 +30,7 @@ pub enum ClipError {
         /// The first parameter whose gradient is not finite.
         path: String,
     },
-    /// The bound is no positive number.
+    /// The bound is not a positive number.
     #[error("a gradient cannot be clipped to {found}; the bound must be a number above 0")]
     Bound {
         /// The bound found.
@@ -46,7 +46,7 @@ pub enum ClipError {
 ///
 /// # Errors
 ///
-/// A non-finite norm, a `max_norm` that is no positive number.
+/// A non-finite norm, a `max_norm` that is not a positive number.
 pub fn clip_grad_norm<M: Module>(model: &M, grads: &mut GradientsParams, max_norm: f64) -> Result<f64, ClipError> {
     clip_grad_norm_with(model, grads, max_norm, NormType::L2, true)
 }
@@ -58,7 +58,7 @@ pub fn clip_grad_norm<M: Module>(model: &M, grads: &mut GradientsParams, max_nor
 ///
 /// # Errors
 ///
-/// A `max_norm` that is no positive number; with `error_if_nonfinite`, a non-finite norm.
+/// A `max_norm` that is not a positive number; with `error_if_nonfinite`, a non-finite norm.
 pub fn clip_grad_norm_with<M: Module>(
     model: &M,
     grads: &mut GradientsParams,
@@ -86,7 +86,7 @@ pub fn clip_grad_norm_with<M: Module>(
 ///
 /// # Errors
 ///
-/// A `clip_value` that is no positive number.
+/// A `clip_value` that is not a positive number.
 pub fn clip_grad_value<M: Module>(model: &M, grads: &mut GradientsParams, clip_value: f64) -> Result<(), ClipError> {
     check(clip_value)?;
     model.visit(&mut Change { grads, change: Bound::Clamp(clip_value) });

@@ -216,11 +216,6 @@ impl OptimizerConfig {
         self.settings.state_per_parameter()
     }
 
-    /// Name and one-line summary of each of this crate's optimizers, in the order they are documented.
-    pub fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
-        STANDARD.iter().map(|entry| (entry.name, entry.summary))
-    }
-
     /// Why all parameters must be stepped by one optimizer at one rate, if they must.
     pub(crate) fn one_for_all(&self) -> Option<&'static str> {
         self.settings.one_for_all()
@@ -251,7 +246,7 @@ mod tests {
 
     #[test]
     fn every_optimizer_reads_back_equal_and_is_built() {
-        for (name, summary) in OptimizerConfig::known() {
+        for (name, summary) in OptimizerRegistry::standard().iter() {
             let config = OptimizerConfig::from_toml_str(&format!("type = '{name}'")).expect(name);
             assert!(!summary.is_empty());
             let table = config.to_table();

@@ -1,7 +1,7 @@
 //! Whether gradients are finite: how it is found out, and how it gets from where it is found to where it is asked.
 //!
 //! On a CPU the fused update reads every element of a gradient anyway, and to see there that all are finite costs next
-//! to nothing, while a pass of its own costs a few percent of a small model's step. burn's `Optimizer::step` returns a
+//! to nothing, while a separate pass costs a few percent of a small model's step. burn's `Optimizer::step` returns a
 //! parameter and a state and nothing else, so the update leaves what it saw on its thread: [`watching`] asks, and the
 //! update answers through [`pause`] and [`answer`]. Where the update cannot see a gradient ([`GradientWatch`] is told by
 //! the passes over the module), it is summed up in one number: [`zero_if_finite`] on the device, a norm on a CPU.

@@ -1,4 +1,4 @@
-//! Parameter groups by path: other rates, no decay for biases and norms, frozen layers, an optimizer of their own.
+//! Parameter groups by path: other rates, no decay for biases and norms, frozen layers, their own optimizer.
 //!
 //! A parameter belongs to the *last* group whose pattern matches its path (as in burn), or to none: then it is stepped
 //! as `[optimizer]` says.
@@ -91,7 +91,7 @@ impl<'de> Deserialize<'de> for Pattern {
 
 /// A pattern that cannot be read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("`{pattern}` is no pattern: {reason}")]
+#[error("`{pattern}` is not a pattern: {reason}")]
 pub struct PatternError {
     /// The pattern.
     pub pattern: String,
@@ -135,7 +135,7 @@ pub struct Group {
     /// Leave these parameters alone. Default false.
     #[serde(default)]
     pub frozen: bool,
-    /// An optimizer of their own; its `lr` plays no part (the schedule's rate times `lr_scale` does). Default: none.
+    /// Their own optimizer; its `lr` is not used (the schedule's rate times `lr_scale` does). Default: none.
     #[serde(default)]
     pub optimizer: Option<OptimizerConfig>,
 }

@@ -9,7 +9,7 @@
 //!
 //! # Two ways to use it
 //!
-//! In a loop of your own or in this project's trainer, [`OptimizerConfig::init`] gives an [`AdaptiveOptimizer`]. In
+//! In your own loop or in this project's trainer, [`OptimizerConfig::init`] gives an [`AdaptiveOptimizer`]. In
 //! burn's own Learner, each optimizer is a burn [`Optimizer`](burn::optim::Optimizer) and becomes a `ModuleOptimizer`
 //! (`AdamConfig::default().build().into()`, or [`AdaptiveOptimizer::into_module_optimizer`]). What cannot work there
 //! says so: Prodigy needs all gradients before any parameter moves; Schedule-Free evaluates other parameters than it
@@ -19,8 +19,8 @@
 //!
 //! On CPU (Flex and NdArray, f32 and f64) each update is one pass over parameter, gradient and state, vectorised,
 //! over all cores, in place where buffers are not shared: `fused`. Operations round in torch's order and are
-//! never contracted, so results are the same bits for any number of threads. Other devices run the same formula
-//! composed of tensor operations. Binaries gain 20 % and more from `mimalloc` as their global allocator, which a
+//! never contracted, so results are the same bits for any number of threads. GPUs run the same formula as one kernel,
+//! other devices composed of tensor operations. Binaries gain 20 % and more from `mimalloc` as their global allocator, which a
 //! library leaves to them.
 
 #![expect(clippy::inline_always, reason = "an update formula must be compiled into each instruction set's own loop")]

@@ -30,7 +30,7 @@ pub struct MomentumHandle {
 }
 
 impl MomentumHandle {
-    /// A handle of its own, for an optimizer whose configured momentum is this (`None`: it has none).
+    /// A new handle, for an optimizer whose configured momentum is this (`None`: it has none).
     pub fn new(configured: Option<f64>) -> Self {
         Self { set: unset(), whole: None, configured }
     }
@@ -60,7 +60,7 @@ impl MomentumHandle {
         }
     }
 
-    /// Goes back to the configured momentum.
+    /// Returns to the configured momentum.
     pub fn reset(&self) {
         self.set.store(f64::NAN.to_bits(), Ordering::Relaxed);
     }

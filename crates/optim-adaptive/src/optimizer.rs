@@ -14,7 +14,7 @@ use crate::momentum::MomentumHandle;
 
 /// An optimizer's settings: a serde struct, its ranges in [`Settings`], and the optimizer that it builds.
 ///
-/// An optimizer of one's own is a burn [`Optimizer`] with such settings, entered in an
+/// Your own optimizer is a burn [`Optimizer`] with such settings, entered in an
 /// [`OptimizerRegistry`](crate::OptimizerRegistry):
 ///
 /// ```

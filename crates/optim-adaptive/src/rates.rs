@@ -1,6 +1,6 @@
 //! The learning rates of one step.
 
-/// The learning rate of a step, and those of the parameter groups that have one of their own.
+/// The learning rate of a step, and those of the parameter groups that have their own.
 ///
 /// A plain number is one rate for all: `optimizer.step(0.1, model, grads)`. A group's `lr_scale` is not in these; the
 /// optimizer multiplies by it.
@@ -31,9 +31,14 @@ impl StepRates {
         self
     }
 
-    /// The rate of all that has none of its own.
+    /// The rate of every parameter without its own.
     pub fn base(&self) -> f64 {
         self.base
+    }
+
+    /// The rates of the groups that have their own, in the order in which they were given.
+    pub fn groups(&self) -> impl Iterator<Item = f64> {
+        self.groups.iter().map(|(_, lr)| *lr)
     }
 
     /// The rate of a parameter in the group of this index; `None` is a parameter in no group.

@@ -1,6 +1,6 @@
 //! An optimizer's saved state: burnpack, a superset of what burn's own optimizer records hold.
 //!
-//! Tensors are named `<parameter id>.<field>`, scalars likewise, and the metadata map parameter ids to paths: burn's
+//! Tensors and scalars are named `<parameter id>.<field>`, and the metadata map parameter ids to paths: burn's
 //! `ModuleOptimizer` can read such a file. For a strict load it also says which optimizer made it, under which settings,
 //! and holds what all parameters share and the momentum that a schedule had set.
 
@@ -52,7 +52,7 @@ pub(crate) struct ParamRecord {
 /// Why a record was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RecordMismatch {
-    /// The bytes are no burnpack record.
+    /// The bytes are not a burnpack record.
     #[error("the optimizer record cannot be read: {0}")]
     Unreadable(String),
     /// The record was not made by this crate, so it does not say which optimizer's it is.
@@ -136,7 +136,7 @@ impl AdaptiveRecord {
     ///
     /// # Errors
     ///
-    /// [`RecordMismatch::Unreadable`] for bytes that are no burnpack, [`RecordMismatch::Foreign`] for a record that
+    /// [`RecordMismatch::Unreadable`] for bytes that are not burnpack, [`RecordMismatch::Foreign`] for a record that
     /// does not say which optimizer made it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordMismatch> {
         let unreadable = |error: &dyn std::fmt::Display| RecordMismatch::Unreadable(error.to_string());

@@ -7,9 +7,7 @@ mod common;
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
-use optim_adaptive::{
-    AdaptiveOptimizer, AdaptiveRecord, Group, OptimizerConfig, OptimizerRegistry, Pattern, RecordMismatch,
-};
+use optim_adaptive::{AdaptiveOptimizer, AdaptiveRecord, Group, OptimizerRegistry, Pattern, RecordMismatch};
 
 use common::{Two, config, devices, is_burns, tensor, values};
 
@@ -731,12 +729,5 @@ fn schedule_free_counts_steps_of_the_run_not_of_the_parameter() {
         again.try_load_bytes(&bytes).expect("its own");
         let go_on = |optimizer: &mut AdaptiveOptimizer| bits(&steps(optimizer, model.clone(), 6..9));
         assert_eq!(go_on(&mut again), go_on(&mut optimizer), "{text}");
-    }
-}
-
-#[test]
-fn every_optimizer_is_in_the_table() {
-    for (name, _) in OptimizerConfig::known() {
-        assert!(TABLE.iter().any(|row| config(row.text).type_name() == name), "`{name}` is not in the table");
     }
 }

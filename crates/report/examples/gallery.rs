@@ -42,7 +42,7 @@ fn steps() -> Chart {
     let step: Vec<f64> = ticks.iter().map(|t| 0.1 * 0.5_f64.powf((t / 10.0).floor())).collect();
     let exponential: Vec<f64> = ticks.iter().map(|t| 0.1 * 0.9_f64.powf(*t)).collect();
     let curves = [ScheduleCurve::new("step", &ticks, step), ScheduleCurve::new("exponential", &ticks, exponential)];
-    schedule_chart("step against exponential", &curves, &[]).x("epoch").y_log_if_wide()
+    schedule_chart("step against exponential", &curves, &[]).x("epoch").y_log()
 }
 
 fn many() -> Chart {

@@ -16,7 +16,8 @@ const DAMAGED: &str = ".damaged-";
 /// What was there before is replaced; on an error it stays, and no temporary file is left.
 ///
 /// # Errors
-/// What the system said.
+/// What the system said; a path that leads to something else than a file, such as a device (`/dev/null`, `/dev/stdout`) or a
+/// pipe, which a file must not replace.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -26,6 +27,10 @@ const DAMAGED: &str = ".damaged-";
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn atomic_write(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
+    // A link that leads nowhere is replaced as any link is.
+    if let Some(there) = fs::metadata(path).ok().filter(|there| !there.is_file()) {
+        return Err(no_regular_file(&there));
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
     let mut builder = tempfile::Builder::new();
@@ -39,28 +44,45 @@ pub fn atomic_write(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// Opens a file to read it. Only a regular file (or a link to one) is opened: opening a pipe would wait for its other end.
+/// Opens a file to read it. Only a regular file (or a link to one) is opened: a pipe would wait for its other end.
 ///
 /// # Errors
-/// What the system said; something that is no regular file.
+/// What the system said; `InvalidInput` for what is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<fs::File> {
-    if fs::metadata(path)?.is_file() { fs::File::open(path) } else { Err(io::Error::other("it is no regular file")) }
+    let there = fs::metadata(path)?;
+    if there.is_file() { fs::File::open(path) } else { Err(no_regular_file(&there)) }
 }
 
-/// The content of a [regular file](open_regular).
+fn no_regular_file(there: &fs::Metadata) -> io::Error {
+    let kind = there.file_type();
+    #[cfg(unix)]
+    let is_pipe = std::os::unix::fs::FileTypeExt::is_fifo(&kind);
+    #[cfg(not(unix))]
+    let is_pipe = false;
+    let what = if kind.is_dir() {
+        "a folder"
+    } else if is_pipe {
+        "a pipe"
+    } else {
+        "a device or a socket"
+    };
+    io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a regular file"))
+}
+
+/// The content of a regular file, or of one that a link points to. A pipe or a device, which may have no end, is not read.
 ///
 /// # Errors
-/// As [`open_regular`].
+/// What the system said; `InvalidInput` for what is not a regular file.
 pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_regular(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The text in a [regular file](open_regular).
+/// The text in a regular file.
 ///
 /// # Errors
-/// As [`open_regular`]; one that is not UTF-8.
+/// As [`read_regular`]; one that is not UTF-8.
 pub fn read_regular_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     open_regular(path)?.read_to_string(&mut text)?;

@@ -86,7 +86,7 @@ impl BackendTextStyle for Lettering {
     }
 
     fn layout_box(&self, text: &str) -> Result<((i32, i32), (i32, i32)), Self::FontError> {
-        // Only a backend without text of its own asks for this; both of ours have it.
+        // Only a backend that cannot draw text asks for this; both of ours can.
         let em = self.em * UNITS;
         Ok(((0, 0), ((em * 0.6 * text.chars().count() as f64) as i32, em as i32)))
     }

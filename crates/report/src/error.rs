@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// The file name's extension names no format that charts can be saved in.
+    /// The file name's extension is not that of a format for charts.
     #[error("{}: a chart is saved as .svg or .png, not as {found}", path.display())]
     Extension {
         /// The path that was asked for.

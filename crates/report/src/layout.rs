@@ -79,7 +79,7 @@ pub(crate) enum Key {
 pub(crate) struct Legend {
     pub(crate) at: Rect,
     pub(crate) entries: Vec<(Key, String)>,
-    /// Lies on the plot, and so needs paper under it.
+    /// Is on the plot, and so needs paper under it.
     pub(crate) inside: bool,
 }
 
@@ -280,7 +280,7 @@ impl Layout {
     }
 }
 
-/// The legend's entries: none if there is nothing to be told apart.
+/// The legend's entries: none if there is nothing to distinguish.
 fn entries(chart: &Chart, ready: &Prepared<'_>, face: &Face, room: usize) -> Vec<(Key, String)> {
     let labelled = ready.curves.iter().filter(|c| !c.label.is_empty()).count()
         + ready.areas.iter().filter(|a| !a.label.is_empty()).count();

@@ -48,7 +48,9 @@ impl<'a> Raster<'a> {
         let stroke =
             Stroke { width: width as f32, line_cap: LineCap::Butt, line_join: LineJoin::Round, ..Stroke::default() };
         let transform = self.scale();
-        if let Some(path) = path {
+        // A line without length, as a dash between two points in one place, draws nothing, and tiny-skia would say so.
+        let has_length = |path: &tiny_skia::Path| path.bounds().width() > 0.0 || path.bounds().height() > 0.0;
+        if let Some(path) = path.filter(has_length) {
             self.pixels.stroke_path(&path, &paint(color), &stroke, transform, None);
         }
     }

@@ -1,6 +1,6 @@
 //! Pictures of schedules: rates, and momenta where they are cycled, over ticks.
 
-use crate::{Chart, Scale, Series};
+use crate::{Chart, Series};
 
 /// What one schedule (or one parameter group of it) does.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,20 +82,6 @@ pub fn function_curve(ticks: u64, mut value: impl FnMut(u64) -> f64) -> (Vec<f64
     points.into_iter().map(|(tick, value)| (tick as f64, value)).unzip()
 }
 
-impl Chart {
-    /// Makes the left y axis logarithmic if the positive values on it span more than three decades, as those of an
-    /// exponential decay do; otherwise leaves it.
-    #[must_use]
-    pub fn y_log_if_wide(mut self) -> Self {
-        let values = || self.series.iter().filter(|s| !s.right).flat_map(|s| &s.ys).copied().filter(|y| y.is_finite());
-        let (low, high) = values().fold((f64::INFINITY, 0.0_f64), |(low, high), y| (low.min(y), high.max(y)));
-        if low > 0.0 && low.is_finite() && high / low > 1e3 {
-            self.y_scale = Scale::Log;
-        }
-        self
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,16 +129,5 @@ mod tests {
         let at = values.iter().position(|value| *value == 1.0).unwrap();
         assert!(ticks[at] == 123_456.0 && ticks[at] - ticks[at - 1] <= 245.0, "{} {}", ticks[at - 1], ticks[at]);
         assert_eq!(function_curve(0, |_| 1.0), (vec![], vec![]));
-    }
-
-    #[test]
-    fn only_wide_positive_rates_become_logarithmic() {
-        let chart = |rates: [f64; 3]| {
-            schedule_chart("", &[ScheduleCurve::new("", [0.0, 1.0, 2.0], rates)], &[]).y_log_if_wide()
-        };
-        assert_eq!(chart([1.0, 1e-2, 1e-4]).y_scale, Scale::Log);
-        assert_eq!(chart([1.0, 0.5, 0.1]).y_scale, Scale::Linear);
-        assert_eq!(chart([1.0, 0.5, 0.0]).y_scale, Scale::Linear);
-        assert_eq!(chart([f64::NAN; 3]).y_scale, Scale::Linear);
     }
 }

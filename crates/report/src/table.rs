@@ -158,7 +158,7 @@ fn aside(path: &Path, is_damaged: bool) -> Result<Option<PathBuf>, TableError> {
 struct Content {
     columns: Vec<String>,
     rows: Vec<Vec<String>>,
-    /// There is more: rows that are no text, or have another number of cells than there are columns.
+    /// There is more: rows that are not text, or have another number of cells than there are columns.
     is_damaged: bool,
 }
 

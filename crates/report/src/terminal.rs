@@ -5,23 +5,11 @@ use crate::chart::{Mark, Shape};
 use crate::prepare::Prepared;
 use crate::{Chart, Scale};
 
-/// Colours of a 256-colour terminal that are near those of the pictures and readable on dark and light ground.
-const COLOURS: [u8; 7] = [33, 166, 35, 175, 136, 99, 244];
-
 impl Chart {
     /// The chart as text of at most `columns` characters a line, with a plot of `rows` lines and, around it, the title,
     /// the ends of the axes, their labels and a legend. At least 20 columns and 3 rows are used. No colours, no control
     /// characters: with several series a letter on each curve refers to the legend.
     pub fn terminal(&self, columns: usize, rows: usize) -> String {
-        self.draw_terminal(columns, rows, false)
-    }
-
-    /// As [`Chart::terminal`], with the series told apart by ANSI colours. For a terminal only: the caller has looked.
-    pub fn terminal_coloured(&self, columns: usize, rows: usize) -> String {
-        self.draw_terminal(columns, rows, true)
-    }
-
-    fn draw_terminal(&self, columns: usize, rows: usize, coloured: bool) -> String {
         let (columns, rows) = (columns.max(20), rows.max(3));
         let ready = self.prepare_tight();
         let (high, low) = (ends(&ready.y).1, ends(&ready.y).0);
@@ -29,9 +17,8 @@ impl Chart {
         let mut plot = Cells::new(columns.saturating_sub(gutter + 2).max(8), rows);
         self.plot_marks(&ready, &mut plot);
         plot_curves(&ready, &mut plot);
-        let colours = coloured.then(|| ready.curves.iter().map(|curve| curve.colour).collect::<Vec<_>>());
         let several = ready.curves.len() > 1;
-        if several && !coloured {
+        if several {
             plot.tag_curves(ready.curves.len());
         }
 
@@ -50,11 +37,11 @@ impl Chart {
                 _ => "",
             };
             let tick = if label.is_empty() { '│' } else { '┤' };
-            lines.push(format!("{label:>gutter$} {tick}{}", plot.row(row, colours.as_deref())).trim_end().to_owned());
+            lines.push(format!("{label:>gutter$} {tick}{}", plot.row(row)).trim_end().to_owned());
         }
         lines.push(format!("{:gutter$} └{}", "", "─".repeat(plot.columns)));
         lines.push(x_line(&ready.x, &axis_label(&self.x_label, self.x_scale), gutter + 2, plot.columns));
-        lines.extend(self.terminal_legend(&ready, several, coloured, columns));
+        lines.extend(self.terminal_legend(&ready, several, columns));
         lines.extend(ready.dropped.iter().map(|dropped| cut(&format!("Not drawn: {dropped}"), columns)));
         lines.join("\n") + "\n"
     }
@@ -113,9 +100,8 @@ impl Chart {
         }
     }
 
-    fn terminal_legend(&self, ready: &Prepared<'_>, several: bool, coloured: bool, columns: usize) -> Vec<String> {
-        // What it says, and how many columns it takes (colour codes take none).
-        let mut entries: Vec<(String, usize)> = Vec::new();
+    fn terminal_legend(&self, ready: &Prepared<'_>, several: bool, columns: usize) -> Vec<String> {
+        let mut entries: Vec<String> = Vec::new();
         for curve in &ready.curves {
             if curve.label.is_empty() || !(several || curve.right) {
                 continue;
@@ -125,29 +111,25 @@ impl Chart {
                 let (low, high) = ends(&right);
                 label = format!("{label} ({low} to {high})");
             }
-            let length = label.chars().count() + 2;
-            let key = if coloured { "●".to_owned() } else { letter(curve.number).to_string() };
-            let key = if coloured { in_colour(curve.colour, &key) } else { key };
-            entries.push((format!("{key} {label}"), length));
+            entries.push(format!("{} {label}", letter(curve.number)));
         }
         for (mark, sign) in self.marks.iter().zip(self.mark_signs()) {
             let label = mark.label();
             if !label.is_empty() {
-                entries.push((format!("{sign} {label}"), label.chars().count() + 2));
+                entries.push(format!("{sign} {label}"));
             }
         }
-        let mut lines: Vec<(String, usize)> = Vec::new();
-        for (entry, length) in entries {
+        let mut lines: Vec<String> = Vec::new();
+        for entry in entries {
             match lines.last_mut() {
-                Some((line, used)) if *used + 3 + length <= columns => {
+                Some(line) if line.chars().count() + 3 + entry.chars().count() <= columns => {
                     line.push_str("   ");
                     line.push_str(&entry);
-                    *used += 3 + length;
                 }
-                _ => lines.push((entry, length)),
+                _ => lines.push(entry),
             }
         }
-        lines.into_iter().map(|(line, _)| line).collect()
+        lines
     }
 }
 
@@ -161,7 +143,7 @@ fn plot_curves(ready: &Prepared<'_>, plot: &mut Cells) {
             plot.path(&high, area.number, 3);
         }
     }
-    // The pale ones first: where curves cross, the later one gives a cell its colour.
+    // The pale ones first: where curves cross, the later one gives a cell its letter.
     for faint in [true, false] {
         for curve in ready.curves.iter().filter(|c| c.faint == faint) {
             let window = if curve.right { ready.right.unwrap_or(ready.y) } else { ready.y };
@@ -213,10 +195,6 @@ fn cut(text: &str, columns: usize) -> String {
 fn letter(number: usize) -> char {
     let number = (number % 52) as u8;
     char::from(if number < 26 { b'A' + number } else { b'a' + number - 26 })
-}
-
-fn in_colour(number: usize, text: &str) -> String {
-    format!("\x1b[38;5;{}m{text}\x1b[0m", COLOURS[number % COLOURS.len()])
 }
 
 /// A dot's column and row; rows count from the top.
@@ -336,20 +314,13 @@ impl Cells {
         }
     }
 
-    /// `colours`: of each series.
-    fn row(&self, row: usize, colours: Option<&[usize]>) -> String {
+    fn row(&self, row: usize) -> String {
         let cells = self.grid.iter().skip(row * self.columns).take(self.columns);
         cells
             .map(|cell| match cell {
-                Cell { sign: Some(sign), tagged: true, .. } => sign.to_string(),
-                Cell { dots: 0, sign, .. } => sign.unwrap_or(' ').to_string(),
-                Cell { dots, series, .. } => {
-                    let pattern = char::from_u32(0x2800 + u32::from(*dots)).unwrap_or(' ').to_string();
-                    match colours {
-                        Some(colours) => in_colour(colours.get(*series).copied().unwrap_or(*series), &pattern),
-                        None => pattern,
-                    }
-                }
+                Cell { sign: Some(sign), tagged: true, .. } => *sign,
+                Cell { dots: 0, sign, .. } => sign.unwrap_or(' '),
+                Cell { dots, .. } => char::from_u32(0x2800 + u32::from(*dots)).unwrap_or(' '),
             })
             .collect()
     }

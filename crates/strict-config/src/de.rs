@@ -418,7 +418,7 @@ mod tests {
         ExpRange,
     }
 
-    /// Read by hand, with a refusal of its own.
+    /// Read by hand, with its own refusal.
     #[derive(Debug, Default, PartialEq, Serialize)]
     struct Ends(Option<String>);
 

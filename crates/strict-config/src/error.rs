@@ -119,7 +119,7 @@ impl ConfigError {
         )
     }
 
-    /// Text that is no TOML, with its place.
+    /// Text that is not TOML, with its place.
     pub fn syntax(text: &str, error: &toml::de::Error) -> Self {
         let (line, column) = error.span().map_or((None, None), |span| {
             let before = &text[..span.start.min(text.len())];

@@ -3,7 +3,7 @@
 //!
 //! A struct with serde's derives states its settings once: names, types, defaults, documentation. [`read`] takes a table
 //! apart with a deserializer of this crate, whose error is a [`ConfigError`]; [`write`](fn@write) gives the table with every
-//! field explicit; [`fields_of`] lists the names. Ranges stand in [`Settings::check`], with the helpers of [`check`].
+//! field explicit; [`fields_of`] lists the names. [`Settings::check`] tests ranges, with the helpers of [`check`].
 //! This crate knows nothing of learning rates, optimizers or files.
 //!
 //! ```
@@ -165,7 +165,7 @@ pub fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
 /// must be finite.
 ///
 /// # Errors
-/// What is no number.
+/// What is not a number.
 pub fn any_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     struct AnyNumber;
 
@@ -205,7 +205,7 @@ pub fn any_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LIKELY: f64 = 0.75;
     const LIKELY_SLIP: f64 = 0.6;
-    // Comparing takes the product of both lengths; what is longer than this is no slip of any name.
+    // Comparing takes the product of both lengths; what is longer than this is not a slip of any name.
     const LONGEST: usize = 200;
     if name.len() > LONGEST {
         return None;

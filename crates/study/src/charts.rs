@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use report::{Chart, Series};
+use report::{Chart, Scale, Series};
 
 use crate::{
     contender::Contender,
@@ -110,26 +110,59 @@ impl Study {
         let measure = &self.setup.measure;
         let title = format!("validation {}", measure.name);
         let valid = chart("validation loss", "loss", all, |log| &log.valid_loss, Kind::Measured);
+        let failed: Vec<bool> = all.iter().map(|contender| contender.finished == 0).collect();
         let charts = [
             chart("learning rate", "learning rate", all, |log| &log.lr, Kind::Set)
-                .map(|(chart, bands)| on_fit_axis(chart, &bands)),
+                .map(|(chart, bands)| on_fit_axis(chart, &bands, &failed)),
             chart("momentum", "momentum", all, |log| &log.momentum, Kind::Set).map(|(chart, _)| chart),
             train.map(|(chart, _)| without_diverged(chart)),
             valid.map(|(chart, _)| without_diverged(chart)),
             chart(&title, &measure.head(&measure.name), all, |log| &log.valid, Kind::Measured)
-                .filter(|_| *measure != Measure::loss())
+                .filter(|_| !measure.is_loss())
                 .map(|(chart, bands)| with_target(chart, &bands, self.target, measure)),
         ];
         charts.into_iter().flatten().collect()
     }
 }
 
-/// The rates on a logarithmic axis where the contenders' highest rates are far apart.
-fn on_fit_axis(chart: Chart, bands: &[Band]) -> Chart {
-    let peaks = || bands.iter().filter_map(|band| band.high.iter().copied().reduce(f64::max));
+/// The rates on a logarithmic axis where the highest rates of the contenders that did not fail are far apart.
+fn on_fit_axis(chart: Chart, bands: &[Band], failed: &[bool]) -> Chart {
+    let ended = |at: usize| failed.iter().all(|failed| *failed) || !failed.get(at).is_some_and(|failed| *failed);
+    let bands = || bands.iter().enumerate().filter(|(at, _)| ended(*at));
+    let peaks = || bands().filter_map(|(_, band)| band.high.iter().copied().reduce(f64::max));
     let apart = peaks().fold(0.0, f64::max) / peaks().fold(f64::INFINITY, f64::min);
-    if apart > FAR_APART && apart.is_finite() { chart.y_log() } else { chart }
+    without_failed(if apart > FAR_APART && apart.is_finite() { chart.y_log() } else { chart }, failed)
 }
+
+/// A chart of rates, one curve for each run, whose axis no failed run sets (`failed`, in the order of the curves): it ends at the
+/// highest rate of the others, and a curve that leaves it says in the legend how far it goes.
+pub fn without_failed(mut chart: Chart, failed: &[bool]) -> Chart {
+    let has_failed = |at: usize| failed.get(at).is_some_and(|failed| *failed);
+    let peak = |series: &Series| series.ys.iter().copied().filter(|y| y.is_finite()).reduce(f64::max);
+    let others = || chart.series.iter().enumerate().filter(|(at, _)| !has_failed(*at)).map(|(_, series)| series);
+    let Some(top) = others().filter_map(peak).reduce(f64::max).filter(|top| *top > 0.0) else { return chart };
+    let is_log = chart.y_scale == Scale::Log;
+    let rates = others().flat_map(|series| &series.ys).copied().filter(|rate| rate.is_finite());
+    let low = rates.filter(|rate| *rate > 0.0 || !is_log).fold(top, f64::min);
+    let mut leaves = false;
+    for (at, series) in chart.series.iter_mut().enumerate() {
+        if let Some(peak) = peak(series).filter(|peak| has_failed(at) && *peak > top) {
+            series.label = format!("{} (up to {peak:.1e})", series.label);
+            leaves = true;
+        }
+    }
+    match (leaves, is_log) {
+        (false, _) => chart,
+        (true, true) => chart.y_limits(low / MARGIN_OF_LOG, top * MARGIN_OF_LOG),
+        (true, false) => {
+            let margin = 0.06 * if top > low { top - low } else { top };
+            chart.y_limits((low - margin).max(0.0), top + margin)
+        }
+    }
+}
+
+/// What a logarithmic axis has above the highest value and below the lowest.
+const MARGIN_OF_LOG: f64 = 1.5;
 
 /// A curve that goes this many times above the highest point of the best-behaved one has diverged.
 const DIVERGED: f64 = 4.0;
@@ -213,10 +246,38 @@ mod tests {
         assert!((0.3..0.5).contains(&low) && (2.5..2.7).contains(&high), "{low} to {high}");
         let names: Vec<&str> = chart.series.iter().map(|series| series.label.as_str()).collect();
         assert_eq!(names, ["good", "slow", "bad (up to 4.0e8)"]);
-        // All alike, none finite, nothing at all: as they are.
+        // Equal values, no finite value, no value: as they are.
         assert_eq!(of(&[("a", [2.0, 1.0, 0.5]), ("b", [3.0; 3])]).y_limits, None);
         assert_eq!(of(&[("a", [f64::NAN; 3])]).y_limits, None);
         assert_eq!(of(&[]).y_limits, None);
+    }
+
+    #[test]
+    fn one_that_failed_sets_no_axis_of_rates() {
+        let chart = |curves: &[(&str, [f64; 2])]| {
+            let series = |(name, ys): &(&str, [f64; 2])| Series::held(*name, [1.0, 2.0], ys);
+            curves.iter().map(series).fold(Chart::new("learning rate"), Chart::series)
+        };
+        let curves = [("good", [0.1, 0.02]), ("bad", [1e10, 1e10]), ("other", [0.2, 0.1])];
+        let bands = curves.map(|(_, ys)| Band {
+            steps: vec![1.0, 2.0],
+            mean: ys.to_vec(),
+            low: ys.to_vec(),
+            high: ys.to_vec(),
+        });
+        let shown = on_fit_axis(chart(&curves), &bands, &[false, true, false]);
+        assert_eq!(shown.y_scale, Scale::Linear);
+        let (low, high) = shown.y_limits.expect("limits");
+        assert!((0.0..0.02).contains(&low) && (0.2..0.22).contains(&high), "{low} to {high}");
+        let names: Vec<&str> = shown.series.iter().map(|series| series.label.as_str()).collect();
+        assert_eq!(names, ["good", "bad (up to 1.0e10)", "other"]);
+        // On a logarithmic axis; one that failed within the range of the others; none left to set it.
+        let low_and_high =
+            without_failed(chart(&[("a", [1e-4, 0.0]), ("bad", [1e10; 2]), ("b", [1.0; 2])]).y_log(), &[false, true]);
+        let (low, high) = low_and_high.y_limits.expect("limits");
+        assert!(low > 0.0 && low < 1e-4 && high > 1.0 && high < 2.0, "{low} to {high}");
+        assert_eq!(without_failed(chart(&[("a", [0.1; 2]), ("bad", [0.05; 2])]), &[false, true]).y_limits, None);
+        assert_eq!(without_failed(chart(&[("bad", [1e10; 2])]), &[true]).y_limits, None);
     }
 
     #[test]

@@ -1,29 +1,21 @@
 //! A measured curve and what is read off it.
 
-use crate::measure::Measure;
-
 /// Steps and the values there.
 pub type Curve = (Vec<f64>, Vec<f64>);
 
 /// The highest value and its step; of equal values the first.
-pub fn highest(curve: &Curve) -> Option<(u64, f64)> {
+pub(crate) fn highest(curve: &Curve) -> Option<(u64, f64)> {
     best(curve, |value, so_far| value > so_far)
 }
 
 /// The lowest value and its step; of equal values the first.
-pub fn lowest(curve: &Curve) -> Option<(u64, f64)> {
+pub(crate) fn lowest(curve: &Curve) -> Option<(u64, f64)> {
     best(curve, |value, so_far| value < so_far)
 }
 
 fn best((steps, values): &Curve, is_better: fn(f64, f64) -> bool) -> Option<(u64, f64)> {
     let points = steps.iter().map(|step| *step as u64).zip(values.iter().copied());
     points.reduce(|best, point| if is_better(point.1, best.1) { point } else { best })
-}
-
-/// The first step at which the curve is at the target or beyond it.
-pub(crate) fn first_at((steps, values): &Curve, target: f64, measure: &Measure) -> Option<u64> {
-    let reached = |value: f64| measure.behind(value, target) <= 1e-9;
-    steps.iter().zip(values).find(|(_, value)| reached(**value)).map(|(step, _)| *step as u64)
 }
 
 /// Seconds of training until a step was done, validations and checkpoints before it included, from the seconds that were
@@ -61,19 +53,6 @@ mod tests {
         let curve = (vec![10.0, 20.0, 30.0, 40.0], vec![90.0, 95.0, 90.0, 95.0]);
         assert_eq!((highest(&curve), lowest(&curve)), (Some((20, 95.0)), Some((10, 90.0))));
         assert_eq!(highest(&Curve::default()), None);
-    }
-
-    #[test]
-    fn the_time_to_the_target_is_that_of_the_first_validation_there() {
-        let curve = (vec![10.0, 20.0, 30.0, 40.0], vec![50.0, 90.0, 89.0, 95.0]);
-        let first = |target| first_at(&curve, target, &Measure::default());
-        assert_eq!(first(90.0), Some(20), "though it falls below again");
-        assert_eq!(first(95.0), Some(40));
-        assert_eq!(first(95.1), None);
-        assert_eq!(first(0.0), Some(10));
-        let loss = (vec![10.0, 20.0, 30.0], vec![2.0, 0.5, 0.7]);
-        assert_eq!(first_at(&loss, 0.6, &Measure::loss()), Some(20));
-        assert_eq!(first_at(&loss, 0.4, &Measure::loss()), None);
     }
 
     #[test]

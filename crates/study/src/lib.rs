@@ -1,7 +1,7 @@
 //! Several runs as one result: statistics over seeds, ranking, the choice of a rate from a grid, and how it is shown.
 //!
 //! It is given numbers (each run's curves and final figures as a [`RunLog`]) and knows numbers and `report`. It knows no
-//! tensors, models, configurations or run folders: who runs what, and where, is `anneal`'s.
+//! tensors, models, configurations or run folders: `anneal` runs them.
 //!
 //! ```
 //! use study::{Contender, RateChoice, Run, RunLog, RunState, Setup, Study};
@@ -32,9 +32,9 @@ mod run;
 mod spread;
 mod tables;
 
-pub use charts::without_diverged;
+pub use charts::{without_diverged, without_failed};
 pub use contender::{Contender, Gap, TimeToTarget};
-pub use curve::{Curve, highest, lowest};
+pub use curve::Curve;
 pub use measure::Measure;
 pub use rate::{FinderSweep, Rate, RateChoice, RateSource, Trial, choose};
 pub use result::{Setup, Study, Target, TuningCost};

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::curve::{Curve, highest, lowest};
+
 /// The value that runs are compared by: an accuracy in percent, unless it is said otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Measure {
@@ -25,6 +27,16 @@ impl Measure {
         Self { name: "loss".to_owned(), unit: String::new(), lower_is_better: true }
     }
 
+    /// Whether it is the loss.
+    pub fn is_loss(&self) -> bool {
+        *self == Self::loss()
+    }
+
+    /// The best value of a curve and its step; of equal values the first.
+    pub fn best(&self, curve: &Curve) -> Option<(u64, f64)> {
+        if self.lower_is_better { lowest(curve) } else { highest(curve) }
+    }
+
     /// Whether one value is better than another.
     pub fn is_better(&self, value: f64, than: f64) -> bool {
         if self.lower_is_better { value < than } else { value > than }
@@ -38,6 +50,12 @@ impl Measure {
     /// How far a value is behind another: positive where it is worse.
     pub(crate) fn behind(&self, value: f64, other: f64) -> f64 {
         if self.lower_is_better { value - other } else { other - value }
+    }
+
+    /// The first step at which a curve is at the target or beyond it.
+    pub(crate) fn first_at(&self, (steps, values): &Curve, target: f64) -> Option<u64> {
+        let reached = |value: f64| self.behind(value, target) <= 1e-9;
+        steps.iter().zip(values).find(|(_, value)| reached(**value)).map(|(step, _)| *step as u64)
     }
 
     /// What a value is sorted by, the best first.
@@ -123,5 +141,18 @@ mod tests {
         }
         assert!(Measure::default().is_hopeless(12.5, 97.0) && !Measure::default().is_hopeless(60.0, 97.0));
         assert!(Measure::loss().is_hopeless(2.3, 0.2) && !Measure::loss().is_hopeless(0.3, 0.2));
+    }
+
+    #[test]
+    fn the_time_to_the_target_is_that_of_the_first_validation_there() {
+        let curve = (vec![10.0, 20.0, 30.0, 40.0], vec![50.0, 90.0, 89.0, 95.0]);
+        let first = |target| Measure::default().first_at(&curve, target);
+        assert_eq!(first(90.0), Some(20), "though it falls below again");
+        assert_eq!(first(95.0), Some(40));
+        assert_eq!(first(95.1), None);
+        assert_eq!(first(0.0), Some(10));
+        let loss = (vec![10.0, 20.0, 30.0], vec![2.0, 0.5, 0.7]);
+        assert_eq!(Measure::loss().first_at(&loss, 0.6), Some(20));
+        assert_eq!(Measure::loss().first_at(&loss, 0.4), None);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use report::{
     Chart,
-    page::{Page, Part, Section, Tone, count, duration},
+    page::{Page, Part, Section, Tone, count, duration, fold},
 };
 
 use crate::{
@@ -73,18 +73,20 @@ impl Study {
             .footer(format!("written by anneal {}", env!("CARGO_PKG_VERSION")))
     }
 
-    /// The table of the contenders and how to read it, for a terminal.
-    pub fn to_text(&self) -> String {
-        let mut text = self.results_table().to_text();
+    /// The table of the contenders and how to read it, for a terminal of so many columns.
+    pub fn to_text(&self, columns: usize) -> String {
+        let mut text = self.results_table().to_text(columns);
         if self.target.is_some() {
             text.push('\n');
-            text.push_str(&self.speeds_table().to_text());
+            text.push_str(&self.speeds_table().to_text(columns));
         }
         text.push('\n');
-        text.push_str(&self.how_to_read());
-        text.push('\n');
+        let mut prose = vec![self.how_to_read()];
         if self.tuning_cost.steps > 0 {
-            text.push_str(&self.how_rates_were_chosen());
+            prose.push(self.how_rates_were_chosen());
+        }
+        for line in prose.iter().flat_map(|prose| fold(prose.trim_end(), columns)) {
+            text.push_str(&line);
             text.push('\n');
         }
         text
@@ -136,7 +138,7 @@ impl Study {
         if failed > 0 {
             let _ = write!(
                 text,
-                "{} failed (loss, gradient or weights not finite) and excluded from the means; a schedule with failed runs ranks last. ",
+                "{} failed (loss, gradient or weights not finite); means are without failed runs, and a schedule with one ranks last. ",
                 plural(failed, "run")
             );
         }

@@ -147,9 +147,6 @@ pub struct Trial {
     pub seconds: f64,
     /// Whether this is the rate that was chosen.
     pub chosen: bool,
-    /// What it is compared by.
-    #[serde(skip)]
-    pub measure: Measure,
 }
 
 impl Trial {
@@ -157,9 +154,7 @@ impl Trial {
     pub fn new(lr: f64, run: Run) -> Self {
         Self {
             lr,
-            best_valid_loss: lowest(&run.log.valid_loss)
-                .map(|(_, loss)| loss)
-                .filter(|_| run.log.measure != Measure::loss()),
+            best_valid_loss: lowest(&run.log.valid_loss).map(|(_, loss)| loss).filter(|_| !run.log.measure.is_loss()),
             folder: run.folder,
             state: run.state,
             error: run.error,
@@ -167,19 +162,18 @@ impl Trial {
             steps: run.steps,
             seconds: run.seconds.unwrap_or(0.0),
             chosen: false,
-            measure: run.log.measure,
         }
     }
 }
 
 /// Chooses the rate with the best measure on the validation set, marks its trial and returns it. Of equal ones the lower
 /// validation loss decides, then the order. A trial that failed is never chosen; `None` where all did.
-pub fn choose(trials: &mut [Trial]) -> Option<f64> {
+pub fn choose(trials: &mut [Trial], measure: &Measure) -> Option<f64> {
     let mut best: Option<(&mut Trial, (f64, f64))> = None;
     for trial in trials {
         let value = trial.best_valid.filter(|_| trial.state == RunState::Finished);
         let Some(value) = value else { continue };
-        let figures = (trial.measure.rank(Some(value)), trial.best_valid_loss.unwrap_or(f64::INFINITY));
+        let figures = (measure.rank(Some(value)), trial.best_valid_loss.unwrap_or(f64::INFINITY));
         if best.as_ref().is_none_or(|(_, so_far)| figures < *so_far) {
             best = Some((trial, figures));
         }
@@ -225,7 +219,7 @@ mod tests {
                 ..Trial::default()
             };
             let mut trials: Vec<Trial> = runs.iter().enumerate().map(trial).collect();
-            let lr = choose(&mut trials);
+            let lr = choose(&mut trials, &Measure::default());
             assert_eq!(trials.iter().find(|trial| trial.chosen).map(|trial| trial.lr), lr);
             lr
         };

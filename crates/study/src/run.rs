@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
-    curve::{Curve, first_at, highest, lowest, seconds_at},
+    curve::{Curve, seconds_at},
     measure::Measure,
 };
 
@@ -49,7 +49,7 @@ pub struct RunLog {
     pub measure: Measure,
     /// The rate of the steps done: of a function of time every step that a picture needs, else the logged steps.
     pub lr: Curve,
-    /// The momentum, where the schedule sets it, likewise.
+    /// The same of the momentum, where the schedule sets it.
     pub momentum: Curve,
     /// The training loss of the logged steps.
     pub train_loss: Curve,
@@ -117,7 +117,7 @@ pub struct Run {
 impl Run {
     /// The figures of a run. `error` says why it failed.
     pub fn new(seed: u64, folder: impl Into<String>, state: RunState, error: Option<String>, log: RunLog) -> Self {
-        let best = if log.measure.lower_is_better { lowest(&log.valid) } else { highest(&log.valid) };
+        let best = log.measure.best(&log.valid);
         let final_loss = log.epoch_train_loss.1.last().or(log.train_loss.1.last());
         Self {
             seed,
@@ -125,7 +125,7 @@ impl Run {
             state,
             error,
             test: log.test,
-            test_loss: log.test_loss.filter(|_| log.measure != Measure::loss()),
+            test_loss: log.test_loss.filter(|_| !log.measure.is_loss()),
             best_valid: best.map(|(_, value)| value),
             best_step: best.map(|(step, _)| step),
             first_train_loss: log.train_loss.1.first().copied(),
@@ -141,7 +141,7 @@ impl Run {
 
     /// Notes when its measure first reached a value on the validation set.
     pub(crate) fn time_to(&mut self, target: f64) {
-        self.target_step = first_at(&self.log.valid, target, &self.log.measure);
+        self.target_step = self.log.measure.first_at(&self.log.valid, target);
         self.target_seconds = self.target_step.and_then(|step| seconds_at(&self.log.seconds, step));
     }
 }

@@ -94,8 +94,35 @@ impl Rows {
         Self { block: Arc::clone(&self.block), chosen: Some(chosen) }
     }
 
+    /// The number of a row in its table, from 1.
+    ///
+    /// # Panics
+    /// As a slice does, where an index is not below [`len`](Self::len).
+    pub fn number(&self, index: usize) -> usize {
+        self.position(index) + 1
+    }
+
+    /// The standardised number of a row; `None` where the target is a class.
+    pub(crate) fn standardised(&self, index: usize) -> Option<f64> {
+        match &self.block.targets {
+            TargetBlock::Numbers(numbers, _) => Some(f64::from(numbers[self.position(index)])),
+            TargetBlock::Classes(_) => None,
+        }
+    }
+
     fn position(&self, index: usize) -> usize {
         self.chosen.as_ref().map_or(index, |chosen| chosen[index] as usize)
+    }
+
+    /// The class of a row, counted from 0; `None` where the target is a number.
+    ///
+    /// # Panics
+    /// As a slice does, where `index` is not below [`len`](Self::len).
+    pub fn class(&self, index: usize) -> Option<usize> {
+        match &self.block.targets {
+            TargetBlock::Classes(classes) => usize::try_from(classes[self.position(index)]).ok(),
+            TargetBlock::Numbers(..) => None,
+        }
     }
 
     /// The rows at these positions, as tensors on `device`. Rows to predict have targets of 0.
@@ -106,10 +133,12 @@ impl Rows {
         let Block { numbers, codes, targets, number_columns, category_columns, .. } = &*self.block;
         let rows: Vec<usize> = positions.iter().map(|&index| self.position(index)).collect();
         let targets = match targets {
-            TargetBlock::Classes(classes) => Targets::Classes(vector(&rows, |row| classes[row], device)),
+            TargetBlock::Classes(classes) => {
+                Targets::Classes(Tensor::from_data(TensorData::new(gather(classes, 1, &rows), [rows.len()]), device))
+            }
             TargetBlock::Numbers(numbers, std) => {
-                let values: Vec<f32> = rows.iter().map(|&row| numbers[row]).collect();
-                let values = Tensor::from_data(TensorData::new(values, [rows.len(), 1]), device);
+                let values = TensorData::new(gather(numbers, 1, &rows), [rows.len(), 1]);
+                let values = Tensor::from_data(values, device);
                 Targets::Numbers { values, std: *std }
             }
         };
@@ -120,11 +149,6 @@ impl Rows {
             targets,
         }
     }
-}
-
-fn vector(rows: &[usize], class: impl Fn(usize) -> i32, device: &Device) -> Tensor<1, Int> {
-    let classes: Vec<i32> = rows.iter().map(|&row| class(row)).collect();
-    Tensor::from_data(TensorData::new(classes, [rows.len()]), device)
 }
 
 /// The rows of a block of `width` columns, one after the other.

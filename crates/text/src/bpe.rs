@@ -50,7 +50,12 @@ impl Bpe {
     /// # Errors
     /// A file that cannot be read or holds no vocabulary.
     pub fn read(path: &Path) -> Result<Self, TextError> {
-        let json = std::fs::read_to_string(path).map_err(|source| TextError::Io { path: path.to_owned(), source })?;
+        let io = |source| TextError::Io { path: path.to_owned(), source };
+        // Asked before it is opened: opening a pipe waits for its other end.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(TextError::NoFile { path: path.to_owned() });
+        }
+        let json = std::fs::read_to_string(path).map_err(io)?;
         Self::try_from(json)
             .map_err(|error| TextError::Vocabulary { path: path.to_owned(), problem: error.to_string() })
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -45,7 +46,8 @@ pub struct Corpus {
     name: Arc<str>,
     vocabulary: Vocabulary,
     tokens: Arc<Tokens>,
-    characters: usize,
+    /// `None` where it is bytes that are no UTF-8.
+    characters: Option<usize>,
     fingerprint: Arc<str>,
     /// Windows begin at multiples of so many tokens.
     line: usize,
@@ -151,7 +153,7 @@ impl Corpus {
     pub(crate) fn in_tokens(name: &str, text: &str, vocabulary: &Vocabulary) -> Result<Self, TextError> {
         let tokens = Tokens::block(vocabulary.encode(text, name)?.into_iter(), vocabulary.len());
         let fingerprint = fingerprint("tokens", text.as_bytes());
-        Self::checked(name, vocabulary.clone(), tokens, text.chars().count(), fingerprint)
+        Self::checked(name, vocabulary.clone(), tokens, Some(text.chars().count()), fingerprint)
     }
 
     /// The text of a file as the pieces of a byte-pair encoding; `vocabulary` is a `tokenizer.json` of Hugging Face.
@@ -164,17 +166,13 @@ impl Corpus {
         let memory = read(path, MAP_FROM)?;
         let text = utf8(path, memory.bytes())?;
         let tokens = Tokens::block(bpe.encode_long(text)?.into_iter(), bpe.len());
-        let (characters, fingerprint) = (text.chars().count(), fingerprint(&bpe.fingerprint(), memory.bytes()));
+        let (characters, fingerprint) = (Some(text.chars().count()), fingerprint(&bpe.fingerprint(), memory.bytes()));
         Self::checked(&path.display().to_string(), Vocabulary::Bpe(bpe), tokens, characters, fingerprint)
     }
 
     fn of_bytes(name: &str, memory: Memory) -> Result<Self, TextError> {
         let bytes = memory.bytes();
-        // Characters where the bytes are UTF-8, else bytes.
-        let characters = match std::str::from_utf8(bytes) {
-            Ok(text) => text.chars().count(),
-            Err(_) => bytes.len(),
-        };
+        let characters = std::str::from_utf8(bytes).ok().map(|text| text.chars().count());
         let fingerprint = fingerprint("bytes", bytes);
         Self::checked(
             name,
@@ -202,7 +200,7 @@ impl Corpus {
             let count = tokens.len();
             (tokens, count)
         };
-        Self::checked(name, Vocabulary::Characters(vocabulary), tokens, count, fingerprint)
+        Self::checked(name, Vocabulary::Characters(vocabulary), tokens, Some(count), fingerprint)
     }
 
     /// Refuses a text of which nothing can be learned.
@@ -210,7 +208,7 @@ impl Corpus {
         name: &str,
         vocabulary: Vocabulary,
         tokens: Tokens,
-        characters: usize,
+        characters: Option<usize>,
         fingerprint: String,
     ) -> Result<Self, TextError> {
         if tokens.len() == 0 {
@@ -267,9 +265,9 @@ impl Corpus {
     }
 
     /// Tokens for each character: 1 for characters; more for bytes, less for a byte-pair encoding. What turns nats for
-    /// each token into bits for each character. Bytes that are not UTF-8 count as characters.
-    pub fn tokens_per_character(&self) -> f64 {
-        self.len() as f64 / self.characters as f64
+    /// each token into bits for each character. `None` for bytes that are not UTF-8.
+    pub fn tokens_per_character(&self) -> Option<f64> {
+        Some(self.len() as f64 / self.characters? as f64)
     }
 
     /// SHA-256 of unit and text, in hex: a resumed run refuses another text.
@@ -342,8 +340,18 @@ fn read(path: &Path, map_from: u64) -> Result<Memory, TextError> {
 
 /// The text of bytes, or where they are none.
 fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TextError> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let offset = error.valid_up_to();
+    // UTF-16 without a mark: every other byte of its ASCII characters is 0, which is UTF-8 too and no text.
+    let zero = bytes.first_chunk().and_then(|first: &[u8; 2]| match first {
+        [0, 0] => None,
+        [0, _] => Some(0),
+        [_, 0] => Some(1),
+        _ => None,
+    });
+    let read = match zero {
+        Some(offset) => Err(offset),
+        None => std::str::from_utf8(bytes).map_err(|error| error.valid_up_to()),
+    };
+    read.map_err(|offset| {
         let before = &bytes[..offset];
         let begin_of_line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         TextError::NotUtf8 {
@@ -352,20 +360,18 @@ fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TextError> {
             column: String::from_utf8_lossy(&before[begin_of_line..]).chars().count() + 1,
             offset,
             byte: bytes[offset],
-            utf16: bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]),
+            utf16: zero.is_some() || bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]),
         }
     })
 }
 
 /// SHA-256 over the unit and the text, in hex.
 fn fingerprint(unit: &str, bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut hash = Sha256::new();
     hash.update((unit.len() as u64).to_le_bytes());
     hash.update(unit);
     hash.update(bytes);
-    let digits = |byte: u8| [byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)]));
-    hash.finalize().into_iter().flat_map(digits).collect()
+    HEXLOWER.encode(&hash.finalize())
 }
 
 #[cfg(test)]
@@ -394,7 +400,7 @@ mod tests {
             assert_eq!(read.fingerprint(), mapped.fingerprint());
             assert_eq!(read.vocabulary().decode(&read.tokens(0..read.len())), text);
             let expected = if unit == Unit::Bytes { 15.0 / 13.0 } else { 1.0 };
-            assert_eq!(read.tokens_per_character(), expected, "{text:?}");
+            assert_eq!(read.tokens_per_character(), Some(expected), "{text:?}");
         }
     }
 
@@ -436,13 +442,23 @@ mod tests {
                 "FILE:1:1: byte 0 (0xff) is not UTF-8: the file begins as UTF-16 does; convert the file, or read it as \
                  bytes (`unit = \"bytes\"`)",
             ),
+            (
+                b"o\0n\0e\0",
+                "FILE:1:2: byte 1 (0x00) is not UTF-8: the file begins as UTF-16 does; convert the file, or read it as \
+                 bytes (`unit = \"bytes\"`)",
+            ),
+            (
+                b"\0o\0n\0e",
+                "FILE:1:1: byte 0 (0x00) is not UTF-8: the file begins as UTF-16 does; convert the file, or read it as \
+                 bytes (`unit = \"bytes\"`)",
+            ),
             (b"", "FILE: the text is empty"),
             (b"aaa", "FILE: the text has only one symbol, \"a\": a model needs at least 2"),
         ] {
             assert_eq!(refusal(bytes, Unit::Characters), expected);
         }
         assert_eq!(refusal(b"", Unit::Bytes), "FILE: the text is empty");
-        assert!(Corpus::open(file(b"one\ntw\xff").path(), Unit::Bytes).is_ok());
+        assert_eq!(Corpus::open(file(b"one\ntw\xff").path(), Unit::Bytes).unwrap().tokens_per_character(), None);
 
         let folder = tempfile::tempdir().unwrap();
         let error = |path: &Path| Corpus::open(path, Unit::Characters).unwrap_err().to_string();

@@ -40,7 +40,7 @@ pub enum TextError {
         offset: usize,
         /// Its value.
         byte: u8,
-        /// Whether the file begins with the byte order mark of UTF-16.
+        /// Whether the file begins as UTF-16 does: with its byte order mark, or with a zero byte in its first character.
         utf16: bool,
     },
     /// A text without a character.

@@ -13,14 +13,14 @@ use std::{
 
 use trainer::{
     Callback, RunInfo, StepEvent,
-    callbacks::{Background, Csv, JsonLines, TensorBoard, Together},
+    callbacks::{Background, CallbackList, Csv, JsonLines, TensorBoard},
 };
 
 const STEPS: u64 = 4000;
 const BETWEEN: Duration = Duration::from_micros(500);
 
-fn logs(folder: &Path) -> Together {
-    Together::new("logs")
+fn logs(folder: &Path) -> CallbackList {
+    CallbackList::new("logs")
         .with(JsonLines::new(&folder.join("metrics.jsonl")))
         .with(Csv::new(&folder.join("metrics.csv")))
         .with(TensorBoard::new(folder))

@@ -1,7 +1,7 @@
 //! What of a forward pass is kept for the backward pass: all of it, or only what is costly to compute again.
 //!
 //! burn decides by the device that a tensor was made on (`Device::gradient_checkpointing`), and refuses operations between
-//! tensors of two minds. Inference mode forgets it.
+//! tensors that differ in this. Inference mode drops the setting.
 
 use burn::{
     module::{Module, ModuleMapper, Param},

@@ -197,7 +197,7 @@ impl Settings for TrainConfig {
     }
 }
 
-/// How long a run is of which nothing is said.
+/// The length of a run for which none is given.
 const EPOCHS: Duration = Duration::Ticks(10);
 
 /// Checks the settings in a field.

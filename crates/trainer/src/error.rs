@@ -66,7 +66,7 @@ pub enum TrainError {
     },
     /// More updates left out in a row than `max_skips`.
     #[error(
-        "{source}; {skips} updates in a row have been left out, the most that is allowed (max_skips): the weights are spoilt, \
+        "{source}; {skips} updates in a row have been left out, the most that is allowed (max_skips): the fault is in the weights, \
          not a batch"
     )]
     TooManySkips {
@@ -130,7 +130,7 @@ pub enum TrainError {
         known: Vec<String>,
     },
     /// Two callbacks would keep their state under one name.
-    #[error("two callbacks that keep a state are called `{name}`; their states would be taken for one another")]
+    #[error("two callbacks that keep a state are called `{name}`; their states would be mixed up")]
     DuplicateCallback {
         /// The name.
         name: String,
@@ -152,7 +152,7 @@ pub enum TrainError {
         of: String,
     },
     /// A step gave a scalar that was not announced.
-    #[error("a step gives a scalar `{name}`, and `Trainer::scalars` was told of {}", listed(known))]
+    #[error("a step gives a scalar `{name}`, and `Trainer::scalars` announced {}", listed(known))]
     UnknownScalar {
         /// The name given.
         name: String,

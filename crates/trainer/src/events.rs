@@ -60,6 +60,14 @@ pub struct RunInfo {
     pub parameters: usize,
 }
 
+impl RunInfo {
+    /// Whether a resumed run goes on in the middle of an epoch, which then gets its lines in a log when it ends. The last epoch
+    /// of a run that is over may be a part of one, and has its lines.
+    pub(crate) fn goes_on_inside_an_epoch(&self) -> bool {
+        !self.over && !self.steps_done.is_multiple_of(self.steps_per_epoch.max(1))
+    }
+}
+
 /// What a log should hold of the steps that are done, as far as that can be known: each the step of a line, in order.
 ///
 /// Where the settings of logging and validation have changed since a step, lines up to it are not listed.
@@ -298,7 +306,7 @@ pub trait Callback: Send {
     }
 
     /// A look at the model: after each optimizer step, in each validation, at the end of each epoch; before monitors (of
-    /// early stopping, best checkpoints, reactive schedules) are fed and before the event of that moment is told.
+    /// early stopping, best checkpoints, reactive schedules) are fed and before the event of that moment is sent.
     ///
     /// What it gives is in the log from then on, and monitors, loggers and plots know it by its name: a value of a
     /// validation or an epoch as it is; a value of a step on steps that are logged, and its mean over the epoch.
@@ -321,7 +329,7 @@ pub trait Callback: Send {
         Ok(Flow::Continue)
     }
 
-    /// Before the state of the run is taken for a checkpoint: what a log has heard so far should be in its file when
+    /// Before the state of the run is taken for a checkpoint: what a log has received so far must be in its file when
     /// this returns, so that a log on disk is never behind a checkpoint.
     fn on_checkpoint(&mut self, _event: &CheckpointEvent<'_>) -> Result<(), CallbackError> {
         Ok(())
@@ -344,7 +352,7 @@ pub trait Callback: Send {
     }
 
     /// Takes back what [`state`](Self::state) gave: before [`on_start`](Self::on_start) of a resumed run, and when the
-    /// run goes back to an earlier state (`on_nonfinite = "rollback"`).
+    /// run rolls back to an earlier state (`on_nonfinite = "rollback"`).
     fn load_state(&mut self, _state: serde_json::Value) -> Result<(), CallbackError> {
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! | settings | what checks the gradients |
 //! |---|---|
 //! | clipping by norm is on, by value off | the norm; an infinity clipped by value would be hidden |
-//! | neither is on, every step is looked at, a bad step stops the run or rolls it back | the update itself; what it has made of the weights is thrown away |
+//! | neither is on, every step is looked at, a bad step stops the run or rolls it back | the update itself; its result is discarded |
 //! | otherwise, every step is looked at | an extra pass on the host |
 //! | otherwise | one number for all gradients, read from the device on the steps that are looked at |
 //!
@@ -37,7 +37,7 @@ pub enum OnNonFinite {
     ///
     /// A state is taken at the start, with each scheduled checkpoint, and at the end of each epoch where there are none. It
     /// counts as good once its own validation or a later loss is finite and at most 1,000 times the largest loss before. Restored are the weights, the optimizer's state, averages of the weights, and what reactive
-    /// schedules, early stopping and callbacks remember. The clock does not go back: the step counts as skipped, and the
+    /// schedules, early stopping and callbacks remember. Time does not go back: the step counts as skipped, and the
     /// run continues with the batch after the offending window, which it therefore does not meet again in this epoch;
     /// logs hold each step once and the schedule's length stays what it was.
     Rollback,

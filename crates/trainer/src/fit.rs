@@ -50,9 +50,6 @@ where
         if valid.is_some_and(|valid| valid.batches() == 0) {
             return Err(TrainError::NoData("validation"));
         }
-        if let Some(scalars) = self.valid_scalars.take() {
-            self.valid_meters.push(Box::new(scalars));
-        }
         // The others have neither its callbacks nor its checkpoints.
         if self.ranks.rank() == 0 {
             self.check_names()?;

@@ -36,10 +36,8 @@ fn install(speaks: bool) -> Arc<AtomicBool> {
         }
         // Over the bar, which is drawn again below.
         let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
-        let _ = writeln!(
-            std::io::stderr(),
-            "{clear}interrupted: finishing the step and saving what there is; once more to stop at once"
-        );
+        let _ =
+            writeln!(std::io::stderr(), "{clear}interrupted: finishing the step and saving; once more to stop at once");
     });
     if let Err(error) = installed {
         tracing::warn!("Ctrl-C will not be caught: {error}");

@@ -1,4 +1,4 @@
-//! What saves a model the lines that every model has.
+//! `steps!`: the two impls that every model repeats.
 
 /// Implements burn-train's `TrainStep` and `InferenceStep` for a model by one method from a batch to an output whose field
 /// `loss` is the loss: both steps are that method, and training differentiates its loss.

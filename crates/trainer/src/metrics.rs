@@ -5,25 +5,21 @@ use std::{any::Any, collections::BTreeMap, sync::Arc};
 use burn::{
     data::dataloader::Progress,
     module::Module,
-    tensor::{ExecutionError, Tensor, TensorReadError},
+    tensor::{Tensor, TensorReadError},
     train::{
         ClassificationOutput, InferenceStep, MultiLabelClassificationOutput, RegressionOutput, SequenceOutput,
-        metric::{Adaptor, ItemLazy, LossInput, LossMetric, Metric, MetricAttributes, MetricMetadata, Numeric},
+        metric::{Adaptor, LossInput, LossMetric, Metric, MetricAttributes, MetricMetadata, Numeric},
     },
 };
 use lr_core::Mode;
 
-use crate::{TrainError, data::Source, updates::Trainable};
-
-/// What reads values off outputs of type `O`.
-pub(crate) trait Meter<O>: Send {
-    /// The keys of its values in logs.
-    fn keys(&self) -> &[String];
-    /// Adds this output, of so many items, to the running values.
-    fn add(&mut self, output: &O, items: usize) -> Result<(), TrainError>;
-    /// The values over all that was added; empty again afterwards.
-    fn finish(&mut self) -> Result<Vec<(String, f64)>, TrainError>;
-}
+use crate::{
+    TrainError,
+    data::Source,
+    meter::{AnyOutput, Mean, Meter, Meters, OfAny},
+    scalars::{ScalarMeter, Scalars},
+    updates::Trainable,
+};
 
 /// A burn-train metric under its key: burn's name in lower snake case (`accuracy`).
 #[derive(Clone)]
@@ -76,21 +72,61 @@ pub struct MetricInfo {
     pub mode: Mode,
 }
 
-/// burn-train metrics that the outputs of a model are measured by, beside the loss. The first is the one that runs are
-/// compared by.
+/// What the outputs of a model are measured by, beside the loss: burn-train metrics, and [scalars](Scalars) that its steps
+/// give. The first metric is the one that runs are compared by.
+///
+/// ```
+/// # use burn::{module::Module, nn::{Linear, loss::{MseLoss, Reduction::Mean}}, tensor::Tensor, train::RegressionOutput};
+/// # type Rows = (Tensor<2>, Tensor<2>);
+/// # #[derive(Module, Debug)]
+/// # struct Line { linear: Linear }
+/// # impl Line {
+/// #     fn forward(&self, (x, y): Rows) -> RegressionOutput {
+/// #         let output = self.linear.forward(x);
+/// #         RegressionOutput::new(MseLoss::new().forward(output.clone(), y.clone(), Mean), output, y)
+/// #     }
+/// # }
+/// use trainer::Metrics;
+///
+/// trainer::steps!(Line::forward(Rows) -> RegressionOutput);
+/// let error = |output: &RegressionOutput| (output.output.clone() - output.targets.clone()).abs().flatten(0, 1);
+/// let metrics = Metrics::<Line>::new().with_mean("mae", lr_core::Mode::Min, error, |mean| mean);
+/// assert_eq!(metrics.infos()[0].name, "mae");
+/// ```
+///
+/// A metric of another output than the model's does not compile: "the trait bound `RegressionOutput: Adaptor<AccuracyInput>`
+/// is not satisfied", and what the output does adapt to.
+///
+/// ```compile_fail,E0277
+/// # use burn::{module::Module, nn::{Linear, loss::{MseLoss, Reduction::Mean}}, tensor::Tensor, train::RegressionOutput};
+/// # type Rows = (Tensor<2>, Tensor<2>);
+/// # #[derive(Module, Debug)]
+/// # struct Line { linear: Linear }
+/// # impl Line {
+/// #     fn forward(&self, (x, y): Rows) -> RegressionOutput {
+/// #         let output = self.linear.forward(x);
+/// #         RegressionOutput::new(MseLoss::new().forward(output.clone(), y.clone(), Mean), output, y)
+/// #     }
+/// # }
+/// # use trainer::Metrics;
+/// trainer::steps!(Line::forward(Rows) -> RegressionOutput);
+/// let metrics = Metrics::<Line>::new().with(burn::train::metric::AccuracyMetric::new());
+/// ```
 pub struct Metrics<M: Trainable> {
     pub(crate) train: Meters<M::TrainItem>,
     pub(crate) valid: Meters<<M as InferenceStep>::Output>,
+    pub(crate) scalars: Option<ScalarMeter<M::TrainItem>>,
     infos: Vec<MetricInfo>,
 }
 
 impl<M: Trainable> Metrics<M> {
     /// None: the loss alone.
     pub fn new() -> Self {
-        Self { train: Vec::new(), valid: Vec::new(), infos: Vec::new() }
+        Self { train: Vec::new(), valid: Vec::new(), scalars: None, infos: Vec::new() }
     }
 
-    /// With one more, under the key that [`Trainer::metric`](crate::Trainer::metric) gives it.
+    /// With one more. Its key in logs is burn's name for it in lower snake case (`accuracy`); where that is taken, by another
+    /// metric or by what every log holds (`loss`, `lr`, ...), a number follows (`loss_2`).
     #[must_use]
     pub fn with<Me>(mut self, metric: Me) -> Self
     where
@@ -139,6 +175,31 @@ impl<M: Trainable> Metrics<M> {
         self
     }
 
+    /// With named scalars that the steps give beside the loss, of these names and of no others: each as the loss is, its mean
+    /// over the batches of a logged step (`kl`), over an epoch (`train.kl`) and over the validation set (`valid.kl`).
+    ///
+    /// The outputs of both steps adapt to [`Scalars`]; [`ScalarOutput`](crate::ScalarOutput) does. An output may leave some
+    /// of them out.
+    #[must_use]
+    pub fn with_scalars<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self
+    where
+        M::TrainItem: Adaptor<Scalars>,
+        <M as InferenceStep>::Output: Adaptor<Scalars>,
+    {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        // Those that were named before.
+        let before = self.scalars.take();
+        self.valid.retain(|meter| before.as_ref().is_none_or(|before| before.names() != meter.keys()));
+        self.valid.push(Box::new(ScalarMeter::new(names.clone())));
+        self.scalars = Some(ScalarMeter::new(names));
+        self
+    }
+
+    /// The names of the scalars.
+    pub fn scalars(&self) -> &[String] {
+        self.scalars.as_ref().map_or(&[], ScalarMeter::names)
+    }
+
     fn free(&self, name: &str) -> String {
         free_key(name, &self.infos.iter().map(|info| info.name.as_str()).collect::<Vec<_>>())
     }
@@ -164,7 +225,8 @@ impl<M: Trainable> Metrics<M> {
         fn each<O: 'static>(meters: Meters<O>) -> Meters<AnyOutput> {
             meters.into_iter().map(|meter| Box::new(OfAny(meter)) as Box<dyn Meter<AnyOutput>>).collect()
         }
-        Metrics { train: each(self.train), valid: each(self.valid), infos: self.infos }
+        let scalars = self.scalars.map(ScalarMeter::of_any);
+        Metrics { train: each(self.train), valid: each(self.valid), scalars, infos: self.infos }
     }
 
     /// What is known of each.
@@ -257,65 +319,10 @@ pub(crate) fn loss_of<O: Adaptor<LossInput> + 'static>(output: &O) -> Result<f64
     Ok(metric.value().map_or(f64::NAN, |entry| entry.current()))
 }
 
-/// The output of a network whose type is known at run time alone.
-pub struct AnyOutput {
-    output: Box<dyn Any + Send>,
-    loss: fn(&dyn Any) -> Option<LossInput>,
-}
-
-impl AnyOutput {
-    /// Holds an output.
-    pub fn new<O: Adaptor<LossInput> + Send + 'static>(output: O) -> Self {
-        let loss = |output: &dyn Any| output.downcast_ref::<O>().map(Adaptor::adapt);
-        Self { output: Box::new(output), loss }
-    }
-
-    /// What it holds.
-    pub(crate) fn held(&self) -> &dyn Any {
-        self.output.as_ref()
-    }
-}
-
-impl Adaptor<LossInput> for AnyOutput {
-    fn adapt(&self) -> LossInput {
-        let Some(loss) = (self.loss)(self.output.as_ref()) else { unreachable!("it was made with this type") };
-        loss
-    }
-}
-
-impl ItemLazy for AnyOutput {
-    fn sync(self) -> Result<Self, ExecutionError> {
-        Ok(self)
-    }
-}
-
-/// A metric of outputs of one type, for outputs of any.
-struct OfAny<O>(Box<dyn Meter<O>>);
-
-impl<O: 'static> Meter<AnyOutput> for OfAny<O> {
-    fn keys(&self) -> &[String] {
-        self.0.keys()
-    }
-
-    fn add(&mut self, output: &AnyOutput, items: usize) -> Result<(), TrainError> {
-        match output.output.downcast_ref() {
-            Some(output) => self.0.add(output, items),
-            None => Err(TrainError::Metric {
-                metric: self.keys().join(", "),
-                message: format!("it reads `{}`, and the network gives another output", std::any::type_name::<O>()),
-            }),
-        }
-    }
-
-    fn finish(&mut self) -> Result<Vec<(String, f64)>, TrainError> {
-        self.0.finish()
-    }
-}
-
 /// The loss of one of burn's own outputs.
 fn shown_loss(output: &dyn Any) -> Option<&Tensor<1>> {
     if let Some(any) = output.downcast_ref::<AnyOutput>() {
-        return shown_loss(any.output.as_ref());
+        return shown_loss(any.held());
     }
     let classes = || Some(&output.downcast_ref::<ClassificationOutput>()?.loss);
     let labels = || Some(&output.downcast_ref::<MultiLabelClassificationOutput>()?.loss);
@@ -323,27 +330,6 @@ fn shown_loss(output: &dyn Any) -> Option<&Tensor<1>> {
     let sequences = || Some(&output.downcast_ref::<SequenceOutput>()?.loss);
     classes().or_else(labels).or_else(numbers).or_else(sequences)
 }
-
-/// A mean weighted by items.
-#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Mean {
-    sum: f64,
-    items: u64,
-}
-
-impl Mean {
-    pub(crate) fn add(&mut self, value: f64, items: usize) {
-        self.sum += value * items as f64;
-        self.items += items as u64;
-    }
-
-    pub(crate) fn value(&self) -> Option<f64> {
-        (self.items > 0).then(|| self.sum / self.items as f64)
-    }
-}
-
-/// The metrics of a validation or test pass.
-pub(crate) type Meters<O> = Vec<Box<dyn Meter<O>>>;
 
 /// Runs `model` in inference mode over all of `source`: the item-weighted mean loss, and every metric.
 pub(crate) fn measure<M>(

@@ -94,7 +94,7 @@ impl fmt::Display for Precision {
     }
 }
 
-/// Parameters to bf16, as leaves of a graph of their own; what batch norm holds stays as it is.
+/// Parameters to bf16, as leaves of a separate graph; what batch norm holds stays as it is.
 #[derive(Default)]
 struct ToBf16 {
     /// How many batch norms this is inside of.

@@ -44,25 +44,25 @@ impl Schedules {
     /// Durations that cannot be resolved against the run; a base rate that a schedule refuses; an unknown number of steps
     /// per epoch. Paths begin with `schedule` or `groups[0].schedule`.
     pub fn rates(&self, run: &Horizon, lr: f64) -> Result<Rates, ConfigError> {
-        let watched =
-            |config: &ScheduleConfig, path: &str| Watched::new(config, run, lr).map_err(|error| error.within(path));
+        let monitored =
+            |config: &ScheduleConfig, path: &str| Monitored::new(config, run, lr).map_err(|error| error.within(path));
         let groups = self.groups.iter();
-        let groups = groups.map(|(i, config)| Ok((*i, watched(config, &format!("groups[{i}].schedule"))?)));
-        Ok(Rates { base: watched(&self.base, "schedule")?, groups: groups.collect::<Result<_, ConfigError>>()? })
+        let groups = groups.map(|(i, config)| Ok((*i, monitored(config, &format!("groups[{i}].schedule"))?)));
+        Ok(Rates { base: monitored(&self.base, "schedule")?, groups: groups.collect::<Result<_, ConfigError>>()? })
     }
 }
 
 /// The rates of every step of a run, by the schedules that [`Schedules`] names.
 #[derive(Debug)]
 pub struct Rates {
-    base: Watched,
+    base: Monitored,
     /// By index of the group.
-    groups: Vec<(usize, Watched)>,
+    groups: Vec<(usize, Monitored)>,
 }
 
 /// A schedule, and the value that it waits for if it is reactive.
 #[derive(Debug)]
-struct Watched {
+struct Monitored {
     schedule: Scheduler,
     monitor: Option<String>,
     /// Whether it sets its rates itself, whatever the base rate.
@@ -72,7 +72,7 @@ struct Watched {
 /// Ticks that are looked at for a rate above 0.
 const LOOKED_AT: u64 = 1 << 16;
 
-impl Watched {
+impl Monitored {
     fn new(config: &ScheduleConfig, run: &Horizon, lr: f64) -> Result<Self, ConfigError> {
         let schedule = Scheduler::from_config(config, run, vec![lr])?;
         if !schedule.counts_steps() {
@@ -136,7 +136,7 @@ impl Rates {
             let config = optimizer.groups().get(*group)?.optimizer.as_ref().unwrap_or(optimizer.config());
             Some((format!("groups[{group}]."), own, config, optimizer.momentum_of(*group)?))
         });
-        for (path, Watched { schedule, .. }, config, momentum) in std::iter::once(base).chain(of_groups) {
+        for (path, Monitored { schedule, .. }, config, momentum) in std::iter::once(base).chain(of_groups) {
             if schedule.momentum(0).is_some() && momentum.configured().is_none() {
                 let whose = if config.supports_momentum() { "one for all parameters" } else { "none" };
                 let message = format!(
@@ -179,14 +179,9 @@ impl Rates {
         self
     }
 
-    fn with_groups(&self, base: f64, rate: impl Fn(&Watched) -> f64) -> StepRates {
+    fn with_groups(&self, base: f64, rate: impl Fn(&Monitored) -> f64) -> StepRates {
         let rates = StepRates::from(base);
         self.groups.iter().fold(rates, |rates, (group, own)| rates.with_group(*group, rate(own)))
-    }
-
-    /// The rates of the groups with a schedule of their own at optimizer step `step`, in order.
-    pub(crate) fn of_groups(&self, step: u64) -> Vec<f64> {
-        self.groups.iter().map(|(_, own)| own.schedule.lr(0, step)).collect()
     }
 
     /// What of the schedules is surely not meant in a run of this length, one line each: see [`Scheduler::warnings`].
@@ -217,7 +212,7 @@ impl Rates {
 
     /// The names of the values that reactive schedules wait for.
     pub fn monitors(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.watched().filter_map(|own| own.monitor.clone()).collect();
+        let mut names: Vec<String> = self.all().filter_map(|own| own.monitor.clone()).collect();
         names.sort();
         names.dedup();
         names
@@ -225,14 +220,14 @@ impl Rates {
 
     /// Feeds the value called `monitor` to the reactive schedules that wait for it, after optimizer step `step` (from 0).
     pub fn observe(&mut self, monitor: &str, step: u64, value: f64) {
-        for own in self.watched_mut().filter(|own| own.monitor.as_deref() == Some(monitor)) {
+        for own in self.all_mut().filter(|own| own.monitor.as_deref() == Some(monitor)) {
             own.schedule.observe(step, value);
         }
     }
 
     /// The states of all schedules, the base first.
     pub fn state(&self) -> Vec<ScheduleState> {
-        self.watched().map(|own| own.schedule.state()).collect()
+        self.all().map(|own| own.schedule.state()).collect()
     }
 
     /// Restores what [`state`](Self::state) gave.
@@ -240,21 +235,21 @@ impl Rates {
     /// # Errors
     /// A state of another strategy, another config or another number of groups.
     pub fn try_load(&mut self, states: &[ScheduleState]) -> Result<(), RatesError> {
-        let here = self.watched().count();
+        let here = self.all().count();
         if states.len() != here {
             return Err(RatesError::Groups { saved: states.len(), here });
         }
-        for (own, state) in self.watched_mut().zip(states) {
+        for (own, state) in self.all_mut().zip(states) {
             own.schedule.try_load(state)?;
         }
         Ok(())
     }
 
-    fn watched(&self) -> impl Iterator<Item = &Watched> {
+    fn all(&self) -> impl Iterator<Item = &Monitored> {
         std::iter::once(&self.base).chain(self.groups.iter().map(|(_, own)| own))
     }
 
-    fn watched_mut(&mut self) -> impl Iterator<Item = &mut Watched> {
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Monitored> {
         std::iter::once(&mut self.base).chain(self.groups.iter_mut().map(|(_, own)| own))
     }
 }

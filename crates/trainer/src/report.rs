@@ -96,7 +96,7 @@ pub struct FitReport {
     pub stopped: StopReason,
     /// Updates left out because a loss or gradient was not finite.
     pub skipped_steps: u64,
-    /// How often the run went back to its last good state.
+    /// How often the run rolled back to its last good state.
     #[serde(default)]
     pub rollbacks: u64,
     /// The step whose model was restored as the best, with `restore_best`.

@@ -9,11 +9,11 @@ use burn::{
 
 use crate::{
     TrainError,
-    metrics::{Mean, Meter},
+    meter::{AnyOutput, Mean, Meter},
 };
 
 /// Named numbers of a batch, each a scalar or the values whose mean it is. An output that adapts to them (as it adapts to
-/// burn-train's `LossInput`) has them in the log: see [`Trainer::scalars`](crate::Trainer::scalars).
+/// burn-train's `LossInput`) has them in the log: see [`Metrics::with_scalars`](crate::Metrics::with_scalars).
 #[derive(Debug, Clone, Default)]
 pub struct Scalars(Vec<(String, Tensor<1>)>);
 
@@ -91,13 +91,21 @@ impl ItemLazy for ScalarOutput {
 /// Reads the scalars of outputs of type `O`.
 pub(crate) struct ScalarMeter<O> {
     names: Vec<String>,
-    adapt: fn(&O) -> Scalars,
+    adapt: Box<dyn Fn(&O) -> Scalars + Send>,
     means: BTreeMap<String, Mean>,
 }
 
-impl<O: Adaptor<Scalars>> ScalarMeter<O> {
+impl<O: Adaptor<Scalars> + 'static> ScalarMeter<O> {
     pub(crate) fn new(names: Vec<String>) -> Self {
-        Self { names, adapt: O::adapt, means: BTreeMap::new() }
+        Self { names, adapt: Box::new(O::adapt), means: BTreeMap::new() }
+    }
+}
+
+impl<O: 'static> ScalarMeter<O> {
+    /// The same for outputs of any type: those of this one have scalars.
+    pub(crate) fn of_any(self) -> ScalarMeter<AnyOutput> {
+        let adapt = move |output: &AnyOutput| output.open().map_or_else(Scalars::new, &self.adapt);
+        ScalarMeter { names: self.names, adapt: Box::new(adapt), means: self.means }
     }
 }
 

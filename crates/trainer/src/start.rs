@@ -1,10 +1,10 @@
-//! What is refused of a model, its optimizer and its rules before the first step.
+//! Checks of a model, its optimizer and its settings before the first step.
 
 use std::ops::Range;
 
 use burn::module::Module;
 use lr_core::{Horizon, Interval};
-use optim_adaptive::{AdaptiveOptimizer, for_each_parameter};
+use optim_adaptive::{AdaptiveOptimizer, Group, for_each_parameter};
 
 use crate::{Freeze, Rates, TrainError, finite::first_bad_parameter};
 
@@ -113,6 +113,22 @@ pub(crate) fn idle_groups<M: Module>(model: &M, optimizer: &AdaptiveOptimizer) -
     (0..groups.len()).filter(is_idle).map(said).collect()
 }
 
+/// A factor on the rate below which next to nothing of a group is trained.
+const TINY_SCALE: f64 = 1e-6;
+
+/// What of the groups' factors is surely not meant, one line each: one that leaves its parameters as they are.
+fn still_groups(groups: &[Group]) -> Vec<String> {
+    let said = |(i, group): (usize, &Group)| {
+        let (scale, pattern) = (group.lr_scale, group.params.as_str());
+        let what =
+            if scale == 0.0 { "is not trained (`frozen = true` is the word for that)" } else { "is hardly trained" };
+        let scale = if scale == 0.0 { "0".to_owned() } else { format!("{scale:e}") };
+        format!("groups[{i}].lr_scale is {scale}: what `{pattern}` fits {what}")
+    };
+    let is_still = |(_, group): &(usize, &Group)| !group.frozen && group.lr_scale < TINY_SCALE;
+    groups.iter().enumerate().filter(is_still).map(said).collect()
+}
+
 /// Whether groups leave every parameter that is not frozen at a rate of 0, by their factors or by what `is_zero` says of the
 /// schedule of each (of the base, for `None`).
 pub(crate) fn never_trains<M: Module>(
@@ -138,6 +154,7 @@ pub(crate) fn warnings<M: Module>(
                 .to_owned(),
         );
     }
+    warnings.extend(still_groups(optimizer.groups()));
     warnings.extend(idle_groups(model, optimizer));
     warnings
 }

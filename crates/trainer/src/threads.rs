@@ -1,4 +1,12 @@
-//! Priorities of threads.
+//! Threads: their priority, and the message of a panic that ended one.
+
+use std::any::Any;
+
+/// The message of a panic.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+}
 
 /// Lowers the priority of this thread below the training's, so that checksums and writes use the processor when training
 /// leaves it idle instead of delaying the next steps.

@@ -17,9 +17,9 @@ use crate::{
     Callback, CallbackError, Rates, TrainConfig, TrainError,
     checkpoint::{self, Checkpoint, CheckpointError},
     interrupt::ctrl_c,
-    metrics::{Meters, MetricMeter, Metrics, is_taken},
+    metrics::{Metrics, is_taken},
     ranks::{Alone, Communicator},
-    scalars::{ScalarMeter, Scalars},
+    scalars::Scalars,
     updates::Trainable,
 };
 
@@ -47,10 +47,7 @@ pub struct Trainer<M: Trainable> {
     pub(crate) planned: TrainConfig,
     /// The settings in force.
     pub(crate) config: TrainConfig,
-    pub(crate) train_meters: Meters<M::TrainItem>,
-    pub(crate) valid_meters: Meters<<M as InferenceStep>::Output>,
-    pub(crate) scalars: Option<ScalarMeter<M::TrainItem>>,
-    pub(crate) valid_scalars: Option<ScalarMeter<<M as InferenceStep>::Output>>,
+    pub(crate) metrics: Metrics<M>,
     pub(crate) callbacks: Vec<Box<dyn Callback>>,
     /// What callbacks see of a model.
     pub(crate) shown: fn(&M) -> &dyn Any,
@@ -70,10 +67,7 @@ where
         Self {
             config: config.clone().in_force(),
             planned: config,
-            train_meters: Vec::new(),
-            valid_meters: Vec::new(),
-            scalars: None,
-            valid_scalars: None,
+            metrics: Metrics::new(),
             callbacks: Vec::new(),
             shown: |model| model,
             interrupt: Arc::default(),
@@ -82,9 +76,8 @@ where
         }
     }
 
-    /// Measures a burn-train metric: over the batches of each logged step, and over the whole validation set. Its key in logs
-    /// is burn's name for it in lower snake case (`accuracy`); where that is taken, by another metric or by what every
-    /// log holds (`loss`, `lr`, ...), a number follows (`loss_2`).
+    /// Measures a burn-train metric: over the batches of each logged step, and over the whole validation set. See
+    /// [`Metrics::with`].
     #[must_use]
     pub fn metric<Me>(mut self, metric: Me) -> Self
     where
@@ -92,16 +85,25 @@ where
         M::TrainItem: Adaptor<Me::Input>,
         <M as InferenceStep>::Output: Adaptor<Me::Input>,
     {
-        let meter = MetricMeter::new(metric, self.keys().collect::<Vec<_>>());
-        self.train_meters.push(Box::new(meter.clone()));
-        self.valid_meters.push(Box::new(meter));
+        self.metrics = self.metrics.with(metric);
+        self
+    }
+
+    /// Logs named scalars that the steps give: see [`Metrics::with_scalars`].
+    #[must_use]
+    pub fn scalars<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self
+    where
+        M::TrainItem: Adaptor<Scalars>,
+        <M as InferenceStep>::Output: Adaptor<Scalars>,
+    {
+        self.metrics = self.metrics.with_scalars(names);
         self
     }
 
     /// Measures these metrics, and no others.
     #[must_use]
     pub fn metrics(mut self, metrics: Metrics<M>) -> Self {
-        (self.train_meters, self.valid_meters) = (metrics.train, metrics.valid);
+        self.metrics = metrics;
         self
     }
 
@@ -109,23 +111,6 @@ where
     #[must_use]
     pub fn callbacks(mut self, callbacks: impl IntoIterator<Item = Box<dyn Callback>>) -> Self {
         self.callbacks.extend(callbacks);
-        self
-    }
-
-    /// Logs named scalars that the steps give beside the loss, of these names: each as the loss is, its mean over the batches
-    /// of a logged step (`kl`), over an epoch (`train.kl`) and over the validation set (`valid.kl`).
-    ///
-    /// The outputs of both steps adapt to [`Scalars`]; [`ScalarOutput`](crate::ScalarOutput) does. An output may leave some
-    /// of them out.
-    #[must_use]
-    pub fn scalars<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self
-    where
-        M::TrainItem: Adaptor<Scalars>,
-        <M as InferenceStep>::Output: Adaptor<Scalars>,
-    {
-        let names: Vec<String> = names.into_iter().map(Into::into).collect();
-        self.valid_scalars = Some(ScalarMeter::new(names.clone()));
-        self.scalars = Some(ScalarMeter::new(names));
         self
     }
 
@@ -195,14 +180,14 @@ where
 impl<M: Trainable> Trainer<M> {
     /// The keys of what a validation measures beside the loss.
     fn keys(&self) -> impl Iterator<Item = &str> {
-        self.valid_meters.iter().flat_map(|meter| meter.keys()).map(String::as_str)
+        self.metrics.valid.iter().flat_map(|meter| meter.keys()).map(String::as_str)
     }
 
     /// Refuses two values of one name.
     pub(crate) fn check_names(&self) -> Result<(), TrainError> {
         let taken = |name: &str, of: String| Err(TrainError::NameTaken { name: name.to_owned(), of });
         let mut keys: Vec<&str> = Vec::new();
-        for meter in &self.valid_meters {
+        for meter in &self.metrics.valid {
             for key in meter.keys() {
                 if is_taken(key, keys.iter().copied()) {
                     return taken(key, "the steps".to_owned());
@@ -256,8 +241,7 @@ impl<M: Trainable> Trainer<M> {
             known.push("valid.loss".to_owned());
             known.extend(self.keys().map(|key| format!("valid.{key}")));
         }
-        let scalars = self.scalars.iter().flat_map(ScalarMeter::names);
-        known.extend(scalars.map(|name| format!("train.{name}")));
+        known.extend(self.metrics.scalars().iter().map(|name| format!("train.{name}")));
         let of_callbacks = self.callbacks.iter().flat_map(|callback| callback.values());
         known.extend(of_callbacks.filter(|name| validates || !name.starts_with("valid.")));
         let own = self.config.monitors(validates).map(|(_, monitor)| monitor.to_owned());

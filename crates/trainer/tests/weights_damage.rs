@@ -208,5 +208,5 @@ fn what_grows_without_end_is_refused() {
     assert!(matches!(error, WeightsError::LongName { .. }), "{error}");
     assert!(LARGEST.load(Ordering::Relaxed) <= MOST, "{} bytes at once", LARGEST.load(Ordering::Relaxed));
     let refused = LoadOptions::new().remap("a", &"b".repeat(1_000_000)).unwrap_err().to_string();
-    assert_eq!(refused, "`a` is no pattern: its replacement is 1000000 bytes long, at most 1024 are allowed");
+    assert_eq!(refused, "`a` is not a pattern: its replacement is 1000000 bytes long, at most 1024 are allowed");
 }

@@ -1,5 +1,6 @@
 //! A data set: training and test images, the names of the classes, and what identifies and normalises them.
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::augment::Augment;
@@ -59,7 +60,7 @@ impl Dataset {
         let mut hash = Sha256::new();
         fingerprint(&mut hash, &train, |images| sums.add(images))?;
         fingerprint(&mut hash, &test, |_| {})?;
-        let fingerprint = hex(&hash.finalize());
+        let fingerprint = HEXLOWER.encode(&hash.finalize());
         let (mean, mut std) = sums.conclude(train.len());
         // A constant channel has no deviation to divide by; minus its mean it is 0 everywhere.
         std.iter_mut().filter(|std| **std == 0.0).for_each(|std| *std = 1.0);
@@ -95,12 +96,6 @@ fn fingerprint(hash: &mut Sha256, set: &ImageSet, mut see: impl FnMut(&[u8])) ->
         hash.update([set.label(index)]);
     }
     Ok(())
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ mod on_device;
 pub mod read;
 mod sets;
 
+#[doc(hidden)]
+pub use burn::train as burn_train;
+
 pub use augment::{Amount, Augment, AugmentError, Flip};
 pub use batch::{Batcher, BatcherError, ImageBatch};
 pub use dataset::Dataset;

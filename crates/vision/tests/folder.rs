@@ -96,6 +96,31 @@ fn what_may_have_been_meant_otherwise_is_noted() {
     );
 }
 
+/// Links that lead nowhere and what is called an image and is none: passed over, but not in silence.
+#[cfg(unix)]
+#[test]
+fn links_that_lead_nowhere_are_named() {
+    use std::os::unix::fs::symlink;
+    let root = with_test();
+    let path = root.path();
+    let notes = || load_folder(path, &options(8)).unwrap().notes;
+    symlink("x.jpeg", path.join("train/a/same.jpeg")).unwrap();
+    assert_eq!(notes(), [""; 0], "a link to an image is an image");
+    assert_eq!(load_folder(path, &options(8)).unwrap().train.class_counts(), [1, 2, 2]);
+    symlink("gone.png", path.join("train/b/broken.png")).unwrap();
+    let said = notes();
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(said[0].ends_with("train/b/broken.png: is not read: it is a link that leads nowhere"), "{said:#?}");
+    symlink("nowhere", path.join("train/class")).unwrap();
+    let said = notes();
+    assert!(said[0].contains("broken.png (and 1 more): is not read"), "{said:#?}");
+    let data = load_folder(path, &options(8)).unwrap();
+    assert_eq!((data.train.len(), data.classes.len()), (5, 3));
+    fs::remove_dir_all(path.join("test")).unwrap();
+    symlink("nowhere", path.join("test")).unwrap();
+    assert!(notes()[0].contains(" (and 2 more)"), "{:#?}", notes());
+}
+
 /// The bytes of a name are nobody's business, but for a class, which is shown.
 #[cfg(target_os = "linux")]
 #[test]
@@ -179,7 +204,7 @@ fn what_is_not_laid_out_so_is_refused_by_name() {
         &|root| ["a", "b"].iter().for_each(|class| fs::remove_dir_all(root.join("train").join(class)).unwrap()),
         "ROOT/train: has one class, `Z`: a classifier needs at least two",
     );
-    refused(&|root| put(root, "test/c/1.png", 1, 2, 2), "ROOT/test/c: is no class: `train` has Z, a, b");
+    refused(&|root| put(root, "test/c/1.png", 1, 2, 2), "ROOT/test/c: is not a class: `train` has Z, a, b");
     refused(&|root| fs::remove_dir_all(root.join("test/b")).unwrap(), "ROOT/test: has no folders in it");
     refused(&|root| fs::write(root.join("train/b/0.png"), "GIF89a").unwrap(), "ROOT/train/b/0.png: no image that can");
     refused(&|root| fs::write(root.join("test/b/0.jpg"), "").unwrap(), "ROOT/test/b/0.jpg: no image that can be read");

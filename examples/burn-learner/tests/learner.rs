@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anneal::{
     lr_core::{Horizon, Registry, ScheduleConfig, Scheduler, StateError, burn::BurnScheduler},
-    optim_adaptive::{AdamWConfig, MomentumHandle, OptimizerConfig, OptimizerSettings, SgdConfig},
+    optim_adaptive::{AdamWConfig, MomentumHandle, OptimizerConfig, OptimizerRegistry, OptimizerSettings, SgdConfig},
 };
 use burn::{
     lr_scheduler::{LrScheduler, LrSchedulerRecord, module_lr_scheduler::ModuleLrScheduler},
@@ -258,7 +258,7 @@ fn optimizer(text: &str) -> ModuleOptimizer {
 #[test]
 fn every_optimizer_goes_on_from_a_checkpoint_or_says_that_it_cannot_run_there() {
     let mut refused = Vec::new();
-    for (name, _) in OptimizerConfig::known() {
+    for (name, _) in OptimizerRegistry::standard().iter() {
         let text = format!("type = '{name}'\nlr = 0.05");
         let config = OptimizerConfig::from_toml_str(&text).expect(name);
         if let Err(error) = config.init().into_module_optimizer() {

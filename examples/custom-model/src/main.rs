@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use anneal::prelude::*;
-use burn::{module::Module, nn, tensor::Device, tensor::activation::relu};
+use burn::{nn, tensor::activation::relu};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -18,16 +18,13 @@ struct Net {
 }
 
 impl Net {
-    fn forward(&self, batch: ImageBatch) -> ClassificationOutput {
-        let hidden = relu(self.hidden.forward(batch.images.flatten::<2>(1, 3)));
-        let logits = self.out.forward(hidden);
-        let loss = nn::loss::CrossEntropyLossConfig::new().init(&logits.device());
-        ClassificationOutput::new(loss.forward(logits.clone(), batch.targets.clone()), logits, batch.targets)
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.out.forward(relu(self.hidden.forward(images.flatten::<2>(1, 3))))
     }
 }
 
-// ... whose one method is both of burn-train's steps.
-steps!(Net::forward(ImageBatch) -> ClassificationOutput);
+// ... whose logits are all that both of burn-train's steps need.
+classification_steps!(Net);
 
 /// A schedule is a pure function of time: here the rate falls with the square root of the epoch.
 #[derive(Debug, Clone)]

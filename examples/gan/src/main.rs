@@ -5,12 +5,9 @@
 use std::process::ExitCode;
 
 use anneal::prelude::*;
-use burn::{
-    module::Module,
-    nn::{Linear, LinearConfig},
-    optim::GradientsParams,
-    tensor::{Device, Distribution, Tensor, activation},
-};
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::GradientsParams;
+use burn::tensor::{Distribution, activation};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

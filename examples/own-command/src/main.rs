@@ -5,7 +5,7 @@
 use std::{path::Path, process::ExitCode};
 
 use anneal::prelude::*;
-use burn::{module::Module, nn, tensor::activation::relu};
+use burn::{nn, tensor::activation::relu};
 use serde::{Deserialize, Serialize};
 
 #[global_allocator]
@@ -20,15 +20,13 @@ struct Net {
 }
 
 impl Net {
-    fn forward(&self, batch: ImageBatch) -> ClassificationOutput {
-        let hidden = relu(self.hidden.forward(batch.images.flatten::<2>(1, 3)));
-        let logits = self.out.forward(self.dropout.forward(hidden));
-        let loss = nn::loss::CrossEntropyLossConfig::new().init(&logits.device());
-        ClassificationOutput::new(loss.forward(logits.clone(), batch.targets.clone()), logits, batch.targets)
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let hidden = relu(self.hidden.forward(images.flatten::<2>(1, 3)));
+        self.out.forward(self.dropout.forward(hidden))
     }
 }
 
-steps!(Net::forward(ImageBatch) -> ClassificationOutput);
+classification_steps!(Net);
 
 /// ... and its settings: `[model] type = "two_layers"`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,8 +50,7 @@ impl Settings for TwoLayers {
 }
 
 impl Architecture for TwoLayers {
-    const INFO: ModelInfo =
-        ModelInfo { name: "two_layers", summary: "a hidden layer", source: "this example", dataset: "rings" };
+    const INFO: ModelInfo = ModelInfo::own("two_layers", "a hidden layer", "rings");
     type Network = Net;
     fn build(&self, classes: usize, layers: &mut Layers) -> Net {
         let (inputs, device) = (layers.shape.iter().product(), layers.device());
@@ -103,16 +100,15 @@ impl DataSource for Rings {
         ..DatasetInfo::named("rings")
     };
     fn load(&self, _: Option<&Path>) -> Result<Dataset, DataError> {
-        let set = |count: usize, seed: usize| {
-            let labels: Vec<u8> = (0..count).map(|image| (image % 3) as u8).collect();
+        Self::INFO.generated(|image| {
+            let label = (image % 3) as u8;
             let pixel = |at: usize| {
-                let from_middle = (at as f64 % 8.0 - 3.5).hypot((at / 8 % 8) as f64 - 3.5);
-                let noise = ((at + seed).wrapping_mul(2_654_435_761) >> 16) as u8 % self.noise.max(1);
-                if (from_middle - f64::from(labels[at / 64]) - 1.0).abs() < 0.6 { 255 - noise } else { noise }
+                let from_middle = (at as f64 % 8.0 - 3.5).hypot((at / 8) as f64 - 3.5);
+                let noise = ((64 * image + at).wrapping_mul(2_654_435_761) >> 16) as u8 % self.noise.max(1);
+                if (from_middle - f64::from(label) - 1.0).abs() < 0.6 { 255 - noise } else { noise }
             };
-            Self::INFO.set((0..64 * count).map(pixel).collect(), labels.clone())
-        };
-        Self::INFO.dataset(set(600, 0)?, set(150, 64 * 600)?)
+            ((0..64).map(pixel).collect(), label)
+        })
     }
 }
 

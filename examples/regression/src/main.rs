@@ -5,11 +5,8 @@
 use std::process::ExitCode;
 
 use anneal::prelude::*;
-use burn::{
-    module::Module,
-    nn::{self, loss::Reduction},
-    tensor::{Device, Tensor, activation::relu},
-};
+use burn::nn::{self, loss::Reduction};
+use burn::tensor::activation::relu;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

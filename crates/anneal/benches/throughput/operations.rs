@@ -2,10 +2,7 @@
 
 use burn::{
     module::Module,
-    nn::{
-        BatchNormConfig, LinearConfig, PaddingConfig2d, conv::Conv2dConfig, loss::CrossEntropyLossConfig,
-        pool::MaxPool2dConfig,
-    },
+    nn::{BatchNormConfig, LayerNormConfig, LinearConfig, PaddingConfig2d, conv::Conv2dConfig, pool::MaxPool2dConfig},
     tensor::{Device, Distribution, Int, Tensor, TensorData, activation::relu},
 };
 use serde::Serialize;
@@ -63,11 +60,27 @@ pub(crate) enum Operation {
         count: usize,
     },
     CrossEntropy {
+        classes: usize,
+        count: usize,
+    },
+    LayerNorm {
+        width: usize,
+        count: usize,
+    },
+    Gelu {
+        width: usize,
+        count: usize,
+    },
+    /// Causal, over windows of `context` rows.
+    Attention {
+        context: usize,
+        heads: usize,
+        width: usize,
         count: usize,
     },
 }
 
-use Operation::{AddRelu, Average, BatchNorm, Conv, CrossEntropy, Linear, MaxPool, Relu};
+use Operation::{AddRelu, Attention, Average, BatchNorm, Conv, CrossEntropy, Gelu, LayerNorm, Linear, MaxPool, Relu};
 
 const fn conv(inputs: usize, outputs: usize, kernel: usize, stride: usize, size: usize, count: usize) -> Operation {
     let first = inputs <= 3;
@@ -93,16 +106,32 @@ const fn linear(inputs: usize, outputs: usize) -> Operation {
     Linear { inputs, outputs, first: false, count: 1 }
 }
 
-/// Everything in a training step of this model but the update.
+const fn linear_of_block(inputs: usize, outputs: usize) -> Operation {
+    Linear { inputs, outputs, first: false, count: 4 }
+}
+
+/// Everything in a training step of this model but the update; of `gpt` (4 blocks, 128 wide, windows of 128, 65 characters)
+/// all but embeddings and sums.
 pub(crate) fn of(model: &str) -> Vec<Operation> {
     match model {
+        "gpt" => vec![
+            LayerNorm { width: 128, count: 9 },
+            linear_of_block(128, 384),
+            Attention { context: 128, heads: 4, width: 128, count: 4 },
+            linear_of_block(128, 128),
+            linear_of_block(128, 512),
+            Gelu { width: 512, count: 4 },
+            linear_of_block(512, 128),
+            linear(128, 65),
+            CrossEntropy { classes: 65, count: 1 },
+        ],
         "mlp" => vec![
             Linear { inputs: 784, outputs: 256, first: true, count: 1 },
             Relu { channels: 256, size: 1, count: 1 },
             linear(256, 128),
             Relu { channels: 128, size: 1, count: 1 },
             linear(128, 10),
-            CrossEntropy { count: 1 },
+            CrossEntropy { classes: 10, count: 1 },
         ],
         "lenet" => vec![
             conv(1, 8, 5, 1, 28, 1),
@@ -116,7 +145,7 @@ pub(crate) fn of(model: &str) -> Vec<Operation> {
             linear(120, 84),
             Relu { channels: 84, size: 1, count: 1 },
             linear(84, 10),
-            CrossEntropy { count: 1 },
+            CrossEntropy { classes: 10, count: 1 },
         ],
         "convnet" => vec![
             conv_without_bias(1, 32, 5, 2, 28, 1),
@@ -128,7 +157,7 @@ pub(crate) fn of(model: &str) -> Vec<Operation> {
             MaxPool { channels: 128, size: 7, count: 1 },
             norm_relu(128, 3, 1),
             linear(1152, 10),
-            CrossEntropy { count: 1 },
+            CrossEntropy { classes: 10, count: 1 },
         ],
         "resnet9" => vec![
             conv(3, 64, 3, 1, 32, 1),
@@ -147,7 +176,7 @@ pub(crate) fn of(model: &str) -> Vec<Operation> {
             conv(512, 512, 3, 1, 4, 2),
             norm_relu(512, 4, 2),
             linear(512, 10),
-            CrossEntropy { count: 1 },
+            CrossEntropy { classes: 10, count: 1 },
         ],
         "resnet8" => residual(&[(1, 16), (1, 32), (1, 64)]),
         _ => residual(&[(2, 64), (2, 128), (2, 256), (2, 512)]),
@@ -173,7 +202,11 @@ fn residual(stages: &[(usize, usize)]) -> Vec<Operation> {
         operations.push(AddRelu { channels, size, count: blocks });
         before = channels;
     }
-    operations.extend([Average { channels: before, size, count: 1 }, linear(before, 10), CrossEntropy { count: 1 }]);
+    operations.extend([
+        Average { channels: before, size, count: 1 },
+        linear(before, 10),
+        CrossEntropy { classes: 10, count: 1 },
+    ]);
     operations
 }
 
@@ -183,9 +216,9 @@ pub(crate) struct Times {
     forward: f64,
     /// What a backward pass through it costs, with the forward pass taken off.
     backward: f64,
-    /// Of a convolution: the gradient of its input alone, where it is needed.
+    /// Of a convolution or linear layer: the gradient of its input alone, where it is needed.
     of_input: Option<f64>,
-    /// Of a convolution: the gradient of its weights alone.
+    /// Of a convolution or linear layer: the gradient of its weights alone.
     of_weight: Option<f64>,
 }
 
@@ -212,6 +245,26 @@ fn timed<const D: usize, const E: usize, M: Module>(
     Times { forward: forward_alone, backward: both - frame - forward_alone, of_input: None, of_weight: None }
 }
 
+/// As [`timed`], and the gradients of input and weights each alone.
+fn in_parts<const D: usize, const E: usize, M: Module>(
+    asked: &Asked,
+    shape: [usize; D],
+    input_is_data: bool,
+    build: impl Fn(&Device) -> M,
+    forward: impl Fn(&M, Tensor<D>) -> Tensor<E>,
+) -> Times {
+    let of_weight = timed(asked, shape, true, &build, &forward);
+    if input_is_data {
+        return Times { of_weight: Some(of_weight.backward), ..of_weight };
+    }
+    let of_input = timed(asked, shape, false, |device| build(device).no_grad(), &forward);
+    Times {
+        of_input: Some(of_input.backward),
+        of_weight: Some(of_weight.backward),
+        ..timed(asked, shape, false, &build, &forward)
+    }
+}
+
 /// What an operation without parameters stands on.
 #[derive(Module, Debug)]
 struct Nothing {}
@@ -230,17 +283,7 @@ impl Asked {
                         .with_bias(bias)
                         .init(device)
                 };
-                let shape = [batch, inputs, size, size];
-                let of_weight = timed(asked, shape, true, build, cpu_kernels::conv2d);
-                if first {
-                    return Times { of_weight: Some(of_weight.backward), ..of_weight };
-                }
-                let of_input = timed(asked, shape, false, |device| build(device).no_grad(), cpu_kernels::conv2d);
-                Times {
-                    of_input: Some(of_input.backward),
-                    of_weight: Some(of_weight.backward),
-                    ..timed(asked, shape, false, build, cpu_kernels::conv2d)
-                }
+                in_parts(asked, [batch, inputs, size, size], first, build, cpu_kernels::conv2d)
             }
             BatchNorm { channels, size, relu, .. } => timed(
                 asked,
@@ -276,22 +319,39 @@ impl Asked {
                 |_| Nothing {},
                 |_, input: Tensor<4>| cpu_kernels::global_avg_pool(input),
             ),
-            Linear { inputs, outputs, first, .. } => timed(
+            Linear { inputs, outputs, first, .. } => in_parts(
                 asked,
                 [batch, inputs],
                 first,
                 |device| LinearConfig::new(inputs, outputs).init(device),
                 |linear, input: Tensor<2>| cpu_kernels::linear(linear, input),
             ),
-            CrossEntropy { .. } => {
-                let classes: Vec<i64> = (0..batch as i64).map(|image| image % 10).collect();
+            CrossEntropy { classes, .. } => {
+                let targets: Vec<i64> = (0..batch).map(|row| (row % classes) as i64).collect();
                 let build = |_: &Device| Nothing {};
-                timed(asked, [batch, 10], false, build, |_, logits: Tensor<2>| {
-                    let device = logits.device();
-                    let targets = Tensor::<1, Int>::from_data(TensorData::new(classes.clone(), [batch]), &device);
-                    CrossEntropyLossConfig::new().init(&device).forward(logits, targets)
+                timed(asked, [batch, classes], false, build, |_, logits: Tensor<2>| {
+                    let targets = TensorData::new(targets.clone(), [batch]);
+                    let targets = Tensor::<1, Int>::from_data(targets, &logits.device());
+                    cpu_kernels::cross_entropy(logits, targets)
                 })
             }
+            LayerNorm { width, .. } => timed(
+                asked,
+                [batch, width],
+                false,
+                |device| LayerNormConfig::new(width).init(device),
+                |norm, input: Tensor<2>| cpu_kernels::layer_norm(norm, 1e-5, input),
+            ),
+            Gelu { width, .. } => {
+                timed(asked, [batch, width], false, |_| Nothing {}, |_, input: Tensor<2>| cpu_kernels::gelu(input))
+            }
+            Attention { context, heads, width, .. } => timed(
+                asked,
+                [batch, 3 * width],
+                false,
+                |_| Nothing {},
+                |_, qkv: Tensor<2>| cpu_kernels::causal_attention(qkv, batch / context, heads),
+            ),
         }
     }
 }

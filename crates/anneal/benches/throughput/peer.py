@@ -6,6 +6,7 @@
 Every round runs each case here and in torch, one after the other; which goes first alternates. The table has the
 median over the rounds of samples per second and of the ratio within a round. With --profile also the time of each
 operation of each model, forward and backward, here and in torch. `just bench-throughput` sets everything up.
+`--models gpt --profile`: the operations of a language model alone (`just bench-language` times its steps).
 """
 
 import argparse
@@ -28,6 +29,9 @@ SHAPES = {
     "resnet9": (3, 32, 32),
     "resnet18": (3, 32, 32),
 }
+
+# Batch of the profile: images, or tokens.
+PROFILED = {name: 64 for name in SHAPES} | {"gpt": 4096}
 
 # Timed in both orders of memory; the better one counts.
 BOTH_ORDERS = ("convnet", "resnet8", "resnet9", "resnet18")
@@ -200,9 +204,19 @@ def torch_operation(op, batch, seconds):
     elif kind == "linear":
         module, shape = nn.Linear(op["inputs"], op["outputs"]), (batch, op["inputs"])
     elif kind == "cross_entropy":
-        shape = (batch, 10)
-        classes = list(range(10)) * (batch // 10 + 1)
-        module = lambda x: F.cross_entropy(x, torch.tensor(classes[:batch]))
+        shape = (batch, op["classes"])
+        classes = [row % op["classes"] for row in range(batch)]
+        module = lambda x: F.cross_entropy(x, torch.tensor(classes))
+    elif kind == "layer_norm":
+        module, shape = nn.LayerNorm(op["width"]), (batch, op["width"])
+    elif kind == "gelu":
+        module, shape = F.gelu, (batch, op["width"])
+    elif kind == "attention":
+        width, heads, shape = op["width"], op["heads"], (batch // op["context"], op["context"], 3 * op["width"])
+
+        def module(x):
+            parts = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in x.split(width, 2))
+            return F.scaled_dot_product_attention(*parts, is_causal=True).transpose(1, 2).flatten(2)
     else:
         shape = (batch, op["channels"]) if op["size"] == 1 else (batch, op["channels"], op["size"], op["size"])
         module = {
@@ -221,6 +235,11 @@ def torch_operation(op, batch, seconds):
     times = {"forward": alone, "backward": both - frame - alone}
     if kind == "conv":
         times |= torch_gradients(op, shape, seconds)
+    if kind == "linear":
+        weight, grad, x = module.weight.detach(), torch.rand(batch, op["outputs"]), x.detach()
+        times["of_weight"] = median_seconds(seconds, lambda: (grad.t().mm(x), grad.sum(0)))
+        if not first:
+            times["of_input"] = median_seconds(seconds, lambda: grad.mm(weight))
     return times
 
 
@@ -244,8 +263,10 @@ def torch_gradients(op, shape, seconds):
 
 
 def work(line):
-    """Operations of a convolution: a multiplication and an addition for each tap at each position, padding counted."""
+    """Operations of a convolution or linear layer: a multiplication and an addition for each term, padding counted."""
     op = line["operation"]
+    if op["kind"] == "linear":
+        return 2 * line["batch"] * op["inputs"] * op["outputs"]
     return 2 * line["batch"] * op["outputs"] * (op["size"] // op["stride"]) ** 2 * op["inputs"] * op["kernel"] ** 2
 
 
@@ -260,7 +281,7 @@ def here(command, *arguments, **variables):
 def steps(command, models, rounds, seconds, burn):
     figures = []
     for round_ in range(rounds):
-        for name in models:
+        for name in filter(SHAPES.get, models):
             for batch in (64, 128):
                 asked = ("--steps", "--case", f"{name}:{batch}", "--seconds", str(seconds))
                 ours = lambda: here(command, *asked)[0]["step"]
@@ -285,7 +306,11 @@ def describe(op):
     if kind == "linear":
         return f"linear {op['inputs']} to {op['outputs']}"
     if kind == "cross entropy":
-        return kind
+        return f"{kind} of {op['classes']}"
+    if kind == "attention":
+        return f"attention of {op['heads']} heads, {op['width']} wide, windows of {op['context']}"
+    if "width" in op:
+        return f"{kind} {op['width']}"
     if op.get("relu"):
         kind += " and relu"
     return f"{kind} {op['channels']}" + (f", {op['size']}x{op['size']}" if op["size"] > 1 else "")
@@ -347,8 +372,9 @@ def main():
 
     models = asked.models.split(",")
     figures = steps(command, models, asked.rounds, asked.seconds, asked.burn)
-    print("\n| model, batch | here, samples/s | torch, samples/s | here / torch, median (least to most) |\n|---|---|---|---|")
-    for name in models:
+    if figures:
+        print("\n| model, batch | here, samples/s | torch, samples/s | here / torch, median (least to most) |\n|---|---|---|---|")
+    for name in filter(SHAPES.get, models):
         for batch in (64, 128):
             cases = [f for f in figures if (f["model"], f["batch"]) == (name, batch)]
             ratios = sorted(f["torch"] / f["here"] for f in cases)
@@ -358,15 +384,16 @@ def main():
                 f"| {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |"
             )
 
-    if asked.picture:
+    if asked.picture and figures:
         with open(asked.picture, "w", encoding="utf-8") as file:
-            file.write(picture(figures, models))
+            file.write(picture(figures, list(filter(SHAPES.get, models))))
 
     operations = []
     if asked.profile:
         peak = here(command, "--peak")[0]["peak"]
         for name in models:
-            operations += here(command, "--profile", "--case", f"{name}:64", "--seconds", str(asked.seconds))
+            case = f"{name}:{PROFILED[name]}"
+            operations += here(command, "--profile", "--case", case, "--seconds", str(asked.seconds))
         for line in operations:
             line["torch"] = torch_operation(line["operation"], line["batch"], asked.seconds / 10)
         for name in models:
@@ -375,7 +402,7 @@ def main():
                 side: sum(line["operation"]["count"] * whole(line[side]) for line in lines)
                 for side in ("time", "torch")
             }
-            print(f"\n{name}, batch 64, milliseconds (times how often it occurs in a step)\n")
+            print(f"\n{name}, batch {PROFILED[name]}, milliseconds (times how often it occurs in a step)\n")
             print("| operation | times | forward: here | torch | backward: here | torch | lost in a step |\n|---|---|---|---|---|---|---|")
             lost = lambda line: line["operation"]["count"] * (whole(line["time"]) - whole(line["torch"]))
             for line in sorted(lines, key=lost, reverse=True):
@@ -384,22 +411,20 @@ def main():
                     f"| {describe(line['operation'])} | {line['operation']['count']} | {ms('time', 'forward')} "
                     f"| {ms('torch', 'forward')} | {ms('time', 'backward')} | {ms('torch', 'backward')} | {1e3 * lost(line):+.3f} |"
                 )
-            convolutions = [line for line in lines if line["operation"]["kind"] == "conv"]
-            if convolutions:
+            products = [line for line in lines if line["operation"]["kind"] in ("conv", "linear")]
+            if products:
                 print(f"\n{name}, GFLOP/s (this processor's peak with these threads: {peak / 1e9:,.0f})\n")
-                print("| convolution | forward: here | torch | input gradient: here | torch | weight gradient: here | torch |")
+                print("| layer | forward: here | torch | input gradient: here | torch | weight gradient: here | torch |")
                 print("|---|---|---|---|---|---|---|")
-            for line in convolutions:
+            for line in products:
                 rate = lambda side, part: f"{work(line) / line[side][part] / 1e9:,.0f}" if line[side].get(part) else "-"
                 cells = [rate(side, part) for part in ("forward", "of_input", "of_weight") for side in ("time", "torch")]
                 print(f"| {describe(line['operation'])} | " + " | ".join(cells) + " |")
-            step = lambda side: 1e3 * statistics.median(
-                f[side] for f in figures if (f["model"], f["batch"]) == (name, 64)
-            )
-            print(
-                f"\nsum of these: here {1e3 * total['time']:.2f}, torch {1e3 * total['torch']:.2f}; "
-                f"a whole step with Adam: here {step('here'):.2f}, torch {step('torch'):.2f}"
-            )
+            print(f"\nsum of these: here {1e3 * total['time']:.2f}, torch {1e3 * total['torch']:.2f}")
+            of_step = [f for f in figures if (f["model"], f["batch"]) == (name, 64)]
+            if of_step:
+                step = lambda side: 1e3 * statistics.median(f[side] for f in of_step)
+                print(f"a whole step with Adam: here {step('here'):.2f}, torch {step('torch'):.2f}")
     if asked.out:
         with open(asked.out, "w", encoding="utf-8") as file:
             json.dump({"torch": torch.__version__, "threads": asked.threads, "steps": figures, "profile": operations}, file)

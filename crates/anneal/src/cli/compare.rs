@@ -7,7 +7,7 @@ use study::RateChoice;
 
 use super::{
     config_args::{ConfigArgs, document},
-    output::{Exit, print},
+    output::{Exit, Messages, print, terminal_width},
 };
 use crate::{
     config::Catalog,
@@ -108,14 +108,14 @@ pub(super) fn compare(args: CompareArgs, catalog: &Catalog, job: &Job) -> Result
 
 /// Progress goes to standard error; standard output is for results.
 fn announce(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = Messages.write_all(format!("{line}\n").as_bytes());
 }
 
 fn text(compared: &CompareOutcome) -> String {
     let Some(dir) = &compared.dir else {
         return "interrupted before the first run; nothing was written\n".to_owned();
     };
-    let mut text = compared.study.to_text();
+    let mut text = compared.study.to_text(terminal_width());
     if compared.interrupted {
         text.push_str("interrupted; everything is saved, the same command with --resume continues\n");
     }

@@ -25,6 +25,9 @@ pub struct ConfigArgs {
     /// Where data sets are looked for first
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// What a command's own flags set: flag, field, value.
+    #[arg(skip)]
+    pub flags: Vec<(&'static str, &'static str, String)>,
 }
 
 /// The config that the arguments name, with their changes.
@@ -40,11 +43,13 @@ pub(super) fn document(args: &ConfigArgs, epochs: Option<u64>) -> Result<Documen
     };
     document.set(&args.set)?;
     if let Some(device) = &args.device {
-        document.set_by_flag("--device", "run.device", &Value::String(device.clone()))?;
+        document.set_by_flag("--device", "run.device", &quoted(device))?;
     }
     if let Some(data_dir) = &args.data_dir {
-        let shown = data_dir.display().to_string();
-        document.set_by_flag("--data-dir", "data.data_dir", &Value::String(shown))?;
+        document.set_by_flag("--data-dir", "data.data_dir", &quoted(&data_dir.display().to_string()))?;
+    }
+    for (flag, field, value) in &args.flags {
+        document.set_by_flag(flag, field, value)?;
     }
     if let Some(epochs) = epochs {
         if let Some(Value::Table(train)) = document.table.get_mut("train") {
@@ -52,13 +57,18 @@ pub(super) fn document(args: &ConfigArgs, epochs: Option<u64>) -> Result<Documen
         }
         // A TOML number is at most so large.
         let within = i64::try_from(epochs);
-        document.set_by_flag("--epochs", "train.epochs", &Value::Integer(within.unwrap_or(i64::MAX)))?;
+        document.set_by_flag("--epochs", "train.epochs", &within.unwrap_or(i64::MAX).to_string())?;
         if within.is_err() {
             let allowed = format!("at most {}", i64::MAX);
             return Err(document.locate(ConfigError::not_allowed("train.epochs", epochs, allowed)));
         }
     }
     Ok(document)
+}
+
+/// A text as TOML has it.
+fn quoted(text: &str) -> String {
+    Value::String(text.to_owned()).to_string()
 }
 
 /// The error with the file and line of the setting that it is about.

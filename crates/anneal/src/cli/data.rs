@@ -68,6 +68,14 @@ pub struct VerifyArgs {
 }
 
 pub(super) fn data(command: &DataCommand, catalog: &Catalog) -> Result<Exit, Error> {
+    let (DataCommand::Fetch(FetchArgs { name, .. }) | DataCommand::Verify(VerifyArgs { name, .. })) = command;
+    if catalog.task(name).is_some() {
+        let message = format!("`{name}` reads or makes its data by itself: there is nothing to fetch or to verify");
+        return Err(Error::Usage(message));
+    }
+    if !name.starts_with(vision::FOLDER_PREFIX) {
+        catalog.datasets.info(name)?;
+    }
     match command {
         DataCommand::Fetch(args) => fetch_set(args, catalog),
         DataCommand::Verify(args) => verify(args, catalog),

@@ -4,12 +4,16 @@ use std::fmt::Write;
 
 use lr_core::ScheduleConfig;
 use optim_adaptive::{ConfigError, OptimizerConfig};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use strict_config::Problem;
 use toml::Table;
 use vision::models::ModelConfig;
 
-use crate::{config::Catalog, error::Error, task::FOLDER};
+use crate::{
+    config::Catalog,
+    error::Error,
+    task::{FOLDER, ListedModel, TaskEntry},
+};
 
 /// What is described: its name, a summary, a word on when it changes or what it holds, its fields.
 pub(super) struct Described {
@@ -43,7 +47,7 @@ impl Described {
             ScheduleConfig::from_table_with(&table, "", &catalog.schedules).map(|config| config.to_table())
         };
         let mut notes = vec![format!(
-            "a tick is a {} unless `interval` says otherwise; any schedule takes `warmup`",
+            "ticks are {}s unless `interval` says otherwise; any schedule takes `warmup`",
             entry.interval().name()
         )];
         if !entry.aliases().is_empty() {
@@ -59,14 +63,30 @@ impl Described {
 
     /// The optimizer of this name.
     pub(super) fn optimizer(name: &str, catalog: &Catalog) -> Result<Self, Error> {
-        let summary = catalog.optimizers.iter().find(|(known, _)| *known == name).map_or("", |(_, summary)| summary);
-        let table: Table = [("type".to_owned(), name.into())].into_iter().collect();
-        let named = |error| ConfigError { path: "list".to_owned(), ..error };
-        let config = OptimizerConfig::from_table_with(&table, "list", &catalog.optimizers).map_err(named)?;
-        Ok(Self::of_table(config.type_name(), summary, &config.to_table(), &[]))
+        let known = || catalog.optimizers.iter();
+        let Some((name, summary)) = known().find(|(known, _)| *known == name) else {
+            return Err(ConfigError::unknown_name("list", "optimizer", name, known().map(|(name, _)| name)).into());
+        };
+        let read = |given: &Table| {
+            let mut table = given.clone();
+            table.insert("type".to_owned(), name.into());
+            OptimizerConfig::from_table_with(&table, "", &catalog.optimizers).map(|config| config.to_table())
+        };
+        let (_, held) = filled(&Table::new(), read);
+        let names = held.keys().map(String::as_str).filter(|field| *field != "type");
+        let fields = fields(names, &Table::new(), read);
+        Ok(Self { name: name.to_owned(), summary: summary.to_owned(), notes: Vec::new(), fields })
     }
 
-    /// The settings of a model.
+    /// A model of a task.
+    pub(super) fn task_model(task: &dyn TaskEntry, model: &ListedModel) -> Self {
+        let read = |given: &Table| task.model(model.name, given);
+        let mut fields = fields(model.fields.iter().copied(), &Table::new(), read);
+        fields.push(Field { name: "pretrained".to_owned(), default: None, is_required: false });
+        Self { name: model.name.to_owned(), summary: model.summary.to_owned(), notes: Vec::new(), fields }
+    }
+
+    /// A model of images.
     pub(super) fn model(model: &ModelConfig) -> Self {
         let info = model.info();
         let mut table = model.write();
@@ -101,7 +121,7 @@ impl Described {
             info.test,
             info.classes.len()
         )];
-        notes.push(format!("from {}", info.origin));
+        notes.extend((!info.origin.is_empty()).then(|| format!("from {}", info.origin)));
         let fields = catalog.datasets.own(name).map_or_else(Vec::new, |own| {
             fields(own.fields.iter().copied(), &Table::new(), |given| Ok(own.read(given)?.write()))
         });
@@ -140,6 +160,17 @@ impl Described {
         text
     }
 
+    /// The names of the fields.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.fields.iter().map(|field| field.name.as_str()).collect()
+    }
+
+    /// The defaults of the fields that have one.
+    pub(super) fn defaults(&self) -> Map<String, Value> {
+        let held = self.fields.iter().filter(|field| !field.is_required);
+        held.filter_map(|field| Some((field.name.clone(), json!(field.default.as_ref()?)))).collect()
+    }
+
     pub(super) fn to_json(&self) -> Value {
         let fields = self.fields.iter().map(|field| {
             json!({ "name": field.name, "required": field.is_required, "default": field.default.as_ref().filter(|_| !field.is_required) })
@@ -160,30 +191,40 @@ fn shown(value: &toml::Value) -> String {
     }
 }
 
-/// The fields of a table with what `read` makes of one that lacks them. Those that it asks for are given as in the example,
-/// or as some text.
+/// The fields of a table with what `read` makes of one that lacks them.
 fn fields<'f>(
     names: impl Iterator<Item = &'f str>,
     example: &Table,
     read: impl Fn(&Table) -> Result<Table, ConfigError>,
 ) -> Vec<Field> {
-    let mut given = Table::new();
-    let held = loop {
-        match read(&given) {
-            Ok(held) => break held,
-            Err(ConfigError { path, problem: Problem::Missing { .. } }) if !given.contains_key(&path) => {
-                let value = example.get(&path).cloned().unwrap_or_else(|| "...".into());
-                given.insert(path, value);
-            }
-            Err(_) => break example.clone(),
-        }
-    };
+    let (given, held) = filled(example, read);
     let field = |name: &str| {
         let is_required = given.contains_key(name);
         let default = if is_required { example.get(name) } else { held.get(name) };
         Field { name: name.to_owned(), default: default.cloned(), is_required }
     };
     names.map(field).collect()
+}
+
+/// A table of what has to be given, as in the example or as something of its type, and what `read` makes of it.
+fn filled(example: &Table, read: impl Fn(&Table) -> Result<Table, ConfigError>) -> (Table, Table) {
+    let mut given = Table::new();
+    loop {
+        match read(&given) {
+            Ok(held) => return (given, held),
+            Err(ConfigError { path, problem: Problem::Missing { expected } }) if !given.contains_key(&path) => {
+                let something = || match expected.as_str() {
+                    whole if whole.contains("whole number") => 1.into(),
+                    number if number.contains("number") => 1e-3.into(),
+                    flag if flag.contains("true or false") => false.into(),
+                    _ => "...".into(),
+                };
+                let value = example.get(&path).cloned().unwrap_or_else(something);
+                given.insert(path, value);
+            }
+            Err(_) => return (given, example.clone()),
+        }
+    }
 }
 
 /// A name, and what is said of it beside it in a column from `column` on, in lines that fit. What has no room beside a long

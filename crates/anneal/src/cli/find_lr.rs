@@ -5,11 +5,9 @@ use std::{
     fs::OpenOptions,
     io::{self, Write as _},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use trainer::lr_finder::{Rule, Spread};
 
 use super::{
@@ -59,7 +57,7 @@ pub(super) fn find_lr(args: &FindLrArgs, catalog: &Catalog) -> Result<Exit, Erro
     if let Some(copy) = copy.as_deref().filter(|copy| !args.overwrite && copy.exists()) {
         return Err(exists(copy));
     }
-    let shown = at_work(&config, args.quiet);
+    let shown = experiment::at_work(&config, args.quiet);
     let found = experiment::find_lr_until(&config, &trainer::ctrl_c());
     shown.finish_and_clear();
     let found = found.map_err(|error| located(&document, error))?;
@@ -88,22 +86,10 @@ pub(super) fn find_lr(args: &FindLrArgs, catalog: &Catalog) -> Result<Exit, Erro
     Ok(if found.suggestion.is_ok() { Exit::Done } else { Exit::WithoutSuggestion })
 }
 
-/// Says on a terminal what takes its time, and how long it has taken so far.
-fn at_work(config: &Config, quiet: bool) -> ProgressBar {
-    // indicatif draws on standard error, and only where that is a terminal.
-    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed} so far") {
-        bar.set_style(style);
-    }
-    let sweep = &config.lr_finder;
-    bar.set_message(format!("sweeping {} rates from {:e} to {:e}", sweep.num_it + 1, sweep.start_lr, sweep.end_lr));
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
-}
-
 /// Shows the finder's result before a run trains.
 pub(super) fn announce(found: &FinderResult) {
-    let goes_to = found.suggestion.iter().map(|suggestion| format!("trained at: {}\n", found.auto.told(suggestion.lr)));
+    let goes_to =
+        found.suggestion.iter().map(|suggestion| format!("trained at: {}\n", found.auto.describe(suggestion.lr)));
     // A closed terminal must not stop the training.
     let _ = print(&(text(found) + &goes_to.collect::<String>()));
 }
@@ -188,7 +174,7 @@ fn apply(document: &Document, lr: f64, copy: &Path, overwrite: bool, catalog: &C
         io::ErrorKind::AlreadyExists => exists(copy),
         _ => Error::File { path: copy.display().to_string(), source },
     })?;
-    Ok(format!("written to {}: {}\n", copy.display(), places.told(lr)))
+    Ok(format!("written to {}: {}\n", copy.display(), places.describe(lr)))
 }
 
 /// Writes a file; one that exists is replaced only where `overwrite` says so.

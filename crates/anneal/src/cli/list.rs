@@ -17,7 +17,7 @@ use crate::{
     device::{self, DeviceName},
     error::Error,
     experiment::Assembly,
-    task::{FOLDER, folder_fields},
+    task::{FOLDER, ImageEntry, ListedModel, TaskEntry, folder_fields},
 };
 
 /// `anneal list`.
@@ -171,72 +171,108 @@ fn rows(what: Listed, catalog: &Catalog) -> Vec<Value> {
     }
 }
 
-/// The models: what each is and how many parameters it has; of one by name its fields too and, of images, the table of
-/// its layers.
+/// A model in a list.
+struct Model {
+    /// What is said beside its name.
+    line: String,
+    /// All that is said of it.
+    text: String,
+    row: Value,
+}
+
+/// The models, by task: what each is and, of images, how many parameters it has; of one by name its fields with their
+/// defaults and, of images, the table of its layers.
 fn models(args: &ListArgs, name: Option<&str>, catalog: &Catalog) -> Result<Exit, Error> {
-    let mut of_tasks = Vec::new();
+    let is_asked = |model: &str| name.is_none_or(|name| name == model);
+    let names = catalog.models.iter().map(|info| info.name).filter(|model| is_asked(model));
+    let of_images = names.map(|model| of_images(model, args, catalog)).collect::<Result<Vec<_>, _>>()?;
+    let datasets = ImageEntry { models: &catalog.models, datasets: &catalog.datasets };
+    let mut groups = vec![(datasets.datasets().collect::<Vec<_>>(), of_images)];
     for task in &catalog.tasks {
-        of_tasks.extend(task.models().into_iter().map(|model| {
-            json!({ "name": model.name, "summary": model.summary, "dataset": task.name(), "fields": model.fields })
-        }));
+        let asked = task.models().into_iter().filter(|model| is_asked(model.name));
+        groups.push((vec![task.name()], asked.map(|model| of_task(&**task, &model)).collect()));
     }
-    let is_of_task = |name: &str| of_tasks.iter().any(|row| row["name"] == name);
-    let models = match name {
-        None => {
-            let names = catalog.models.iter().map(|info| info.name);
-            names
-                .map(|name| ModelConfig::read_with(name, &toml::Table::new(), &catalog.models))
-                .collect::<Result<_, _>>()?
-        }
-        Some(name) if is_of_task(name) && catalog.models.iter().all(|info| info.name != name) => Vec::new(),
-        Some(name) => {
-            let at_flag = |error| ConfigError { path: "list".to_owned(), ..error };
-            vec![ModelConfig::read_with(name, &toml::Table::new(), &catalog.models).map_err(at_flag)?]
-        }
-    };
-    let device = DeviceName::parse("cpu", "--device")?.open()?;
-    let (mut rows, mut text, width) = (Vec::new(), String::new(), terminal_width());
-    for model in models {
-        let info = model.info();
-        let dataset = catalog.datasets.info(args.dataset.as_deref().unwrap_or(info.dataset))?;
-        let (shape, classes) = (dataset.shape, dataset.classes.len());
-        let layers = model.layers(shape, classes, &device)?;
-        let fields: Vec<String> = model.write().keys().cloned().chain(["label_smoothing".to_owned()]).collect();
-        let parameters = vision::models::total_parameters(&layers);
-        let counted = format!("{parameters} parameters for {} ({shape}, {classes} classes)", dataset.name);
-        if name.is_none() {
-            text += &entry(info.name, &format!("{}; {counted}", info.summary), NAMES, width);
-        } else {
-            text += &Described::model(&model).to_text(width);
-            text += &wrapped(&format!("source: {}", info.source), 2, width);
-            let _ = writeln!(text, "  {counted}");
-            for layer in &layers {
-                let _ = writeln!(text, "    {layer}");
+    groups.retain(|(_, models)| !models.is_empty());
+    if let (Some(name), true) = (name, groups.is_empty()) {
+        let of_tasks = catalog.tasks.iter().flat_map(|task| task.models()).map(|model| model.name);
+        let mut known: Vec<&str> = Vec::new();
+        for name in catalog.models.iter().map(|info| info.name).chain(of_tasks) {
+            if !known.contains(&name) {
+                known.push(name);
             }
         }
-        rows.push(json!({
-            "name": info.name,
-            "summary": info.summary,
-            "source": info.source,
-            "fields": fields,
-            "dataset": dataset.name,
-            "parameters": parameters,
-            "layers": layers.iter().map(|layer| json!({
-                "name": layer.name,
-                "kind": layer.kind,
-                "output": layer.output,
-                "parameters": layer.parameters,
-            })).collect::<Vec<_>>(),
-        }));
+        return Err(ConfigError::unknown_name("list", "model", name, known).into());
     }
-    of_tasks.retain(|row| name.is_none_or(|name| row["name"] == name));
-    text += &table(&of_tasks, name.is_some(), width);
-    rows.extend(of_tasks);
-    if name.is_none() {
-        text += "anneal list models NAME: the fields, their defaults, and the layers\n";
+    if args.json {
+        let rows = groups.into_iter().flat_map(|(_, models)| models).map(|model| model.row).collect();
+        return show(args, rows, true, "");
     }
-    print(&if args.json { format!("{}\n", Value::Array(rows)) } else { text })?;
+    let (mut text, width) = (String::new(), terminal_width());
+    // Tasks of the same models stand together.
+    groups.dedup_by(|(names, models), (names_before, before)| {
+        let are_same = models.iter().map(|model| &model.text).eq(before.iter().map(|model| &model.text));
+        if are_same {
+            names_before.append(names);
+        }
+        are_same
+    });
+    for (names, models) in &groups {
+        text += &wrapped(&format!("[data] dataset = {}", names.join(", ")), 0, width);
+        for Model { row, line, text: whole, .. } in models {
+            let of = row["name"].as_str().unwrap_or_default();
+            text += &if name.is_none() { entry(of, line, NAMES, width) } else { whole.clone() };
+        }
+        text.push('\n');
+    }
+    text += if name.is_none() { "anneal list models NAME: the fields, their defaults, and the layers\n" } else { "" };
+    print(&text)?;
     Ok(Exit::Done)
+}
+
+/// A model of images, counted for a data set.
+fn of_images(name: &str, args: &ListArgs, catalog: &Catalog) -> Result<Model, Error> {
+    let (model, width) = (ModelConfig::read_with(name, &toml::Table::new(), &catalog.models)?, terminal_width());
+    let (info, described) = (model.info(), Described::model(&model));
+    let dataset = catalog.datasets.info(args.dataset.as_deref().unwrap_or(info.dataset))?;
+    let (shape, classes) = (dataset.shape, dataset.classes.len());
+    let layers = model.layers(shape, classes, &DeviceName::parse("cpu", "--device")?.open()?)?;
+    let parameters = vision::models::total_parameters(&layers);
+    let counted = format!("{parameters} parameters for {} ({shape}, {classes} classes)", dataset.name);
+    let mut text = described.to_text(width);
+    text += &wrapped(&format!("source: {}", info.source), 2, width);
+    let _ = writeln!(text, "  {counted}");
+    for layer in &layers {
+        let _ = writeln!(text, "    {layer}");
+    }
+    let row = json!({
+        "name": info.name,
+        "summary": info.summary,
+        "source": info.source,
+        "fields": described.names(),
+        "defaults": described.defaults(),
+        "dataset": dataset.name,
+        "parameters": parameters,
+        "layers": layers.iter().map(|layer| json!({
+            "name": layer.name,
+            "kind": layer.kind,
+            "output": layer.output,
+            "parameters": layer.parameters,
+        })).collect::<Vec<_>>(),
+    });
+    Ok(Model { line: format!("{}; {counted}", info.summary), text, row })
+}
+
+/// A model of a task.
+fn of_task(task: &dyn TaskEntry, model: &ListedModel) -> Model {
+    let described = Described::task_model(task, model);
+    let row = json!({
+        "name": model.name,
+        "summary": model.summary,
+        "dataset": task.name(),
+        "fields": described.names(),
+        "defaults": described.defaults(),
+    });
+    Model { line: model.summary.to_owned(), text: described.to_text(terminal_width()), row }
 }
 
 /// Each parameter of the configured model: path, shape, its rate at an optimizer step and where that comes from, decay,

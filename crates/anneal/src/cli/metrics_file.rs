@@ -1,6 +1,6 @@
 //! Metrics for a reactive schedule: one number per line.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{io::Read, path::Path};
 
 use crate::error::Error;
 
@@ -11,8 +11,7 @@ const LARGEST: u64 = 64 << 20;
 pub(super) fn read(path: &Path) -> Result<Vec<f64>, Error> {
     let wrong = |what: String| Error::Usage(format!("--metrics {}: {what}", path.display()));
     let mut text = String::new();
-    // A pipe is as good as a file, and a device has no end.
-    let file = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
+    let file = report::open_regular(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
     file.map_err(|source| wrong(format!("cannot be read: {source}")))?;
     if text.len() as u64 > LARGEST {
         return Err(wrong(format!("is longer than {LARGEST} bytes")));

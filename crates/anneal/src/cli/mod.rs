@@ -22,7 +22,7 @@ use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use self::output::has_colours;
+pub(crate) use self::output::{Messages, has_colours};
 use self::{
     compare::CompareArgs,
     data::DataCommand,
@@ -37,6 +37,7 @@ use self::{
     schedule::ScheduleArgs,
     train::{EvaluateArgs, ResumeArgs, TrainArgs},
 };
+
 use crate::{
     config::{self, Catalog},
     error::Error,
@@ -135,10 +136,11 @@ fn launched(args: &LaunchArgs) -> Result<Launched, Error> {
 
 /// Tells an error, and gives the exit code for it.
 pub(crate) fn failed(error: &Error) -> u8 {
-    if error.is_interrupt() {
-        let _ = writeln!(std::io::stderr(), "{error}; nothing was written");
+    let message = if error.is_interrupt() {
+        format!("{error}; nothing was written\n")
     } else {
-        let _ = writeln!(std::io::stderr(), "{} {error}", output::error_word());
-    }
+        format!("{} {error}\n", output::error_word())
+    };
+    let _ = Messages.write_all(message.as_bytes());
     error.exit_code()
 }

@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use report::page::fold;
+
 use crate::error::Error;
 
 /// How a command ended, where it did not fail.
@@ -19,7 +21,7 @@ pub(super) enum Exit {
     Launched(u8),
 }
 
-/// Writes to standard output. If its reader has gone away (`| head`), the command ends quietly, as `cat` does.
+/// Writes to standard output. If its reader has closed its end (`| head`), the command ends quietly, as `cat` does.
 pub(super) fn print(text: &str) -> Result<(), Error> {
     print_on(text).map(drop)
 }
@@ -42,6 +44,30 @@ pub(super) fn error_word() -> &'static str {
 pub(crate) fn has_colours() -> bool {
     let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stderr().is_terminal() && !is_plain
+}
+
+/// Standard error. On a terminal its lines are cut at spaces, where the terminal would cut words; elsewhere a message stays
+/// on its line. What is written at once is a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Messages;
+
+impl Write for Messages {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut out = std::io::stderr();
+        match terminal_size::terminal_size_of(&out) {
+            None => out.write_all(bytes)?,
+            Some((width, _)) => {
+                let text = String::from_utf8_lossy(bytes);
+                let lines = text.split('\n').map(|line| fold(line, usize::from(width.0).max(40)).join("\n"));
+                out.write_all(lines.collect::<Vec<_>>().join("\n").as_bytes())?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 /// Columns of the terminal that standard output goes to, from 40 to 160; 80 where it is none.

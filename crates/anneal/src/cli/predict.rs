@@ -31,7 +31,7 @@ pub struct PredictArgs {
 pub(super) fn predict(args: &PredictArgs, catalog: &Catalog) -> Result<Exit, Error> {
     let (config, dir, checkpoint) = args.checkpoint.open(&args.run_dir, catalog)?;
     let predictions = experiment::predict(&config, &dir, checkpoint, &args.inputs)?;
-    print(&if args.json { lines(predictions) } else { table(&predictions).to_text() })?;
+    print(&if args.json { lines(predictions) } else { table(&predictions).to_text(usize::MAX) })?;
     Ok(Exit::Done)
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output::{Exit, print};
+use super::output::{Exit, print, terminal_width};
 use crate::{config::Catalog, error::Error, experiment::RunsReport, run_dir::REPORT};
 
 /// `anneal report`.
@@ -33,7 +33,7 @@ pub(super) fn report(args: &ReportArgs, catalog: &Catalog) -> Result<Exit, Error
         json["page"] = out.display().to_string().into();
         print(&format!("{json:#}\n"))?;
     } else {
-        print(&format!("{}report: {}\n", comparison.to_text(), out.display()))?;
+        print(&format!("{}report: {}\n", comparison.to_text(terminal_width()), out.display()))?;
     }
     Ok(Exit::Done)
 }

@@ -19,7 +19,7 @@ pub struct SampleArgs {
     #[arg(long, value_name = "TEXT")]
     pub prompt: String,
     /// How many tokens to write after it
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = length)]
     pub length: usize,
     /// 1 draws tokens as likely as the model says, below 1 prefers the likely ones, 0 takes the most likely
     #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
@@ -30,6 +30,14 @@ pub struct SampleArgs {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
     pub checkpoint: CheckpointArgs,
+}
+
+/// The most tokens that are written: the text is held until it is whole.
+const LONGEST: usize = 1_000_000;
+
+fn length(text: &str) -> Result<usize, String> {
+    let length = text.parse().ok().filter(|length| *length <= LONGEST);
+    length.ok_or_else(|| format!("a whole number of tokens, at most {LONGEST}"))
 }
 
 pub(super) fn sample(args: &SampleArgs, catalog: &Catalog) -> Result<Exit, Error> {

@@ -40,7 +40,7 @@ pub struct ScheduleArgs {
     /// For a reactive schedule: one number per line, fed after each tick
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
-    /// Print one row per tick, in this form; by default a plot alone
+    /// Print one row per tick, in this form; by default a plot alone. People count epochs and steps from 1; `tick` of csv and jsonl is from 0
     #[arg(long, value_enum)]
     pub format: Option<Format>,
     /// Draw the schedule into this file; may be repeated
@@ -72,7 +72,7 @@ struct ScheduleFile {
     /// The path of the schedule's fields in the file.
     path: &'static str,
     base_lrs: Vec<f64>,
-    /// Groups with a schedule of their own: its path, the schedule, its base rate.
+    /// Groups with their own schedule: its path, the schedule, its base rate.
     groups: Vec<(String, ScheduleConfig, f64)>,
     length: PreviewLength,
 }
@@ -130,7 +130,7 @@ pub(super) fn schedule(args: &ScheduleArgs, catalog: &Catalog) -> Result<Exit, E
 /// Rows that are held until there are so many bytes of them, and then written.
 const CHUNK: usize = 1 << 16;
 
-/// Writes rows as they come. Where their reader has gone away, the rest is not computed.
+/// Writes rows as they come. If their reader closes its end, the rest is not computed.
 fn print_rows(rows: impl Iterator<Item = Result<String, Error>>) -> Result<(), Error> {
     let mut text = String::new();
     for row in rows {
@@ -214,7 +214,7 @@ fn table(previews: &[Preview]) -> String {
         let momentum = preview.rows.iter().any(|row| row.momentum.is_some());
         let _ = writeln!(text, "{}", if momentum { format!("  {:>10}", "momentum") } else { String::new() });
         for row in &preview.rows {
-            let _ = write!(text, "{:>8}", row.tick);
+            let _ = write!(text, "{:>8}", row.tick + 1);
             for lr in &row.lr {
                 let _ = write!(text, "  {lr:>14.8e}");
             }

@@ -157,17 +157,15 @@ fn take_switches(args: &mut TrainArgs) {
         args.fast_dev_run = Some("1".to_owned());
     }
     let settings = [
-        ("fast_dev_run", args.fast_dev_run.take()),
-        ("overfit_batches", args.overfit_batches.map(|batches| batches.to_string())),
-        ("max_time", args.max_time.take()),
+        ("--fast-dev-run", "train.fast_dev_run", args.fast_dev_run.take()),
+        ("--overfit-batches", "train.overfit_batches", args.overfit_batches.map(|batches| batches.to_string())),
+        ("--max-time", "train.max_time", args.max_time.take()),
     ];
-    for (field, value) in settings {
-        args.config.set.extend(value.map(|value| format!("train.{field}={value}")));
-    }
+    args.config.flags.extend(settings.into_iter().filter_map(|(flag, field, value)| Some((flag, field, value?))));
 }
 
 pub(super) fn resume(args: &ResumeArgs, catalog: &Catalog, job: &Job) -> Result<Exit, Error> {
-    let max_time = args.max_time.iter().map(|time| format!("train.max_time={time}")).collect();
+    let max_time = args.max_time.iter().map(|time| ("--max-time", "train.max_time", time.clone())).collect();
     let config = of_run(&args.run_dir, args.data_dir.as_deref(), args.epochs, max_time, catalog)?;
     let options = TrainOptions {
         out: Some(args.run_dir.clone()),
@@ -187,8 +185,10 @@ pub(super) fn evaluate(args: &EvaluateArgs, catalog: &Catalog) -> Result<Exit, E
     if args.json {
         print(&format!("{}\n", serde_json::json!(values)))?;
     } else {
+        let units = experiment::units(&config);
         for (name, value) in &values {
-            print(&format!("test {name} {value:.4}\n"))?;
+            let unit = units.get(name).map(|unit| format!(" {unit}")).unwrap_or_default();
+            print(&format!("test {name} {value:.4}{unit}\n"))?;
         }
     }
     Ok(Exit::Done)
@@ -199,7 +199,7 @@ pub(super) fn of_run(
     run_dir: &Path,
     data_dir: Option<&Path>,
     epochs: Option<u64>,
-    set: Vec<String>,
+    flags: Vec<(&'static str, &'static str, String)>,
     catalog: &Catalog,
 ) -> Result<Config, Error> {
     let dir = RunDir::open(run_dir)?;
@@ -210,7 +210,7 @@ pub(super) fn of_run(
     }
     let args = ConfigArgs {
         config: Some(dir.path(CONFIG)),
-        set,
+        flags,
         data_dir: data_dir.map(Path::to_owned),
         ..ConfigArgs::default()
     };

@@ -31,7 +31,7 @@ impl Config {
         scaled.fill(&mut table, 1.0);
         let mut config = Self::from_table(&table, &self.catalog)?;
         config.source.clone_from(&self.source);
-        Ok((config, scaled.told(1.0)))
+        Ok((config, scaled.describe(1.0)))
     }
 
     /// The same with `[optimizer] lr = "auto"`, unless it leaves a rate open already.
@@ -85,7 +85,7 @@ fn with_ends_of(file: &str, text: String) -> String {
 }
 
 /// A text with the settings of another: comments, order and the way that tables are written stay, and what has the same
-/// value stays as it is written. `None` where the text is no TOML, or cannot be changed so.
+/// value stays as it is written. `None` where the text is not TOML, or cannot be changed so.
 pub(crate) fn with_settings(text: &str, other: &str) -> Option<String> {
     let (from, to): (Table, Table) = (text.parse().ok()?, other.parse().ok()?);
     let mut document: DocumentMut = text.parse().ok()?;
@@ -143,8 +143,8 @@ fn put(item: &mut Item, path: &[&str], value: &Value) {
     }
 }
 
-/// Adds an empty table: under a header of its own, or on the line of the one that it is in. `is_way`: what is to be set
-/// lies deeper, so that no header is needed.
+/// Adds an empty table: under its own header, or on the line of the table that it is in. `is_way`: the value to be set
+/// is deeper, so that no header is needed.
 fn add_section(item: &mut Item, name: &str, is_way: bool) {
     match item {
         Item::Value(toml_edit::Value::InlineTable(table)) => append(table, name, InlineTable::new().into()),

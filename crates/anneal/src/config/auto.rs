@@ -20,7 +20,7 @@ use strict_config::ConfigError;
 use toml::{Table, Value};
 
 /// What is written in the place of a rate.
-pub const AUTO: &str = "auto";
+pub(super) const AUTO: &str = "auto";
 
 /// The rates of a configuration that are to be found.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -69,8 +69,8 @@ impl AutoRates {
             let peaks = peaks(value, registry);
             let top = peaks.iter().filter_map(|peak| number(*peak)).fold(0.0, f64::max);
             let replaces = lr && section == "schedule" && top > 0.0 && !peaks.iter().any(|peak| is_auto(*peak));
-            let looked = Looked { lr, top: replaces.then_some(top), registry };
-            auto.look_into(value, &mut vec![Step::Field(section.to_owned())], &looked);
+            let search = Search { lr, top: replaces.then_some(top), registry };
+            auto.look_into(value, &mut vec![Step::Field(section.to_owned())], &search);
         }
         auto
     }
@@ -106,9 +106,9 @@ impl AutoRates {
         self.places.iter().filter_map(group).collect()
     }
 
-    fn look_into(&mut self, value: &Value, path: &mut Vec<Step>, looked: &Looked<'_>) {
+    fn look_into(&mut self, value: &Value, path: &mut Vec<Step>, search: &Search<'_>) {
         if let Value::Table(table) = value
-            && let Some(((highest, _), others)) = rates(table, looked.registry).split_first()
+            && let Some(((highest, _), others)) = rates(table, search.registry).split_first()
         {
             let place = |field: &str, part: f64| Place {
                 path: [&path[..], &[Step::Field(field.to_owned())]].concat(),
@@ -116,13 +116,13 @@ impl AutoRates {
                 was: number(table.get(field)),
             };
             let is_open = |field: &str, implied: bool| table.get(field).map_or(implied, |found| is_auto(Some(found)));
-            match (number(table.get(*highest)), looked.top) {
+            match (number(table.get(*highest)), search.top) {
                 (Some(peak), Some(top)) => {
                     let all = std::iter::once((*highest, 1.0)).chain(others.iter().copied());
                     self.places.extend(all.map(|(field, part)| place(field, part * (peak / top))));
                 }
-                (Some(peak), None) if looked.lr => self.kept.push((text_of(&place(highest, 1.0).path), peak)),
-                _ if is_open(highest, looked.lr) => {
+                (Some(peak), None) if search.lr => self.kept.push((text_of(&place(highest, 1.0).path), peak)),
+                _ if is_open(highest, search.lr) => {
                     self.places.push(place(highest, 1.0));
                     let others = others.iter().filter(|(field, _)| is_open(field, true));
                     self.places.extend(others.map(|(field, part)| place(field, *part)));
@@ -132,7 +132,7 @@ impl AutoRates {
         }
         for (step, child) in children(value) {
             path.push(step);
-            self.look_into(child, path, looked);
+            self.look_into(child, path, search);
             path.pop();
         }
     }
@@ -188,7 +188,7 @@ impl AutoRates {
     }
 
     /// Where the found rate goes, for a person: `optimizer.lr = 2.000e-2, schedule.max_lr = 2.000e-2 (was 3.000e-1)`.
-    pub fn told(&self, lr: f64) -> String {
+    pub fn describe(&self, lr: f64) -> String {
         let set = self.places.iter().map(|place| {
             let was = place.was.map_or_else(String::new, |was| format!(" (was {was:.3e})"));
             format!("{} = {:.3e}{was}", text_of(&place.path), lr * place.part)
@@ -247,8 +247,8 @@ fn rates(table: &Table, registry: &Registry) -> &'static [(&'static str, f64)] {
     name.and_then(|name| registry.get(name)).map_or(&[], lr_core::Entry::rates)
 }
 
-/// What is known while schedules are looked into.
-struct Looked<'a> {
+/// What is known while schedules are search into.
+struct Search<'a> {
     /// Whether `[optimizer] lr` is to be found.
     lr: bool,
     /// The highest of the numbers that the found rate replaces, where it replaces them.
@@ -256,7 +256,7 @@ struct Looked<'a> {
     registry: &'a Registry,
 }
 
-/// What stands for the highest rate of each schedule in a value that sets its rate itself.
+/// The table or number that holds the highest rate of each schedule that sets its rate itself.
 fn peaks<'v>(value: &'v Value, registry: &Registry) -> Vec<Option<&'v Value>> {
     let own = value.as_table().and_then(|table| Some(table.get(rates(table, registry).first()?.0)));
     own.into_iter().chain(children(value).flat_map(|(_, child)| peaks(child, registry))).collect()
@@ -406,9 +406,9 @@ mod tests {
         let expected = "optimizer.lr = 2.000e0 (was 5.000e-1), schedule.max_lr = 4.000e0 (was 1.000e0), \
                         schedule.base_lr = 5.000e-1 (was 1.250e-1), \
                         groups[1].schedule.max_lr = 1.000e0 (was 2.500e-1)";
-        assert_eq!(scaled.told(1.0), expected);
+        assert_eq!(scaled.describe(1.0), expected);
         scaled.fill(&mut table, 1.0);
-        assert_eq!(AutoRates::scaled(&table, 0.25, &registry).told(1.0), {
+        assert_eq!(AutoRates::scaled(&table, 0.25, &registry).describe(1.0), {
             "optimizer.lr = 5.000e-1 (was 2.000e0), schedule.max_lr = 1.000e0 (was 4.000e0), \
              schedule.base_lr = 1.250e-1 (was 5.000e-1), groups[1].schedule.max_lr = 2.500e-1 (was 1.000e0)"
         });
@@ -418,9 +418,9 @@ mod tests {
     fn where_a_rate_goes_is_told() {
         let (auto, _) = taken("[optimizer]\nlr = 'auto'\n[schedule]\ntype = 'cyclic'\nmax_lr = 0.3\nbase_lr = 0.1");
         let expected = "optimizer.lr = 2.000e-2, schedule.max_lr = 2.000e-2 (was 3.000e-1), schedule.base_lr = 5.000e-3 (was 1.000e-1)";
-        assert_eq!(auto.told(0.02), expected);
+        assert_eq!(auto.describe(0.02), expected);
         let (auto, _) =
             taken("[optimizer]\nlr = 'auto'\n[[groups]]\nparams = 'a'\nschedule = { type = 'one_cycle', max_lr = 1 }");
-        assert_eq!(auto.told(0.02), "optimizer.lr = 2.000e-2, groups[0].schedule.max_lr stays at 1.000e0");
+        assert_eq!(auto.describe(0.02), "optimizer.lr = 2.000e-2, groups[0].schedule.max_lr stays at 1.000e0");
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use lr_core::{Registry, Strategy};
 use optim_adaptive::{OptimizerRegistry, OptimizerSettings};
 use serde::de::DeserializeOwned;
-use trainer::{Callback, callbacks::Together};
+use trainer::{Callback, callbacks::CallbackList};
 use vision::{
     DataSource, DatasetRegistry,
     models::{Architecture, ModelRegistry},
@@ -18,7 +18,7 @@ use crate::task::{
 };
 
 /// Adds a callback for a run to others.
-type Listener = Arc<dyn Fn(&Config, Together) -> Together + Send + Sync>;
+type Listener = Arc<dyn Fn(&Config, CallbackList) -> CallbackList + Send + Sync>;
 
 /// The schedules, optimizers, models, data sets and tasks that a configuration may name, and the callbacks of every run that
 /// is trained from it. A program's own stand beside the built-in ones.
@@ -36,7 +36,7 @@ pub struct Catalog {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
     /// The name is taken.
-    #[error("the {kind} `{name}` is there already: give yours another name")]
+    #[error("the {kind} `{name}` exists already: give yours another name")]
     Taken {
         /// What it is: `model`, `schedule`, `task`, ...
         kind: &'static str,
@@ -139,13 +139,13 @@ impl Catalog {
     /// With a callback for every run that is trained.
     #[must_use]
     pub fn with_callback<C: Callback + 'static>(mut self, make: impl Fn(&Config) -> C + Send + Sync + 'static) -> Self {
-        self.callbacks.push(Arc::new(move |config: &Config, others: Together| others.with(make(config))));
+        self.callbacks.push(Arc::new(move |config: &Config, others: CallbackList| others.with(make(config))));
         self
     }
 
     /// The callbacks of a run.
-    pub(crate) fn callbacks(&self, config: &Config) -> Together {
-        self.callbacks.iter().fold(Together::new("callbacks of the program"), |others, add| add(config, others))
+    pub(crate) fn callbacks(&self, config: &Config) -> CallbackList {
+        self.callbacks.iter().fold(CallbackList::new("callbacks of the program"), |others, add| add(config, others))
     }
 }
 
@@ -196,9 +196,12 @@ fn check<T: DeserializeOwned>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use lr_core::{Clock, ConfigError, Lambda, Schedule};
     use serde::{Deserialize, Serialize};
-    use vision::models::MlpConfig;
+    use strict_config::Settings;
+    use vision::{DataError, Dataset, DatasetInfo, models::MlpConfig};
 
     use super::*;
 
@@ -226,21 +229,58 @@ mod tests {
     schedule!(Alias, "mine", &["lambda"], { k: f64 }, serde(deny_unknown_fields));
     schedule!(Typed, "typed", &[], { r#type: f64 }, serde(deny_unknown_fields));
 
+    macro_rules! data_set {
+        ($type:ident, $name:literal, { $($field:tt)* }) => {
+            #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+            #[serde(default, deny_unknown_fields)]
+            struct $type { $($field)* }
+
+            impl Settings for $type {}
+
+            impl DataSource for $type {
+                const INFO: DatasetInfo = DatasetInfo::named($name);
+
+                fn load(&self, _: Option<&Path>) -> Result<Dataset, DataError> {
+                    Self::INFO.generated(|_| (Vec::new(), 0))
+                }
+            }
+        };
+    }
+
+    data_set!(Digits, "digits", {});
+    data_set!(Text, "text", {});
+    data_set!(Folder, "folder", {});
+    data_set!(Drops, "drops", { drop_last: bool });
+    data_set!(Fits, "fits", { augment: bool });
+
     #[test]
     fn names_that_are_taken_are_refused() {
         let refusal = |catalog: Result<Catalog, CatalogError>| catalog.expect_err("refused").to_string();
         let with = Catalog::standard;
         let cases = [
-            (with().with_schedule::<Step>(), "the schedule `step` is there already: give yours another name"),
-            (with().with_schedule::<Alias>(), "the schedule `lambda` is there already: give yours another name"),
+            (with().with_schedule::<Step>(), "the schedule `step` exists already: give yours another name"),
+            (with().with_schedule::<Alias>(), "the schedule `lambda` exists already: give yours another name"),
             (
                 with().with_schedule::<Good>().and_then(Catalog::with_schedule::<Good>),
-                "the schedule `good` is there already: give yours another name",
+                "the schedule `good` exists already: give yours another name",
             ),
-            (with().with_model::<MlpConfig>(), "the model `mlp` is there already: give yours another name"),
+            (with().with_model::<MlpConfig>(), "the model `mlp` exists already: give yours another name"),
             (
                 with().with_optimizer::<optim_adaptive::AdamConfig>(),
-                "the optimizer `adam` is there already: give yours another name",
+                "the optimizer `adam` exists already: give yours another name",
+            ),
+            (with().with_dataset::<Digits>(), "the data set `digits` exists already: give yours another name"),
+            // Tasks and folders are data sets to a configuration.
+            (with().with_dataset::<Text>(), "the data set `text` exists already: give yours another name"),
+            (with().with_dataset::<Folder>(), "the data set `folder` exists already: give yours another name"),
+            (with().with_task::<Tabular>(), "the task `table` exists already: give yours another name"),
+            (
+                with().with_dataset::<Drops>(),
+                "the settings of data set `drops` have a field `drop_last`, and every data set has one: give yours another name",
+            ),
+            (
+                with().with_dataset::<Fits>(),
+                "the settings of data set `fits` have a field `augment`, and every data set has one: give yours another name",
             ),
             (
                 with().with_schedule::<Typed>(),

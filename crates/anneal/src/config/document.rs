@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fmt,
     io::Read,
     path::{Path, PathBuf},
 };
@@ -30,6 +30,9 @@ const LARGEST: u64 = 16 << 20;
 /// The most parts of a key. A configuration is a few tables deep, and each level takes some stack.
 const DEEPEST: usize = 32;
 
+/// The longest list of anything but numbers.
+const LONGEST_LIST: usize = 1000;
+
 /// Fields of `[train]` of which a run has one: setting one takes the place of the other that the file has.
 const LENGTHS: [&str; 2] = ["epochs", "steps"];
 
@@ -54,7 +57,7 @@ impl fmt::Display for Origin {
 /// A refused setting, with its file and line.
 #[derive(Debug, Clone, thiserror::Error)]
 pub struct ConfigFileError {
-    /// The file, or what stands for it.
+    /// The file, or where the text is from.
     pub origin: Origin,
     /// Line, from 1, of the field or of the table it is missing from; `None` for the file as a whole and for fields set
     /// on the command line.
@@ -94,7 +97,11 @@ impl Document {
         let text = text.into();
         match text.parse::<Table>() {
             Ok(table) => {
-                Ok(Self { origin, text, table, overrides: Vec::new(), emptied: Vec::new(), flags: BTreeMap::new() })
+                let document =
+                    Self { origin, text, table, overrides: Vec::new(), emptied: Vec::new(), flags: BTreeMap::new() };
+                let long = document.table.iter().try_for_each(|(field, value)| check_lists(field, value));
+                long.map_err(|error| document.locate(error))?;
+                Ok(document)
             }
             Err(error) => {
                 let error = ConfigError::syntax(&text, &error);
@@ -124,8 +131,8 @@ impl Document {
         Ok(())
     }
 
-    /// Sets a field for a flag of its own; an error of that field names the flag.
-    pub(crate) fn set_by_flag(&mut self, flag: &'static str, key: &str, value: &Value) -> Result<(), ConfigFileError> {
+    /// Sets a field by its own flag; an error of that field names the flag. The value is read as that of [`set`](Self::set).
+    pub(crate) fn set_by_flag(&mut self, flag: &'static str, key: &str, value: &str) -> Result<(), ConfigFileError> {
         self.set(&[format!("{key}={value}")])?;
         self.flags.insert(key.to_owned(), flag);
         Ok(())
@@ -137,6 +144,7 @@ impl Document {
         };
         let key = key.trim();
         let value = parse_value(value.trim());
+        check_lists(key, &value)?;
         let mut keys: Vec<&str> = key.split('.').map(str::trim).collect();
         let Some(last) = keys.pop().filter(|last| !last.is_empty() && keys.iter().all(|key| !key.is_empty())) else {
             return Err(ConfigError::conflict(key, "a part of the key is empty"));
@@ -247,16 +255,39 @@ impl Document {
     }
 }
 
+/// Refuses a list that is longer than any configuration needs, where each item is more than a number or some numbers: rules,
+/// groups, patterns and schedules, each of which is held against each parameter of a model, or each tick of a run.
+fn check_lists(path: &str, value: &Value) -> Result<(), ConfigError> {
+    let is_number = |value: &Value| matches!(value, Value::Integer(_) | Value::Float(_));
+    let is_plain = |value: &Value| match value {
+        Value::Array(items) => items.iter().all(is_number),
+        other => is_number(other),
+    };
+    match value {
+        Value::Table(table) => {
+            table.iter().try_for_each(|(field, value)| check_lists(&format!("{path}.{field}"), value))
+        }
+        Value::Array(items) if items.len() > LONGEST_LIST && !items.iter().all(is_plain) => {
+            let found = format!("a list of {}", items.len());
+            Err(ConfigError::not_allowed(path, found, format!("at most {LONGEST_LIST}")))
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(at, value)| check_lists(&format!("{path}[{at}]"), value))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The text of a file, which is UTF-8 as TOML has it.
 fn read_text(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let file = report::open_regular(path).map_err(|error| format!("cannot be read: {error}"))?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
     if bytes.len() as u64 > LARGEST {
-        return Err(format!("is longer than {LARGEST} bytes, and so no configuration"));
+        return Err(format!("is longer than {LARGEST} bytes: not a configuration"));
     }
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err("is UTF-16 text; TOML is UTF-8: save it as UTF-8".to_owned());
+    if let Some(encoding) = other_unicode(&bytes) {
+        return Err(format!("is {encoding} text; TOML is UTF-8: save it as UTF-8"));
     }
     match String::from_utf8(bytes) {
         // Windows' editors begin a UTF-8 file with this mark.
@@ -265,6 +296,18 @@ fn read_text(path: &Path) -> Result<String, String> {
             None => text,
         }),
         Err(error) => Err(format!("is not UTF-8 text, as TOML is: byte {}", error.utf8_error().valid_up_to() + 1)),
+    }
+}
+
+/// The name of the encoding of a text that is in Unicode and not in UTF-8: by its byte order mark, or, where it has none, by
+/// the zero bytes of its first characters, which a configuration begins with in ASCII.
+fn other_unicode(bytes: &[u8]) -> Option<&'static str> {
+    match *bytes {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
+        [0, 0, 0, c, ..] | [c, 0, 0, 0, ..] if c != 0 => Some("UTF-32"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        [0, c, ..] | [c, 0, ..] if c != 0 => Some("UTF-16"),
+        _ => None,
     }
 }
 
@@ -286,6 +329,8 @@ fn parse_value(text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const TEXT: &str = "[run]\nseed = 1\n\n[schedule]\ntype = 'cosine_annealing'\nt_max = 10\nwarmup = { duration = 2 }\n\
@@ -324,7 +369,7 @@ mod tests {
         assert_eq!(document.table["run"]["name"].as_str(), Some("my run"));
     }
 
-    /// Whatever the table, and in whatever order it is said; a field that only ends like `type` is no type.
+    /// Whatever the table, and in whatever order it is written; a field that only ends like `type` is not a type.
     #[test]
     fn only_the_optimizers_rate_outlives_its_type() {
         let text = "optimizer = { type = 'adam', lr = 0.1, eps = 1e-6 }\nmodel = { type = 'mlp', hidden = [8], lr = 1 }\n\
@@ -390,7 +435,7 @@ mod tests {
         };
         assert_eq!(lengths(&["train.steps=30"]), "{ steps = 30 }");
         assert_eq!(lengths(&["train.epochs=4"]), "{ epochs = 4 }");
-        // Who sets both is told so.
+        // Setting both is refused with a message that says so.
         assert_eq!(lengths(&["train.steps=30", "train.epochs=4"]), "{ steps = 30, epochs = 4 }");
     }
 
@@ -403,23 +448,61 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_as_long_as_somebody_may_write() {
+        let list = |item: &str, count: usize| format!("[{}]", vec![item; count].join(","));
+        let cases = [
+            ("[model]\npretrained = { path = 'a', remap = LIST }", "['a', 'b']", "model.pretrained.remap"),
+            ("[train]\nfreeze = LIST", "{ params = 'a' }", "train.freeze"),
+            ("[schedule]\ntype = 'chained'\nschedules = LIST", "{ type = 'fixed' }", "schedule.schedules"),
+            ("groups = LIST", "{ params = 'a' }", "groups"),
+            ("groups = [{ layer_decay = 0.9, layers = LIST }]", "'a'", "groups[0].layers"),
+        ];
+        for (text, item, path) in cases {
+            let read = |count| Document::parse(Origin::BuiltIn("test"), text.replace("LIST", &list(item, count)));
+            assert!(read(1000).is_ok(), "{path}");
+            let error = read(100_000).expect_err(path).to_string();
+            let line = text.matches('\n').count() + 1;
+            let expected = format!("test:{line}: {path}: a list of 100000 is not allowed here; allowed: at most 1000");
+            assert_eq!(error, expected);
+        }
+        let setting = format!("train.freeze={}", list("'a'", 1001));
+        assert!(document().set(&[setting]).expect_err("a refusal").to_string().starts_with("--set train.freeze: "));
+        // The points of a measured curve.
+        for item in ["0.5", "[1, 0.5]"] {
+            let text = format!("[schedule]\nvalues = {}", list(item, 20_000));
+            assert!(Document::parse(Origin::BuiltIn("test"), text).is_ok(), "{item}");
+        }
+    }
+
+    #[test]
     fn a_file_that_is_no_utf_8_is_named_as_what_it_is() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("a.toml");
-        let utf_16: Vec<u8> = "\u{feff}[run]".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        for (bytes, expected) in [
-            (utf_16.as_slice(), "is UTF-16 text; TOML is UTF-8: save it as UTF-8"),
-            (b"[run]\nname = '\xe9'", "is not UTF-8 text, as TOML is: byte 15"),
-        ] {
-            fs::write(&path, bytes).expect("written");
-            let error = Document::read(&path).expect_err("a refusal").to_string();
-            assert!(error.ends_with(expected), "{error}");
+        let utf_16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+        let utf_32 = |bytes: fn(u32) -> [u8; 4]| "[run]".chars().flat_map(|c| bytes(c.into())).collect::<Vec<u8>>();
+        for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+            for text in ["\u{feff}[run]", "[run]", "# caf\u{e9}\n"] {
+                fs::write(&path, utf_16(text, bytes)).expect("written");
+                let error = Document::read(&path).expect_err("a refusal").to_string();
+                assert!(error.ends_with("is UTF-16 text; TOML is UTF-8: save it as UTF-8"), "{text:?}: {error}");
+            }
         }
+        for bytes in [u32::to_le_bytes, u32::to_be_bytes] {
+            fs::write(&path, utf_32(bytes)).expect("written");
+            let error = Document::read(&path).expect_err("a refusal").to_string();
+            assert!(error.ends_with("is UTF-32 text; TOML is UTF-8: save it as UTF-8"), "{error}");
+        }
+        fs::write(&path, b"[run]\nname = '\xe9'").expect("written");
+        let error = Document::read(&path).expect_err("a refusal").to_string();
+        assert!(error.ends_with("is not UTF-8 text, as TOML is: byte 15"), "{error}");
         fs::write(&path, "\u{feff}[run]\nseed = 1\n").expect("written");
         assert_eq!(Document::read(&path).expect("a mark is no fault").table["run"]["seed"].as_integer(), Some(1));
         if cfg!(target_os = "linux") {
             let error = Document::read(Path::new("/dev/zero")).expect_err("it has no end").to_string();
-            assert!(error.contains("is longer than 16777216 bytes"), "{error}");
+            assert!(
+                error.ends_with("/dev/zero: cannot be read: it is a device or a socket, not a regular file"),
+                "{error}"
+            );
         }
     }
 

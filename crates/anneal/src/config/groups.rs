@@ -1,11 +1,16 @@
-//! `[[groups]]`: parameters with a rate, a schedule, a decay or an optimizer of their own.
+//! `[[groups]]`: parameters with their own rate, schedule, decay or optimizer.
 
 use lr_core::ScheduleConfig;
 use optim_adaptive::{Group, OptimizerConfig};
 use strict_config::ConfigError;
 use toml::{Table, Value};
 
-use super::Catalog;
+use super::{Catalog, auto::AUTO};
+
+/// One sweep finds one rate.
+const NO_AUTO: &str = "a group has no own rate to be found: say `lr = \"auto\"` in [optimizer], which every group's rate \
+                       is `lr_scale` times; or give the group a `schedule` that sets its rate, as in { type = \"one_cycle\", \
+                       max_lr = \"auto\" }";
 
 /// `[[groups]]`: what [`Group::from_table`] reads, and `schedule`.
 ///
@@ -31,6 +36,12 @@ impl GroupsSection {
     /// Reads the tables.
     pub fn from_tables(tables: &[Table], base: &OptimizerConfig, catalog: &Catalog) -> Result<Self, ConfigError> {
         let read = |table: &Table| {
+            let own_lr = table.get("optimizer").and_then(|optimizer| optimizer.get("lr"));
+            for (path, lr) in [("lr", table.get("lr")), ("lr_scale", table.get("lr_scale")), ("optimizer.lr", own_lr)] {
+                if lr.and_then(Value::as_str) == Some(AUTO) {
+                    return Err(ConfigError::conflict(path, NO_AUTO));
+                }
+            }
             let mut table = table.clone();
             let schedule = match table.remove("schedule") {
                 Some(Value::Table(schedule)) => {

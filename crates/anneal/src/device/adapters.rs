@@ -53,7 +53,7 @@ pub enum DeviceUnavailable {
         found: Vec<String>,
     },
     /// It is there and cannot be started.
-    #[error("run.device: `{device}` is there but cannot be started: {reason}")]
+    #[error("run.device: `{device}` exists but cannot be started: {reason}")]
     DoesNotStart {
         /// What was asked for.
         device: String,
@@ -87,7 +87,7 @@ pub(super) fn open(name: &str, index: Option<usize>) -> Result<Device, DeviceUna
     Err(DeviceUnavailable::NoAdapter { device: asked(), hint: hint(name) })
 }
 
-/// Every adapter of a kind, with the name that it has for itself; none for `gpu`, which stands for another kind.
+/// Every adapter of a kind, with the name that it reports; none for `gpu`, which means another kind.
 pub(super) fn list(kind: &str) -> Vec<Adapter> {
     let devices = listed(kind).unwrap_or_default().into_iter().enumerate();
     devices

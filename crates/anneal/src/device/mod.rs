@@ -1,6 +1,6 @@
 //! Devices by name: what a configuration may say, and what this build and this machine can do about it.
 //!
-//! Here: the names. `adapters`: what a GPU's name stands for on this machine, and opening it.
+//! Here: the names. `adapters`: which adapter of this machine a GPU's name means, and opening it.
 
 mod adapters;
 
@@ -66,7 +66,7 @@ impl DeviceName {
     ///
     /// # Errors
     /// An unknown name, an invalid index, or a device that this build was compiled without: the message says which
-    /// there are and which cargo feature brings the one asked for.
+    /// there are and which cargo feature adds the one asked for.
     pub fn parse(text: &str, path: &str) -> Result<Self, ConfigError> {
         let (name, index) = match text.split_once(':') {
             None => (text, None),

@@ -26,7 +26,7 @@ pub struct Assembly<'c> {
 /// The run that a configuration describes, of `items` items to train on. A `fast_dev_run` tries the beginning of that run:
 /// its schedule is the whole run's, or a warm-up of a tenth of it would have no step left.
 pub fn horizon(config: &Config, items: usize) -> Horizon {
-    let batches = items.div_ceil(config.data.batch_size.max(1));
+    let batches = config.data.batches(items);
     Horizon::run(config.train.steps_per_epoch(batches), config.train.total_steps(batches))
 }
 
@@ -59,11 +59,12 @@ impl<'c> Assembly<'c> {
         Ok(assembly)
     }
 
-    /// What it takes to predict with the model of a run: what the run has kept of its task, or all of the data.
+    /// What it takes to use the model of a run, where nothing is trained or measured: what the run has kept of its task, or
+    /// else all of the data.
     ///
     /// # Errors
     /// As [`new`](Self::new); what the run has kept is damaged.
-    pub(super) fn to_predict(config: &'c Config, dir: &RunDir) -> Result<Self, Error> {
+    pub(super) fn to_use(config: &'c Config, dir: &RunDir) -> Result<Self, Error> {
         match dir.read_if_there(PREPROCESSING)? {
             None => Self::new(config),
             kept => Ok(Self { config, data: config.load(kept)?, device: config.run.device.open()? }),
@@ -150,10 +151,18 @@ impl<'c> Assembly<'c> {
         }
         let (here, saved) = (self.data.fingerprint(), &checkpoint.state().data);
         if !saved.contains(&here) {
-            let (path, saved) = (checkpoint.path().to_owned(), saved.clone());
+            let (path, saved, here) = (checkpoint.path().to_owned(), Some(saved.clone()), Some(here));
             return Err(CheckpointError::Mismatch { path, what: "training data", saved, here }.into());
         }
-        Ok(self.fresh()?.kept(checkpoint, self.optimizer(), self.config.run.seed)?)
+        self.fresh()?.kept(checkpoint, self.optimizer(), self.config.run.seed).or_else(|error| {
+            // Of another model than the run's: by its settings, where those tell.
+            let model = |settings: &str| {
+                let lines = settings.lines().filter(|line| line.starts_with("model.") || line.starts_with("task = "));
+                lines.collect::<Vec<_>>().join("\n")
+            };
+            checkpoint.check("model", &model(&checkpoint.state().config), &model(&self.config.fingerprint()))?;
+            Err(error.into())
+        })
     }
 
     /// A fresh optimizer, with the groups.
@@ -183,7 +192,7 @@ impl<'c> Assembly<'c> {
 
     /// Batches in an epoch of the whole training part.
     fn batches(&self) -> usize {
-        self.items(Split::Train).div_ceil(self.config.data.batch_size.max(1))
+        self.config.data.batches(self.items(Split::Train))
     }
 
     /// Refuses what this machine cannot hold.
@@ -209,10 +218,13 @@ impl<'c> Assembly<'c> {
     /// Refuses to wait for a value that no validation of this run gives, with the field that asks for it.
     fn check_monitors(&self) -> Result<(), ConfigError> {
         let of_callbacks = self.config.catalog().callbacks(self.config).values();
+        let (metrics, scalars) = (self.config.task.metrics(), self.config.task.scalars());
         let mut known = vec!["train.loss".to_owned()];
+        known.extend(scalars.iter().map(|name| format!("train.{name}")));
         if self.validates() {
             known.push("valid.loss".to_owned());
-            known.extend(self.config.task.metrics().into_iter().map(|metric| format!("valid.{}", metric.name)));
+            let metrics = metrics.iter().map(|metric| &metric.name);
+            known.extend(metrics.chain(&scalars).map(|name| format!("valid.{name}")));
         }
         known.extend(of_callbacks.into_iter().filter(|name| self.validates() || !name.starts_with("valid.")));
         let train = self.config.train.monitors(self.validates());

@@ -8,7 +8,11 @@ use std::{
 
 use trainer::{Callback, CallbackError, RunInfo};
 
-use super::{FinderResult, find_lr::find_lr_until, record::SweepRecord};
+use super::{
+    FinderResult,
+    find_lr::{at_work, find_lr_until},
+    record::SweepRecord,
+};
 use crate::{
     config::Config,
     error::Error,
@@ -19,7 +23,8 @@ use crate::{
 /// from: `None` where no rate was open, or it had been found before.
 ///
 /// A run that resumes from a checkpoint takes the rate from its folder (`resumed`). It searches again only if the folder
-/// has none, and finds the same: the search is a function of the configuration.
+/// has none, and finds the same: the search is a function of the configuration. A terminal shows that it is going on, unless
+/// `quiet`.
 ///
 /// # Errors
 /// [`Error::NoSuggestion`] where the curve suggests nothing; nothing has been written by then.
@@ -27,6 +32,7 @@ pub(super) fn with_found_rates(
     config: &Config,
     resumed: Option<&RunDir>,
     interrupt: &Arc<AtomicBool>,
+    quiet: bool,
 ) -> Result<(Config, Option<FinderResult>), Error> {
     if config.auto.is_empty() {
         return Ok((config.clone(), None));
@@ -34,7 +40,10 @@ pub(super) fn with_found_rates(
     if let Some(lr) = resumed.and_then(|dir| found_before(&dir.path(FINDER))) {
         return Ok((config.with_found(lr)?, None));
     }
-    let found = find_lr_until(config, interrupt)?;
+    let shown = at_work(config, quiet);
+    let found = find_lr_until(config, interrupt);
+    shown.finish_and_clear();
+    let found = found?;
     let suggestion = found.suggestion.clone().map_err(Error::NoSuggestion)?;
     Ok((config.with_found(suggestion.lr)?, Some(found)))
 }

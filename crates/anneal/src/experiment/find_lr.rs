@@ -1,7 +1,11 @@
 //! The learning-rate finder on a configuration.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
+use indicatif::{ProgressBar, ProgressStyle};
 use report::Chart;
 use strict_config::ConfigError;
 use trainer::lr_finder::{LrCurve, LrFinder, LrSweeps, NoSuggestion, Rule, Suggestion, Validate};
@@ -47,6 +51,19 @@ impl FinderResult {
     pub fn to_json(&self) -> serde_json::Value {
         self.sweeps.to_json(self.rule)
     }
+}
+
+/// Says on a terminal what takes its time, and how long it has taken so far.
+pub(crate) fn at_work(config: &Config, quiet: bool) -> ProgressBar {
+    // indicatif draws on standard error, and only where that is a terminal.
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed} so far") {
+        bar.set_style(style);
+    }
+    let sweep = &config.lr_finder;
+    bar.set_message(format!("sweeping {} rates from {:e} to {:e}", sweep.num_it + 1, sweep.start_lr, sweep.end_lr));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
 }
 
 /// Sweeps with the model, data, optimizer, groups and clipping of a configuration; nothing is written.

@@ -25,7 +25,7 @@ const BATCHES_PER_WORKER: u128 = 3;
 /// The least memory, in bytes, that anything begins with: the data of the embedded example, threads, a small model.
 const LEAST: u64 = 48 << 20;
 
-/// Refuses to begin where the process may hardly allocate or start a thread: later that is no error but its end.
+/// Refuses to begin where the process may hardly allocate or start a thread: later that ends the process without an error.
 ///
 /// # Errors
 /// With what there is, or what the system said.

@@ -1,4 +1,4 @@
-//! Experiments: a configuration put together from the rooms and run. No loop and no mathematics of its own.
+//! Experiments: a configuration assembled from the other crates and run. No training loop and no mathematics.
 //!
 //! ```no_run
 //! use anneal::config::{Config, DEFAULT, Document, Origin};
@@ -35,9 +35,10 @@ pub use find_lr::{FinderResult, find_lr};
 pub use summary::Summary;
 pub use train::{TrainOptions, TrainOutcome, train};
 
-pub(crate) use find_lr::find_lr_until;
+pub(crate) use find_lr::{at_work, find_lr_until};
 pub(crate) use page::RunsReport;
 pub(crate) use preview::{Preview, PreviewLength};
 pub(crate) use record::RunRecord;
+pub(crate) use summary::units;
 pub(crate) use train::{evaluate, follow, predict, sample};
 pub(crate) use weights::{CheckpointChoice, export};

@@ -91,8 +91,8 @@ impl RunsReport {
     }
 
     /// The table of the runs, for a terminal.
-    pub(crate) fn to_text(&self) -> String {
-        comparison_table(&self.runs).to_text()
+    pub(crate) fn to_text(&self, columns: usize) -> String {
+        comparison_table(&self.runs).to_text(columns)
     }
 }
 
@@ -163,7 +163,7 @@ fn of_run(run: &RunRecord) -> Page {
 fn failure(run: &RunRecord) -> Section {
     let section = Section::new("What went wrong");
     let Some(failure) = run.summary.as_ref().and_then(|summary| summary.failure.as_ref()) else { return section };
-    let epoch = failure.epoch.map(|epoch| format!(", in epoch {}", epoch + 1)).unwrap_or_default();
+    let epoch = failure.epoch.map(|epoch| format!(", in epoch {epoch}")).unwrap_or_default();
     let mut pairs = vec![
         ("What", failure.message.clone()),
         ("Where", format!("at step {}{epoch}", count(failure.step))),
@@ -179,8 +179,7 @@ fn failure(run: &RunRecord) -> Section {
 fn outputs(run: &RunRecord) -> Section {
     let section = Section::new("Outputs");
     let Some(shown) = &run.outputs else { return section };
-    let mut section =
-        section.note(format!("Of the model at step {}. All there are stand in {OUTPUTS}.", count(shown.step)));
+    let mut section = section.note(format!("Of the model at step {}. {OUTPUTS} has all of them.", count(shown.step)));
     if !shown.outputs.charts.is_empty() {
         section = section.part(Part::Charts(shown.outputs.charts.clone()));
     }
@@ -366,7 +365,7 @@ fn differences(runs: &[(String, RunRecord)]) -> BTreeMap<String, Vec<Option<Stri
 /// What several runs are compared by: the first that is not the loss.
 fn main_measure(runs: &[(String, RunRecord)]) -> Measure {
     let measures = runs.iter().map(|(_, run)| run.measure());
-    measures.into_iter().find(|measure| *measure != Measure::loss()).unwrap_or_else(Measure::loss)
+    measures.into_iter().find(|measure| !measure.is_loss()).unwrap_or_else(Measure::loss)
 }
 
 fn comparison_table(runs: &[(String, RunRecord)]) -> Table {

@@ -4,7 +4,7 @@ use std::fs;
 
 use lr_core::{Horizon, Interval, Mark, Scheduler};
 use report::{Chart, Series, function_curve};
-use study::{Curve, Measure, without_diverged};
+use study::{Curve, Measure, without_diverged, without_failed};
 use trainer::{Split, lr_finder::Rule};
 
 use super::record::{RunRecord, SweepRecord};
@@ -49,16 +49,18 @@ fn add(chart: Chart, label: &str, (xs, ys): Curve, colour: usize, faint: bool) -
 
 /// Training and validation loss.
 pub(super) fn loss(run: &RunRecord) -> Chart {
-    let chart = Chart::new("loss").x("step").y("loss");
-    let chart = add(chart, "train (batch)", run.curve(Split::Train, Some(Interval::Step), "loss"), TRAIN, true);
-    let chart = add(chart, "train (epoch)", run.curve(Split::Train, Some(Interval::Epoch), "loss"), TRAIN, false);
-    add(chart, "validation", run.curve(Split::Valid, None, "loss"), VALID, false)
+    curves(Chart::new("loss").x("step").y("loss"), run, "loss")
 }
 
-/// A metric on training batches and on the validation set.
+/// A metric, or another value of the log.
 pub(super) fn metric(run: &RunRecord, name: &str) -> Chart {
-    let chart = Chart::new(name).x("step").y(labelled(&run.measure_of(name)));
+    curves(Chart::new(name).x("step").y(labelled(&run.measure_of(name))), run, name)
+}
+
+/// A value of training batches and epochs, and of the validation set.
+fn curves(chart: Chart, run: &RunRecord, name: &str) -> Chart {
     let chart = add(chart, "train (batch)", run.curve(Split::Train, Some(Interval::Step), name), TRAIN, true);
+    let chart = add(chart, "train (epoch)", run.curve(Split::Train, Some(Interval::Epoch), name), TRAIN, false);
     add(chart, "validation", run.curve(Split::Valid, None, name), VALID, false)
 }
 
@@ -145,12 +147,12 @@ impl Planned {
             None => Curve::default(),
         };
         let scale = match scheduler.interval() {
-            Interval::Epoch => steps_per_epoch?,
+            Interval::Epoch => steps_per_epoch?.max(1),
             Interval::Step => 1,
         };
         let at = |mark: &Mark| (mark.tick.saturating_mul(scale) + 1) as f64;
-        let marks = scheduler.marks().into_iter().filter(|mark| mark.tick > 0).map(|mark| (at(&mark), mark.label));
-        let marks = marks.filter(|(step, _)| *step <= total as f64).collect();
+        let marks = scheduler.marks_within(total.div_ceil(scale)).into_iter().filter(|mark| mark.tick > 0);
+        let marks = marks.map(|mark| (at(&mark), mark.label)).collect();
         Some(Self { total, lr, momentum, marks, scheduler })
     }
 
@@ -215,10 +217,14 @@ pub(super) fn overlays(runs: &[(String, RunRecord)]) -> Vec<Chart> {
     }
     let training = each(&|run| run.curve(Split::Train, Some(Interval::Epoch), "loss"));
     charts.push(overlay("training loss (mean of each epoch)", "loss", training).map(without_diverged));
-    let rates = each(&|run| rates(run).lr).into_iter().enumerate();
+    let curves = each(&|run| rates(run).lr);
+    let failed = |run: &RunRecord| run.summary.as_ref().is_some_and(|summary| summary.failure.is_some());
+    let failed = curves.iter().zip(runs).filter(|((_, (xs, _)), _)| !xs.is_empty()).map(|(_, (_, run))| failed(run));
+    let failed: Vec<bool> = failed.collect();
     let chart = Chart::new("learning rate").x("step").y("learning rate");
-    let chart = rates.fold(chart, |chart, (number, (label, points))| held(chart, &label, points, number));
-    charts.push(Some(chart).filter(|chart| !chart.series.is_empty()));
+    let drawn = curves.into_iter().enumerate();
+    let chart = drawn.fold(chart, |chart, (number, (label, points))| held(chart, &label, points, number));
+    charts.push(Some(without_failed(chart, &failed)).filter(|chart| !chart.series.is_empty()));
     charts.into_iter().flatten().collect()
 }
 

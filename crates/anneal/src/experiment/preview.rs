@@ -149,7 +149,7 @@ impl Preview {
             )));
         }
         let warnings = scheduler.warnings(&horizon).into_iter().map(|warning| format!("{label}: {warning}")).collect();
-        let marks = scheduler.marks().into_iter().filter(|mark| mark.tick < rows).collect();
+        let marks = scheduler.marks_within(rows);
         let ticks = rows;
         let rows = (0..ticks.div_ceil(every))
             .map(|row| {
@@ -204,7 +204,7 @@ impl Preview {
         Row { tick, momentum: momentum.map(|momentum| vec![momentum; lr.len()]), lr }
     }
 
-    /// Adds a column: a parameter group with a schedule of its own, at the ticks of the rows. `length` is that of
+    /// Adds a column: a parameter group with its own schedule, at the ticks of the rows. `length` is that of
     /// the rows.
     ///
     /// # Errors
@@ -245,7 +245,7 @@ impl Preview {
         Ok(())
     }
 
-    /// One curve per group; `scale` is how many units of the x axis a tick is long.
+    /// One curve per group; `scale` is how many units of the x axis a tick is long. The axis tells how many have passed.
     fn curves(&self, scale: u64) -> Vec<ScheduleCurve> {
         let ticks: Vec<f64> = self.rows.iter().map(|row| row.tick as f64 * scale as f64).collect();
         let groups = self.rows.first().map_or(0, |row| row.lr.len());

@@ -155,8 +155,7 @@ impl RunRecord {
 
     /// The best value of a metric on the validation set and its step.
     pub(crate) fn best(&self, measure: &Measure) -> Option<(u64, f64)> {
-        let curve = self.curve(Split::Valid, None, &measure.name);
-        if measure.lower_is_better { study::lowest(&curve) } else { study::highest(&curve) }
+        measure.best(&self.curve(Split::Valid, None, &measure.name))
     }
 
     /// The metric of this name, with its unit and direction.
@@ -179,18 +178,20 @@ impl RunRecord {
             "valid" => self.curve(Split::Valid, None, metric),
             _ => return None,
         };
-        let is_lowest = match text("mode") {
-            Some(mode) => mode == "min",
-            None => self.measure_of(metric).lower_is_better,
-        };
-        let (step, value) = if is_lowest { study::lowest(&curve) } else { study::highest(&curve) }?;
-        Some(BestCheckpoint { monitor: monitor.to_owned(), is_lowest, step, value })
+        let mut measure = self.measure_of(metric);
+        if let Some(mode) = text("mode") {
+            measure.lower_is_better = mode == "min";
+        }
+        let (step, value) = measure.best(&curve)?;
+        Some(BestCheckpoint { monitor: monitor.to_owned(), is_lowest: measure.lower_is_better, step, value })
     }
 
-    /// The metrics of its task, measured or not; of a task that this program does not know, those that were measured.
+    /// The metrics of its task, measured or not, and what else its log has: of its steps and callbacks, or of a task that
+    /// this program does not know.
     pub(crate) fn measured(&self) -> Vec<String> {
-        let known: Vec<String> = self.metrics.iter().map(|metric| metric.name.clone()).collect();
-        if known.is_empty() { self.metrics() } else { known }
+        let mut names: Vec<String> = self.metrics.iter().map(|metric| metric.name.clone()).collect();
+        names.extend(self.metrics().into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
+        names
     }
 
     /// A figure on the test set; `None` where it has not been measured.

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use trainer::{FitReport, StopReason, TimeSpent, TrainError, callbacks::LogLine};
 
 use super::Assembly;
-use crate::config::Config;
+use crate::{
+    config::Config,
+    run_dir::{RunDir, SUMMARY},
+};
 
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +41,7 @@ pub struct Summary {
     pub failure: Option<Failure>,
     /// Updates left out because a loss or gradient was not finite.
     pub skipped_steps: u64,
-    /// How often the run went back to its last good state.
+    /// How often the run rolled back to its last good state.
     #[serde(default)]
     pub rollbacks: u64,
     /// The step whose model was restored as the best.
@@ -75,7 +78,7 @@ pub struct Summary {
 pub struct Failure {
     /// Optimizer step, from 1.
     pub step: u64,
-    /// Epoch, from 0, as in `metrics.jsonl`.
+    /// Epoch, from 1, as the step (that of `metrics.jsonl` is from 0).
     pub epoch: Option<u64>,
     /// The base learning rate there.
     pub lr: Option<f64>,
@@ -92,10 +95,10 @@ impl Failure {
     pub(super) fn of(error: &TrainError, last: Option<&LogLine>) -> Option<Self> {
         let (step, epoch, lr) = match error {
             TrainError::NonFinite { step, epoch, lr, .. } | TrainError::NonFiniteGradient { step, epoch, lr, .. } => {
-                (*step, Some(*epoch), Some(*lr))
+                (*step, Some(epoch + 1), Some(*lr))
             }
             TrainError::NonFiniteParameter { step, .. } | TrainError::UselessWeights { step, .. } => {
-                (*step, last.map(|line| line.epoch), last.map(|line| line.lr))
+                (*step, last.map(|line| line.epoch + 1), last.map(|line| line.lr))
             }
             TrainError::TooManyRollbacks { source, .. } | TrainError::TooManySkips { source, .. } => {
                 let inner = Self::of(source, last)?;
@@ -111,7 +114,7 @@ impl Failure {
         } else {
             format!(
                 "train with a lower rate{lower}, with a warm-up (schedule.warmup = \"5%\") or with gradient clipping \
-                 (train.clip_grad_norm = 1.0); train.on_nonfinite = \"rollback\" goes back and on by itself; \
+                 (train.clip_grad_norm = 1.0); train.on_nonfinite = \"rollback\" returns to the last good state and continues by itself; \
                  `anneal find-lr` shows where the loss begins to rise"
             )
         };
@@ -133,7 +136,7 @@ impl Summary {
             schedule: config.schedule.type_name().to_owned(),
             device: config.run.device.to_string(),
             seed: config.run.seed,
-            epochs: failure.epoch.unwrap_or(0),
+            epochs: failure.epoch.map_or(0, |epoch| epoch.saturating_sub(1)),
             steps: failure.step - 1,
             stopped: StopReason::NotFinite,
             skipped_steps: 0,
@@ -206,20 +209,38 @@ impl Summary {
             ("checkpoint", times.checkpoint),
             ("callbacks", times.callbacks),
         ];
-        write!(f, "{:<6}", "time")?;
-        for (name, seconds) in phases {
-            write!(f, "  {name} {:.1} %", if self.seconds > 0.0 { seconds / self.seconds * 100.0 } else { 0.0 })?;
-        }
-        write!(f, "  (stalled {:.1} %)", self.stall_percent)?;
-        if let Some(bytes) = self.peak_memory {
-            write!(f, "  peak memory {:.0} MiB", bytes as f64 / f64::from(1 << 20))?;
-        }
-        writeln!(f)
+        let share = |seconds: f64| if self.seconds > 0.0 { seconds / self.seconds * 100.0 } else { 0.0 };
+        let shares = phases.into_iter().map(|(name, seconds)| format!("{name} {:.1} %", share(seconds)));
+        let stalled = format!("(stalled {:.1} %)", self.stall_percent);
+        let memory = self.peak_memory.map(|bytes| format!("peak memory {:.0} MiB", bytes as f64 / f64::from(1 << 20)));
+        print_figures(f, "time", shares.chain([stalled]).chain(memory))
     }
 }
 
+/// The width that lines for a terminal fit into.
+const COLUMNS: usize = 80;
+
+/// A line of figures, or as many as it takes.
+fn print_figures(f: &mut fmt::Formatter<'_>, name: &str, figures: impl Iterator<Item = String>) -> fmt::Result {
+    let mut line = format!("{name:<6}");
+    for figure in figures {
+        if line.trim_end().chars().count() > 6 && line.chars().count() + 2 + figure.chars().count() > COLUMNS {
+            writeln!(f, "{line}")?;
+            line = " ".repeat(6);
+        }
+        line += "  ";
+        line += &figure;
+    }
+    writeln!(f, "{line}")
+}
+
+/// The summary in a run folder; `None` where there is none that can be read.
+pub(super) fn summary_of(dir: &RunDir) -> Option<Summary> {
+    serde_json::from_str(&report::read_regular_text(&dir.path(SUMMARY)).ok()?).ok()
+}
+
 /// The units of the metrics that have one.
-pub(super) fn units(config: &Config) -> BTreeMap<String, String> {
+pub(crate) fn units(config: &Config) -> BTreeMap<String, String> {
     config.task.metrics().into_iter().filter_map(|metric| Some((metric.name, metric.unit?))).collect()
 }
 
@@ -230,8 +251,9 @@ fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
         let saved = match self.stopped {
-            StopReason::Interrupted | StopReason::TimeLimit => "; everything is saved",
+            StopReason::Interrupted | StopReason::TimeLimit => "everything is saved\n",
             StopReason::Finished | StopReason::EarlyStopping | StopReason::NotFinite | StopReason::Callback(_) => "",
         };
         writeln!(
@@ -241,24 +263,27 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "{} after {} epochs ({} steps) in {:.1} s, {:.0} items/s{saved}",
-            self.stopped, self.epochs, self.steps, self.seconds, self.items_per_second
+            "{} after {} epoch{} ({} step{}) in {:.1} s, {:.0} items/s",
+            self.stopped,
+            self.epochs,
+            plural(self.epochs),
+            self.steps,
+            plural(self.steps),
+            self.seconds,
+            self.items_per_second
         )?;
+        f.write_str(saved)?;
         let print = |f: &mut fmt::Formatter<'_>, name: &str, values: &BTreeMap<String, Option<f64>>| {
-            write!(f, "{name:<6}")?;
-            for (key, value) in values {
+            let figures = values.iter().map(|(key, value)| {
                 let metric = key.split_once('.').map_or(key.as_str(), |(_, metric)| metric);
                 let unit = self.units.get(metric).map(|unit| format!(" {unit}")).unwrap_or_default();
-                match value {
-                    Some(value) => write!(f, "  {key} {value:.4}{unit}")?,
-                    None => write!(f, "  {key} not finite")?,
-                }
-            }
-            writeln!(f)
+                value.map_or_else(|| format!("{key} not finite"), |value| format!("{key} {value:.4}{unit}"))
+            });
+            print_figures(f, name, figures)
         };
         self.print_costs(f)?;
         if self.skipped_steps > 0 || self.rollbacks > 0 {
-            writeln!(f, "not finite: {} updates left out, went back {} times", self.skipped_steps, self.rollbacks)?;
+            writeln!(f, "not finite: {} updates left out, rolled back {} times", self.skipped_steps, self.rollbacks)?;
         }
         if let Some(step) = self.restored {
             writeln!(f, "the model is that of step {step}, the best by early stopping's value")?;

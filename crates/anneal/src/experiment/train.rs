@@ -13,7 +13,7 @@ use strict_config::ConfigError;
 use trainer::{
     Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, Split, StopReason, TrainError,
     callbacks::Progress,
-    checkpoint::{self, Checkpoint, CheckpointError},
+    checkpoint::{Checkpoint, CheckpointError},
 };
 
 use super::{
@@ -21,16 +21,14 @@ use super::{
     auto_lr::{SaveSweep, with_found_rates},
     environment::Environment,
     loggers, outputs, page,
-    summary::{Failure, Summary, units},
+    summary::{Failure, Summary, summary_of, units},
     weights::{self, CheckpointChoice},
 };
 use crate::{
     config::{self, Catalog, Config, Document, Origin},
     error::Error,
     job::{Job, Order},
-    run_dir::{
-        CHECKPOINTS, CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error,
-    },
+    run_dir::{CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error},
     task::{FitPlan, Prediction, Sampling, TaskError},
 };
 
@@ -79,7 +77,8 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
         tracing::warn!("{}: holds no run yet; starting it", dir.root().display());
     }
     let resumed = if existing == Existing::Resume && claim.is_held() { newest(&dir)? } else { None };
-    let (config, found) = with_found_rates(config, resumed.is_some().then_some(&dir), &options.interrupt)?;
+    let (config, found) =
+        with_found_rates(config, resumed.is_some().then_some(&dir), &options.interrupt, options.quiet)?;
     if let (Some(announce), Some(found)) = (options.announce, &found) {
         announce(found);
     }
@@ -203,10 +202,6 @@ fn ended_before(dir: &RunDir, report: &FitReport) -> Option<Summary> {
     (has_ended && report.resumed_from == Some(report.steps) && summary.steps == report.steps).then_some(summary)
 }
 
-fn summary_of(dir: &RunDir) -> Option<Summary> {
-    serde_json::from_str(&report::read_regular_text(&dir.path(SUMMARY)).ok()?).ok()
-}
-
 /// The checkpoint to resume from; `None` where the run has written none and starts over.
 ///
 /// # Errors
@@ -215,8 +210,7 @@ fn summary_of(dir: &RunDir) -> Option<Summary> {
 fn newest(dir: &RunDir) -> Result<Option<Checkpoint>, Error> {
     // What a run has left that failed before its first checkpoint is nothing to lose.
     let has_failed = summary_of(dir).is_some_and(|summary| summary.failure.is_some());
-    let newest = if has_failed { checkpoint::newest_good } else { checkpoint::newest };
-    match newest(&dir.path(CHECKPOINTS)) {
+    match weights::newest(dir) {
         Ok(found) => Ok(Some(weights::accepted(found))),
         Err(CheckpointError::None { directory, skipped }) if skipped.is_empty() => {
             let work = dir.finished_work();
@@ -237,7 +231,7 @@ pub(crate) fn evaluate(config: &Config, dir: &RunDir) -> Result<std::collections
         let message = format!("{}: there is nothing to test on", assembly.description());
         return Err(ConfigError::conflict("data.dataset", message).into());
     }
-    let checkpoint = weights::accepted(checkpoint::newest(&dir.path(CHECKPOINTS))?);
+    let checkpoint = weights::accepted(weights::newest(dir)?);
     Ok(assembly.kept(&checkpoint)?.test()?)
 }
 
@@ -248,9 +242,7 @@ pub(crate) fn predict(
     which: CheckpointChoice,
     inputs: &[String],
 ) -> Result<Vec<Prediction>, Error> {
-    let assembly = Assembly::to_predict(config, dir)?;
-    let checkpoint = weights::chosen(config, dir, which)?;
-    Ok(assembly.kept(&checkpoint)?.predict(inputs)?)
+    weights::learned(config, dir, which)?.1.predict(inputs).map_err(Error::Asked)
 }
 
 /// Text that the model of one of a run's checkpoints writes.
@@ -260,9 +252,7 @@ pub(crate) fn sample(
     which: CheckpointChoice,
     asked: &Sampling,
 ) -> Result<String, Error> {
-    let assembly = Assembly::to_predict(config, dir)?;
-    let checkpoint = weights::chosen(config, dir, which)?;
-    Ok(assembly.kept(&checkpoint)?.sample(asked)?)
+    weights::learned(config, dir, which)?.1.sample(asked).map_err(Error::Asked)
 }
 
 /// The run folder: begun or gone on with once the run has started, so that a refused run leaves it as it was; and without
@@ -286,7 +276,7 @@ impl Folder {
         let root = self.dir.root().display();
         if !self.is_resumed {
             if let Some(moved) = self.dir.begin(&self.name, &self.text)? {
-                tracing::warn!("{root}: starting over; once there is a checkpoint, this goes: {moved}");
+                tracing::warn!("{root}: starting over; removed once there is a checkpoint: {moved}");
             }
             return self.keep();
         }
@@ -352,7 +342,7 @@ impl Callback for Folder {
     }
 }
 
-/// What the run folder refuses is its own error, whoever was told.
+/// An error of the run folder is returned as such, not as one of the callback that met it.
 fn of_callback(error: CallbackError) -> Error {
     let CallbackError { callback, source } = error;
     match source.downcast::<RunDirError>() {
@@ -365,7 +355,7 @@ fn of_callback(error: CallbackError) -> Error {
 fn tell_of_replaced(dir: &RunDir) {
     for run in dir.replaced() {
         tracing::warn!(
-            "{}: the run that was here before is kept there, until this one has a checkpoint that was due",
+            "{}: the previous run is kept there until this one has written a checkpoint that was due",
             run.display()
         );
     }

@@ -6,11 +6,12 @@ use std::{
 };
 
 use trainer::{
-    checkpoint::{self, Checkpoint, Found},
+    TrainError,
+    checkpoint::{self, Checkpoint, CheckpointError, Found},
     weights,
 };
 
-use super::Assembly;
+use super::{Assembly, summary::summary_of};
 use crate::{
     config::Config,
     error::Error,
@@ -57,23 +58,43 @@ pub(crate) fn export(
     which: CheckpointChoice,
     to: Option<&Path>,
 ) -> Result<ExportedWeights, Error> {
-    let assembly = Assembly::new(config)?;
-    let checkpoint = chosen(config, dir, which)?;
-    let step = checkpoint.state().step;
+    let (step, learner) = learned(config, dir, which)?;
     let path = to.map_or_else(|| dir.path(weights::FILE), Path::to_owned);
-    assembly.kept(&checkpoint)?.save(&path, &metadata(config, step))?;
+    learner.save(&path, &metadata(config, step))?;
     let sha256 = weights::sha256(&path)?;
     Ok(ExportedWeights { path, step, sha256 })
 }
 
+/// The network of one of a run's checkpoints, and its step. What the run has kept of its task is enough, where it has.
+///
+/// # Errors
+/// No such checkpoint, a damaged one, one of other data.
+pub(super) fn learned(config: &Config, dir: &RunDir, which: CheckpointChoice) -> Result<(u64, Learner), Error> {
+    let assembly = Assembly::to_use(config, dir)?;
+    let checkpoint = chosen(config, dir, which)?;
+    let learner = match assembly.kept(&checkpoint) {
+        // Batch norm's statistics at averaged weights are measured on the data that were trained on.
+        Err(Error::Train(TrainError::NoData(_))) => Assembly::new(config)?.kept(&checkpoint),
+        learner => learner,
+    };
+    Ok((checkpoint.state().step, learner?))
+}
+
 /// The checkpoint of a run that is asked for.
-pub(super) fn chosen(config: &Config, dir: &RunDir, which: CheckpointChoice) -> Result<Checkpoint, Error> {
+fn chosen(config: &Config, dir: &RunDir, which: CheckpointChoice) -> Result<Checkpoint, Error> {
     let checkpoints = dir.path(CHECKPOINTS);
     match which {
-        CheckpointChoice::Last => Ok(accepted(checkpoint::newest(&checkpoints)?)),
+        CheckpointChoice::Last => Ok(accepted(newest(dir)?)),
         CheckpointChoice::Best => best(config, &checkpoints),
         CheckpointChoice::Step(step) => of_step(&checkpoints, step),
     }
+}
+
+/// The newest valid checkpoint of a run; of one that has failed by its numbers, the newest whose weights are good.
+pub(super) fn newest(dir: &RunDir) -> Result<Found, CheckpointError> {
+    let has_failed = summary_of(dir).is_some_and(|summary| summary.failure.is_some());
+    let newest = if has_failed { checkpoint::newest_good } else { checkpoint::newest };
+    newest(&dir.path(CHECKPOINTS))
 }
 
 fn metadata(config: &Config, step: u64) -> BTreeMap<String, String> {

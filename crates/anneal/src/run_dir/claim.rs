@@ -192,7 +192,7 @@ fn make_new(folder: &Path) -> Result<Vec<PathBuf>, RunDirError> {
 /// The configuration of the run in `folder`, where it holds a run that has begun.
 pub(super) fn configuration(folder: &Path) -> Result<PathBuf, RunDirError> {
     let config = folder.join(CONFIG);
-    if !folder.exists() {
+    if !folder.is_dir() {
         return Err(RunDirError::NoFolder(folder.to_owned()));
     }
     if State::of(folder, Kind::Run)? != State::Held || !config.is_file() {

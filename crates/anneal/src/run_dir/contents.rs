@@ -118,7 +118,7 @@ pub(super) fn aside(folder: &Path, mark: &Mark) -> PathBuf {
     folder.join(format!("{REPLACED}{}", mark.id))
 }
 
-/// Moves the run in `folder`, which has this mark, into a folder of its own there; its configuration is copied, whole or
+/// Moves the run in `folder`, which has this mark, into a separate folder there; its configuration is copied, whole or
 /// not at all, so that the run is at no instant without. It is complete, and a run folder by itself, once it has its mark.
 pub(super) fn set_aside(folder: &Path, mark: &Mark, own: &[PathBuf]) -> Result<(), RunDirError> {
     let aside = aside(folder, mark);
@@ -139,7 +139,7 @@ pub(super) fn set_aside(folder: &Path, mark: &Mark, own: &[PathBuf]) -> Result<(
     report::atomic_write(&path, mark.to_json()).map_err(|source| io_error(&path, "write it", source))
 }
 
-/// Puts a run back that a killed process was setting aside: the folder has its mark still.
+/// Restores a run that a process was moving aside when it was killed: the folder still has its mark.
 ///
 /// The configuration in the folder is the run's own until the run is complete where it waits; from then on it may be the
 /// next run's. An empty one is never put in the place of it.
@@ -179,7 +179,7 @@ fn is_empty(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.len() == 0)
 }
 
-/// Whether a killed process was setting the run in this folder aside.
+/// Whether a process was moving the run in this folder aside when it was killed.
 pub(super) fn is_half_set_aside(folder: &Path) -> bool {
     Mark::read(folder).is_some_and(|mark| aside(folder, &mark).is_dir())
 }
@@ -191,7 +191,7 @@ pub(super) fn replaced(folder: &Path) -> Vec<PathBuf> {
     let is_replaced = |path: &PathBuf| {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let id = name.strip_prefix(REPLACED);
-        // A folder of that name which is no run of ours stays.
+        // A folder of that name which is not our run stays.
         id.is_some_and(|id| id != now.id && !path.is_symlink() && Mark::read(path).is_some_and(|mark| mark.id == id))
     };
     entries.map(|entry| entry.path()).filter(is_replaced).collect()

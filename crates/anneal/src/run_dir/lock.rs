@@ -16,7 +16,7 @@ use super::{
 /// A folder is locked as long as this lives.
 ///
 /// The lock is on the file `anneal.lock`, which says who holds it. What it says is only text: where the process has been
-/// killed the file stays, and nobody holds it any more.
+/// killed the file stays, but no process holds the lock.
 #[derive(Debug)]
 pub(super) struct Lock {
     path: PathBuf,

@@ -53,7 +53,7 @@ impl RunDir {
     /// # Errors
     /// [`RunDirError::NoRun`] where it holds none.
     pub fn open(path: &Path) -> Result<Self, RunDirError> {
-        // A process that was killed as it set the run aside; one that is at it now has the lock.
+        // A process was killed while it moved the run aside; one that is doing so now has the lock.
         if contents::is_half_set_aside(path)
             && let Ok(_lock) = Lock::take(path)
         {
@@ -69,7 +69,7 @@ impl RunDir {
     }
 
     /// Begins a run in the claimed folder: it has its mark and its configuration then. A run that is there is moved aside,
-    /// into a folder of its own, until [`settle`](Self::settle) removes it. Gives what was moved, in words.
+    /// into a separate folder, until [`settle`](Self::settle) removes it. Gives what was moved, in words.
     pub(crate) fn begin(&self, name: &str, config: &str) -> Result<Option<String>, RunDirError> {
         contents::remove_leftovers(&self.0)?;
         let own = contents::own(&self.0)?;
@@ -84,7 +84,7 @@ impl RunDir {
         if let Err(error) = begun {
             if let Err(restoring) = contents::restore(&self.0) {
                 let aside = contents::aside(&self.0, &mark);
-                tracing::warn!("{}: the run that was here could not be put back ({restoring})", aside.display());
+                tracing::warn!("{}: the previous run could not be put back ({restoring})", aside.display());
             }
             return Err(error);
         }
@@ -172,7 +172,7 @@ pub(crate) fn own_of_run(root: &Path, run: &Path) -> Result<Vec<PathBuf>, RunDir
     contents::own_within(root, run)
 }
 
-/// Moves these files of the comparison in the claimed folder into a folder of their own there, until
+/// Moves these files of the comparison in the claimed folder into a separate folder there, until
 /// [`replaced_comparisons`] has nothing more to wait for. The folder is the old one's until it is marked again.
 pub(crate) fn set_comparison_aside(folder: &Path, name: &str, own: &[PathBuf]) -> Result<(), RunDirError> {
     if Mark::read(folder).is_none() {
@@ -182,7 +182,7 @@ pub(crate) fn set_comparison_aside(folder: &Path, name: &str, own: &[PathBuf]) -
     contents::set_aside(folder, &mark, own)
 }
 
-/// Puts a comparison back that a killed process was setting aside; `own` finds its files.
+/// Restores a comparison that a process was moving aside when it was killed; `own` finds its files.
 pub(crate) fn restore_comparison(
     folder: &Path,
     own: impl FnOnce(&Path) -> Result<Vec<PathBuf>, RunDirError>,
@@ -190,7 +190,7 @@ pub(crate) fn restore_comparison(
     contents::put_back(folder, own)
 }
 
-/// Removes the folders of a run that is gone, as far as they are empty.
+/// Removes the empty folders of a removed run.
 pub(crate) fn remove_empty(run: &Path) {
     contents::remove_if_empty(run);
 }
@@ -200,7 +200,7 @@ pub(crate) fn replaced_comparisons(folder: &Path) -> Vec<PathBuf> {
     contents::replaced(folder)
 }
 
-/// Removes the mark of a comparison that is gone, and its folder where nothing else is in it.
+/// Removes the mark of a removed comparison, and its folder if nothing else is in it.
 pub(crate) fn remove_mark(folder: &Path) -> Result<(), RunDirError> {
     contents::remove_run(folder)
 }

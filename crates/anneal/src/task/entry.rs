@@ -1,6 +1,12 @@
 //! Tasks by name: how the settings of one are read, and the settings of any of them behind one type.
 
-use std::{any::Any, fmt, io, marker::PhantomData, path::PathBuf, sync::Arc};
+use std::{
+    any::Any,
+    fmt, io,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use strict_config::ConfigError;
 use toml::Table;
@@ -41,6 +47,8 @@ pub(crate) trait TaskEntry: Send + Sync {
     /// Those fields, every one explicit, of a table that gives some of them.
     fn data(&self, given: &Table) -> Result<Table, ConfigError>;
     fn models(&self) -> Vec<ListedModel>;
+    /// The settings of a model, every one explicit, of a table that gives some of them.
+    fn model(&self, name: &str, given: &Table) -> Result<Table, ConfigError>;
     /// Reads its settings; paths in errors begin at the configuration.
     fn read(&self, tables: Tables<'_>) -> Result<ChosenTask, ConfigError>;
 }
@@ -52,6 +60,17 @@ impl<T> Entry<T> {
     pub(crate) fn new() -> Self {
         Self(PhantomData)
     }
+}
+
+/// The model of this name, or the first.
+fn row<T: Task>(name: Option<&str>) -> Result<ModelRow<T::Model>, ConfigError> {
+    let rows = T::models();
+    let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
+    let found = rows.into_iter().find(|row| name.is_none_or(|name| row.name == name));
+    found.ok_or_else(|| match name {
+        Some(name) => ConfigError::unknown_name("model.type", "model", name, names),
+        None => ConfigError::missing("model.type", "a model of this task"),
+    })
 }
 
 impl<T: Task> TaskEntry for Entry<T> {
@@ -76,16 +95,15 @@ impl<T: Task> TaskEntry for Entry<T> {
         T::models().into_iter().map(listed).collect()
     }
 
+    fn model(&self, name: &str, given: &Table) -> Result<Table, ConfigError> {
+        let row = row::<T>(Some(name))?;
+        Ok(strict_config::write(&(row.read)(given)?))
+    }
+
     fn read(&self, tables: Tables<'_>) -> Result<ChosenTask, ConfigError> {
         let data = strict_config::read(&tables.data, "")
             .map_err(|error| error.with_known(DataSection::fields()).within("data"))?;
-        let rows = T::models();
-        let row = match &tables.model_name {
-            Some(name) => rows.iter().find(|row| row.name == name.as_str()).ok_or_else(|| {
-                ConfigError::unknown_name("model.type", "model", name, rows.iter().map(|row| row.name))
-            })?,
-            None => rows.first().ok_or_else(|| ConfigError::missing("model.type", "a model of this task"))?,
-        };
+        let row = row::<T>(tables.model_name.as_deref())?;
         let model = (row.read)(&tables.model).map_err(|error| error.with_known(&MODEL_FIELDS).within("model"))?;
         let eval = strict_config::read(tables.eval, "eval")?;
         Ok(ChosenTask::new(TaskSettings::<T> { data, model_name: row.name.to_owned(), model, eval }))
@@ -136,6 +154,11 @@ impl ChosenTask {
         self.0.metrics()
     }
 
+    /// The scalars that steps give beside the loss.
+    pub(crate) fn scalars(&self) -> Vec<String> {
+        self.0.scalars()
+    }
+
     /// What of `[data]` a checkpoint notes.
     pub(crate) fn noted(&self) -> Table {
         let noted = |(field, value): (String, toml::Value)| Some((self.0.noted_as(&field)?, value));
@@ -143,8 +166,13 @@ impl ChosenTask {
     }
 
     /// The same with each of its paths changed.
-    pub(crate) fn with_paths(&self, change: &mut dyn FnMut(&mut PathBuf) -> io::Result<()>) -> io::Result<Self> {
+    pub(crate) fn with_paths(&self, change: &mut dyn FnMut(&Path) -> io::Result<PathBuf>) -> io::Result<Self> {
         self.0.with_paths(change)
+    }
+
+    /// The same with what its data tell; `found` is this task with its paths where they are found.
+    pub(crate) fn filled_in(&self, found: &Self) -> Self {
+        self.0.filled_in(found)
     }
 
     /// Loads the data.
@@ -162,8 +190,10 @@ trait AnySettings: fmt::Debug + Send + Sync {
     fn model(&self) -> Table;
     fn eval(&self) -> Table;
     fn metrics(&self) -> Vec<MetricInfo>;
+    fn scalars(&self) -> Vec<String>;
     fn noted_as(&self, field: &str) -> Option<String>;
-    fn with_paths(&self, change: &mut dyn FnMut(&mut PathBuf) -> io::Result<()>) -> io::Result<ChosenTask>;
+    fn with_paths(&self, change: &mut dyn FnMut(&Path) -> io::Result<PathBuf>) -> io::Result<ChosenTask>;
+    fn filled_in(&self, found: &ChosenTask) -> ChosenTask;
     fn load(&self, setup: Setup) -> Result<Box<dyn AnyData>, TaskError>;
 }
 
@@ -196,14 +226,28 @@ impl<T: Task> AnySettings for TaskSettings<T> {
         T::metrics(self).infos().to_vec()
     }
 
+    fn scalars(&self) -> Vec<String> {
+        T::metrics(self).scalars().to_vec()
+    }
+
     fn noted_as(&self, field: &str) -> Option<String> {
         T::noted_as(field)
     }
 
-    fn with_paths(&self, change: &mut dyn FnMut(&mut PathBuf) -> io::Result<()>) -> io::Result<ChosenTask> {
+    fn with_paths(&self, change: &mut dyn FnMut(&Path) -> io::Result<PathBuf>) -> io::Result<ChosenTask> {
         let mut settings = self.clone();
-        T::paths(&mut settings.data).into_iter().try_for_each(change)?;
+        for path in T::paths(&mut settings.data) {
+            *path = change(path)?;
+        }
         Ok(ChosenTask::new(settings))
+    }
+
+    fn filled_in(&self, found: &ChosenTask) -> ChosenTask {
+        let mut settings = self.clone();
+        if let Some(found) = found.settings::<T>() {
+            T::fill_in(&mut settings.data, &found.data);
+        }
+        ChosenTask::new(settings)
     }
 
     fn load(&self, setup: Setup) -> Result<Box<dyn AnyData>, TaskError> {

@@ -20,8 +20,8 @@ use vision::{
 };
 
 use super::{
-    Assemble, Batch, ChosenTask, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task, TaskError,
-    TaskSettings,
+    Assemble, Batch, ChosenTask, Classes, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task,
+    TaskError, TaskSettings,
 };
 
 /// The name of a data set that is a folder of images.
@@ -131,8 +131,7 @@ struct Smoothing {
 
 impl Settings for Smoothing {
     fn check(&self) -> Result<(), ConfigError> {
-        let (smoothing, allowed) = (self.label_smoothing, "from 0 to below 1");
-        check::number("label_smoothing", smoothing, allowed, |part| (0.0..1.0).contains(&part))
+        check::below_one("label_smoothing", self.label_smoothing)
     }
 }
 
@@ -285,6 +284,12 @@ impl Task for ImageClassification {
         self.batcher(part, false).set().len()
     }
 
+    fn classes(&self) -> Option<Classes> {
+        let images = self.train.set();
+        let of_items = (0..images.len()).map(|image| images.label(image).into()).collect();
+        Some(Classes { names: self.dataset.classes.clone(), of_items })
+    }
+
     fn batch(&self, part: Split, items: &[usize], draw: Option<Draw>, device: &Device) -> ImageBatch {
         let Draw { seed, epoch } = draw.unwrap_or(Draw { seed: 0, epoch: 0 });
         self.batcher(part, draw.is_some()).batch(items, epoch, seed, device)
@@ -369,11 +374,11 @@ impl Task for ImageClassification {
             let all: Vec<usize> = (0..inputs.len()).collect();
             let batch = self.dataset.batcher(set, Augment::NONE)?.batch(&all, 0, 0, device);
             let logits = InferenceStep::step(network, batch).output;
-            let probabilities = softmax(logits, 1).into_data_as::<f32>().try_to_vec::<f32>();
+            let probabilities = softmax(logits, 1).into_data_as::<f64>().try_to_vec::<f64>();
             let probabilities = probabilities.map_err(|error| TaskError::other(error.to_string()))?;
             let classes = &self.dataset.classes;
             let rows = inputs.iter().zip(probabilities.chunks_exact(classes.len()));
-            predictions.extend(rows.map(|(input, probabilities)| of_image(input, classes, probabilities)));
+            predictions.extend(rows.map(|(input, row)| Prediction::of_classes(input, classes, row)));
         }
         Ok(predictions)
     }
@@ -384,19 +389,6 @@ pub(crate) fn size_of(layers: &[Layer], shape: ImageShape) -> Size {
     let outputs = layers.iter().map(|layer| layer.output.iter().copied().fold(1, usize::saturating_mul));
     let made = outputs.fold(0, usize::saturating_add);
     Size { parameters: total_parameters(layers), item: shape.pixels(), made }
-}
-
-/// The most probable class of an image, and the probability of each.
-fn of_image(input: &str, classes: &[String], probabilities: &[f32]) -> Prediction {
-    let best = probabilities.iter().copied().zip(classes).reduce(|best, one| if one.0 > best.0 { one } else { best });
-    let all = classes.iter().cloned().zip(probabilities.iter().map(|probability| (*probability).into())).collect();
-    let mut values = Vec::new();
-    if let Some((probability, class)) = best {
-        values.push(("class".to_owned(), class.clone().into()));
-        values.push(("probability".to_owned(), probability.into()));
-    }
-    values.push(("probabilities".to_owned(), serde_json::Value::Object(all)));
-    Prediction { input: input.to_owned(), values }
 }
 
 /// Image classification with these models and data sets.
@@ -435,7 +427,7 @@ impl ImageEntry<'_> {
         let path = match (short, folder.remove("path")) {
             (Some(path), None) | (None, Some(Value::String(path))) => path.into(),
             (None, Some(other)) => return Err(ConfigError::wrong_type("path", "a string", &other)),
-            (Some(_), Some(_)) => return Err(ConfigError::conflict("path", "the path stands in `dataset` already")),
+            (Some(_), Some(_)) => return Err(ConfigError::conflict("path", "`dataset` holds the path already")),
             (None, None) => {
                 return Err(ConfigError::missing("path", "the folder that holds train/CLASS/*.png or *.jpg"));
             }

@@ -19,7 +19,10 @@ use text::{
 };
 use trainer::{Metrics, Split};
 
-use super::{Draw, ModelRow, NoSettings, Outputs, Prediction, Sampling, Setup, Size, Task, TaskError, TaskSettings};
+use super::{
+    Draw, ModelRow, NoSettings, Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskError, TaskSettings,
+    kept,
+};
 
 /// Tokens in a window, unless `context` says otherwise.
 const CONTEXT: usize = 128;
@@ -93,7 +96,7 @@ fn test() -> f64 {
 
 fn check_windows(context: usize, test: f64) -> Result<(), ConfigError> {
     check::at_least("context", context as u64, 1)?;
-    check::number("test", test, "a fraction of at least 0 and below 1", |part| (0.0..1.0).contains(&part))
+    check::below_one("test", test)
 }
 
 impl Settings for TextData {
@@ -128,12 +131,7 @@ impl TextSource for TextData {
 
     fn metrics(&self) -> Metrics<LanguageModel> {
         // Known before the text is read: how many tokens a character takes is not.
-        let unit = match (&self.vocabulary, self.unit) {
-            (Some(_), _) => "token",
-            (None, Unit::Bytes) => "byte",
-            (None, Unit::Characters) => "character",
-        };
-        Metrics::new().with(FromLoss::bits(unit, 1.0)).with(FromLoss::perplexity())
+        Metrics::new().with(FromLoss::bits(self.token(), 1.0)).with(FromLoss::perplexity())
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {
@@ -156,11 +154,30 @@ impl TextSource for TextData {
             let loss = output.loss.try_into_scalar::<f64>().map_err(|error| TaskError::other(error.to_string()))?;
             sum += loss * indices.len() as f64;
         }
-        let loss = sum / all.len() as f64;
-        let bits = loss / std::f64::consts::LN_2 * corpus.tokens_per_character();
-        let values = [("loss", loss), ("bits_per_character", bits), ("perplexity", loss.exp())];
-        let tokens = ("tokens".to_owned(), Value::from(windows.len() * task.context));
-        Ok(values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).chain([tokens]).collect())
+        let (loss, token) = (sum / all.len() as f64, task.source.token());
+        let bits = loss / std::f64::consts::LN_2;
+        let mut values = vec![("loss".to_owned(), loss.into()), (format!("bits_per_{token}"), bits.into())];
+        // By what models of other tokens are compared; bytes that are no text have none.
+        if let Some(tokens) = corpus.tokens_per_character().filter(|_| token != CHARACTER) {
+            values.push((format!("bits_per_{CHARACTER}"), (bits * tokens).into()));
+        }
+        values.push(("perplexity".to_owned(), loss.exp().into()));
+        values.push(("tokens".to_owned(), (windows.len() * task.context).into()));
+        Ok(values)
+    }
+}
+
+/// What a token is where it is a character.
+const CHARACTER: &str = "character";
+
+impl TextData {
+    /// What a token is, as metrics are named after it.
+    fn token(&self) -> &'static str {
+        match (&self.vocabulary, self.unit) {
+            (Some(_), _) => "token",
+            (None, Unit::Bytes) => "byte",
+            (None, Unit::Characters) => CHARACTER,
+        }
     }
 }
 
@@ -307,9 +324,7 @@ impl<S: TextSource> Task for Language<S> {
         let source = settings.data.clone();
         let (context, batch) = (source.context(), setup.data.batch_size);
         if let Some(kept) = &setup.kept {
-            let fitted = serde_json::from_str(kept);
-            let fitted: Fitted =
-                fitted.map_err(|error| format!("preprocessing.json of the run is damaged: {error}"))?;
+            let fitted: Fitted = kept::read(kept)?;
             let (train, valid, test) = (None, None, None);
             return Ok(Self { source, context, fitted, name: S::NAME.to_owned(), train, valid, test });
         }
@@ -322,9 +337,11 @@ impl<S: TextSource> Task for Language<S> {
             windows.transpose()
         };
         // What is to be learned by heart stays the same in every epoch.
-        let train = match setup.overfit_batches {
-            Some(_) => Windows::in_order(&corpus, training, "training", context)?,
-            None => Windows::drawn(&corpus, training, context, batch)?,
+        let in_turn = setup.overfit_batches.is_some() || setup.data.sampler == Sampler::Sequential;
+        let train = if in_turn {
+            Windows::in_order(&corpus, training, "training", context)?
+        } else {
+            Windows::drawn(&corpus, training, context, batch)?
         };
         let file = Path::new(corpus.name()).file_name();
         Ok(Self {
@@ -377,8 +394,7 @@ impl<S: TextSource> Task for Language<S> {
     }
 
     fn kept(&self) -> Option<String> {
-        // A struct of texts has no reason to fail.
-        serde_json::to_string_pretty(&self.fitted).ok()
+        kept::write(&self.fitted)
     }
 
     fn description(&self) -> String {

@@ -1,6 +1,6 @@
 //! A task with its data, and a network of it, as the experiments see those of any task. A network is an [`AnyNetwork`] on
 //! batches of any type, so that the trainer, the finder and the checkpoints are compiled once for all tasks, and not again
-//! by a program with a task of its own.
+//! by a program with its own task.
 
 use std::{
     any::Any,
@@ -18,6 +18,7 @@ use burn::{
 };
 use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, ParameterRow};
+use strict_config::ConfigError;
 use trainer::{
     AnyOutput, Callback, CallbackError, FitReport, Freeze, Metrics, ModelEvent, Moment, Rates, Schedules, Split,
     TrainConfig, TrainError, Trainer,
@@ -28,7 +29,7 @@ use trainer::{
     weights::{self, LoadOptions, WeightsError},
 };
 
-use super::{Batch, Outputs, Prediction, Sampling, Setup, Size, Task, TaskError, TaskSettings};
+use super::{Batch, Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskError, TaskSettings, sampler};
 
 /// A batch of any type.
 pub(crate) struct AnyBatch(Box<dyn Any + Send>);
@@ -72,11 +73,18 @@ pub struct Loaded<T: Task> {
     task: Arc<T>,
     settings: Arc<TaskSettings<T>>,
     setup: Arc<Setup>,
+    /// Of each training item, where they are drawn by them.
+    weights: Option<Arc<[f64]>>,
 }
 
 impl<T: Task> Clone for Loaded<T> {
     fn clone(&self) -> Self {
-        Self { task: Arc::clone(&self.task), settings: Arc::clone(&self.settings), setup: Arc::clone(&self.setup) }
+        Self {
+            task: Arc::clone(&self.task),
+            settings: Arc::clone(&self.settings),
+            setup: Arc::clone(&self.setup),
+            weights: self.weights.clone(),
+        }
     }
 }
 
@@ -84,10 +92,21 @@ impl<T: Task> Loaded<T> {
     /// Loads the data.
     ///
     /// # Errors
-    /// As [`Task::load`].
+    /// As [`Task::load`]; a sampler that these data do not have, weights of classes that are not there, no whole batch where
+    /// the last partial one is left out.
     pub fn new(settings: TaskSettings<T>, setup: Setup) -> Result<Self, TaskError> {
         let task = Arc::new(T::load(&settings, &setup)?);
-        Ok(Self { task, settings: Arc::new(settings), setup: Arc::new(setup) })
+        let mut weights = None;
+        // To predict takes no training data.
+        if setup.kept.is_none() {
+            let (items, data) = (task.items(Split::Train), &setup.data);
+            if items > 0 && data.batches(items) == 0 {
+                let allowed = format!("false: the {items} training items are less than a batch of {}", data.batch_size);
+                return Err(ConfigError::not_allowed("data.drop_last", true, allowed).into());
+            }
+            weights = sampler::weights(data, T::NAME, || task.classes())?.map(Arc::from);
+        }
+        Ok(Self { task, settings: Arc::new(settings), setup: Arc::new(setup), weights })
     }
 
     /// The task.
@@ -116,8 +135,8 @@ impl<T: Task> Loaded<T> {
         Ok(trainer::stable_ids(held::<T>(network)))
     }
 
-    /// Training batches: shuffled by (seed, epoch), drawn by (seed, epoch, item). Those of `overfit_batches` are not
-    /// shuffled.
+    /// Training batches: in the order of the sampler, by (seed, epoch), drawn by (seed, epoch, item). Those of
+    /// `overfit_batches` are as they are stored.
     ///
     /// # Errors
     /// As [`Task::assemble`].
@@ -130,12 +149,18 @@ impl<T: Task> Loaded<T> {
         device: &Device,
         wrap: fn(Batch<T>) -> B,
     ) -> Result<Loader<B>, TaskError> {
-        let (setup, items) = (&self.setup, self.task.items(Split::Train));
+        let (setup, data, items) = (&self.setup, &self.setup.data, self.task.items(Split::Train));
         let assemble = self.task.assemble(Split::Train, items, Some(setup.seed), device)?;
         let assemble = move |items: &[usize], epoch| assemble(items, epoch).map(wrap);
-        let loader = Loader::try_new(items, setup.data.batch_size, assemble);
-        let loader = loader.content(self.task.fingerprint()).workers(setup.data.workers);
-        Ok(if setup.overfit_batches.is_some() { loader } else { loader.shuffled(setup.seed) })
+        let loader = Loader::try_new(items, data.batch_size, assemble);
+        let loader = loader.content(self.task.fingerprint()).workers(data.workers);
+        let loader = if data.drop_last { loader.drop_last() } else { loader };
+        Ok(match (&self.weights, data.sampler) {
+            _ if setup.overfit_batches.is_some() => loader,
+            (Some(weights), _) => loader.weighted(setup.seed, weights).map_err(|error| sampler::refused(&error))?,
+            (None, Sampler::Random | Sampler::Weighted) => loader.shuffled(setup.seed),
+            (None, Sampler::Sequential) => loader,
+        })
     }
 
     /// Validation batches; `None` where nothing is held out. With `overfit_batches` the training items themselves.
@@ -290,7 +315,7 @@ impl<T: Task> AnyData for Loaded<T> {
     }
 }
 
-/// Is told what was shown at a step.
+/// Receives what was shown at a step.
 pub(crate) type OnShow = Box<dyn FnMut(u64, Outputs) -> Result<(), CallbackError> + Send>;
 
 /// Shows outputs at each validation.
@@ -326,7 +351,7 @@ pub(crate) struct FitPlan {
     pub callbacks: Vec<Box<dyn Callback>>,
     pub interrupt: Arc<AtomicBool>,
     pub resume: Option<Checkpoint>,
-    /// Who is told what the task shows at each validation.
+    /// What receives the outputs that the task shows at each validation.
     pub on_show: Option<OnShow>,
     pub ranks: Arc<dyn Communicator>,
 }

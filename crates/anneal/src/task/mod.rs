@@ -1,14 +1,16 @@
 //! Tasks: what ties the data of a run, its model, its metrics and its output together.
 //!
-//! What lives here: [`Task`], which a program implements for one of its own; image classification and tables; and what the
+//! What lives here: [`Task`], which a program implements for its own task; image classification and tables; and what the
 //! experiments see of any task (`learner`), so that they are compiled once. A task knows neither configurations nor run
 //! folders, and no loop: the trainer's is called in one place.
 
 mod entry;
 mod error;
 mod images;
+mod kept;
 mod language;
 mod learner;
+mod sampler;
 mod settings;
 mod setup;
 mod tabular;
@@ -28,7 +30,7 @@ use strict_config::Settings;
 use trainer::{LearnerModel, Metrics, Split};
 
 pub use entry::ChosenTask;
-pub(crate) use entry::{Entry, MODEL_FIELDS, Tables, TaskEntry};
+pub(crate) use entry::{Entry, ListedModel, MODEL_FIELDS, Tables, TaskEntry};
 pub use error::TaskError;
 #[cfg(test)]
 pub(crate) use images::size_of;
@@ -37,6 +39,7 @@ pub use images::{ImageClassification, ImageData, ImageEval, ImageModel, Resident
 pub use language::{Language, ReversalData, TextData, TextSource};
 pub use learner::Loaded;
 pub(crate) use learner::{AnyData, FitPlan, Learner, OnShow};
+pub use sampler::Sampler;
 pub use settings::{ModelRow, TaskSettings};
 pub use setup::{DataSection, Setup};
 pub use tabular::Tabular;
@@ -140,11 +143,17 @@ pub trait Task: Send + Sync + Sized + 'static {
         Metrics::new()
     }
 
-    /// The paths among its settings. A run records them as absolute ones, and looks for them under their names in
-    /// `--data-dir` too. Default: none.
+    /// The paths among its settings. They are looked for in `--data-dir` (as they are written, and under their last names),
+    /// then as they are, then, relative ones, below `ANNEAL_DATA_DIR` and the cache folder; a run records them as absolute
+    /// ones. Default: none.
     fn paths(_data: &mut Self::Data) -> Vec<&mut PathBuf> {
         Vec::new()
     }
+
+    /// Fills in settings that were left open and that the data tell, so that what is written down says them too. `found` is
+    /// the same with its [paths](Self::paths) where they are found. Data that cannot be used are refused when they are
+    /// [loaded](Self::load). Default: nothing.
+    fn fill_in(_data: &mut Self::Data, _found: &Self::Data) {}
 
     /// The name under which a checkpoint notes this field of `[data]`, so that a run does not resume with another value;
     /// `None` where it changes no number, or what it changes is in the [fingerprint](Self::fingerprint). Default:
@@ -162,6 +171,12 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// The items of a part. How the data are cut is the task's: by a split seeded with the run ([`trainer::data::split`] by
     /// [`Setup::data`]'s `validation`), by place, or as they come.
     fn items(&self, part: Split) -> usize;
+
+    /// The classes of the training items, by which `[data] sampler = "weighted"` draws them. Default: it has none, and that
+    /// sampler is refused.
+    fn classes(&self) -> Option<Classes> {
+        None
+    }
 
     /// The batch of these items of a part, on `device`. `draw` is the key of everything that is drawn at random for a
     /// training batch; without one, as for every validation, the items are taken as they are.
@@ -219,7 +234,7 @@ pub trait Task: Send + Sync + Sized + 'static {
     }
 
     /// What a person should see of the network's outputs, at each validation and of the network that a run ends with: texts
-    /// that it writes, charts of what it gives. It is kept in the run folder (`outputs.jsonl`) and shown in the report. What is drawn at random comes from a key of its own, not from
+    /// that it writes, charts of what it gives. It is kept in the run folder (`outputs.jsonl`) and shown in the report. Random numbers come from a separate key, not from
     /// the device's generator, which is the training's. `network` is in inference mode, on `device`. Default: nothing.
     ///
     /// # Errors
@@ -276,6 +291,15 @@ pub struct Size {
     pub made: usize,
 }
 
+/// The classes of items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Classes {
+    /// Their names.
+    pub names: Vec<String>,
+    /// The class of each item, by its place among the names.
+    pub of_items: Vec<usize>,
+}
+
 /// The key of what is drawn at random for a batch, together with its items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draw {
@@ -315,6 +339,27 @@ pub struct Prediction {
     /// Names and values, the most important first. A table shows texts and numbers; lists and objects are for
     /// `--json` alone.
     pub values: Vec<(String, serde_json::Value)>,
+}
+
+impl Prediction {
+    /// A number, or a text.
+    pub fn of(input: impl Into<String>, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        Self { input: input.into(), values: vec![(name.to_owned(), value.into())] }
+    }
+
+    /// A classifier's, by the probability of each class: the most probable `class` (of several the first), its `probability`,
+    /// and the `probabilities` of all.
+    pub fn of_classes(input: impl Into<String>, classes: &[String], probabilities: &[f64]) -> Self {
+        let each = || classes.iter().zip(probabilities.iter().copied());
+        let all = each().map(|(class, probability)| (class.clone(), probability.into())).collect();
+        let mut values = Vec::new();
+        if let Some((class, probability)) = each().reduce(|best, one| if one.1 > best.1 { one } else { best }) {
+            values.push(("class".to_owned(), class.clone().into()));
+            values.push(("probability".to_owned(), probability.into()));
+        }
+        values.push(("probabilities".to_owned(), serde_json::Value::Object(all)));
+        Self { input: input.into(), values }
+    }
 }
 
 /// A table without fields of the task's own.

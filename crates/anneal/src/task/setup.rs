@@ -1,10 +1,12 @@
-//! What a task is told of the run that it is for.
+//! What a task knows of its run.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings, check};
 use toml::{Table, Value};
+
+use super::Sampler;
 
 /// The fields of `[data]` that every task has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,23 +22,52 @@ pub struct DataSection {
     pub validation: f64,
     /// Threads that assemble batches ahead. Default 1.
     pub workers: usize,
+    /// In which order an epoch visits the training items. Default `random`.
+    pub sampler: Sampler,
+    /// With the `weighted` sampler, the weight of an item of these classes; of all others it is 1. Default: one over the
+    /// number of training items of its class, so that each class is drawn as often.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<BTreeMap<String, f64>>,
+    /// Whether the last batch of a training epoch is left out where it would be smaller than the others. Default `false`.
+    pub drop_last: bool,
 }
 
 impl Default for DataSection {
     fn default() -> Self {
-        Self { dataset: "digits".to_owned(), data_dir: None, batch_size: 64, validation: 0.1, workers: 1 }
+        Self {
+            dataset: "digits".to_owned(),
+            data_dir: None,
+            batch_size: 64,
+            validation: 0.1,
+            workers: 1,
+            sampler: Sampler::default(),
+            class_weights: None,
+            drop_last: false,
+        }
     }
 }
 
 impl Settings for DataSection {
     fn check(&self) -> Result<(), ConfigError> {
         check::at_least("batch_size", self.batch_size as u64, 1)?;
-        let allowed = "a fraction of at least 0 and below 1";
-        check::number("validation", self.validation, allowed, |part| (0.0..1.0).contains(&part))
+        check::below_one("validation", self.validation)?;
+        let Some(weights) = &self.class_weights else { return Ok(()) };
+        if self.sampler != Sampler::Weighted {
+            return Err(ConfigError::conflict("class_weights", "weighs nothing without `sampler = \"weighted\"`"));
+        }
+        weights.iter().try_for_each(|(class, weight)| {
+            check::non_negative(class, *weight).map_err(|error| error.within("class_weights"))
+        })
     }
 }
 
 impl DataSection {
+    /// Batches in an epoch of so many training items.
+    pub(crate) fn batches(&self, items: usize) -> usize {
+        let size = self.batch_size.max(1);
+        if self.drop_last { items / size } else { items.div_ceil(size) }
+    }
+
     /// The names of these fields.
     pub(crate) fn fields() -> &'static [&'static str] {
         strict_config::fields_of::<Self>()
@@ -45,7 +76,18 @@ impl DataSection {
     /// The table with the fields that are the task's own: those follow the name of the data set.
     pub(crate) fn to_table(&self, own: Table) -> Table {
         /// The fields that come last, in this order.
-        const LAST: [&str; 6] = ["data_dir", "batch_size", "validation", "augment", "workers", "resident"];
+        const LAST: [&str; 9] = [
+            "data_dir",
+            "batch_size",
+            "validation",
+            "augment",
+            "workers",
+            "sampler",
+            "drop_last",
+            "resident",
+            // A table, which stands behind all that is none.
+            "class_weights",
+        ];
         let mut fields: Vec<(String, Value)> = strict_config::write(self).into_iter().collect();
         fields.splice(1..1, own);
         fields.sort_by_key(|(name, _)| LAST.iter().position(|last| last == name).map_or(0, |place| place + 1));
@@ -53,7 +95,7 @@ impl DataSection {
     }
 }
 
-/// What a task is told of the run that it is for.
+/// What a task knows of its run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setup {
     /// The seed of the run.

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::common::{self, Ran, SMALL, anneal, command, folder};
+use crate::common::{self, Ran, SMALL, anneal, command, folder, parsed, read};
 use serde_json::Value;
 
 /// 42 steps of a small model, every one of them logged.
@@ -18,14 +18,6 @@ const BASE: &str = "[run]\nname = 'small'\nseed = 7\nloggers = []\n[optimizer]\n
 const COSINE: &str = "type = 'cosine_annealing'\nt_max = 'rest'\ninterval = 'step'\n";
 const SGD: &str = "[optimizer]\ntype = 'sgd'\nlr = 0.1\nmomentum = 0.9\n[schedule]\ntype = 'one_cycle'\nmax_lr = 0.3\n";
 
-fn read(path: impl AsRef<Path>) -> String {
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
 fn three() -> tempfile::TempDir {
     folder(&[("base.toml", BASE), ("cosine.toml", COSINE), ("sgd.toml", SGD)])
 }
@@ -34,7 +26,7 @@ fn three() -> tempfile::TempDir {
 fn compared(dir: &Path, args: &[&str]) -> Value {
     let ran = anneal(dir, &[&["compare", "base.toml", "--json"], args].concat());
     assert_eq!(ran.code, 0, "{}", ran.err);
-    json(&ran.out)
+    parsed(&ran.out)
 }
 
 fn contender<'v>(figures: &'v Value, name: &str) -> &'v Value {
@@ -69,7 +61,7 @@ fn the_same_model_data_and_seeds_under_each() {
     let args = ["--schedule", "cosine.toml", "sgd.toml", "--with-config", "--seeds", "2", "--target", "30"];
     let figures = compared(dir.path(), &args);
     let out = dir.path().join("runs/compare-small");
-    assert_eq!(json(&read(out.join("compare.json"))), figures, "what is printed is what is written");
+    assert_eq!(parsed(&read(out.join("compare.json"))), figures, "what is printed is what is written");
     assert_eq!((&figures["seeds"], &figures["complete"]), (&serde_json::json!([7, 8]), &Value::Bool(true)));
     assert_eq!((figures["target"]["accuracy"].as_f64(), &figures["target"]["given"]), (Some(30.0), &Value::Bool(true)));
 
@@ -95,11 +87,11 @@ fn the_same_model_data_and_seeds_under_each() {
             let run = &of["runs"][at];
             assert_eq!(run["folder"], format!("{name}/seed-{seed}"));
             let path = out.join(format!("{name}/seed-{seed}"));
-            let summary = json(&read(path.join("summary.json")));
+            let summary = parsed(&read(path.join("summary.json")));
             assert_eq!(run["test_accuracy"], summary["test"]["accuracy"]);
             assert_eq!((&summary["seed"], summary["steps"].as_u64()), (&Value::from(seed), run["steps"].as_u64()));
             tests.push(run["test_accuracy"].as_f64().unwrap());
-            let lines: Vec<Value> = read(path.join("metrics.jsonl")).lines().map(json).collect();
+            let lines: Vec<Value> = read(path.join("metrics.jsonl")).lines().map(parsed).collect();
             let valid = lines.iter().filter(|line| line["split"] == "valid");
             let valid: Vec<(u64, f64)> =
                 valid.map(|line| (line["step"].as_u64().unwrap(), line["accuracy"].as_f64().unwrap())).collect();
@@ -263,7 +255,7 @@ fn the_finder_is_asked_once_for_each() {
     let figures = compared(dir.path(), &args);
     let out = dir.path().join("runs/compare-small");
     for name in ["cosine", "sgd"] {
-        let sweep = json(&read(out.join(name).join("lr_finder.json")));
+        let sweep = parsed(&read(out.join(name).join("lr_finder.json")));
         let lr = sweep["suggestion"]["lr"].as_f64();
         let rate = &contender(&figures, name)["rate"];
         assert_eq!((rate["from"].as_str(), rate["lr"].as_f64()), (Some("find"), lr));
@@ -348,7 +340,7 @@ fn an_interrupted_comparison_is_gone_on_with() {
     assert_eq!(ran.code, 130, "{}\n{}", ran.out, ran.err);
     assert!(ran.out.contains("the same command with --resume continues"), "{}", ran.out);
     let out = dir.path().join("out");
-    let halfway = json(&read(out.join("compare.json")));
+    let halfway = parsed(&read(out.join("compare.json")));
     assert_eq!(halfway["complete"], false);
     let state = |figures: &Value, name: &str, run: usize| contender(figures, name)["runs"][run]["state"].clone();
     assert_eq!([state(&halfway, "cosine", 0), state(&halfway, "sgd", 0)], ["finished", "interrupted"]);
@@ -369,17 +361,17 @@ fn an_interrupted_comparison_is_gone_on_with() {
 
     let ran = anneal(dir.path(), &[&long[..], &["--resume", "--json"]].concat());
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let whole = json(&ran.out);
+    let whole = parsed(&ran.out);
     assert_eq!(whole["complete"], true);
     let first = out.join("cosine/seed-7/summary.json");
     assert_eq!(written(&out)[&first], before[&first], "a run that has ended is not run again");
-    let summary = json(&read(out.join("sgd/seed-7/summary.json")));
+    let summary = parsed(&read(out.join("sgd/seed-7/summary.json")));
     assert!(summary["resumed_from"].as_u64().unwrap() > 0, "one that was interrupted continues from where it was");
 
     // The same as one that was never interrupted.
     let straight: Vec<&str> = long.iter().map(|arg| if *arg == "out" { "straight" } else { arg }).collect();
     let ran = anneal(dir.path(), &[&straight[..], &["--json"]].concat());
-    let straight = json(&ran.out);
+    let straight = parsed(&ran.out);
     for name in ["cosine", "sgd"] {
         for figure in ["test_accuracy", "best_valid_accuracy", "final_train_loss", "rate"] {
             assert_eq!(contender(&whole, name)[figure], contender(&straight, name)[figure], "{name} {figure}");
@@ -390,7 +382,7 @@ fn an_interrupted_comparison_is_gone_on_with() {
     let more: Vec<&str> = long.iter().map(|arg| if *arg == "2" { "3" } else { arg }).collect();
     let before = written(&out);
     let ran = anneal(dir.path(), &[&more[..], &["--resume", "--json"]].concat());
-    assert_eq!(json(&ran.out)["seeds"], serde_json::json!([7, 8, 9]));
+    assert_eq!(parsed(&ran.out)["seeds"], serde_json::json!([7, 8, 9]));
     assert!(before.iter().all(|(path, time)| written(&out)[path] == *time));
     let over = anneal(
         dir.path(),
@@ -418,7 +410,7 @@ fn where_every_run_has_failed_the_command_has() {
     let dir = folder(&[("base.toml", &sgd), ("cosine.toml", COSINE)]);
     let ran = anneal(dir.path(), &["compare", "base.toml", "--schedule", "cosine.toml", "--out", "out", "--quiet"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
-    assert_eq!(contender(&json(&read(dir.path().join("out/compare.json"))), "cosine")["failed"], 1);
+    assert_eq!(contender(&parsed(&read(dir.path().join("out/compare.json"))), "cosine")["failed"], 1);
 }
 
 #[test]
@@ -495,7 +487,7 @@ fn of_a_whole_config_the_schedule_is_taken_and_the_rest_is_said() {
         &["compare", "base.toml", "--schedule", "whole.toml", "--json", "--epochs", "1", "--set", "optimizer.lr=0.5"],
     );
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let figures = json(&ran.out);
+    let figures = parsed(&ran.out);
     let of = contender(&figures, "whole");
     assert_eq!((of["schedule"].as_str(), of["rate"]["lr"].as_f64()), (Some("step"), Some(2e-3)));
     let config: toml::Table = read(dir.path().join("runs/compare-small/whole/seed-7/config.toml")).parse().unwrap();
@@ -504,7 +496,7 @@ fn of_a_whole_config_the_schedule_is_taken_and_the_rest_is_said() {
     let warnings: Vec<&str> =
         figures["warnings"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert_eq!(warnings[0], "--set optimizer.lr changes CONFIG; whole.toml has a [optimizer] of its own");
+    assert_eq!(warnings[0], "--set optimizer.lr changes CONFIG; whole.toml has its own [optimizer]");
     assert!(
         warnings[1].starts_with(
             "whole.toml: only its schedule, optimizer and groups are taken; CONFIG's model.hidden, train.epochs"

@@ -43,7 +43,7 @@ impl Settings for NetSettings {}
 
 #[derive(Module, Debug)]
 pub struct Net {
-    hidden: nn::Linear,
+    pub hidden: nn::Linear,
     out: nn::Linear,
 }
 
@@ -124,7 +124,7 @@ impl Task for Curve {
                 let x: f32 = input.parse().map_err(|_| TaskError::input(input, "is no number"))?;
                 let x = Tensor::<2>::from_floats([[x]], device);
                 let y = net.out.forward(tanh(net.hidden.forward(x))).into_scalar::<f32>();
-                Ok(Prediction { input: input.clone(), values: vec![("y".to_owned(), y.into())] })
+                Ok(Prediction::of(input, "y", y))
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, path::PathBuf};
 
-use crate::common::{SMALL, anneal, folder};
+use crate::common::{SMALL, anneal, folder, parsed};
 use anneal::{
     config::{Config, Document, Origin},
     experiment::Assembly,
@@ -56,7 +56,7 @@ fn mnist_is_fetched_verified_and_loaded() {
     assert_eq!((ran.code, ran.out.as_str()), (0, "mnist is there already: data/mnist\n"), "{}", ran.err);
 
     let ran = anneal(dir.path(), &["data", "verify", "mnist", "--data-dir", "data", "--json"]);
-    let row: Value = serde_json::from_str(&ran.out).expect("JSON");
+    let row = parsed(&ran.out);
     assert_eq!((ran.code, &row["ok"], &row["train"]), (0, &Value::Bool(true), &Value::from(60_000)), "{}", ran.out);
     assert_eq!(row["files"].as_array().unwrap().len(), 4);
 
@@ -95,11 +95,16 @@ fn what_cannot_be_fetched_or_verified() {
     for (args, code, expected) in [
         (&["data", "fetch", "digits"][..], 0, "digits is part of the program"),
         (&["data", "verify", "digits"], 0, "digits: 1437 training and 360 test images of 1x8x8, 10 classes"),
-        (&["data", "fetch", "minst"], 1, "did you mean `mnist`?"),
-        (&["data", "fetch", "cifar10-part"], 1, "fetch `cifar10`"),
+        (&["data", "fetch", "minst"], 2, "did you mean `mnist`?"),
+        (&["data", "verify", "minst"], 2, "did you mean `mnist`?"),
+        (&["data", "fetch", "text"], 2, "there is nothing to fetch"),
+        (&["data", "verify", "table"], 2, "nothing to fetch or to verify"),
+        (&["data", "fetch", "cifar10-part"], 2, "fetch `cifar10`"),
+        (&["data", "fetch", "mnist", "--url", "user:secret@host/x"], 1, "  host/x/"),
         (&["data", "verify", "mnist"], 1, "its files were not found"),
         (&["data", "verify", "mnist"], 1, "To fetch it: anneal data fetch mnist"),
         (&["train", "--set", "data.dataset=cifar10"], 1, "To fetch it: anneal data fetch cifar10"),
+        (&["data", "verify", "table"], 2, "`table` reads or makes its data by itself"),
         (&["data", "verify", "folder:nowhere"], 1, "nowhere: has no folder `train`"),
         (&["data"], 2, "Usage"),
         (&["data", "fetch"], 2, "NAME"),
@@ -107,6 +112,7 @@ fn what_cannot_be_fetched_or_verified() {
         let ran = anneal(dir.path(), args);
         assert_eq!(ran.code, code, "{args:?}: {}{}", ran.out, ran.err);
         assert!(format!("{}{}", ran.out, ran.err).contains(expected), "{args:?}: {}{}", ran.out, ran.err);
+        assert!(!ran.err.contains("secret"), "{args:?}: {}", ran.err);
     }
 }
 
@@ -221,7 +227,7 @@ fn batches_do_not_depend_on_the_number_of_workers() {
 fn models_are_listed_with_their_layers() {
     let dir = folder(&[]);
     let ran = anneal(dir.path(), &["list", "models", "--json"]);
-    let rows: Value = serde_json::from_str(&ran.out).expect("JSON");
+    let rows = parsed(&ran.out);
     for (name, parameters) in [("lenet", 108_638), ("resnet9", 6_573_120), ("resnet18", 11_173_962)] {
         let row = rows.as_array().unwrap().iter().find(|row| row["name"] == name).expect("listed");
         assert_eq!(row["parameters"], parameters, "{name}");

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::common::{self, SMALL, anneal, folder};
+use crate::common::{self, SMALL, anneal, folder, json, parsed};
 use serde_json::Value;
 
 #[test]
@@ -18,8 +18,7 @@ fn the_curve_and_a_suggestion_come_out() {
     );
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("suggestion (minimum): lr = "), "{}", ran.out);
-    let json: Value =
-        serde_json::from_str(&std::fs::read_to_string(dir.path().join("lr.json")).expect("written")).expect("JSON");
+    let json = json(dir.path().join("lr.json"));
     let lrs = json["lrs"].as_array().expect("rates");
     assert_eq!(lrs[0], 1e-7);
     for other in ["losses", "smoothed"] {
@@ -39,7 +38,7 @@ fn no_suggestion_is_exit_code_3_with_the_reason() {
     let set = ["--set", "lr_finder.start_lr=1e-12", "--set", "lr_finder.end_lr=1e-11"];
     let ran = anneal(dir.path(), &[&["find-lr", "small.toml", "--json", "-"], &set[..]].concat());
     assert_eq!(ran.code, 3, "{}{}", ran.out, ran.err);
-    let json: Value = serde_json::from_str(&ran.out).expect("JSON");
+    let json = parsed(&ran.out);
     assert_eq!(json["suggestion"], Value::Null);
     assert!(json["reason"].as_str().is_some_and(|reason| !reason.is_empty()));
 }
@@ -109,8 +108,7 @@ fn repeats_and_validation_are_in_the_json() {
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("median of 3 sweeps") && ran.out.contains("other rules: valley"), "{}", ran.out);
     assert!(ran.out.contains("of 3 sweeps suggest a rate by themselves"), "{}", ran.out);
-    let json: Value =
-        serde_json::from_str(&std::fs::read_to_string(dir.path().join("a.json")).expect("written")).expect("JSON");
+    let json = json(dir.path().join("a.json"));
     let points = json["lrs"].as_array().expect("rates").len();
     for key in ["losses", "smoothed", "valid"] {
         assert_eq!(json[key].as_array().expect("numbers").len(), points, "{key}");
@@ -129,8 +127,7 @@ fn the_rate_is_found_before_a_run() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("suggestion (") && ran.out.contains("learning-rate finder"), "{}", ran.out);
     let run = dir.path().join("run");
-    let found: Value =
-        serde_json::from_str(&std::fs::read_to_string(run.join("lr_finder.json")).expect("kept")).expect("JSON");
+    let found = json(run.join("lr_finder.json"));
     let lr = found["suggestion"]["lr"].as_f64().expect("a rate");
     for plot in ["svg", "png"] {
         assert!(run.join(format!("plots/lr_finder.{plot}")).exists(), "{plot}");
@@ -247,7 +244,7 @@ fn a_copy_of_the_config_gets_the_rate() {
     let ran = find(&["--apply"]);
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("written to small.found.toml: optimizer.lr = "), "{}", ran.out);
-    let json: Value = serde_json::from_str(&read("a.json")).expect("JSON");
+    let json = parsed(&read("a.json"));
     let lr = json["suggestion"]["lr"].as_f64().expect("a rate");
     let copy = read("small.found.toml");
     assert!(copy.starts_with("# My run.\n") && copy.contains("# a guess"), "{copy}");

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use super::data::png;
-use crate::common::{SMALL, anneal, folder};
+use crate::common::{SMALL, anneal, folder, json_lines};
 
 /// Images of four shades of grey, a class each, in `root/PART/SHADE`; their paths below the folder that `root` is in, with
 /// the names of their classes.
@@ -23,10 +23,6 @@ fn shades(root: &Path, part: &str, each: u8) -> Vec<(String, String)> {
     files
 }
 
-fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
-}
-
 #[test]
 fn a_model_predicts_what_evaluate_measures() {
     let config = format!(
@@ -42,7 +38,7 @@ fn a_model_predicts_what_evaluate_measures() {
     let files: Vec<&str> = tests.iter().map(|(file, _)| file.as_str()).collect();
     let ran = anneal(dir.path(), &[&["predict", "run", "--json"], &files[..]].concat());
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let rows = lines(&ran.out);
+    let rows = json_lines(&ran.out);
     assert_eq!(rows.len(), tests.len());
     for (row, (file, _)) in rows.iter().zip(&tests) {
         assert_eq!(row["input"].as_str(), Some(file.as_str()), "in the order of the inputs");
@@ -81,17 +77,19 @@ fn what_is_no_picture_is_refused_by_name() {
     cut.truncate(60);
     fs::write(dir.path().join("cut.png"), cut).unwrap();
     for (args, code, expected) in [
-        (&["run", "good.png", "text.png"][..], 1, "text.png: "),
-        (&["run", "cut.png"], 1, "cut.png: "),
-        (&["run", "none.png"], 1, "none.png: cannot be read"),
+        (&["run", "good.png", "text.png"][..], 2, "text.png: "),
+        (&["run", "cut.png"], 2, "cut.png: "),
+        (&["run", "none.png"], 2, "none.png: cannot be read"),
         (&["run"], 2, "<INPUT>"),
-        (&["none", "good.png"], 1, "none"),
+        (&["none", "good.png"], 2, "none"),
         (&["run", "good.png", "--step", "7"], 2, "no checkpoint of step 7"),
     ] {
         let ran = anneal(dir.path(), &[&["predict"], args].concat());
         assert_eq!((ran.code, ran.out.as_str()), (code, ""), "{args:?}: {}", ran.err);
         assert!(ran.err.contains(expected), "{args:?}: {}", ran.err);
     }
+    let ran = anneal(dir.path(), &["sample", "run", "--prompt", "a"]);
+    assert!(ran.code == 2 && ran.err.contains("the task `images` writes no text"), "{}", ran.err);
     let ran = anneal(dir.path(), &["predict", "run", "good.png"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("good.png"), "{}", ran.out);

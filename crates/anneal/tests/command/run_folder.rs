@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::common::{Ran, SMALL, anneal, command, folder, ran, seed};
+use crate::common::{Ran, SMALL, anneal, command, copied, folder, json, parsed, ran, seed};
 use serde_json::Value;
 
 /// Everything in a folder: contents, and when they were written.
@@ -27,10 +27,6 @@ fn all(folder: &Path) -> BTreeMap<PathBuf, (Option<Vec<u8>>, SystemTime)> {
         }
     }
     found
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 /// Trains [`SMALL`] into `run`.
@@ -132,12 +128,12 @@ fn what_others_put_into_a_run_folder_stays() {
     }
     let ran = anneal(dir.path(), &["train", "small.toml", "--out", "run", "--overwrite", "--quiet"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let goes = "this goes: checkpoints, config.toml, environment.json, event files (2), metrics.jsonl, model.safetensors, plots (6), report.html, summary.json";
+    let goes = "removed once there is a checkpoint: checkpoints, config.toml, environment.json, event files (2), metrics.jsonl, model.safetensors, plots (6), report.html, summary.json";
     assert!(ran.err.contains(goes), "{}", ran.err);
     for name in theirs.iter().chain(&moved) {
         assert!(is_theirs(name), "{name}");
     }
-    assert_eq!(json(&run.join("summary.json"))["epochs"], 3);
+    assert_eq!(json(run.join("summary.json"))["epochs"], 3);
     let is_replaced = |path: &PathBuf| path.to_string_lossy().contains("replaced-");
     assert!(!all(&run).keys().any(is_replaced), "what was replaced is gone once there is a checkpoint");
 }
@@ -185,7 +181,7 @@ fn older_runs_are_known_by_their_checkpoint_or_their_environment() {
         if gone == "environment.json" {
             let ran = anneal(dir.path(), &["resume", "run", "--epochs", "4", "--quiet"]);
             assert_eq!(ran.code, 0, "{}", ran.err);
-            assert_eq!(json(&run.join("anneal.json"))["program"], "anneal", "it has a mark now");
+            assert_eq!(json(run.join("anneal.json"))["program"], "anneal", "it has a mark now");
             fs::remove_file(run.join("anneal.json")).unwrap();
         }
         let ran = anneal(dir.path(), &["train", "small.toml", "--out", "run", "--overwrite", "--quiet"]);
@@ -223,7 +219,7 @@ fn twenty_at_once_get_a_folder_each() {
         let run = dir.path().join("runs").join(name);
         let config: toml::Table = fs::read_to_string(run.join("config.toml")).unwrap().parse().unwrap();
         let seed = config["run"]["seed"].as_integer().unwrap();
-        assert_eq!(json(&run.join("summary.json"))["seed"].as_i64(), Some(seed), "of one process");
+        assert_eq!(json(run.join("summary.json"))["seed"].as_i64(), Some(seed), "of one process");
         let names: Vec<String> = fs::read_dir(&run)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
@@ -245,7 +241,7 @@ fn twenty_at_once_get_a_folder_each() {
         assert!((ran.code == 1 && is_named) || is_held, "{}", ran.err);
     }
     let config: toml::Table = fs::read_to_string(dir.path().join("one/config.toml")).unwrap().parse().unwrap();
-    assert_eq!(json(&dir.path().join("one/summary.json"))["seed"].as_i64(), config["run"]["seed"].as_integer());
+    assert_eq!(json(dir.path().join("one/summary.json"))["seed"].as_i64(), config["run"]["seed"].as_integer());
 }
 
 #[test]
@@ -337,7 +333,7 @@ fn a_finished_run_that_is_resumed_keeps_its_summary() {
     for args in [&["resume", "run", "--json"][..], &["resume", "run", "--json", "--epochs", "3"]] {
         let ran = anneal(dir.path(), args);
         assert_eq!(ran.code, 0, "{}", ran.err);
-        let printed: Value = serde_json::from_str(&ran.out).unwrap();
+        let printed = parsed(&ran.out);
         assert_eq!((&printed["steps"], &printed["resumed_from"]), (&Value::from(63), &Value::Null), "it is the run's");
         assert!(printed["items_per_second"].as_f64() > Some(0.0));
         assert!(read() == before);
@@ -414,15 +410,6 @@ fn a_damaged_log_is_kept_aside_and_the_run_goes_on() {
         assert!(!anneal(dir.path(), &["resume", "run", "--epochs", "5"]).err.contains("damaged"), "{case}");
     }
     drop(whole);
-}
-
-fn copied(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        if path.is_dir() { copied(&path, &to) } else { fs::copy(&path, &to).map(drop).unwrap() }
-    }
 }
 
 /// A config with relative paths gives a run that can be read from anywhere.

@@ -10,12 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{SMALL, anneal, command, folder};
+use crate::common::{SMALL, anneal, command, folder, json};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::Value;
 
 /// Long enough that no machine ends it before the signal comes.
 const EPOCHS: &str = "100000";
@@ -65,8 +64,7 @@ fn the_first_signal_ends_the_run_in_order() {
         under_way(&run);
         send(&child, signal);
         assert_eq!(child.wait().expect("ends").code(), Some(130), "{signal}");
-        let summary: Value =
-            serde_json::from_str(&fs::read_to_string(run.join("summary.json")).expect("a summary")).expect("JSON");
+        let summary = json(run.join("summary.json"));
         assert_eq!(summary["stopped"]["kind"], "interrupted", "{signal}");
         let steps = summary["steps"].as_u64().expect("steps");
         assert!(run.join(format!("checkpoints/step-{steps:08}")).exists(), "{signal}: saved after its last step");

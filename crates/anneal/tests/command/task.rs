@@ -9,8 +9,12 @@ use anneal::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{curve::Curve, data::png};
-use crate::common::{Ran, folder, ran, same_checkpoint};
+use super::{
+    curve::Curve,
+    data::png,
+    own_parts::{SignSgd, Squeezed, Weight},
+};
+use crate::common::{Ran, folder, parsed, ran, read, same_checkpoint};
 
 /// The environment variable that makes this test program the command: its arguments, with line feeds between them.
 const ARGUMENTS: &str = "ANNEAL_TEST_OWN_COMMAND";
@@ -19,7 +23,13 @@ const ARGUMENTS: &str = "ANNEAL_TEST_OWN_COMMAND";
 #[test]
 fn the_command() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
-    let code = anneal::App::new("mine").task::<Curve>().dataset::<TwoPlanes>().run_from(arguments.split('\n'));
+    let app = anneal::App::new("mine")
+        .task::<Curve>()
+        .task::<Squeezed>()
+        .dataset::<TwoPlanes>()
+        .optimizer::<SignSgd>()
+        .callback(|_| Weight);
+    let code = app.run_from(arguments.split('\n'));
     let number = (0..=u8::MAX).find(|number| std::process::ExitCode::from(*number) == code);
     std::process::exit(number.map_or(-1, i32::from));
 }
@@ -76,14 +86,6 @@ fn done(folder: &Path, args: &[&str]) -> String {
     ran.out
 }
 
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-fn read(path: impl AsRef<Path>) -> String {
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
-}
-
 #[test]
 fn every_verb_works_with_it() {
     let dir = folder(&[("curve.toml", CURVE), ("step.toml", "type = 'step'\nstep_size = 2\ngamma = 0.3\n")]);
@@ -102,14 +104,14 @@ fn every_verb_works_with_it() {
         assert!(config.contains(part), "{config}\nlacks {part}");
     }
     assert!(!config.contains("augment"), "{config}");
-    let summary = json(&read(dir.join("whole/summary.json")));
+    let summary = parsed(&read(dir.join("whole/summary.json")));
     assert_eq!((summary["dataset"].as_str(), summary["model"].as_str()), (Some("curve"), Some("net")));
     let measured = summary["test"]["rmse"].as_f64().unwrap();
     let loss = summary["test"]["loss"].as_f64().unwrap();
     assert!(measured < 0.45 && (measured - loss.sqrt()).abs() < 1e-4, "{summary:#}");
     assert!(dir.join("whole/plots/metric-rmse.svg").exists());
 
-    let shown: Vec<Value> = read(dir.join("whole/outputs.jsonl")).lines().map(json).collect();
+    let shown: Vec<Value> = read(dir.join("whole/outputs.jsonl")).lines().map(parsed).collect();
     let steps: Vec<u64> = shown.iter().map(|line| line["step"].as_u64().unwrap()).collect();
     assert_eq!(steps, [18, 36, 54, 72, 90, 108], "at each validation");
     assert_eq!(shown.last().unwrap()["texts"].as_array().unwrap().len(), 4);
@@ -124,12 +126,12 @@ fn every_verb_works_with_it() {
     same_checkpoint(&dir.join("one/checkpoints"), &dir.join("parts/checkpoints"), "resumed");
     assert_eq!(read(dir.join("one/outputs.jsonl")), read(dir.join("parts/outputs.jsonl")));
 
-    let evaluated = json(&done(dir, &["evaluate", "whole", "--json"]));
+    let evaluated = parsed(&done(dir, &["evaluate", "whole", "--json"]));
     assert!((evaluated["rmse"].as_f64().unwrap() - measured).abs() < 1e-6, "{evaluated}");
-    let exported = json(&done(dir, &["export", "whole", "--to", "w.safetensors", "--json"]));
+    let exported = parsed(&done(dir, &["export", "whole", "--to", "w.safetensors", "--json"]));
     assert_eq!(exported["step"].as_u64(), summary["steps"].as_u64());
     let lines = done(dir, &["predict", "whole", "0.5", "-1", "--json"]);
-    let guesses: Vec<Value> = lines.lines().map(json).collect();
+    let guesses: Vec<Value> = lines.lines().map(parsed).collect();
     assert_eq!((guesses.len(), guesses[0]["input"].as_str()), (2, Some("0.5")));
     assert!((guesses[0]["y"].as_f64().unwrap() - 1.5_f64.sin()).abs() < 0.6, "{lines}");
     assert!(done(dir, &["predict", "whole", "0.5"]).starts_with("input"));
@@ -141,21 +143,21 @@ fn every_verb_works_with_it() {
 
     // Compared by the root of the mean square, the lowest first.
     let args = ["compare", "curve.toml", "--schedule", "step.toml", "--with-config", "--seeds", "2", "--out", "both"];
-    let figures = json(&done(dir, &[&args[..], &["--json"]].concat()));
+    let figures = parsed(&done(dir, &[&args[..], &["--json"]].concat()));
     assert_eq!((&figures["measure"]["name"], &figures["measure"]["lower_is_better"]), (&"rmse".into(), &true.into()));
     let of: Vec<f64> = figures["contenders"].as_array().unwrap().iter().map(mean).collect();
     assert!(of[0] <= of[1] && figures["contenders"][1]["behind_first"]["mean"].as_f64().unwrap() >= 0.0, "{figures:#}");
     let target = figures["target"]["rmse"].as_f64().unwrap();
     assert!(target > 0.0, "{figures:#}");
     let grid = ["compare", "curve.toml", "--rates", "0.001,0.03", "--out", "grid", "--json"];
-    let grid = json(&done(dir, &grid));
+    let grid = parsed(&done(dir, &grid));
     assert_eq!(grid["contenders"][0]["rate"]["lr"], 0.03, "the lower error: {grid:#}");
 
-    let report = json(&done(dir, &["report", "whole", "parts", "--json"]));
+    let report = parsed(&done(dir, &["report", "whole", "parts", "--json"]));
     assert_eq!(report["runs"][0]["best"]["metric"], "valid.rmse");
     let curve: Vec<f64> = read(dir.join("whole/metrics.jsonl"))
         .lines()
-        .map(json)
+        .map(parsed)
         .filter(|line| line["split"] == "valid")
         .filter_map(|line| line["rmse"].as_f64())
         .collect();
@@ -166,8 +168,56 @@ fn every_verb_works_with_it() {
     let listed = done(dir, &["list", "datasets"]);
     assert!(listed.contains("points on a curve, to be found again"), "{listed}");
     assert!(done(dir, &["list", "models", "--model", "net"]).contains("one hidden layer"));
-    let parameters = json(&done(dir, &["list", "parameters", "curve.toml", "--json"]));
+    let parameters = parsed(&done(dir, &["list", "parameters", "curve.toml", "--json"]));
     assert_eq!(parameters.as_array().unwrap().len(), 4);
+}
+
+/// An optimizer and a callback of the program's own: in a run, and resumed.
+#[test]
+fn its_own_optimizer_and_callback_train_too() {
+    let text = CURVE.replace("'adam'", "'sign_sgd'").replace("monitor = 'valid.rmse'", "monitor = 'valid.weight'");
+    let dir = folder(&[("own.toml", &text.replace("lr = 0.01", "lr = 0.003").replace("'rest'", "6"))]);
+    let dir = dir.path();
+    done(dir, &["train", "own.toml", "--out", "whole", "--quiet"]);
+    done(dir, &["train", "own.toml", "--out", "parts", "--epochs", "2", "--quiet"]);
+    done(dir, &["resume", "parts", "--epochs", "6", "--quiet"]);
+    same_checkpoint(&dir.join("whole/checkpoints"), &dir.join("parts/checkpoints"), "resumed");
+    let summary = parsed(&read(dir.join("whole/summary.json")));
+    assert!(summary["last"]["valid.weight"].as_f64().unwrap() > 0.0, "{summary:#}");
+    assert!(dir.join("whole/plots/metric-weight.svg").exists());
+    let listed = done(dir, &["list", "optimizers", "sign_sgd"]);
+    assert!(listed.contains("steps of one size") && listed.contains("lr  required"), "{listed}");
+    let ran = own(dir, &["train", "own.toml", "--out", "no", "--set", "optimizer.lr=-1"]);
+    assert!(ran.code == 2 && ran.err.contains("optimizer.lr: -1 is not allowed here"), "{}", ran.err);
+    // What it announces it does not give for another network, and that is said.
+    fs::write(dir.join("images.toml"), crate::common::SMALL).unwrap();
+    let planes = ["train", "images.toml", "--out", "planes", "--quiet", "--set", "data.dataset=two_planes"];
+    let ran = own(dir, &[&planes[..], &["--set", "train.early_stopping.monitor=valid.weight"]].concat());
+    assert!(ran.code == 0 && ran.err.matches("`valid.weight` is waited for, and nothing").count() == 1, "{}", ran.err);
+    // A command that lacks the callback.
+    let ran = crate::common::anneal(dir, &["resume", "whole", "--epochs", "7"]);
+    assert!(ran.code == 2 && ran.err.contains("there is no optimizer `sign_sgd`"), "{}", ran.err);
+}
+
+/// Numbers that its steps give beside the loss are in the log, monitored and tested.
+#[test]
+fn its_steps_give_named_numbers() {
+    let text = "[data]\ndataset = 'squeezed'\nbatch_size = 16\nsampler = 'weighted'\nclass_weights = { left = 2 }\n\
+        [optimizer]\ntype = 'adam'\nlr = 0.03\n[train]\nepochs = 4\n\
+        early_stopping = { monitor = 'train.size', mode = 'min', patience = 9 }\n\
+        checkpoint = { keep_best = 'valid.size', mode = 'max' }\n";
+    let dir = folder(&[("squeezed.toml", text)]);
+    let dir = dir.path();
+    done(dir, &["train", "squeezed.toml", "--out", "run", "--quiet"]);
+    let summary = parsed(&read(dir.join("run/summary.json")));
+    for value in [&summary["last"]["train.size"], &summary["last"]["valid.size"], &summary["test"]["size"]] {
+        assert!(value.as_f64().is_some_and(|size| size > 0.0), "{summary:#}");
+    }
+    assert!(read(dir.join("run/metrics.jsonl")).lines().map(parsed).all(|line| line["size"].is_f64()));
+    let ran = own(dir, &["train", "squeezed.toml", "--out", "no", "--set", "train.early_stopping.monitor=valid.sise"]);
+    assert!(ran.code == 2 && ran.err.contains("did you mean `valid.size`?"), "{}", ran.err);
+    let ran = own(dir, &["predict", "run", "1"]);
+    assert!(ran.code == 2 && ran.err.contains("the task `squeezed` has no prediction"), "{}", ran.err);
 }
 
 fn mean(contender: &Value) -> f64 {
@@ -231,6 +281,19 @@ fn what_is_wrong_is_named() {
     assert!(error.contains("data.noise"), "{error}");
     let error = resumed(&["images.toml"]);
     assert!(error.contains("task = \"curve\""), "{error}");
+    // Checkpoints of another model in its folder: no verb that takes its weights does.
+    done(dir, &["train", "curve.toml", "--out", "wide", "--quiet", "--epochs", "1", "--set", "model.hidden=8"]);
+    fs::remove_dir_all(dir.join("wide/checkpoints")).unwrap();
+    fs::create_dir_all(dir.join("wide/checkpoints")).unwrap();
+    for file in fs::read_dir(dir.join("run/checkpoints")).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::rename(&file, dir.join("wide/checkpoints").join(file.file_name().unwrap())).unwrap();
+    }
+    for args in [&["evaluate", "wide"][..], &["predict", "wide", "1"], &["export", "wide", "--to", "w"]] {
+        let ran = own(dir, args);
+        let expected = "another model: it was written with `model.hidden = 16`, this run has `model.hidden = 8`";
+        assert!(ran.code == 1 && ran.err.contains(expected), "{args:?}: {} {}", ran.code, ran.err);
+    }
+    assert!(!dir.join("w").exists());
     // A command that does not know the task.
     let ran = crate::common::anneal(dir, &["evaluate", "run"]);
     assert_eq!(ran.code, 2, "{}", ran.err);
@@ -244,5 +307,5 @@ fn names_that_are_taken_are_refused() {
     use anneal::config::Catalog;
     let twice = Catalog::standard().with_task::<Curve>().and_then(Catalog::with_task::<Curve>);
     let error = twice.expect_err("refused").to_string();
-    assert_eq!(error, "the task `curve` is there already: give yours another name");
+    assert_eq!(error, "the task `curve` exists already: give yours another name");
 }

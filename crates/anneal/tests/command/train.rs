@@ -2,12 +2,8 @@
 
 use std::{fs, path::Path};
 
-use crate::common::{SMALL, anneal, folder, strategies};
+use crate::common::{SMALL, anneal, folder, json, parsed, strategies};
 use serde_json::Value;
-
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("JSON")
-}
 
 fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).expect("a file");
@@ -30,7 +26,7 @@ fn a_run_folder_holds_everything() {
             assert!(size > 1_000, "{plot}.{extension}: {size} bytes");
         }
     }
-    let summary = json(&run.join("summary.json"));
+    let summary = json(run.join("summary.json"));
     assert_eq!(summary["stopped"]["kind"], "finished");
     assert_eq!(summary["epochs"], 3);
     assert!(summary["test"]["accuracy"].as_f64().expect("measured") > 30.0, "{summary}");
@@ -43,7 +39,7 @@ fn a_run_folder_holds_everything() {
     let resolved = run.join("config.toml");
     let ran = anneal(dir.path(), &["train", resolved.to_str().expect("a path"), "--quiet"]);
     assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{}", ran.err);
-    let again = json(&dir.path().join("runs/small-2/summary.json"));
+    let again = json(dir.path().join("runs/small-2/summary.json"));
     assert_eq!(again["test"], summary["test"]);
     let read = |run: &str| fs::read_to_string(dir.path().join(run).join("config.toml")).expect("a config");
     assert_eq!(read("runs/small-2"), read("runs/small"));
@@ -74,7 +70,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
     train(&["train", "small.toml", "--epochs", "4", "--out", "whole", "--quiet"]);
     train(&["train", "small.toml", "--epochs", "2", "--out", "parts", "--quiet"]);
     train(&["resume", "parts", "--epochs", "4", "--quiet"]);
-    let (whole, parts) = (json(&dir.path().join("whole/summary.json")), json(&dir.path().join("parts/summary.json")));
+    let (whole, parts) = (json(dir.path().join("whole/summary.json")), json(dir.path().join("parts/summary.json")));
     assert_eq!(parts["test"], whole["test"]);
     assert_eq!(parts["resumed_from"], 42);
     let steps = |run: &str| -> Vec<u64> {
@@ -85,7 +81,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
     let file = |run: &str| fs::read(dir.path().join(run).join("checkpoints/step-00000084/model.bpk")).expect("a file");
     assert!(file("whole") == file("parts"), "the parameters differ");
     let evaluated = anneal(dir.path(), &["evaluate", "parts", "--json"]);
-    let values: Value = serde_json::from_str(&evaluated.out).expect("JSON");
+    let values = parsed(&evaluated.out);
     assert_eq!(values["accuracy"], whole["test"]["accuracy"]);
 }
 
@@ -128,7 +124,7 @@ fn every_strategy_of_the_examples_trains_as_it_stands() {
         let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
         let ran = anneal(dir.path(), &["train", file.to_str().expect("a path"), "--out", &name, "--quiet"]);
         assert_eq!(ran.code, 0, "{name}: {}", ran.err);
-        let accuracy = json(&dir.path().join(&name).join("summary.json"))["test"]["accuracy"].as_f64();
+        let accuracy = json(dir.path().join(&name).join("summary.json"))["test"]["accuracy"].as_f64();
         assert!(accuracy.expect("measured") > 90.0, "{name}: {accuracy:?}");
     }
 }
@@ -258,7 +254,7 @@ fn groups_have_rates_and_decay_of_their_own() {
         assert_eq!(ran.code, 0, "{}", ran.err);
     }
     let loss =
-        |run: &str| json(&dir.path().join(run).join("summary.json"))["last"]["train.loss"].as_f64().expect("a loss");
+        |run: &str| json(dir.path().join(run).join("summary.json"))["last"]["train.loss"].as_f64().expect("a loss");
     // With the weights at a rate of 0 only the biases learn, which is worth little.
     assert!(loss("frozen") > loss("free") + 0.2, "{} and {}", loss("frozen"), loss("free"));
 }
@@ -274,7 +270,7 @@ fn a_group_by_rank_may_have_a_schedule() {
     let loss = |config: &str| {
         let ran = anneal(dir.path(), &["train", config, "--out", &format!("{config}-run"), "--quiet"]);
         assert_eq!(ran.code, 0, "{}", ran.err);
-        json(&dir.path().join(format!("{config}-run/summary.json")))["last"]["train.loss"].as_f64().expect("a loss")
+        json(dir.path().join(format!("{config}-run/summary.json")))["last"]["train.loss"].as_f64().expect("a loss")
     };
     let (rank, path, none) = (loss("rank.toml"), loss("path.toml"), loss("none.toml"));
     assert_eq!(rank.to_bits(), path.to_bits(), "{rank} and {path}");
@@ -333,7 +329,7 @@ fn mnist_is_read_where_it_is() {
     let data = data.to_str().expect("a path");
     let ran = anneal(dir.path(), &["train", "mnist.toml", "--out", "run", "--data-dir", data, "--quiet"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let summary = json(&dir.path().join("run/summary.json"));
+    let summary = json(dir.path().join("run/summary.json"));
     assert_eq!((&summary["dataset"], &summary["steps"]), (&Value::from("mnist"), &Value::from(20)));
     assert!(summary["test"]["accuracy"].as_f64().expect("measured") > 40.0);
 }

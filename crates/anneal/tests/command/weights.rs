@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use crate::common::{Ran, SMALL, anneal, folder};
+use crate::common::{SMALL, anneal, done, folder, json, parsed};
 use anneal::{
     trainer::{
         self,
@@ -22,16 +22,6 @@ use serde_json::Value;
 const LENET: &str = "[run]\nname = 'lenet'\n[model]\ntype = 'lenet'\n[optimizer]\ntype = 'adam'\nlr = 3e-3\n\
     [train]\nepochs = 1\n[train.checkpoint]\nkeep_last = 3\n";
 
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("JSON")
-}
-
-fn done(folder: &Path, args: &[&str]) -> Ran {
-    let ran = anneal(folder, args);
-    assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
-    ran
-}
-
 /// Header and data of a safetensors file.
 fn safetensors(path: &Path) -> (Value, Vec<u8>) {
     let bytes = fs::read(path).expect("a file");
@@ -49,7 +39,7 @@ fn tensor(path: &Path, name: &str) -> Vec<u8> {
 #[test]
 fn lenet_made_by_torch_gives_torchs_logits() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/weights");
-    let expected = json(&golden.join("lenet.json"));
+    let expected = json(golden.join("lenet.json"));
     let numbers = |name: &str| {
         let list = |field: &str| expected[name][field].as_array().expect("an array").clone();
         let shape: Vec<usize> = list("shape").iter().map(|size| size.as_u64().expect("a size") as usize).collect();
@@ -84,14 +74,14 @@ fn a_run_leaves_its_weights_and_any_checkpoint_can_be_exported() {
     assert_eq!(header["fc3.weight"]["shape"], serde_json::json!([10, 84]));
 
     // The newest checkpoint is what the run ended with: the same file.
-    let ran = done(dir.path(), &["export", "run", "--to", "last.safetensors"]);
-    assert_eq!(ran.out, format!("last.safetensors: lenet at step {last}, for PyTorch (safetensors)\n"));
+    let out = done(dir.path(), &["export", "run", "--to", "last.safetensors"]);
+    assert_eq!(out, format!("last.safetensors: lenet at step {last}, for PyTorch (safetensors)\n"));
     assert!(fs::read(at("last.safetensors")).unwrap() == fs::read(at("run/model.safetensors")).unwrap());
 
     // Another step has other weights; the best is the one with the least validation loss.
     let first = last / 3;
-    let ran = done(dir.path(), &["export", "run", "--step", &first.to_string(), "--to", "first.safetensors", "--json"]);
-    let exported: Value = serde_json::from_str(&ran.out).expect("JSON");
+    let out = done(dir.path(), &["export", "run", "--step", &first.to_string(), "--to", "first.safetensors", "--json"]);
+    let exported = parsed(&out);
     assert_eq!(exported["step"], first);
     assert_eq!(exported["sha256"], weights::sha256(&at("first.safetensors")).expect("a checksum"));
     assert_ne!(tensor(&at("first.safetensors"), "fc3.weight"), tensor(&at("last.safetensors"), "fc3.weight"));
@@ -102,14 +92,14 @@ fn a_run_leaves_its_weights_and_any_checkpoint_can_be_exported() {
         .filter(|line| line["split"] == "valid")
         .min_by(|a, b| a["loss"].as_f64().partial_cmp(&b["loss"].as_f64()).expect("numbers"))
         .expect("validations");
-    let ran = done(dir.path(), &["export", "run", "--best", "--to", "best.safetensors", "--json"]);
-    assert_eq!(serde_json::from_str::<Value>(&ran.out).expect("JSON")["step"], best["step"]);
+    let out = done(dir.path(), &["export", "run", "--best", "--to", "best.safetensors", "--json"]);
+    assert_eq!(parsed(&out)["step"], best["step"]);
 
     let refused = anneal(dir.path(), &["export", "run", "--step", "5"]);
     assert_eq!(refused.code, 2);
     assert!(refused.err.contains(&format!("no checkpoint of step 5 (there: {first}, ")), "{}", refused.err);
     assert_eq!(anneal(dir.path(), &["export", "run", "--best", "--last"]).code, 2);
-    assert_eq!(anneal(dir.path(), &["export", "nowhere"]).code, 1);
+    assert_eq!(anneal(dir.path(), &["export", "nowhere"]).code, 2);
 }
 
 #[test]
@@ -118,8 +108,8 @@ fn of_equal_checkpoints_export_takes_the_one_that_is_kept_as_the_best() {
     let config = SMALL.replace("lr = 1e-3", "lr = 1e-30");
     let dir = folder(&[("still.toml", &config)]);
     let best = |run: &str| {
-        let ran = done(dir.path(), &["export", run, "--best", "--to", "best.safetensors", "--json"]);
-        serde_json::from_str::<Value>(&ran.out).expect("JSON")["step"].as_u64().expect("a step")
+        let out = done(dir.path(), &["export", run, "--best", "--to", "best.safetensors", "--json"]);
+        parsed(&out)["step"].as_u64().expect("a step")
     };
     done(dir.path(), &["train", "still.toml", "--out", "all", "--quiet", "--set", "train.checkpoint.keep_last=3"]);
     done(dir.path(), &["train", "still.toml", "--out", "kept", "--quiet"]);
@@ -148,7 +138,7 @@ fn fine_tuning_starts_from_the_runs_weights_with_a_new_head() {
     ]);
     let at = |name: &str| dir.path().join(name);
     done(dir.path(), &["train", "lenet.toml", "--out", "run", "--quiet"]);
-    let test = |run: &str| json(&at(run).join("summary.json"))["test"]["accuracy"].as_f64().expect("measured");
+    let test = |run: &str| json(at(run).join("summary.json"))["test"]["accuracy"].as_f64().expect("measured");
     for name in ["same", "file", "head"] {
         done(dir.path(), &["train", &format!("{name}.toml"), "--out", name, "--quiet"]);
     }
@@ -248,7 +238,7 @@ fn a_schedule_free_run_leaves_the_weights_that_were_evaluated() {
         dir.path(),
         &["train", "small.toml", "--set", setting, "--set", "optimizer.lr=1e-12", "--out", "on", "--quiet"],
     );
-    let test = |run: &str| json(&dir.path().join(run).join("summary.json"))["test"]["accuracy"].clone();
+    let test = |run: &str| json(dir.path().join(run).join("summary.json"))["test"]["accuracy"].clone();
     assert_eq!(test("on"), test("free"));
     done(dir.path(), &["export", "free", "--to", "again.safetensors"]);
     let read = |name: &str| fs::read(dir.path().join(name)).expect("weights");

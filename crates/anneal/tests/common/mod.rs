@@ -14,6 +14,21 @@ pub struct Ran {
     pub err: String,
 }
 
+impl Ran {
+    /// It ended well.
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "{}", self.err);
+        self
+    }
+}
+
+/// Runs `anneal` in `folder`, which ends well, and gives what it printed.
+pub fn done(folder: &Path, args: &[&str]) -> String {
+    let ran = anneal(folder, args);
+    assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
+    ran.out
+}
+
 /// Runs `anneal` in `folder`.
 pub fn anneal(folder: &Path, args: &[&str]) -> Ran {
     let output = command(folder).args(args).output().expect("the command starts");
@@ -43,6 +58,39 @@ pub fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         std::fs::write(folder.path().join(name), text).expect("written");
     }
     folder
+}
+
+/// The text of a file.
+pub fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+}
+
+/// A JSON text.
+pub fn parsed(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A JSON file.
+pub fn json(path: impl AsRef<Path>) -> serde_json::Value {
+    parsed(&read(path))
+}
+
+/// A text of JSON lines.
+pub fn json_lines(text: &str) -> Vec<serde_json::Value> {
+    text.lines().map(parsed).collect()
+}
+
+/// A copy of a folder.
+pub fn copied(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).expect("an entry");
+        if path.is_dir() {
+            copied(&path, &to.join(name));
+        } else {
+            std::fs::copy(&path, to.join(name)).expect("copied");
+        }
+    }
 }
 
 /// The examples' strategies.

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::memory::{filled, parallel};
+use super::memory::filled;
 use super::set::{InstructionSet, Kernel};
 use super::share::share;
 use super::vector::Vector;
@@ -41,7 +41,7 @@ impl Pairwise for ReluGradient {
 /// `x[i] = what.of(x[i], y[i])`.
 pub(crate) fn in_place(what: impl Pairwise, set: InstructionSet, x: &mut [f32], y: &[f32]) {
     assert_eq!(x.len(), y.len());
-    let worth = parallel(x.len(), 2 * PART);
+    let worth = x.len() >= 2 * PART;
     share(x.chunks_mut(PART).zip(y.chunks(PART)), worth, |(x, y)| set.run(InPlace { what, x, y }));
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn made(what: impl Pairwise, set: InstructionSet, x: &[f32], y: &[f32
     assert_eq!(x.len(), y.len());
     filled(x.len(), |out| {
         let parts = x.chunks(PART).zip(y.chunks(PART)).zip(out.chunks_mut(PART));
-        share(parts, parallel(x.len(), 2 * PART), |((x, y), out)| set.run(Made { what, x, y, out }));
+        share(parts, x.len() >= 2 * PART, |((x, y), out)| set.run(Made { what, x, y, out }));
     })
 }
 

@@ -9,8 +9,9 @@
 
 use std::mem::MaybeUninit;
 
-use super::exp::{exp, greatest, sum, sum_of_pairs};
+use super::exp::{LANES, exp, greatest, sum, sum_of_pairs};
 use super::memory::{as_uninit, filled};
+use super::product::{Matrix, Out, Product};
 use super::scratch;
 use super::set::{InstructionSet, Kernel};
 use super::share::share;
@@ -40,64 +41,6 @@ pub(crate) struct Row {
     factor: f32,
 }
 
-/// A matrix in a slice: where it begins, and how far its rows and its columns lie apart.
-#[derive(Clone, Copy)]
-struct At {
-    first: usize,
-    row: usize,
-    column: usize,
-}
-
-impl At {
-    /// The last number of that many rows and columns is inside of a slice of that length.
-    fn fits(self, rows: usize, columns: usize, length: usize) -> bool {
-        rows > 0 && columns > 0 && self.first + (rows - 1) * self.row + (columns - 1) * self.column < length
-    }
-
-    fn transposed(self) -> Self {
-        Self { row: self.column, column: self.row, ..self }
-    }
-
-    fn at_row(self, row: usize) -> Self {
-        Self { first: self.first + row * self.row, ..self }
-    }
-}
-
-/// `out = left right`, or `out += left right`: `(m, k)` times `(k, n)`, on this thread.
-fn product(
-    [m, n, k]: [usize; 3],
-    (out, out_at): (&mut [MaybeUninit<f32>], At),
-    add: bool,
-    (left, left_at): (&[f32], At),
-    (right, right_at): (&[f32], At),
-) {
-    assert!(out_at.fits(m, n, out.len()) && left_at.fits(m, k, left.len()) && right_at.fits(k, n, right.len()));
-    // SAFETY: the three matrices lie inside of their slices; `out` is read only where the caller has written it (`add`).
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr().cast::<f32>().add(out_at.first),
-            out_at.column as isize,
-            out_at.row as isize,
-            add,
-            left.as_ptr().add(left_at.first),
-            left_at.column as isize,
-            left_at.row as isize,
-            right.as_ptr().add(right_at.first),
-            right_at.column as isize,
-            right_at.row as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
-}
-
 impl Attention {
     pub(crate) fn width(&self) -> usize {
         self.heads * self.of_head
@@ -112,14 +55,14 @@ impl Attention {
         1.0 / (self.of_head as f32).sqrt()
     }
 
-    /// Query (0), key (1) or value (2) of a head in a window of `qkv`, or of its gradient.
-    fn part(&self, part: usize, head: usize) -> At {
-        At { first: part * self.width() + head * self.of_head, row: 3 * self.width(), column: 1 }
+    /// Where query (0), key (1) or value (2) of a head begin at a place of a window of `qkv`, or of its gradient.
+    fn part(&self, part: usize, head: usize, place: usize) -> usize {
+        (3 * place + part) * self.width() + head * self.of_head
     }
 
-    /// A head in a window of the output, or of its gradient.
-    fn of_output(&self, head: usize) -> At {
-        At { first: head * self.of_head, row: self.width(), column: 1 }
+    /// Where a head begins at a place of a window of the output, or of its gradient.
+    fn of_output(&self, head: usize, place: usize) -> usize {
+        place * self.width() + head * self.of_head
     }
 
     /// Blocks of places: the first place of each, and the one after its last.
@@ -144,19 +87,20 @@ impl Attention {
     }
 
     fn forward_window(&self, set: InstructionSet, qkv: &[f32], out: &mut [MaybeUninit<f32>], kept: &mut [Row]) {
-        let mut buffers = scratch::take([ROWS * self.context]);
+        let mut buffers = scratch::take([ROWS * padded(self.context)]);
         let [weights] = buffers.slices();
+        let (of_head, pitch) = (self.of_head, 3 * self.width());
         for (head, kept) in kept.chunks_exact_mut(self.context).enumerate() {
-            let [query, key, value] = [0, 1, 2].map(|part| self.part(part, head));
+            let part =
+                |part, place, places| Matrix::new(&qkv[self.part(part, head, place)..], [places, of_head], pitch);
             for (first, end) in self.blocks() {
-                let rows = end - first;
-                let of_weights = At { first: 0, row: end, column: 1 };
-                let target = (as_uninit(weights), of_weights);
-                product([rows, end, self.of_head], target, false, (qkv, query.at_row(first)), (qkv, key.transposed()));
-                let weights = &mut weights[..rows * end];
-                set.run(Softmax { weights, end, first, scale: self.scale(), kept: &mut kept[first..end] });
-                let target = (&mut *out, self.of_output(head).at_row(first));
-                product([rows, self.of_head, end], target, false, (weights, of_weights), (qkv, value));
+                let (rows, wide) = (end - first, padded(end));
+                let weights = &mut weights[..rows * wide];
+                let target = Out::new(as_uninit(weights), [rows, end], wide);
+                multiply(set, part(0, first, rows), part(1, 0, end).turned(), target, false);
+                set.run(Softmax { weights, wide, first, scale: self.scale(), kept: &mut kept[first..end] });
+                let out = Out::new(&mut out[self.of_output(head, first)..], [rows, of_head], self.width());
+                multiply(set, Matrix::new(weights, [rows, end], wide), part(2, 0, end), out, false);
             }
         }
     }
@@ -183,46 +127,52 @@ impl Attention {
         grad: &[f32],
         out: &mut [MaybeUninit<f32>],
     ) {
-        let mut buffers = scratch::take([ROWS * self.context, ROWS * self.context]);
+        let mut buffers = scratch::take([ROWS * padded(self.context); 2]);
         let [weights, slopes] = buffers.slices();
+        let (of_head, pitch) = (self.of_head, 3 * self.width());
         for (head, kept) in kept.chunks_exact(self.context).enumerate() {
-            let [query, key, value] = [0, 1, 2].map(|part| self.part(part, head));
-            let of_output = self.of_output(head);
+            let part =
+                |part, place, places| Matrix::new(&qkv[self.part(part, head, place)..], [places, of_head], pitch);
             // From the last block, which reaches all keys and values, so that the others find a sum to add to.
             for (first, end) in self.blocks().rev() {
-                let rows = end - first;
+                let (rows, wide) = (end - first, padded(end));
+                let (weights, slopes) = (&mut weights[..rows * wide], &mut slopes[..rows * wide]);
+                let (queries, keys, values) = (part(0, first, rows), part(1, 0, end), part(2, 0, end));
+                let grads = Matrix::new(&grad[self.of_output(head, first)..], [rows, of_head], self.width());
+                let size = [rows, end];
+                multiply(set, queries, keys.turned(), Out::new(as_uninit(weights), size, wide), false);
+                multiply(set, grads, values.turned(), Out::new(as_uninit(slopes), size, wide), false);
+                let kept = &kept[first..end];
+                set.run(SoftmaxGradient { weights, slopes, wide, first, scale: self.scale(), kept });
+                let [weights, slopes] = [Matrix::new(weights, size, wide), Matrix::new(slopes, size, wide)];
                 let add = end < self.context;
-                let of_weights = At { first: 0, row: end, column: 1 };
-                let (queries, grads) = ((qkv, query.at_row(first)), (grad, of_output.at_row(first)));
-                let size = [rows, end, self.of_head];
-                product(size, (as_uninit(weights), of_weights), false, queries, (qkv, key.transposed()));
-                product(size, (as_uninit(slopes), of_weights), false, grads, (qkv, value.transposed()));
-                {
-                    let (weights, slopes) = (&mut weights[..rows * end], &mut slopes[..rows * end]);
-                    set.run(SoftmaxGradient {
-                        weights,
-                        slopes,
-                        end,
-                        first,
-                        scale: self.scale(),
-                        kept: &kept[first..end],
-                    });
-                }
-                let transposed = of_weights.transposed();
-                let by_key = [end, self.of_head, rows];
-                product(by_key, (&mut *out, value), add, (weights, transposed), grads);
-                product(by_key, (&mut *out, key), add, (slopes, transposed), queries);
-                let target = (&mut *out, query.at_row(first));
-                product([rows, self.of_head, end], target, false, (slopes, of_weights), (qkv, key));
+                let mut target = |part, place, places, left, right, add| {
+                    let out = &mut out[self.part(part, head, place)..];
+                    multiply(set, left, right, Out::new(out, [places, of_head], pitch), add);
+                };
+                target(2, 0, end, weights.turned(), grads, add);
+                target(1, 0, end, slopes.turned(), queries, add);
+                target(0, first, rows, slopes, keys, false);
             }
         }
     }
 }
 
-/// Products of queries and keys to weights: rows of `end` numbers, of which row `i` has `first + i + 1` that count.
+/// `out = left * right`, or `out += left * right`, on this thread.
+fn multiply(set: InstructionSet, left: Matrix<'_>, right: Matrix<'_>, out: Out<'_>, add: bool) {
+    set.run(Product { left, right, bias: None, add, out });
+}
+
+/// Rows of weights are so long that they are whole registers.
+fn padded(places: usize) -> usize {
+    places.next_multiple_of(LANES)
+}
+
+/// Products of queries and keys to weights: rows of `wide` numbers, of which row `i` has `first + i + 1` that count. What
+/// comes later in a row may be anything, and becomes 0.
 struct Softmax<'a> {
     weights: &'a mut [f32],
-    end: usize,
+    wide: usize,
     first: usize,
     scale: f32,
     kept: &'a mut [Row],
@@ -233,28 +183,31 @@ impl Kernel for Softmax<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        for ((row, weights), of_row) in self.weights.chunks_exact_mut(self.end).enumerate().zip(self.kept) {
-            let (before, later) = weights.split_at_mut(self.first + row + 1);
-            let most = greatest(before);
-            for weight in before.iter_mut() {
+        for ((row, weights), of_row) in self.weights.chunks_exact_mut(self.wide).enumerate().zip(self.kept) {
+            let count = self.first + row + 1;
+            let (weights, beyond) = weights.split_at_mut(padded(count));
+            beyond.fill(0.0);
+            weights[count..].fill(f32::NEG_INFINITY);
+            let most = greatest(weights);
+            for weight in &mut *weights {
                 *weight = exp::<V>((*weight - most) * self.scale);
             }
-            let factor = 1.0 / sum(before, |weight| weight);
-            for weight in before.iter_mut() {
+            weights[count..].fill(0.0);
+            let factor = 1.0 / sum(weights, |weight| weight);
+            for weight in weights {
                 *weight *= factor;
             }
-            later.fill(0.0);
             *of_row = Row { most, factor };
         }
     }
 }
 
 /// Products to weights `p` once more, and the gradients of the weights, `g`, to those of the products:
-/// `scale * p * (g - sum(p * g))`.
+/// `scale * p * (g - sum(p * g))`; both 0 for what comes later.
 struct SoftmaxGradient<'a> {
     weights: &'a mut [f32],
     slopes: &'a mut [f32],
-    end: usize,
+    wide: usize,
     first: usize,
     scale: f32,
     kept: &'a [Row],
@@ -265,19 +218,22 @@ impl Kernel for SoftmaxGradient<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let rows = self.weights.chunks_exact_mut(self.end).zip(self.slopes.chunks_exact_mut(self.end));
+        let rows = self.weights.chunks_exact_mut(self.wide).zip(self.slopes.chunks_exact_mut(self.wide));
         for ((row, (weights, slopes)), &Row { most, factor }) in rows.enumerate().zip(self.kept) {
-            let (weights, later) = weights.split_at_mut(self.first + row + 1);
-            let (slopes, later_slopes) = slopes.split_at_mut(self.first + row + 1);
-            for weight in weights.iter_mut() {
+            let count = self.first + row + 1;
+            slopes[count..].fill(0.0);
+            let (weights, beyond) = weights.split_at_mut(padded(count));
+            beyond.fill(0.0);
+            for weight in &mut *weights {
                 *weight = exp::<V>((*weight - most) * self.scale) * factor;
             }
+            weights[count..].fill(0.0);
+            let slopes = &mut slopes[..weights.len()];
             let mean = sum_of_pairs(weights, slopes, |weight, slope| weight * slope);
             for (slope, weight) in slopes.iter_mut().zip(&*weights) {
                 *slope = self.scale * weight * (*slope - mean);
             }
-            later.fill(0.0);
-            later_slopes.fill(0.0);
+            slopes[count..].fill(0.0);
         }
     }
 }

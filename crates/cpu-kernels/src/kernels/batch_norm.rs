@@ -6,7 +6,7 @@
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
-use super::memory::{as_uninit, filled, parallel};
+use super::memory::{as_uninit, filled};
 use super::set::{InstructionSet, Kernel};
 use super::share::share;
 use super::vector::Vector;
@@ -66,7 +66,7 @@ impl BatchNorm {
         let mut made: Vec<Option<Out>> = (0..self.channels).map(|_| None).collect();
         // Neighbours in memory are one thread's: where one writes what another one's prefetcher has fetched, both wait.
         let some = self.channels.div_ceil(4 * rayon::current_num_threads()).max(1);
-        share(made.chunks_mut(some).enumerate(), parallel(self.len(), WORTH_THREADS), |(at, made)| {
+        share(made.chunks_mut(some).enumerate(), self.len() >= WORTH_THREADS, |(at, made)| {
             for (channel, made) in (at * some..).zip(made) {
                 *made = Some(work(channel));
             }
@@ -106,7 +106,7 @@ impl BatchNorm {
             .map(|channel| [mean[channel], (variance[channel] + epsilon).sqrt(), gamma[channel], beta[channel]])
             .collect();
         let image = self.channels * self.positions;
-        share(values.chunks_mut(image.max(1)), parallel(self.len(), WORTH_THREADS), |values| {
+        share(values.chunks_mut(image.max(1)), self.len() >= WORTH_THREADS, |values| {
             set.run(Fixed { norm: self, by: &by, values });
         });
     }

@@ -10,7 +10,7 @@
 use std::mem::MaybeUninit;
 
 use super::correlate::{Correlation, Layout, Packed, RUN, Target};
-use super::memory::{as_uninit, exact_sum, filled, parallel};
+use super::memory::{as_uninit, exact_sum, filled};
 use super::scratch;
 use super::set::{InstructionSet, Kernel};
 pub(crate) use super::shape::{Conv, output_length};
@@ -95,7 +95,7 @@ impl Conv {
             // Whoever takes an image takes all of its blocks, where there is enough for all threads.
             let some =
                 (blocks.len() / (8 * rayon::current_num_threads())).clamp(1, together * lanes.div_ceil(weights.wide()));
-            share(blocks.chunks_mut(some), parallel(self.work(), WORTH_THREADS), |blocks| {
+            share(blocks.chunks_mut(some), self.work() >= WORTH_THREADS, |blocks| {
                 let mut blocks = blocks.iter_mut().peekable();
                 while let Some((_, block, at, out)) = blocks.next() {
                     let image_of = |at: usize| &source[at * image..][..image];
@@ -127,14 +127,14 @@ impl Conv {
             .chunks_exact_mut(terms * pitch)
             .enumerate()
             .flat_map(|(block, sums)| sums.chunks_mut(each).enumerate().map(move |(share, sums)| (block, share, sums)));
-        let worth = parallel(self.work(), WORTH_THREADS);
+        let worth = self.work() >= WORTH_THREADS;
         share(tasks, worth, |(block, share, sums)| {
             let channels = share * shares.channels..((share + 1) * shares.channels).min(self.inputs);
             let images = block * shares.images..((block + 1) * shares.images).min(self.batch);
             set.run(Share { conv: self, input, grad, images, channels, sums, pitch });
         });
         let (blocks, lanes) = (&*blocks, out.chunks_mut(set.lanes() * terms).enumerate());
-        share(lanes, parallel(blocks.len(), WORTH_THREADS), |(at, out)| {
+        share(lanes, blocks.len() >= WORTH_THREADS, |(at, out)| {
             set.run(Gather { blocks, terms, pitch, lane: at * set.lanes(), out });
         });
         out
@@ -144,7 +144,7 @@ impl Conv {
     pub(crate) fn bias_gradient(&self, grad: &[f32]) -> Vec<f32> {
         assert_eq!(grad.len(), self.batch * self.outputs * self.map());
         let mut out = vec![0.0; self.outputs];
-        share(out.iter_mut().enumerate(), parallel(grad.len(), WORTH_THREADS), |(output, out)| {
+        share(out.iter_mut().enumerate(), grad.len() >= WORTH_THREADS, |(output, out)| {
             let maps = grad.chunks_exact(self.map()).skip(output).step_by(self.outputs);
             *out = maps.map(exact_sum).sum::<f64>() as f32;
         });

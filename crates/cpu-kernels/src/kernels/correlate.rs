@@ -6,7 +6,6 @@
 
 use std::mem::MaybeUninit;
 
-use super::memory::parallel;
 use super::scratch::{self, Scratch};
 use super::set::{InstructionSet, Kernel};
 use super::share::share;
@@ -35,7 +34,7 @@ pub(crate) struct Correlation {
 pub(crate) const RUN: usize = 160;
 
 /// Into how many runs a sum is cut: four where they have 32 terms, and more where they would be longer than `run`.
-pub(crate) fn runs(terms: usize, run: usize) -> usize {
+fn runs(terms: usize, run: usize) -> usize {
     terms.div_ceil(run).max(terms.div_ceil(32).min(4)).max(1)
 }
 
@@ -92,7 +91,7 @@ impl Packed {
             let pieces = weights.chunks_mut((here * taps * channels).max(1)).enumerate();
             pieces.map(move |(piece, weights)| (block * wide, here, piece * channels, weights))
         });
-        share(pieces, parallel(padded * terms, 1 << 14), |(first, here, channel, weights)| {
+        share(pieces, padded * terms >= 1 << 14, |(first, here, channel, weights)| {
             for lane in first..first + here {
                 if lane >= lanes {
                     weights.iter_mut().skip(lane - first).step_by(here).for_each(|weight| *weight = 0.0);
@@ -213,11 +212,11 @@ impl Correlation {
         let runs = runs(terms, self.run).min(self.channels).max(1);
         let channels = self.channels.div_ceil(runs).max(1);
         // Each number of positions and each stride is code of its own, so wide strides have less of it.
-        let most = V::POSITIONS.min(match self.stride[1] {
-            1 => 14,
-            2 => 8,
-            _ => 2,
-        });
+        let most = match (V::POSITIONS, self.stride[1]) {
+            (14, 2) => 8,
+            (14, 3..) => 2,
+            (most, _) => most,
+        };
         let tiles = width.div_ceil(most);
         for strip_rows in rows.clone().step_by(strip) {
             let here = strip_rows..rows.end.min(strip_rows + strip);
@@ -257,7 +256,6 @@ impl Correlation {
                         left: column < 0,
                         right: last >= pitch as isize,
                         block,
-                        term: wide,
                         count,
                         to,
                     });
@@ -300,36 +298,34 @@ pub(crate) fn write<V: Vector>(sums: &[f32], wide: usize, first: usize, target: 
 }
 
 /// Some positions of a row, a block of lanes, a run of channels. What it is made of is code that is compiled once.
-pub(crate) struct Tile<'a> {
-    pub(crate) source: &'a [f32],
+struct Tile<'a> {
+    source: &'a [f32],
     /// From one channel to the next.
-    pub(crate) plane: usize,
+    plane: usize,
     /// Where the first tap of the first channel stands for the first position; it may be outside.
-    pub(crate) at: isize,
+    at: isize,
     /// From one row of taps to the next.
-    pub(crate) pitch: usize,
-    pub(crate) channels: usize,
+    pitch: usize,
+    channels: usize,
     /// After so many channels sums join those before.
-    pub(crate) run: usize,
+    run: usize,
     /// Rows of taps that stand in the source.
-    pub(crate) taps: std::ops::Range<usize>,
+    taps: std::ops::Range<usize>,
     /// All rows of taps.
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
+    rows: usize,
+    columns: usize,
     /// From one position to the next.
-    pub(crate) step: usize,
+    step: usize,
     /// From one column of taps to the next.
-    pub(crate) dilation: usize,
+    dilation: usize,
     /// Whether the first tap is outside for the first position, the last one for the last position.
-    pub(crate) left: bool,
-    pub(crate) right: bool,
-    pub(crate) block: Block<'a>,
-    /// Numbers from the weights of a term to those of the next.
-    pub(crate) term: usize,
+    left: bool,
+    right: bool,
+    block: Block<'a>,
     /// How many positions.
-    pub(crate) count: usize,
+    count: usize,
     /// The sums, by position and lane.
-    pub(crate) to: &'a mut [f32],
+    to: &'a mut [f32],
 }
 
 impl Kernel for Tile<'_> {
@@ -341,8 +337,7 @@ impl Kernel for Tile<'_> {
         let (count, wide) = (self.count, self.block.bias.len());
         assert!(wide == V::LANES || wide == 2 * V::LANES);
         assert!(self.to.len() == count * wide);
-        let last = (self.channels * terms).saturating_sub(1);
-        assert!(self.channels == 0 || self.block.weights.len() >= last * self.term + wide);
+        assert!(self.block.weights.len() >= self.channels * terms * wide);
         if !self.taps.is_empty() && self.channels > 0 {
             // The least and the greatest place that is read.
             let start = self.at + (self.taps.start * self.pitch) as isize;
@@ -363,14 +358,13 @@ impl Kernel for Tile<'_> {
                 }
             };
         }
-        match (self.step, V::POSITIONS) {
-            (1, 14) => sized!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
-            (2, 14) => sized!(2: 1 2 3 4 5 6 7 8),
-            (1, 6) => sized!(1: 1 2 3 4 5 6),
-            (2, 6) => sized!(2: 1 2 3 4 5 6),
-            (1, _) => sized!(1: 1 2 3),
-            (2, _) => sized!(2: 1 2 3),
-            (_, _) => sized!(0: 1 2),
+        // Registers are the most for the widest set: there it pays that the compiler knows how far positions are apart.
+        match (V::POSITIONS, self.step) {
+            (14, 1) => sized!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            (14, 2) => sized!(2: 1 2 3 4 5 6 7 8),
+            (14, _) => sized!(0: 1 2),
+            (6, _) => sized!(0: 1 2 3 4 5 6),
+            (_, _) => sized!(0: 1 2 3),
         }
     }
 }
@@ -395,9 +389,13 @@ impl Tile<'_> {
                 }
             }
             let terms = self.rows * self.columns;
-            let mut weights = self.block.weights.as_ptr().add(self.taps.start * self.columns * self.term);
+            let mut weights = self.block.weights.as_ptr().add(self.taps.start * self.columns * each);
             let mut plane = self.source.as_ptr().wrapping_offset(self.at + (self.taps.start * self.pitch) as isize);
-            let skipped = (terms - self.taps.len() * self.columns) * self.term;
+            let skipped = (terms - self.taps.len() * self.columns) * each;
+            // The columns of taps that the first and the last position have not: as numbers, for of two flags the compiler
+            // would make four loops.
+            let first = if self.left { 0 } else { self.columns };
+            let last = if self.right { self.columns - 1 } else { self.columns };
             let mut done = 0;
             loop {
                 for _ in 0..self.run.min(self.channels - done) {
@@ -405,15 +403,13 @@ impl Tile<'_> {
                     for _ in self.taps.clone() {
                         let mut from = row;
                         for column in 0..self.columns {
-                            let left = self.left && column == 0;
-                            let right = self.right && column + 1 == self.columns;
                             let mut values = [V::splat(0.0); N];
                             for (n, value) in values.iter_mut().enumerate() {
                                 *value = V::load(weights.add(n * V::LANES));
                             }
-                            weights = weights.wrapping_add(self.term);
+                            weights = weights.wrapping_add(each);
                             for (p, sums) in sums.iter_mut().enumerate() {
-                                if (p == 0 && left) || (p == P - 1 && right) {
+                                if (p == 0 && column == first) || (p == P - 1 && column == last) {
                                     continue;
                                 }
                                 let factor = V::splat(from.wrapping_add(p * step).read());

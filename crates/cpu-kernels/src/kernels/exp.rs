@@ -31,7 +31,7 @@ pub(crate) fn exp<V: Vector>(x: f32) -> f32 {
 }
 
 /// Sums are taken in so many lanes, whatever the register.
-const LANES: usize = 32;
+pub(crate) const LANES: usize = 32;
 
 /// The sum of `f` over a slice.
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! What the kernels share: memory for results, when to use threads, plain sums.
+//! What the kernels share: memory for results, plain sums.
 
 use std::mem::MaybeUninit;
 
@@ -15,11 +15,6 @@ pub(crate) fn filled(length: usize, write: impl FnOnce(&mut [MaybeUninit<f32>]))
     // SAFETY: `write` has written all of it: each kernel covers its output, which the tests see by the NaN.
     unsafe { out.set_len(length) };
     out
-}
-
-/// Whether to use several threads: not for little work, and not where there is one.
-pub(crate) fn parallel(work: usize, worth: usize) -> bool {
-    work >= worth && rayon::current_num_threads() > 1
 }
 
 /// Numbers as memory that may be written.

@@ -1,81 +1,131 @@
-//! Products of matrices, as linear layers need them: the columns of the result are the lanes.
+//! Products of matrices, as linear layers and attention need them: the columns of the result are the lanes.
+//!
+//! A tile of the result, some rows by some registers of columns, stays in registers while the terms of its sums go by.
+//! The right matrix is copied, a run of terms at a time, in panels as wide as a tile; the left one is read where it lies.
+//! Each number is one sum in one order, whatever the set and the number of threads.
 
 use std::mem::MaybeUninit;
 
-use super::correlate::{Block, RUN, Target, Tile, runs, write};
-use super::memory::{filled, parallel};
+use super::correlate::{Target, write};
+use super::memory::filled;
 use super::scratch;
 use super::set::{InstructionSet, Kernel};
 use super::share::share;
 use super::vector::Vector;
 
-/// A matrix of `rows` and `columns` that is read as it lies, or turned.
+/// A matrix of `rows` and `columns` in a slice: `values[row * down + column * across]`, where one of the two steps is 1.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
-    pub(crate) values: &'a [f32],
-    /// As it lies: row after row.
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    pub(crate) turned: bool,
+    values: &'a [f32],
+    rows: usize,
+    columns: usize,
+    down: usize,
+    across: usize,
 }
 
-impl Matrix<'_> {
-    fn size(&self) -> [usize; 2] {
-        if self.turned { [self.columns, self.rows] } else { [self.rows, self.columns] }
+impl<'a> Matrix<'a> {
+    /// Row after row, each `pitch` numbers after the one before.
+    pub(crate) fn new(values: &'a [f32], [rows, columns]: [usize; 2], pitch: usize) -> Self {
+        assert!(rows > 0 && columns > 0 && columns <= pitch && values.len() >= (rows - 1) * pitch + columns);
+        Self { values, rows, columns, down: pitch, across: 1 }
+    }
+
+    /// With rows and columns exchanged; nothing is moved.
+    pub(crate) fn turned(self) -> Self {
+        Self { rows: self.columns, columns: self.rows, down: self.across, across: self.down, ..self }
+    }
+
+    /// Some of its rows.
+    fn of_rows(self, first: usize, rows: usize) -> Self {
+        debug_assert!(rows > 0 && first + rows <= self.rows);
+        Self { values: &self.values[first * self.down..], rows, ..self }
+    }
+
+    /// Some of its columns.
+    fn of_columns(self, first: usize, columns: usize) -> Self {
+        self.turned().of_rows(first, columns).turned()
     }
 }
+
+/// Sums are taken in runs of so many terms: their error grows with the length of these.
+const RUN: usize = 128;
+
+/// Columns of the right matrix that are copied at a time: with [`RUN`] terms a quarter of the second-level cache.
+const COLUMNS: usize = 512;
+
+/// Rows for which a copy of the right matrix is worth it.
+const ROWS: usize = 128;
 
 /// Multiplications for which a second thread is worth its start.
 const WORTH_THREADS: usize = 1 << 15;
 
 /// `left * right + bias`, row after row; the bias is one number for each column.
 pub(crate) fn product(set: InstructionSet, left: Matrix<'_>, right: Matrix<'_>, bias: Option<&[f32]>) -> Vec<f32> {
-    let ([rows, terms], [inner, lanes]) = (left.size(), right.size());
-    assert_eq!(terms, inner);
-    assert!(left.values.len() == rows * terms && right.values.len() == terms * lanes);
-    let set = set.for_lanes(lanes);
-    let pitch = lanes.next_multiple_of(set.lanes());
-    let worth = parallel(rows * terms * lanes, WORTH_THREADS);
-    let mut padded_bias = vec![0.0; pitch];
-    if let Some(bias) = bias {
-        padded_bias[..lanes].copy_from_slice(bias);
-    }
-    // What tiles read of the right matrix: rows of whole registers.
-    let as_it_lies = !right.turned && pitch == lanes;
-    let mut kept = scratch::take([if as_it_lies { 0 } else { terms * pitch }]);
-    let [copy] = kept.slices();
-    let right_rows = if as_it_lies {
-        right.values
-    } else {
-        let copy = &mut copy[..terms * pitch];
-        share(copy.chunks_mut(pitch * 16).enumerate(), worth, |(at, copy)| {
-            set.run(Rows { of: right, first: at * 16, pitch, copy });
+    let (rows, columns) = (left.rows, right.columns);
+    let set = set.for_lanes(columns);
+    let wanted = 4 * rayon::current_num_threads();
+    // Parts of the result: of its rows, and where these are few, of its columns.
+    let by_columns = columns.div_ceil(COLUMNS);
+    let by_rows = wanted.div_ceil(by_columns).clamp(1, rows.div_ceil(ROWS));
+    let by_columns = wanted.div_ceil(by_rows).clamp(by_columns, columns.div_ceil(64).max(by_columns));
+    let each_rows = rows.div_ceil(by_rows).next_multiple_of(8);
+    let each_columns = columns.div_ceil(by_columns).next_multiple_of(16);
+    filled(rows * columns, |out| {
+        let whole = Out::new(out, [rows, columns], columns);
+        let parts = (0..rows).step_by(each_rows).flat_map(|row| {
+            (0..columns).step_by(each_columns).map(move |column| {
+                let size = [each_rows.min(rows - row), each_columns.min(columns - column)];
+                (row, column, size)
+            })
         });
-        copy
-    };
-    filled(rows * lanes, |out| {
-        if out.is_empty() {
-            return;
-        }
-        let most = set.run(Positions);
-        let tasks = rows.div_ceil(most).max((4 * rayon::current_num_threads()).min(rows / 4));
-        let some = rows.div_ceil(tasks);
-        share(out.chunks_mut(some * lanes).enumerate(), worth, |(at, out)| {
-            let of = Strip { set, left, right: right_rows, bias: &padded_bias, terms, lanes, first: at * some, out };
-            set.run(of);
+        share(parts, rows * columns * left.columns >= WORTH_THREADS, |(row, column, size)| {
+            set.run(Product {
+                left: left.of_rows(row, size[0]),
+                right: right.of_columns(column, size[1]),
+                bias: bias.map(|bias| &bias[column..][..size[1]]),
+                add: false,
+                // SAFETY: each call has its own rows and columns.
+                out: unsafe { whole.part([row, column], size) },
+            });
         });
     })
 }
 
+/// Columns that one thread adds up at a time.
+const SUMS: usize = 128;
+
 /// The sum of each column, in double precision.
-pub(crate) fn column_sums(of: Matrix<'_>) -> Vec<f32> {
-    let mut sums = vec![0.0_f64; of.columns];
-    for row in of.values.chunks_exact(of.columns.max(1)) {
-        for (sum, &value) in sums.iter_mut().zip(row) {
-            *sum += f64::from(value);
+pub(crate) fn column_sums(set: InstructionSet, values: &[f32], columns: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; columns];
+    share(sums.chunks_mut(SUMS).enumerate(), values.len() >= WORTH_THREADS, |(at, sums)| {
+        set.run(ColumnSums { values, columns, first: at * SUMS, sums });
+    });
+    sums
+}
+
+struct ColumnSums<'a> {
+    values: &'a [f32],
+    columns: usize,
+    first: usize,
+    sums: &'a mut [f32],
+}
+
+impl Kernel for ColumnSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let mut exact = [0.0_f64; SUMS];
+        let exact = &mut exact[..self.sums.len()];
+        for row in self.values.chunks_exact(self.columns) {
+            for (sum, &value) in exact.iter_mut().zip(&row[self.first..]) {
+                *sum += f64::from(value);
+            }
+        }
+        for (sum, &exact) in self.sums.iter_mut().zip(&*exact) {
+            *sum = exact as f32;
         }
     }
-    sums.into_iter().map(|sum| sum as f32).collect()
 }
 
 /// A matrix of `rows` and `columns`, turned.
@@ -103,123 +153,257 @@ impl Kernel for Turn<'_> {
     }
 }
 
-/// How many rows a tile has at most.
-struct Positions;
+/// A matrix that is written, or a part of one.
+pub(crate) struct Out<'a> {
+    to: *mut f32,
+    rows: usize,
+    columns: usize,
+    pitch: usize,
+    of: std::marker::PhantomData<&'a mut [f32]>,
+}
 
-impl Kernel for Positions {
-    type Output = usize;
+// SAFETY: it stands for the mutable slice that it was made of.
+unsafe impl Send for Out<'_> {}
+// SAFETY: what is shared can only give parts, whose callers promise that they do not overlap.
+unsafe impl Sync for Out<'_> {}
 
-    #[inline(always)]
-    fn run<V: Vector>(self) -> usize {
-        V::POSITIONS
+impl<'a> Out<'a> {
+    /// Row after row, each `pitch` numbers after the one before. Only numbers are written into it.
+    pub(crate) fn new(out: &'a mut [MaybeUninit<f32>], [rows, columns]: [usize; 2], pitch: usize) -> Self {
+        assert!(rows > 0 && columns > 0 && columns <= pitch && out.len() >= (rows - 1) * pitch + columns);
+        Self { to: out.as_mut_ptr().cast(), rows, columns, pitch, of: std::marker::PhantomData }
+    }
+
+    /// # Safety
+    /// Parts that live at the same time have no number in common.
+    unsafe fn part(&self, [row, column]: [usize; 2], [rows, columns]: [usize; 2]) -> Out<'_> {
+        assert!(row + rows <= self.rows && column + columns <= self.columns);
+        // SAFETY: inside of the matrix.
+        let to = unsafe { self.to.add(row * self.pitch + column) };
+        Out { to, rows, columns, ..*self }
     }
 }
 
-/// Some rows of a matrix as it is read, from `first` on, `pitch` apart, with zeros to the right of them.
-struct Rows<'a> {
-    of: Matrix<'a>,
-    first: usize,
-    pitch: usize,
-    copy: &'a mut [f32],
+/// `out = left * right + bias`, or `out += left * right`, on this thread.
+pub(crate) struct Product<'a> {
+    pub(crate) left: Matrix<'a>,
+    pub(crate) right: Matrix<'a>,
+    pub(crate) bias: Option<&'a [f32]>,
+    /// Whether `out` has been written, and is added to.
+    pub(crate) add: bool,
+    pub(crate) out: Out<'a>,
 }
 
-impl Kernel for Rows<'_> {
+/// Lanes of the widest tile: three registers of sixteen.
+const WIDEST: usize = 48;
+/// Rows of the highest tile.
+const HIGHEST: usize = 8;
+
+impl Kernel for Product<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Self { of, first, pitch, copy } = self;
-        let [_, columns] = of.size();
-        if !of.turned {
-            for (row, copy) in copy.chunks_exact_mut(pitch).enumerate() {
-                let (copy, rest) = copy.split_at_mut(columns);
-                copy.copy_from_slice(&of.values[(first + row) * columns..][..columns]);
-                rest.fill(0.0);
+        let Self { left, right, bias, add, out } = self;
+        let (rows, columns, terms) = (left.rows, right.columns, left.columns);
+        assert!(right.rows == terms && out.rows == rows && out.columns == columns);
+        assert!(bias.is_none_or(|bias| bias.len() == columns));
+        let (wide, pitch) = (V::TILE[1] * V::LANES, columns.next_multiple_of(V::LANES));
+        // Where the terms of a row of the left matrix lie far apart and are read several times, it is copied too.
+        let strips_are_copied = left.across > 1 && pitch > wide;
+        let most = RUN.min(terms);
+        let mut kept = scratch::take([most * pitch, if strips_are_copied { most * rows } else { 0 }]);
+        let [panels, strips] = kept.slices();
+        for first in (0..terms).step_by(RUN) {
+            let count = RUN.min(terms - first);
+            let panels = &mut panels[..count * pitch];
+            copy_right::<V>(right, first, wide, panels);
+            if strips_are_copied {
+                copy_left(left, first, V::TILE[0], &mut strips[..count * rows]);
             }
+            for column in (0..pitch).step_by(wide) {
+                let here = wide.min(pitch - column);
+                let used = here.min(columns - column);
+                let mut start = [0.0; WIDEST];
+                if let Some(bias) = bias
+                    && first == 0
+                {
+                    start[..used].copy_from_slice(&bias[column..][..used]);
+                }
+                for (row, high) in strips_of(rows, V::TILE[0]) {
+                    let (left, steps) = if strips_are_copied {
+                        (&strips[row * count..][..high * count], [1, high])
+                    } else {
+                        (&left.values[row * left.down + first * left.across..], [left.down, left.across])
+                    };
+                    let right = &panels[column * count..][..here * count];
+                    let tile = Tile { left, steps, right, start: &start[..here], terms: count };
+                    // SAFETY: one part at a time.
+                    let to = unsafe { out.part([row, column], [high, used]) };
+                    tile.run::<V>(&to, add || first > 0);
+                }
+            }
+        }
+    }
+}
+
+/// First row and rows of strips as high as tiles are: `most`, and in the end half of it, a quarter, ...
+fn strips_of(rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let (mut row, mut high) = (0, most);
+    std::iter::from_fn(move || {
+        while high > rows - row {
+            high /= 2;
+        }
+        row += high;
+        (high > 0).then_some((row - high, high))
+    })
+}
+
+/// Terms of all columns of a matrix in panels of `wide` columns, the last one perhaps narrower, term after term; zeros beyond
+/// the last column.
+#[inline(always)]
+fn copy_right<V: Vector>(of: Matrix<'_>, first: usize, wide: usize, panels: &mut [f32]) {
+    let pitch = of.columns.next_multiple_of(V::LANES);
+    let terms = panels.len() / pitch;
+    assert!(first + terms <= of.rows && panels.len() == terms * pitch);
+    for lane in (0..if of.across == 1 { 0 } else { pitch }).step_by(V::LANES) {
+        let (lanes, panel) = (V::LANES.min(of.columns - lane), lane / wide * wide);
+        let here = wide.min(pitch - panel);
+        for term in (0..terms).step_by(V::LANES) {
+            let count = V::LANES.min(terms - term);
+            let from = &of.values[lane * of.across + first + term..];
+            let to = &mut panels[panel * terms + term * here + lane - panel..];
+            assert!(from.len() >= (lanes - 1) * of.across + count && to.len() >= (count - 1) * here + V::LANES);
+            // SAFETY: the asserts.
+            unsafe { V::transpose(from.as_ptr(), lanes, count, of.across, to.as_mut_ptr(), here) }
+        }
+    }
+    // Row by row, as they lie in memory.
+    for term in 0..if of.across == 1 { terms } else { 0 } {
+        let from = &of.values[(first + term) * of.down..][..of.columns];
+        for (at, from) in from.chunks(wide).enumerate() {
+            let here = wide.min(pitch - at * wide);
+            let to = &mut panels[at * wide * terms + term * here..][..here];
+            if from.len() == here {
+                for lane in (0..here).step_by(V::LANES) {
+                    // SAFETY: both are `here` long, which is whole registers.
+                    unsafe { V::load(from.as_ptr().add(lane)).store(to.as_mut_ptr().add(lane)) }
+                }
+            } else {
+                to[..from.len()].copy_from_slice(from);
+                to[from.len()..].fill(0.0);
+            }
+        }
+    }
+}
+
+/// Terms of all rows of a matrix in strips of `high` rows, in the end fewer, term after term.
+fn copy_left(of: Matrix<'_>, first: usize, high: usize, strips: &mut [f32]) {
+    let terms = strips.len() / of.rows;
+    for (row, high) in strips_of(of.rows, high) {
+        for (term, to) in strips[row * terms..][..high * terms].chunks_exact_mut(high).enumerate() {
+            let from = &of.values[row * of.down + (first + term) * of.across..][..high];
+            match (<&[f32; HIGHEST]>::try_from(from), <&mut [f32; HIGHEST]>::try_from(&mut *to)) {
+                // A length that the compiler knows is one register.
+                (Ok(from), Ok(to)) => *to = *from,
+                _ => to.copy_from_slice(from),
+            }
+        }
+    }
+}
+
+/// A run of terms of some rows and some registers of columns.
+struct Tile<'a> {
+    left: &'a [f32],
+    /// From one row of the left matrix to the next, and from one term.
+    steps: [usize; 2],
+    /// Term after term, as wide as the tile.
+    right: &'a [f32],
+    /// What sums begin with.
+    start: &'a [f32],
+    terms: usize,
+}
+
+impl Tile<'_> {
+    /// Writes the sums, or adds them.
+    #[inline(always)]
+    fn run<V: Vector>(&self, out: &Out<'_>, add: bool) {
+        let (high, wide) = (out.rows, self.start.len());
+        assert!(self.terms > 0 && self.right.len() == self.terms * wide && out.columns <= wide && high <= HIGHEST);
+        assert!(self.left.len() > (high - 1) * self.steps[0] + (self.terms - 1) * self.steps[1]);
+        if out.columns == wide {
+            // SAFETY: the asserts; `out` has these rows and columns.
+            unsafe { self.any::<V>(high, out.to, out.pitch, add) }
             return;
         }
-        let rows = copy.len() / pitch;
-        for column in (0..pitch).step_by(V::LANES) {
-            let lanes = V::LANES.min(columns.saturating_sub(column));
-            for row in (0..rows).step_by(V::LANES) {
-                let count = V::LANES.min(rows - row);
-                let from = &of.values[(column * of.columns + first + row).min(of.values.len())..];
-                let to = &mut copy[row * pitch + column..];
-                assert!(lanes == 0 || from.len() >= (lanes - 1) * of.columns + count);
-                assert!(to.len() >= (count - 1) * pitch + V::LANES);
-                // SAFETY: the asserts.
-                unsafe { V::transpose(from.as_ptr(), lanes, count, of.columns, to.as_mut_ptr(), pitch) }
+        let mut edge = [0.0; HIGHEST * WIDEST];
+        // SAFETY: the asserts; `edge` is as large as any tile, and `out` has these rows and columns.
+        unsafe {
+            self.any::<V>(high, edge.as_mut_ptr(), wide, false);
+            for (row, edge) in edge.chunks_exact_mut(wide).enumerate().take(high) {
+                let to = out.to.add(row * out.pitch);
+                if add {
+                    for (column, value) in edge.iter_mut().enumerate().take(out.columns) {
+                        *value += to.add(column).read();
+                    }
+                }
+                V::copy(edge.as_ptr(), to, out.columns);
             }
         }
     }
-}
 
-/// Some rows of a product, at most [`Vector::POSITIONS`].
-struct Strip<'a> {
-    set: InstructionSet,
-    left: Matrix<'a>,
-    /// Row after row, each of whole registers.
-    right: &'a [f32],
-    bias: &'a [f32],
-    terms: usize,
-    lanes: usize,
-    first: usize,
-    out: &'a mut [MaybeUninit<f32>],
-}
-
-impl Kernel for Strip<'_> {
-    type Output = ();
-
+    /// # Safety
+    /// As [`run`](Self::run) asserts; from `to` on there are `high` rows, `pitch` apart, as wide as the tile.
     #[inline(always)]
-    fn run<V: Vector>(self) {
-        let Self { set, left, right, bias, terms, lanes, first, out } = self;
-        let count = out.len() / lanes;
-        let pitch = bias.len();
-        // The rows side by side, term after term.
-        let mut kept = scratch::take([if left.turned { 0 } else { terms * V::LANES }, count * 2 * V::LANES]);
-        let [side_by_side, sums] = kept.slices();
-        let (source, plane) = if left.turned {
-            (&left.values[first..], left.columns)
-        } else {
-            for term in (0..terms).step_by(V::LANES) {
-                let columns = V::LANES.min(terms - term);
-                let from = &left.values[first * terms + term..];
-                let to = &mut side_by_side[term * V::LANES..];
-                assert!(
-                    count <= V::LANES && from.len() >= (count - 1) * terms + columns && to.len() >= columns * V::LANES
-                );
-                // SAFETY: the asserts.
-                unsafe { V::transpose(from.as_ptr(), count, columns, terms, to.as_mut_ptr(), V::LANES) }
+    unsafe fn any<V: Vector>(&self, high: usize, to: *mut f32, pitch: usize, add: bool) {
+        macro_rules! sized {
+            ($(($p:literal, $n:literal))*) => {
+                match (high, self.start.len() / V::LANES) {
+                    // SAFETY: the caller's promise.
+                    $(($p, $n) => unsafe { self.sized::<V, $p, $n>(to, pitch, add) },)*
+                    _ => unreachable!("a tile has at most {:?} rows and registers", V::TILE),
+                }
+            };
+        }
+        match V::TILE {
+            [8, _] => sized!((1, 1)(1, 2)(1, 3)(2, 1)(2, 2)(2, 3)(4, 1)(4, 2)(4, 3)(8, 1)(8, 2)(8, 3)),
+            [_, 3] => sized!((1, 1)(1, 2)(1, 3)(2, 1)(2, 2)(2, 3)(4, 1)(4, 2)(4, 3)),
+            _ => sized!((1, 1)(2, 1)(4, 1)),
+        }
+    }
+
+    /// # Safety
+    /// As [`any`](Self::any), for `P` rows and `N` registers.
+    #[inline(always)]
+    unsafe fn sized<V: Vector, const P: usize, const N: usize>(&self, to: *mut f32, pitch: usize, add: bool) {
+        debug_assert!(self.start.len() == N * V::LANES);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut sums = [[V::splat(0.0); N]; P];
+            for sums in &mut sums {
+                for (n, sum) in sums.iter_mut().enumerate() {
+                    *sum = V::load(self.start.as_ptr().add(n * V::LANES));
+                }
             }
-            (&*side_by_side, V::LANES)
-        };
-        let channels = terms.div_ceil(runs(terms, RUN)).max(1);
-        for lane in (0..pitch).step_by(2 * V::LANES) {
-            let wide = (2 * V::LANES).min(pitch - lane);
-            let sums = &mut sums[..count * wide];
-            set.run(Tile {
-                source,
-                plane,
-                at: 0,
-                pitch: 0,
-                channels: terms,
-                run: channels,
-                taps: 0..1,
-                rows: 1,
-                columns: 1,
-                step: 1,
-                dilation: 1,
-                left: false,
-                right: false,
-                block: Block { weights: right.get(lane..).unwrap_or_default(), bias: &bias[lane..][..wide] },
-                term: pitch,
-                count,
-                to: &mut *sums,
-            });
-            let used = wide.min(lanes - lane);
-            for (out, sums) in out.chunks_exact_mut(lanes).zip(sums.chunks_exact(wide)) {
-                for (out, &sum) in out[lane..][..used].iter_mut().zip(sums) {
-                    out.write(sum);
+            let (mut left, mut right) = (self.left.as_ptr(), self.right.as_ptr());
+            for _ in 0..self.terms {
+                let mut values = [V::splat(0.0); N];
+                for (n, value) in values.iter_mut().enumerate() {
+                    *value = V::load(right.add(n * V::LANES));
+                }
+                for (p, sums) in sums.iter_mut().enumerate() {
+                    let factor = V::splat(left.add(p * self.steps[0]).read());
+                    for (sum, value) in sums.iter_mut().zip(values) {
+                        *sum = factor.mul_add(value, *sum);
+                    }
+                }
+                left = left.wrapping_add(self.steps[1]);
+                right = right.add(N * V::LANES);
+            }
+            for (p, sums) in sums.iter().enumerate() {
+                for (n, sum) in sums.iter().enumerate() {
+                    let to = to.add(p * pitch + n * V::LANES);
+                    if add { V::load(to).add(*sum) } else { *sum }.store(to);
                 }
             }
         }

@@ -17,8 +17,7 @@ const OFF: &str = "off";
 /// The instructions that the kernels use.
 ///
 /// Sums are taken in an order that depends on the set, so results of two sets differ in rounding; within one they are
-/// the same bits on every machine, for every number of threads. The products inside attention are the exception: the crate
-/// `gemm` chooses its instructions by the processor.
+/// the same bits on every machine, for every number of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InstructionSet {
@@ -105,9 +104,15 @@ impl InstructionSet {
             Self::Avx512 => unsafe { avx512(kernel) },
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { avx2(kernel) },
-            _ => kernel.run::<Portable>(),
+            _ => portable(kernel),
         }
     }
+}
+
+/// A function of its own, as the two below: inlined into [`InstructionSet::run`], it would be compiled for each caller.
+#[inline(never)]
+fn portable<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Portable>()
 }
 
 #[cfg(target_arch = "x86_64")]

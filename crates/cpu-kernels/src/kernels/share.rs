@@ -16,20 +16,11 @@ use std::thread::{self, Thread};
 pub(crate) fn share<T: Send>(items: impl Iterator<Item = T> + Send, worth: bool, work: impl Fn(T) + Sync) {
     let wanted = if worth { rayon::current_num_threads().saturating_sub(1) } else { 0 };
     let wanted = wanted.min(items.size_hint().1.unwrap_or(usize::MAX).saturating_sub(1));
-    let crew = match CREW.try_lock() {
-        _ if wanted == 0 => None,
-        Ok(crew) => Some(crew),
-        Err(TryLockError::Poisoned(crew)) => Some(crew.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    };
-    let Some(mut crew) = crew else { return items.for_each(work) };
-    while crew.len() < wanted
-        && let Some(helper) = Helper::new()
-    {
-        crew.push(helper);
+    if wanted == 0 {
+        return items.for_each(work);
     }
     let items = Mutex::new(items);
-    let take_turns = || {
+    together(wanted, &|| {
         loop {
             let next = items.lock().unwrap_or_else(PoisonError::into_inner).next();
             match next {
@@ -37,9 +28,23 @@ pub(crate) fn share<T: Send>(items: impl Iterator<Item = T> + Send, worth: bool,
                 None => return,
             }
         }
+    });
+}
+
+/// Does `job` on this thread and on so many helpers, where they are free.
+fn together(wanted: usize, job: &(dyn Fn() + Sync)) {
+    let mut crew = match CREW.try_lock() {
+        Ok(crew) => crew,
+        Err(TryLockError::Poisoned(crew)) => crew.into_inner(),
+        Err(TryLockError::WouldBlock) => return job(),
     };
-    let helpers = Helpers::begin(crew.get(..wanted).unwrap_or(&crew), &take_turns);
-    take_turns();
+    while crew.len() < wanted
+        && let Some(helper) = Helper::new()
+    {
+        crew.push(helper);
+    }
+    let helpers = Helpers::begin(crew.get(..wanted).unwrap_or(&crew), job);
+    job();
     drop(helpers);
     let mut panicked: Vec<_> = crew.iter().filter_map(Helper::panicked).collect();
     drop(crew);

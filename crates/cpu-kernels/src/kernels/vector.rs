@@ -12,6 +12,9 @@ pub(crate) trait Vector: Copy {
     /// So many registers, times two, hold sums beside what is multiplied: the positions of a tile of convolution.
     const POSITIONS: usize;
 
+    /// Rows and registers of a tile of a product, as many as hold sums beside what is multiplied.
+    const TILE: [usize; 2];
+
     /// `a * b + c` of three numbers, rounded as [`mul_add`](Vector::mul_add) rounds.
     fn fused(a: f32, b: f32, c: f32) -> f32;
 
@@ -51,6 +54,7 @@ pub(crate) struct Portable([f32; 8]);
 impl Vector for Portable {
     const LANES: usize = 8;
     const POSITIONS: usize = 3;
+    const TILE: [usize; 2] = [4, 1];
 
     #[inline(always)]
     fn fused(a: f32, b: f32, c: f32) -> f32 {
@@ -133,6 +137,7 @@ mod x86 {
     impl Vector for Avx512 {
         const LANES: usize = 16;
         const POSITIONS: usize = 14;
+        const TILE: [usize; 2] = [8, 3];
 
         #[inline(always)]
         fn fused(a: f32, b: f32, c: f32) -> f32 {
@@ -196,40 +201,47 @@ mod x86 {
             to: *mut f32,
             to_pitch: usize,
         ) {
-            debug_assert!(rows <= Self::LANES && columns <= Self::LANES);
-            unsafe {
-                let mask = first(columns);
-                let mut r = [_mm512_setzero_ps(); 16];
-                for (row, register) in r.iter_mut().enumerate().take(rows) {
-                    *register = _mm512_maskz_loadu_ps(mask, from.add(row * pitch));
-                }
-                // Pairs of rows, then pairs of pairs, within each quarter of a register; then quarters change places.
-                let mut t = [_mm512_setzero_ps(); 16];
-                for i in 0..8 {
-                    t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
-                    t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
-                }
-                for i in 0..4 {
-                    let low = [_mm512_castps_pd(t[4 * i]), _mm512_castps_pd(t[4 * i + 1])];
-                    let high = [_mm512_castps_pd(t[4 * i + 2]), _mm512_castps_pd(t[4 * i + 3])];
-                    r[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low[0], high[0]));
-                    r[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low[0], high[0]));
-                    r[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(low[1], high[1]));
-                    r[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(low[1], high[1]));
-                }
-                for i in 0..4 {
-                    t[i] = _mm512_shuffle_f32x4::<0x88>(r[i], r[i + 4]);
-                    t[i + 4] = _mm512_shuffle_f32x4::<0xdd>(r[i], r[i + 4]);
-                    t[i + 8] = _mm512_shuffle_f32x4::<0x88>(r[i + 8], r[i + 12]);
-                    t[i + 12] = _mm512_shuffle_f32x4::<0xdd>(r[i + 8], r[i + 12]);
-                }
-                for i in 0..8 {
-                    r[i] = _mm512_shuffle_f32x4::<0x88>(t[i], t[i + 8]);
-                    r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]);
-                }
-                for (column, register) in r.into_iter().enumerate().take(columns) {
-                    _mm512_storeu_ps(to.add(column * to_pitch), register);
-                }
+            unsafe { transpose_16(from, rows, columns, pitch, to, to_pitch) }
+        }
+    }
+
+    /// [`Vector::transpose`], once for all of its callers: it is long, and they do much more.
+    #[inline(never)]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn transpose_16(from: *const f32, rows: usize, columns: usize, pitch: usize, to: *mut f32, to_pitch: usize) {
+        debug_assert!(rows <= 16 && columns <= 16);
+        unsafe {
+            let mask = first(columns);
+            let mut r = [_mm512_setzero_ps(); 16];
+            for (row, register) in r.iter_mut().enumerate().take(rows) {
+                *register = _mm512_maskz_loadu_ps(mask, from.add(row * pitch));
+            }
+            // Pairs of rows, then pairs of pairs, within each quarter of a register; then quarters change places.
+            let mut t = [_mm512_setzero_ps(); 16];
+            for i in 0..8 {
+                t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+                t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+            }
+            for i in 0..4 {
+                let low = [_mm512_castps_pd(t[4 * i]), _mm512_castps_pd(t[4 * i + 1])];
+                let high = [_mm512_castps_pd(t[4 * i + 2]), _mm512_castps_pd(t[4 * i + 3])];
+                r[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low[0], high[0]));
+                r[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low[0], high[0]));
+                r[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(low[1], high[1]));
+                r[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(low[1], high[1]));
+            }
+            for i in 0..4 {
+                t[i] = _mm512_shuffle_f32x4::<0x88>(r[i], r[i + 4]);
+                t[i + 4] = _mm512_shuffle_f32x4::<0xdd>(r[i], r[i + 4]);
+                t[i + 8] = _mm512_shuffle_f32x4::<0x88>(r[i + 8], r[i + 12]);
+                t[i + 12] = _mm512_shuffle_f32x4::<0xdd>(r[i + 8], r[i + 12]);
+            }
+            for i in 0..8 {
+                r[i] = _mm512_shuffle_f32x4::<0x88>(t[i], t[i + 8]);
+                r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]);
+            }
+            for (column, register) in r.into_iter().enumerate().take(columns) {
+                _mm512_storeu_ps(to.add(column * to_pitch), register);
             }
         }
     }
@@ -252,6 +264,7 @@ mod x86 {
     impl Vector for Avx2 {
         const LANES: usize = 8;
         const POSITIONS: usize = 6;
+        const TILE: [usize; 2] = [4, 3];
 
         #[inline(always)]
         fn fused(a: f32, b: f32, c: f32) -> f32 {
@@ -315,31 +328,38 @@ mod x86 {
             to: *mut f32,
             to_pitch: usize,
         ) {
-            debug_assert!(rows <= Self::LANES && columns <= Self::LANES);
-            unsafe {
-                let mask = first_of_eight(columns);
-                let mut r = [_mm256_setzero_ps(); 8];
-                for (row, register) in r.iter_mut().enumerate().take(rows) {
-                    *register = _mm256_maskload_ps(from.add(row * pitch), mask);
-                }
-                let mut t = [_mm256_setzero_ps(); 8];
-                for i in 0..4 {
-                    t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
-                    t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
-                }
-                for i in 0..2 {
-                    r[4 * i] = _mm256_shuffle_ps::<0x44>(t[4 * i], t[4 * i + 2]);
-                    r[4 * i + 1] = _mm256_shuffle_ps::<0xee>(t[4 * i], t[4 * i + 2]);
-                    r[4 * i + 2] = _mm256_shuffle_ps::<0x44>(t[4 * i + 1], t[4 * i + 3]);
-                    r[4 * i + 3] = _mm256_shuffle_ps::<0xee>(t[4 * i + 1], t[4 * i + 3]);
-                }
-                for i in 0..4 {
-                    t[i] = _mm256_permute2f128_ps::<0x20>(r[i], r[i + 4]);
-                    t[i + 4] = _mm256_permute2f128_ps::<0x31>(r[i], r[i + 4]);
-                }
-                for (column, register) in t.into_iter().enumerate().take(columns) {
-                    _mm256_storeu_ps(to.add(column * to_pitch), register);
-                }
+            unsafe { transpose_8(from, rows, columns, pitch, to, to_pitch) }
+        }
+    }
+
+    /// [`Vector::transpose`], once for all of its callers: it is long, and they do much more.
+    #[inline(never)]
+    #[target_feature(enable = "avx2")]
+    unsafe fn transpose_8(from: *const f32, rows: usize, columns: usize, pitch: usize, to: *mut f32, to_pitch: usize) {
+        debug_assert!(rows <= 8 && columns <= 8);
+        unsafe {
+            let mask = first_of_eight(columns);
+            let mut r = [_mm256_setzero_ps(); 8];
+            for (row, register) in r.iter_mut().enumerate().take(rows) {
+                *register = _mm256_maskload_ps(from.add(row * pitch), mask);
+            }
+            let mut t = [_mm256_setzero_ps(); 8];
+            for i in 0..4 {
+                t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+                t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+            }
+            for i in 0..2 {
+                r[4 * i] = _mm256_shuffle_ps::<0x44>(t[4 * i], t[4 * i + 2]);
+                r[4 * i + 1] = _mm256_shuffle_ps::<0xee>(t[4 * i], t[4 * i + 2]);
+                r[4 * i + 2] = _mm256_shuffle_ps::<0x44>(t[4 * i + 1], t[4 * i + 3]);
+                r[4 * i + 3] = _mm256_shuffle_ps::<0xee>(t[4 * i + 1], t[4 * i + 3]);
+            }
+            for i in 0..4 {
+                t[i] = _mm256_permute2f128_ps::<0x20>(r[i], r[i + 4]);
+                t[i + 4] = _mm256_permute2f128_ps::<0x31>(r[i], r[i + 4]);
+            }
+            for (column, register) in t.into_iter().enumerate().take(columns) {
+                _mm256_storeu_ps(to.add(column * to_pitch), register);
             }
         }
     }

@@ -136,13 +136,13 @@ impl Group<'_> {
             let mut column = 0;
             while column < across {
                 let columns = match across - column {
-                    _ if self.conv.stride[1] > 2 || self.conv.dilation[1] > 1 => 1,
+                    _ if self.conv.dilation[1] > 1 => 1,
                     4 => 2,
                     left => left.min(5),
                 };
                 let mut channel = self.channels.start;
                 while channel < self.channels.end {
-                    let count = tile_of::<V>(columns, self.conv.stride[1], self.channels.end - channel);
+                    let count = tile_of::<V>(columns, self.channels.end - channel);
                     for row in 0..down {
                         let first = ((channel - self.channels.start) * down + row) * across + column;
                         let tile = Tile { group: self, block, wide, channel, row, column };
@@ -158,9 +158,8 @@ impl Group<'_> {
 
 /// Channels of the next tile of this many columns, where so many are left: registers hold the sums of twelve terms, or of
 /// six, and two registers of lanes. Each size is code of its own, so there are few.
-fn tile_of<V: Vector>(columns: usize, stride: usize, left: usize) -> usize {
+fn tile_of<V: Vector>(columns: usize, left: usize) -> usize {
     let sizes: &[usize] = match (columns, V::LANES) {
-        _ if stride > 2 => &[4, 1],
         (1, 16) => &[12, 4, 1],
         (1, _) => &[6, 3, 1],
         (2, 16) => &[6, 1],
@@ -196,40 +195,34 @@ impl Tile<'_> {
             assert!(self.group.lanes.len() >= piece.lanes + (self.block + self.wide) * length);
         }
         macro_rules! sized {
-            ($step:literal: $($c:literal $k:literal),*) => {
+            ($($c:literal $k:literal),*) => {
                 // SAFETY: the asserts above.
                 unsafe {
                     match (channels, columns, self.wide == V::LANES) {
                         $(
-                            ($c, $k, true) => self.tile::<V, $c, $k, 1, $step>(sums),
-                            ($c, $k, false) => self.tile::<V, $c, $k, 2, $step>(sums),
+                            ($c, $k, true) => self.tile::<V, $c, $k, 1>(sums),
+                            ($c, $k, false) => self.tile::<V, $c, $k, 2>(sums),
                         )*
                         _ => unreachable!("`tile_of` has other tiles"),
                     }
                 }
             };
         }
-        match (conv.stride[1], V::LANES) {
-            (1, 16) => sized!(1: 1 1, 4 1, 12 1, 1 2, 6 2, 1 3, 3 3, 4 3, 1 5, 2 5),
-            (2, 16) => sized!(2: 1 1, 4 1, 12 1, 1 2, 6 2, 1 3, 3 3, 4 3, 1 5, 2 5),
-            (1, _) => sized!(1: 1 1, 3 1, 6 1, 1 2, 3 2, 1 3, 2 3, 1 5),
-            (2, _) => sized!(2: 1 1, 3 1, 6 1, 1 2, 3 2, 1 3, 2 3, 1 5),
-            (_, _) => sized!(0: 1 1, 4 1),
+        if V::LANES == 16 {
+            sized!(1 1, 4 1, 12 1, 1 2, 6 2, 1 3, 3 3, 4 3, 1 5, 2 5);
+        } else {
+            sized!(1 1, 3 1, 6 1, 1 2, 3 2, 1 3, 2 3, 1 5);
         }
     }
 
-    /// `C` channels and `K` columns of the kernel times `N` registers of lanes; `STEP` is 0 where the stride is known only
-    /// when the program runs.
+    /// `C` channels and `K` columns of the kernel times `N` registers of lanes.
     ///
     /// # Safety
     /// As [`any`](Self::any) asserts.
     #[inline(always)]
-    unsafe fn tile<V: Vector, const C: usize, const K: usize, const N: usize, const STEP: usize>(
-        &self,
-        sums: &mut [f32],
-    ) {
+    unsafe fn tile<V: Vector, const C: usize, const K: usize, const N: usize>(&self, sums: &mut [f32]) {
         let Group { conv, input, pieces, lanes, pitch, .. } = *self.group;
-        let step = if STEP == 0 { conv.stride[1] } else { STEP };
+        let step = conv.stride[1];
         let dilation = conv.dilation[1];
         // Several columns only where there is no dilation: their places are constants of the code then.
         debug_assert!(K == 1 || dilation == 1);
@@ -245,67 +238,72 @@ impl Tile<'_> {
         let taps = conv.kernel[0] * conv.kernel[1];
         // Short sums are cut too.
         let run = (conv.batch * conv.output[0] * across / 4).clamp(32, RUN);
+        // The rows of the output whose row of taps stands in the image: where their lanes begin, and that row.
+        let mut rows = pieces.iter().flat_map(move |piece| {
+            let image = (piece.image * conv.inputs + self.channel) * plane;
+            let of_piece = piece.lanes + self.block * piece.rows * across;
+            (0..piece.rows).filter_map(move |y| {
+                let row = (piece.first + y) * conv.stride[0] + self.row * conv.dilation[0];
+                let row = row.checked_sub(conv.padding[0]).filter(|&row| row < height)?;
+                Some((of_piece + y * across * self.wide, image + row * width))
+            })
+        });
         // SAFETY: the caller's promise; a value of the input is read where its row and its column are in the image.
         unsafe {
             let mut values = [[[V::splat(0.0); N]; K]; C];
             let mut added = 0;
-            for piece in pieces {
-                let length = piece.rows * across;
-                let of_piece = lanes.as_ptr().add(piece.lanes + self.block * length);
-                let image = input.as_ptr().add((piece.image * conv.inputs + self.channel) * plane);
-                for y in 0..piece.rows {
-                    let row = ((piece.first + y) * conv.stride[0] + self.row * conv.dilation[0]) as isize
-                        - conv.padding[0] as isize;
-                    if row < 0 || row >= height as isize {
-                        continue;
+            loop {
+                let next = rows.next();
+                if next.is_none() || added >= run {
+                    join(&mut values, sums.as_mut_ptr(), taps * pitch, pitch);
+                    added = 0;
+                }
+                let Some((of_row, row)) = next else { return };
+                added += across;
+                let of_row = lanes.as_ptr().add(of_row);
+                let row = input.as_ptr().add(row).wrapping_offset(start);
+                // One column of taps stands in the image or is skipped.
+                let edges = if K == 1 { 0..0 } else { high..across };
+                for x in (0..if K == 1 { 0 } else { low }).chain(edges) {
+                    let mut registers = [V::splat(0.0); N];
+                    for (n, register) in registers.iter_mut().enumerate() {
+                        *register = V::load(of_row.add(x * self.wide + n * V::LANES));
                     }
-                    let row = image.add(row.unsigned_abs() * width);
-                    let mut from = [row; C];
-                    for (c, from) in from.iter_mut().enumerate() {
-                        *from = row.add(c * plane).wrapping_offset(start);
-                    }
-                    let of_row = of_piece.add(y * across * self.wide);
-                    for x in (0..low).chain(high..across) {
-                        let mut registers = [V::splat(0.0); N];
-                        for (n, register) in registers.iter_mut().enumerate() {
-                            *register = V::load(of_row.add(x * self.wide + n * V::LANES));
+                    for k in 0..K {
+                        let at = x * step + k;
+                        let column = start + at as isize;
+                        if column < 0 || column >= width as isize {
+                            continue;
                         }
-                        for k in 0..K {
-                            let at = x * step + k;
-                            let column = start + at as isize;
-                            if column < 0 || column >= width as isize {
-                                continue;
-                            }
-                            for (values, from) in values.iter_mut().zip(from) {
-                                let factor = V::splat(from.wrapping_add(at).read());
-                                for (value, register) in values[k].iter_mut().zip(registers) {
-                                    *value = factor.mul_add(register, *value);
-                                }
+                        for (c, values) in values.iter_mut().enumerate() {
+                            let factor = V::splat(row.wrapping_add(c * plane + at).read());
+                            for (value, register) in values[k].iter_mut().zip(registers) {
+                                *value = factor.mul_add(register, *value);
                             }
                         }
-                    }
-                    for x in low..high {
-                        let mut registers = [V::splat(0.0); N];
-                        for (n, register) in registers.iter_mut().enumerate() {
-                            *register = V::load(of_row.add(x * self.wide + n * V::LANES));
-                        }
-                        for k in 0..K {
-                            for (values, from) in values.iter_mut().zip(from) {
-                                let factor = V::splat(from.wrapping_add(x * step + k).read());
-                                for (value, register) in values[k].iter_mut().zip(registers) {
-                                    *value = factor.mul_add(register, *value);
-                                }
-                            }
-                        }
-                    }
-                    added += across;
-                    if added >= run {
-                        join(&mut values, sums.as_mut_ptr(), taps * pitch, pitch);
-                        added = 0;
                     }
                 }
+                let mut from = [row; C];
+                for (c, from) in from.iter_mut().enumerate() {
+                    *from = row.wrapping_add(c * plane);
+                }
+                let mut at = low * step;
+                for x in low..high {
+                    let mut registers = [V::splat(0.0); N];
+                    for (n, register) in registers.iter_mut().enumerate() {
+                        *register = V::load(of_row.add(x * self.wide + n * V::LANES));
+                    }
+                    for k in 0..K {
+                        for (values, from) in values.iter_mut().zip(from) {
+                            let factor = V::splat(from.wrapping_add(at + k).read());
+                            for (value, register) in values[k].iter_mut().zip(registers) {
+                                *value = factor.mul_add(register, *value);
+                            }
+                        }
+                    }
+                    at += step;
+                }
             }
-            join(&mut values, sums.as_mut_ptr(), taps * pitch, pitch);
         }
     }
 }

@@ -131,12 +131,6 @@ impl TransformerKernels for Flex {
 
 // ---- Autodiff
 
-/// A gradient that may be written over.
-fn owned(grad: FlexTensor) -> FlexTensor {
-    let grad = whole(grad);
-    if grad.is_unique() { grad } else { tensor(grad.storage::<f32>().to_vec(), shape(&grad)) }
-}
-
 /// The backward pass of layer norm with `N - 2` shifts. Its state: input, gamma, what each row was normalised with.
 #[derive(Debug)]
 struct NormGradients;
@@ -145,7 +139,7 @@ impl<const N: usize> Backward<Flex, N> for NormGradients {
     type State = (NodeId, FlexTensor, Arc<[Row]>);
 
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let mut grad = owned(grads.consume::<Flex>(&ops.node));
+        let mut grad = whole(grads.consume::<Flex>(&ops.node));
         let (input, gamma, rows) = ops.state;
         let input = whole(checkpointer.retrieve_node_output::<FlexTensor>(input));
         let (of_gamma, of_beta) =
@@ -171,7 +165,7 @@ impl Backward<Flex, 1> for GeluGradient {
     type State = NodeId;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let mut grad = owned(grads.consume::<Flex>(&ops.node));
+        let mut grad = whole(grads.consume::<Flex>(&ops.node));
         let input = whole(checkpointer.retrieve_node_output::<FlexTensor>(ops.state));
         activation::backward(instruction_set(), input.storage(), grad.storage_mut());
         if let [Some(node)] = ops.parents {
@@ -210,7 +204,7 @@ impl Backward<Flex, 1> for CrossEntropyGradient {
         let Measured { logits, targets, log_sums } = ops.state;
         let factor = grad.storage::<f32>()[0] / targets.len() as f32;
         if let [Some(node)] = ops.parents {
-            let (shape, mut gradient) = (shape(&logits), owned(logits));
+            let (shape, mut gradient) = (shape(&logits), logits);
             loss::backward(instruction_set(), gradient.storage_mut(), shape[1], &targets, &log_sums, factor);
             grads.register::<Flex>(node.id, gradient);
         }

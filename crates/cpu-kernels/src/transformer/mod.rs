@@ -8,11 +8,8 @@ use burn::nn::LayerNorm;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Bool, DType, Int, Tensor, activation};
 
-use crate::covered::{is_covered, left_to_burn};
+use crate::covered::{SHAPES, TENSOR, is_covered, left_to_burn};
 use crate::kernels::attention::Attention;
-
-const TENSOR: &str = "a tensor in another precision or on another device";
-const SHAPES: &str = "its shapes do not fit";
 
 /// What `norm.forward(input)` gives: `(x - mean) / sqrt(variance + epsilon) * gamma + beta` over the last axis.
 ///

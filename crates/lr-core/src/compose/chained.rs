@@ -80,7 +80,7 @@ fn check_count(count: usize) -> Result<(), ConfigError> {
 /// The schedule of [`Chained`], for parts written in Rust. Where several parts give a momentum, the first one's
 /// counts.
 ///
-/// The parts are multiplied in an order of their own (by their settings; here, by their `Debug` text), so that rounding
+/// The parts are multiplied in a fixed order (by their settings; here, by their `Debug` text), so that rounding
 /// cannot depend on the order in which they are given.
 #[derive(Debug, Clone)]
 pub struct ChainedSchedule {
@@ -105,7 +105,7 @@ impl ChainedSchedule {
     }
 }
 
-/// `rate` times the factor that `other` is of `base_lr`. Capped, since `inf` times a later 0 would be no number.
+/// `rate` times the factor that `other` is of `base_lr`. Capped, since `inf` times a later 0 would be NaN.
 #[inline]
 fn times(rate: f64, other: f64, base_lr: f64) -> f64 {
     capped(rate * capped(other / base_lr))

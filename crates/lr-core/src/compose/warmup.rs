@@ -23,7 +23,7 @@ pub enum WarmUpKind {
 }
 
 impl WarmUpKind {
-    /// Whether it has no start of its own: every start but a written one would be a guess.
+    /// Whether its start must be written: any default would be a guess.
     fn needs_start(self) -> bool {
         matches!(self, Self::Exponential | Self::Constant)
     }

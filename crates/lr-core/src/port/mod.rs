@@ -34,7 +34,7 @@ fn non_negative(field: &str, value: Option<f64>) -> Result<(), ConfigError> {
     value.map_or(Ok(()), |value| strict_config::check::non_negative(field, value))
 }
 
-/// Refuses a time that lies before the one ahead of it in its list.
+/// Refuses a time that is earlier than the one before it in its list.
 fn in_order(field: &str, before: u64, after: u64) -> Result<(), ConfigError> {
     if before <= after {
         return Ok(());

@@ -53,17 +53,17 @@ impl Strategy for Constant {
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let ticks = self.total_iters.ticks("total_iters", 0, clock)?;
-        Ok(Box::new(Held { factor: self.factor, ticks: if ticks == 0 { u64::MAX } else { ticks } }))
+        Ok(Box::new(ConstantUntil { factor: self.factor, ticks: if ticks == 0 { u64::MAX } else { ticks } }))
     }
 }
 
 #[derive(Debug, Clone)]
-struct Held {
+struct ConstantUntil {
     factor: f64,
     ticks: u64,
 }
 
-impl Schedule for Held {
+impl Schedule for ConstantUntil {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         if tick < self.ticks { scaled(base_lr, self.factor) } else { base_lr }
     }

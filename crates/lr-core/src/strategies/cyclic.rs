@@ -7,10 +7,8 @@ use super::one_cycle::momentum_range;
 use crate::defaults::{one, yes};
 use crate::formula::{self, Formula, Variables};
 use crate::math::{Powers, capped, ordered, ratio};
+use crate::schedule::MOST_MARKS;
 use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
-
-/// How many cycles a plot marks.
-const MARKED_CYCLES: u64 = 16;
 
 /// How the height of the cycles changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -195,11 +193,11 @@ impl Cycles {
                     ScaleMode::Iterations => tick as f64,
                 };
                 let height = formula.eval(&Variables { x, ..Variables::default() });
-                // Undefined is no height at all.
+                // NaN counts as no height.
                 if height.is_nan() { 0.0 } else { height.max(-f64::MAX) }
             }
         };
-        // Capped before it meets a factor of 0: `0 * inf` is no number.
+        // Capped before it meets a factor of 0: `0 * inf` is NaN.
         part * capped(height)
     }
 }
@@ -218,7 +216,7 @@ impl Schedule for Cycles {
 
     fn marks(&self) -> Vec<Mark> {
         let start = |cycle: u64| Some(Mark::new(cycle.checked_mul(self.size)?, format!("cycle {}", cycle + 1)));
-        (1..MARKED_CYCLES).map_while(start).collect()
+        (1..=MOST_MARKS as u64).map_while(start).collect()
     }
 
     fn bounds(&self, _base_lr: f64) -> Option<(f64, f64)> {

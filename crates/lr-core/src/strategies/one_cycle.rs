@@ -165,7 +165,7 @@ impl Strategy for OneCycle {
     }
 }
 
-/// Refuses what is no momentum.
+/// Refuses what is not a momentum.
 pub(super) fn momentum_range(field: &str, momentum: f64) -> Result<(), ConfigError> {
     check::number(field, momentum, "a momentum: at least 0 and below 1", |m| (0.0..1.0).contains(&m))
 }

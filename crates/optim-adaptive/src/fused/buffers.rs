@@ -16,7 +16,7 @@ use crate::finite::{self, is_zero, zero_if_finite};
 
 /// Where the fused loops exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Home {
+enum Backend {
     #[cfg(feature = "flex")]
     Flex(DType),
     #[cfg(feature = "ndarray")]
@@ -26,35 +26,35 @@ enum Home {
     Elsewhere,
 }
 
-fn home(tensor: &DispatchTensor) -> Home {
+fn backend(tensor: &DispatchTensor) -> Backend {
     if tensor.autodiff != DispatchAutodiffContext::Disabled {
-        return Home::Elsewhere;
+        return Backend::Elsewhere;
     }
     match &tensor.kind {
         #[cfg(feature = "flex")]
         DispatchTensorKind::Flex(BackendTensor::Float(tensor)) => match tensor.dtype() {
-            dtype @ (DType::F32 | DType::F64) => Home::Flex(dtype),
-            _ => Home::Elsewhere,
+            dtype @ (DType::F32 | DType::F64) => Backend::Flex(dtype),
+            _ => Backend::Elsewhere,
         },
         #[cfg(feature = "ndarray")]
         DispatchTensorKind::NdArray(BackendTensor::Float(tensor)) => match tensor {
-            burn_ndarray::NdArrayTensor::F32(_) => Home::NdArray(DType::F32),
-            burn_ndarray::NdArrayTensor::F64(_) => Home::NdArray(DType::F64),
-            _ => Home::Elsewhere,
+            burn_ndarray::NdArrayTensor::F32(_) => Backend::NdArray(DType::F32),
+            burn_ndarray::NdArrayTensor::F64(_) => Backend::NdArray(DType::F64),
+            _ => Backend::Elsewhere,
         },
         #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
-        DispatchTensorKind::Cube(_) if super::kernel::takes(tensor) => Home::Gpu,
-        _ => Home::Elsewhere,
+        DispatchTensorKind::Cube(_) if super::kernel::takes(tensor) => Backend::Gpu,
+        _ => Backend::Elsewhere,
     }
 }
 
 /// Whether fused loops exist for a tensor: it is on a CPU backend, in f32 or f64.
 pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
-    match home(&tensor.clone().into_dispatch()) {
+    match backend(&tensor.clone().into_dispatch()) {
         #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
         // The kernel does not look at gradients: reading one waits for the device's queue.
-        Home::Gpu => false,
-        home => home != Home::Elsewhere,
+        Backend::Gpu => false,
+        other => other != Backend::Elsewhere,
     }
 }
 
@@ -76,17 +76,17 @@ where
     let grad = grad.into_dispatch();
     let states = states.map(Tensor::into_dispatch);
 
-    let place = home(&param);
+    let found = backend(&param);
     #[cfg(test)]
-    let place = if tests::COMPOSED.get() { Home::Elsewhere } else { place };
-    let together = same_shape && home(&grad) == place && states.iter().all(|state| home(state) == place);
-    let (param, states, finite) = match place {
+    let found = if tests::COMPOSED.get() { Backend::Elsewhere } else { found };
+    let together = same_shape && backend(&grad) == found && states.iter().all(|state| backend(state) == found);
+    let (param, states, finite) = match found {
         #[cfg(feature = "flex")]
-        Home::Flex(dtype) if together => flex::apply(rule, dtype, param, grad, states),
+        Backend::Flex(dtype) if together => flex::apply(rule, dtype, param, grad, states),
         #[cfg(feature = "ndarray")]
-        Home::NdArray(dtype) if together => ndarray::apply(rule, dtype, param, grad, states),
+        Backend::NdArray(dtype) if together => ndarray::apply(rule, dtype, param, grad, states),
         #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
-        Home::Gpu if together => {
+        Backend::Gpu if together => {
             let grad = Tensor::<D>::from_dispatch(grad);
             let finite = look(&grad);
             let (param, states) = super::kernel::apply(rule, param, grad.into_dispatch(), states);
@@ -111,13 +111,13 @@ pub(super) fn read<const K: usize, const D: usize, Out>(
     read64: impl FnOnce([&[f64]; K]) -> Out,
 ) -> Option<Out> {
     let tensors = tensors.map(|tensor| tensor.clone().into_dispatch());
-    let place = tensors.first().map_or(Home::Elsewhere, home);
-    if !tensors.iter().all(|tensor| home(tensor) == place) {
+    let found = tensors.first().map_or(Backend::Elsewhere, backend);
+    if !tensors.iter().all(|tensor| backend(tensor) == found) {
         return None;
     }
-    match place {
+    match found {
         #[cfg(feature = "flex")]
-        Home::Flex(dtype) => {
+        Backend::Flex(dtype) => {
             let tensors = tensors.map(flex::open);
             Some(if dtype == DType::F64 {
                 read64(tensors.each_ref().map(burn_flex::FlexTensor::storage::<f64>))
@@ -126,7 +126,7 @@ pub(super) fn read<const K: usize, const D: usize, Out>(
             })
         }
         #[cfg(feature = "ndarray")]
-        Home::NdArray(dtype) => {
+        Backend::NdArray(dtype) => {
             let mut tensors = tensors.map(ndarray::open);
             Some(if dtype == DType::F64 {
                 read64(tensors.each_mut().map(|tensor| match tensor {
@@ -141,8 +141,8 @@ pub(super) fn read<const K: usize, const D: usize, Out>(
             })
         }
         #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
-        Home::Gpu => None,
-        Home::Elsewhere => None,
+        Backend::Gpu => None,
+        Backend::Elsewhere => None,
     }
 }
 

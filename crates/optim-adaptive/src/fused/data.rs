@@ -16,7 +16,7 @@ pub fn held_data<const D: usize>(tensor: Tensor<D>) -> TensorData {
     tensor.into_data()
 }
 
-/// The same values in memory of their own.
+/// A copy of the values.
 pub(crate) fn owned(data: TensorData) -> TensorData {
     if data.bytes().property() == AllocationProperty::Native {
         return data;

@@ -128,7 +128,7 @@ where
         return <SweepOver as Sweep<N>>::in_place(rule, param, grad, states);
     }
     let n = param.len();
-    let chunks = param.chunks_mut(CHUNK).zip(grad.chunks(CHUNK)).zip(Together(states.map(|s| s.chunks_mut(CHUNK))));
+    let chunks = param.chunks_mut(CHUNK).zip(grad.chunks(CHUNK)).zip(Chunks(states.map(|s| s.chunks_mut(CHUNK))));
     let finite = AtomicBool::new(true);
     share(n.div_ceil(CHUNK), chunks, |((param, grad), states)| {
         if !<SweepOver as Sweep<N>>::in_place(rule, param, grad, states) {
@@ -152,7 +152,7 @@ where
         return <SweepOver as Sweep<N>>::into_gradient(rule, param, grad, states);
     }
     let n = param.len();
-    let chunks = param.chunks(CHUNK).zip(grad.chunks_mut(CHUNK)).zip(Together(states.map(|s| s.chunks_mut(CHUNK))));
+    let chunks = param.chunks(CHUNK).zip(grad.chunks_mut(CHUNK)).zip(Chunks(states.map(|s| s.chunks_mut(CHUNK))));
     let finite = AtomicBool::new(true);
     share(n.div_ceil(CHUNK), chunks, |((param, grad), states)| {
         if !<SweepOver as Sweep<N>>::into_gradient(rule, param, grad, states) {
@@ -163,9 +163,9 @@ where
 }
 
 /// The next chunk of each of `N` buffers.
-struct Together<'a, T, const N: usize>([ChunksMut<'a, T>; N]);
+struct Chunks<'a, T, const N: usize>([ChunksMut<'a, T>; N]);
 
-impl<'a, T, const N: usize> Iterator for Together<'a, T, N> {
+impl<'a, T, const N: usize> Iterator for Chunks<'a, T, N> {
     type Item = [&'a mut [T]; N];
 
     fn next(&mut self) -> Option<Self::Item> {

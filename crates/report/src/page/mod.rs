@@ -19,7 +19,7 @@ mod text;
 
 use crate::Chart;
 
-pub use text::{count, duration};
+pub use text::{count, duration, fold};
 
 /// A page.
 #[derive(Debug, Clone, PartialEq, Default)]

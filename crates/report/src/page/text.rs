@@ -25,22 +25,90 @@ pub fn count(number: u64) -> String {
     text
 }
 
-impl Table {
-    /// The table in aligned columns, for a terminal.
-    pub fn to_text(&self) -> String {
-        let mut widths = Vec::new();
-        for (column, cell) in self.rows.iter().chain([&self.head]).flat_map(|row| row.iter().enumerate()) {
-            widths.resize(widths.len().max(column + 1), 0);
-            widths[column] = cell.chars().count().max(widths[column]);
+/// Text cut at spaces into lines of at most so many characters, where its words allow that. What gives it colour on a
+/// terminal counts as nothing.
+pub fn fold(text: &str, columns: usize) -> Vec<String> {
+    let (mut lines, mut width): (Vec<String>, usize) = (Vec::new(), 0);
+    for word in text.split(' ') {
+        let own = shown_width(word);
+        match lines.last_mut() {
+            Some(line) if width + 1 + own <= columns => {
+                line.push(' ');
+                line.push_str(word);
+                width += 1 + own;
+            }
+            _ => {
+                lines.push(word.to_owned());
+                width = own;
+            }
         }
-        let line = |row: &Vec<String>| {
-            let cells = row.iter().enumerate().map(|(column, cell)| {
+    }
+    lines
+}
+
+/// Characters of a text, without the escape sequences of colours (`ESC [ ... m`).
+fn shown_width(text: &str) -> usize {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().map_or(0, |part| part.chars().count());
+    let rest = parts.map(|part| part.split_once('m').map_or(0, |(_, rest)| rest.chars().count()));
+    first + rest.sum::<usize>()
+}
+
+/// The spaces between two columns of a table.
+const BETWEEN: usize = 2;
+
+impl Table {
+    /// The table in aligned columns, for a terminal of so many. Where it is wider, its heads are folded; and what then does
+    /// not fit stands below, each row with its first cell again.
+    pub fn to_text(&self, columns: usize) -> String {
+        let length = |text: &str| text.chars().count();
+        let cells = |column: usize| self.rows.iter().filter_map(move |row| row.get(column)).map(|cell| length(cell));
+        let count = self.rows.iter().map(Vec::len).max().unwrap_or(0).max(self.head.len());
+        let head = |column: usize| self.head.get(column).map_or("", String::as_str);
+        let whole: Vec<usize> = (0..count).map(|at| cells(at).max().unwrap_or(0).max(length(head(at)))).collect();
+        let total = whole.iter().sum::<usize>() + BETWEEN * count.saturating_sub(1);
+        if total <= columns {
+            return self.block(&(0..count).collect::<Vec<_>>(), &whole);
+        }
+        let longest_word = |at: usize| head(at).split(' ').map(length).max().unwrap_or(0);
+        let folded: Vec<usize> = (0..count).map(|at| cells(at).max().unwrap_or(0).max(longest_word(at))).collect();
+        let (mut blocks, mut width) = (vec![vec![0]], folded.first().copied().unwrap_or(0));
+        for at in 1..count {
+            let more = BETWEEN + folded[at];
+            match blocks.last_mut() {
+                Some(block) if width + more <= columns || block.len() == 1 => block.push(at),
+                _ => {
+                    blocks.push(vec![0, at]);
+                    width = folded[0];
+                }
+            }
+            width += more;
+        }
+        blocks.iter().map(|block| self.block(block, &folded)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Some of the columns, which are so wide.
+    fn block(&self, columns: &[usize], widths: &[usize]) -> String {
+        let line = |cell_of: &dyn Fn(usize) -> String| {
+            let cells = columns.iter().map(|&column| {
+                let cell = cell_of(column);
                 let pad = " ".repeat(widths[column].saturating_sub(cell.chars().count()));
                 if self.text_columns.contains(&column) { format!("{cell}{pad}") } else { format!("{pad}{cell}") }
             });
-            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+            cells.collect::<Vec<_>>().join(&" ".repeat(BETWEEN)).trim_end().to_owned() + "\n"
         };
-        [&self.head].into_iter().chain(&self.rows).map(line).collect()
+        let heads: Vec<Vec<String>> =
+            self.head.iter().enumerate().map(|(at, head)| fold(head, widths.get(at).copied().unwrap_or(0))).collect();
+        let height = columns.iter().filter_map(|&at| heads.get(at)).map(Vec::len).max().unwrap_or(0);
+        // A head stands on its column.
+        let head = |from_below: usize| {
+            line(&|at| {
+                let lines = heads.get(at).map_or(&[][..], Vec::as_slice);
+                lines.len().checked_sub(from_below).and_then(|at| lines.get(at)).cloned().unwrap_or_default()
+            })
+        };
+        let rows = self.rows.iter().map(|row| line(&|at| row.get(at).cloned().unwrap_or_default()));
+        (1..=height).rev().map(head).chain(rows).collect()
     }
 }
 
@@ -65,6 +133,35 @@ mod tests {
         let texts = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
         let rows = vec![texts(["a", "1"]), texts(["long", "10.5"])];
         let table = Table { head: texts(["name", "n"]), rows, text_columns: vec![0], ..Table::default() };
-        assert_eq!(table.to_text(), "name     n\na        1\nlong  10.5\n");
+        assert_eq!(table.to_text(80), "name     n\na        1\nlong  10.5\n");
+    }
+
+    #[test]
+    fn text_is_folded_at_spaces() {
+        assert_eq!(fold("one two three", 7), ["one two", "three"]);
+        assert_eq!(fold("one two three", 2), ["one", "two", "three"]);
+        assert_eq!(fold("\x1b[31mone\x1b[0m two three", 7), ["\x1b[31mone\x1b[0m two", "three"]);
+        assert_eq!(fold("", 7), [""]);
+    }
+
+    #[test]
+    fn a_wide_table_is_folded_and_then_cut() {
+        let texts = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
+        let table = Table {
+            head: texts(&["name", "behind the first", "final loss"]),
+            rows: vec![texts(&["one", "", "0.5"]), texts(&["two", "1.25", "10.75"])],
+            text_columns: vec![0],
+            ..Table::default()
+        };
+        let folded =
+            "      behind\n         the  final\nname   first   loss\none             0.5\ntwo     1.25  10.75\n";
+        assert_eq!(table.to_text(20), folded);
+        let cut = "      behind\n         the\nname   first\none\ntwo     1.25\n\n      final\nname   loss\none     0.5\ntwo   10.75\n";
+        assert_eq!(table.to_text(15), cut);
+        for width in 1..40 {
+            let lines = table.to_text(width);
+            assert!(lines.lines().all(|line| line.chars().count() <= width.max(12)), "{width}: {lines}");
+        }
+        assert_eq!(Table::default().to_text(80), "");
     }
 }

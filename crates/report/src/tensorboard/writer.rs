@@ -22,7 +22,7 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Creates a file of its own in `folder`, which must exist: `events.out.tfevents.<seconds>.<host>.<process>`.
+    /// Creates a new file in `folder`, which must exist: `events.out.tfevents.<seconds>.<host>.<process>`.
     ///
     /// TensorBoard reads the files of a folder in the order of their names, so the seconds are those since 1970, or one
     /// more than those of the newest file that is there.

@@ -1,6 +1,7 @@
 //! `mlp`: fully connected layers over the numbers of a row and an embedding of each of its categories.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use any_network::drawn;
+use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
@@ -42,8 +43,13 @@ impl Default for MlpConfig {
     }
 }
 
+/// More layers than anybody trains; each takes time in every step, whatever its width.
+const MOST_LAYERS: usize = 1000;
+
 impl Settings for MlpConfig {
     fn check(&self) -> Result<(), ConfigError> {
+        let found = format!("a list of {}", self.hidden.len());
+        check::is_allowed("hidden", found, &format!("at most {MOST_LAYERS} layers"), self.hidden.len() <= MOST_LAYERS)?;
         for (at, &width) in self.hidden.iter().enumerate() {
             check::at_least(&format!("hidden[{at}]"), width as u64, 1)?;
         }
@@ -94,23 +100,10 @@ impl MlpConfig {
             layers.push(LinearConfig::new(inputs, width).init(device));
             inputs = width;
         }
-        let mut model = Mlp { embeddings, layers, dropout: DropoutConfig::new(self.dropout).init() };
-        draw(&model);
+        let mut model = drawn(Mlp { embeddings, layers, dropout: DropoutConfig::new(self.dropout).init() });
         model.embeddings = model.embeddings.into_iter().map(without_unknown).collect();
         Ok(model)
     }
-}
-
-/// Draws all parameters now, in the order of the module. burn draws a parameter where it is first used, and all from one
-/// generator: left to that, the initial weights would depend on the order of use.
-fn draw(model: &Mlp) {
-    struct Use;
-    impl ModuleVisitor for Use {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let _ = param.val();
-        }
-    }
-    model.visit(&mut Use);
 }
 
 /// With the vector of category 0 at 0.

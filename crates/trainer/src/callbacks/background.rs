@@ -1,7 +1,6 @@
 //! A callback on its own thread.
 
 use std::{
-    any::Any,
     collections::BTreeMap,
     path::PathBuf,
     sync::{
@@ -17,7 +16,7 @@ use serde_json::Value;
 
 use crate::{
     Callback, CallbackError, CheckpointEvent, EpochEvent, EpochSummary, FitReport, Flow, NonFiniteEvent, OnNonFinite,
-    RunInfo, StepEvent, ValidationEvent,
+    RunInfo, StepEvent, ValidationEvent, threads,
 };
 
 /// Events wait at most this long before they are handed over. Waking a thread costs more than telling it a dozen steps.
@@ -30,9 +29,9 @@ const WAITING: usize = 8;
 /// Runs a callback on its own thread, so that its work costs the training loop microseconds.
 ///
 /// For listeners that write: logs. Events are handed over in bundles, at most a tenth of a second late, over a bounded
-/// channel. `on_start`, `on_checkpoint` and `on_end` wait until everything before them is told, so a log on disk is
+/// channel. `on_start`, `on_checkpoint` and `on_end` wait until every earlier event is delivered, so a log on disk is
 /// never behind a checkpoint. An error of the listener, or its wish to stop the run, comes back with the first event
-/// after it; after an error it is told nothing more. A listener with [values](Callback::values) of its own is refused: the
+/// after it; after an error it gets no further event. A listener with [values](Callback::values) is refused: the
 /// model stays on the training thread. Where a run fails, dropping this tells the listener what is left.
 pub struct Background<C: Callback + 'static> {
     name: String,
@@ -223,7 +222,11 @@ impl<C: Callback + 'static> Background<C> {
                 drop(worker.outbox);
                 match worker.thread.join() {
                     Ok(listener) => self.stage = Stage::Here(listener),
-                    Err(panic) => return Err(self.failed(format!("its thread panicked: {}", said(panic.as_ref())))),
+                    Err(panic) => {
+                        return Err(
+                            self.failed(format!("its thread panicked: {}", threads::panic_message(panic.as_ref())))
+                        );
+                    }
                 }
             }
             other => self.stage = other,
@@ -235,12 +238,6 @@ impl<C: Callback + 'static> Background<C> {
     fn gone(&mut self) -> CallbackError {
         self.join().err().unwrap_or_else(|| self.failed("its thread has ended"))
     }
-}
-
-/// The message of a panic.
-fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }
 
 impl<C: Callback + 'static> Callback for Background<C> {

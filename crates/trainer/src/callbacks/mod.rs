@@ -2,16 +2,16 @@
 //! TensorBoard; and [`Background`], which takes the writing off the training thread.
 
 mod background;
+mod callback_list;
 mod csv;
 mod jsonl;
 mod position;
 mod progress;
 mod tensorboard;
-mod together;
 
 pub use background::Background;
+pub use callback_list::CallbackList;
 pub use csv::Csv;
 pub use jsonl::{JsonLines, LogLine};
 pub use progress::Progress;
 pub use tensorboard::TensorBoard;
-pub use together::Together;

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{EpochEvent, StepEvent, ValidationEvent};
+use serde_json::Value;
+
+use crate::{EpochEvent, Logged, StepEvent, ValidationEvent};
 
 /// Somebody who looks at a running log sees it at most this late.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
@@ -13,7 +15,7 @@ const SHOWN_AFTER: Duration = Duration::from_secs(1);
 /// Where a log is.
 #[derive(Debug)]
 pub(super) struct Position {
-    /// The last step heard of.
+    /// The last step received.
     step: u64,
     lr: f64,
     momentum: Option<f64>,
@@ -40,7 +42,7 @@ impl Position {
         Self { step, lr: 0.0, momentum: None, pending: None, flushed: Instant::now() }
     }
 
-    /// Takes note of a step. `true` where the run has gone back to an earlier state, so that what the log holds of this
+    /// Records a step. `true` if the run has rolled back to an earlier state, so that what the log holds of this
     /// step and those after it is void.
     pub(super) fn step(&mut self, event: &StepEvent) -> bool {
         let is_back = event.step <= self.step;
@@ -83,6 +85,34 @@ impl Position {
             self.flushed = Instant::now();
         }
         is_stale
+    }
+}
+
+/// What a log that is resumed turns out to have lost is said once, however often the run is resumed: a log's own state.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    /// Up to this step it has been said.
+    said: u64,
+}
+
+impl Losses {
+    /// What of `should`, up to `step`, a log that holds `kept` lacks and nobody has been told yet, in words.
+    pub(super) fn of(&mut self, should: &Logged, kept: &Logged, step: u64) -> Vec<String> {
+        let lost = should.lost_by(kept, self.said);
+        if !lost.is_empty() {
+            self.said = step;
+        }
+        lost
+    }
+
+    /// As a checkpoint keeps it; nothing where nothing was lost.
+    pub(super) fn state(&self) -> Option<Value> {
+        (self.said > 0).then(|| self.said.into())
+    }
+
+    /// From a checkpoint.
+    pub(super) fn load(&mut self, state: &Value) {
+        self.said = state.as_u64().unwrap_or_default();
     }
 }
 

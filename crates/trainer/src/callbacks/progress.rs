@@ -114,7 +114,7 @@ impl Callback for Progress {
             let epoch = run.steps_done / run.steps_per_epoch.max(1) + 1;
             let (done, total) = (run.steps_done, run.total_steps);
             print(&format!(
-                "goes on after step {done} of {total}, in epoch {} of {}",
+                "continues after step {done} of {total}, in epoch {} of {}",
                 epoch.min(run.epochs),
                 run.epochs
             ));
@@ -171,7 +171,7 @@ impl Drop for Progress {
     }
 }
 
-/// A reader that has gone away (`anneal train | head`) does not end the training.
+/// A reader that has closed its end (`anneal train | head`) does not end the training.
 fn print(line: &str) {
     let _ = writeln!(stdout(), "{line}");
 }

@@ -18,7 +18,7 @@ use crate::{
 /// | `valid/loss`, `valid/<metric>` | each validation |
 /// | the texts given to [`text`](Self::text) | step 0 |
 ///
-/// A resumed run writes a file of its own, which says from which step on it supersedes those before it; TensorBoard
+/// A resumed run writes a new file, which says from which step on it supersedes those before it; TensorBoard
 /// then forgets what they hold of these steps.
 pub struct TensorBoard {
     folder: PathBuf,

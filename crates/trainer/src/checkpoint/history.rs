@@ -1,12 +1,13 @@
 //! The epochs of a long run, each written once: `history.jsonl` beside the checkpoints, a line per epoch.
 //!
 //! A checkpoint holds the last epochs itself, at most [`LAST`] of them; those before are in the file, and the checkpoint says
-//! how much of the file that is, and its SHA-256. So what grows with a run is not in every checkpoint, and a file that goes
-//! further (a later checkpoint's) or is a new one is told from the right one. An epoch that may still be continued is not in
+//! how much of the file that is, and its SHA-256. So the history is not repeated in every checkpoint, and a file that holds
+//! more (of a later checkpoint) or other epochs is recognised. An epoch that may still be continued is not in
 //! the file.
 
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -124,5 +125,5 @@ pub(super) fn read(
 }
 
 fn hex(hash: Sha256) -> String {
-    super::manifest::hex(&hash.finalize())
+    HEXLOWER.encode(&hash.finalize())
 }

@@ -1,10 +1,11 @@
-//! `manifest.json`: what a checkpoint's directory holds, and how one sees that it still does.
+//! `manifest.json`: what a checkpoint's directory holds, with checksums to verify it.
 
 use std::{
     collections::BTreeMap,
     path::{Component, Path},
 };
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::{CheckpointError, damaged, files::Files, io};
@@ -129,16 +130,8 @@ impl Entry {
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// The SHA-256, in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    hex(&Sha256::digest(bytes))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }

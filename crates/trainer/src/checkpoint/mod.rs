@@ -38,12 +38,13 @@ use serde::{Deserialize, Serialize};
 pub(crate) use history::HistoryLog;
 pub use history::{HISTORY, HistoryMark};
 pub use manifest::MANIFEST;
+pub(crate) use manifest::sha256;
 pub use policy::{CheckpointPolicy, OnWriteError};
 pub use read::{Checkpoint, Found, best, newest, newest_good, open, own_folders, steps};
 pub(crate) use snapshot::{Contents, Part, Snapshot};
 pub(crate) use writer::Writer;
 
-use crate::{metrics::Mean, report::EpochSummary};
+use crate::{meter::Mean, report::EpochSummary};
 use lr_core::ScheduleState;
 
 /// The model that is trained.
@@ -96,16 +97,16 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// The checkpoint belongs to another run.
-    #[error("{}: belongs to {}", path.display(), belongs(what, saved, here))]
+    #[error("{}: belongs to {}", path.display(), belongs(what, saved.as_deref(), here.as_deref()))]
     Mismatch {
         /// Which checkpoint.
         path: PathBuf,
         /// What differs: configuration, training data, schedule, optimizer, model.
         what: &'static str,
-        /// In the checkpoint.
-        saved: String,
-        /// In this run.
-        here: String,
+        /// What of the checkpoint's this run has not.
+        saved: Option<String>,
+        /// What of this run's the checkpoint has not.
+        here: Option<String>,
     },
     /// No directory here holds a valid checkpoint.
     #[error("{}: no valid checkpoint{}", directory.display(), passed_over(skipped))]
@@ -132,17 +133,25 @@ impl CheckpointError {
     }
 }
 
-/// Stands where one of two settings has nothing that the other lacks.
-pub(crate) const NOTHING: &str = "nothing of it";
-
-fn belongs(what: &str, saved: &str, here: &str) -> String {
+fn belongs(what: &str, saved: Option<&str>, here: Option<&str>) -> String {
     let other = if what.ends_with("data") { "other" } else { "another" };
-    let how = match (saved == NOTHING, here == NOTHING) {
-        (true, _) => format!("it was written without `{here}`, which this run has"),
-        (_, true) => format!("it was written with `{saved}`, which this run has not"),
-        _ => format!("it was written with `{saved}`, this run has `{here}`"),
+    let how = match (saved, here) {
+        (Some(saved), Some(here)) => format!("it was written with `{saved}`, this run has `{here}`"),
+        (Some(saved), None) => format!("it was written with `{saved}`, which this run does not have"),
+        (None, here) => format!("it was written without `{}`, which this run has", here.unwrap_or_default()),
     };
     format!("{other} {what}: {how}")
+}
+
+/// The lines (or, of a single line, the parts between commas) of each text that the other has not.
+pub(crate) fn differences(saved: &str, here: &str) -> (Option<String>, Option<String>) {
+    let separator = if saved.contains('\n') || here.contains('\n') { "\n" } else { ", " };
+    let only = |of: &str, other: &str| {
+        let theirs: Vec<&str> = other.split(separator).map(str::trim).collect();
+        let own = of.split(separator).map(str::trim).filter(|part| !part.is_empty() && !theirs.contains(part));
+        Some(own.collect::<Vec<_>>().join(", ")).filter(|own| !own.is_empty())
+    };
+    (only(saved, here), only(here, saved))
 }
 
 fn passed_over(skipped: &[String]) -> String {
@@ -196,7 +205,7 @@ pub struct RunState {
     /// How many weights are in the average.
     #[serde(default)]
     pub averaged: u64,
-    /// How often the run went back to its last good state.
+    /// How often the run rolled back to its last good state.
     #[serde(default)]
     pub rollbacks: u64,
     /// Updates left out in a row, up to the last one.
@@ -211,7 +220,7 @@ pub struct RunState {
     /// Whether the run rolls back to the state of this checkpoint as soon as something shows that it is good.
     #[serde(default)]
     pub is_candidate: bool,
-    /// The rates of the last step of the groups with a schedule of their own, in order.
+    /// The rates of the last step of the groups with their own schedule, in order.
     #[serde(default)]
     pub group_lrs: Vec<f64>,
     /// The optimizer steps of the whole run, as it was to be.
@@ -280,7 +289,7 @@ impl Times {
     fn fault(&self) -> Option<String> {
         let is_time = |seconds: &f64| (0.0..=MOST as f64).contains(seconds);
         let wrong = std::iter::once(&self.elapsed).chain(&self.epochs).find(|seconds| !is_time(seconds));
-        wrong.map(|seconds| format!("{seconds} seconds are no time"))
+        wrong.map(|seconds| format!("{seconds} seconds are not a length of time"))
     }
 }
 
@@ -318,4 +327,25 @@ fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Check
 
 fn damaged(path: &Path, what: impl Into<String>) -> CheckpointError {
     CheckpointError::Damaged { path: path.to_owned(), what: what.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_shown_and_nothing_else() {
+        let cases = [
+            ("a = 1\nb = 2\nc = 3", "a = 1\nb = 5\nc = 3", (Some("b = 2"), Some("b = 5"))),
+            ("a = 1\nb = 2", "a = 1\nb = 2\nd = 4", (None, Some("d = 4"))),
+            (
+                "90 items, batch size 16, content x",
+                "90 items, batch size 8, content x",
+                (Some("batch size 16"), Some("batch size 8")),
+            ),
+        ];
+        for (saved, here, (left, right)) in cases {
+            assert_eq!(differences(saved, here), (left.map(str::to_owned), right.map(str::to_owned)));
+        }
+    }
 }

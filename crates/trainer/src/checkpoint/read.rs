@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     CheckpointError, CheckpointPolicy, DISPLACED, MODEL, OPTIMIZER, PREFIX, RunState, STATE, TIMES, Times, damaged,
+    differences,
     files::{Disk, Files},
     history::{self, HistoryLog},
     io,
@@ -274,9 +275,22 @@ impl Checkpoint {
         module.try_load_record(record).map_err(|error| CheckpointError::Mismatch {
             path,
             what: "model",
-            saved: error.to_string(),
-            here: "the configured model".to_owned(),
+            saved: Some(format!("other parameters: {error}")),
+            here: Some("the configured model".to_owned()),
         })
+    }
+
+    /// Refuses it where what it `saved` of `what` is not what is `here`, and shows the lines (or, of a single line, the parts
+    /// between commas) that differ.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Mismatch`].
+    pub fn check(&self, what: &'static str, saved: &str, here: &str) -> Result<(), CheckpointError> {
+        if saved == here {
+            return Ok(());
+        }
+        let (saved, here) = differences(saved, here);
+        Err(CheckpointError::Mismatch { path: self.path.clone(), what, saved, here })
     }
 
     fn file(&self, name: &str) -> Result<&[u8], CheckpointError> {
@@ -288,8 +302,8 @@ impl Checkpoint {
         optimizer.try_load_bytes(self.file(OPTIMIZER)?).map_err(|error| CheckpointError::Mismatch {
             path: self.path.join(OPTIMIZER),
             what: "optimizer",
-            saved: error.to_string(),
-            here: optimizer.config().type_name().to_owned(),
+            saved: Some(error.to_string()),
+            here: Some(optimizer.config().type_name().to_owned()),
         })
     }
 
@@ -297,8 +311,8 @@ impl Checkpoint {
         rates.try_load(&self.state.schedules).map_err(|error| CheckpointError::Mismatch {
             path: self.path.join(STATE),
             what: "schedule",
-            saved: error.to_string(),
-            here: "the configured schedule".to_owned(),
+            saved: Some(error.to_string()),
+            here: Some("the configured schedule".to_owned()),
         })
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Snapshot {
     pub(crate) history: Append,
     /// Steps of checkpoints, this one maybe among them, that nothing has shown to be good yet: kept beside the others.
     pub(crate) unproven: Vec<u64>,
-    /// Steps of checkpoints that the run has gone back from: removed.
+    /// Steps of checkpoints that the run has rolled back from: removed.
     pub(crate) refuted: Vec<u64>,
     /// Its files, most expensive handles first.
     pub(crate) parts: Vec<Part>,

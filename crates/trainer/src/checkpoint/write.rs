@@ -155,7 +155,7 @@ fn write_files(
 struct Trust {
     /// Nothing has shown them to be good yet.
     unproven: Vec<u64>,
-    /// The run has gone back from them.
+    /// The run has rolled back from them.
     refuted: Vec<u64>,
 }
 
@@ -196,7 +196,7 @@ fn prune(files: &dyn Files, policy: &CheckpointPolicy, written: u64, trust: &Tru
         if read::is_only_ours(files, &path)? {
             remove(files, &path)?;
         } else {
-            tracing::debug!("{}: no longer kept, but there are other files in it: it stays", path.display());
+            tracing::debug!("{}: no longer kept, but not removed: it holds other files", path.display());
         }
     }
     Ok(())
@@ -219,11 +219,7 @@ fn move_aside(files: &dyn Files, path: &Path) -> Result<(), CheckpointError> {
     let mut free = (0..=taken.len()).map(|number| format!("{name}.kept-{}", number + 1));
     let kept = path.with_file_name(free.find(|name| !taken.contains(name)).unwrap_or_default());
     files.rename(path, &kept).map_err(io(path, "move it aside"))?;
-    tracing::warn!(
-        "{}: holds what is no checkpoint of this program; it is called {} now",
-        path.display(),
-        kept.display()
-    );
+    tracing::warn!("{}: is not a checkpoint of this program; renamed to {}", path.display(), kept.display());
     Ok(())
 }
 

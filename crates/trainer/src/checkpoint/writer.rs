@@ -97,9 +97,7 @@ impl Writer {
                 self.conclude(written)
             }
             Err(panic) => {
-                let message = panic.downcast_ref::<&str>().map(ToString::to_string);
-                let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
-                let message = message.unwrap_or_else(|| "the writer panicked".to_owned());
+                let message = format!("the writer panicked: {}", threads::panic_message(panic.as_ref()));
                 self.conclude(Err(CheckpointError::encode("the checkpoint", &message)))
             }
         }

@@ -152,6 +152,8 @@ impl Settings for LrFinderConfig {
         check::number("smoothing", self.smoothing, "from 0 (raw) to below 1", |decay| (0.0..1.0).contains(&decay))?;
         check::is_allowed("diverge_factor", factor, "above 1", factor > 1.0)?;
         check::is_allowed("accumulate", self.accumulate, "at least 1", self.accumulate > 0)?;
+        let allowed = format!("at most {MOST_BATCHES}");
+        check::is_allowed("accumulate", self.accumulate, &allowed, self.accumulate <= MOST_BATCHES)?;
         if let Validate::Batches(batches) = self.validate {
             check::at_least("validate", batches as u64, 1)?;
         }
@@ -161,8 +163,9 @@ impl Settings for LrFinderConfig {
     }
 }
 
-/// The most rates of a sweep, and sweeps: each is kept. More is a slip.
+/// The most rates of a sweep, and sweeps: each is kept. More is a slip, as are more batches for a rate.
 const MOST_RATES: usize = 1_000_000;
+const MOST_BATCHES: usize = 1_000_000;
 const MOST_SWEEPS: usize = 1_000;
 
 impl LrFinderConfig {

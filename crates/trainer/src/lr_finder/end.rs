@@ -12,7 +12,7 @@ pub enum SweepEnd {
     Completed,
     /// The loss rose too far above the best one.
     Diverged,
-    /// The loss was no finite number.
+    /// The loss was not finite.
     NonFinite,
     /// The data ended first, and was not to be recycled.
     OutOfData,

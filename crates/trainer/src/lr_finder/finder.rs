@@ -19,7 +19,8 @@ use crate::{
     activations::copy_to_train,
     data::Source,
     freeze::Frozen,
-    metrics::{Mean, loss_of},
+    meter::Mean,
+    metrics::loss_of,
     start::{check_frozen, check_start, idle_groups, never_trains},
     step::{LearnerModel, Window, clip, has_layer, seed_step},
 };
@@ -228,7 +229,7 @@ impl LrFinder {
     ///
     /// # Errors
     /// Settings that cannot work; what [`check_start`](crate::check_start) refuses; no data; a batch that could not be
-    /// produced or a loss that could not be read. A loss or gradient that is not finite is no error: it ends the sweep.
+    /// produced or a loss that could not be read. A loss or gradient that is not finite is not an error: it ends the sweep.
     pub fn run<M>(
         &self,
         model: &M,
@@ -341,7 +342,7 @@ impl LrFinder {
             let output = self.precision.step(&model, batch.input);
             window.add(&model, window.batches(), output.grads, batch.items);
             loss.add(loss_of(&output.item)?, batch.items);
-            // The output holds the graph, and the graph the parameters: gone now, the update can work in place.
+            // The output holds the graph, and the graph the parameters: dropped here, so that the update can work in place.
             drop(output.item);
             if window.batches() < self.config.accumulate {
                 continue;

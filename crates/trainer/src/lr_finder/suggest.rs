@@ -189,7 +189,7 @@ fn more_points(stopped: Option<SweepEnd>) -> &'static str {
 ///
 /// # Errors
 ///
-/// [`NoSuggestion::Unequal`] and [`NoSuggestion::Rate`] for what is no curve; [`NoSuggestion::TooShort`] or, after a
+/// [`NoSuggestion::Unequal`] and [`NoSuggestion::Rate`] for what is not a curve; [`NoSuggestion::TooShort`] or, after a
 /// cut, [`NoSuggestion::NonFinite`] below the number of points that a rule needs: 1 for valley and minimum, 2 for
 /// steepest, 16 for slide.
 pub fn suggest(rule: Rule, lrs: &[f64], losses: &[f64]) -> Result<f64, NoSuggestion> {

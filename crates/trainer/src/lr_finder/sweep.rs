@@ -57,7 +57,7 @@ impl Sweep {
     /// Takes the loss at that rate, and decides whether the sweep continues.
     ///
     /// With `b` the smoothing, the average is `a = b a + (1 - b) loss` and the smoothed loss `a / (1 - b^(i+1))`. A
-    /// loss that is no finite number is recorded and ends the sweep. Otherwise, from point `min_points` on, it ends
+    /// loss that is not a finite number is recorded and ends the sweep. Otherwise, from point `min_points` on, it ends
     /// where `smoothed > best + (diverge_factor - 1) * scale`, with `scale = |best|`, which for positive losses is
     /// `diverge_factor * best`; where the best loss is negligible beside the spread of losses so far (below 1 % of it)
     /// or negative, `scale` is at least 1 % of that spread, or the loss would "diverge" by noise around zero.
@@ -84,7 +84,7 @@ impl Sweep {
         }
     }
 
-    /// Takes the training loss at the next rate and the validation loss beside it. One that is no finite number ends
+    /// Takes the training loss at the next rate and the validation loss beside it. One that is not a finite number ends
     /// the sweep as a training loss does; divergence is judged by the training loss.
     pub fn record_with_valid(&mut self, loss: f64, valid: f64) {
         if self.stopped.is_some() {
@@ -102,7 +102,7 @@ impl Sweep {
         self.stopped.get_or_insert(SweepEnd::OutOfData);
     }
 
-    /// Ends the sweep because the last point's gradient is no finite number, although its loss is.
+    /// Ends the sweep because the last point's gradient is not a finite number, although its loss is.
     pub fn non_finite(&mut self) {
         self.stopped.get_or_insert(SweepEnd::NonFinite);
     }

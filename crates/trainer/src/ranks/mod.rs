@@ -37,6 +37,7 @@ pub enum Reduce {
 }
 
 impl Reduce {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub(crate) fn is_exact(&self) -> bool {
         *self == Self::Exact
     }

@@ -14,7 +14,7 @@ use burn::{
 };
 
 use super::{pack, unpack};
-use crate::metrics::AnyOutput;
+use crate::meter::AnyOutput;
 
 /// burn's own kinds.
 const CLASSES: u8 = 0;

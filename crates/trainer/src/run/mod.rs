@@ -41,7 +41,7 @@ use crate::{
     finite::Judge,
     freeze::Frozen,
     memory::peak_memory,
-    metrics::Mean,
+    meter::Mean,
     report::TimeSpent,
     step::Window,
     timetable::Timetable,
@@ -126,7 +126,7 @@ pub(crate) struct Run<'t, M: Trainable> {
     fallback: Option<Fallback>,
     /// The state that takes its place once something has shown it to be good.
     candidate: Option<Fallback>,
-    /// Steps of checkpoints that the run has gone back from, and that are still there.
+    /// Steps of checkpoints that the run has rolled back from, and that still exist.
     refuted: Vec<u64>,
     /// What is to be written of the epochs.
     history: HistoryLog,
@@ -135,6 +135,8 @@ pub(crate) struct Run<'t, M: Trainable> {
     data_fingerprint: String,
     /// The names of the values of each callback.
     declared: Vec<Vec<String>>,
+    /// Whether it was said that one of them is waited for and not given.
+    is_told_of_missing: bool,
     stopped: Option<StopReason>,
     clock: Clock,
     resumed_from: Option<u64>,
@@ -197,6 +199,7 @@ where
             measured: Measured::default(),
             data_fingerprint: train.fingerprint(),
             declared,
+            is_told_of_missing: false,
             stopped: None,
             clock: Clock::start(),
             resumed_from: None,

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     CheckpointEvent, OnNonFinite, StopReason, TrainError,
     activations::copy_to_train,
-    checkpoint::{self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
+    checkpoint::{self, Checkpoint, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
     data::Source,
     early_stopping::BEST,
     updates::Trainable,
@@ -30,8 +30,8 @@ where
     /// Takes over a checkpoint, and refuses one of another run.
     pub(super) fn restore(&mut self, model: M, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         let config = &self.trainer.config;
-        check(checkpoint, "configuration", &checkpoint.state().config, &config.fingerprint)?;
-        check(checkpoint, "training data", &checkpoint.state().data, &self.data_fingerprint)?;
+        checkpoint.check("configuration", &checkpoint.state().config, &config.fingerprint)?;
+        checkpoint.check("training data", &checkpoint.state().data, &self.data_fingerprint)?;
         let model = checkpoint.model(model)?;
         checkpoint.optimizer(&mut self.optimizer)?;
         checkpoint.rates(&mut self.rates)?;
@@ -69,7 +69,7 @@ where
                 );
             } else {
                 tracing::warn!(
-                    "the run has stopped early after step {step}, and stays so: a longer run or more patience goes on"
+                    "the run has stopped early after step {step}, and stays stopped: make it longer or raise the patience to continue"
                 );
                 self.stopped = Some(StopReason::EarlyStopping);
             }
@@ -267,7 +267,7 @@ where
         self.state.best = then.best;
         self.state.kept_best.clone_from(&then.kept_best);
         self.state.rollbacks += 1;
-        // Those are the values of what the run goes back from.
+        // Those are the values of what the run rolls back.
         self.measured = Measured::default();
         self.refute();
         self.load_callbacks(fallback.state.callbacks)
@@ -303,47 +303,5 @@ where
             tracing::warn!("the checkpoint holds a state of `{name}`{more}, and this run has no callback of that name");
         }
         Ok(())
-    }
-}
-
-/// Refuses a checkpoint whose fingerprint of `what` is another, and shows the parts that differ.
-fn check(checkpoint: &Checkpoint, what: &'static str, saved: &str, here: &str) -> Result<(), CheckpointError> {
-    if saved == here {
-        return Ok(());
-    }
-    let (saved, here) = differences(saved, here);
-    Err(CheckpointError::Mismatch { path: checkpoint.path().to_owned(), what, saved, here })
-}
-
-/// The lines (or, of a single line, the parts between commas) of each text that the other has not.
-pub(super) fn differences(saved: &str, here: &str) -> (String, String) {
-    let separator = if saved.contains('\n') || here.contains('\n') { "\n" } else { ", " };
-    let only = |of: &str, other: &str| {
-        let theirs: Vec<&str> = other.split(separator).map(str::trim).collect();
-        let own = of.split(separator).map(str::trim).filter(|part| !part.is_empty() && !theirs.contains(part));
-        let own = own.collect::<Vec<_>>().join(", ");
-        if own.is_empty() { checkpoint::NOTHING.to_owned() } else { own }
-    };
-    (only(saved, here), only(here, saved))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_differs_is_shown_and_nothing_else() {
-        let cases = [
-            ("a = 1\nb = 2\nc = 3", "a = 1\nb = 5\nc = 3", ("b = 2", "b = 5")),
-            ("a = 1\nb = 2", "a = 1\nb = 2\nd = 4", ("nothing of it", "d = 4")),
-            (
-                "90 items, batch size 16, content x",
-                "90 items, batch size 8, content x",
-                ("batch size 16", "batch size 8"),
-            ),
-        ];
-        for (saved, here, (left, right)) in cases {
-            assert_eq!(differences(saved, here), (left.to_owned(), right.to_owned()));
-        }
     }
 }

@@ -75,19 +75,19 @@ where
         let mut seen = SeenBatch { items: batch.items, loss: None, scalars: Vec::new() };
         if self.timetable.is_looked_at(step + 1) {
             seen.loss = Some(Number(metrics::loss_of(&output)?));
-            if let Some(scalars) = &self.trainer.scalars {
+            if let Some(scalars) = &self.trainer.metrics.scalars {
                 seen.scalars.extend(scalars.read(&output)?.into_iter().map(|(name, value)| (name, Number(value))));
             }
         }
         self.seen.batches.push(seen);
         if self.timetable.is_logged(step + 1) {
             if self.leads() {
-                self.trainer.train_meters.iter_mut().try_for_each(|meter| meter.add(&output, batch.items))?;
+                self.trainer.metrics.train.iter_mut().try_for_each(|meter| meter.add(&output, batch.items))?;
             } else if let Some(output) = encode(&output) {
                 self.seen.outputs.push((batch.items, output));
             }
         }
-        // The output holds the graph, and the graph the parameters: gone now, the update can work in place.
+        // The output holds the graph, and the graph the parameters: dropped here, so that the update can work in place.
         drop(output);
         self.clock.spent.model += began.elapsed().as_secs_f64();
         Ok(())
@@ -134,13 +134,13 @@ where
     /// How the step under way updates: at its rates, which are noted, with its momentum.
     fn optimization(&mut self) -> Optimization<'_> {
         let step = self.state.step;
-        let factor = self.rate_factor();
-        self.state.lr = self.rates.base(step) * factor;
-        self.state.group_lrs = self.rates.of_groups(step).into_iter().map(|lr| lr * factor).collect();
+        let rates = self.rates.scaled(step, self.rate_factor());
+        self.state.lr = rates.base();
+        self.state.group_lrs = rates.groups().collect();
         self.state.momentum = self.rates.momentum(step);
         self.rates.set_momentum(step, &self.optimizer);
         Optimization {
-            rates: self.rates.scaled(step, factor),
+            rates,
             optimizer: &mut self.optimizer,
             judge: self.judge,
             frozen: &self.frozen,

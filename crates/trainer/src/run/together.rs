@@ -15,18 +15,20 @@ use burn::{
         metric::{Adaptor, LossInput},
     },
 };
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use super::{
     Run,
-    saving::differences,
     seen::{Number, Seen, SeenBatch},
 };
 use crate::{
     StopReason, TrainError,
+    checkpoint::differences,
     data::{Batches, Source, SourceError},
-    metrics::{Measurement, Meters, measure},
+    meter::Meters,
+    metrics::{Measurement, measure},
     ranks::{CommunicationError, Communicator, Gradients, Share, decode, encode, pack, sum_of_window, unpack},
     step::has_layer,
     updates::Trainable,
@@ -83,28 +85,29 @@ where
             return Err(TrainError::SharedGenerator);
         }
         let program = format!("{} {}", env!("CARGO_PKG_VERSION"), self.trainer.ranks.program());
-        self.compare("program", program)?;
-        self.compare("configuration", self.trainer.config.fingerprint.clone())?;
-        self.compare("training data", self.data_fingerprint.clone())?;
+        self.compare("program", &program)?;
+        self.compare("configuration", &self.trainer.config.fingerprint)?;
+        self.compare("training data", &self.data_fingerprint)?;
         let step = self.resumed_from.map_or_else(String::new, |step| format!("resumed from step {step}"));
-        self.compare("start", step)?;
+        self.compare("start", &step)?;
         self.check_weights()?;
         Ok(())
     }
 
     /// Refuses ranks whose weights are not, bit for bit, those of rank 0: processors that round differently.
     pub(super) fn check_weights(&self) -> Result<(), TrainError> {
-        if self.is_alone() { Ok(()) } else { self.compare("weights", digest(self.model()?)) }
+        if self.is_alone() { Ok(()) } else { self.compare("weights", &digest(self.model()?)) }
     }
 
-    fn compare(&self, what: &'static str, own: String) -> Result<(), TrainError> {
+    fn compare(&self, what: &'static str, own: &str) -> Result<(), TrainError> {
         let all = self.trainer.ranks.all_gather(own.as_bytes())?;
         let Some(first) = all.first() else { return Ok(()) };
         match all.iter().position(|other| other != first) {
             None => Ok(()),
             Some(rank) => {
                 let (here, there) = (String::from_utf8_lossy(first), String::from_utf8_lossy(&all[rank]));
-                let (there, here) = differences(&there, &here);
+                let [there, here] = <[Option<String>; 2]>::from(differences(&there, &here))
+                    .map(|own| own.unwrap_or_else(|| "nothing of it".to_owned()));
                 Err(TrainError::RanksDiffer { rank, what, there, here })
             }
         }
@@ -142,7 +145,7 @@ where
             }
         }
         if self.leads() && self.timetable.is_logged(self.state.step + 1) {
-            for meter in &mut self.trainer.train_meters {
+            for meter in &mut self.trainer.metrics.train {
                 self.values.metrics.extend(meter.finish()?);
             }
         }
@@ -167,7 +170,7 @@ where
             let each = apart.elements();
             let counts: Vec<usize> = share.counts().into_iter().map(|batches| batches * each).collect();
             let changes = ranks.all_gather_values(&seen.changes.concat(), &counts)?;
-            model = apart.apply(model, &changes.chunks_exact(each).collect::<Vec<_>>());
+            model = apart.apply(&model, &changes.chunks_exact(each).collect::<Vec<_>>());
         }
         let items: Vec<usize> = batches.iter().map(|batch| batch.items).collect();
         let reduce = self.trainer.config.reduce;
@@ -185,7 +188,7 @@ where
     fn gather_outputs(&mut self, own: &[(usize, Vec<u8>)]) -> Result<(), TrainError> {
         let Some(all) = self.trainer.ranks.gather(&pack_outputs(own))? else { return Ok(()) };
         let Some(device) = self.device.clone().map(Device::inner) else { return Ok(()) };
-        let meters = &mut self.trainer.train_meters;
+        let meters = &mut self.trainer.metrics.train;
         each_output(&all, &device, |output, items| meters.iter_mut().try_for_each(|meter| meter.add(&output, items)))
     }
 
@@ -220,7 +223,7 @@ where
         source: &dyn Source<<M as InferenceStep>::Input>,
     ) -> Result<BTreeMap<String, f64>, TrainError> {
         let ranks = Arc::clone(&self.trainer.ranks);
-        let meters = &mut self.trainer.valid_meters;
+        let meters = &mut self.trainer.metrics.valid;
         if ranks.size() == 1 {
             return measure(model, source, meters);
         }
@@ -328,5 +331,5 @@ fn digest<M: Module>(model: &M) -> String {
     super::steps::bring_up_to_date(model);
     let mut values = Values(Sha256::new());
     model.visit(&mut values);
-    values.0.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&values.0.finalize()[..8])
 }

@@ -14,7 +14,8 @@ use crate::{
     averaging::{Plan, with_measured_statistics},
     data::{Limited, Source},
     eval_model::eval_model,
-    metrics::{self, Mean},
+    meter::Mean,
+    metrics,
     updates::Trainable,
 };
 
@@ -44,7 +45,7 @@ where
         if let Some(valid) = valid.filter(|_| batches > 0 && self.resumed_from.is_none()) {
             let began = Instant::now();
             let few = Limited::new(valid, Some(batches), true);
-            metrics::measure(self.model.as_ref().ok_or(NO_MODEL)?, &few, &mut self.trainer.valid_meters)?;
+            metrics::measure(self.model.as_ref().ok_or(NO_MODEL)?, &few, &mut self.trainer.metrics.valid)?;
             self.clock.spent.validation += began.elapsed().as_secs_f64();
         }
         Ok(())
@@ -85,6 +86,7 @@ where
         values.extend(of_epoch.into_iter().map(|(name, value)| (format!("train.{name}"), value)));
         let values = self.as_on_rank_0(values)?;
         self.feed(&values, measured.as_ref().map(|measured| &measured.model), train)?;
+        self.tell_of_missing(&values, measured.is_some());
         if let Some(measured) = &measured {
             self.tell_validation(measured)?;
         }
@@ -155,7 +157,8 @@ where
         evaluated: Option<&M>,
         train: &dyn Source<M::TrainBatch>,
     ) -> Result<(), TrainError> {
-        // A value is absent only where it was not measured this time: `check_monitors` has refused every other case.
+        // A value is absent where it was not measured this time, or where what has announced it does not give it:
+        // `check_monitors` has refused every other case.
         for monitor in self.rates.monitors() {
             if let Some(value) = values.get(&monitor) {
                 self.rates.observe(&monitor, self.state.step.saturating_sub(1), *value);
@@ -192,6 +195,22 @@ where
             }
         }
         Ok(())
+    }
+
+    /// Says, once, that nothing has given a value that the run waits for, though a step or a callback has announced it.
+    fn tell_of_missing(&mut self, values: &BTreeMap<String, f64>, is_validated: bool) {
+        let own = self.trainer.config.monitors(is_validated).map(|(_, monitor)| monitor.to_owned());
+        let is_missing = |monitor: &String| {
+            let is_due = is_validated || !monitor.starts_with("valid.");
+            is_due && !["train.loss", "valid.loss"].contains(&monitor.as_str()) && !values.contains_key(monitor)
+        };
+        if self.leads()
+            && !self.is_told_of_missing
+            && let Some(monitor) = self.rates.monitors().into_iter().chain(own).find(is_missing)
+        {
+            tracing::warn!("`{monitor}` is waited for, and nothing has given it in epoch {}", self.state.epoch + 1);
+            self.is_told_of_missing = true;
+        }
     }
 
     /// Whether early stopping has seen no improvement for long enough.

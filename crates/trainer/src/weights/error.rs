@@ -33,7 +33,7 @@ pub enum WeightsError {
     #[error("{}: holds no weights: neither a checkpoint (manifest.json) nor a run (model.safetensors or checkpoints/)", .0.display())]
     NoWeights(PathBuf),
     /// A file in none of the formats that are read.
-    #[error("{}: is none of burnpack (.bpk), safetensors (.safetensors) and PyTorch (.pt, .pth)", .0.display())]
+    #[error("{}: is not a burnpack (.bpk), safetensors (.safetensors) or PyTorch (.pt, .pth) file", .0.display())]
     UnknownFormat(PathBuf),
     /// The file contradicts itself, is cut short, or holds what its format does not allow.
     #[error("{}: no valid {format} file: {what}", path.display())]
@@ -110,7 +110,7 @@ pub enum WeightsError {
         tensor: String,
     },
     /// A pattern of `only`, `except` or `remap` that cannot be read.
-    #[error("`{pattern}` is no pattern: {reason}")]
+    #[error("`{pattern}` is not a pattern: {reason}")]
     Pattern {
         /// The pattern.
         pattern: String,

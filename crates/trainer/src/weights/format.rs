@@ -15,7 +15,7 @@ pub enum Layout {
     /// PyTorch files.
     PyTorch,
     /// As burn does (`gamma` and `beta`, linear weights `[in, out]`): the default for burnpack; safetensors that
-    /// burn-store wrote without its PyTorch adapter need it said.
+    /// burn-store wrote without its PyTorch adapter must be named.
     Burn,
 }
 

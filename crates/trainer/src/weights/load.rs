@@ -1,4 +1,4 @@
-//! Weights from a file into a model: everything checked first, then everything put in.
+//! Weights from a file into a model: everything is checked before anything is changed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

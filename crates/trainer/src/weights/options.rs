@@ -10,7 +10,7 @@ use super::{Layout, WeightsError, error::LONGEST_NAME, parameters::Parameter};
 
 /// What of a file goes where.
 ///
-/// Patterns of `only` and `except` are those of `[[groups]]` ([`Pattern`]) and are held against a parameter's path in
+/// Patterns of `only` and `except` are those of `[[groups]]` ([`Pattern`]) and are matched against a parameter's path in
 /// the model (`bn1.gamma`) and against its name in PyTorch (`bn1.weight`); either match counts. Patterns of `remap` are
 /// regular expressions on the names in the file, replaced wherever they are found, in the order given; `$1` stands for
 /// the first group.

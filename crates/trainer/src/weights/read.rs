@@ -21,19 +21,19 @@ pub(super) struct Source {
     pub(super) tensors: Vec<Tensor>,
 }
 
-/// The SHA-256, in hexadecimal, of the weights that a path stands for: of the file itself; of `model.bpk` for a
+/// The SHA-256, in hexadecimal, of the weights at a path: of the file itself; of `model.bpk` for a
 /// checkpoint; for a run folder of its `model.safetensors`, or, before it exists, of its newest valid checkpoint.
 ///
 /// # Errors
-/// A path that does not exist, or stands for no weights.
+/// A path that does not exist or holds no weights.
 pub fn sha256(path: &Path) -> Result<String, WeightsError> {
-    Ok(digest(&resolve(path)?.1))
+    Ok(checkpoint::sha256(&resolve(path)?.1))
 }
 
 /// Reads names, shapes and kinds; bytes are drawn tensor by tensor, when they are asked for.
 pub(super) fn open(path: &Path) -> Result<Source, WeightsError> {
     let (path, bytes) = resolve(path)?;
-    let sha256 = digest(&bytes);
+    let sha256 = checkpoint::sha256(&bytes);
     let format = Format::of(&path, &bytes).ok_or_else(|| WeightsError::UnknownFormat(path.clone()))?;
     let tensors = match format {
         Format::Burnpack => burnpack(bytes),
@@ -52,7 +52,7 @@ pub(super) fn open(path: &Path) -> Result<Source, WeightsError> {
     }
 }
 
-/// The file or checkpoint that a path stands for, and its bytes.
+/// The file or checkpoint that a path names, and its bytes.
 fn resolve(path: &Path) -> Result<(PathBuf, Vec<u8>), WeightsError> {
     if !fs::metadata(path).map_err(io(path, "read it"))?.is_dir() {
         return file(path);
@@ -66,13 +66,13 @@ fn resolve(path: &Path) -> Result<(PathBuf, Vec<u8>), WeightsError> {
     }
     let checkpoints = path.join("checkpoints");
     if checkpoints.is_dir() {
-        return parameters(&checkpoint::newest(&checkpoints)?.checkpoint);
+        return parameters(&checkpoint::newest_good(&checkpoints)?.checkpoint);
     }
     Err(WeightsError::NoWeights(path.to_owned()))
 }
 
 fn file(path: &Path) -> Result<(PathBuf, Vec<u8>), WeightsError> {
-    Ok((path.to_owned(), bytes_of(path)?))
+    Ok((path.to_owned(), report::read_regular(path).map_err(io(path, "read it"))?))
 }
 
 /// The parameters of a checkpoint, whose checksums have been verified.
@@ -82,20 +82,6 @@ fn parameters(checkpoint: &Checkpoint) -> Result<(PathBuf, Vec<u8>), WeightsErro
         Some(bytes) => Ok((path, bytes.to_vec())),
         None => Err(WeightsError::NoWeights(path)),
     }
-}
-
-/// The content of a regular file; a device or a pipe might have no end.
-fn bytes_of(path: &Path) -> Result<Vec<u8>, WeightsError> {
-    if !fs::metadata(path).map_err(io(path, "read it"))?.is_file() {
-        return Err(io(path, "read it")(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file")));
-    }
-    fs::read(path).map_err(io(path, "read it"))
-}
-
-fn digest(bytes: &[u8]) -> String {
-    use sha2::{Digest, Sha256};
-    let hex: Vec<String> = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    hex.concat()
 }
 
 fn burnpack(bytes: Vec<u8>) -> Result<Vec<Tensor>, String> {

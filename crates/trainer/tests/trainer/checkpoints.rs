@@ -305,8 +305,8 @@ fn what_no_run_can_have_is_refused_by_name() {
     };
     let max = u64::MAX.to_string();
     let cases = [
-        ("times.json", times.replace(&elapsed, "  \"elapsed\": -1.5,"), "-1.5 seconds are no time"),
-        ("times.json", times.replace(&elapsed, "  \"elapsed\": 1e300,"), "seconds are no time"),
+        ("times.json", times.replace(&elapsed, "  \"elapsed\": -1.5,"), "-1.5 seconds are not a length of time"),
+        ("times.json", times.replace(&elapsed, "  \"elapsed\": 1e300,"), "seconds are not a length of time"),
         ("state.json", with("epoch", &max), "epoch: 18446744073709551615 is more than any run has"),
         ("state.json", with("batch", &max), "batch: "),
         ("state.json", with("lr", "-0.5"), "lr: -0.5 is no rate"),

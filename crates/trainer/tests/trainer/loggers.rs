@@ -17,7 +17,7 @@ use report::tensorboard::{Happening, read_events, read_scalars};
 use trainer::{
     Callback, CallbackError, CheckpointEvent, CheckpointPolicy, EpochEvent, EpochSummary, FitReport, Flow, Logged,
     RunInfo, StepEvent, TrainConfig, TrainError, Trainer, ValidationEvent,
-    callbacks::{Background, Csv, JsonLines, LogLine, TensorBoard, Together},
+    callbacks::{Background, CallbackList, Csv, JsonLines, LogLine, TensorBoard},
     checkpoint,
 };
 
@@ -80,8 +80,8 @@ fn fit_report() -> FitReport {
 }
 
 /// The three logs of a folder.
-fn logs(folder: &Path) -> Together {
-    Together::new("logs")
+fn logs(folder: &Path) -> CallbackList {
+    CallbackList::new("logs")
         .with(JsonLines::new(&folder.join("metrics.jsonl")))
         .with(Csv::new(&folder.join("metrics.csv")))
         .with(TensorBoard::new(folder).text("config", "[run]\nseed = 1"))

@@ -13,7 +13,7 @@ use lr_core::{Duration, Mode};
 use trainer::{
     Callback, CallbackError, CheckpointPolicy, EarlyStopping, ModelEvent, Moment, OnNonFinite, ScalarOutput,
     StopReason, TrainConfig, TrainError, Trainer,
-    callbacks::{Background, JsonLines, LogLine, Together},
+    callbacks::{Background, CallbackList, JsonLines, LogLine},
     checkpoint,
 };
 
@@ -102,7 +102,7 @@ fn a_scalar_that_was_not_announced_and_a_name_that_is_taken_are_refused() {
         trainer.fit(Measured { net: net() }, optimizer(ADAM), schedule(FIXED), &train_data(), None)
     };
     let message = |names: &[&str]| fit(names).expect_err("refused").to_string();
-    assert_eq!(message(&["again"]), "a step gives a scalar `size`, and `Trainer::scalars` was told of again");
+    assert_eq!(message(&["again"]), "a step gives a scalar `size`, and `Trainer::scalars` announced again");
     assert_eq!(
         message(&["again", "size", "lr"]),
         "`lr`, a value of the steps, is the name of something else in the log"
@@ -177,7 +177,7 @@ fn callbacks_see_the_model_and_what_they_find_is_in_the_log() {
     let seen = Arc::clone(&callback.seen);
     let fitted = Trainer::new(config)
         .metric(AccuracyMetric::new())
-        .callback(Together::new("both").with(callback))
+        .callback(CallbackList::new("both").with(callback))
         .callback(Background::new(JsonLines::new(&log)))
         .fit(net(), optimizer(ADAM), schedule(FIXED), &train_data(), Some(&valid_data()))
         .expect("trains");

@@ -266,7 +266,7 @@ fn what_does_not_fit_is_refused_by_name() {
         ),
         (good.clone(), options().expect_sha256(&sha), "is another file: its SHA-256 is"),
         (empty, options(), "none of its 0 tensors"),
-        (text, options(), "is none of burnpack (.bpk), safetensors (.safetensors) and PyTorch (.pt, .pth)"),
+        (text, options(), "is not a burnpack (.bpk), safetensors (.safetensors) or PyTorch (.pt, .pth) file"),
         (folder.path().join("nowhere.pt"), options(), "nowhere.pt: cannot read it: No such file"),
         (folder.path().to_owned(), options(), "holds no weights"),
         ("/dev/zero".into(), options(), "not a regular file"),

@@ -79,7 +79,7 @@ pub enum AugmentError {
         nearest: Option<&'static str>,
     },
     /// A piece is named twice, or `none` is named together with others.
-    #[error("augmentation `{text}`: `{piece}` stands twice or beside `none`")]
+    #[error("augmentation `{text}`: `{piece}` appears twice or together with `none`")]
     Twice {
         /// The whole text.
         text: String,
@@ -277,12 +277,12 @@ mod tests {
         for (text, expected) in [
             ("", "augmentation `` is not known (known: none, shear, scale, rotate"),
             ("crpo", "did you mean `crop`?"),
-            ("flip+flip", "`flip` stands twice"),
-            ("none+flip", "`none` stands twice or beside `none`"),
+            ("flip+flip", "`flip` appears twice"),
+            ("none+flip", "`none` appears twice or together with `none`"),
             ("crop:0", "the amount is `0`, allowed: a whole number of pixels, at least 1"),
             ("crop:x", "the amount is `x`"),
             ("flip:2", "the amount is `2`, allowed: none, or `alternating`"),
-            ("flip+flip:alternating", "`flip` stands twice"),
+            ("flip+flip:alternating", "`flip` appears twice"),
             ("rotate:181", "at most 180"),
             ("shear:61", "degrees, more than 0, at most 60"),
             ("scale:nan", "percent, more than 0, at most 90"),

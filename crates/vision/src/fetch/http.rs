@@ -1,7 +1,7 @@
 //! One file over HTTP, resuming a partial download.
 //!
-//! A server may be slow, broken or hostile. What it sends is read on a thread of its own, so that this one can give it up
-//! whatever it does; redirects are followed here, to HTTP and HTTPS alone; nothing it says reaches a terminal as it is.
+//! A server may be slow, broken or hostile. What it sends is read on a separate thread, so that this one can give up
+//! at any time; redirects are followed here, to HTTP and HTTPS alone; nothing it says reaches a terminal as it is.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -32,7 +32,7 @@ const STEP: usize = 1 << 16;
 const AHEAD: usize = 4;
 
 /// The most characters of what a server says that a message shows.
-const SAID: usize = 200;
+const LONGEST_TEXT: usize = 200;
 
 /// Why an address did not provide its file.
 pub(super) enum Failure {
@@ -71,18 +71,20 @@ struct Head {
 }
 
 /// Text from a server, for a person: no control characters, and not too long.
-fn said(text: &str) -> String {
-    strict_config::shorten(&plain(text), SAID)
+fn printable(text: &str) -> String {
+    strict_config::shorten(&plain(text), LONGEST_TEXT)
 }
 
-/// An address for a person: without the name and the password that it may hold.
+/// An address for a person: without the name and the password that it may hold. Of what is no address, as where the scheme
+/// is missing or a password has a slash in it, all before the last `@` may be one.
 pub(super) fn shown(url: &str) -> String {
-    let cut = url.split_once("://").and_then(|(scheme, rest)| {
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let at = rest[..end].rfind('@')?;
-        Some(format!("{scheme}://{}", &rest[at + 1..]))
-    });
-    said(&cut.unwrap_or_else(|| url.to_owned()))
+    let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
+    let end = match address(url) {
+        Ok(_) => rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()),
+        Err(_) => rest.len(),
+    };
+    let rest = rest[..end].rfind('@').map_or(rest, |at| &rest[at + 1..]);
+    printable(&scheme.map_or_else(|| rest.to_owned(), |scheme| format!("{scheme}://{rest}")))
 }
 
 /// How much time there is, and how fast bytes come.
@@ -97,7 +99,7 @@ impl<'o> Pace<'o> {
     /// That of a fetch that begins now.
     pub(super) fn new(options: &'o FetchOptions) -> Self {
         let now = Instant::now();
-        // A time that is longer than a clock counts is no limit.
+        // A time that is longer than a clock can count is not a limit.
         let deadline = now.checked_add(options.max_time).unwrap_or(now + Duration::from_secs(1 << 32));
         Self { options, deadline, since: now, bytes: 0 }
     }
@@ -161,7 +163,7 @@ impl<'p, 'o> Client<'p, 'o> {
                 Transfer::Complete => return Ok(()),
                 Transfer::BrokenOff(reason) => reason,
             };
-            // More than there has ever been: a server that makes it start again brings nothing.
+            // More than at any time before: a server that makes it start over adds nothing.
             let now = length(part);
             stalls = if now >= most.saturating_add(PROGRESS) { 0 } else { stalls + 1 };
             most = most.max(now);
@@ -279,6 +281,10 @@ impl<'p, 'o> Client<'p, 'o> {
 
 /// An address that can be asked.
 fn address(text: &str) -> Result<Url, String> {
+    // What stands before the first colon of `name:password@host` is no scheme.
+    if !text.contains("://") {
+        return Err("no address: one begins with http:// or https://".to_owned());
+    }
     let url = Url::parse(text).map_err(|error| format!("no address: {error}"))?;
     match (url.scheme(), url.host_str()) {
         ("http" | "https", Some(host)) if !host.is_empty() => Ok(url),
@@ -337,7 +343,7 @@ fn on_a_thread(agent: ureq::Agent, url: String, have: u64) -> Result<Receiver<Me
         let _ = read_answer(&agent, &url, have, &sender);
     };
     let spawned = std::thread::Builder::new().name("fetch".to_owned()).spawn(run);
-    spawned.map_err(|error| Failure::Server(format!("the system gives no thread to ask it from: {error}")))?;
+    spawned.map_err(|error| Failure::Server(format!("no thread could be started: {error}")))?;
     Ok(receiver)
 }
 
@@ -358,7 +364,7 @@ fn read_answer(
     let header = |name: &str| response.header(name).map(str::trim).map(str::to_owned);
     to.send(Message::Head(Head {
         status: response.status(),
-        text: said(response.status_text()),
+        text: printable(response.status_text()),
         length: header("Content-Length").and_then(|length| length.parse().ok()),
         range: header("Content-Range").unwrap_or_default(),
         location: header("Location"),
@@ -373,7 +379,7 @@ fn read_answer(
                 to.send(Message::Piece(piece))?;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return to.send(Message::End(Some(said(&error.to_string())))),
+            Err(error) => return to.send(Message::End(Some(printable(&error.to_string())))),
         }
     }
 }
@@ -399,7 +405,7 @@ fn transport(error: &ureq::Transport) -> Message {
         (None, Some(source)) => format!("{}: {source}", error.kind()),
         (None, None) => error.kind().to_string(),
     };
-    Message::None { reason: said(&reason), again: error.kind() == ureq::ErrorKind::Io }
+    Message::None { reason: printable(&reason), again: error.kind() == ureq::ErrorKind::Io }
 }
 
 /// Where the body of a response starts: at the requested byte, or at 0 where the server does not support ranges.
@@ -412,7 +418,7 @@ fn starts_at(head: &Head, have: u64, bytes: u64) -> Result<u64, String> {
                 Some((span.split_once('-')?.0.parse::<u64>().ok()?, total.parse::<u64>().ok()))
             });
             let Some((from, total)) = parsed.filter(|&(from, _)| from == have) else {
-                let range = said(&head.range);
+                let range = printable(&head.range);
                 return Err(format!("answers `Content-Range: {range}` where bytes from {have} on were asked for"));
             };
             (from, total)
@@ -437,6 +443,12 @@ mod tests {
             ("http://host/a@b", "http://host/a@b"),
             ("http://host?x=@", "http://host?x=@"),
             ("no address", "no address"),
+            ("user:pw@host/x", "host/x"),
+            ("user:p/w@host/x", "host/x"),
+            ("http://user:p/w@host/x", "http://host/x"),
+            ("//user:pw@host/x", "host/x"),
+            ("ftp://user:pw@host/x", "ftp://host/x"),
+            ("http:user:pw@host/x", "host/x"),
             ("http://host/\x1b[31m\n", "http://host/\u{fffd}[31m\u{fffd}"),
         ] {
             assert_eq!(shown(url), expected);

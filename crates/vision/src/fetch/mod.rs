@@ -16,11 +16,11 @@ use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 pub use error::{Attempt, FetchError, NotFetched};
 
-use crate::dataset::hex;
 use crate::sets::folder::{Content, Folder, RECORDED, locate};
 use crate::sets::{DataFile, DatasetInfo, Download, Packing, info};
 
@@ -285,7 +285,7 @@ fn sha256_of(path: &Path) -> Result<String, FetchError> {
         let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
         loop {
             match reader.read(&mut buffer)? {
-                0 => return Ok(hex(&hash.finalize())),
+                0 => return Ok(HEXLOWER.encode(&hash.finalize())),
                 read => hash.update(&buffer[..read]),
             }
         }
@@ -309,7 +309,7 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// Removes a file that may be gone already.
+/// Removes a file that may not exist.
 fn remove(path: &Path) -> Result<(), FetchError> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != ErrorKind::NotFound => Err(FetchError::Disk { path: path.to_owned(), source }),

@@ -12,10 +12,10 @@ use strict_config::{ConfigError, Settings, check};
 
 use super::architecture::{Architecture, ModelInfo, check_widths};
 use super::layers::Layers;
-use super::loss::classification_steps;
 use super::precision::{like, normalised};
 use super::whitening::whitening_filters;
 use crate::batch::Batcher;
+use crate::classification_steps;
 
 /// The factor on the logits.
 const SCALE: f32 = 1.0 / 9.0;

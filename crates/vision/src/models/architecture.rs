@@ -2,10 +2,11 @@
 
 use std::fmt::Debug;
 
-use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor};
+use any_network::drawn;
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Device;
 use burn::train::{ClassificationOutput, InferenceStep, TrainStep};
-use strict_config::{ConfigError, Settings};
+use strict_config::{ConfigError, Settings, check};
 
 use super::error::ModelError;
 use super::layers::{Layer, Layers};
@@ -23,6 +24,13 @@ pub struct ModelInfo {
     pub source: &'static str,
     /// The data set for which lists give the numbers of parameters.
     pub dataset: &'static str,
+}
+
+impl ModelInfo {
+    /// A model of a program's own; its parameters are counted for `dataset`.
+    pub const fn own(name: &'static str, summary: &'static str, dataset: &'static str) -> Self {
+        Self { name, summary, source: "this program", dataset }
+    }
 }
 
 /// The settings of a model, as its table in a config holds them, and the network that they describe.
@@ -75,7 +83,7 @@ pub trait Architecture: Settings + Default + Clone + Debug + Send + Sync + 'stat
     /// Settings out of their ranges, images smaller than [`least_side`](Self::least_side) or without channels, fewer than
     /// two classes.
     fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Self::Network, ModelError> {
-        built(self, shape, classes, device, false).map(|(network, _)| initialised(network))
+        built(self, shape, classes, device, false).map(|(network, _)| drawn(network))
     }
 
     /// The layers that such a network has; no parameter is drawn.
@@ -109,23 +117,15 @@ pub(super) fn built<A: Architecture>(
     Ok((config.build(classes, &mut layers), layers.finish()))
 }
 
-/// Refuses a layer without a neuron or a channel.
+/// More layers than anybody trains; each takes time in every step, whatever its width.
+const MOST_LAYERS: usize = 1000;
+
+/// Refuses a layer without a neuron or a channel, and a list of layers without end.
 pub(super) fn check_widths(field: &str, widths: &[usize]) -> Result<(), ConfigError> {
+    let found = format!("a list of {}", widths.len());
+    check::is_allowed(field, found, &format!("at most {MOST_LAYERS} layers"), widths.len() <= MOST_LAYERS)?;
     match widths.iter().position(|width| *width == 0) {
         Some(at) => Err(ConfigError::not_allowed(format!("{field}[{at}]"), 0, "a width of at least 1")),
         None => Ok(()),
     }
-}
-
-/// Draws all parameters now, in the order of the module. burn draws a parameter where it is first used, and all from
-/// one generator: left to that, the initial weights would depend on the order of use.
-pub(super) fn initialised<M: Module>(model: M) -> M {
-    struct Use;
-    impl ModuleVisitor for Use {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let _ = param.val();
-        }
-    }
-    model.visit(&mut Use);
-    model
 }

@@ -13,7 +13,6 @@ use super::architecture::Architecture;
 use super::config::ModelConfig;
 use super::error::ModelError;
 use super::layers::{Layer, total_parameters};
-use super::loss;
 use super::own::{Forward, Own, OwnNetwork};
 use super::tta::Tta;
 use crate::batch::{Batcher, ImageBatch};
@@ -167,10 +166,11 @@ impl TrainStep for Classifier {
 
     /// Forward and backward, with the label smoothing that was chosen.
     fn step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput> {
-        match &self.network {
-            Network::Own(own) => TrainStep::step(own, batch),
-            _ => loss::backward(self, loss::output(batch, self.label_smoothing, |images| self.forward(images))),
+        if let Network::Own(own) = &self.network {
+            return TrainStep::step(own, batch);
         }
+        let output = batch.classified(self.label_smoothing, |images| self.forward(images));
+        TrainOutput::new(self, output.loss.backward(), output)
     }
 }
 
@@ -185,7 +185,7 @@ impl InferenceStep for Classifier {
         if let (Network::Own(own), Tta::None) = (&self.network, self.tta) {
             return InferenceStep::step(own, batch);
         }
-        loss::output(batch, 0.0, |images| self.tta.logits(images, |images| self.forward(images)))
+        batch.classified(0.0, |images| self.tta.logits(images, |images| self.forward(images)))
     }
 }
 

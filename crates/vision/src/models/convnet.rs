@@ -11,8 +11,8 @@ use strict_config::{ConfigError, Settings, check};
 
 use super::architecture::{Architecture, ModelInfo, check_widths};
 use super::layers::Layers;
-use super::loss::classification_steps;
 use super::precision::{like, normalised_relu};
+use crate::classification_steps;
 
 /// The settings of a [`ConvNet`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ use super::precision::{like, normalised_relu};
 pub struct ConvNetConfig {
     /// Channels of the stages, each of which halves height and width: 1 to 8 stages. Default: 32, 64, 128.
     pub channels: Vec<usize>,
-    /// Two more convolutions in every stage but the first, with the stage's output added to theirs. Default: no.
+    /// Two more convolutions in every stage but the first, whose output is added to the stage's. Default: no.
     pub residual: bool,
 }
 
@@ -47,7 +47,7 @@ impl Settings for ConvNetConfig {
 /// The first convolution halves the map: on large maps a convolution costs memory traffic rather than arithmetic. Pooling
 /// comes before batch norm, which then has a quarter of the work, as in K. Jordan's speed
 /// runs (*94 % on CIFAR-10 in 3.29 seconds on a single GPU*, 2024). Batch norm takes the convolutions' bias. Parameters
-/// are drawn as torch's layers draw theirs, `U(-1/sqrt(fan_in), 1/sqrt(fan_in))`; batch norm starts as the identity.
+/// are drawn as in torch's layers, `U(-1/sqrt(fan_in), 1/sqrt(fan_in))`; batch norm starts as the identity.
 #[derive(Module, Debug)]
 pub struct ConvNet {
     stages: Vec<Stage>,

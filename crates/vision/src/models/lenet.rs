@@ -12,8 +12,8 @@ use strict_config::Settings;
 
 use super::architecture::{Architecture, ModelInfo};
 use super::layers::Layers;
-use super::loss::classification_steps;
 use super::precision::like;
+use crate::classification_steps;
 
 /// The settings of a [`LeNet`]: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ impl Settings for LeNetConfig {}
 /// `conv 5x5 (8) - ReLU - pool - conv 5x5 (16) - ReLU - pool - linear 120 - ReLU - linear 84 - ReLU - linear`.
 ///
 /// After LeCun et al., 1998, with ReLU and max pooling, as it is usually trained today. The convolutions keep the
-/// size (padding 2), so that images down to 4x4 work. Parameters are drawn as torch's layers draw theirs:
+/// size (padding 2), so that images down to 4x4 work. Parameters are drawn as in torch's layers:
 /// `U(-1/sqrt(fan_in), 1/sqrt(fan_in))`.
 #[derive(Module, Debug)]
 pub struct LeNet {

@@ -1,9 +1,8 @@
 //! The step of training and of inference, as burn-train asks for them.
 
-use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Int, Tensor};
-use burn::train::{ClassificationOutput, TrainOutput};
+use burn::train::ClassificationOutput;
 
 use crate::batch::ImageBatch;
 
@@ -14,46 +13,61 @@ fn classification_loss(logits: Tensor<2>, targets: Tensor<1, Int>, label_smoothi
     CrossEntropyLossConfig::new().with_smoothing(smoothing).init(&logits.device()).forward(logits, targets)
 }
 
-/// Loss and logits of a batch.
-pub(crate) fn output(
-    batch: ImageBatch,
-    label_smoothing: f32,
-    forward: impl FnOnce(Tensor<4>) -> Tensor<2>,
-) -> ClassificationOutput {
-    // The weights may be bf16; the loss is computed in the type of the images.
-    let dtype = batch.images.dtype();
-    let logits = forward(batch.images).cast(dtype);
-    let loss = classification_loss(logits.clone(), batch.targets.clone(), label_smoothing);
-    ClassificationOutput::new(loss, logits, batch.targets)
+impl ImageBatch {
+    /// The output of a classifier on this batch: the logits that `forward` gives of its images, `(image, class)`, and their
+    /// cross-entropy with label smoothing `a` (0 for none), averaged over the batch.
+    pub fn classified(
+        self,
+        label_smoothing: f32,
+        forward: impl FnOnce(Tensor<4>) -> Tensor<2>,
+    ) -> ClassificationOutput {
+        // The weights may be bf16; the loss is computed in the type of the images.
+        let dtype = self.images.dtype();
+        let logits = forward(self.images).cast(dtype);
+        let loss = classification_loss(logits.clone(), self.targets.clone(), label_smoothing);
+        ClassificationOutput::new(loss, logits, self.targets)
+    }
 }
 
-/// The gradients of an output's loss, with the output.
-pub(crate) fn backward<M: Module>(model: &M, output: ClassificationOutput) -> TrainOutput<ClassificationOutput> {
-    let gradients = output.loss.backward();
-    TrainOutput::new(model, gradients, output)
-}
-
-/// Implements burn-train's steps for a model with a `forward` from images to logits, without label smoothing.
+/// Implements burn-train's `TrainStep` and `InferenceStep` for a classifier: a model whose method `forward` gives the logits,
+/// `(image, class)`, of images, `(image, channel, row, column)`. The loss is their cross-entropy.
+///
+/// ```
+/// use burn::{module::Module, nn::Linear, tensor::Tensor};
+///
+/// #[derive(Module, Debug)]
+/// struct Net {
+///     out: Linear,
+/// }
+///
+/// impl Net {
+///     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+///         self.out.forward(images.flatten(1, 3))
+///     }
+/// }
+///
+/// vision::classification_steps!(Net);
+/// ```
+#[macro_export]
 macro_rules! classification_steps {
     ($model:ty) => {
-        impl burn::train::TrainStep for $model {
-            type Input = $crate::batch::ImageBatch;
-            type Output = burn::train::ClassificationOutput;
+        impl $crate::burn_train::TrainStep for $model {
+            type Input = $crate::ImageBatch;
+            type Output = $crate::burn_train::ClassificationOutput;
 
-            fn step(&self, batch: Self::Input) -> burn::train::TrainOutput<Self::Output> {
-                let output = $crate::models::loss::output(batch, 0.0, |images| self.forward(images));
-                $crate::models::loss::backward(self, output)
+            fn step(&self, batch: Self::Input) -> $crate::burn_train::TrainOutput<Self::Output> {
+                let output = batch.classified(0.0, |images| self.forward(images));
+                $crate::burn_train::TrainOutput::new(self, output.loss.backward(), output)
             }
         }
 
-        impl burn::train::InferenceStep for $model {
-            type Input = $crate::batch::ImageBatch;
-            type Output = burn::train::ClassificationOutput;
+        impl $crate::burn_train::InferenceStep for $model {
+            type Input = $crate::ImageBatch;
+            type Output = $crate::burn_train::ClassificationOutput;
 
             fn step(&self, batch: Self::Input) -> Self::Output {
-                $crate::models::loss::output(batch, 0.0, |images| self.forward(images))
+                batch.classified(0.0, |images| self.forward(images))
             }
         }
     };
 }
-pub(crate) use classification_steps;

@@ -10,8 +10,8 @@ use strict_config::{ConfigError, Settings};
 
 use super::architecture::{Architecture, ModelInfo, check_widths};
 use super::layers::Layers;
-use super::loss::classification_steps;
 use super::precision::like;
+use crate::classification_steps;
 
 /// The settings of an [`Mlp`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,14 +2,14 @@
 
 use std::fmt::Debug;
 
-use any_network::{AnyNetwork, HIGHEST_RANK, highest_rank};
+use any_network::{AnyNetwork, HIGHEST_RANK, drawn, highest_rank};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep};
 use serde::{Serialize, Serializer};
 use toml::Table;
 
-use super::architecture::{Architecture, ModelInfo, built, initialised};
+use super::architecture::{Architecture, ModelInfo, built};
 use super::error::ModelError;
 use super::layers::{Layer, MOST_LISTED, total_parameters};
 use crate::batch::{Batcher, ImageBatch};
@@ -105,7 +105,7 @@ impl<A: Architecture> AnyArchitecture for A {
         device: &Device,
     ) -> Result<(OwnNetwork, Own, Vec<Layer>), ModelError> {
         let (network, listed) = built(self, shape, classes, device, false)?;
-        let network = initialised(network);
+        let network = drawn(network);
         let found = highest_rank(&network);
         if found > HIGHEST_RANK {
             return Err(ModelError::Rank { model: A::INFO.name, found, highest: HIGHEST_RANK });
@@ -132,7 +132,7 @@ fn parameters(network: &impl Module) -> Vec<Layer> {
     }
     impl ModuleVisitor for List {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            // Running statistics are no parameters. Without autodiff nothing tells them apart.
+            // Running statistics are not parameters. Without autodiff nothing distinguishes them.
             if param.is_require_grad() || !param.device().is_autodiff() {
                 let (kind, output) = ("parameter".to_owned(), param.dims().to_vec());
                 let parameters = output.iter().product();
@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    /// A built-in model, once as itself and once behind the trait object: nobody can tell them apart. The weights are
+    /// A built-in model, once as itself and once behind the trait object: they behave the same. The weights are
     /// handed over, not drawn twice from one seed: flex has one generator for the whole process, and other tests draw too.
     #[test]
     fn behind_the_trait_object_is_the_same_module() {

@@ -10,8 +10,8 @@ use strict_config::Settings;
 
 use super::architecture::{Architecture, ModelInfo};
 use super::layers::Layers;
-use super::loss::classification_steps;
 use super::precision::{like, normalised, normalised_relu};
+use crate::classification_steps;
 
 /// The settings of the [`ResNet`] with one block in each of three stages of 16, 32 and 64 channels: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

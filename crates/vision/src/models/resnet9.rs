@@ -11,8 +11,8 @@ use strict_config::Settings;
 
 use super::architecture::{Architecture, ModelInfo};
 use super::layers::Layers;
-use super::loss::classification_steps;
 use super::precision::{like, normalised_relu};
+use crate::classification_steps;
 
 /// The factor on the logits: a new network is unsure, so that training starts well at a high rate.
 const SCALE: f32 = 0.125;
@@ -29,7 +29,7 @@ impl Settings for ResNet9Config {}
 /// first and the third with a residual of two convolutions after it; the maximum over what is left of the image; a linear
 /// layer without bias, times 0.125. Every convolution is 3x3 without bias, followed by batch norm and ReLU.
 ///
-/// Parameters are drawn as torch's layers draw theirs, `U(-1/sqrt(fan_in), 1/sqrt(fan_in))`, as there; batch norm starts
+/// Parameters are drawn as in torch's layers, `U(-1/sqrt(fan_in), 1/sqrt(fan_in))`; batch norm starts
 /// as the identity. They have the names of that entry's layers (`layer1.residual.res1.conv.weight`). Images of at least
 /// 8x8.
 #[derive(Module, Debug)]

@@ -12,6 +12,13 @@ use crate::error::{DataError, FileProblem};
 /// byte is a label below 20.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
+/// Opens a file to read it. Only a regular file (or a link to one) is opened: opening a pipe would wait for its other end,
+/// and a device may have no end.
+pub(crate) fn open(path: &Path) -> std::io::Result<File> {
+    let is_regular = std::fs::metadata(path)?.is_file();
+    if is_regular { File::open(path) } else { Err(std::io::Error::other("it is no regular file")) }
+}
+
 /// The content of a file of at most `limit` bytes, unpacked where it starts as gzip does (the name does not matter).
 ///
 /// # Errors
@@ -19,7 +26,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// end; content of more than `limit` bytes. Never more than `limit + 1` bytes are held, whatever the file claims.
 pub fn content(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
     let unreadable = |source| DataError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(unreadable)?;
+    let file = open(path).map_err(unreadable)?;
     unpack(BufReader::with_capacity(1 << 16, file), limit).map_err(|failure| match failure {
         Failure::Io(source) => unreadable(source),
         Failure::Content(problem) => problem.in_file(path),

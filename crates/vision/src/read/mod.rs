@@ -10,4 +10,4 @@ pub mod idx;
 pub mod picture;
 
 pub use file::content;
-pub(crate) use file::content_of;
+pub(crate) use file::{content_of, open};

@@ -1,4 +1,4 @@
-//! CIFAR-10, whole, and two parts of it under names of their own.
+//! CIFAR-10, whole, and two named parts of it.
 
 use super::dataset_info::{DataFile, DatasetInfo, Download, Packing};
 use super::folder::Folder;

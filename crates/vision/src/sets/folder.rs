@@ -1,11 +1,12 @@
 //! The folder that holds a data set's files, and the record of their checksums that a fetch leaves there.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::dataset_info::{DataFile, DatasetInfo};
-use crate::dataset::hex;
 use crate::error::{DataError, FileProblem, LookedIn, Missing};
 use crate::read;
 
@@ -66,7 +67,8 @@ pub(super) fn find(
 
 /// The checksum of a file's content that was recorded beside it.
 pub(crate) fn recorded(folder: &Path, file: &DataFile) -> Option<String> {
-    let text = std::fs::read_to_string(folder.join(RECORDED)).ok()?;
+    let mut text = String::new();
+    read::open(&folder.join(RECORDED)).ok()?.read_to_string(&mut text).ok()?;
     text.lines()
         .find_map(|line| line.split_once("  ").filter(|(_, name)| *name == file.name))
         .map(|(sum, _)| sum.to_owned())
@@ -85,7 +87,7 @@ impl Folder {
 
     /// The content of a file; at most the bytes it should have are read.
     pub(crate) fn read(&self, file: &DataFile) -> Result<Content, DataError> {
-        // If the file has gone since, opening its plain name gives the error.
+        // If the file was removed meanwhile, opening its plain name gives the error.
         let path = locate(&self.0, file).unwrap_or_else(|| self.0.join(file.name));
         let bytes = read::content(&path, file.bytes)?;
         Ok(Content { path, bytes })
@@ -118,6 +120,6 @@ impl Content {
 
     /// The SHA-256 of the content, in hex.
     pub(crate) fn sha256(&self) -> String {
-        hex(&Sha256::digest(&self.bytes))
+        HEXLOWER.encode(&Sha256::digest(&self.bytes))
     }
 }

@@ -14,7 +14,7 @@ use strict_config::{ConfigError, Settings, check};
 use crate::dataset::Dataset;
 use crate::error::{DataError, FileProblem};
 use crate::image_set::{ImageReadError, ImageSet, ImageSetError, ImageShape};
-use crate::read::picture;
+use crate::read::{self, picture};
 
 /// The start of the name of a data set that is a folder of images: `folder:/data/flowers`.
 pub const FOLDER_PREFIX: &str = "folder:";
@@ -70,8 +70,8 @@ type Files = Vec<(u8, PathBuf)>;
 /// resampled (see [`picture::square`]). `path/test` has the same classes, or some of them; where it is missing, a part
 /// of each class is held out by a split that depends on the names and [`FolderOptions::split_seed`] alone.
 ///
-/// [`Dataset::notes`] names what may have been meant otherwise: folders beside `train` and `test`, a class of `test` without
-/// an image, no image to test on.
+/// [`Dataset::notes`] names what may have been meant otherwise: folders beside `train` and `test`, links that lead nowhere, a
+/// class of `test` without an image, no image to test on.
 ///
 /// # Errors
 /// A folder with another layout, fewer than two or more than 256 classes, a class of `train` without an image, a class of
@@ -89,19 +89,24 @@ pub fn load_folder(path: &Path, options: &FolderOptions) -> Result<Dataset, Data
         let problem = format!("has one class, `{only}`: a classifier needs at least two");
         return Err(DataError::Layout { path: train_folder, problem });
     }
-    let (mut train, empty) = files(&train_folder, &classes)?;
+    let mut unread = Unread::default();
+    let (mut train, empty) = files(&train_folder, &classes, &mut unread)?;
     if let Some(path) = empty.into_iter().next() {
         return Err(DataError::Layout { path, problem: NO_IMAGE.to_owned() });
     }
     let mut notes = passed_over(path)?;
+    // Among the folders and among the classes.
+    for folder in [path, &train_folder, &path.join("test")] {
+        unread.look_for_links(folder)?;
+    }
     let test_folder = path.join("test");
     let test = if test_folder.is_dir() {
         let known: BTreeSet<&String> = classes.iter().collect();
         if let Some(other) = class_names(&test_folder)?.into_iter().find(|class| !known.contains(class)) {
-            let problem = format!("is no class: `train` has {}", classes.join(", "));
+            let problem = format!("is not a class: `train` has {}", classes.join(", "));
             return Err(DataError::Layout { path: test_folder.join(other), problem });
         }
-        let (test, empty) = files(&test_folder, &classes)?;
+        let (test, empty) = files(&test_folder, &classes, &mut unread)?;
         let note = |path: PathBuf| format!("{}: {NO_IMAGE}: nothing of that class is tested", path.display());
         notes.extend(empty.into_iter().map(note));
         test
@@ -112,6 +117,7 @@ pub fn load_folder(path: &Path, options: &FolderOptions) -> Result<Dataset, Data
         let why = if test_folder.is_dir() { "`test` holds none" } else { "each class of `train` has only one image" };
         notes.push(format!("{}: there is no image to test on: {why}", path.display()));
     }
+    notes.extend(unread.note());
     let side = options.image_size;
     let shape = ImageShape::new(if options.grey { 1 } else { 3 }, side, side);
     let set = |files: Files| {
@@ -158,11 +164,39 @@ fn class_names(folder: &Path) -> Result<Vec<String>, DataError> {
     Err(DataError::Layout { path: folder.to_owned(), problem })
 }
 
+/// Files that cannot be meant to be passed over: links that lead nowhere, and what is called an image and is no file.
+#[derive(Default)]
+struct Unread {
+    paths: Vec<PathBuf>,
+}
+
+impl Unread {
+    /// Adds the links in a folder that lead nowhere, whatever they are called. A folder that is not there has none.
+    fn look_for_links(&mut self, folder: &Path) -> Result<(), DataError> {
+        if folder.is_dir() {
+            let links = entries(folder)?.into_iter().filter(|path| path.is_symlink() && !path.exists());
+            self.paths.extend(links);
+        }
+        Ok(())
+    }
+
+    /// A line for all of them.
+    fn note(&self) -> Option<String> {
+        let first = self.paths.first()?;
+        let others = match self.paths.len() {
+            1 => String::new(),
+            count => format!(" (and {} more)", count - 1),
+        };
+        let what = if first.is_symlink() && !first.exists() { "a link that leads nowhere" } else { "no regular file" };
+        Some(format!("{}{others}: is not read: it is {what}", first.display()))
+    }
+}
+
 /// The images of all classes, and the folders of classes without any.
-fn files(folder: &Path, classes: &[String]) -> Result<(Files, Vec<PathBuf>), DataError> {
-    let image = |path: &Path| {
+fn files(folder: &Path, classes: &[String], unread: &mut Unread) -> Result<(Files, Vec<PathBuf>), DataError> {
+    let is_image = |path: &Path| {
         let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
-        matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg")) && path.is_file()
+        matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg"))
     };
     let (mut files, mut empty) = (Vec::new(), Vec::new());
     for (class, name) in (0..=u8::MAX).zip(classes) {
@@ -171,7 +205,11 @@ fn files(folder: &Path, classes: &[String]) -> Result<(Files, Vec<PathBuf>), Dat
             continue;
         }
         let before = files.len();
-        files.extend(entries(&of_class)?.into_iter().filter(|path| image(path)).map(|path| (class, path)));
+        let (images, others): (Vec<_>, Vec<_>) =
+            entries(&of_class)?.into_iter().filter(|path| is_image(path)).partition(|path| path.is_file());
+        // A folder is none, whatever it is called.
+        unread.paths.extend(others.into_iter().filter(|path| !path.is_dir()));
+        files.extend(images.into_iter().map(|path| (class, path)));
         if files.len() == before {
             empty.push(of_class);
         }
@@ -242,7 +280,7 @@ fn pixels(files: &Files, shape: ImageShape) -> Result<Vec<u8>, DataError> {
 /// ([`picture::square`]).
 ///
 /// # Errors
-/// A file that cannot be read or is no such picture, as for a folder's.
+/// A file that cannot be read or is not such a picture, as for a folder's.
 pub fn load_picture(path: &Path, shape: ImageShape) -> Result<Vec<u8>, DataError> {
     let mut pixels = vec![0; shape.pixels()];
     decode(path, shape, &mut pixels)?;
@@ -253,7 +291,7 @@ pub fn load_picture(path: &Path, shape: ImageShape) -> Result<Vec<u8>, DataError
 fn decode(path: &Path, shape: ImageShape, out: &mut [u8]) -> Result<(), ImageReadError> {
     let failed = |problem: String| ImageReadError { path: path.to_owned(), problem };
     let mut bytes = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
+    let read = read::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
     read.map_err(|source| failed(format!("cannot be read: {source}")))?;
     let decoded = if bytes.len() as u64 > LARGEST_FILE {
         Err(FileProblem::Image { reason: format!("a file of more than {LARGEST_FILE} bytes") })

@@ -1,6 +1,7 @@
 //! A data set that this crate does not know: its settings, and how it is loaded, behind a trait object.
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::path::Path;
 
 use strict_config::{ConfigError, Settings};
@@ -37,10 +38,10 @@ use crate::image_set::ImageSet;
 ///     };
 ///
 ///     fn load(&self, _: Option<&Path>) -> Result<Dataset, DataError> {
-///         let pixels = (0..8u8).flat_map(|i| [i * 30; 4]).collect();
-///         let labels = (0..8u8).map(|i| u8::from(i > 3)).collect();
-///         let set = Self::INFO.set(pixels, labels)?;
-///         Self::INFO.dataset(set.clone(), set)
+///         Self::INFO.generated(|image| {
+///             let class = (image % 2) as u8;
+///             (vec![class * 200; 4], class)
+///         })
 ///     }
 /// }
 ///
@@ -199,5 +200,18 @@ impl DatasetInfo {
     /// As [`Dataset::new`].
     pub fn dataset(&self, train: ImageSet, test: ImageSet) -> Result<Dataset, DataError> {
         Dataset::new(self.name, train, test, self.class_names())
+    }
+
+    /// The whole, each image made from its number: `make` gives its pixels (`(channel, row, column)`, bytes) and its label.
+    /// The first `train` numbers are those of the training images, the `test` ones after them those of the test.
+    ///
+    /// # Errors
+    /// As [`ImageSet::new`].
+    pub fn generated(&self, make: impl Fn(usize) -> (Vec<u8>, u8)) -> Result<Dataset, DataError> {
+        let set = |images: Range<usize>| {
+            let (pixels, labels): (Vec<Vec<u8>>, Vec<u8>) = images.map(&make).unzip();
+            self.set(pixels.concat(), labels)
+        };
+        self.dataset(set(0..self.train)?, set(self.train..self.train + self.test)?)
     }
 }

@@ -173,7 +173,7 @@ impl Source {
         for key in self.base.overrides() {
             let section = key.split('.').next().unwrap_or_default();
             if self.replaces(section) {
-                warnings.push(format!("--set {key} changes CONFIG; {} has a [{section}] of its own", file.origin()));
+                warnings.push(format!("--set {key} changes CONFIG; {} has its own [{section}]", file.origin()));
             }
         }
         if *form == Form::Whole {
@@ -199,7 +199,7 @@ impl Source {
             }
             settings_of(&table)
         };
-        // `[run]` is not used, so a device that this machine lacks is no error.
+        // `[run]` is not used, so a device that this machine lacks is not an error.
         let mut without_run = file.table.clone();
         without_run.remove("run");
         let whole = Config::from_table(&without_run, &self.catalog).map_err(|error| file.locate(error))?;

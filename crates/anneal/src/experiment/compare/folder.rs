@@ -65,7 +65,7 @@ impl Folder {
             other => other.into(),
         })?;
         let folder = Self { claim, name, existing };
-        // One that a killed process was setting aside is put back first.
+        // One that a process was moving aside when it was killed is restored first.
         restore_comparison(folder.path(), own)?;
         if existing == Existing::Resume {
             let shown = folder.path().display();
@@ -109,7 +109,7 @@ impl Folder {
             clear(dir, &old)?;
             let shown = dir.display();
             tracing::warn!(
-                "{shown}: starting over; once this comparison is whole, the one that was here goes, runs: {runs}"
+                "{shown}: starting over; the old comparison is removed once this one is complete, runs: {runs}"
             );
         }
         mark_comparison(dir, &self.name)?;

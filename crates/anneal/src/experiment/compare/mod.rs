@@ -1,6 +1,6 @@
 //! `anneal compare`: one model, one data set and the same seeds under several schedules (or optimizers).
 //!
-//! What lives here: who takes part (`contender`), at which rate (`rates`, `sweep`), each run into a folder of its own
+//! What lives here: who takes part (`contender`), at which rate (`rates`, `sweep`), each run into its own folder
 //! (`runner`), and the folder of it all (`folder`, `plan`). Statistics, ranking and page are in [`study`]; training is
 //! [`train`](fn@super::train)'s.
 

@@ -1,4 +1,4 @@
-//! What is compared, written down: so that a resumption can be held against it.
+//! What is compared, as a file: a resumed comparison is checked against it.
 
 use study::RateChoice;
 use toml::{Table, Value};

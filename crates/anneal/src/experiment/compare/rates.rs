@@ -6,7 +6,7 @@ use strict_config::ConfigError;
 use study::{Rate, RateChoice, RateSource, Trial, choose};
 
 use super::{contender::Contender, folder::Folder, runner::Runner, sweep::RateSweep};
-use crate::{config::Config, error::Error};
+use crate::{config::Config, error::Error, experiment::measure::main_measure};
 
 /// A contender's configuration with the chosen rate.
 pub(super) struct ChosenRate {
@@ -21,7 +21,7 @@ pub(super) fn check(choice: &RateChoice, contenders: &[Contender]) -> Result<(),
     let RateChoice::Grid(grid) = choice else { return Ok(()) };
     for contender in contenders {
         if contender.config.data.validation == 0.0 && contender.config.train.overfit_batches.is_none() {
-            let what = "the best of a grid of rates is told by what validation measures, and this is 0";
+            let what = "the best of a grid of rates is chosen by what validation measures, and this is 0";
             return Err(contender.locate(ConfigError::conflict("data.validation", what)));
         }
         for lr in grid {
@@ -47,7 +47,7 @@ pub(super) fn sweeps(
             Some(sweep) => sweep,
             None if runner.is_interrupted() => return Ok(None),
             None => {
-                let sweep = match RateSweep::run(&open, runner.interrupt()) {
+                let sweep = match RateSweep::run(&open, runner.interrupt(), runner.quiet()) {
                     Err(error) if error.is_interrupt() => return Ok(None),
                     sweep => sweep.map_err(|error| error.within(name))?,
                 };
@@ -102,7 +102,8 @@ fn best_of_grid(grid: &[f64], contender: &Contender, runner: &mut Runner<'_>) ->
     if trials.iter().any(|trial| !trial.state.has_ended()) {
         return Ok(None);
     }
-    let config = choose(&mut trials).map(|lr| contender.at_rate(lr)).transpose()?;
+    let config =
+        choose(&mut trials, &main_measure(&contender.config.task)).map(|lr| contender.at_rate(lr)).transpose()?;
     let figures = Rate { trials, ..rate(RateSource::Grid, config.as_ref()) };
     Ok(Some(ChosenRate { config, figures }))
 }

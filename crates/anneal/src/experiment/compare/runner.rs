@@ -46,6 +46,10 @@ impl<'a> Runner<'a> {
         &self.options.interrupt
     }
 
+    pub(super) fn quiet(&self) -> bool {
+        self.options.quiet
+    }
+
     pub(super) fn say(&self, text: &str) {
         if let Some(announce) = self.options.announce {
             announce(text);

@@ -35,9 +35,9 @@ impl RateSweep {
     ///
     /// # Errors
     /// [`Error::NoSuggestion`].
-    pub(super) fn run(config: &Config, interrupt: &Arc<AtomicBool>) -> Result<Self, Error> {
+    pub(super) fn run(config: &Config, interrupt: &Arc<AtomicBool>, quiet: bool) -> Result<Self, Error> {
         let began = Instant::now();
-        let (_, found) = with_found_rates(config, None, interrupt)?;
+        let (_, found) = with_found_rates(config, None, interrupt, quiet)?;
         let sweeps = found.iter().flat_map(|found| found.sweeps.sweeps());
         let steps: usize = sweeps.map(|sweep| sweep.lrs.len()).sum();
         let mut json = found.as_ref().map(FinderResult::to_json).unwrap_or_default();

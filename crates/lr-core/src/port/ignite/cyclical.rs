@@ -14,7 +14,7 @@ use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 /// With `u = t / cycle_size` in a cycle: `end + (start - end) |2 u - 1|`, or `start + (end - start) u` with
 /// `monotonic`. From cycle to cycle the length is multiplied by `cycle_mult` and rounded down, the values by
 /// `start_value_mult` and `end_value_mult`. With `warmup_duration` (which needs `monotonic`), a line from the end value
-/// to the next start value lies between cycles; its length is multiplied likewise.
+/// to the next start value lies between cycles; its length is multiplied by `cycle_mult` too.
 ///
 /// ```
 /// use lr_core::{Clock, Strategy, port::ignite::LinearCyclicalScheduler};

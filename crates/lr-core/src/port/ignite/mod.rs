@@ -3,7 +3,7 @@
 //!
 //! An ignite scheduler gives **the rate itself**, apart from those that wrap a torch scheduler. A tick is an event: an
 //! optimizer step, with the handler attached to `ITERATION_STARTED`; `interval = "epoch"` is `EPOCH_STARTED`. A scheduler
-//! as an argument is a table with a `type` of its own, which may be any schedule of this crate.
+//! as an argument is a table with its own `type`, which may be any schedule of this crate.
 
 mod concat;
 mod cyclical;

@@ -1,10 +1,10 @@
 //! optax's schedules, by the names of the functions (optax 0.2.8, `optax.schedules`).
 //!
 //! An optax schedule gives **the rate itself**: the optimizer's `lr` plays no part in it, as with torch's `CyclicLR`. A
-//! tick is an optimizer step (`count`). A schedule as an argument (`join_schedules`) is a table with a `type` of its
-//! own, which may be any schedule of this crate.
+//! tick is an optimizer step (`count`). A schedule as an argument (`join_schedules`) is a table with its own
+//! `type`, which may be any schedule of this crate.
 //!
-//! optax computes in `f32` unless told otherwise; here it is `f64` throughout.
+//! optax computes in `f32` by default; here it is `f64` throughout.
 
 mod constant;
 mod cosine_decay;

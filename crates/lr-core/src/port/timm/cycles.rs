@@ -3,18 +3,19 @@
 use strict_config::{ConfigError, check};
 
 use crate::math::{count, ordered, power, ratio, scaled};
+use crate::schedule::MOST_MARKS;
 use crate::{Clock, Duration, Mark, Schedule};
 
 /// The settings of the cycles.
-pub(super) struct Settings<'a> {
-    pub(super) t_initial: &'a Duration,
+pub(super) struct Settings {
+    pub(super) t_initial: Duration,
     pub(super) lr_min: f64,
     pub(super) cycle_mul: f64,
     pub(super) cycle_decay: f64,
     pub(super) cycle_limit: u64,
 }
 
-impl Settings<'_> {
+impl Settings {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.t_initial.check("t_initial", 1)?;
         check::non_negative("lr_min", self.lr_min)?;
@@ -61,7 +62,7 @@ pub(super) struct Cycles<F> {
 }
 
 impl<F> Cycles<F> {
-    fn new(settings: &Settings<'_>, t_initial: u64, shape: F) -> Self {
+    fn new(settings: &Settings, t_initial: u64, shape: F) -> Self {
         Self {
             t_initial,
             lr_min: settings.lr_min,
@@ -72,7 +73,7 @@ impl<F> Cycles<F> {
         }
     }
 
-    /// The number of the cycle that `tick` lies in, where cycles change length; `None` behind the last one.
+    /// The number of the cycle that `tick` lies in, where cycles change length; `None` after the last one.
     ///
     /// It is a logarithm, rounded as the reference rounds it: at a boundary that is not a whole tick's, both may see
     /// the cycle end a tick late.
@@ -97,7 +98,7 @@ impl<F> Cycles<F> {
         }
     }
 
-    /// The factor of the first rate of the cycle that `tick` lies in, and the part of it that has passed; `None` behind
+    /// The factor of the first rate of the cycle that `tick` lies in, and the part of it that has passed; `None` after
     /// the last one.
     #[inline]
     fn at(&self, tick: u64) -> Option<(f64, f64)> {
@@ -123,10 +124,8 @@ impl<F: Shape> Schedule for Cycles<F> {
     }
 
     fn marks(&self) -> Vec<Mark> {
-        // A plot cannot show more cycles than this.
-        const MOST: u64 = 1000;
         let mut marks = Vec::new();
-        for i in 1..=self.cycle_limit.min(MOST) {
+        for i in 1..=self.cycle_limit.min(MOST_MARKS as u64) {
             let start = self.start(i).ceil();
             if start > 2_f64.powi(53) {
                 break;

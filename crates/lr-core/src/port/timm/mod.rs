@@ -42,7 +42,7 @@ pub(super) fn register(registry: &mut Registry) {
     registry.register::<PlateauLRScheduler>();
 }
 
-/// The interval that `t_in_epochs` stands for.
+/// The interval that `t_in_epochs` means.
 fn interval(t_in_epochs: Option<bool>) -> Option<Interval> {
     t_in_epochs.map(|in_epochs| if in_epochs { Interval::Epoch } else { Interval::Step })
 }
@@ -56,35 +56,103 @@ fn noise_seed() -> u64 {
 }
 
 /// The warm-up, clock and noise that timm's schedulers share.
-struct Common<'a> {
-    warmup_t: &'a Duration,
+struct Common {
+    warmup_t: Duration,
     warmup_lr_init: f64,
     warmup_prefix: bool,
     t_in_epochs: Option<bool>,
     noise: Noise,
 }
 
-/// [`Common`] of a scheduler, whose fields are named as timm names them.
-macro_rules! common {
-    ($settings:ident, $warmup_prefix:expr) => {
-        $crate::port::timm::Common {
-            warmup_t: &$settings.warmup_t,
-            warmup_lr_init: $settings.warmup_lr_init,
-            warmup_prefix: $warmup_prefix,
-            t_in_epochs: $settings.t_in_epochs,
-            noise: $crate::port::timm::Noise {
-                range_t: $settings.noise_range_t.clone(),
-                kind: $crate::port::timm::NoiseType::Normal,
-                pct: $settings.noise_pct,
-                std: $settings.noise_std,
-                seed: $settings.noise_seed,
-            },
+/// The settings of a scheduler: its own fields, after them (with `cycles`) those of [`cycles`], then the warm-up, clock and
+/// noise that all have. Names and defaults are timm's.
+macro_rules! scheduler {
+    ($(#[$about:meta])* pub struct $name:ident { $($own:tt)* } cycles) => {
+        $crate::port::timm::scheduler! {
+            $(#[$about])*
+            pub struct $name {
+                /// The length of the first cycle, at least 1.
+                pub t_initial: $crate::Duration,
+                $($own)*
+                /// The least rate, at least 0; default 0.
+                #[serde(default)]
+                pub lr_min: f64,
+                /// How much longer each cycle is than the one before, above 0; default 1.
+                #[serde(default = "crate::defaults::one")]
+                pub cycle_mul: f64,
+                /// The factor of each cycle's first rate, at least 0; default 1.
+                #[serde(default = "crate::defaults::one")]
+                pub cycle_decay: f64,
+                /// How many cycles there are; default 1.
+                #[serde(default = "crate::defaults::once")]
+                pub cycle_limit: u64,
+                /// Whether the cycles start when the warm-up ends; default no.
+                #[serde(default)]
+                pub warmup_prefix: bool,
+            }
+        }
+
+        impl $name {
+            fn cycles(&self) -> $crate::port::timm::cycles::Settings {
+                $crate::port::timm::cycles::Settings {
+                    t_initial: self.t_initial,
+                    lr_min: self.lr_min,
+                    cycle_mul: self.cycle_mul,
+                    cycle_decay: self.cycle_decay,
+                    cycle_limit: self.cycle_limit,
+                }
+            }
+        }
+    };
+    ($(#[$about:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($own)*
+            /// The length of the warm-up; default 0.
+            #[serde(default)]
+            pub warmup_t: $crate::Duration,
+            /// The first rate of the warm-up, at least 0; default 0.
+            #[serde(default)]
+            pub warmup_lr_init: f64,
+            /// Whether a tick is an epoch (else an optimizer step); default as `interval`, which is per epoch.
+            pub t_in_epochs: Option<bool>,
+            /// When noise is added; default never. See [`NoiseRange`](super::NoiseRange).
+            pub noise_range_t: Option<$crate::port::timm::NoiseRange>,
+            /// The largest noise, as a part of the rate; default 0.67.
+            #[serde(default = "crate::port::timm::noise_pct")]
+            pub noise_pct: f64,
+            /// The noise's standard deviation; default 1.
+            #[serde(default = "crate::defaults::one")]
+            pub noise_std: f64,
+            /// The noise's seed; default 42.
+            #[serde(default = "crate::port::timm::noise_seed")]
+            pub noise_seed: u64,
+        }
+
+        impl $name {
+            fn common(&self, warmup_prefix: bool) -> $crate::port::timm::Common {
+                $crate::port::timm::Common {
+                    warmup_t: self.warmup_t,
+                    warmup_lr_init: self.warmup_lr_init,
+                    warmup_prefix,
+                    t_in_epochs: self.t_in_epochs,
+                    noise: $crate::port::timm::Noise {
+                        range_t: self.noise_range_t.clone(),
+                        kind: $crate::port::timm::NoiseType::Normal,
+                        pct: self.noise_pct,
+                        std: self.noise_std,
+                        seed: self.noise_seed,
+                    },
+                }
+            }
         }
     };
 }
-use common;
+use scheduler;
 
-impl Common<'_> {
+impl Common {
     fn check(&self) -> Result<(), ConfigError> {
         self.warmup_t.check("warmup_t", 0)?;
         check::non_negative("warmup_lr_init", self.warmup_lr_init)?;

@@ -1,57 +1,37 @@
 //! `MultiStepLRScheduler`.
 
-use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
-use super::{NoiseRange, Target, common, interval, noise_pct, noise_seed};
+use super::{Target, interval, scheduler};
 use crate::defaults::{one, yes};
 use crate::math::{ordered, reached, scaled};
 use crate::port::in_order;
 use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
-/// timm's `MultiStepLRScheduler`: multiplied by `decay_rate` at each time in `decay_t`, behind a warm-up.
-///
-/// `lr(t) = base * decay_rate^n`, `n` the number of times up to `t + 1`: **a tick earlier than torch's
-/// `MultiStepLR`**, which timm keeps on purpose. Tick 0 is always the base rate, since timm computes no rate for it.
-/// Over the first `warmup_t` ticks a line from `warmup_lr_init` to the base rate; `t` is counted from its end, or
-/// from the start with `warmup_prefix = false`.
-///
-/// ```
-/// use lr_core::{Clock, Strategy, port::timm::MultiStepLRScheduler};
-/// let s = MultiStepLRScheduler::from_toml_str("decay_t = [3, 5]\ndecay_rate = 0.5")?.build(&Clock::unknown())?;
-/// assert_eq!([0, 1, 2, 3, 4].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.2, 0.1]);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MultiStepLRScheduler {
-    /// When the drops come, in the order of time.
-    pub decay_t: Vec<Duration>,
-    /// The factor of each drop, at least 0; default 1.
-    #[serde(default = "one")]
-    pub decay_rate: f64,
-    /// The length of the warm-up; default 0.
-    #[serde(default)]
-    pub warmup_t: Duration,
-    /// The first rate of the warm-up, at least 0; default 0.
-    #[serde(default)]
-    pub warmup_lr_init: f64,
-    /// Whether the drops are counted from the end of the warm-up; default yes.
-    #[serde(default = "yes")]
-    pub warmup_prefix: bool,
-    /// Whether a tick is an epoch (else an optimizer step); default as `interval`, which is per epoch.
-    pub t_in_epochs: Option<bool>,
-    /// When noise is added; default never. See [`NoiseRange`].
-    pub noise_range_t: Option<NoiseRange>,
-    /// The largest noise, as a part of the rate; default 0.67.
-    #[serde(default = "noise_pct")]
-    pub noise_pct: f64,
-    /// The noise's standard deviation; default 1.
-    #[serde(default = "one")]
-    pub noise_std: f64,
-    /// The noise's seed; default 42.
-    #[serde(default = "noise_seed")]
-    pub noise_seed: u64,
+scheduler! {
+    /// timm's `MultiStepLRScheduler`: multiplied by `decay_rate` at each time in `decay_t`, behind a warm-up.
+    ///
+    /// `lr(t) = base * decay_rate^n`, `n` the number of times up to `t + 1`: **a tick earlier than torch's
+    /// `MultiStepLR`**, which timm keeps on purpose. Tick 0 is always the base rate, since timm computes no rate for it.
+    /// Over the first `warmup_t` ticks a line from `warmup_lr_init` to the base rate; `t` is counted from its end, or
+    /// from the start with `warmup_prefix = false`.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Strategy, port::timm::MultiStepLRScheduler};
+    /// let s = MultiStepLRScheduler::from_toml_str("decay_t = [3, 5]\ndecay_rate = 0.5")?.build(&Clock::unknown())?;
+    /// assert_eq!([0, 1, 2, 3, 4].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.2, 0.1]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct MultiStepLRScheduler {
+        /// When the drops come, in the order of time.
+        pub decay_t: Vec<Duration>,
+        /// The factor of each drop, at least 0; default 1.
+        #[serde(default = "one")]
+        pub decay_rate: f64,
+        /// Whether the drops are counted from the end of the warm-up; default yes.
+        #[serde(default = "yes")]
+        pub warmup_prefix: bool,
+    }
 }
 
 impl Strategy for MultiStepLRScheduler {
@@ -64,11 +44,11 @@ impl Strategy for MultiStepLRScheduler {
             time.check(&format!("decay_t[{i}]"), 0)?;
         }
         check::non_negative("decay_rate", self.decay_rate)?;
-        common!(self, self.warmup_prefix).check()
+        self.common(self.warmup_prefix).check()
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        common!(self, self.warmup_prefix).around(clock, Target::Base, |clock| {
+        self.common(self.warmup_prefix).around(clock, Target::Base, |clock| {
             let mut times = Vec::with_capacity(self.decay_t.len());
             for (i, time) in self.decay_t.iter().enumerate() {
                 let field = format!("decay_t[{i}]");

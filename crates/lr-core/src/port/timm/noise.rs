@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for NoiseRange {
 
 /// Noise on a rate: `lr(t) = rate(t) (1 + n(t))` for ticks in `range_t`.
 ///
-/// `n(t)` is drawn with a generator of its own, seeded with `seed + t`, so that it is a function of time like everything
+/// `n(t)` is drawn by a separate generator, seeded with `seed + t`, so that it is a function of time like everything
 /// else; it is torch's `randn` (or `rand`) of that seed on a CPU, as timm computes it. A tick with noise costs
 /// about two microseconds, however many groups there are.
 #[derive(Debug, Clone, PartialEq)]

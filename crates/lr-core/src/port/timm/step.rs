@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de, de::IntoDeserializer};
 use strict_config::{ConfigError, check};
 
-use super::{NoiseRange, Target, common, interval, noise_pct, noise_seed};
+use super::{Target, interval, scheduler};
 use crate::defaults::{one, yes};
 use crate::math::{Powers, count, scaled};
 use crate::{Clock, Duration, Interval, Schedule, Strategy};
@@ -48,47 +48,28 @@ impl<'de> Deserialize<'de> for Period {
     }
 }
 
-/// timm's `StepLRScheduler`: `lr(t) = base * decay_rate^floor(t / decay_t)`, behind a warm-up.
-///
-/// Over the first `warmup_t` ticks a line from `warmup_lr_init` to the base rate; `t` is counted from its end, or
-/// from the start with `warmup_prefix = false`.
-///
-/// ```
-/// use lr_core::{Clock, Strategy, port::timm::StepLRScheduler};
-/// let s = StepLRScheduler::from_toml_str("decay_t = 2.5\ndecay_rate = 0.5")?.build(&Clock::unknown())?;
-/// assert_eq!([0, 2, 3, 4, 5].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.2, 0.1]);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StepLRScheduler {
-    /// Ticks between two drops, above 0; parts of a tick are allowed.
-    pub decay_t: Period,
-    /// The factor of each drop, at least 0; default 1.
-    #[serde(default = "one")]
-    pub decay_rate: f64,
-    /// The length of the warm-up; default 0.
-    #[serde(default)]
-    pub warmup_t: Duration,
-    /// The first rate of the warm-up, at least 0; default 0.
-    #[serde(default)]
-    pub warmup_lr_init: f64,
-    /// Whether the drops are counted from the end of the warm-up; default yes.
-    #[serde(default = "yes")]
-    pub warmup_prefix: bool,
-    /// Whether a tick is an epoch (else an optimizer step); default as `interval`, which is per epoch.
-    pub t_in_epochs: Option<bool>,
-    /// When noise is added; default never. See [`NoiseRange`].
-    pub noise_range_t: Option<NoiseRange>,
-    /// The largest noise, as a part of the rate; default 0.67.
-    #[serde(default = "noise_pct")]
-    pub noise_pct: f64,
-    /// The noise's standard deviation; default 1.
-    #[serde(default = "one")]
-    pub noise_std: f64,
-    /// The noise's seed; default 42.
-    #[serde(default = "noise_seed")]
-    pub noise_seed: u64,
+scheduler! {
+    /// timm's `StepLRScheduler`: `lr(t) = base * decay_rate^floor(t / decay_t)`, behind a warm-up.
+    ///
+    /// Over the first `warmup_t` ticks a line from `warmup_lr_init` to the base rate; `t` is counted from its end, or
+    /// from the start with `warmup_prefix = false`.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Strategy, port::timm::StepLRScheduler};
+    /// let s = StepLRScheduler::from_toml_str("decay_t = 2.5\ndecay_rate = 0.5")?.build(&Clock::unknown())?;
+    /// assert_eq!([0, 2, 3, 4, 5].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.2, 0.1]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct StepLRScheduler {
+        /// Ticks between two drops, above 0; parts of a tick are allowed.
+        pub decay_t: Period,
+        /// The factor of each drop, at least 0; default 1.
+        #[serde(default = "one")]
+        pub decay_rate: f64,
+        /// Whether the drops are counted from the end of the warm-up; default yes.
+        #[serde(default = "yes")]
+        pub warmup_prefix: bool,
+    }
 }
 
 impl Strategy for StepLRScheduler {
@@ -103,11 +84,11 @@ impl Strategy for StepLRScheduler {
             Period::Duration(duration) => duration.check("decay_t", 1)?,
         }
         check::non_negative("decay_rate", self.decay_rate)?;
-        common!(self, self.warmup_prefix).check()
+        self.common(self.warmup_prefix).check()
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        common!(self, self.warmup_prefix).around(clock, Target::Base, |clock| {
+        self.common(self.warmup_prefix).around(clock, Target::Base, |clock| {
             let decay_t = match &self.decay_t {
                 Period::Ticks(ticks) => *ticks,
                 Period::Duration(duration) => duration.ticks("decay_t", 1, clock)? as f64,

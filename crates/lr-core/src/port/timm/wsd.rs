@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
-use super::{NoiseRange, Target, common, interval, noise_pct, noise_seed};
-use crate::defaults::{half, one, tenth};
+use super::{Target, interval, scheduler};
+use crate::defaults::{half, tenth};
 use crate::math::{cosine_weight, count, power};
 use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
@@ -39,66 +39,47 @@ pub enum DecayFn {
     Exp,
 }
 
-/// timm's `WSDLRScheduler`: warm-up, stable phase, decay (WSD; Hu et al., "MiniCPM", 2024).
-///
-/// Over the first `warmup_t` ticks a line from `warmup_lr_init` to the base rate. Then, `t` ticks after it,
-/// `s = max(base * stable_fn(t), lr_min)` until `decay_t` ticks before the end, and from there
-/// `lr_min + (s - lr_min) decay_fn(u)`, with the part `u` of the decay gone. The end comes `t_initial` ticks after
-/// the warm-up; then `lr_min`.
-///
-/// ```
-/// use lr_core::{Clock, Strategy, port::timm::WSDLRScheduler};
-/// let config = WSDLRScheduler::from_toml_str("t_initial = 10\ndecay_t = 4\ndecay_fn = 'linear'")?;
-/// let s = config.build(&Clock::unknown())?;
-/// assert_eq!([0, 6, 8, 10, 11].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.0, 0.0]);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WSDLRScheduler {
-    /// The length of stable phase and decay together, at least 1; the warm-up comes before it.
-    pub t_initial: Duration,
-    /// The length of the decay, 1 to `t_initial`.
-    pub decay_t: Duration,
-    /// The last rate, at least 0; default 0.
-    #[serde(default)]
-    pub lr_min: f64,
-    /// The stable phase; default constant.
-    #[serde(default)]
-    pub stable_fn: StableFn,
-    /// The time scale of `rsqrt` and `power` in ticks, above 0; default `warmup_t`.
-    pub stable_timescale: Option<f64>,
-    /// The exponent of `power`, above 0; default 0.5.
-    #[serde(default = "half")]
-    pub stable_power: f64,
-    /// The decay; default `1-sqrt`.
-    #[serde(default)]
-    pub decay_fn: DecayFn,
-    /// The exponent of a `power` decay, above 0; default 0.5.
-    #[serde(default = "half")]
-    pub decay_power: f64,
-    /// What an `exp` decay would leave before it is stretched to 0, between 0 and 1; default 0.1.
-    #[serde(default = "tenth")]
-    pub decay_ratio: f64,
-    /// The length of the warm-up; default 0.
-    #[serde(default)]
-    pub warmup_t: Duration,
-    /// The first rate of the warm-up, at least 0; default 0.
-    #[serde(default)]
-    pub warmup_lr_init: f64,
-    /// Whether a tick is an epoch (else an optimizer step); default as `interval`, which is per epoch.
-    pub t_in_epochs: Option<bool>,
-    /// When noise is added; default never. See [`NoiseRange`].
-    pub noise_range_t: Option<NoiseRange>,
-    /// The largest noise, as a part of the rate; default 0.67.
-    #[serde(default = "noise_pct")]
-    pub noise_pct: f64,
-    /// The noise's standard deviation; default 1.
-    #[serde(default = "one")]
-    pub noise_std: f64,
-    /// The noise's seed; default 42.
-    #[serde(default = "noise_seed")]
-    pub noise_seed: u64,
+scheduler! {
+    /// timm's `WSDLRScheduler`: warm-up, stable phase, decay (WSD; Hu et al., "MiniCPM", 2024).
+    ///
+    /// Over the first `warmup_t` ticks a line from `warmup_lr_init` to the base rate. Then, `t` ticks after it,
+    /// `s = max(base * stable_fn(t), lr_min)` until `decay_t` ticks before the end, and from there
+    /// `lr_min + (s - lr_min) decay_fn(u)`, at the part `u` of the decay. The end comes `t_initial` ticks after
+    /// the warm-up; then `lr_min`.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Strategy, port::timm::WSDLRScheduler};
+    /// let config = WSDLRScheduler::from_toml_str("t_initial = 10\ndecay_t = 4\ndecay_fn = 'linear'")?;
+    /// let s = config.build(&Clock::unknown())?;
+    /// assert_eq!([0, 6, 8, 10, 11].map(|t| s.lr(0.4, t)), [0.4, 0.4, 0.2, 0.0, 0.0]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct WSDLRScheduler {
+        /// The length of stable phase and decay together, at least 1; the warm-up comes before it.
+        pub t_initial: Duration,
+        /// The length of the decay, 1 to `t_initial`.
+        pub decay_t: Duration,
+        /// The last rate, at least 0; default 0.
+        #[serde(default)]
+        pub lr_min: f64,
+        /// The stable phase; default constant.
+        #[serde(default)]
+        pub stable_fn: StableFn,
+        /// The time scale of `rsqrt` and `power` in ticks, above 0; default `warmup_t`.
+        pub stable_timescale: Option<f64>,
+        /// The exponent of `power`, above 0; default 0.5.
+        #[serde(default = "half")]
+        pub stable_power: f64,
+        /// The decay; default `1-sqrt`.
+        #[serde(default)]
+        pub decay_fn: DecayFn,
+        /// The exponent of a `power` decay, above 0; default 0.5.
+        #[serde(default = "half")]
+        pub decay_power: f64,
+        /// What an `exp` decay would leave before it is stretched to 0, between 0 and 1; default 0.1.
+        #[serde(default = "tenth")]
+        pub decay_ratio: f64,
+    }
 }
 
 impl Strategy for WSDLRScheduler {
@@ -114,7 +95,7 @@ impl Strategy for WSDLRScheduler {
         check::positive("stable_power", self.stable_power)?;
         check::positive("decay_power", self.decay_power)?;
         check::number("decay_ratio", self.decay_ratio, "between 0 and 1", |r| r > 0.0 && r < 1.0)?;
-        common!(self, true).check()
+        self.common(true).check()
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
@@ -127,7 +108,7 @@ impl Strategy for WSDLRScheduler {
             let message = format!("`stable_fn = \"{name}\"` without a warm-up needs a time scale");
             return Err(ConfigError::conflict("stable_timescale", message));
         }
-        common!(self, true).around(clock, Target::Base, |clock| {
+        self.common(true).around(clock, Target::Base, |clock| {
             let end = self.t_initial.ticks("t_initial", 1, clock)?;
             let decay = self.decay_t.ticks("decay_t", 1, clock)?;
             let decay_at = end

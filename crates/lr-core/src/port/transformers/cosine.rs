@@ -6,6 +6,7 @@ use strict_config::{ConfigError, check};
 use super::cosine_with_min_lr::{Least, Wave};
 use super::{WarmUpThen, check_steps, divisor, steps};
 use crate::math::{cosine_weight, count};
+use crate::schedule::MOST_MARKS;
 use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
 
 /// transformers' `cosine`: a warm-up of `W` steps to the base rate, then `num_cycles` waves of a cosine to step `T`.
@@ -124,9 +125,7 @@ impl Schedule for Restarts {
     }
 
     fn marks(&self) -> Vec<Mark> {
-        // A plot cannot show more restarts than this.
-        const MOST: f64 = 1000.0;
-        let cycles = self.num_cycles.ceil().min(MOST) as u64;
+        let cycles = self.num_cycles.ceil().min(MOST_MARKS as f64) as u64;
         (1..cycles)
             .map(|i| {
                 let tick = (i as f64 * self.divisor / self.num_cycles).ceil() as u64;

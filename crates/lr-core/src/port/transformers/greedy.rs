@@ -23,9 +23,9 @@ const LONGEST_WINDOW: u64 = 4096;
 /// rise, `warmup` observations are not counted, after a fall `cooldown`. `reset_start` falls with all groups at the
 /// bottom reset everything to the start.
 ///
-/// It is reactive, and looks at all parameter groups together, so it must be told of them
+/// It is reactive and looks at all parameter groups together, so it must be given their base rates
 /// ([`Clock::with_base_lrs`], which [`Scheduler::from_config`](crate::Scheduler::from_config) does); a base rate that it
-/// has not been told of stays as it is.
+/// was not given stays as it is.
 ///
 /// ```
 /// use lr_core::{Horizon, ScheduleConfig, Scheduler, port::transformers::Greedy};

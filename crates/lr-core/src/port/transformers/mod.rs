@@ -2,10 +2,10 @@
 //!
 //! Every table takes `num_warmup_steps` (0 unless given, as in `TrainingArguments`) and `num_training_steps` (the run
 //! unless given), also where the schedule ignores them, as `get_scheduler` does; what it calls
-//! `scheduler_specific_kwargs` stands flat beside them. A tick is an optimizer step.
+//! `scheduler_specific_kwargs` are fields of the same table. A tick is an optimizer step.
 //!
 //! Where transformers reads the optimizer's default rate (`polynomial`, `min_lr`), the base rate of the first parameter
-//! group stands for it.
+//! group is used.
 
 mod constant;
 mod cosine;

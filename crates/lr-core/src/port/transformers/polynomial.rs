@@ -74,7 +74,7 @@ struct Fall {
     steps: i64,
     lr_end: f64,
     power: f64,
-    /// The first group's base rate; where it is not known, each rate stands for itself.
+    /// The first group's base rate; where it is not known, each base rate is its own.
     lr_init: Option<f64>,
 }
 

@@ -36,18 +36,20 @@ pub struct ReduceLrOnPlateau {
 
 impl Default for ReduceLrOnPlateau {
     fn default() -> Self {
+        let ReduceOnPlateau { mode, factor, patience, threshold, threshold_mode, cooldown, min_lr, eps, monitor } =
+            ReduceOnPlateau::default();
         Self {
             num_warmup_steps: Duration::default(),
             num_training_steps: Duration::Rest,
-            mode: Mode::default(),
-            factor: 0.1,
-            patience: 10,
-            threshold: 1e-4,
-            threshold_mode: ThresholdMode::default(),
-            cooldown: 0,
-            min_lr: 0.0,
-            eps: 1e-8,
-            monitor: "valid.loss".to_owned(),
+            mode,
+            factor,
+            patience,
+            threshold,
+            threshold_mode,
+            cooldown,
+            min_lr,
+            eps,
+            monitor,
         }
     }
 }

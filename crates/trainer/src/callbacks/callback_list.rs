@@ -9,15 +9,15 @@ use crate::{
     StepEvent, ValidationEvent,
 };
 
-/// Several listeners as one. Each is told everything, in the order they were added, also where one before it failed;
+/// Several listeners as one. Each gets every event, in the order they were added, also where one before it failed;
 /// the first error is the answer.
-pub struct Together {
+pub struct CallbackList {
     name: String,
     members: Vec<Box<dyn Callback>>,
 }
 
-impl Together {
-    /// Nobody yet, under this name.
+impl CallbackList {
+    /// No listener yet, under this name.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), members: Vec::new() }
     }
@@ -54,7 +54,7 @@ impl Together {
     }
 }
 
-impl Callback for Together {
+impl Callback for CallbackList {
     fn name(&self) -> &str {
         &self.name
     }
