@@ -20,6 +20,10 @@ lint:
     python3 .ci/promises.py
     cargo clippy --release --workspace --all-targets -- -D warnings
 
+# exported names that nothing outside their crate uses
+exports:
+    python3 .ci/exports.py
+
 # licences, bans, sources (and advisories, where the database can be reached)
 deny:
     cargo deny check bans licenses sources

@@ -6,6 +6,7 @@ use std::{
 };
 
 use optim_adaptive::ConfigError;
+use tables::TableProblem;
 use text::TextError;
 use trainer::{
     TrainError,
@@ -141,8 +142,9 @@ impl Error {
     }
 
     /// 130 where it was interrupted, 3 for a finder without a suggestion, 2 where what was given is wrong: the command line, a
-    /// setting, a folder that holds no run, an input to predict for, a prompt; 1 for what fails while running, and for data
-    /// sets and checkpoints that are missing or damaged.
+    /// setting, a folder that holds no run, a text or a table that does not hold what it should, an input to predict for, a
+    /// prompt; 1 for what fails while running, for data that cannot be read, and for images and checkpoints that are missing
+    /// or damaged.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Asked(TaskError::Text(TextError::NotFinite | TextError::Device { .. })) => 1,
@@ -182,6 +184,13 @@ impl Error {
                 | TrainError::AllFrozen { .. }
                 | TrainError::BadStart { .. },
             ) => 2,
+            // What a file of the user's own holds is given as a config is; that it cannot be read is not.
+            Self::Task(TaskError::Tables(error)) if !matches!(error.problem, TableProblem::Io(_)) => 2,
+            Self::Task(TaskError::Text(error))
+                if !matches!(error, TextError::Io { .. } | TextError::NotFinite | TextError::Device { .. }) =>
+            {
+                2
+            }
             Self::NoSuggestion(_) => 3,
             Self::Finder(FinderError::Interrupted { .. }) => 130,
             Self::In { source, .. } => source.exit_code(),

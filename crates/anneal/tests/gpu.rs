@@ -406,22 +406,7 @@ impl Net {
     }
 }
 
-impl TrainStep for Net {
-    type Input = Points;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: Points) -> TrainOutput<ClassificationOutput> {
-        let output = self.forward(batch);
-        TrainOutput::new(self, output.loss.backward(), output)
-    }
-}
-
-impl InferenceStep for Net {
-    type Input = Points;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: Points) -> ClassificationOutput {
-        self.forward(batch)
-    }
-}
+anneal::trainer::steps!(Net::forward(Points) -> ClassificationOutput);
 
 /// Trains 20 steps, the ninth of which is bad, with a look at loss and gradient every `check_every` steps.
 fn with_a_bad_step(check_every: u64, scale: f32, steep: bool) -> Result<(), TrainError> {

@@ -26,9 +26,9 @@ const EVERY: u64 = 2;
 /// The table.
 const HOUSES: &str = include_str!("../../../examples/tables/houses.csv");
 
-/// What is trained: a small network for many kills, one with batch norm, augmentation and data workers, and one on a table
-/// with embeddings and dropout.
-const MODELS: [(&str, &str); 3] = [
+/// What is trained: a small network for many kills, one with batch norm, augmentation and data workers, one on a table with
+/// embeddings and dropout, and two on language.
+const MODELS: [(&str, &str); 5] = [
     (
         "mlp",
         "[run]\nname = 'mlp'\nseed = 3\n[data]\nbatch_size = 32\n[model]\ntype = 'mlp'\nhidden = [32]\n\
@@ -48,6 +48,21 @@ const MODELS: [(&str, &str); 3] = [
          missing = { numbers = 'median' }\n[model]\nhidden = [16]\ndropout = 0.2\n[optimizer]\ntype = 'adagrad'\nlr = 0.05\n\
          [schedule]\ntype = 'cosine_annealing'\ninterval = 'step'\nt_max = 'rest'\n\
          [train]\nepochs = 2\ncheckpoint = { every = '2it', keep_last = 2, keep_best = 'valid.r2' }\n",
+    ),
+    (
+        "gpt",
+        "[run]\nname = 'gpt'\nseed = 6\n[data]\ndataset = 'reversal'\ndigits = 3\nproblems = 1000\ncontext = 16\nbatch_size = 16\n\
+         [model]\ntype = 'gpt'\nlayers = 1\nheads = 2\nwidth = 16\ndropout = 0.2\n[optimizer]\ntype = 'adamw'\nlr = 3e-3\n\
+         weight_decay = 0.1\n[[groups]]\nparams = '/ln_|bias|wte|wpe/'\nweight_decay = 0.0\n\
+         [schedule]\ntype = 'noam'\nwarmup_steps = 10\nmodel_size = 16\ninterval = 'step'\n\
+         [train]\nepochs = 2\nclip_grad_norm = 1.0\ncheckpoint = { every = '2it', keep_last = 2, keep_best = 'valid.exact_match' }\n",
+    ),
+    (
+        "gru",
+        "[run]\nname = 'gru'\nseed = 7\n[data]\ndataset = 'text'\npath = 'houses.csv'\nunit = 'bytes'\ncontext = 24\nbatch_size = 32\n\
+         workers = 2\n[model]\ntype = 'gru'\nlayers = 2\nwidth = 8\ndropout = 0.2\n[optimizer]\ntype = 'schedule_free_adamw'\nlr = 0.01\n\
+         [schedule]\ntype = 'fixed'\nwarmup = '10it'\ninterval = 'step'\n\
+         [train]\nepochs = 1\ncheckpoint = { every = '2it', keep_last = 2 }\n",
     ),
 ];
 
@@ -139,8 +154,8 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
     let mut tally = Tally::default();
     let (mut runs, mut trial) = (0, 0);
     while tally.kills < kills {
-        // Three in four are of the small ones.
-        let which = [0, 2, 0, 1][trial % 4];
+        // One in six is of the large one.
+        let which = [3, 0, 4, 1, 2, 0][trial % 6];
         trial += 1;
         let (name, config) = MODELS[which];
         let (whole, length) = &wholes[which];

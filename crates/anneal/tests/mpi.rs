@@ -89,9 +89,7 @@ fn mpirun(folder: &Path, ranks: usize, args: &[&str]) -> Command {
     command.args(["--bind-to", "none", "--oversubscribe", "-n", &ranks.to_string()]);
     command.arg(env!("CARGO_BIN_EXE_anneal")).args(args).current_dir(folder);
     command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-    // mpirun sends SIGTERM after so many seconds, and kills after as many more.
-    command.env("OMPI_MCA_odls_base_sigkill_timeout", "3").env("OMPI_MCA_mpi_yield_when_idle", "1");
-    command.env("RAYON_NUM_THREADS", "1");
+    command.env("OMPI_MCA_mpi_yield_when_idle", "1").env("RAYON_NUM_THREADS", "1");
     command.env_remove("ANNEAL_DATA_DIR").env("XDG_CACHE_HOME", folder);
     command
 }
@@ -227,7 +225,10 @@ fn an_interrupted_job_saves_and_goes_on() {
             command.args(["launch", "-n", "4", "--max-restarts", "2", "--"]).args(args);
             command
         } else {
-            mpirun(dir.path(), 4, &args)
+            let mut command = mpirun(dir.path(), 4, &args);
+            // mpirun sends SIGTERM after so many seconds (1 by default), and kills after as many more.
+            command.env("OMPI_MCA_odls_base_sigkill_timeout", "8");
+            command
         };
         let mut job = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let began = Instant::now();
@@ -236,7 +237,7 @@ fn an_interrupted_job_saves_and_goes_on() {
             std::thread::sleep(Duration::from_millis(5));
         }
         kill(Pid::from_raw(i32::try_from(job.id()).expect("a pid")), Signal::SIGTERM).expect("sent");
-        let status = ends_within(&mut job, Duration::from_secs(20));
+        let status = ends_within(&mut job, Duration::from_secs(30));
         // mpirun itself gives 1.
         assert_eq!(status.code(), Some(if launched { 130 } else { 1 }), "{run}");
         let summary = fs::read_to_string(dir.path().join(run).join("summary.json")).expect("a summary");
@@ -328,6 +329,7 @@ fn launch_restarts_what_was_killed() {
     assert_eq!(ended.code, 0, "{}", ended.err);
     assert!(ended.err.contains("going on from the newest checkpoint, 1 more times at most"), "{}", ended.err);
     assert!(ended.out.contains("[1,0]<stdout>:"), "labelled: {}", ended.out);
+    assert!(!ended.err.contains('\u{1b}'), "no colours where no terminal is: {}", ended.err);
     same_checkpoint(&checkpoints(dir.path(), "whole"), &checkpoints(dir.path(), "run"), "launched");
 }
 

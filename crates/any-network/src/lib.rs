@@ -2,10 +2,14 @@
 //! paths and the parameters of what it holds, so that optimizers, checkpoints and exported files see no difference. Code
 //! over it is compiled once, whatever the networks are. That costs a virtual call for each parameter that is visited.
 //!
+//! And [`drawn`]: the parameters of any network, drawn in its order.
+//!
 //! It knows burn's modules and burn-train's steps, and nothing else.
 
+mod drawn;
 mod network;
 mod traverse;
 
+pub use drawn::drawn;
 pub use network::AnyNetwork;
 pub use traverse::{HIGHEST_RANK, highest_rank};

@@ -44,10 +44,10 @@ pub fn atomic_write(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// Opens a file to read it. Only a regular file (or a link to one) is opened: opening a pipe would wait for its other end.
+/// Opens a file to read it. Only a regular file (or a link to one) is opened: a pipe would wait for its other end.
 ///
 /// # Errors
-/// What the system said; something that is no regular file.
+/// What the system said; `InvalidInput` for what is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<fs::File> {
     let there = fs::metadata(path)?;
     if there.is_file() { fs::File::open(path) } else { Err(no_regular_file(&there)) }
@@ -72,7 +72,7 @@ fn no_regular_file(there: &fs::Metadata) -> io::Error {
 /// The content of a regular file, or of one that a link points to. A pipe or a device, which may have no end, is not read.
 ///
 /// # Errors
-/// As [`open_regular`].
+/// What the system said; `InvalidInput` for what is not a regular file.
 pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_regular(path)?.read_to_end(&mut bytes)?;

@@ -138,7 +138,7 @@ impl Study {
         if failed > 0 {
             let _ = write!(
                 text,
-                "{} failed (loss, gradient or weights not finite) and excluded from the means; a schedule with failed runs ranks last. ",
+                "{} failed (loss, gradient or weights not finite); means are without failed runs, and a schedule with one ranks last. ",
                 plural(failed, "run")
             );
         }

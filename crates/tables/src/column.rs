@@ -73,7 +73,13 @@ impl Categories {
     }
 }
 
-/// Names in order, by their positions: by value where all are numbers, else by the alphabet.
+/// Puts names in order.
+pub(crate) fn sort(names: &mut Vec<String>) {
+    *names = sorted(names).into_iter().map(|at| std::mem::take(&mut names[at])).collect();
+}
+
+/// Names in order, by their positions: by value where all are numbers, else by the alphabet. The one rule for classes and
+/// categories.
 fn sorted(names: &[String]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..names.len()).collect();
     let numbers: Option<Vec<f64>> = names.iter().map(|name| name.parse().ok()).collect();

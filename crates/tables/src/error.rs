@@ -74,7 +74,11 @@ pub enum TableProblem {
         second: usize,
     },
     /// A setting names a column that is not there.
-    #[error("has no column `{name}`, which `{field}` names{} (columns: {columns})", did_you_mean(nearest.as_deref()))]
+    #[error(
+        "has no column `{name}`, which `{field}` names{} (columns: {columns}){}",
+        did_you_mean(nearest.as_deref()),
+        if *.is_alone { "; is `delimiter` what separates them?" } else { "" }
+    )]
     NoColumn {
         /// The setting.
         field: String,
@@ -84,6 +88,8 @@ pub enum TableProblem {
         nearest: Option<String>,
         /// The columns that are there.
         columns: Names,
+        /// Whether there is only one.
+        is_alone: bool,
     },
     /// Columns that a model was trained on are not in a new table.
     #[error("lacks {count} of the columns that the model was trained on: {lacking}")]
@@ -118,6 +124,41 @@ pub enum TableProblem {
         column: String,
         /// The cell, quoted and shortened.
         found: String,
+    },
+    /// A cell of a column of which nothing is said is a text, where nearly all others are numbers.
+    #[error(
+        "line {line}, column `{column}`: {found} is no number as 1234.5 is, and {alike} of the {values} cells of this column \
+         are numbers: {}",
+        right(*.is_target)
+    )]
+    Mixed {
+        /// The line of the first such cell.
+        line: u64,
+        /// The column.
+        column: String,
+        /// The cell, quoted and shortened.
+        found: String,
+        /// Cells that are numbers, however they are written.
+        alike: usize,
+        /// Cells with a value.
+        values: usize,
+        /// Whether the column is the target.
+        is_target: bool,
+    },
+    /// A target's classes are whole numbers, and one of them is written in two ways: it would be two classes.
+    #[error(
+        "line {line}, column `{column}`: `{found}` is the number that stood there as `{before}` before: write it in one way; \
+         or `task = \"classification\"` takes them for two classes, `task = \"regression\"` for one number"
+    )]
+    Respelt {
+        /// The line.
+        line: u64,
+        /// The target.
+        column: String,
+        /// The cell.
+        found: String,
+        /// How the number was written first.
+        before: String,
     },
     /// A cell is missing, and nothing says what to put there.
     #[error("line {line}, column `{column}`: missing value ({count} in this column); say in `missing` what fills it")]
@@ -189,6 +230,17 @@ pub enum TableProblem {
     },
 }
 
+/// What may be done about a text among numbers.
+fn right(is_target: bool) -> &'static str {
+    if is_target {
+        "correct the cell, or leave the row out (a target that is named in `missing_values` is refused, too); \
+         `task = \"classification\"` takes all cells for classes"
+    } else {
+        "correct the cell, or name it in `missing_values`; or name the column in `categories` (in `numbers` the cell is \
+         refused, too)"
+    }
+}
+
 impl TableProblem {
     /// This problem, in that file.
     pub(crate) fn at(self, path: &Path) -> TableError {
@@ -198,7 +250,8 @@ impl TableProblem {
     /// No column has this name.
     pub(crate) fn no_column(field: &str, name: &str, columns: &[String]) -> Self {
         let nearest = strict_config::nearest(name, columns.iter().map(String::as_str)).map(str::to_owned);
-        Self::NoColumn { field: field.to_owned(), name: name.to_owned(), nearest, columns: Names::new(columns) }
+        let (field, name, is_alone) = (field.to_owned(), name.to_owned(), columns.len() == 1);
+        Self::NoColumn { field, name, nearest, columns: Names::new(columns), is_alone }
     }
 
     /// Columns that a new table lacks.

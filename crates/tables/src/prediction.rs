@@ -1,5 +1,7 @@
 //! The target of a table, and what a network says about a row in its words.
 
+use std::fmt;
+
 use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorReadError};
 use serde::{Deserialize, Serialize};
@@ -59,6 +61,36 @@ pub enum Prediction {
         /// The number.
         value: f64,
     },
+}
+
+impl Prediction {
+    /// The probability of the class.
+    pub fn probability(&self) -> Option<f64> {
+        match self {
+            Self::Class { probabilities, .. } => probabilities.iter().copied().reduce(f64::max),
+            Self::Number { .. } => None,
+        }
+    }
+}
+
+/// The class, or six digits of the number.
+impl fmt::Display for Prediction {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Class { class, .. } => out.write_str(class),
+            Self::Number { value } => out.write_str(&six_digits(*value)),
+        }
+    }
+}
+
+/// A number for a person: those that an f32 tells of it.
+pub(crate) fn six_digits(number: f64) -> String {
+    let magnitude = if number == 0.0 { 0.0 } else { number.abs().log10().floor() };
+    if (-5.0..15.0).contains(&magnitude) {
+        format!("{number:.*}", (5.0 - magnitude).max(0.0) as usize)
+    } else {
+        format!("{number:.5e}")
+    }
 }
 
 /// One for each row of `outputs`: logits, or standardised numbers.

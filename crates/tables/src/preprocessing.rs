@@ -9,10 +9,10 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::column::{Categories, Cells, Column, NO_CODE};
-use crate::error::{TableError, TableProblem};
+use crate::column::{Categories, Cells, Column, NO_CODE, sort};
+use crate::error::{TableError, TableProblem, short};
 use crate::models::Features;
-use crate::prediction::{Prediction, Target, predictions};
+use crate::prediction::{Prediction, Target, predictions, six_digits};
 use crate::read::{CsvFile, Format, Kind};
 use crate::rows::{Block, Rows, TargetBlock};
 use crate::settings::{Fill, FillValue, Missing};
@@ -122,24 +122,29 @@ impl Preprocessing {
 
     /// No rows at all.
     pub fn no_rows(&self) -> Rows {
-        let targets = match &self.target {
-            Target::Classes { .. } => TargetBlock::Classes(Vec::new()),
-            Target::Number { std, .. } => TargetBlock::Numbers(Vec::new(), *std),
-        };
-        self.encoded(Vec::new(), 0, targets)
+        self.encoded(Vec::new(), 0, self.no_targets(0))
+    }
+
+    /// The targets of rows whose targets are not known.
+    fn no_targets(&self, rows: usize) -> TargetBlock {
+        match &self.target {
+            Target::Classes { .. } => TargetBlock::Classes(vec![0; rows]),
+            Target::Number { std, .. } => TargetBlock::Numbers(vec![0.0; rows], *std),
+        }
     }
 
     /// Reads a new table: the columns that this was fitted on, in any order. It may have the target and the ignored
-    /// columns, which are not looked at. The targets of the rows are 0.
+    /// columns, which are not looked at. The targets of the rows are 0. Beside the rows a sentence for each column with
+    /// categories that the training part lacks.
     ///
     /// # Errors
     /// As for [`Table::read`]; columns that are missing, and others that the training data had not; a missing value in a
     /// column that is not filled.
-    pub fn read(&self, path: &Path) -> Result<Rows, TableError> {
+    pub fn read(&self, path: &Path) -> Result<(Rows, Vec<String>), TableError> {
         self.loaded(path).map_err(|problem| problem.at(path))
     }
 
-    fn loaded(&self, path: &Path) -> Result<Rows, TableProblem> {
+    fn loaded(&self, path: &Path) -> Result<(Rows, Vec<String>), TableProblem> {
         let file = CsvFile::open(path, &self.format)?;
         let kinds = self.kinds(&file.header)?;
         let (columns, _) = file.columns(&kinds, 0)?;
@@ -151,17 +156,18 @@ impl Preprocessing {
             return Err(TableProblem::NoRows);
         }
         let unfilled = |column: &&Column| column.missing > 0 && !self.fills(&column.name);
-        if let Some(Column { name, missing, first_missing, .. }) = columns.iter().find(unfilled) {
-            return Err(TableProblem::Missing { line: *first_missing, column: name.clone(), count: *missing });
+        if let Some(column) = columns.iter().find(unfilled) {
+            return Err(refused(column));
         }
         if let Some(column) = columns.iter().find(|column| self.is_too_large(column)) {
             return Err(TableProblem::TooLarge { column: column.name.clone() });
         }
-        let targets = match &self.target {
-            Target::Classes { .. } => TargetBlock::Classes(vec![0; rows]),
-            Target::Number { std, .. } => TargetBlock::Numbers(vec![0.0; rows], *std),
-        };
-        Ok(self.encoded(columns, rows, targets))
+        let unknown = self.categories.iter().filter_map(|fitted| {
+            let column = columns.iter().find(|column| column.name == fitted.name)?;
+            unknown(column, fitted)
+        });
+        let unknown = unknown.collect();
+        Ok((self.encoded(columns, rows, self.no_targets(rows)), unknown))
     }
 
     /// Whether a number of this column is none any more once it is standardised.
@@ -261,22 +267,71 @@ impl Preprocessing {
         predictions(&self.target, outputs)
     }
 
+    /// What is true of rows, in the words of the table: the class, or six digits of the number.
+    ///
+    /// # Panics
+    /// As a slice does, where a position is not below the number of rows.
+    pub fn truths(&self, rows: &Rows, positions: &[usize]) -> Vec<String> {
+        let truth = |&at: &usize| match &self.target {
+            Target::Classes { classes, .. } => rows.class(at).and_then(|class| classes.get(class).cloned()),
+            Target::Number { mean, std, .. } => rows.standardised(at).map(|number| six_digits(number * std + mean)),
+        };
+        // Rows of another table have none.
+        let truth = |at| truth(at).unwrap_or_default();
+        positions.iter().map(truth).collect()
+    }
+
+    /// The class of all rows, where there are some and they have only one.
+    pub fn only_class(&self, rows: &Rows) -> Option<&str> {
+        let Target::Classes { classes, .. } = &self.target else { return None };
+        let first = if rows.is_empty() { None } else { rows.class(0) }?;
+        let is_alone = (1..rows.len()).all(|at| rows.class(at) == Some(first));
+        if is_alone { classes.get(first).map(String::as_str) } else { None }
+    }
+
     /// The SHA-256 of all of it, in hex: equal where tables are encoded in the same way.
     pub fn fingerprint(&self) -> String {
         // A struct of texts and finite numbers has no reason to fail.
         HEXLOWER.encode(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
     }
 
-    /// What is allowed and surely not meant, a sentence for each: categories that are more than half as many as the rows
-    /// that were trained on.
+    /// What is allowed and surely not meant, a sentence for each: categories, or classes, that are more than half as many as
+    /// the rows that were trained on.
     pub fn warnings(&self, training: usize) -> Vec<String> {
-        let ids = self.categories.iter().filter(|column| training >= 20 && 2 * column.names.len() > training);
-        ids.map(|column| {
+        let are_many = |count: usize| training >= 20 && 2 * count > training;
+        let ids = self.categories.iter().filter(|column| are_many(column.names.len())).map(|column| {
             let (name, count) = (&column.name, column.names.len());
             format!("column `{name}` has {count} categories in {training} training rows: an id or a text to `ignore`?")
-        })
-        .collect()
+        });
+        let target = match &self.target {
+            Target::Classes { name, classes } if are_many(classes.len()) => {
+                let count = classes.len();
+                Some(format!(
+                    "the target `{name}` has {count} classes, and there are {training} training rows: is it one?"
+                ))
+            }
+            _ => None,
+        };
+        ids.chain(target).collect()
     }
+}
+
+/// What is to be said of a new column with categories that `fitted` lacks: the network takes them for unknown.
+fn unknown(column: &Column, fitted: &CategoryColumn) -> Option<String> {
+    let Cells::Categories(Categories { codes, names }) = &column.cells else { return None };
+    let known: HashSet<&String> = fitted.names.iter().collect();
+    let are_unknown: Vec<bool> = names.iter().map(|name| !known.contains(name)).collect();
+    // A missing value is what fills it; one that nothing fills has been refused.
+    let is_fill_unknown = fitted.fill.as_ref().is_some_and(|fill| !known.contains(fill));
+    let is_unknown = |code: &&u32| are_unknown.get(**code as usize).copied().unwrap_or(is_fill_unknown);
+    let mut unknown = codes.iter().filter(is_unknown).peekable();
+    let example = names.get(**unknown.peek()? as usize).or(fitted.fill.as_ref())?;
+    let example = format!("{:?}", short(example));
+    let (column, of, count) = (&column.name, codes.len(), unknown.count());
+    Some(format!(
+        "column `{column}`: {count} of {of} rows have a category that no training row had, such as {example}; the model \
+         takes them for unknown"
+    ))
 }
 
 fn standardised(cell: f64, mean: f64, std: f64) -> f32 {
@@ -380,7 +435,7 @@ fn fit_categories(
         cells.names.iter().zip(&counts).filter(|(_, count)| **count > 0).map(|(name, _)| name.clone()).collect();
     if let Some(fill) = fill.as_ref().filter(|fill| missing > 0 && !names.contains(fill)) {
         names.push(fill.clone());
-        names.sort();
+        sort(&mut names);
     }
     Ok(CategoryColumn { name: column.name.clone(), fill, names })
 }

@@ -3,8 +3,8 @@
 //! Two passes over the file, so that no cell is kept as text: the first counts the rows and guesses kinds, the second
 //! fills blocks of the right size.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -41,50 +41,174 @@ pub(crate) enum Kind {
 /// The most different whole numbers that a target may have and be taken for a class.
 pub(crate) const MOST_CLASSES: usize = 20;
 
+/// From here on an f64 does not tell every whole number from the next.
+const WHOLE_BELOW: f64 = (1_u64 << 53) as f64;
+
 /// What a pass over the file has found out about a column.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Guess {
     /// Cells with a value.
     pub(crate) values: usize,
-    /// Cells with a value that is no number.
-    texts: usize,
+    texts: Texts,
+    /// The first number that is written with zeros before it, with its line.
+    padded: Option<(u64, Box<str>)>,
     /// The different values where all are whole numbers, and few.
     whole: Few,
 }
 
+/// The cells of a column that are no numbers.
+#[derive(Clone, Debug, Default)]
+struct Texts {
+    count: usize,
+    /// Those of them that are numbers as others write them.
+    foreign: usize,
+    /// The first, with its line.
+    first: Option<(u64, Box<str>)>,
+    /// Whether there is another one than the first.
+    differ: bool,
+}
+
+/// Whole numbers, each as it is written where it comes first.
 #[derive(Clone, Debug)]
 enum Few {
-    So(BTreeSet<i64>),
+    So { seen: BTreeMap<i64, Box<str>>, respelt: Option<Respelt> },
     TooMany,
+}
+
+/// A number that a file writes in two ways.
+#[derive(Clone, Debug)]
+struct Respelt {
+    line: u64,
+    cell: Box<str>,
+    before: Box<str>,
 }
 
 impl Default for Few {
     fn default() -> Self {
-        Self::So(BTreeSet::new())
+        Self::So { seen: BTreeMap::new(), respelt: None }
+    }
+}
+
+impl Few {
+    fn see(&mut self, number: Option<f64>, cell: &str, line: u64) {
+        let Self::So { seen, respelt } = self else { return };
+        let Some(number) = number.filter(|number| number.fract() == 0.0 && number.abs() < WHOLE_BELOW) else {
+            *self = Self::TooMany;
+            return;
+        };
+        match seen.get(&(number as i64)) {
+            Some(before) if **before != *cell && respelt.is_none() => {
+                *respelt = Some(Respelt { line, cell: cell.into(), before: before.clone() });
+            }
+            Some(_) => {}
+            None if seen.len() == MOST_CLASSES => *self = Self::TooMany,
+            None => drop(seen.insert(number as i64, cell.into())),
+        }
+    }
+}
+
+impl Texts {
+    fn see(&mut self, cell: &str, line: u64) {
+        self.count += 1;
+        self.foreign += usize::from(is_foreign_number(cell));
+        match &self.first {
+            Some((_, first)) => self.differ |= **first != *cell,
+            None => self.first = Some((line, cell.into())),
+        }
     }
 }
 
 impl Guess {
-    fn see(&mut self, cell: &str) {
+    fn see(&mut self, cell: &str, line: u64) {
         self.values += 1;
         let number = cell.parse::<f64>().ok();
-        self.texts += usize::from(number.is_none());
-        if let Few::So(seen) = &mut self.whole {
-            match number {
-                Some(number) if number.fract() == 0.0 && seen.len() <= MOST_CLASSES => drop(seen.insert(number as i64)),
-                _ => self.whole = Few::TooMany,
-            }
+        if number.is_none() {
+            self.texts.see(cell, line);
+        } else if self.padded.is_none() && is_padded(cell) {
+            self.padded = Some((line, cell.into()));
         }
+        self.whole.see(number, cell, line);
     }
 
     /// What a column of features holds.
-    pub(crate) fn kind(&self) -> Kind {
-        if self.texts == 0 { Kind::Numbers } else { Kind::Categories }
+    ///
+    /// # Errors
+    /// Texts that look like a fault in a column of numbers.
+    pub(crate) fn feature(&self, column: &str) -> Result<Kind, TableProblem> {
+        self.check(column, false)?;
+        Ok(if self.texts.count == 0 { Kind::Numbers } else { Kind::Categories })
     }
 
-    /// Whether the column names classes: texts, or few different whole numbers.
-    pub(crate) fn is_classes(&self) -> bool {
-        self.texts > 0 || matches!(&self.whole, Few::So(seen) if seen.len() <= MOST_CLASSES)
+    /// What a target is: texts are classes, and few different whole numbers.
+    ///
+    /// # Errors
+    /// As for a [feature](Self::feature); a class that is written in two ways.
+    pub(crate) fn target(&self, column: &str) -> Result<Kind, TableProblem> {
+        self.check(column, true)?;
+        match &self.whole {
+            Few::So { respelt: Some(Respelt { line, cell, before }), .. } => {
+                let (found, before) = (short(cell), short(before));
+                Err(TableProblem::Respelt { line: *line, column: column.to_owned(), found, before })
+            }
+            Few::So { .. } => Ok(Kind::Categories),
+            Few::TooMany if self.texts.count > 0 => Ok(Kind::Categories),
+            Few::TooMany => Ok(Kind::Numbers),
+        }
+    }
+
+    /// What is to be said of a column that is taken for numbers.
+    pub(crate) fn note(&self, column: &str) -> Option<String> {
+        let (line, cell) = self.padded.as_ref().filter(|_| self.texts.count == 0)?;
+        let cell = short(cell);
+        Some(format!(
+            "line {line}, column `{column}`: `{cell}` is read as a number: does the column belong into `categories`?"
+        ))
+    }
+
+    /// Refuses texts in what is a column of numbers by all other cells: at least nine in ten of them are numbers, however
+    /// written, or more than half are and the rest is one text, as a mark of missing values is. Taken for categories, the
+    /// column would say something else, and nobody would be told.
+    fn check(&self, column: &str, is_target: bool) -> Result<(), TableProblem> {
+        let Texts { count, foreign, first, differ } = &self.texts;
+        let Some((line, cell)) = first else { return Ok(()) };
+        let is_mark = !differ && 2 * count < self.values;
+        if 10 * (count - foreign) > self.values && !is_mark {
+            return Ok(());
+        }
+        Err(TableProblem::Mixed {
+            line: *line,
+            column: column.to_owned(),
+            found: format!("{:?}", short(cell)),
+            alike: self.values - count + foreign,
+            values: self.values,
+            is_target,
+        })
+    }
+}
+
+/// Whether a number is written as codes are, `0815`.
+fn is_padded(cell: &str) -> bool {
+    cell.strip_prefix('0').is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_digit()))
+}
+
+/// Whether a text is a number with a decimal comma, with commas between thousands, or with a sign of currency or percent.
+fn is_foreign_number(cell: &str) -> bool {
+    let bare = cell.trim_matches(['$', '\u{20ac}', '\u{a3}', '\u{a5}', '%', ' ', '\u{a0}']);
+    if bare.len() < cell.len() && bare.parse::<f64>().is_ok() {
+        return true;
+    }
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut groups = bare.trim_start_matches(['-', '+']).split(',');
+    match (groups.next(), groups.next(), groups.next()) {
+        (Some(whole), Some(rest), None) => digits(&whole.replace('.', "")) && digits(&rest.replacen('.', "", 1)),
+        (Some(whole), Some(second), Some(third)) => {
+            let thousands = |group: &str| digits(group) && group.len() == 3;
+            let mut rest = [second, third].into_iter().chain(groups);
+            let last = rest.next_back().unwrap_or_default();
+            let last = last.split_once('.').map_or(last, |(last, part)| if digits(part) { last } else { "" });
+            digits(whole) && rest.all(thousands) && thousands(last)
+        }
+        _ => false,
     }
 }
 
@@ -117,7 +241,7 @@ impl CsvFile {
     /// Opens the file and reads its header, whose names are trimmed.
     pub(crate) fn open(path: &Path, format: &Format) -> Result<Self, TableProblem> {
         // Asked before it is opened: opening a pipe waits for its other end.
-        if !std::fs::metadata(path).map_err(TableProblem::Io)?.is_file() {
+        if !fs::metadata(path).map_err(TableProblem::Io)?.is_file() {
             return Err(TableProblem::NoFile);
         }
         let file = File::open(path).map_err(TableProblem::Io)?;
@@ -175,12 +299,12 @@ impl CsvFile {
         let mut guesses = vec![Guess::default(); is_guessed.len()];
         let format = self.format.clone();
         let mut rows = 0;
-        self.rows(|record, _| {
+        self.rows(|record, line| {
             rows += 1;
             for ((cell, guess), _) in record.iter().zip(&mut guesses).zip(is_guessed).filter(|(_, guessed)| **guessed) {
                 let cell = cell.trim();
                 if !format.is_missing(cell) {
-                    guess.see(cell);
+                    guess.see(cell, line);
                 }
             }
             Ok(())

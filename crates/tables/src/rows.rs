@@ -94,6 +94,22 @@ impl Rows {
         Self { block: Arc::clone(&self.block), chosen: Some(chosen) }
     }
 
+    /// The number of a row in its table, from 1.
+    ///
+    /// # Panics
+    /// As a slice does, where an index is not below [`len`](Self::len).
+    pub fn number(&self, index: usize) -> usize {
+        self.position(index) + 1
+    }
+
+    /// The standardised number of a row; `None` where the target is a class.
+    pub(crate) fn standardised(&self, index: usize) -> Option<f64> {
+        match &self.block.targets {
+            TargetBlock::Numbers(numbers, _) => Some(f64::from(numbers[self.position(index)])),
+            TargetBlock::Classes(_) => None,
+        }
+    }
+
     fn position(&self, index: usize) -> usize {
         self.chosen.as_ref().map_or(index, |chosen| chosen[index] as usize)
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings, check};
 
-use crate::read::{CsvFile, Format};
+use crate::read::{CsvFile, Format, Kind};
 
 /// Which file is read, what its columns are and which of them is to be predicted.
 ///
@@ -31,7 +31,7 @@ pub struct TableSettings {
     /// The column to predict.
     pub target: String,
     /// Whether the target is a class or a number. By default texts are classes, and so are at most 20 different whole
-    /// numbers; everything else is a number. Where the file can be read as the settings are, this becomes what it is.
+    /// numbers; everything else is a number.
     #[serde(default)]
     pub task: TargetKind,
     /// Columns that must hold numbers. A column that is named nowhere holds numbers where every cell of it is one, and
@@ -148,8 +148,8 @@ impl TableSettings {
         Format { delimiter: self.delimiter, missing_values: self.missing_values.clone() }
     }
 
-    /// What the target is: as it is said, or as it looks. `None` where the file cannot tell, as
-    /// [`Table::read`](crate::Table::read) then says.
+    /// What the target is: as it is said, or as it looks, which takes a pass over the file. `None` where the file cannot
+    /// tell, as [`Table::read`](crate::Table::read) then says.
     pub fn kind(&self) -> Option<TargetKind> {
         if self.task != TargetKind::Auto {
             return Some(self.task);
@@ -159,7 +159,10 @@ impl TableSettings {
         let at = is_target.iter().position(|is_target| *is_target)?;
         let (_, guesses) = file.scan(&is_target).ok()?;
         let guess = guesses.get(at).filter(|guess| guess.values > 0)?;
-        Some(if guess.is_classes() { TargetKind::Classification } else { TargetKind::Regression })
+        Some(match guess.target(&self.target).ok()? {
+            Kind::Numbers => TargetKind::Regression,
+            Kind::Categories | Kind::Skipped => TargetKind::Classification,
+        })
     }
 
     /// The columns that settings name, each with the setting.
@@ -175,14 +178,6 @@ impl TableSettings {
 }
 
 impl Settings for TableSettings {
-    /// Says what the target is where the file tells, so that what is written down says it too.
-    fn resolve(&mut self) {
-        // A delimiter that is none is refused by the check that follows.
-        if self.delimiter.is_ascii() {
-            self.task = self.kind().unwrap_or_default();
-        }
-    }
-
     fn check(&self) -> Result<(), ConfigError> {
         check::below_one("test", self.test)?;
         let is_separator = self.delimiter.is_ascii() && !matches!(self.delimiter, '"' | '\n' | '\r');
@@ -191,6 +186,11 @@ impl Settings for TableSettings {
         for (field, name) in self.named().filter(|(field, _)| !field.starts_with("missing.")) {
             if let Some(other) = seen.insert(name, field.clone()) {
                 return Err(ConfigError::conflict(field, format!("`{name}` stands in `{other}` too")));
+            }
+        }
+        for (field, fill) in self.missing.named() {
+            if let Fill::Value(FillValue::Number(number)) = fill {
+                check::number(&format!("{field}.value"), *number, "a finite number", |_| true)?;
             }
         }
         if let fill @ (Fill::Mean | Fill::Median) = &self.missing.categories {
@@ -202,6 +202,15 @@ impl Settings for TableSettings {
             return Err(ConfigError::conflict(field, "a target is not filled in"));
         }
         Ok(())
+    }
+}
+
+impl Missing {
+    /// What fills, each with its field.
+    fn named(&self) -> impl Iterator<Item = (String, &Fill)> {
+        let kinds = [("missing.numbers", &self.numbers), ("missing.categories", &self.categories)];
+        let columns = self.columns.iter().map(|(name, fill)| (format!("missing.columns.{name}"), fill));
+        kinds.into_iter().map(|(field, fill)| (field.to_owned(), fill)).chain(columns)
     }
 }
 
@@ -241,14 +250,19 @@ delimiter = ";""#;
     }
 
     #[test]
-    fn what_the_target_is_stands_in_what_is_written() {
+    fn what_the_target_is_is_seen_or_said() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.csv");
+        let settings = |target: &str| read(&format!("path = {path:?}\ntarget = {target:?}")).unwrap();
         for (cells, kind) in [("no\nyes", TargetKind::Classification), ("0.5\n2", TargetKind::Regression)] {
             std::fs::write(&path, format!("y\n{cells}\n")).unwrap();
-            assert_eq!(read(&format!("path = {path:?}\ntarget = \"y\"")).unwrap().task, kind);
+            assert_eq!(settings("y").kind(), Some(kind));
+            assert_eq!(
+                TableSettings { task: TargetKind::Regression, ..settings("y") }.kind(),
+                Some(TargetKind::Regression)
+            );
         }
-        assert_eq!(read(&format!("path = {path:?}\ntarget = \"z\"")).unwrap().task, TargetKind::Auto);
+        assert_eq!(settings("z").kind(), None);
     }
 
     #[test]
@@ -275,6 +289,14 @@ delimiter = ";""#;
             (
                 "path = \"a\"\ntarget = \"y\"\nmissing = { columns = { y = \"mean\" } }",
                 "data.missing.columns.y: a target is not filled in",
+            ),
+            (
+                "path = \"a\"\ntarget = \"y\"\nmissing = { columns = { a = { value = nan } } }",
+                "data.missing.columns.a.value: NaN is not allowed here; allowed: a finite number",
+            ),
+            (
+                "path = \"a\"\ntarget = \"y\"\nmissing = { numbers = { value = -inf } }",
+                "data.missing.numbers.value: -inf is not allowed here; allowed: a finite number",
             ),
             (
                 "path = \"a\"\ntarget = \"y\"\ntask = \"regresion\"",

@@ -18,6 +18,7 @@ pub struct Table {
     pub(crate) target: Column,
     pub(crate) ignored: Vec<String>,
     fingerprint: String,
+    notes: Vec<String>,
 }
 
 impl Table {
@@ -29,8 +30,9 @@ impl Table {
     /// # Errors
     /// A file that cannot be read, is not UTF-8, has no header or no row; a header with two columns of one name, one
     /// without a name, or without a column that the settings name; a row of another length; a cell that is no number in a
-    /// column of numbers; a target with a missing value, with one class only or one number only; a column without any
-    /// value; a table of the target alone.
+    /// column of numbers, or in one of which the settings say nothing and nearly all other cells are; a class that is
+    /// written as one number in two ways; a target with a missing value, with one class only or one number only; a column
+    /// without any value; a table of the target alone.
     pub fn read(settings: &TableSettings) -> Result<Self, TableError> {
         Self::load(settings).map_err(|problem| problem.at(&settings.path))
     }
@@ -47,16 +49,18 @@ impl Table {
         let said: Vec<Option<Kind>> = header.iter().map(|name| said(settings, name)).collect();
         let is_guessed: Vec<bool> = said.iter().map(Option::is_none).collect();
         let (rows, guesses) = first.scan(&is_guessed)?;
-        let mut kinds = Vec::with_capacity(header.len());
+        let (mut kinds, mut notes) = (Vec::with_capacity(header.len()), Vec::new());
         for ((name, said), guess) in header.iter().zip(said).zip(&guesses) {
             kinds.push(match said {
                 Some(kind) => kind,
                 None if guess.values == 0 && *name != settings.target => {
                     return Err(TableProblem::AllMissing { column: name.clone(), rows, of: "" });
                 }
-                None if *name == settings.target && guess.is_classes() => Kind::Categories,
-                None if *name == settings.target => Kind::Numbers,
-                None => guess.kind(),
+                None if *name == settings.target => guess.target(name)?,
+                None => {
+                    notes.extend(guess.note(name));
+                    guess.feature(name)?
+                }
             });
         }
         let (mut columns, fingerprint) = CsvFile::open(&settings.path, &format)?.columns(&kinds, rows)?;
@@ -69,7 +73,7 @@ impl Table {
             return Err(TableProblem::NoFeatures { target: target.name });
         }
         let ignored = settings.ignore.clone();
-        Ok(Self { path: settings.path.clone(), format, rows, columns, target, ignored, fingerprint })
+        Ok(Self { path: settings.path.clone(), format, rows, columns, target, ignored, fingerprint, notes })
     }
 
     /// The file.
@@ -90,6 +94,11 @@ impl Table {
     /// The SHA-256 of the file, in hex.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// What is read in one way and may be meant in another, a sentence for each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The classes of the target, in the order of their numbers; `None` where it is a number.

@@ -46,7 +46,8 @@ pub struct Corpus {
     name: Arc<str>,
     vocabulary: Vocabulary,
     tokens: Arc<Tokens>,
-    characters: usize,
+    /// `None` where it is bytes that are no UTF-8.
+    characters: Option<usize>,
     fingerprint: Arc<str>,
     /// Windows begin at multiples of so many tokens.
     line: usize,
@@ -152,7 +153,7 @@ impl Corpus {
     pub(crate) fn in_tokens(name: &str, text: &str, vocabulary: &Vocabulary) -> Result<Self, TextError> {
         let tokens = Tokens::block(vocabulary.encode(text, name)?.into_iter(), vocabulary.len());
         let fingerprint = fingerprint("tokens", text.as_bytes());
-        Self::checked(name, vocabulary.clone(), tokens, text.chars().count(), fingerprint)
+        Self::checked(name, vocabulary.clone(), tokens, Some(text.chars().count()), fingerprint)
     }
 
     /// The text of a file as the pieces of a byte-pair encoding; `vocabulary` is a `tokenizer.json` of Hugging Face.
@@ -165,17 +166,13 @@ impl Corpus {
         let memory = read(path, MAP_FROM)?;
         let text = utf8(path, memory.bytes())?;
         let tokens = Tokens::block(bpe.encode_long(text)?.into_iter(), bpe.len());
-        let (characters, fingerprint) = (text.chars().count(), fingerprint(&bpe.fingerprint(), memory.bytes()));
+        let (characters, fingerprint) = (Some(text.chars().count()), fingerprint(&bpe.fingerprint(), memory.bytes()));
         Self::checked(&path.display().to_string(), Vocabulary::Bpe(bpe), tokens, characters, fingerprint)
     }
 
     fn of_bytes(name: &str, memory: Memory) -> Result<Self, TextError> {
         let bytes = memory.bytes();
-        // Characters where the bytes are UTF-8, else bytes.
-        let characters = match std::str::from_utf8(bytes) {
-            Ok(text) => text.chars().count(),
-            Err(_) => bytes.len(),
-        };
+        let characters = std::str::from_utf8(bytes).ok().map(|text| text.chars().count());
         let fingerprint = fingerprint("bytes", bytes);
         Self::checked(
             name,
@@ -203,7 +200,7 @@ impl Corpus {
             let count = tokens.len();
             (tokens, count)
         };
-        Self::checked(name, Vocabulary::Characters(vocabulary), tokens, count, fingerprint)
+        Self::checked(name, Vocabulary::Characters(vocabulary), tokens, Some(count), fingerprint)
     }
 
     /// Refuses a text of which nothing can be learned.
@@ -211,7 +208,7 @@ impl Corpus {
         name: &str,
         vocabulary: Vocabulary,
         tokens: Tokens,
-        characters: usize,
+        characters: Option<usize>,
         fingerprint: String,
     ) -> Result<Self, TextError> {
         if tokens.len() == 0 {
@@ -268,9 +265,9 @@ impl Corpus {
     }
 
     /// Tokens for each character: 1 for characters; more for bytes, less for a byte-pair encoding. What turns nats for
-    /// each token into bits for each character. Bytes that are not UTF-8 count as characters.
-    pub fn tokens_per_character(&self) -> f64 {
-        self.len() as f64 / self.characters as f64
+    /// each token into bits for each character. `None` for bytes that are not UTF-8.
+    pub fn tokens_per_character(&self) -> Option<f64> {
+        Some(self.len() as f64 / self.characters? as f64)
     }
 
     /// SHA-256 of unit and text, in hex: a resumed run refuses another text.
@@ -403,7 +400,7 @@ mod tests {
             assert_eq!(read.fingerprint(), mapped.fingerprint());
             assert_eq!(read.vocabulary().decode(&read.tokens(0..read.len())), text);
             let expected = if unit == Unit::Bytes { 15.0 / 13.0 } else { 1.0 };
-            assert_eq!(read.tokens_per_character(), expected, "{text:?}");
+            assert_eq!(read.tokens_per_character(), Some(expected), "{text:?}");
         }
     }
 
@@ -461,7 +458,7 @@ mod tests {
             assert_eq!(refusal(bytes, Unit::Characters), expected);
         }
         assert_eq!(refusal(b"", Unit::Bytes), "FILE: the text is empty");
-        assert!(Corpus::open(file(b"one\ntw\xff").path(), Unit::Bytes).is_ok());
+        assert_eq!(Corpus::open(file(b"one\ntw\xff").path(), Unit::Bytes).unwrap().tokens_per_character(), None);
 
         let folder = tempfile::tempdir().unwrap();
         let error = |path: &Path| Corpus::open(path, Unit::Characters).unwrap_err().to_string();

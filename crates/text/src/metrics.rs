@@ -81,9 +81,10 @@ impl FromLoss {
     }
 }
 
-/// What a log shows of a value.
-fn entry(value: f64) -> SerializedEntry {
-    SerializedEntry::new(format!("{value:.3}"), NumericEntry::Value(value).serialize())
+/// What a log shows of the values of all batches and of the last, with their unit; `value` is for a machine to read.
+fn entry([all, batch]: [f64; 2], unit: &str, value: f64) -> SerializedEntry {
+    let shown = format!("epoch {all:.3}{unit} - batch {batch:.3}{unit}");
+    SerializedEntry::new(shown, NumericEntry::Value(value).serialize())
 }
 
 impl Metric for FromLoss {
@@ -93,11 +94,13 @@ impl Metric for FromLoss {
         let loss = item.loss.clone().without_autodiff().mean().try_into_scalar::<f64>()?;
         self.batch = Mean { sum: loss * item.tokens as f64, count: item.tokens };
         self.all.add(self.batch);
-        Ok(entry(self.of(self.batch)))
+        let [all, batch] = [self.all, self.batch].map(|mean| self.of(mean));
+        Ok(entry([all, batch], "", batch))
     }
 
     fn compute(&mut self) -> Result<SerializedEntry, TensorReadError> {
-        Ok(entry(self.of(self.all)))
+        let [all, batch] = [self.all, self.batch].map(|mean| self.of(mean));
+        Ok(entry([all, batch], "", all))
     }
 
     fn clear(&mut self) {
@@ -201,11 +204,13 @@ impl Metric for ExactMatch {
             self.batch.add(of_window);
         }
         self.all.add(self.batch);
-        Ok(entry(self.batch.value()))
+        let [all, batch] = [self.all, self.batch].map(Mean::value);
+        Ok(entry([all, batch], " %", batch))
     }
 
     fn compute(&mut self) -> Result<SerializedEntry, TensorReadError> {
-        Ok(entry(self.all.value()))
+        let [all, batch] = [self.all, self.batch].map(Mean::value);
+        Ok(entry([all, batch], " %", all))
     }
 
     fn clear(&mut self) {

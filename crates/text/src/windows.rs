@@ -30,11 +30,14 @@ impl TextBatch {
 }
 
 /// The windows of a part of a text.
-/// Where a text has lines of one length, windows begin where lines do.
 ///
 /// To train, each is drawn again in each epoch: window `i` of epoch `e` begins at a place that is a function of
 /// (seed, e, i), evenly among all places from which a window and the token after it fit. To evaluate, they lie one after the
 /// other and cover the part once.
+///
+/// Of a text of lines of one length (as [`ReversalConfig`](crate::ReversalConfig) makes it) windows begin where lines do: those
+/// that are drawn at the beginning of any line, those in order as many whole lines apart as a window holds, at least one.
+/// Where a window is no whole number of lines, it overlaps the next one, or, shorter than a line, leaves the line's end out.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -73,7 +76,8 @@ impl Windows {
         Ok(Self { count: steps * batch, ..windows })
     }
 
-    /// Windows to evaluate on, one after the other: `floor((tokens - 1) / context)`; what is left at the end is not used.
+    /// Windows to evaluate on, one after the other: `floor((tokens - 1) / context)`, or, of a text of lines, whose windows are
+    /// `apart` tokens apart, `floor((tokens - 1 - context) / apart) + 1`. What is left at the end is not used.
     /// `name` is what errors call the part.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ pub enum TrainError {
     },
     /// More updates left out in a row than `max_skips`.
     #[error(
-        "{source}; {skips} updates in a row have been left out, the most that is allowed (max_skips): the weights are spoilt, \
+        "{source}; {skips} updates in a row have been left out, the most that is allowed (max_skips): the fault is in the weights, \
          not a batch"
     )]
     TooManySkips {

@@ -28,7 +28,7 @@ const BATCHES: usize = 100;
 /// Neither `model` nor `optimizer` is changed.
 ///
 /// # Errors
-/// A batch that `data` could not produce.
+/// A batch that `data` could not produce; no batch at all, where the statistics have to be measured.
 pub fn eval_model<M: Trainable>(
     model: &M,
     optimizer: &AdaptiveOptimizer,
@@ -39,7 +39,10 @@ pub fn eval_model<M: Trainable>(
     }
     // A clone would share the running statistics with its original; this way round they are copied.
     let averaged = optimizer.eval_params(copy_to_train(model, model.devices().first()));
-    if has_layer(&averaged, &["BatchNorm"]) && data.batches() > 0 {
+    if has_layer(&averaged, &["BatchNorm"]) {
+        if data.batches() == 0 {
+            return Err(TrainError::NoData("training"));
+        }
         // An epoch without a batch ends them: a source may have fewer than it says.
         let epochs = (0..).map_while(|epoch| {
             let mut batches = data.epoch(epoch, 0).peekable();
@@ -59,7 +62,8 @@ pub fn eval_model<M: Trainable>(
 /// the trained weights. `model` and `optimizer` are fresh ones of the same run.
 ///
 /// # Errors
-/// A checkpoint of another model or optimizer; a batch that `data` could not produce.
+/// A checkpoint of another model or optimizer; a batch that `data` could not produce; no batch at all, where batch norm's
+/// statistics have to be measured.
 pub fn kept_model<M: Trainable>(
     checkpoint: &Checkpoint,
     model: M,

@@ -95,7 +95,7 @@ pub struct MetricInfo {
 /// ```
 ///
 /// A metric of another output than the model's does not compile: "the trait bound `RegressionOutput: Adaptor<AccuracyInput>`
-/// is not satisfied", and the outputs that have it are named.
+/// is not satisfied", and what the output does adapt to.
 ///
 /// ```compile_fail,E0277
 /// # use burn::{module::Module, nn::{Linear, loss::{MseLoss, Reduction::Mean}}, tensor::Tensor, train::RegressionOutput};

@@ -122,7 +122,8 @@ fn still_groups(groups: &[Group]) -> Vec<String> {
         let (scale, pattern) = (group.lr_scale, group.params.as_str());
         let what =
             if scale == 0.0 { "is not trained (`frozen = true` is the word for that)" } else { "is hardly trained" };
-        format!("groups[{i}].lr_scale is {scale:e}: what `{pattern}` fits {what}")
+        let scale = if scale == 0.0 { "0".to_owned() } else { format!("{scale:e}") };
+        format!("groups[{i}].lr_scale is {scale}: what `{pattern}` fits {what}")
     };
     let is_still = |(_, group): &(usize, &Group)| !group.frozen && group.lr_scale < TINY_SCALE;
     groups.iter().enumerate().filter(is_still).map(said).collect()

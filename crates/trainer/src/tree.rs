@@ -79,6 +79,7 @@ impl<T> Tree<T> {
 mod tests {
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "a tree adds what it holds")]
     fn add(left: String, right: String) -> String {
         format!("({left}{right})")
     }
@@ -119,7 +120,9 @@ mod tests {
                     for rank in 0..ranks {
                         let held = tree((rank * share).min(leaves)..((rank + 1) * share).min(leaves)).into_nodes();
                         assert!(held.len() <= 2 * (share.ilog2() as usize + 1));
-                        held.into_iter().for_each(|node| all.push(node, add));
+                        for node in held {
+                            all.push(node, add);
+                        }
                     }
                     assert_eq!(all.into_sum(add), whole, "{leaves} leaves, {share} for each of {ranks}");
                 }

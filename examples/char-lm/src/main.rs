@@ -53,7 +53,8 @@ fn run(path: &str, epochs: u64) -> Result<(), Box<dyn std::error::Error>> {
             Some(&valid),
         )?;
     println!("{}", fitted.report);
-    println!("{}", generate(fitted.eval_model(), corpus.vocabulary(), "the ", 200, 0.8, SEED)?);
+    let prompt = corpus.vocabulary().decode(&corpus.tokens(0..8));
+    println!("{prompt}{}", generate(fitted.eval_model(), corpus.vocabulary(), &prompt, 200, 0.8, SEED)?);
     Ok(())
 }
 

@@ -9,7 +9,11 @@
 //! trainings and sweeps of an earlier `results.json`, so that seeds can be done by processes side by side and put
 //! together afterwards, and rules tried again without training; `--assemble` leaves out what is not there yet.
 
-#![allow(clippy::expect_used, reason = "a study may fail loudly")]
+#![allow(
+    clippy::expect_used,
+    clippy::result_large_err,
+    reason = "a study may fail loudly, and ends at its first error"
+)]
 
 mod output;
 mod peers;

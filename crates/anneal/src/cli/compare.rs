@@ -7,7 +7,7 @@ use study::RateChoice;
 
 use super::{
     config_args::{ConfigArgs, document},
-    output::{Exit, print, terminal_width},
+    output::{Exit, Messages, print, terminal_width},
 };
 use crate::{
     config::Catalog,
@@ -108,7 +108,7 @@ pub(super) fn compare(args: CompareArgs, catalog: &Catalog, job: &Job) -> Result
 
 /// Progress goes to standard error; standard output is for results.
 fn announce(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = Messages.write_all(format!("{line}\n").as_bytes());
 }
 
 fn text(compared: &CompareOutcome) -> String {

@@ -35,12 +35,12 @@ pub(super) fn print_on(text: &str) -> Result<bool, Error> {
     }
 }
 
-/// `error:`, in red where standard error is a terminal and `NO_COLOR` (no-color.org) is not set.
+/// `error:`, in red where standard error has colours.
 pub(super) fn error_word() -> &'static str {
     if has_colours() { "\x1b[1;31merror:\x1b[0m" } else { "error:" }
 }
 
-/// Whether standard error shows colours.
+/// Whether standard error is a terminal and `NO_COLOR` (no-color.org) is not set.
 pub(crate) fn has_colours() -> bool {
     let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stderr().is_terminal() && !is_plain

@@ -185,8 +185,10 @@ pub(super) fn evaluate(args: &EvaluateArgs, catalog: &Catalog) -> Result<Exit, E
     if args.json {
         print(&format!("{}\n", serde_json::json!(values)))?;
     } else {
+        let units = experiment::units(&config);
         for (name, value) in &values {
-            print(&format!("test {name} {value:.4}\n"))?;
+            let unit = units.get(name).map(|unit| format!(" {unit}")).unwrap_or_default();
+            print(&format!("test {name} {value:.4}{unit}\n"))?;
         }
     }
     Ok(Exit::Done)

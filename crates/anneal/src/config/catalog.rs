@@ -269,11 +269,11 @@ mod tests {
                 with().with_optimizer::<optim_adaptive::AdamConfig>(),
                 "the optimizer `adam` exists already: give yours another name",
             ),
-            (with().with_dataset::<Digits>(), "the data set `digits` is there already: give yours another name"),
+            (with().with_dataset::<Digits>(), "the data set `digits` exists already: give yours another name"),
             // Tasks and folders are data sets to a configuration.
-            (with().with_dataset::<Text>(), "the data set `text` is there already: give yours another name"),
-            (with().with_dataset::<Folder>(), "the data set `folder` is there already: give yours another name"),
-            (with().with_task::<Tabular>(), "the task `table` is there already: give yours another name"),
+            (with().with_dataset::<Text>(), "the data set `text` exists already: give yours another name"),
+            (with().with_dataset::<Folder>(), "the data set `folder` exists already: give yours another name"),
+            (with().with_task::<Tabular>(), "the task `table` exists already: give yours another name"),
             (
                 with().with_dataset::<Drops>(),
                 "the settings of data set `drops` have a field `drop_last`, and every data set has one: give yours another name",

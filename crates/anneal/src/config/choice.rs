@@ -3,7 +3,7 @@
 use strict_config::ConfigError;
 use toml::{Table, Value};
 
-use super::{Catalog, PretrainedSection, put};
+use super::{Catalog, PretrainedSection, places, put};
 use crate::task::{ChosenTask, DataSection, ImageEntry, MODEL_FIELDS, Tables};
 
 /// `[model]`, the fields that every task has.
@@ -55,7 +55,15 @@ pub(super) fn read(
     };
     let pretrained = common.get("pretrained").map(PretrainedSection::read).transpose();
     let pretrained = pretrained.map_err(|error| error.within("model.pretrained"))?;
+    let task = task.filled_in(&found(&task, &shared));
     Ok((shared, ModelSection { name: task.model_name().to_owned(), pretrained }, task))
+}
+
+/// The task with the paths of its data where they are found.
+pub(super) fn found(task: &ChosenTask, shared: &DataSection) -> ChosenTask {
+    let found = task.with_paths(&mut |path| Ok(places::found(path, shared.data_dir.as_deref())));
+    // That change cannot fail.
+    found.unwrap_or_else(|_| task.clone())
 }
 
 /// A table's fields of these names, and the others.

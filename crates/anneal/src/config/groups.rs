@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::{Catalog, auto::AUTO};
 
 /// One sweep finds one rate.
-const NO_AUTO: &str = "a group has no rate of its own to be found: say `lr = \"auto\"` in [optimizer], which every group's rate \
+const NO_AUTO: &str = "a group has no own rate to be found: say `lr = \"auto\"` in [optimizer], which every group's rate \
                        is `lr_scale` times; or give the group a `schedule` that sets its rate, as in { type = \"one_cycle\", \
                        max_lr = \"auto\" }";
 

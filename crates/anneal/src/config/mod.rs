@@ -20,6 +20,7 @@ mod directions;
 mod document;
 mod groups;
 mod leaves;
+mod places;
 mod pretrained;
 mod run;
 
@@ -214,8 +215,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The same with every path that is read made absolute, relative ones being those of the process's folder: what a run
-    /// records, so that it can be read from anywhere.
+    /// The same with every path that is read made absolute, relative ones being those of the process's folder, or where they
+    /// were found below `ANNEAL_DATA_DIR`: what a run records, so that it can be read from anywhere.
     ///
     /// # Errors
     /// Where the process's folder is not known.
@@ -225,26 +226,9 @@ impl Config {
         for path in paths.chain(config.model.pretrained.as_mut().map(|pretrained| &mut pretrained.path)) {
             *path = std::path::absolute(&*path)?;
         }
-        config.task = config.task.with_paths(&mut |path| {
-            *path = std::path::absolute(&*path)?;
-            Ok(())
-        })?;
+        let data_dir = self.data.data_dir.as_deref();
+        config.task = config.task.with_paths(&mut |path| places::recorded(path, data_dir))?;
         Ok(config)
-    }
-
-    /// The task with the paths of its data where they are found: under their names in `data_dir`, as they are, or, of a
-    /// folder of images that does not exist any more, `data_dir` itself.
-    fn located_task(&self) -> ChosenTask {
-        let Some(data_dir) = &self.data.data_dir else { return self.task.clone() };
-        let found = self.task.with_paths(&mut |path| {
-            let below = path.file_name().map(|name| data_dir.join(name)).filter(|there| there.exists());
-            let is_itself = !path.exists() && data_dir.join(TRAIN_FOLDER).is_dir();
-            let there = below.or_else(|| is_itself.then(|| data_dir.clone()));
-            *path = there.unwrap_or_else(|| path.clone());
-            Ok(())
-        });
-        // That change cannot fail.
-        found.unwrap_or_else(|_| self.task.clone())
     }
 
     /// Loads the data; with what a run has [kept](crate::task::Task::kept) of its task, as much as it takes to predict.
@@ -252,7 +236,7 @@ impl Config {
     /// # Errors
     /// Data that are not there or not as they should be.
     pub(crate) fn load(&self, kept: Option<String>) -> Result<Box<dyn AnyData>, TaskError> {
-        self.located_task().load(Setup {
+        choice::found(&self.task, &self.data).load(Setup {
             seed: self.run.seed,
             data: self.data.clone(),
             on_gpu: self.run.device.is_gpu(),
@@ -314,9 +298,6 @@ impl Config {
 fn is_of_pretrained_path(line: &str) -> bool {
     line.starts_with("model.pretrained.path = ")
 }
-
-/// What a folder of images by class holds.
-const TRAIN_FOLDER: &str = "train";
 
 /// Inserts a field where there is a value.
 fn put(table: &mut Table, field: &str, value: Option<impl Into<Value>>) {

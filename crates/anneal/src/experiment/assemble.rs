@@ -59,11 +59,12 @@ impl<'c> Assembly<'c> {
         Ok(assembly)
     }
 
-    /// What it takes to predict with the model of a run: what the run has kept of its task, or all of the data.
+    /// What it takes to use the model of a run, where nothing is trained or measured: what the run has kept of its task, or
+    /// else all of the data.
     ///
     /// # Errors
     /// As [`new`](Self::new); what the run has kept is damaged.
-    pub(super) fn to_predict(config: &'c Config, dir: &RunDir) -> Result<Self, Error> {
+    pub(super) fn to_use(config: &'c Config, dir: &RunDir) -> Result<Self, Error> {
         match dir.read_if_there(PREPROCESSING)? {
             None => Self::new(config),
             kept => Ok(Self { config, data: config.load(kept)?, device: config.run.device.open()? }),

@@ -39,5 +39,6 @@ pub(crate) use find_lr::{at_work, find_lr_until};
 pub(crate) use page::RunsReport;
 pub(crate) use preview::{Preview, PreviewLength};
 pub(crate) use record::RunRecord;
+pub(crate) use summary::units;
 pub(crate) use train::{evaluate, follow, predict, sample};
 pub(crate) use weights::{CheckpointChoice, export};

@@ -245,9 +245,9 @@ impl Preview {
         Ok(())
     }
 
-    /// One curve per group; `scale` is how many units of the x axis a tick is long. As on any axis for people, the first is 1.
+    /// One curve per group; `scale` is how many units of the x axis a tick is long. The axis tells how many have passed.
     fn curves(&self, scale: u64) -> Vec<ScheduleCurve> {
-        let ticks: Vec<f64> = self.rows.iter().map(|row| 1.0 + row.tick as f64 * scale as f64).collect();
+        let ticks: Vec<f64> = self.rows.iter().map(|row| row.tick as f64 * scale as f64).collect();
         let groups = self.rows.first().map_or(0, |row| row.lr.len());
         (0..groups)
             .map(|group| {
@@ -288,9 +288,7 @@ impl Preview {
             curves.extend(preview.curves(scale));
         }
         let (title, marks) = match previews {
-            [one] => {
-                (one.label.clone(), one.marks.iter().map(|mark| (mark.tick as f64 + 1.0, mark.label.clone())).collect())
-            }
+            [one] => (one.label.clone(), one.marks.iter().map(|mark| (mark.tick as f64, mark.label.clone())).collect()),
             _ => ("schedules".to_owned(), Vec::new()),
         };
         let unit = if is_mixed { Interval::Step } else { previews.first().map_or(Interval::Step, |one| one.interval) };

@@ -114,7 +114,7 @@ impl Failure {
         } else {
             format!(
                 "train with a lower rate{lower}, with a warm-up (schedule.warmup = \"5%\") or with gradient clipping \
-                 (train.clip_grad_norm = 1.0); train.on_nonfinite = \"rollback\" goes back and on by itself; \
+                 (train.clip_grad_norm = 1.0); train.on_nonfinite = \"rollback\" returns to the last good state and continues by itself; \
                  `anneal find-lr` shows where the loss begins to rise"
             )
         };
@@ -240,7 +240,7 @@ pub(super) fn summary_of(dir: &RunDir) -> Option<Summary> {
 }
 
 /// The units of the metrics that have one.
-pub(super) fn units(config: &Config) -> BTreeMap<String, String> {
+pub(crate) fn units(config: &Config) -> BTreeMap<String, String> {
     config.task.metrics().into_iter().filter_map(|metric| Some((metric.name, metric.unit?))).collect()
 }
 
@@ -251,8 +251,9 @@ fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
         let saved = match self.stopped {
-            StopReason::Interrupted | StopReason::TimeLimit => "; everything is saved",
+            StopReason::Interrupted | StopReason::TimeLimit => "everything is saved\n",
             StopReason::Finished | StopReason::EarlyStopping | StopReason::NotFinite | StopReason::Callback(_) => "",
         };
         writeln!(
@@ -262,9 +263,16 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "{} after {} epochs ({} steps) in {:.1} s, {:.0} items/s{saved}",
-            self.stopped, self.epochs, self.steps, self.seconds, self.items_per_second
+            "{} after {} epoch{} ({} step{}) in {:.1} s, {:.0} items/s",
+            self.stopped,
+            self.epochs,
+            plural(self.epochs),
+            self.steps,
+            plural(self.steps),
+            self.seconds,
+            self.items_per_second
         )?;
+        f.write_str(saved)?;
         let print = |f: &mut fmt::Formatter<'_>, name: &str, values: &BTreeMap<String, Option<f64>>| {
             let figures = values.iter().map(|(key, value)| {
                 let metric = key.split_once('.').map_or(key.as_str(), |(_, metric)| metric);
@@ -275,7 +283,7 @@ impl fmt::Display for Summary {
         };
         self.print_costs(f)?;
         if self.skipped_steps > 0 || self.rollbacks > 0 {
-            writeln!(f, "not finite: {} updates left out, went back {} times", self.skipped_steps, self.rollbacks)?;
+            writeln!(f, "not finite: {} updates left out, rolled back {} times", self.skipped_steps, self.rollbacks)?;
         }
         if let Some(step) = self.restored {
             writeln!(f, "the model is that of step {step}, the best by early stopping's value")?;

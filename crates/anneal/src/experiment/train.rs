@@ -242,9 +242,7 @@ pub(crate) fn predict(
     which: CheckpointChoice,
     inputs: &[String],
 ) -> Result<Vec<Prediction>, Error> {
-    let assembly = Assembly::to_predict(config, dir)?;
-    let checkpoint = weights::chosen(config, dir, which)?;
-    assembly.kept(&checkpoint)?.predict(inputs).map_err(Error::Asked)
+    weights::learned(config, dir, which)?.1.predict(inputs).map_err(Error::Asked)
 }
 
 /// Text that the model of one of a run's checkpoints writes.
@@ -254,9 +252,7 @@ pub(crate) fn sample(
     which: CheckpointChoice,
     asked: &Sampling,
 ) -> Result<String, Error> {
-    let assembly = Assembly::to_predict(config, dir)?;
-    let checkpoint = weights::chosen(config, dir, which)?;
-    assembly.kept(&checkpoint)?.sample(asked).map_err(Error::Asked)
+    weights::learned(config, dir, which)?.1.sample(asked).map_err(Error::Asked)
 }
 
 /// The run folder: begun or gone on with once the run has started, so that a refused run leaves it as it was; and without

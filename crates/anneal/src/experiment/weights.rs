@@ -6,6 +6,7 @@ use std::{
 };
 
 use trainer::{
+    TrainError,
     checkpoint::{self, Checkpoint, CheckpointError, Found},
     weights,
 };
@@ -57,17 +58,30 @@ pub(crate) fn export(
     which: CheckpointChoice,
     to: Option<&Path>,
 ) -> Result<ExportedWeights, Error> {
-    let assembly = Assembly::new(config)?;
-    let checkpoint = chosen(config, dir, which)?;
-    let step = checkpoint.state().step;
+    let (step, learner) = learned(config, dir, which)?;
     let path = to.map_or_else(|| dir.path(weights::FILE), Path::to_owned);
-    assembly.kept(&checkpoint)?.save(&path, &metadata(config, step))?;
+    learner.save(&path, &metadata(config, step))?;
     let sha256 = weights::sha256(&path)?;
     Ok(ExportedWeights { path, step, sha256 })
 }
 
+/// The network of one of a run's checkpoints, and its step. What the run has kept of its task is enough, where it has.
+///
+/// # Errors
+/// No such checkpoint, a damaged one, one of other data.
+pub(super) fn learned(config: &Config, dir: &RunDir, which: CheckpointChoice) -> Result<(u64, Learner), Error> {
+    let assembly = Assembly::to_use(config, dir)?;
+    let checkpoint = chosen(config, dir, which)?;
+    let learner = match assembly.kept(&checkpoint) {
+        // Batch norm's statistics at averaged weights are measured on the data that were trained on.
+        Err(Error::Train(TrainError::NoData(_))) => Assembly::new(config)?.kept(&checkpoint),
+        learner => learner,
+    };
+    Ok((checkpoint.state().step, learner?))
+}
+
 /// The checkpoint of a run that is asked for.
-pub(super) fn chosen(config: &Config, dir: &RunDir, which: CheckpointChoice) -> Result<Checkpoint, Error> {
+fn chosen(config: &Config, dir: &RunDir, which: CheckpointChoice) -> Result<Checkpoint, Error> {
     let checkpoints = dir.path(CHECKPOINTS);
     match which {
         CheckpointChoice::Last => Ok(accepted(newest(dir)?)),

@@ -1,6 +1,12 @@
 //! Tasks by name: how the settings of one are read, and the settings of any of them behind one type.
 
-use std::{any::Any, fmt, io, marker::PhantomData, path::PathBuf, sync::Arc};
+use std::{
+    any::Any,
+    fmt, io,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use strict_config::ConfigError;
 use toml::Table;
@@ -160,8 +166,13 @@ impl ChosenTask {
     }
 
     /// The same with each of its paths changed.
-    pub(crate) fn with_paths(&self, change: &mut dyn FnMut(&mut PathBuf) -> io::Result<()>) -> io::Result<Self> {
+    pub(crate) fn with_paths(&self, change: &mut dyn FnMut(&Path) -> io::Result<PathBuf>) -> io::Result<Self> {
         self.0.with_paths(change)
+    }
+
+    /// The same with what its data tell; `found` is this task with its paths where they are found.
+    pub(crate) fn filled_in(&self, found: &Self) -> Self {
+        self.0.filled_in(found)
     }
 
     /// Loads the data.
@@ -181,7 +192,8 @@ trait AnySettings: fmt::Debug + Send + Sync {
     fn metrics(&self) -> Vec<MetricInfo>;
     fn scalars(&self) -> Vec<String>;
     fn noted_as(&self, field: &str) -> Option<String>;
-    fn with_paths(&self, change: &mut dyn FnMut(&mut PathBuf) -> io::Result<()>) -> io::Result<ChosenTask>;
+    fn with_paths(&self, change: &mut dyn FnMut(&Path) -> io::Result<PathBuf>) -> io::Result<ChosenTask>;
+    fn filled_in(&self, found: &ChosenTask) -> ChosenTask;
     fn load(&self, setup: Setup) -> Result<Box<dyn AnyData>, TaskError>;
 }
 
@@ -222,10 +234,20 @@ impl<T: Task> AnySettings for TaskSettings<T> {
         T::noted_as(field)
     }
 
-    fn with_paths(&self, change: &mut dyn FnMut(&mut PathBuf) -> io::Result<()>) -> io::Result<ChosenTask> {
+    fn with_paths(&self, change: &mut dyn FnMut(&Path) -> io::Result<PathBuf>) -> io::Result<ChosenTask> {
         let mut settings = self.clone();
-        T::paths(&mut settings.data).into_iter().try_for_each(change)?;
+        for path in T::paths(&mut settings.data) {
+            *path = change(path)?;
+        }
         Ok(ChosenTask::new(settings))
+    }
+
+    fn filled_in(&self, found: &ChosenTask) -> ChosenTask {
+        let mut settings = self.clone();
+        if let Some(found) = found.settings::<T>() {
+            T::fill_in(&mut settings.data, &found.data);
+        }
+        ChosenTask::new(settings)
     }
 
     fn load(&self, setup: Setup) -> Result<Box<dyn AnyData>, TaskError> {

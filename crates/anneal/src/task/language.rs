@@ -21,6 +21,7 @@ use trainer::{Metrics, Split};
 
 use super::{
     Draw, ModelRow, NoSettings, Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskError, TaskSettings,
+    kept,
 };
 
 /// Tokens in a window, unless `context` says otherwise.
@@ -130,12 +131,7 @@ impl TextSource for TextData {
 
     fn metrics(&self) -> Metrics<LanguageModel> {
         // Known before the text is read: how many tokens a character takes is not.
-        let unit = match (&self.vocabulary, self.unit) {
-            (Some(_), _) => "token",
-            (None, Unit::Bytes) => "byte",
-            (None, Unit::Characters) => "character",
-        };
-        Metrics::new().with(FromLoss::bits(unit, 1.0)).with(FromLoss::perplexity())
+        Metrics::new().with(FromLoss::bits(self.token(), 1.0)).with(FromLoss::perplexity())
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {
@@ -158,11 +154,30 @@ impl TextSource for TextData {
             let loss = output.loss.try_into_scalar::<f64>().map_err(|error| TaskError::other(error.to_string()))?;
             sum += loss * indices.len() as f64;
         }
-        let loss = sum / all.len() as f64;
-        let bits = loss / std::f64::consts::LN_2 * corpus.tokens_per_character();
-        let values = [("loss", loss), ("bits_per_character", bits), ("perplexity", loss.exp())];
-        let tokens = ("tokens".to_owned(), Value::from(windows.len() * task.context));
-        Ok(values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).chain([tokens]).collect())
+        let (loss, token) = (sum / all.len() as f64, task.source.token());
+        let bits = loss / std::f64::consts::LN_2;
+        let mut values = vec![("loss".to_owned(), loss.into()), (format!("bits_per_{token}"), bits.into())];
+        // By what models of other tokens are compared; bytes that are no text have none.
+        if let Some(tokens) = corpus.tokens_per_character().filter(|_| token != CHARACTER) {
+            values.push((format!("bits_per_{CHARACTER}"), (bits * tokens).into()));
+        }
+        values.push(("perplexity".to_owned(), loss.exp().into()));
+        values.push(("tokens".to_owned(), (windows.len() * task.context).into()));
+        Ok(values)
+    }
+}
+
+/// What a token is where it is a character.
+const CHARACTER: &str = "character";
+
+impl TextData {
+    /// What a token is, as metrics are named after it.
+    fn token(&self) -> &'static str {
+        match (&self.vocabulary, self.unit) {
+            (Some(_), _) => "token",
+            (None, Unit::Bytes) => "byte",
+            (None, Unit::Characters) => CHARACTER,
+        }
     }
 }
 
@@ -309,9 +324,7 @@ impl<S: TextSource> Task for Language<S> {
         let source = settings.data.clone();
         let (context, batch) = (source.context(), setup.data.batch_size);
         if let Some(kept) = &setup.kept {
-            let fitted = serde_json::from_str(kept);
-            let fitted: Fitted =
-                fitted.map_err(|error| format!("preprocessing.json of the run is damaged: {error}"))?;
+            let fitted: Fitted = kept::read(kept)?;
             let (train, valid, test) = (None, None, None);
             return Ok(Self { source, context, fitted, name: S::NAME.to_owned(), train, valid, test });
         }
@@ -381,8 +394,7 @@ impl<S: TextSource> Task for Language<S> {
     }
 
     fn kept(&self) -> Option<String> {
-        // A struct of texts has no reason to fail.
-        serde_json::to_string_pretty(&self.fitted).ok()
+        kept::write(&self.fitted)
     }
 
     fn description(&self) -> String {

@@ -7,6 +7,7 @@
 mod entry;
 mod error;
 mod images;
+mod kept;
 mod language;
 mod learner;
 mod sampler;
@@ -142,11 +143,17 @@ pub trait Task: Send + Sync + Sized + 'static {
         Metrics::new()
     }
 
-    /// The paths among its settings. A run records them as absolute ones, and looks for them under their names in
-    /// `--data-dir` too. Default: none.
+    /// The paths among its settings. They are looked for in `--data-dir` (as they are written, and under their last names),
+    /// then as they are, then, relative ones, below `ANNEAL_DATA_DIR` and the cache folder; a run records them as absolute
+    /// ones. Default: none.
     fn paths(_data: &mut Self::Data) -> Vec<&mut PathBuf> {
         Vec::new()
     }
+
+    /// Fills in settings that were left open and that the data tell, so that what is written down says them too. `found` is
+    /// the same with its [paths](Self::paths) where they are found. Data that cannot be used are refused when they are
+    /// [loaded](Self::load). Default: nothing.
+    fn fill_in(_data: &mut Self::Data, _found: &Self::Data) {}
 
     /// The name under which a checkpoint notes this field of `[data]`, so that a run does not resume with another value;
     /// `None` where it changes no number, or what it changes is in the [fingerprint](Self::fingerprint). Default:

@@ -10,7 +10,7 @@ use super::{Classes, DataSection, TaskError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampler {
-    /// Each once, shuffled anew in every epoch: torch's `RandomSampler`.
+    /// Each once, shuffled again in every epoch: torch's `RandomSampler`.
     #[default]
     Random,
     /// Each once, as they are stored: torch's `SequentialSampler`.
@@ -36,7 +36,9 @@ pub(super) fn weights(
     let of_classes: Vec<f64> = match &data.class_weights {
         None => {
             let mut counts = vec![0_u32; names.len()];
-            of_items.iter().for_each(|class| counts[*class] += 1);
+            for class in &of_items {
+                counts[*class] += 1;
+            }
             counts.into_iter().map(|count| 1.0 / f64::from(count.max(1))).collect()
         }
         Some(given) => {

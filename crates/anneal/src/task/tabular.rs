@@ -11,10 +11,15 @@ use tables::{
 };
 use trainer::{Metrics, Split, data::split};
 
-use super::{Classes, Draw, ModelRow, NoSettings, Prediction, Setup, Size, Task, TaskError, TaskSettings};
+use super::{
+    Classes, Draw, ModelRow, NoSettings, Outputs, Prediction, Setup, Size, Task, TaskError, TaskSettings, kept,
+};
 
 /// Rows that are predicted at once.
 const AT_ONCE: usize = 4_096;
+
+/// Rows that are shown at each validation.
+const SHOWN: usize = 12;
 
 /// A table: its rows, and what was fitted on those that are trained on.
 pub struct Tabular {
@@ -23,6 +28,8 @@ pub struct Tabular {
     valid: Rows,
     test: Rows,
     name: String,
+    /// What is surely not meant.
+    notes: Vec<String>,
 }
 
 /// What a run keeps of it.
@@ -58,6 +65,10 @@ impl Task for Tabular {
         vec![ModelRow::new("mlp", summary, std::convert::identity::<MlpConfig>)]
     }
 
+    fn fill_in(data: &mut TableSettings, found: &TableSettings) {
+        data.task = found.kind().unwrap_or_default();
+    }
+
     fn metrics(settings: &TaskSettings<Self>) -> Metrics<Mlp> {
         match settings.data.kind() {
             Some(TargetKind::Regression) => {
@@ -78,11 +89,9 @@ impl Task for Tabular {
         let name =
             settings.path.file_stem().map_or_else(|| Self::NAME.to_owned(), |name| name.to_string_lossy().into());
         if let Some(kept) = &setup.kept {
-            let fitted = serde_json::from_str(kept);
-            let fitted: Fitted =
-                fitted.map_err(|error| format!("preprocessing.json of the run is damaged: {error}"))?;
+            let fitted: Fitted = kept::read(kept)?;
             let [train, valid, test] = [(); 3].map(|()| fitted.preprocessing.no_rows());
-            return Ok(Self { fitted, train, valid, test, name });
+            return Ok(Self { fitted, train, valid, test, name, notes: Vec::new() });
         }
         let table = Table::read(settings).map_err(refused)?;
         let (rest, test) = split(table.len(), settings.test, settings.split_seed);
@@ -94,13 +103,20 @@ impl Task for Tabular {
             return Err(ConfigError::not_allowed("data.validation", setup.data.validation, allowed).into());
         }
         let preprocessing = Preprocessing::fit(&table, &train, &settings.missing).map_err(refused)?;
-        for warning in preprocessing.warnings(train.len()) {
-            tracing::warn!("{}: {warning}", settings.path.display());
-        }
+        let mut notes = [table.notes(), &preprocessing.warnings(train.len())].concat();
         let fitted = Fitted { table: table.fingerprint().to_owned(), preprocessing };
         let rows = fitted.preprocessing.encode(table);
         let [train, valid, test] = [train, valid, test].map(|positions| rows.subset(&positions));
-        Ok(Self { fitted, train, valid, test, name })
+        for (part, rows) in [("validation", &valid), ("test", &test)] {
+            if let Some(class) = fitted.preprocessing.only_class(rows) {
+                let count = rows.len();
+                notes.push(format!(
+                    "all {count} rows of the {part} part are {class:?}: it has no `auroc`, and `f1` says little"
+                ));
+            }
+        }
+        let notes = notes.into_iter().map(|note| format!("{}: {note}", settings.path.display())).collect();
+        Ok(Self { fitted, train, valid, test, name, notes })
     }
 
     fn items(&self, part: Split) -> usize {
@@ -137,32 +153,52 @@ impl Task for Tabular {
     }
 
     fn kept(&self) -> Option<String> {
-        // A struct of texts and finite numbers has no reason to fail.
-        serde_json::to_string_pretty(&self.fitted).ok()
+        kept::write(&self.fitted)
     }
 
     fn description(&self) -> String {
         format!("{} ({})", self.name, self.fitted.preprocessing.target.name())
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
+    /// The first rows that are validated on: what is true beside what is predicted.
+    fn show(&self, network: &Mlp, device: &Device) -> Result<Outputs, TaskError> {
+        let Some(rows) = [&self.valid, &self.train].into_iter().find(|rows| !rows.is_empty()) else {
+            return Ok(Outputs::default());
+        };
+        let positions: Vec<usize> = (0..rows.len().min(SHOWN)).collect();
+        let said = self.said(network, rows, &positions, device)?;
+        let truths = self.fitted.preprocessing.truths(rows, &positions);
+        let shown = positions.iter().zip(truths).zip(&said).map(|((&at, truth), said)| {
+            let probability = said.probability().map(|probability| format!("{probability:.3}"));
+            [rows.number(at).to_string(), truth, said.to_string()].into_iter().chain(probability).collect()
+        });
+        let mut head =
+            vec!["row".to_owned(), self.fitted.preprocessing.target.name().to_owned(), "predicted".to_owned()];
+        let is_class = matches!(self.fitted.preprocessing.target, tables::Target::Classes { .. });
+        head.extend(is_class.then(|| "probability".to_owned()));
+        let text_columns = if is_class { vec![1, 2] } else { Vec::new() };
+        let table = report::page::Table { head, rows: shown.collect(), text_columns, ..report::page::Table::default() };
+        Ok(Outputs { texts: vec![table.to_text(usize::MAX)], ..Outputs::default() })
+    }
+
     /// New tables: a prediction for each row of each.
     fn predict(&self, network: &Mlp, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError> {
         let mut predictions = Vec::new();
         for input in inputs {
-            let rows = self.fitted.preprocessing.read(Path::new(input)).map_err(|TableError { path, problem }| {
-                TaskError::input(path.display().to_string(), problem.to_string())
-            })?;
+            let (rows, unknown) = self.fitted.preprocessing.read(Path::new(input))?;
+            for warning in unknown {
+                tracing::warn!("{input}: {warning}");
+            }
             let all: Vec<usize> = (0..rows.len()).collect();
             for positions in all.chunks(AT_ONCE) {
-                let batch = rows.batch(positions, device);
-                let outputs = network.forward(batch.numbers, batch.categories);
-                let said = self
-                    .fitted
-                    .preprocessing
-                    .predictions(outputs)
-                    .map_err(|error| TaskError::other(error.to_string()))?;
+                let said = self.said(network, &rows, positions, device)?;
                 let named = positions.iter().zip(&said);
-                predictions.extend(named.map(|(row, said)| self.named(format!("{input} row {}", row + 1), said)));
+                predictions
+                    .extend(named.map(|(&at, said)| self.named(format!("{input} row {}", rows.number(at)), said)));
             }
         }
         Ok(predictions)
@@ -170,6 +206,19 @@ impl Task for Tabular {
 }
 
 impl Tabular {
+    /// What a network says of rows.
+    fn said(
+        &self,
+        network: &Mlp,
+        rows: &Rows,
+        positions: &[usize],
+        device: &Device,
+    ) -> Result<Vec<tables::Prediction>, TaskError> {
+        let batch = rows.batch(positions, device);
+        let outputs = network.forward(batch.numbers, batch.categories);
+        self.fitted.preprocessing.predictions(outputs).map_err(|error| TaskError::other(error.to_string()))
+    }
+
     fn named(&self, input: String, said: &tables::Prediction) -> Prediction {
         match (said, &self.fitted.preprocessing.target) {
             (tables::Prediction::Class { probabilities, .. }, Target::Classes { classes, .. }) => {

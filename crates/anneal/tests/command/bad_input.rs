@@ -315,7 +315,7 @@ fn little_memory_is_said() {
     // Somewhere between there is enough to begin and not enough to end: an error all the same, and no signal.
     for kib in (80_000..320_000).step_by(8_000) {
         let ran = with(kib);
-        let is_said = ["out of memory", "of memory are left to this process", "gives no threads", "this machine has"]
+        let is_said = ["out of memory", "of memory are left to this process", "gives no thread", "this machine has"]
             .iter()
             .any(|said| ran.err.contains(said));
         assert!(ran.code == 0 || (ran.code <= 2 && ran.code > 0 && is_said), "{kib}: {} {}", ran.code, ran.err);

@@ -98,7 +98,7 @@ fn what_cannot_be_fetched_or_verified() {
         (&["data", "fetch", "minst"], 2, "did you mean `mnist`?"),
         (&["data", "verify", "minst"], 2, "did you mean `mnist`?"),
         (&["data", "fetch", "text"], 2, "there is nothing to fetch"),
-        (&["data", "verify", "table"], 2, "nothing to verify"),
+        (&["data", "verify", "table"], 2, "nothing to fetch or to verify"),
         (&["data", "fetch", "cifar10-part"], 2, "fetch `cifar10`"),
         (&["data", "fetch", "mnist", "--url", "user:secret@host/x"], 1, "  host/x/"),
         (&["data", "verify", "mnist"], 1, "its files were not found"),

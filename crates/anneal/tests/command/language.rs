@@ -1,10 +1,10 @@
 //! Language: what holds for images holds for `text` and `reversal`, `gpt` and `gru`.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use serde_json::Value;
 
-use crate::common::{anneal, done, folder, json, parsed, same_checkpoint};
+use crate::common::{anneal, command, done, folder, json, parsed, same_checkpoint};
 
 /// Dropout, warm-up and groups, in a second.
 fn config(dataset: &str, model: &str) -> String {
@@ -114,6 +114,11 @@ fn what_is_learnt_is_written_and_foretold() {
     assert_ne!(drawn("3"), drawn("4"));
     // Neither needs the text: the run keeps what its tokens stand for.
     fs::rename(dir.path().join("rhyme.txt"), dir.path().join("known.txt")).expect("moved");
+    done(dir.path(), &["export", "run", "--to", "again.safetensors"]);
+    let written = |file: &str| fs::read(dir.path().join(file)).expect("weights");
+    assert!(written("again.safetensors") == written("run/model.safetensors"), "the same weights, without the text");
+    let ran = anneal(dir.path(), &["evaluate", "run"]);
+    assert!(ran.code == 1 && ran.err.contains("rhyme.txt: cannot be read"), "{}", ran.err);
     // Another text in the same characters, and how well it is foretold.
     fs::write(dir.path().join("other.txt"), "gently row your boat down the stream, gently\n".repeat(3))
         .expect("written");
@@ -122,10 +127,28 @@ fn what_is_learnt_is_written_and_foretold() {
     assert!(known["loss"].as_f64() < other["loss"].as_f64(), "{known} {other}");
     assert!(other["perplexity"].as_f64().expect("a number") > 1.0 && other["tokens"] == 132, "{other}");
 
+    assert!(known["bits_per_character"].is_number() && known.get("bits_per_byte").is_none(), "{known}");
+
     done(dir.path(), &["train", "numbers.toml", "--out", "numbers", "--quiet"]);
     let answer = parsed(&done(dir.path(), &["predict", "numbers", "75=", "--json"]));
     assert_eq!(answer["input"], "75=");
     assert!(answer["answer"].is_string(), "{answer}");
+}
+
+/// Units are named as in training; those by which models of other tokens are compared stand beside them where there are any.
+#[test]
+fn bytes_are_foretold_in_bits_for_each_byte() {
+    let bytes = config(TEXT, GPT).replace("path =", "unit = 'bytes'\npath =");
+    let dir = with_rhyme(&[("bytes", bytes)]);
+    done(dir.path(), &["train", "bytes.toml", "--out", "run", "--quiet"]);
+    assert!(json(dir.path().join("run/summary.json"))["last"]["valid.bits_per_byte"].is_number());
+    fs::write(dir.path().join("two.txt"), "\u{e4}\u{f6}".repeat(20)).expect("written");
+    fs::write(dir.path().join("none.txt"), [0xff, b'a'].repeat(20)).expect("written");
+    let of = |file: &str| -> Value { parsed(&done(dir.path(), &["predict", "run", file, "--json"])) };
+    let (two, none) = (of("two.txt"), of("none.txt"));
+    let bits = |value: &Value, unit: &str| value[format!("bits_per_{unit}")].as_f64();
+    assert_eq!(bits(&two, "character"), bits(&two, "byte").map(|bits| 2.0 * bits), "{two}");
+    assert!(bits(&none, "byte").is_some() && bits(&none, "character").is_none(), "bytes that are no text: {none}");
 }
 
 #[test]
@@ -139,16 +162,16 @@ fn what_is_wrong_with_a_text_is_named_before_any_work() {
     fs::write(root.join("tiny.txt"), b"row,").expect("written");
     let with = |from: &str, to: &str| config(TEXT, GPT).replace(from, to);
     let cases: [(String, i32, &str); 13] = [
-        (with("rhyme.txt", "binary.txt"), 1, "binary.txt:2:3: byte 6 (0xff) is not UTF-8"),
-        (with("rhyme.txt", "empty.txt"), 1, "empty.txt: the text is empty"),
-        (with("rhyme.txt", "one.txt"), 1, "one.txt: the text has only one symbol"),
+        (with("rhyme.txt", "binary.txt"), 2, "binary.txt:2:3: byte 6 (0xff) is not UTF-8"),
+        (with("rhyme.txt", "empty.txt"), 2, "empty.txt: the text is empty"),
+        (with("rhyme.txt", "one.txt"), 2, "one.txt: the text has only one symbol"),
         (
             with("rhyme.txt", "short.txt"),
-            1,
+            2,
             "short.txt: the training part has 7 tokens, a window of `context = 12` needs 13",
         ),
         (with("rhyme.txt", "none.txt"), 1, "none.txt: cannot be read"),
-        (with("batch_size = 8", "batch_size = 1000"), 1, "less than a step of 1000 windows of 12 tokens"),
+        (with("batch_size = 8", "batch_size = 1000"), 2, "less than a step of 1000 windows of 12 tokens"),
         (with("path = 'rhyme.txt'\n", ""), 2, "data.path: missing"),
         (with("context = 12", "context = 0"), 2, "data.context: 0 is not allowed here"),
         (with("context = 12", "unit = 'words'"), 2, "data.unit"),
@@ -183,20 +206,23 @@ fn what_is_wrong_with_a_text_is_named_before_any_work() {
 
 #[test]
 fn tiny_shakespeare_is_learnt_where_it_is() {
-    let text = std::env::var_os("ANNEAL_DATA_DIR")
-        .map(|folder| Path::new(&folder).join("text/tinyshakespeare.txt"))
-        .filter(|path| path.exists());
-    let Some(text) = text else {
+    let data = std::env::var_os("ANNEAL_DATA_DIR").map(std::path::PathBuf::from);
+    let Some(data) = data.filter(|folder| folder.join("text/tinyshakespeare.txt").exists()) else {
         println!("skipped: no text/tinyshakespeare.txt in ANNEAL_DATA_DIR");
         return;
     };
     let dir = folder(&[]);
-    let recipe = crate::common::root().join("examples/text/shakespeare.toml");
-    let path = format!("data.path={}", text.display());
-    let args =
-        ["train", &recipe.display().to_string(), "--set", &path, "--set", "train.steps=40", "--out", "run", "--quiet"];
-    done(dir.path(), &[&args[..], &["--set", "model.layers=1", "--set", "train.validate_every=40it"]].concat());
+    let recipe = crate::common::root().join("examples/text/shakespeare.toml").display().to_string();
+    let args = ["train", &recipe, "--out", "run", "--quiet", "--set", "train.steps=40", "--set", "model.layers=1"];
+    let ran = anneal(dir.path(), &args);
+    assert!(ran.code == 1 && ran.err.contains("text/tinyshakespeare.txt: cannot be read"), "{}", ran.err);
+    // As it stands in the recipe, below the data folder.
+    let args = [&args[..], &["--set", "train.validate_every=40it"]].concat();
+    let output = command(dir.path()).args(args).env("ANNEAL_DATA_DIR", &data).output().expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let summary = json(dir.path().join("run/summary.json"));
     // 65 characters as likely as each other are ln 65 = 4.17 nats.
     assert!(summary["last"]["valid.loss"].as_f64().expect("a loss") < 3.2, "{summary}");
+    // The run knows where it was.
+    done(dir.path(), &["evaluate", "run"]);
 }

@@ -1,11 +1,10 @@
 //! `[data] sampler` and `drop_last`: every verb takes them, a run resumes with them, and what is wrong is named.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use anneal::tables::generated::houses;
-use serde_json::Value;
 
-use crate::common::{SMALL, anneal, folder, same_checkpoint};
+use crate::common::{SMALL, anneal, done, folder, json, same_checkpoint};
 
 /// 1293 digits are trained on, in 20 batches and 13 images.
 const DROPPED: &str = "[data]\nbatch_size = 64\nsampler = 'weighted'\ndrop_last = true\naugment = 'shift_rotate'\n";
@@ -16,16 +15,6 @@ const TABLE: &str = "[run]\nloggers = []\n[data]\ndataset = 'table'\npath = 'hou
 
 const TEXT: &str = "[data]\ndataset = 'text'\npath = 'rhyme.txt'\ncontext = 12\nbatch_size = 8\nsampler = 'sequential'\n\
     [model]\ntype = 'gru'\nlayers = 1\nwidth = 8\n[optimizer]\ntype = 'adam'\nlr = 0.01\n[train]\nepochs = 1\n";
-
-fn done(folder: &Path, args: &[&str]) -> String {
-    let ran = anneal(folder, args);
-    assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
-    ran.out
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("JSON")
-}
 
 fn files() -> tempfile::TempDir {
     let (mut csv, rhyme) = (Vec::new(), "row, row, row your boat, gently down the stream\n".repeat(40));
@@ -50,7 +39,7 @@ fn every_verb_works_with_a_sampler_and_a_run_resumes_with_it() {
     done(dir, &["train", "small.toml", "--out", "parts", "--epochs", "2", "--set", "data.workers=3", "--quiet"]);
     done(dir, &["resume", "parts", "--epochs", "3", "--quiet"]);
     same_checkpoint(&dir.join("whole/checkpoints"), &dir.join("parts/checkpoints"), "resumed");
-    assert_eq!(json(&dir.join("whole/summary.json"))["steps"], 60, "20 whole batches in each of 3 epochs");
+    assert_eq!(json(dir.join("whole/summary.json"))["steps"], 60, "20 whole batches in each of 3 epochs");
     assert_eq!(
         done(dir, &["schedule", "small.toml", "--set", "schedule.interval=step", "--format", "csv"]).lines().count(),
         61
@@ -91,7 +80,7 @@ fn tables_have_classes_and_texts_have_an_order() {
     done(dir, &["predict", "table", "houses.csv"]);
     done(dir, &["train", "text.toml", "--out", "text", "--quiet"]);
     done(dir, &["train", "text.toml", "--out", "shuffled", "--quiet", "--set", "data.sampler=random"]);
-    let loss = |run: &str| json(&dir.join(run).join("summary.json"))["last"]["train.loss"].as_f64().expect("a loss");
+    let loss = |run: &str| json(dir.join(run).join("summary.json"))["last"]["train.loss"].as_f64().expect("a loss");
     assert!((loss("text") - loss("shuffled")).abs() > 1e-9, "windows in turn, and windows that are drawn");
 }
 

@@ -302,7 +302,7 @@ fn a_run_that_trains_nothing_is_refused_or_told() {
     let still = [
         (
             "groups = [{ params = 'layers.0.*', lr_scale = 0.0 }]\n",
-            "groups[0].lr_scale is 0e0: what `layers.0.*` fits is not",
+            "groups[0].lr_scale is 0: what `layers.0.*` fits is not",
         ),
         (
             "groups = [{ params = '*.bias', lr_scale = 1e-9 }]\n",
@@ -528,7 +528,7 @@ fn a_longer_run_goes_on_after_early_stopping() {
     let stopped = steps();
     assert!(stopped < 420, "{stopped}");
     let ran = anneal(dir.path(), &["resume", "run"]);
-    assert!(ran.err.contains(&format!("stopped early after step {stopped}, and stays so")), "{}", ran.err);
+    assert!(ran.err.contains(&format!("stopped early after step {stopped}, and stays stopped")), "{}", ran.err);
     assert!(!ran.out.contains("continues after step"), "{}", ran.out);
     assert_eq!(steps(), stopped);
     let said = anneal(dir.path(), &["resume", "run", "--epochs", "40"]).ok().err;

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anneal::tables::generated::houses;
 use serde_json::Value;
 
-use crate::common::{Ran, anneal, done, folder, parsed, read, same_checkpoint};
+use crate::common::{Ran, anneal, done, folder, json, json_lines, parsed, read, same_checkpoint};
 
 /// The price of a house.
 const PRICE: &str = "[run]\nname = 'price'\nloggers = []\n[data]\ndataset = 'table'\npath = 'houses.csv'\ntarget = 'price'\n\
@@ -46,6 +46,22 @@ fn every_verb_works_with_a_number_as_target() {
     assert!(test("r2") > 0.6, "{summary:#}");
     assert!(test("mae") > 1.0 && test("mse") > test("mae"), "in thousands, as the table: {summary:#}");
     assert!(dir.join("whole/plots/metric-r2.svg").exists());
+    // Some rows, what is true beside what is predicted, at each validation and in the report.
+    let shown = json_lines(&read(dir.join("whole/outputs.jsonl")));
+    assert_eq!(shown.len(), 6, "one for each epoch");
+    let lines: Vec<Vec<&str>> =
+        shown[5]["texts"][0].as_str().unwrap().lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!((lines.len(), &lines[0]), (13, &vec!["row", "price", "predicted"]));
+    let rows: Vec<String> = csv(400).lines().skip(1).map(str::to_owned).collect();
+    let predicted = done(dir, &["predict", "whole", "houses.csv", "--json"]);
+    let predicted = json_lines(&predicted);
+    for line in &lines[1..] {
+        let row = line[0].parse::<usize>().unwrap() - 1;
+        let number = |text: &str| text.parse::<f64>().unwrap();
+        assert!((number(line[1]) - number(rows[row].split(',').nth(6).unwrap())).abs() < 1e-2, "{line:?}");
+        assert!((number(line[2]) - predicted[row]["value"].as_f64().unwrap()).abs() < 1e-2, "{line:?}");
+    }
+    assert!(read(dir.join("whole/report.html")).contains(&lines[1][2].to_owned()));
 
     // In a new process: interrupted after two epochs, bit for bit.
     for (out, more) in [("one", &[][..]), ("parts", &["--epochs", "2"])] {
@@ -83,15 +99,62 @@ fn every_metric_of_classes_can_be_waited_for() {
     let dir = files();
     let table = done(dir.path(), &["train", "sold.toml", "--out", "run"]);
     assert!(table.contains("best    highest valid.auroc, "), "the metric's own direction: {table}");
-    let summary = parsed(&read(dir.path().join("run/summary.json")));
+    let summary = json(dir.path().join("run/summary.json"));
+    let evaluated = done(dir.path(), &["evaluate", "run"]);
     for name in ["accuracy", "f1", "auroc"] {
         let value = summary["test"][name].as_f64().unwrap();
         assert!((60.0..=100.0).contains(&value), "{name}: {summary:#}");
+        assert!(
+            table.contains(&format!("valid.{name} ")) && table.contains(&format!(" {name} {value:.4} %")),
+            "{table}"
+        );
+        assert!(evaluated.contains(&format!("test {name} {value:.4} %\n")), "{evaluated}");
     }
+    let shown = parsed(read(dir.path().join("run/outputs.jsonl")).lines().last().unwrap());
+    let head = shown["texts"][0].as_str().unwrap().lines().next().unwrap().to_owned();
+    assert_eq!(head.split_whitespace().collect::<Vec<_>>(), ["row", "sold", "predicted", "probability"]);
     assert!(read(dir.path().join("run/config.toml")).contains("task = \"classification\""));
     let refused = anneal(dir.path(), &["train", "sold.toml", "--set", "train.early_stopping.monitor=valid.r2"]);
     assert_eq!(refused.code, 2);
     assert!(refused.err.contains("valid.accuracy"), "{}", refused.err);
+}
+
+/// A validation part of one class: said once, and no value in the place of one that is not there.
+#[test]
+fn one_class_in_the_validation_part_is_said_once() {
+    let rows = |is_no: fn(usize) -> bool| {
+        let row = |at: usize| format!("{at},{}\n", if is_no(at) { "no" } else { "yes" });
+        format!("a,y\n{}", (0..200).map(row).collect::<Vec<_>>().concat())
+    };
+    let config = SOLD.replace("houses.csv", "rows.csv").replace("'sold'\n", "'y'\n").replace("early_stopping", "#");
+    let dir = folder(&[("rows.csv", &rows(|at| at < 100)), ("c.toml", &config)]);
+    let train =
+        ["train", "c.toml", "--out", "run", "--overwrite", "--quiet", "--set", "train.checkpoint.keep_best=valid.loss"];
+    let ran = anneal(dir.path(), &train);
+    assert!(ran.code == 0 && !ran.err.contains("auroc"), "{}", ran.err);
+    fs::write(dir.path().join("rows.csv"), rows(|at| at % 50 == 1)).unwrap();
+    let ran = anneal(dir.path(), &[&train[..], &["--set", "data.validation=0.05"]].concat());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let said = "rows.csv: all 8 rows of the validation part are \"yes\": it has no `auroc`, and `f1` says little";
+    // The test part is such a part too; neither is spoken of again.
+    let counts =
+        ["auroc", said, "part are \"yes\": it has no `auroc`"].map(|text| ran.err.to_lowercase().matches(text).count());
+    assert_eq!(counts, [2, 1, 2], "{}", ran.err);
+    let summary = json(dir.path().join("run/summary.json"));
+    assert!(summary["last"]["valid.auroc"].is_null() && summary["last"]["valid.f1"].is_number(), "{summary:#}");
+}
+
+/// What the target is is read off the file where it is found, not where it is not.
+#[test]
+fn a_table_is_looked_for_in_the_data_folder() {
+    let dir = folder(&[("price.toml", PRICE)]);
+    let data = folder(&[("houses.csv", &csv(200))]);
+    // A file of that name that is not the one asked for.
+    fs::write(dir.path().join("houses.csv"), "price,a\nlow,1\nhigh,2\n").unwrap();
+    let data = data.path().display().to_string();
+    let args = ["train", "price.toml", "--out", "run", "--quiet", "--data-dir", &data];
+    done(dir.path(), &[&args[..], &["--set", "train.early_stopping={monitor='valid.r2',patience=9}"]].concat());
+    assert!(read(dir.path().join("run/config.toml")).contains("task = \"regression\""));
 }
 
 #[test]
@@ -102,6 +165,11 @@ fn new_tables_are_predicted_with_what_the_run_keeps() {
     done(dir, &["train", "sold.toml", "--out", "sold", "--quiet"]);
     // The training table is gone: what was fitted on it is kept.
     fs::rename(dir.join("houses.csv"), dir.join("seen.csv")).unwrap();
+    let written = |file: &str| fs::read(dir.join(file)).unwrap();
+    done(dir, &["export", "price", "--to", "again.safetensors"]);
+    assert!(written("again.safetensors") == written("price/model.safetensors"), "the same weights, without the table");
+    let ran = anneal(dir, &["evaluate", "price"]);
+    assert!(ran.code == 1 && ran.err.contains("houses.csv: cannot be read"), "{}", ran.err);
     let new = "garden,heating,district,rooms,area,age\nyes,gas,hill,4,120,10\nno,oil,nowhere,2,50,\n";
     fs::write(dir.join("new.csv"), new).unwrap();
     let lines = done(dir, &["predict", "price", "new.csv", "--json"]);
@@ -109,7 +177,11 @@ fn new_tables_are_predicted_with_what_the_run_keeps() {
     assert_eq!((rows.len(), rows[1]["input"].as_str()), (2, Some("new.csv row 2")));
     let value = |row: &Value| row["value"].as_f64().unwrap();
     assert!(value(&rows[0]) > value(&rows[1]) + 50.0, "{lines}");
-    assert!(done(dir, &["predict", "price", "new.csv"]).starts_with("input"));
+    let ran = anneal(dir, &["predict", "price", "new.csv"]);
+    assert!(ran.code == 0 && ran.out.starts_with("input"), "{}", ran.err);
+    let unknown =
+        "new.csv: column `district`: 1 of 2 rows have a category that no training row had, such as \"nowhere\"";
+    assert_eq!(ran.err.matches(unknown).count(), 1, "{}", ran.err);
     // The training table itself, target and all: as the test measured it, most of the variation is explained.
     let lines = done(dir, &["predict", "price", "seen.csv", "--json"]);
     let seen = read(dir.join("seen.csv"));
@@ -171,10 +243,10 @@ fn what_is_wrong_is_named() {
     refused("data.path=nowhere.csv", 1, "nowhere.csv: cannot be read: ");
     for (name, bytes) in [("le.csv", u16::to_le_bytes as fn(u16) -> [u8; 2]), ("be.csv", u16::to_be_bytes)] {
         fs::write(dir.join(name), csv(9).encode_utf16().flat_map(bytes).collect::<Vec<u8>>()).unwrap();
-        refused(&format!("data.path={name}"), 1, ": line 1, column 1: not UTF-8; save the file as UTF-8");
+        refused(&format!("data.path={name}"), 2, ": line 1, column 1: not UTF-8; save the file as UTF-8");
     }
-    refused("data.missing.numbers=refuse", 1, "houses.csv: line ");
-    refused("data.missing.numbers=refuse", 1, "column `age`: missing value (");
+    refused("data.missing.numbers=refuse", 2, "houses.csv: line ");
+    refused("data.missing.numbers=refuse", 2, "column `age`: missing value (");
     refused("data.test=1.5", 2, "data.test: 1.5 is not allowed here; allowed: a number from 0 to below 1");
     refused("model.hiden=[3]", 2, "model.hiden: unknown field; did you mean `hidden`?");
     refused("model.hidden=[1000000000]", 2, "the run takes at least");
@@ -188,6 +260,91 @@ fn what_is_wrong_is_named() {
     assert!(ran.code == 1 && ran.err.contains("belongs to other training data"), "{}", ran.err);
     let ran = anneal(dir, &["evaluate", "run"]);
     assert!(ran.code == 1 && ran.err.contains("belongs to other training data"), "{}", ran.err);
+}
+
+/// Every table that is no good, by line or column, with nothing written; and odd ones that are good.
+#[test]
+fn a_table_that_cannot_be_used_is_refused_whole() {
+    const CONFIG: &str = "[run]\nname = 'small'\n[data]\ndataset = 'table'\npath = 't.csv'\ntarget = 'y'\nbatch_size = 4\n\
+        [optimizer]\ntype = 'adam'\nlr = 0.01\n[train]\nepochs = 1\n";
+    let dir = folder(&[("c.toml", CONFIG)]);
+    let dir = dir.path();
+    let rows = |row: &dyn Fn(usize) -> String| (0..40).map(|at| row(at) + "\n").collect::<String>();
+    let numbers = rows(&|at| format!("{at},{}.5", at * at % 17));
+    let with = |line: usize, cell: &str| {
+        let mut lines: Vec<&str> = numbers.lines().collect();
+        lines.insert(line - 2, cell);
+        format!("a,y\n{}\n", lines.join("\n"))
+    };
+    let cases: [(Vec<u8>, &[&str], &str); 17] = [
+        (
+            with(7, "1,caf\u{e9}").replace('\u{e9}', "\u{1}").bytes().map(|b| if b == 1 { 0xe9 } else { b }).collect(),
+            &[],
+            "t.csv: line 7, column `y`: not UTF-8; save the file as UTF-8",
+        ),
+        (Vec::new(), &[], "t.csv: is empty: a header line"),
+        (b"a,y\n".to_vec(), &[], "t.csv: has a header and no row"),
+        (with(9, "1").into(), &[], "t.csv: line 9: 1 cells, and the header has 2"),
+        (with(9, "1,2,3").into(), &[], "t.csv: line 9: 3 cells, and the header has 2"),
+        (with(9, "\"1,2").into(), &[], "t.csv: line 9: a quote that opens here is not closed"),
+        (
+            with(2, "1,2").replace("a,y", "y,y").into(),
+            &[],
+            "t.csv: line 1: column `y` stands twice, at positions 1 and 2",
+        ),
+        (with(2, "1,2").replace("a,y", ",y").into(), &[], "t.csv: line 1: column 1 has no name"),
+        (
+            with(2, "1,2").replace("a,y", "a,z").into(),
+            &[],
+            "data.target: t.csv: has no column `y`, which `target` names",
+        ),
+        (
+            with(2, "1,2").into(),
+            &["data.categories=['b']"],
+            "data.categories[0]: t.csv: has no column `b`, which `categories[0]` names",
+        ),
+        (with(5, "1,about 2").into(), &[], "t.csv: line 5, column `y`: \"about 2\" is no number as 1234.5 is"),
+        (
+            with(5, "1,about 2").into(),
+            &["data.task=regression"],
+            "t.csv: line 5, column `y`: \"about 2\" is no finite number",
+        ),
+        (with(5, "old,2").into(), &[], "t.csv: line 5, column `a`: \"old\" is no number as 1234.5 is"),
+        (with(5, "NA,2").into(), &[], "t.csv: line 5, column `a`: missing value (1 in this column)"),
+        (with(5, "2,").into(), &[], "t.csv: line 5: the target, column `y`, is missing"),
+        (format!("a,y\n{}", rows(&|at| format!(",{at}.5"))).into(), &[], "t.csv: column `a`: all 40 rows are missing"),
+        (
+            format!("a,y\n{}", rows(&|at| format!("{at},yes"))).into(),
+            &[],
+            "t.csv: column `y`: every one of the 40 rows is \"yes\"",
+        ),
+    ];
+    for (content, set, expected) in cases {
+        fs::write(dir.join("t.csv"), content).unwrap();
+        let set: Vec<&str> = set.iter().flat_map(|set| ["--set", set]).collect();
+        for verb in [&["train", "c.toml", "--out", "no"][..], &["find-lr", "c.toml", "--json", "no"]] {
+            let ran = anneal(dir, &[verb, &set].concat());
+            assert!(
+                ran.code == 2 && ran.err.contains(expected),
+                "{verb:?} {}: {}\nlacks: {expected}",
+                ran.code,
+                ran.err
+            );
+            assert!(ran.out.is_empty() && !dir.join("no").exists(), "nothing half-written: {expected}");
+        }
+    }
+    // Quotes, newlines in cells, a byte order mark; and 10,000 columns.
+    let quoted = rows(&|at| format!("\"{at}\",\"one \"\"{}\"\"\nand\r\ntwo\",{}", at % 3, at % 2));
+    fs::write(dir.join("t.csv"), format!("\u{feff}a,\"b, c\",y\r\n{quoted}")).unwrap();
+    done(dir, &["train", "c.toml", "--out", "quoted", "--quiet"]);
+    assert!(read(dir.join("quoted/preprocessing.json")).contains(r#""one \"0\"\nand\r\ntwo""#));
+    let predicted = done(dir, &["predict", "quoted", "t.csv", "--json"]);
+    assert_eq!(predicted.lines().count(), 40);
+    let cells = |cell: &dyn Fn(usize) -> String| (0..10_000).map(cell).collect::<Vec<_>>().join(",");
+    let header = cells(&|at| format!("c{at}"));
+    let wide = rows(&|row| format!("{},{}", cells(&|at| ((at * 7 + row * 13) % 31).to_string()), row % 2));
+    fs::write(dir.join("t.csv"), format!("{header},y\n{wide}")).unwrap();
+    done(dir, &["train", "c.toml", "--out", "wide", "--quiet", "--set", "model.hidden=[4]"]);
 }
 
 #[test]

@@ -154,7 +154,7 @@ mod tests {
             ..Table::default()
         };
         let folded =
-            "      behind\n         the  final\nname   first   loss\none              0.5\ntwo     1.25  10.75\n";
+            "      behind\n         the  final\nname   first   loss\none             0.5\ntwo     1.25  10.75\n";
         assert_eq!(table.to_text(20), folded);
         let cut = "      behind\n         the\nname   first\none\ntwo     1.25\n\n      final\nname   loss\none     0.5\ntwo   10.75\n";
         assert_eq!(table.to_text(15), cut);

@@ -2,22 +2,92 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorReadError};
+use burn::tensor::{Bool, Tensor, TensorReadError};
 use burn::train::RegressionOutput;
 use burn::train::metric::{
-    Adaptor, AurocMetric, ClassReduction, FBetaScoreMetric, Metric, MetricAttributes, MetricMetadata, MetricName,
-    Numeric, NumericAttributes, NumericEntry, SerializedEntry,
+    Adaptor, AurocMetric, ClassReduction, ConfusionStatsInput, FBetaScoreMetric, Metric, MetricAttributes,
+    MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry, SerializedEntry,
 };
 
 /// The F1 score in percent, averaged over the classes (macro), as `f1`: burn's.
-pub fn f1() -> impl Metric<Input = burn::train::metric::ConfusionStatsInput> + Numeric + 'static {
+pub fn f1() -> impl Metric<Input = ConfusionStatsInput> + Numeric + 'static {
     Named { metric: FBetaScoreMetric::multiclass(1.0, 1, ClassReduction::Macro), name: name("F1") }
 }
 
-/// The area under the ROC curve in percent, of each class against the others, averaged over the classes (macro), as
-/// `auroc`: burn's. For two classes it is the usual area.
-pub fn auroc() -> impl Metric<Input = burn::train::metric::ConfusionStatsInput> + Numeric + 'static {
-    Named { metric: AurocMetric::multiclass(ClassReduction::Macro), name: name("AUROC") }
+/// The area under the ROC curve in percent, of each class against the others, over all rows of a pass, averaged over the
+/// classes that have both rows of their own and others (macro), as `auroc`: burn's. For two classes it is the usual area.
+///
+/// Rows of one class alone have no such area: it is NaN, where burn's takes 50 % and logs a warning at each pass.
+pub fn auroc() -> impl Metric<Input = ConfusionStatsInput> + Numeric + 'static {
+    let metric = Auroc { metric: AurocMetric::multiclass(ClassReduction::Macro), found: None, is_defined: false };
+    Named { metric, name: name("AUROC") }
+}
+
+/// burn's area, where there is one.
+#[derive(Clone)]
+struct Auroc {
+    metric: AurocMetric,
+    /// For each class, `(1, class)`: whether some row of this pass is of it, and whether all are.
+    found: Option<(Tensor<2, Bool>, Tensor<2, Bool>)>,
+    /// Whether a class had both rows of its own and others, in the last pass.
+    is_defined: bool,
+}
+
+impl Metric for Auroc {
+    type Input = ConfusionStatsInput;
+
+    fn name(&self) -> MetricName {
+        self.metric.name()
+    }
+
+    fn update(
+        &mut self,
+        item: &ConfusionStatsInput,
+        metadata: &MetricMetadata,
+    ) -> Result<SerializedEntry, TensorReadError> {
+        let (some, all) = (item.targets.clone().any_dim(0), item.targets.clone().all_dim(0));
+        self.found = Some(match self.found.take() {
+            None => (some, all),
+            Some(found) => (found.0.bool_or(some), found.1.bool_and(all)),
+        });
+        self.metric.update(item, metadata)
+    }
+
+    fn compute(&mut self) -> Result<SerializedEntry, TensorReadError> {
+        self.is_defined = match &self.found {
+            None => false,
+            Some((some, all)) => some
+                .clone()
+                .bool_and(all.clone().bool_not())
+                .any()
+                .try_into_data()?
+                .iter::<bool>()
+                .any(|defined| defined),
+        };
+        if self.is_defined {
+            return self.metric.compute();
+        }
+        Ok(SerializedEntry::not_available(Some("%")))
+    }
+
+    fn clear(&mut self) {
+        self.metric.clear();
+        (self.found, self.is_defined) = (None, false);
+    }
+}
+
+impl Numeric for Auroc {
+    fn value(&self) -> Option<NumericEntry> {
+        None
+    }
+
+    fn running_value(&self) -> Option<NumericEntry> {
+        None
+    }
+
+    fn final_value(&self) -> NumericEntry {
+        if self.is_defined { self.metric.final_value() } else { NumericEntry::Final(f64::NAN) }
+    }
 }
 
 fn name(name: &str) -> MetricName {
@@ -174,8 +244,10 @@ impl ErrorMetric {
         Self::new(What::R2)
     }
 
-    fn entry(value: f64) -> SerializedEntry {
-        SerializedEntry::new(format!("epoch {value:.4}"), NumericEntry::Value(value).serialize())
+    /// What a log shows, and this value for a machine to read.
+    fn entry(&self, value: f64) -> SerializedEntry {
+        let [all, last] = [self.sums, self.last].map(|sums| sums.value(self.what));
+        SerializedEntry::new(format!("epoch {all:.4} - batch {last:.4}"), NumericEntry::Value(value).serialize())
     }
 }
 
@@ -202,11 +274,11 @@ impl Metric for ErrorMetric {
             self.last.add(prediction, truth, input.scale);
         }
         self.sums = self.sums.and(self.last);
-        Ok(Self::entry(self.last.value(self.what)))
+        Ok(self.entry(self.last.value(self.what)))
     }
 
     fn compute(&mut self) -> Result<SerializedEntry, TensorReadError> {
-        Ok(Self::entry(self.sums.value(self.what)))
+        Ok(self.entry(self.sums.value(self.what)))
     }
 
     fn clear(&mut self) {

@@ -1,6 +1,7 @@
 //! `mlp`: fully connected layers over the numbers of a row and an embedding of each of its categories.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use any_network::drawn;
+use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
@@ -99,23 +100,10 @@ impl MlpConfig {
             layers.push(LinearConfig::new(inputs, width).init(device));
             inputs = width;
         }
-        let mut model = Mlp { embeddings, layers, dropout: DropoutConfig::new(self.dropout).init() };
-        draw(&model);
+        let mut model = drawn(Mlp { embeddings, layers, dropout: DropoutConfig::new(self.dropout).init() });
         model.embeddings = model.embeddings.into_iter().map(without_unknown).collect();
         Ok(model)
     }
-}
-
-/// Draws all parameters now, in the order of the module. burn draws a parameter where it is first used, and all from one
-/// generator: left to that, the initial weights would depend on the order of use.
-fn draw(model: &Mlp) {
-    struct Use;
-    impl ModuleVisitor for Use {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let _ = param.val();
-        }
-    }
-    model.visit(&mut Use);
 }
 
 /// With the vector of category 0 at 0.

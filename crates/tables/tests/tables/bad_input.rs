@@ -39,6 +39,14 @@ fn files_that_are_no_tables() {
     let error = Table::read(&nowhere).unwrap_err();
     assert!(error.to_string().starts_with("/nowhere/t.csv: cannot be read: "), "{error}");
     assert!(matches!(error.problem, TableProblem::Io(_)));
+    let folder = tempfile::tempdir().unwrap();
+    let error = Table::read(&tables::TableSettings::new(folder.path(), "y")).unwrap_err().to_string();
+    assert!(error.ends_with(": is no regular file: expected a CSV file"), "{error}");
+    // Read with another delimiter than the file has.
+    assert_eq!(
+        refusal("a;y\n1;0\n2;1\n"),
+        "t.csv: has no column `y`, which `target` names (columns: a;y); is `delimiter` what separates them?"
+    );
 }
 
 #[test]
@@ -88,6 +96,99 @@ fn columns_that_are_not_what_the_settings_say() {
     assert_eq!(with(|s| s.numbers = vec!["city".into()]), "t.csv: line 2, column `city`: \"Bern\" is no finite number");
     assert_eq!(refusal("a,y\n1,0\ninf,1\n"), "t.csv: line 3, column `a`: \"inf\" is no finite number");
     assert_eq!(refusal("a,y\n1,0\n1e999,1\n"), "t.csv: line 3, column `a`: \"1e999\" is no finite number");
+}
+
+/// A column `a` and a target of two classes.
+fn column(cells: &[&str]) -> String {
+    let rows = cells.iter().enumerate().map(|(at, cell)| format!("\"{cell}\",{}\n", ["no", "yes"][at % 2]));
+    format!("a,y\n{}", rows.collect::<Vec<_>>().concat())
+}
+
+/// A target of these cells.
+fn target(cells: &[&str]) -> String {
+    format!("a,y\n{}", cells.iter().map(|cell| format!("1,\"{cell}\"\n")).collect::<Vec<_>>().concat())
+}
+
+#[test]
+fn one_wrong_cell_makes_no_categories_of_numbers() {
+    let right = "correct the cell, or name it in `missing_values`; or name the column in `categories` (in `numbers` the cell \
+                 is refused, too)";
+    let nine = ["1", "2", "3", "4.5", "5", "6", "7", "8", "9"];
+    let cases: [(&[&str], &str); 6] = [
+        (
+            &[&nine[..3], &["2l"], &nine[3..]].concat(),
+            "line 5, column `a`: \"2l\" is no number as 1234.5 is, and 9 of the 10",
+        ),
+        // A mark of missing values, however often.
+        (&["1", "?", "3", "?", "5"], "line 3, column `a`: \"?\" is no number as 1234.5 is, and 3 of the 5"),
+        // Numbers as others write them.
+        (&["1,5", "2,25", "3", "12,0"], "line 2, column `a`: \"1,5\" is no number as 1234.5 is, and 4 of the 4"),
+        (
+            &["1,234,567.5", "12,000,000"],
+            "line 2, column `a`: \"1,234,567.5\" is no number as 1234.5 is, and 2 of the 2",
+        ),
+        (&["$3", "5 \u{20ac}"], "line 2, column `a`: \"$3\" is no number as 1234.5 is, and 2 of the 2"),
+        (&["12%", "9.5 %"], "line 2, column `a`: \"12%\" is no number as 1234.5 is, and 2 of the 2"),
+    ];
+    for (cells, expected) in cases {
+        let found = refusal(column(cells));
+        assert_eq!(found, format!("t.csv: {expected} cells of this column are numbers: {right}"));
+        // What the message says is right is right.
+        let csv = Csv::new(column(cells));
+        let settings = tables::TableSettings { categories: vec!["a".into()], ..csv.settings() };
+        assert!(Table::read(&settings).is_ok(), "{cells:?}");
+        let settings = tables::TableSettings { numbers: vec!["a".into()], ..csv.settings() };
+        let refused = message(&Table::read(&settings).unwrap_err());
+        assert!(refused.ends_with("is no finite number"), "{refused}");
+        let mut settings = csv.settings();
+        settings.missing_values.extend(["2l", "?"].map(str::to_owned));
+        assert_eq!(Table::read(&settings).is_ok(), cells.contains(&"2l") || cells.contains(&"?"), "{cells:?}");
+    }
+    let texts: [&[&str]; 5] = [
+        &["a1", "b2", "3", "4"],
+        &["1", "x"],
+        &["1", "2", "3", "a", "b"],
+        &["2024-01-02", "12/5", "1-2", "1.2.3", "1, 2"],
+        &["1,2,3", "4,5,6"],
+    ];
+    for cells in texts {
+        assert!(Csv::new(column(cells)).read().is_ok(), "{cells:?}");
+    }
+}
+
+#[test]
+fn one_wrong_cell_makes_no_classes_of_numbers() {
+    let cells: Vec<String> = (0..30).map(|at| if at == 7 { "n.a.".to_owned() } else { format!("{at}.5") }).collect();
+    let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+    assert_eq!(
+        refusal(target(&cells)),
+        "t.csv: line 9, column `y`: \"n.a.\" is no number as 1234.5 is, and 29 of the 30 cells of this column are numbers: \
+         correct the cell, or leave the row out (a target that is named in `missing_values` is refused, too); \
+         `task = \"classification\"` takes all cells for classes"
+    );
+    let csv = Csv::new(target(&cells));
+    let settings = tables::TableSettings { task: TargetKind::Classification, ..csv.settings() };
+    assert_eq!(Table::read(&settings).unwrap().classes().map(<[String]>::len), Some(30));
+    assert_eq!(csv.settings().kind(), None, "nothing is taken for granted");
+    // Numbers of another notation.
+    assert!(refusal(target(&["1,5", "2,5", "3,5"])).contains("3 of the 3 cells"));
+    // One class, written as a number in two ways.
+    assert_eq!(
+        refusal(target(&["0", "1", "0", "1.0"])),
+        "t.csv: line 5, column `y`: `1.0` is the number that stood there as `1` before: write it in one way; or \
+         `task = \"classification\"` takes them for two classes, `task = \"regression\"` for one number"
+    );
+    assert!(Csv::new(target(&["0.0", "1.0", "0.0"])).read().is_ok());
+}
+
+#[test]
+fn numbers_that_no_whole_number_holds_are_no_classes() {
+    // All of them were one number once: the largest that an i64 has.
+    let is_number = |cells: &[&str]| Csv::new(target(cells)).read().unwrap().classes().is_none();
+    assert!(is_number(&["1e299", "2e299", "3e299"]));
+    assert!(is_number(&["-1e19", "1e19"]));
+    assert!(is_number(&["9007199254740992", "1"]), "from 2^53 on, not every whole number is told from the next");
+    assert!(!is_number(&["9007199254740991", "1"]));
 }
 
 #[test]

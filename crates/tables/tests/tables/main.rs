@@ -7,6 +7,7 @@ mod model;
 mod preprocessing;
 mod reading;
 mod real;
+mod torch;
 
 use std::path::PathBuf;
 

@@ -25,7 +25,7 @@ fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
 }
 
 /// flex's random generator is one for the whole process: a test that draws parameters holds this while it runs.
-fn alone() -> std::sync::MutexGuard<'static, ()> {
+pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -160,16 +160,26 @@ fn measured<M: Metric + Numeric>(mut metric: M, outputs: &[TableOutput]) -> f64
 where
     TableOutput: Adaptor<M::Input>,
 {
+    update(&mut metric, outputs);
+    metric.final_value().current()
+}
+
+/// What a log shows at each of these batches and at their end.
+fn update<M: Metric + Numeric>(metric: &mut M, outputs: &[TableOutput]) -> Vec<String>
+where
+    TableOutput: Adaptor<M::Input>,
+{
     let metadata = MetricMetadata {
         progress: Progress { items_processed: 0, items_total: 0, unit: None },
         iteration: None,
         lr: None,
     };
+    let mut shown = Vec::new();
     for output in outputs {
-        metric.update(&output.adapt(), &metadata).expect("read");
+        shown.push(metric.update(&output.adapt(), &metadata).expect("read").formatted);
     }
-    metric.compute().expect("read");
-    metric.final_value().current()
+    shown.push(metric.compute().expect("read").formatted);
+    shown
 }
 
 /// The output of a linear network of one number that gives it back, or of one that gives its probabilities' logits.
@@ -205,29 +215,48 @@ fn classes_are_measured_by_probabilities() {
         let MetricAttributes::Numeric(known) = attributes else { panic!("numbers") };
         assert_eq!((known.unit.as_deref(), known.higher_is_better), (Some("%"), true));
     }
+    // A batch of one class is a batch like any other; a pass over one class has no area.
+    let outputs = [classes(&[0.9, 0.4], &[1, 1]), classes(&[0.8, 0.2, 0.3], &[0, 0, 0])];
+    assert!((measured(auroc(), &outputs) - 100.0 * 5.0 / 6.0).abs() < 1e-9);
+    assert!(measured(auroc(), &outputs[..1]).is_nan());
+    let mut auroc = auroc();
+    update(&mut auroc, &outputs[..1]);
+    auroc.clear();
+    update(&mut auroc, &outputs);
+    assert!((auroc.final_value().current() - 100.0 * 5.0 / 6.0).abs() < 1e-9, "cleared between passes");
 }
 
 #[test]
-fn numbers_are_measured_in_their_own_unit() {
+fn a_log_shows_the_pass_and_the_batch() {
     let _alone = alone();
+    let outputs = [numbers(&[1.0], &[2.0]), numbers(&[5.0, 5.0], &[4.0, 5.0])];
+    let shown = update(&mut ErrorMetric::mae(), &outputs);
+    assert_eq!(shown, ["epoch 10.0000 - batch 10.0000", "epoch 6.6667 - batch 5.0000", "epoch 6.6667 - batch 5.0000"]);
+}
+
+/// The output of a linear network that gives its number back; the deviation of the truth is 10.
+fn numbers(predicted: &[f32], truth: &[f32]) -> TableOutput {
     let device = Device::flex();
     let features = Features { numbers: 1, categories: vec![], outputs: 1 };
     let mut model = MlpConfig { hidden: vec![], ..MlpConfig::default() }.init(&features, &device).unwrap();
     model.layers[0].weight = Param::from_tensor(Tensor::from_floats([[1.0]], &device));
     model.layers[0].bias = None;
-    let output = |predicted: &[f32], truth: &[f32]| {
-        let column = |values: &[f32]| Tensor::from_data(TensorData::new(values.to_vec(), [values.len(), 1]), &device);
-        let categories = Tensor::from_data(TensorData::new(Vec::<i32>::new(), [truth.len(), 0]), &device);
-        let targets = Targets::Numbers { values: column(truth), std: 10.0 };
-        InferenceStep::step(&model, RowBatch { numbers: column(predicted), categories, targets })
-    };
-    let outputs = [output(&[1.0, 2.0], &[1.5, 2.0]), output(&[5.0], &[4.0])];
+    let column = |values: &[f32]| Tensor::from_data(TensorData::new(values.to_vec(), [values.len(), 1]), &device);
+    let categories = Tensor::from_data(TensorData::new(Vec::<i32>::new(), [truth.len(), 0]), &device);
+    let targets = Targets::Numbers { values: column(truth), std: 10.0 };
+    InferenceStep::step(&model, RowBatch { numbers: column(predicted), categories, targets })
+}
+
+#[test]
+fn numbers_are_measured_in_their_own_unit() {
+    let _alone = alone();
+    let outputs = [numbers(&[1.0, 2.0], &[1.5, 2.0]), numbers(&[5.0], &[4.0])];
     // Errors -0.5, 0 and 1; the truth 1.5, 2 and 4 has the mean 2.5 and varies by 1 + 0.25 + 2.25.
     assert!((measured(ErrorMetric::mse(), &outputs) - 100.0 * 1.25 / 3.0).abs() < 1e-9);
     assert!((measured(ErrorMetric::mae(), &outputs) - 10.0 * 0.5).abs() < 1e-9);
     assert!((measured(ErrorMetric::r2(), &outputs) - (1.0 - 1.25 / 3.5)).abs() < 1e-9);
     assert!((values(outputs[0].loss())[0] - 0.125).abs() < 1e-7);
-    assert!(measured(ErrorMetric::r2(), &[output(&[1.0], &[2.0])]).is_nan());
+    assert!(measured(ErrorMetric::r2(), &[numbers(&[1.0], &[2.0])]).is_nan());
     // Metrics of classes have nothing to read.
     assert_eq!(measured(AccuracyMetric::new(), &outputs), 0.0);
     assert!(measured(ErrorMetric::mae(), &[classes(&[0.5], &[1])]).is_nan());

@@ -87,12 +87,57 @@ fn what_was_written_reads_new_tables_as_the_training_data_was_read() {
     assert_eq!(back.fingerprint(), fitted.fingerprint());
     let rows = fitted.encode(table);
     // Other order, without the target, a missing number, an unknown category.
-    let new = back.read(&Csv::new("b,a\nx,1\ny,3\nz,\n").path).unwrap();
+    let (new, said) = back.read(&Csv::new("b,a\nx,1\ny,3\nz,\n").path).unwrap();
     assert_eq!(numbers(&new, 3)[..2], numbers(&rows, 3)[..2]);
     assert_eq!(numbers(&new, 3)[2], 0.0);
     assert_eq!(codes(&new, 3), [1, 2, 0]);
+    let unknown =
+        "1 of 3 rows have a category that no training row had, such as \"z\"; the model takes them for unknown";
+    assert_eq!(said, [format!("column `b`: {unknown}")]);
     // With target and ignored columns.
-    assert_eq!(back.read(&csv.path).unwrap().len(), 3);
+    let (again, said) = back.read(&csv.path).unwrap();
+    assert_eq!((again.len(), said.len()), (3, 0));
+}
+
+#[test]
+fn unknown_categories_are_counted_missing_ones_among_them() {
+    let csv = Csv::new("b,c,y\nx,u,0\ny,v,1\n");
+    let missing = Missing { categories: Fill::Value(FillValue::Text("none".into())), ..Missing::default() };
+    let fitted = Preprocessing::fit(&csv.read().unwrap(), &[0, 1], &missing).unwrap();
+    let (rows, said) = fitted.read(&Csv::new("b,c\nx,u\n,v\nw,u\nz,v\n").path).unwrap();
+    assert_eq!(codes(&rows, 4), [1, 1, 0, 2, 0, 1, 0, 2]);
+    let unknown =
+        "3 of 4 rows have a category that no training row had, such as \"none\"; the model takes them for unknown";
+    assert_eq!(said, [format!("column `b`: {unknown}")]);
+}
+
+#[test]
+fn categories_are_in_one_order_whatever_fills_them() {
+    let csv = Csv::new("b,y\n10,0\n9,1\n,0\n");
+    let settings = TableSettings { categories: vec!["b".into()], ..csv.settings() };
+    let table = tables::Table::read(&settings).unwrap();
+    for (fill, expected) in [("-1", ["-1", "9", "10"]), ("none", ["10", "9", "none"])] {
+        let missing = Missing { categories: Fill::Value(FillValue::Text(fill.into())), ..Missing::default() };
+        let fitted = Preprocessing::fit(&table, &[0, 1, 2], &missing).unwrap();
+        assert_eq!(fitted.categories[0].names, expected);
+    }
+}
+
+#[test]
+fn truths_are_in_the_words_of_the_table() {
+    let classes = Csv::new("a,y\n1,cat\n2,dog\n3,cat\n").read().unwrap();
+    let fitted = Preprocessing::fit(&classes, &[0, 1, 2], &Missing::default()).unwrap();
+    let rows = fitted.encode(classes);
+    let (cats, part) = (rows.subset(&[0, 2]), rows.subset(&[2, 1]));
+    assert_eq!(fitted.truths(&part, &[0, 1]), ["cat", "dog"]);
+    assert_eq!([part.number(0), part.number(1)], [3, 2]);
+    assert_eq!((fitted.only_class(&cats), fitted.only_class(&part)), (Some("cat"), None));
+    assert_eq!(fitted.only_class(&rows.subset(&[])), None);
+    let numbers = Csv::new("a,y\n1,250.3\n2,0\n3,-1.25e-7\n4,3e20\n").read().unwrap();
+    let fitted = Preprocessing::fit(&numbers, &[0, 1], &Missing::default()).unwrap();
+    let rows = fitted.encode(numbers);
+    assert_eq!(fitted.truths(&rows, &[0, 1, 3]), ["250.300", "0.00000", "3.00000e20"]);
+    assert_eq!(fitted.only_class(&rows), None);
 }
 
 #[test]
@@ -119,4 +164,8 @@ fn ids_among_the_features_are_pointed_out() {
     let all: Vec<usize> = (0..30).collect();
     let warnings = Preprocessing::fit(&table, &all, &Missing::default()).unwrap().warnings(30);
     assert_eq!(warnings, ["column `name` has 30 categories in 30 training rows: an id or a text to `ignore`?"]);
+    let rows: Vec<String> = (0..30).map(|at| format!("{at},n{at}\n")).collect();
+    let table = Csv::new(format!("a,y\n{}", rows.concat())).read().unwrap();
+    let warnings = Preprocessing::fit(&table, &all, &Missing::default()).unwrap().warnings(30);
+    assert_eq!(warnings, ["the target `y` has 30 classes, and there are 30 training rows: is it one?"]);
 }

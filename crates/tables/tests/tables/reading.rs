@@ -26,6 +26,18 @@ fn kinds_are_what_the_cells_look_like_or_what_is_said() {
 }
 
 #[test]
+fn codes_that_are_read_as_numbers_are_pointed_out() {
+    let csv = Csv::new("zip,a,y\n8001,0.5,0\n0815,0,1\n0042,-0.25,0\n");
+    let expected = "line 3, column `zip`: `0815` is read as a number: does the column belong into `categories`?";
+    assert_eq!(csv.read().unwrap().notes(), [expected]);
+    for said in [vec!["zip".into()], vec![]] {
+        let (categories, numbers) = if said.is_empty() { (said, vec!["zip".into()]) } else { (said, vec![]) };
+        let settings = TableSettings { categories, numbers, ..csv.settings() };
+        assert!(Table::read(&settings).unwrap().notes().is_empty(), "it was said");
+    }
+}
+
+#[test]
 fn a_target_is_classes_where_it_is_texts_or_few_whole_numbers() {
     let of = |cells: &mut dyn Iterator<Item = String>| {
         let rows: Vec<String> = cells.enumerate().map(|(at, cell)| format!("{at},{cell}\n")).collect();
@@ -52,7 +64,8 @@ fn quotes_newlines_and_byte_order_marks_are_read() {
     let error = Table::read(&settings).unwrap_err().to_string();
     assert!(error.ends_with("t.csv: line 4, column `a`: \"old\" is no finite number"), "{error}");
     let semicolons = Csv::new("a;y\n1,5;0\n2;1\n");
-    let table = Table::read(&TableSettings { delimiter: ';', ..semicolons.settings() }).unwrap();
+    let settings = TableSettings { delimiter: ';', categories: vec!["a".into()], ..semicolons.settings() };
+    let table = Table::read(&settings).unwrap();
     assert_eq!(table.len(), 2);
 }
 

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use any_network::drawn;
 use burn::module::{
     Content, Devices, DisplaySettings, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
 };
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::config::ModelConfig;
-use super::steps::{initialised, language_steps};
+use super::steps::language_steps;
 use super::{Gpt, Gru};
 use crate::error::TextError;
 
@@ -58,7 +59,7 @@ impl LanguageModel {
             ModelConfig::Gpt(config) => Self::Gpt(config.build(vocabulary, context, device)),
             ModelConfig::Gru(config) => Self::Gru(config.build(vocabulary, device)),
         };
-        Ok(initialised(model))
+        Ok(drawn(model))
     }
 
     /// Logits, `(window, place, token)`, of tokens, `(window, place)`: what comes after each.

@@ -1,6 +1,5 @@
 //! The step of training and of inference, as burn-train asks for them.
 
-use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Int, Tensor};
 use burn::train::SequenceOutput;
 use cpu_kernels::cross_entropy;
@@ -42,16 +41,3 @@ macro_rules! language_steps {
     };
 }
 pub(crate) use language_steps;
-
-/// Draws all parameters now, in the order of the module. burn draws a parameter where it is first used, and all from
-/// one generator: left to that, the initial weights would depend on the order of use.
-pub(super) fn initialised<M: Module>(model: M) -> M {
-    struct Use;
-    impl ModuleVisitor for Use {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let _ = param.val();
-        }
-    }
-    model.visit(&mut Use);
-    model
-}

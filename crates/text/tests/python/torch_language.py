@@ -162,7 +162,7 @@ def mix(word):
 
 
 def begin(seed, epoch, index, places):
-    """Where window `index` of an epoch begins: SplitMix64 by a key, as crates/text/src/random.rs has it."""
+    """Where window `index` of an epoch begins: SplitMix64 by a key, as crates/splitmix has it."""
     state = 0
     for word in (seed, epoch, index):
         state = (mix(state ^ word) + 0x9E3779B97F4A7C15) & MASK

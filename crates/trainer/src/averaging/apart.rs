@@ -76,8 +76,8 @@ impl Apart {
     }
 
     /// The model after batches that add `changes`, in this order.
-    pub(crate) fn apply<M: Module>(&self, model: M, changes: &[&[f32]]) -> M {
-        let model = copy_to_train(&model, model.devices().first());
+    pub(crate) fn apply<M: Module>(&self, model: &M, changes: &[&[f32]]) -> M {
+        let model = copy_to_train(model, model.devices().first());
         model.map(&mut Apply { place: Place::default(), apart: self, changes, at: 0 })
     }
 }

@@ -31,7 +31,7 @@ const NO_MOMENTUM: f64 = 1e-4;
 /// in the order of epoch 0. A model without batch norm comes back as it is.
 ///
 /// # Errors
-/// A batch that `data` could not produce.
+/// A batch that `data` could not produce; no batch at all.
 pub(crate) fn with_measured_statistics<M: Trainable>(
     model: M,
     data: &dyn Source<M::TrainBatch>,
@@ -47,7 +47,7 @@ pub(crate) fn with_measured_statistics<M: Trainable>(
     };
     // The probe: the same batch from 0 and from the large number.
     let first = || data.epoch(0, 0).next().transpose();
-    let (Some(one), Some(other)) = (first()?, first()?) else { return Ok(model) };
+    let (Some(one), Some(other)) = (first()?, first()?) else { return Err(TrainError::NoData("training")) };
     let mut model = fill(&model, 0.0, |_| true);
     see(&model, one.input, 0);
     let low = means(&model);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use report::{GrowingCsv, NamedCell};
 use serde_json::Value;
 
-use super::position::{Position, of_split};
+use super::position::{Losses, Position, of_split};
 use crate::{
     Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, Logged, RunInfo, StepEvent, ValidationEvent,
 };
@@ -30,8 +30,7 @@ pub struct Csv {
     resumed_at: u64,
     /// The row of an epoch that ended at the step resumed at is there already, and is reported again.
     epoch_told: bool,
-    /// Up to this step it has been said what the table has lost.
-    said: u64,
+    losses: Losses,
 }
 
 impl Csv {
@@ -43,7 +42,7 @@ impl Csv {
             position: Position::new(0),
             resumed_at: 0,
             epoch_told: false,
-            said: 0,
+            losses: Losses::default(),
         }
     }
 
@@ -77,9 +76,8 @@ impl Csv {
         if let Some(copy) = table.kept_aside() {
             tracing::warn!("{path}: rows of it cannot be read; the table as it was is kept: {}", copy.display());
         }
-        let lost = should.lost_by(&logged, self.said);
+        let lost = self.losses.of(should, &logged, step);
         if !lost.is_empty() {
-            self.said = step;
             tracing::warn!("{path}: {}; the run goes on without", lost.join("; "));
         }
         self.table = Some(table);
@@ -184,11 +182,11 @@ impl Callback for Csv {
     }
 
     fn state(&self) -> Option<Value> {
-        (self.said > 0).then(|| self.said.into())
+        self.losses.state()
     }
 
     fn load_state(&mut self, state: Value) -> Result<(), CallbackError> {
-        self.said = state.as_u64().unwrap_or_default();
+        self.losses.load(&state);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use lr_core::Interval;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::position::{Position, Validation, of_split};
+use super::position::{Losses, Position, Validation, of_split};
 use crate::{
     Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, Logged, RunInfo, Split, StepEvent,
     ValidationEvent,
@@ -59,8 +59,7 @@ pub struct JsonLines {
     resumed_at: u64,
     /// What the kept lines say of the step resumed at: an epoch that ended there is reported again.
     told: BTreeSet<(Split, Interval)>,
-    /// Up to this step it has been said what the log has lost.
-    said: u64,
+    losses: Losses,
 }
 
 impl JsonLines {
@@ -73,7 +72,7 @@ impl JsonLines {
             position: Position::new(0),
             resumed_at: 0,
             told: BTreeSet::new(),
-            said: 0,
+            losses: Losses::default(),
         }
     }
 
@@ -113,10 +112,7 @@ impl JsonLines {
             [line] => Some(format!("line {line} cannot be read")),
             [first, rest @ ..] => Some(format!("line {first} and {} more cannot be read", rest.len())),
         };
-        let lost = should.lost_by(&logged, self.said);
-        if !lost.is_empty() {
-            self.said = step;
-        }
+        let lost = self.losses.of(should, &logged, step);
         let damage: Vec<String> = damage.into_iter().chain(lost).collect();
         if !damage.is_empty() {
             let copy = report::keep_aside(&self.path)?;
@@ -261,11 +257,11 @@ impl Callback for JsonLines {
     }
 
     fn state(&self) -> Option<Value> {
-        (self.said > 0).then(|| self.said.into())
+        self.losses.state()
     }
 
     fn load_state(&mut self, state: Value) -> Result<(), CallbackError> {
-        self.said = state.as_u64().unwrap_or_default();
+        self.losses.load(&state);
         Ok(())
     }
 }

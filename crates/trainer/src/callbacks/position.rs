@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{EpochEvent, StepEvent, ValidationEvent};
+use serde_json::Value;
+
+use crate::{EpochEvent, Logged, StepEvent, ValidationEvent};
 
 /// Somebody who looks at a running log sees it at most this late.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
@@ -83,6 +85,34 @@ impl Position {
             self.flushed = Instant::now();
         }
         is_stale
+    }
+}
+
+/// What a log that is resumed turns out to have lost is said once, however often the run is resumed: a log's own state.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    /// Up to this step it has been said.
+    said: u64,
+}
+
+impl Losses {
+    /// What of `should`, up to `step`, a log that holds `kept` lacks and nobody has been told yet, in words.
+    pub(super) fn of(&mut self, should: &Logged, kept: &Logged, step: u64) -> Vec<String> {
+        let lost = should.lost_by(kept, self.said);
+        if !lost.is_empty() {
+            self.said = step;
+        }
+        lost
+    }
+
+    /// As a checkpoint keeps it; nothing where nothing was lost.
+    pub(super) fn state(&self) -> Option<Value> {
+        (self.said > 0).then(|| self.said.into())
+    }
+
+    /// From a checkpoint.
+    pub(super) fn load(&mut self, state: &Value) {
+        self.said = state.as_u64().unwrap_or_default();
     }
 }
 

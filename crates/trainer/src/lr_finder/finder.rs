@@ -342,7 +342,7 @@ impl LrFinder {
             let output = self.precision.step(&model, batch.input);
             window.add(&model, window.batches(), output.grads, batch.items);
             loss.add(loss_of(&output.item)?, batch.items);
-            // The output holds the graph, and the graph the parameters: gone now, the update can work in place.
+            // The output holds the graph, and the graph the parameters: dropped here, so that the update can work in place.
             drop(output.item);
             if window.batches() < self.config.accumulate {
                 continue;

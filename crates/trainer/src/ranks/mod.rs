@@ -37,6 +37,7 @@ pub enum Reduce {
 }
 
 impl Reduce {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub(crate) fn is_exact(&self) -> bool {
         *self == Self::Exact
     }
@@ -67,7 +68,7 @@ pub enum CommunicationError {
 /// What a training needs of the other ranks of its job.
 ///
 /// Every method but the first four is called by all ranks, in the same order, and waits for them. A rank that fails must
-/// not leave the others waiting: [`Threads::run`] and [`Mpi::run`] end the job then.
+/// not leave the others waiting: [`Threads::run`] ends the job then, and `Mpi::fail`.
 pub trait Communicator: fmt::Debug + Send + Sync {
     /// The number of this rank, from 0.
     fn rank(&self) -> usize;

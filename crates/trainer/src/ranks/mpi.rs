@@ -35,8 +35,8 @@ pub struct Mpi {
 }
 
 impl Mpi {
-    /// Runs `work` as one rank of the job, and gives its exit code. Only on rank 0 is `failed` told an error, unless rank 0
-    /// has none. An exit code that is a failure, or a panic, ends the whole job.
+    /// Runs `work` as one rank of the job, and gives its exit code. A panic ends the whole job; what else fails on one rank
+    /// and not on the others has to [`fail`](Self::fail).
     ///
     /// # Errors
     /// Where MPI is already in use in this process.
@@ -72,6 +72,13 @@ impl Mpi {
         self.end(c_int::from(code));
     }
 
+    /// What each rank says.
+    fn counts(self, own: usize) -> Vec<usize> {
+        let mut counts = vec![0_u64; self.size];
+        world().all_gather_into(&(own as u64), &mut counts[..]);
+        counts.into_iter().map(|count| count as usize).collect()
+    }
+
     fn end(self, code: c_int) {
         if self.size > 1 {
             let _ = std::io::stdout().flush();
@@ -101,6 +108,21 @@ fn parts(counts: &[usize]) -> Result<(Vec<c_int>, Vec<c_int>), CommunicationErro
     Ok((counts.iter().map(|count| *count as c_int).collect(), begin.collect()))
 }
 
+/// Room for as many values, at an address of its own: MPI refuses to receive where it sends from, and all vectors without
+/// room are at one address.
+fn room<T: Clone + Default>(counts: &[usize]) -> Vec<T> {
+    let count: usize = counts.iter().sum();
+    let mut room = Vec::with_capacity(count.max(1));
+    room.resize(count, T::default());
+    room
+}
+
+/// The same bytes. No bytes are at the address 1, and that is Open MPI's `MPI_IN_PLACE`: here they are elsewhere.
+fn placed(bytes: &[u8]) -> &[u8] {
+    static NOTHING: [u8; 1] = [0];
+    if bytes.is_empty() { &NOTHING[..0] } else { bytes }
+}
+
 impl Communicator for Mpi {
     fn rank(&self) -> usize {
         self.rank
@@ -127,32 +149,24 @@ impl Communicator for Mpi {
     }
 
     fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, CommunicationError> {
-        let mut counts = vec![0_u64; self.size];
-        world().all_gather_into(&(own.len() as u64), &mut counts[..]);
-        let counts: Vec<usize> = counts.into_iter().map(|count| count as usize).collect();
+        let counts = self.counts(own.len());
         let (sizes, begins) = parts(&counts)?;
-        let mut all = vec![0_u8; counts.iter().sum()];
-        // MPI refuses a message of nothing to nobody else.
-        if all.is_empty() {
-            return Ok(vec![Vec::new(); self.size]);
-        }
-        world().all_gather_varcount_into(own, &mut PartitionMut::new(&mut all[..], sizes, begins));
+        let mut all: Vec<u8> = room(&counts);
+        world().all_gather_varcount_into(placed(own), &mut PartitionMut::new(&mut all[..], sizes, begins));
         Ok(split(&all, &counts))
     }
 
     fn gather(&self, own: &[u8]) -> Result<Option<Vec<Vec<u8>>>, CommunicationError> {
-        let mut counts = vec![0_u64; self.size];
-        world().all_gather_into(&(own.len() as u64), &mut counts[..]);
-        let counts: Vec<usize> = counts.into_iter().map(|count| count as usize).collect();
+        let counts = self.counts(own.len());
         let (sizes, begins) = parts(&counts)?;
         let world = world();
         let root = world.process_at_rank(0);
         if self.rank != 0 {
-            root.gather_varcount_into(own);
+            root.gather_varcount_into(placed(own));
             return Ok(None);
         }
-        let mut all = vec![0_u8; counts.iter().sum()];
-        root.gather_varcount_into_root(own, &mut PartitionMut::new(&mut all[..], sizes, begins));
+        let mut all: Vec<u8> = room(&counts);
+        root.gather_varcount_into_root(placed(own), &mut PartitionMut::new(&mut all[..], sizes, begins));
         Ok(Some(split(&all, &counts)))
     }
 
@@ -172,7 +186,7 @@ impl Communicator for Mpi {
     fn exchange(&self, values: &[f32], sent: &[usize], received: &[usize]) -> Result<Vec<f32>, CommunicationError> {
         let (sizes, begins) = parts(sent)?;
         let (sizes_in, begins_in) = parts(received)?;
-        let mut came = vec![0.0_f32; received.iter().sum()];
+        let mut came: Vec<f32> = room(received);
         let mut into = PartitionMut::new(&mut came[..], sizes_in, begins_in);
         world().all_to_all_varcount_into(&Partition::new(values, sizes, begins), &mut into);
         Ok(came)
@@ -180,10 +194,7 @@ impl Communicator for Mpi {
 
     fn all_gather_values(&self, own: &[f32], counts: &[usize]) -> Result<Vec<f32>, CommunicationError> {
         let (sizes, begins) = parts(counts)?;
-        let mut all = vec![0.0_f32; counts.iter().sum()];
-        if all.is_empty() {
-            return Ok(all);
-        }
+        let mut all: Vec<f32> = room(counts);
         world().all_gather_varcount_into(own, &mut PartitionMut::new(&mut all[..], sizes, begins));
         Ok(all)
     }

@@ -33,9 +33,9 @@ impl Gradients {
     /// Takes them out of the window.
     pub(crate) fn take<M: Module>(model: &M, window: &mut Window) -> Self {
         let window = std::mem::take(window);
-        let mut present = Present { window: &window, seen: HashSet::new(), present: Vec::new() };
+        let mut present = Present { window: &window, seen: HashSet::new(), found: Vec::new() };
         model.visit(&mut present);
-        Self { present: present.present, window }
+        Self { present: present.found, window }
     }
 
     /// Which parameters have one, in the order in which the model shows them.
@@ -139,7 +139,9 @@ fn fast<M: Module>(
     let (grads, held) = own.window.take_mean_and_items(model);
     let mut values = flat(model, grads, present)?;
     let part = held as f32 / items.iter().sum::<usize>().max(1) as f32;
-    values.iter_mut().for_each(|value| *value *= part);
+    for value in &mut values {
+        *value *= part;
+    }
     for bucket in values.chunks_mut(BUCKET) {
         ranks.sum(bucket)?;
     }
@@ -165,13 +167,13 @@ impl Seen {
 struct Present<'a> {
     window: &'a Window,
     seen: HashSet<ParamId>,
-    present: Vec<bool>,
+    found: Vec<bool>,
 }
 
 impl ModuleVisitor for Present<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let has = self.window.has::<D>(param.id);
-        self.present.push(self.seen.insert(param.id) && has);
+        self.found.push(self.seen.insert(param.id) && has);
     }
 }
 
@@ -196,18 +198,17 @@ const NOTHING: f32 = -0.0;
 impl ModuleVisitor for Flatten<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let number = self.seen.number(param.id);
-        if !number.is_some_and(|number| self.present.get(number) == Some(&true)) {
+        if number.is_none_or(|number| self.present.get(number) != Some(&true)) {
             return;
         }
-        match self.grads.remove::<D>(param.id) {
-            Some(grad) => match grad.into_data().try_into_vec::<f32>() {
-                Ok(values) => self.values.extend_from_slice(&values),
-                Err(error) => self.failed = Some(TrainError::NotSummed { message: error.to_string() }),
-            },
-            None => {
-                let elements: usize = param.base().dims().iter().product();
-                self.values.resize(self.values.len() + elements, NOTHING);
-            }
+        let Some(grad) = self.grads.remove::<D>(param.id) else {
+            let elements: usize = param.base().dims().iter().product();
+            self.values.resize(self.values.len() + elements, NOTHING);
+            return;
+        };
+        match grad.into_data().try_into_vec::<f32>() {
+            Ok(values) => self.values.extend_from_slice(&values),
+            Err(error) => self.failed = Some(TrainError::NotSummed { message: error.to_string() }),
         }
     }
 }
@@ -232,7 +233,7 @@ impl Read<'_> {
 impl ModuleVisitor for Read<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let number = self.seen.number(param.id);
-        if !number.is_some_and(|number| self.present.get(number) == Some(&true)) {
+        if number.is_none_or(|number| self.present.get(number) != Some(&true)) {
             return;
         }
         let tensor = param.base();

@@ -126,7 +126,7 @@ pub(crate) struct Run<'t, M: Trainable> {
     fallback: Option<Fallback>,
     /// The state that takes its place once something has shown it to be good.
     candidate: Option<Fallback>,
-    /// Steps of checkpoints that the run has gone back from, and that are still there.
+    /// Steps of checkpoints that the run has rolled back from, and that still exist.
     refuted: Vec<u64>,
     /// What is to be written of the epochs.
     history: HistoryLog,

@@ -36,7 +36,7 @@ where
             OnNonFinite::Stop => {
                 if let Some(step) = self.state.unproven.last() {
                     tracing::warn!(
-                        "the checkpoint of step {step} may hold spoilt weights: no loss since has shown it to be good; the \
+                        "the checkpoint of step {step} may hold useless weights: no later loss has shown it to be good; the \
                          ones before it are"
                     );
                 }
@@ -68,7 +68,7 @@ where
         }
     }
 
-    /// The same of weights that an update has spoilt: going back leaves that update out.
+    /// The same of weights that an update has made useless: rolling back leaves that update out.
     pub(super) fn recover_weights(&mut self, fault: Fault) -> Result<(), TrainError> {
         self.recover(fault)?;
         self.state.skipped = true;

@@ -15,10 +15,10 @@ use crate::{
     updates::{Trainable, look_at},
 };
 
-/// A loss is sane if it is at most so many times the largest before it.
+/// A loss is plausible if it is at most so many times the largest before it.
 const SANE: f64 = 1_000.0;
 
-/// Batches that are tried at the end of a run, until one has a sane loss: one of them may be bad by itself.
+/// Batches that are tried at the end of a run, until one has a plausible loss: a single batch may be bad by itself.
 const TRIED: usize = 3;
 
 impl<M> Run<'_, M>
@@ -27,9 +27,9 @@ where
     M::TrainItem: Adaptor<LossInput>,
     <M as InferenceStep>::Output: Adaptor<LossInput>,
 {
-    /// Takes note of the loss of a step without fault. A sane one shows that what was saved before is good.
+    /// Records the loss of a step. A plausible one shows that what was saved before is good.
     pub(super) fn note_loss(&mut self, loss: f64) {
-        if self.is_sane(loss) {
+        if self.is_plausible(loss) {
             self.state.largest_loss = self.state.largest_loss.max(loss.abs());
             self.prove();
         }
@@ -48,7 +48,7 @@ where
             return Ok(false);
         }
         let Some(loss) = self.loss_at_the_end(train)? else { return Ok(false) };
-        if self.is_sane(loss) {
+        if self.is_plausible(loss) {
             return Ok(true);
         }
         if !loss.is_finite() && self.stopped.is_none() {
@@ -64,8 +64,8 @@ where
         Ok(false)
     }
 
-    /// Goes back from weights that the last step of the run has spoilt, before they are reported: `true` where it has. That
-    /// update is left out, as any other that the run goes back from. `measured` is their loss on the validation set, where
+    /// Rolls back weights that the last step of the run has made useless, before they are reported: `true` where it has.
+    /// That update is left out, as any other that the run rolls back. `measured` is their loss on the validation set, where
     /// there is one.
     pub(super) fn goes_back_at_the_end(
         &mut self,
@@ -100,30 +100,30 @@ where
         }
     }
 
-    /// The run has gone back to before what is not known to be good.
+    /// The run has rolled back to before what is not known to be good.
     pub(super) fn refute(&mut self) {
         self.refuted.append(&mut self.state.unproven);
         self.candidate = None;
     }
 
-    fn is_sane(&self, loss: f64) -> bool {
+    fn is_plausible(&self, loss: f64) -> bool {
         let largest = self.state.largest_loss;
         loss.is_finite() && (largest == 0.0 || loss.abs() <= SANE * largest)
     }
 
-    /// Whether the trained weights themselves, no average of them, have just had a sane loss on the validation set.
+    /// Whether the trained weights themselves, no average of them, have just had a plausible loss on the validation set.
     pub(super) fn is_validated(&self) -> bool {
         let loss = self.measured.values.get(LOSS).filter(|_| self.measured.step == self.state.step);
         self.is_shown_by(loss.copied())
     }
 
-    /// Whether this loss on the validation set is of the trained weights themselves, and sane.
+    /// Whether this loss on the validation set is of the trained weights themselves, and plausible.
     fn is_shown_by(&self, loss: Option<f64>) -> bool {
         let as_trained = self.average.is_none() && !self.optimizer.has_eval_params();
-        as_trained && loss.is_some_and(|loss| self.is_sane(loss))
+        as_trained && loss.is_some_and(|loss| self.is_plausible(loss))
     }
 
-    /// The first sane loss among a few batches that the run has seen, or the last of them.
+    /// The first plausible loss among a few batches that the run has seen, or the last of them.
     fn loss_at_the_end(&self, train: &dyn Source<M::TrainBatch>) -> Result<Option<f64>, TrainError> {
         // A copy: a pass in training mode changes running statistics.
         let model = copy_to_train(self.model()?, self.device.as_ref());
@@ -133,7 +133,7 @@ where
             let TrainConfig { precision, seed, .. } = self.trainer.config;
             let loss = loss_of(&look_at(&model, batch?.input, precision, (seed, self.state.step)))?;
             last = Some(loss);
-            if self.is_sane(loss) {
+            if self.is_plausible(loss) {
                 break;
             }
         }

@@ -69,7 +69,7 @@ where
                 );
             } else {
                 tracing::warn!(
-                    "the run has stopped early after step {step}, and stays so: a longer run or more patience goes on"
+                    "the run has stopped early after step {step}, and stays stopped: make it longer or raise the patience to continue"
                 );
                 self.stopped = Some(StopReason::EarlyStopping);
             }
@@ -267,7 +267,7 @@ where
         self.state.best = then.best;
         self.state.kept_best.clone_from(&then.kept_best);
         self.state.rollbacks += 1;
-        // Those are the values of what the run goes back from.
+        // Those are the values of what the run rolls back.
         self.measured = Measured::default();
         self.refute();
         self.load_callbacks(fallback.state.callbacks)

@@ -87,7 +87,7 @@ where
                 self.seen.outputs.push((batch.items, output));
             }
         }
-        // The output holds the graph, and the graph the parameters: gone now, the update can work in place.
+        // The output holds the graph, and the graph the parameters: dropped here, so that the update can work in place.
         drop(output);
         self.clock.spent.model += began.elapsed().as_secs_f64();
         Ok(())

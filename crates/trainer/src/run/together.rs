@@ -15,6 +15,7 @@ use burn::{
         metric::{Adaptor, LossInput},
     },
 };
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
@@ -84,21 +85,21 @@ where
             return Err(TrainError::SharedGenerator);
         }
         let program = format!("{} {}", env!("CARGO_PKG_VERSION"), self.trainer.ranks.program());
-        self.compare("program", program)?;
-        self.compare("configuration", self.trainer.config.fingerprint.clone())?;
-        self.compare("training data", self.data_fingerprint.clone())?;
+        self.compare("program", &program)?;
+        self.compare("configuration", &self.trainer.config.fingerprint)?;
+        self.compare("training data", &self.data_fingerprint)?;
         let step = self.resumed_from.map_or_else(String::new, |step| format!("resumed from step {step}"));
-        self.compare("start", step)?;
+        self.compare("start", &step)?;
         self.check_weights()?;
         Ok(())
     }
 
     /// Refuses ranks whose weights are not, bit for bit, those of rank 0: processors that round differently.
     pub(super) fn check_weights(&self) -> Result<(), TrainError> {
-        if self.is_alone() { Ok(()) } else { self.compare("weights", digest(self.model()?)) }
+        if self.is_alone() { Ok(()) } else { self.compare("weights", &digest(self.model()?)) }
     }
 
-    fn compare(&self, what: &'static str, own: String) -> Result<(), TrainError> {
+    fn compare(&self, what: &'static str, own: &str) -> Result<(), TrainError> {
         let all = self.trainer.ranks.all_gather(own.as_bytes())?;
         let Some(first) = all.first() else { return Ok(()) };
         match all.iter().position(|other| other != first) {
@@ -169,7 +170,7 @@ where
             let each = apart.elements();
             let counts: Vec<usize> = share.counts().into_iter().map(|batches| batches * each).collect();
             let changes = ranks.all_gather_values(&seen.changes.concat(), &counts)?;
-            model = apart.apply(model, &changes.chunks_exact(each).collect::<Vec<_>>());
+            model = apart.apply(&model, &changes.chunks_exact(each).collect::<Vec<_>>());
         }
         let items: Vec<usize> = batches.iter().map(|batch| batch.items).collect();
         let reduce = self.trainer.config.reduce;
@@ -330,5 +331,5 @@ fn digest<M: Module>(model: &M) -> String {
     super::steps::bring_up_to_date(model);
     let mut values = Values(Sha256::new());
     model.visit(&mut values);
-    values.0.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&values.0.finalize()[..8])
 }

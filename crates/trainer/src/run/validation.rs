@@ -202,7 +202,7 @@ where
         let own = self.trainer.config.monitors(is_validated).map(|(_, monitor)| monitor.to_owned());
         let is_missing = |monitor: &String| {
             let is_due = is_validated || !monitor.starts_with("valid.");
-            is_due && !monitor.ends_with(".loss") && !values.contains_key(monitor)
+            is_due && !["train.loss", "valid.loss"].contains(&monitor.as_str()) && !values.contains_key(monitor)
         };
         if self.leads()
             && !self.is_told_of_missing

@@ -7,7 +7,7 @@ use burn::{
     module::Module,
     nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
     tensor::{DType, Device, Int, Tensor, TensorData, activation::relu},
-    train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep},
+    train::ClassificationOutput,
 };
 use lr_core::ScheduleConfig;
 use optim_adaptive::{AdaptiveOptimizer, OptimizerConfig};
@@ -104,22 +104,7 @@ impl Net {
     }
 }
 
-impl TrainStep for Net {
-    type Input = Points;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: Points) -> TrainOutput<ClassificationOutput> {
-        let output = self.forward(batch);
-        TrainOutput::new(self, output.loss.backward(), output)
-    }
-}
-
-impl InferenceStep for Net {
-    type Input = Points;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: Points) -> ClassificationOutput {
-        self.forward(batch)
-    }
-}
+trainer::steps!(Net::forward(Points) -> ClassificationOutput);
 
 /// flex's random generator is one for the whole process: a test whose numbers matter holds this while it runs.
 pub fn alone() -> std::sync::MutexGuard<'static, ()> {

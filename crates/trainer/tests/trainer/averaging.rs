@@ -5,7 +5,7 @@ use burn::{
     module::{Module, Param},
     nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig},
     tensor::{Device, Tensor, TensorData},
-    train::{InferenceStep, RegressionOutput, TrainOutput, TrainStep, metric::AccuracyMetric},
+    train::{RegressionOutput, metric::AccuracyMetric},
 };
 use lr_core::Duration;
 use serde_json::Value;
@@ -60,22 +60,7 @@ impl Line {
     }
 }
 
-impl TrainStep for Line {
-    type Input = Rows;
-    type Output = RegressionOutput;
-    fn step(&self, rows: Rows) -> TrainOutput<RegressionOutput> {
-        let output = self.forward(rows);
-        TrainOutput::new(self, output.loss.backward(), output)
-    }
-}
-
-impl InferenceStep for Line {
-    type Input = Rows;
-    type Output = RegressionOutput;
-    fn step(&self, rows: Rows) -> RegressionOutput {
-        self.forward(rows)
-    }
-}
+trainer::steps!(Line::forward(Rows) -> RegressionOutput);
 
 /// At most one of the two.
 type Average = (Option<Ema>, Option<Swa>);
@@ -143,22 +128,7 @@ impl Normed {
     }
 }
 
-impl TrainStep for Normed {
-    type Input = Rows;
-    type Output = RegressionOutput;
-    fn step(&self, rows: Rows) -> TrainOutput<RegressionOutput> {
-        let output = self.forward(rows);
-        TrainOutput::new(self, output.loss.backward(), output)
-    }
-}
-
-impl InferenceStep for Normed {
-    type Input = Rows;
-    type Output = RegressionOutput;
-    fn step(&self, rows: Rows) -> RegressionOutput {
-        self.forward(rows)
-    }
-}
+trainer::steps!(Normed::forward(Rows) -> RegressionOutput);
 
 /// torch's `update_bn` leaves the plain mean of the batches' statistics, whatever the layer's momentum is.
 #[test]

@@ -8,7 +8,7 @@ use burn::{
     module::Module,
     nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
     tensor::Tensor,
-    train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep, metric::AccuracyMetric},
+    train::{ClassificationOutput, metric::AccuracyMetric},
 };
 use lr_core::Duration;
 use trainer::{
@@ -52,22 +52,7 @@ impl Normed {
     }
 }
 
-impl TrainStep for Normed {
-    type Input = Points;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: Points) -> TrainOutput<ClassificationOutput> {
-        let output = self.forward(batch);
-        TrainOutput::new(self, output.loss.backward(), output)
-    }
-}
-
-impl InferenceStep for Normed {
-    type Input = Points;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: Points) -> ClassificationOutput {
-        self.forward(batch)
-    }
-}
+trainer::steps!(Normed::forward(Points) -> ClassificationOutput);
 
 const SCHEDULE_FREE: &str = "type = 'schedule_free_sgd'\nlr = 1.0";
 

@@ -346,7 +346,7 @@ fn a_source_that_ends_early_is_an_error() {
         let config = TrainConfig { accumulate, ..TrainConfig::epochs(2) };
         let source = Short(train_data(), held);
         let ended = Trainer::new(config).fit(net(), optimizer(ADAM), schedule("type = 'fixed'"), &source, None);
-        let error = ended.err().expect("an error").to_string();
+        let error = ended.expect_err("an error").to_string();
         assert!(error.contains("the source says it has 6 batches, and has ended"), "{error}");
         assert!(error.contains(&format!("batch {batch} of epoch 1")), "{held} batches, {accumulate}: {error}");
     }

@@ -12,7 +12,7 @@ use burn::{
     module::{Module, ModuleVisitor, Param},
     nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
     tensor::{Device, Distribution, Tensor, activation::relu},
-    train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep},
+    train::{ClassificationOutput, InferenceStep, TrainStep},
 };
 use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, Group, Pattern};
@@ -49,22 +49,7 @@ impl Normed {
     }
 }
 
-impl TrainStep for Normed {
-    type Input = Points;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: Points) -> TrainOutput<ClassificationOutput> {
-        let output = self.forward(batch);
-        TrainOutput::new(self, output.loss.backward(), output)
-    }
-}
-
-impl InferenceStep for Normed {
-    type Input = Points;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: Points) -> ClassificationOutput {
-        self.forward(batch)
-    }
-}
+trainer::steps!(Normed::forward(Points) -> ClassificationOutput);
 
 /// Every tensor of a model, running statistics included, bit for bit. Read off a copy in inference mode, which settles
 /// statistics that are still under way.

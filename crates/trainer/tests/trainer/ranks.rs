@@ -155,7 +155,7 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
             }
         }
     }
-    assert!(all.len() > 3, "{directory:?}");
+    assert!(all.len() > 3, "{}", directory.display());
     all
 }
 

@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 
-use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor};
+use any_network::drawn;
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Device;
 use burn::train::{ClassificationOutput, InferenceStep, TrainStep};
 use strict_config::{ConfigError, Settings, check};
 
@@ -82,7 +83,7 @@ pub trait Architecture: Settings + Default + Clone + Debug + Send + Sync + 'stat
     /// Settings out of their ranges, images smaller than [`least_side`](Self::least_side) or without channels, fewer than
     /// two classes.
     fn init(&self, shape: ImageShape, classes: usize, device: &Device) -> Result<Self::Network, ModelError> {
-        built(self, shape, classes, device, false).map(|(network, _)| initialised(network))
+        built(self, shape, classes, device, false).map(|(network, _)| drawn(network))
     }
 
     /// The layers that such a network has; no parameter is drawn.
@@ -127,17 +128,4 @@ pub(super) fn check_widths(field: &str, widths: &[usize]) -> Result<(), ConfigEr
         Some(at) => Err(ConfigError::not_allowed(format!("{field}[{at}]"), 0, "a width of at least 1")),
         None => Ok(()),
     }
-}
-
-/// Draws all parameters now, in the order of the module. burn draws a parameter where it is first used, and all from
-/// one generator: left to that, the initial weights would depend on the order of use.
-pub(super) fn initialised<M: Module>(model: M) -> M {
-    struct Use;
-    impl ModuleVisitor for Use {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let _ = param.val();
-        }
-    }
-    model.visit(&mut Use);
-    model
 }

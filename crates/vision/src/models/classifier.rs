@@ -166,13 +166,11 @@ impl TrainStep for Classifier {
 
     /// Forward and backward, with the label smoothing that was chosen.
     fn step(&self, batch: ImageBatch) -> TrainOutput<ClassificationOutput> {
-        match &self.network {
-            Network::Own(own) => TrainStep::step(own, batch),
-            _ => {
-                let output = batch.classified(self.label_smoothing, |images| self.forward(images));
-                TrainOutput::new(self, output.loss.backward(), output)
-            }
+        if let Network::Own(own) = &self.network {
+            return TrainStep::step(own, batch);
         }
+        let output = batch.classified(self.label_smoothing, |images| self.forward(images));
+        TrainOutput::new(self, output.loss.backward(), output)
     }
 }
 

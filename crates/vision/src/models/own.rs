@@ -2,14 +2,14 @@
 
 use std::fmt::Debug;
 
-use any_network::{AnyNetwork, HIGHEST_RANK, highest_rank};
+use any_network::{AnyNetwork, HIGHEST_RANK, drawn, highest_rank};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep};
 use serde::{Serialize, Serializer};
 use toml::Table;
 
-use super::architecture::{Architecture, ModelInfo, built, initialised};
+use super::architecture::{Architecture, ModelInfo, built};
 use super::error::ModelError;
 use super::layers::{Layer, MOST_LISTED, total_parameters};
 use crate::batch::{Batcher, ImageBatch};
@@ -105,7 +105,7 @@ impl<A: Architecture> AnyArchitecture for A {
         device: &Device,
     ) -> Result<(OwnNetwork, Own, Vec<Layer>), ModelError> {
         let (network, listed) = built(self, shape, classes, device, false)?;
-        let network = initialised(network);
+        let network = drawn(network);
         let found = highest_rank(&network);
         if found > HIGHEST_RANK {
             return Err(ModelError::Rank { model: A::INFO.name, found, highest: HIGHEST_RANK });

@@ -21,7 +21,7 @@ pub(super) fn check(choice: &RateChoice, contenders: &[Contender]) -> Result<(),
     let RateChoice::Grid(grid) = choice else { return Ok(()) };
     for contender in contenders {
         if contender.config.data.validation == 0.0 && contender.config.train.overfit_batches.is_none() {
-            let what = "the best of a grid of rates is told by what validation measures, and this is 0";
+            let what = "the best of a grid of rates is chosen by what validation measures, and this is 0";
             return Err(contender.locate(ConfigError::conflict("data.validation", what)));
         }
         for lr in grid {
