@@ -34,9 +34,16 @@ fn run(forward: Forward, [rows, inputs, outputs]: [usize; 3], bias: bool, dtype:
 
 #[test]
 fn it_is_as_exact_as_burns() {
-    for size in
-        [[64, 784, 256], [64, 256, 128], [128, 128, 10], [1, 300, 40], [300, 33, 65], [5, 1000, 16], [40, 1, 17]]
-    {
+    for size in [
+        [64, 784, 256],
+        [64, 256, 128],
+        [128, 128, 10],
+        [1, 300, 40],
+        [3, 300, 64],
+        [300, 33, 65],
+        [5, 1000, 16],
+        [40, 1, 17],
+    ] {
         for bias in [false, true] {
             let [ours, burns] = [OURS, BURNS].map(|forward| run(forward, size, bias, DType::F32));
             assert_as_exact(&format!("{size:?}"), &ours, &burns, &run(BURNS, size, bias, DType::F64));

@@ -53,8 +53,11 @@ const RUN: usize = 128;
 /// Columns of the right matrix that are copied at a time: with [`RUN`] terms a quarter of the second-level cache.
 const COLUMNS: usize = 512;
 
-/// Rows for which a copy of the right matrix is worth it.
+/// Rows that share a copy of the right matrix, at least.
 const ROWS: usize = 128;
+
+/// For fewer rows the right matrix is not copied.
+const FEW: usize = 4;
 
 /// Multiplications for which a second thread is worth its start.
 const WORTH_THREADS: usize = 1 << 15;
@@ -211,19 +214,28 @@ impl Kernel for Product<'_> {
         let (wide, pitch) = (V::TILE[1] * V::LANES, columns.next_multiple_of(V::LANES));
         // Where the terms of a row of the left matrix lie far apart and are read several times, it is copied too.
         let strips_are_copied = left.across > 1 && pitch > wide;
+        // A copy that is read once or twice costs more than it saves.
+        let panels_are_copied = right.across > 1 || pitch > columns || rows >= FEW;
         let most = RUN.min(terms);
-        let mut kept = scratch::take([most * pitch, if strips_are_copied { most * rows } else { 0 }]);
+        let copied = [(panels_are_copied, pitch), (strips_are_copied, rows)];
+        let mut kept = scratch::take(copied.map(|(copied, length)| if copied { most * length } else { 0 }));
         let [panels, strips] = kept.slices();
         for first in (0..terms).step_by(RUN) {
             let count = RUN.min(terms - first);
-            let panels = &mut panels[..count * pitch];
-            copy_right::<V>(right, first, wide, panels);
+            if panels_are_copied {
+                copy_right::<V>(right, first, wide, &mut panels[..count * pitch]);
+            }
             if strips_are_copied {
                 copy_left(left, first, V::TILE[0], &mut strips[..count * rows]);
             }
             for column in (0..pitch).step_by(wide) {
                 let here = wide.min(pitch - column);
                 let used = here.min(columns - column);
+                let (right, from_term) = if panels_are_copied {
+                    (&panels[column * count..][..here * count], here)
+                } else {
+                    (&right.values[first * right.down + column..], right.down)
+                };
                 let mut start = [0.0; WIDEST];
                 if let Some(bias) = bias
                     && first == 0
@@ -236,8 +248,7 @@ impl Kernel for Product<'_> {
                     } else {
                         (&left.values[row * left.down + first * left.across..], [left.down, left.across])
                     };
-                    let right = &panels[column * count..][..here * count];
-                    let tile = Tile { left, steps, right, start: &start[..here], terms: count };
+                    let tile = Tile { left, steps, right, from_term, start: &start[..here], terms: count };
                     // SAFETY: one part at a time.
                     let to = unsafe { out.part([row, column], [high, used]) };
                     tile.run::<V>(&to, add || first > 0);
@@ -317,8 +328,9 @@ struct Tile<'a> {
     left: &'a [f32],
     /// From one row of the left matrix to the next, and from one term.
     steps: [usize; 2],
-    /// Term after term, as wide as the tile.
+    /// Term after term, as wide as the tile; `from_term` numbers from one to the next.
     right: &'a [f32],
+    from_term: usize,
     /// What sums begin with.
     start: &'a [f32],
     terms: usize,
@@ -329,7 +341,8 @@ impl Tile<'_> {
     #[inline(always)]
     fn run<V: Vector>(&self, out: &Out<'_>, add: bool) {
         let (high, wide) = (out.rows, self.start.len());
-        assert!(self.terms > 0 && self.right.len() == self.terms * wide && out.columns <= wide && high <= HIGHEST);
+        assert!(self.terms > 0 && self.right.len() >= (self.terms - 1) * self.from_term + wide);
+        assert!(out.columns <= wide && high <= HIGHEST);
         assert!(self.left.len() > (high - 1) * self.steps[0] + (self.terms - 1) * self.steps[1]);
         if out.columns == wide {
             // SAFETY: the asserts; `out` has these rows and columns.
@@ -398,7 +411,7 @@ impl Tile<'_> {
                     }
                 }
                 left = left.wrapping_add(self.steps[1]);
-                right = right.add(N * V::LANES);
+                right = right.wrapping_add(self.from_term);
             }
             for (p, sums) in sums.iter().enumerate() {
                 for (n, sum) in sums.iter().enumerate() {
