@@ -1,7 +1,6 @@
 //! `lr = "auto"`: the finder before the training.
 
 use std::{
-    fs,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -16,7 +15,7 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{FINDER, FINDER_PLOT, PLOTS, RunDir},
+    run_dir::{FINDER, FINDER_PLOT, RunDir},
 };
 
 /// The configuration with a number for every rate that it leaves open (`"auto"`), and the finder's result that they come
@@ -66,8 +65,7 @@ impl SaveSweep {
 
     fn keep(&self, found: &FinderResult) -> Result<(), Error> {
         self.dir.write(FINDER, &format!("{}\n", found.to_json()))?;
-        let folder = self.dir.path(PLOTS);
-        fs::create_dir_all(&folder).map_err(|source| Error::File { path: folder.display().to_string(), source })?;
+        let folder = self.dir.plots()?;
         for extension in ["svg", "png"] {
             found.chart().save(&folder.join(format!("{FINDER_PLOT}.{extension}")))?;
         }

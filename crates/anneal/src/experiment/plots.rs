@@ -1,7 +1,5 @@
 //! The pictures of runs, drawn from their logs.
 
-use std::fs;
-
 use lr_core::{Horizon, Interval, Mark, Scheduler};
 use report::{Chart, Series, function_curve};
 use study::{Curve, Measure, without_diverged, without_failed};
@@ -11,13 +9,12 @@ use super::record::{RunRecord, SweepRecord};
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{METRIC_PLOT, OUTPUT_PLOT, PLOTS, RUN_PLOTS, io_error},
+    run_dir::{METRIC_PLOT, OUTPUT_PLOT, RUN_PLOTS},
 };
 
 /// Draws `plots/loss`, `plots/lr` and each metric, such as `plots/accuracy`, as SVG and PNG.
 pub(super) fn draw(run: &RunRecord) -> Result<(), Error> {
-    let folder = run.dir.path(PLOTS);
-    fs::create_dir_all(&folder).map_err(|source| io_error(&folder, "create it", source))?;
+    let folder = run.dir.plots()?;
     let [of_loss, accuracy, lr] = RUN_PLOTS;
     let mut charts = vec![(of_loss.to_owned(), loss(run)), (lr.to_owned(), rate(run))];
     for name in run.measured() {

@@ -104,7 +104,10 @@ impl RunRecord {
         let table = Document::read(&dir.path(CONFIG))?.table;
         let name = field(&table, "run", "name").and_then(Value::as_str).unwrap_or("run").to_owned();
         let log = log(&dir)?;
-        let summary = json(&dir, SUMMARY)?;
+        // A run that went on after its summary, and has not ended since, has none.
+        let logged = log.last().map_or(0, |line: &LogLine| line.step);
+        let summary =
+            json(&dir, SUMMARY)?.filter(|summary: &Summary| summary.failure.is_some() || logged <= summary.steps);
         let sessions = json(&dir, ENVIRONMENT)?.unwrap_or_default();
         let finder = json(&dir, FINDER)?;
         let outputs = text(&dir, OUTPUTS)?.as_deref().map(|text| {
@@ -206,9 +209,10 @@ impl RunRecord {
         if is_logged { self.measure_of(first) } else { Measure::loss() }
     }
 
-    /// Optimizer steps done, as far as the log knows.
+    /// Optimizer steps done, as the summary says, or else as far as the log knows.
     pub(crate) fn steps(&self) -> u64 {
-        self.log.iter().map(|line| line.step).max().unwrap_or(0)
+        let logged = || self.log.iter().map(|line| line.step).max().unwrap_or(0);
+        self.summary.as_ref().map_or_else(logged, |summary| summary.steps)
     }
 
     /// Epochs finished.

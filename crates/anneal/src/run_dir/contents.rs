@@ -45,8 +45,11 @@ pub(super) fn own(folder: &Path) -> Result<Vec<PathBuf>, RunDirError> {
     };
     let mut own: Vec<PathBuf> =
         files(folder)?.into_iter().filter(|name| is_own_file(name)).map(PathBuf::from).collect();
-    let plots = files(&folder.join(PLOTS))?.into_iter().filter(|name| is_plot(name));
-    own.extend(plots.map(|name| Path::new(PLOTS).join(name)));
+    // What lies behind a link is not of this run.
+    if !folder.join(PLOTS).is_symlink() {
+        let plots = files(&folder.join(PLOTS))?.into_iter().filter(|name| is_plot(name));
+        own.extend(plots.map(|name| Path::new(PLOTS).join(name)));
+    }
     let checkpoints = folder.join(CHECKPOINTS);
     // A link to where the checkpoints are is moved as a link.
     if checkpoints.is_symlink() {

@@ -29,7 +29,10 @@ mod layout;
 mod lock;
 mod mark;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 pub use claim::Existing;
 pub(crate) use claim::{Claim, next_name};
@@ -66,6 +69,20 @@ impl RunDir {
     /// That of a folder which this process has claimed.
     pub(crate) fn new(path: &Path) -> Self {
         Self(path.to_owned())
+    }
+
+    /// The folder of the charts, made where it is missing. A link of that name gets another one, so that nothing outside of the
+    /// run is written over.
+    pub(crate) fn plots(&self) -> Result<PathBuf, RunDirError> {
+        let folder = self.path(PLOTS);
+        if folder.is_symlink() {
+            let names = (1_u64..).map(|number| folder.with_file_name(format!("{PLOTS}.kept-{number}")));
+            let kept = names.into_iter().find(|kept| fs::symlink_metadata(kept).is_err()).unwrap_or_default();
+            fs::rename(&folder, &kept).map_err(|source| io_error(&folder, "move the link aside", source))?;
+            tracing::warn!("{}: is a link; renamed to {}", folder.display(), kept.display());
+        }
+        fs::create_dir_all(&folder).map_err(|source| io_error(&folder, "create it", source))?;
+        Ok(folder)
     }
 
     /// Begins a run in the claimed folder: it has its mark and its configuration then. A run that is there is moved aside,

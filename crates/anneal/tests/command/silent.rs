@@ -566,3 +566,54 @@ fn refusals_name_what_was_typed() {
         assert!(ran.code == 2 && ran.err.contains(expected), "{args:?}: {} {}", ran.code, ran.err);
     }
 }
+
+/// A run that went on after its end and was killed then is not finished, whatever its summary says.
+#[test]
+fn a_summary_of_before_is_none() {
+    let dir = trained(&["--set", "train.log_every=7"]);
+    let run = dir.path().join("run");
+    let summary = fs::read(run.join("summary.json")).expect("a file");
+    anneal(dir.path(), &["resume", "run", "--epochs", "5", "--quiet"]).ok();
+    fs::write(run.join("summary.json"), summary).expect("written");
+    let said = anneal(dir.path(), &["report", "run", "--out", "page.html"]).ok().out;
+    let page = fs::read_to_string(dir.path().join("page.html")).expect("a page");
+    assert!(page.contains("not finished"), "{said}");
+}
+
+/// What a link named `plots` points to is not of the run: nothing is written there.
+#[test]
+fn plots_behind_a_link_stay() {
+    let dir = trained(&[]);
+    let (plots, mine) = (dir.path().join("run/plots"), dir.path().join("mine"));
+    fs::create_dir(&mine).expect("made");
+    fs::write(mine.join("loss.svg"), "mine").expect("written");
+    fs::remove_dir_all(&plots).expect("removed");
+    std::os::unix::fs::symlink(&mine, &plots).expect("linked");
+    let said = anneal(dir.path(), &["resume", "run", "--epochs", "4"]).ok().err;
+    assert!(said.contains("run/plots: is a link; renamed to run/plots.kept-1"), "{said}");
+    let left: Vec<_> = fs::read_dir(&mine).expect("a folder").collect();
+    assert!(left.len() == 1 && fs::read(mine.join("loss.svg")).expect("a file") == b"mine", "{left:?}");
+    assert!(plots.join("loss.svg").exists());
+}
+
+/// A plain file at the name of a checkpoint is moved aside as a folder is, and the run goes on.
+#[test]
+fn a_file_at_the_name_of_a_checkpoint_is_moved_aside() {
+    let dir = trained(&[]);
+    let checkpoints = dir.path().join("run/checkpoints");
+    fs::write(checkpoints.join("step-00000084"), "mine").expect("written");
+    anneal(dir.path(), &["resume", "run", "--epochs", "4", "--quiet"]).ok();
+    assert_eq!(fs::read(checkpoints.join("step-00000084.kept-1")).expect("a file"), b"mine");
+    assert!(checkpoints.join("step-00000084/manifest.json").exists());
+}
+
+/// A comparison takes no run that was made longer since.
+#[test]
+fn a_contender_of_another_length_is_refused() {
+    let dir = folder(&[("base.toml", SMALL), ("fixed.toml", "[schedule]\ntype = 'fixed'\n")]);
+    let args = ["compare", "base.toml", "--with-config", "--schedule", "fixed.toml", "--out", "both", "--quiet"];
+    anneal(dir.path(), &args).ok();
+    anneal(dir.path(), &["resume", "both/base/seed-42", "--epochs", "4", "--quiet"]).ok();
+    let ran = anneal(dir.path(), &[&args[..], &["--resume"]].concat());
+    assert!(ran.code == 2 && ran.err.contains("both/base/seed-42: has been trained for another length"), "{}", ran.err);
+}

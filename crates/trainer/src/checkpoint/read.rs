@@ -117,6 +117,8 @@ pub(super) fn is_only_ours(files: &dyn Files, path: &Path) -> Result<bool, Check
     match Manifest::read(files, path) {
         Ok(manifest) => Ok(files.list(path).map_err(io(path, "list it"))?.iter().all(|name| manifest.lists(name))),
         Err(CheckpointError::Damaged { .. }) => Ok(false),
+        // A file of that name.
+        Err(CheckpointError::Io { source, .. }) if source.kind() == ErrorKind::NotADirectory => Ok(false),
         Err(error) => Err(error),
     }
 }

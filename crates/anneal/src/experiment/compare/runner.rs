@@ -80,6 +80,12 @@ impl<'a> Runner<'a> {
             return Ok(Run::new(seed, name, state, None, RunLog::default()));
         }
         let record = RunRecord::read(&dir, config.catalog())?;
+        let own = Config::from_table(&record.config.1, config.catalog())?.train;
+        if (own.epochs, own.steps) != (config.train.epochs, config.train.steps) {
+            let what = "has been trained for another length since: this comparison cannot take it; remove its folder, and it \
+                        is trained again";
+            return Err(Error::Usage(format!("{}: {what}", dir.display())));
+        }
         self.dataset = record.summary.as_ref().map(|summary| summary.dataset.clone()).or(self.dataset.take());
         let run = Run::new(seed, name, state, error, log(&record));
         self.say(&format!("{place}: {}", result(&run)));
