@@ -128,7 +128,7 @@ pub enum TableProblem {
     /// A cell of a column of which nothing is said is a text, where nearly all others are numbers.
     #[error(
         "line {line}, column `{column}`: {found} is no number as 1234.5 is, and {alike} of the {values} cells of this column \
-         are numbers: {}",
+         look like numbers: {}",
         right(*.is_target)
     )]
     Mixed {
@@ -138,10 +138,26 @@ pub enum TableProblem {
         column: String,
         /// The cell, quoted and shortened.
         found: String,
-        /// Cells that are numbers, however they are written.
+        /// Cells that look like numbers, however they are written.
         alike: usize,
         /// Cells with a value.
         values: usize,
+        /// Whether the column is the target.
+        is_target: bool,
+    },
+    /// A whole number of a column of which nothing is said has more digits than are kept: ids would become equal.
+    #[error(
+        "line {line}, column `{column}`: `{found}` has more digits than a number keeps, so different ones would become equal: \
+         {}",
+        kept(*.is_target)
+    )]
+    Inexact {
+        /// The line of the first such cell.
+        line: u64,
+        /// The column.
+        column: String,
+        /// The cell.
+        found: String,
         /// Whether the column is the target.
         is_target: bool,
     },
@@ -161,7 +177,10 @@ pub enum TableProblem {
         before: String,
     },
     /// A cell is missing, and nothing says what to put there.
-    #[error("line {line}, column `{column}`: missing value ({count} in this column); say in `missing` what fills it")]
+    #[error(
+        "line {line}, column `{column}`: missing value ({count} in this column); {}",
+        if *.is_new { "the model was trained without any, and has nothing that fills it" } else { "say in `missing` what fills it" }
+    )]
     Missing {
         /// The line of the first.
         line: u64,
@@ -169,6 +188,8 @@ pub enum TableProblem {
         column: String,
         /// How many are missing in the column.
         count: usize,
+        /// Whether it is in a table that is predicted for.
+        is_new: bool,
     },
     /// The target of a row is missing.
     #[error("line {line}: the target, column `{column}`, is missing; a row without it teaches nothing")]
@@ -206,8 +227,14 @@ pub enum TableProblem {
         /// The column.
         column: String,
     },
+    /// The deviation of a column whose numbers differ is no number above 0.
+    #[error("column `{column}`: its numbers differ by too little to be standardised")]
+    TooAlike {
+        /// The column.
+        column: String,
+    },
     /// All rows have one class.
-    #[error("column `{column}`: every one of the {rows} rows is {class:?}; a classifier needs two classes")]
+    #[error("column `{column}`: every one of the {rows} rows{of} is {class:?}; a classifier needs two classes")]
     OneClass {
         /// The target.
         column: String,
@@ -215,9 +242,14 @@ pub enum TableProblem {
         class: String,
         /// How many rows.
         rows: usize,
+        /// Of what part: nothing or ` of the training part`.
+        of: &'static str,
     },
     /// The target is one number in all rows.
-    #[error("column `{column}`: every one of the {rows} rows{of} is {value}; there is nothing to learn")]
+    #[error(
+        "column `{column}`: every one of the {rows} rows{of} is {value}; there is nothing to learn{}",
+        if value.abs() >= (1_u64 << 53) as f64 { " (`task = \"classification\"` tells numbers of that many digits apart)" } else { "" }
+    )]
     Constant {
         /// The target.
         column: String,
@@ -228,6 +260,15 @@ pub enum TableProblem {
         /// Of what part.
         of: &'static str,
     },
+}
+
+/// What may be done about numbers of too many digits.
+fn kept(is_target: bool) -> &'static str {
+    if is_target {
+        "say `task = \"classification\"` for classes, or `task = \"regression\"` for numbers that are rounded"
+    } else {
+        "name the column in `categories` for ids, or in `numbers` for numbers that are rounded"
+    }
 }
 
 /// What may be done about a text among numbers.

@@ -92,7 +92,15 @@ impl Preprocessing {
         }
         let name = table.target.name.clone();
         let target = match &table.target.cells {
-            Cells::Categories(Categories { names, .. }) => Target::Classes { name, classes: names.clone() },
+            Cells::Categories(Categories { codes, names }) => {
+                let mut of_training = training.iter().map(|&row| codes[row]);
+                if let Some(first) = of_training.next().filter(|first| of_training.all(|code| code == *first)) {
+                    let class = names.get(first as usize).cloned().unwrap_or_default();
+                    let (rows, of) = (training.len(), " of the training part");
+                    return Err(TableProblem::OneClass { column: name, class, rows, of });
+                }
+                Target::Classes { name, classes: names.clone() }
+            }
             Cells::Numbers(cells) => {
                 let (mean, std) = moments(&name, training.iter().map(|&row| cells[row]))?;
                 if std == 0.0 {
@@ -157,7 +165,7 @@ impl Preprocessing {
         }
         let unfilled = |column: &&Column| column.missing > 0 && !self.fills(&column.name);
         if let Some(column) = columns.iter().find(unfilled) {
-            return Err(refused(column));
+            return Err(refused(column, true));
         }
         if let Some(column) = columns.iter().find(|column| self.is_too_large(column)) {
             return Err(TableProblem::TooLarge { column: column.name.clone() });
@@ -281,6 +289,14 @@ impl Preprocessing {
         positions.iter().map(truth).collect()
     }
 
+    /// The classes that no row has.
+    pub fn absent_classes(&self, rows: &Rows) -> Vec<&str> {
+        let Target::Classes { classes, .. } = &self.target else { return Vec::new() };
+        let there: HashSet<usize> = (0..rows.len()).filter_map(|at| rows.class(at)).collect();
+        let absent = classes.iter().enumerate().filter(|(class, _)| !there.contains(class));
+        absent.map(|(_, name)| name.as_str()).collect()
+    }
+
     /// The class of all rows, where there are some and they have only one.
     pub fn only_class(&self, rows: &Rows) -> Option<&str> {
         let Target::Classes { classes, .. } = &self.target else { return None };
@@ -338,17 +354,25 @@ fn standardised(cell: f64, mean: f64, std: f64) -> f32 {
     ((cell - mean) / std) as f32
 }
 
-/// Mean and population standard deviation, in two passes.
+/// Mean and population standard deviation, in two passes; of one number, itself and 0.
 fn moments(column: &str, values: impl Iterator<Item = f64> + Clone) -> Result<(f64, f64), TableProblem> {
+    let first = values.clone().next().unwrap_or_default();
+    if values.clone().all(|value| value == first) {
+        return Ok((first, 0.0));
+    }
     let count = values.clone().count().max(1) as f64;
     let mean = values.clone().sum::<f64>() / count;
     let std = (values.map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
-    if std.is_finite() { Ok((mean, std)) } else { Err(TableProblem::TooLarge { column: column.to_owned() }) }
+    let column = || column.to_owned();
+    if !std.is_finite() {
+        return Err(TableProblem::TooLarge { column: column() });
+    }
+    if std > 0.0 { Ok((mean, std)) } else { Err(TableProblem::TooAlike { column: column() }) }
 }
 
-fn refused(column: &Column) -> TableProblem {
+fn refused(column: &Column, is_new: bool) -> TableProblem {
     let Column { name, missing, first_missing, .. } = column;
-    TableProblem::Missing { line: *first_missing, column: name.clone(), count: *missing }
+    TableProblem::Missing { line: *first_missing, column: name.clone(), count: *missing, is_new }
 }
 
 fn all_missing(column: &Column, training: &[usize]) -> TableProblem {
@@ -364,7 +388,7 @@ fn fit_numbers(column: &Column, cells: &[f64], training: &[usize], fill: &Fill) 
         }
     }
     let fill = match fill {
-        Fill::Refuse if column.missing > 0 => return Err(refused(column)),
+        Fill::Refuse if column.missing > 0 => return Err(refused(column, false)),
         Fill::Refuse => None,
         Fill::Mean => Some(moments(&column.name, present.iter().copied())?.0),
         Fill::Median => Some(median(&mut present)),
@@ -416,7 +440,7 @@ fn fit_categories(
         }
     }
     let fill = match fill {
-        Fill::Refuse if column.missing > 0 => return Err(refused(column)),
+        Fill::Refuse if column.missing > 0 => return Err(refused(column, false)),
         Fill::Refuse => None,
         Fill::MostFrequent => {
             let most = counts.iter().copied().max().filter(|count| *count > 0);

@@ -52,6 +52,8 @@ pub(crate) struct Guess {
     texts: Texts,
     /// The first number that is written with zeros before it, with its line.
     padded: Option<(u64, Box<str>)>,
+    /// The first whole number that an f64 does not hold, with its line.
+    inexact: Option<(u64, Box<str>)>,
     /// The different values where all are whole numbers, and few.
     whole: Few,
 }
@@ -71,7 +73,13 @@ struct Texts {
 /// Whole numbers, each as it is written where it comes first.
 #[derive(Clone, Debug)]
 enum Few {
-    So { seen: BTreeMap<i64, Box<str>>, respelt: Option<Respelt> },
+    So {
+        seen: BTreeMap<i64, Box<str>>,
+        respelt: Option<Respelt>,
+        /// Numbers that are not whole, and the first of them with its line.
+        parts: usize,
+        part: Option<(u64, Box<str>)>,
+    },
     TooMany,
 }
 
@@ -85,17 +93,22 @@ struct Respelt {
 
 impl Default for Few {
     fn default() -> Self {
-        Self::So { seen: BTreeMap::new(), respelt: None }
+        Self::So { seen: BTreeMap::new(), respelt: None, parts: 0, part: None }
     }
 }
 
 impl Few {
     fn see(&mut self, number: Option<f64>, cell: &str, line: u64) {
-        let Self::So { seen, respelt } = self else { return };
-        let Some(number) = number.filter(|number| number.fract() == 0.0 && number.abs() < WHOLE_BELOW) else {
+        let Self::So { seen, respelt, parts, part } = self else { return };
+        let Some(number) = number.filter(|number| number.abs() < WHOLE_BELOW) else {
             *self = Self::TooMany;
             return;
         };
+        if number.fract() != 0.0 {
+            *parts += 1;
+            part.get_or_insert_with(|| (line, cell.into()));
+            return;
+        }
         match seen.get(&(number as i64)) {
             Some(before) if **before != *cell && respelt.is_none() => {
                 *respelt = Some(Respelt { line, cell: cell.into(), before: before.clone() });
@@ -127,6 +140,9 @@ impl Guess {
         } else if self.padded.is_none() && is_padded(cell) {
             self.padded = Some((line, cell.into()));
         }
+        if self.inexact.is_none() && number.is_some_and(|number| is_inexact(number, cell)) {
+            self.inexact = Some((line, cell.into()));
+        }
         self.whole.see(number, cell, line);
     }
 
@@ -146,6 +162,7 @@ impl Guess {
     pub(crate) fn target(&self, column: &str) -> Result<Kind, TableProblem> {
         self.check(column, true)?;
         match &self.whole {
+            Few::So { parts: 1.., .. } if self.texts.count == 0 => Ok(Kind::Numbers),
             Few::So { respelt: Some(Respelt { line, cell, before }), .. } => {
                 let (found, before) = (short(cell), short(before));
                 Err(TableProblem::Respelt { line: *line, column: column.to_owned(), found, before })
@@ -154,6 +171,19 @@ impl Guess {
             Few::TooMany if self.texts.count > 0 => Ok(Kind::Categories),
             Few::TooMany => Ok(Kind::Numbers),
         }
+    }
+
+    /// What is to be said of a target that is taken for a number.
+    pub(crate) fn note_of_target(&self, column: &str) -> Option<String> {
+        let Few::So { seen, parts, part: Some((line, cell)), .. } = &self.whole else { return None };
+        if 10 * parts > self.values {
+            return None;
+        }
+        let (cell, whole, values, count) = (short(cell), self.values - parts, self.values, seen.len());
+        Some(format!(
+            "line {line}, column `{column}`: `{cell}` makes the target a number, and {whole} of the {values} cells are {count} \
+             whole numbers, as classes are: say `task = \"regression\"` or `task = \"classification\"`"
+        ))
     }
 
     /// What is to be said of a column that is taken for numbers.
@@ -169,6 +199,10 @@ impl Guess {
     /// written, or more than half are and the rest is one text, as a mark of missing values is. Taken for categories, the
     /// column would say something else, and nobody would be told.
     fn check(&self, column: &str, is_target: bool) -> Result<(), TableProblem> {
+        if let Some((line, cell)) = self.inexact.as_ref().filter(|_| self.texts.count == 0) {
+            let (column, found) = (column.to_owned(), short(cell));
+            return Err(TableProblem::Inexact { line: *line, column, found, is_target });
+        }
         let Texts { count, foreign, first, differ } = &self.texts;
         let Some((line, cell)) = first else { return Ok(()) };
         let is_mark = !differ && 2 * count < self.values;
@@ -184,6 +218,15 @@ impl Guess {
             is_target,
         })
     }
+}
+
+/// Whether a whole number, written in digits, is another one as an f64: ids of so many digits would become equal.
+fn is_inexact(number: f64, cell: &str) -> bool {
+    let digits = cell.trim_start_matches(['+', '-']);
+    number.is_finite()
+        && number.abs() >= WHOLE_BELOW
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && format!("{:.0}", number.abs()) != digits.trim_start_matches('0')
 }
 
 /// Whether a number is written as codes are, `0815`.

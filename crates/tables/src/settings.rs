@@ -179,6 +179,7 @@ impl TableSettings {
 
 impl Settings for TableSettings {
     fn check(&self) -> Result<(), ConfigError> {
+        check::is_allowed("path", "\"\"", "the path of a CSV file", !self.path.as_os_str().is_empty())?;
         check::below_one("test", self.test)?;
         let is_separator = self.delimiter.is_ascii() && !matches!(self.delimiter, '"' | '\n' | '\r');
         check::is_allowed("delimiter", self.delimiter, "one ASCII character, no quote and no newline", is_separator)?;
@@ -269,6 +270,7 @@ delimiter = ";""#;
     fn what_contradicts_itself_is_refused_with_its_field() {
         let cases = [
             ("", "data.path: missing; expected a string"),
+            ("path = \"\"\ntarget = \"y\"", "data.path: \"\" is not allowed here; allowed: the path of a CSV file"),
             (
                 "path = \"a\"\ntarget = \"y\"\ntest = 1.0",
                 "data.test: 1 is not allowed here; allowed: a number from 0 to below 1",

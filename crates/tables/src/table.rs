@@ -56,7 +56,11 @@ impl Table {
                 None if guess.values == 0 && *name != settings.target => {
                     return Err(TableProblem::AllMissing { column: name.clone(), rows, of: "" });
                 }
-                None if *name == settings.target => guess.target(name)?,
+                None if *name == settings.target => {
+                    let kind = guess.target(name)?;
+                    notes.extend(guess.note_of_target(name));
+                    kind
+                }
                 None => {
                     notes.extend(guess.note(name));
                     guess.feature(name)?
@@ -135,7 +139,7 @@ fn check_target(target: &Column, rows: usize) -> Result<(), TableProblem> {
     }
     match &target.cells {
         Cells::Categories(Categories { names, .. }) => match names.as_slice() {
-            [class] => Err(TableProblem::OneClass { column, class: class.clone(), rows }),
+            [class] => Err(TableProblem::OneClass { column, class: class.clone(), rows, of: "" }),
             _ => Ok(()),
         },
         Cells::Numbers(numbers) => match numbers.first() {

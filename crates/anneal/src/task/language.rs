@@ -101,6 +101,7 @@ fn check_windows(context: usize, test: f64) -> Result<(), ConfigError> {
 
 impl Settings for TextData {
     fn check(&self) -> Result<(), ConfigError> {
+        check::is_allowed("path", "\"\"", "the path of a text", !self.path.as_os_str().is_empty())?;
         if let (Some(path), false) = (&self.vocabulary, cfg!(feature = "bpe")) {
             let allowed = "nothing in this program: it was built without the cargo feature `bpe`";
             return Err(ConfigError::not_allowed("vocabulary", format!("{:?}", path.display().to_string()), allowed));

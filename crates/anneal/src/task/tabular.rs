@@ -107,6 +107,11 @@ impl Task for Tabular {
         let fitted = Fitted { table: table.fingerprint().to_owned(), preprocessing };
         let rows = fitted.preprocessing.encode(table);
         let [train, valid, test] = [train, valid, test].map(|positions| rows.subset(&positions));
+        let absent = fitted.preprocessing.absent_classes(&train);
+        if let [first, ..] = absent.as_slice() {
+            let count = absent.len();
+            notes.push(format!("no row of the training part has {count} of the classes, such as {first:?}"));
+        }
         for (part, rows) in [("validation", &valid), ("test", &test)] {
             if let Some(class) = fitted.preprocessing.only_class(rows) {
                 let count = rows.len();

@@ -161,7 +161,7 @@ fn what_is_wrong_with_a_text_is_named_before_any_work() {
     fs::write(root.join("short.txt"), b"abcdefg").expect("written");
     fs::write(root.join("tiny.txt"), b"row,").expect("written");
     let with = |from: &str, to: &str| config(TEXT, GPT).replace(from, to);
-    let cases: [(String, i32, &str); 13] = [
+    let cases: [(String, i32, &str); 14] = [
         (with("rhyme.txt", "binary.txt"), 2, "binary.txt:2:3: byte 6 (0xff) is not UTF-8"),
         (with("rhyme.txt", "empty.txt"), 2, "empty.txt: the text is empty"),
         (with("rhyme.txt", "one.txt"), 2, "one.txt: the text has only one symbol"),
@@ -173,6 +173,7 @@ fn what_is_wrong_with_a_text_is_named_before_any_work() {
         (with("rhyme.txt", "none.txt"), 1, "none.txt: cannot be read"),
         (with("batch_size = 8", "batch_size = 1000"), 2, "less than a step of 1000 windows of 12 tokens"),
         (with("path = 'rhyme.txt'\n", ""), 2, "data.path: missing"),
+        (with("'rhyme.txt'", "''"), 2, "data.path: \"\" is not allowed here; allowed: the path of a text"),
         (with("context = 12", "context = 0"), 2, "data.context: 0 is not allowed here"),
         (with("context = 12", "unit = 'words'"), 2, "data.unit"),
         (with("heads = 2", "heads = 3"), 2, "model.width: 16 is not allowed here; allowed: a multiple of `heads` = 3"),

@@ -132,7 +132,7 @@ fn one_wrong_cell_makes_no_categories_of_numbers() {
     ];
     for (cells, expected) in cases {
         let found = refusal(column(cells));
-        assert_eq!(found, format!("t.csv: {expected} cells of this column are numbers: {right}"));
+        assert_eq!(found, format!("t.csv: {expected} cells of this column look like numbers: {right}"));
         // What the message says is right is right.
         let csv = Csv::new(column(cells));
         let settings = tables::TableSettings { categories: vec!["a".into()], ..csv.settings() };
@@ -162,7 +162,7 @@ fn one_wrong_cell_makes_no_classes_of_numbers() {
     let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
     assert_eq!(
         refusal(target(&cells)),
-        "t.csv: line 9, column `y`: \"n.a.\" is no number as 1234.5 is, and 29 of the 30 cells of this column are numbers: \
+        "t.csv: line 9, column `y`: \"n.a.\" is no number as 1234.5 is, and 29 of the 30 cells of this column look like numbers: \
          correct the cell, or leave the row out (a target that is named in `missing_values` is refused, too); \
          `task = \"classification\"` takes all cells for classes"
     );
@@ -179,6 +179,77 @@ fn one_wrong_cell_makes_no_classes_of_numbers() {
          `task = \"classification\"` takes them for two classes, `task = \"regression\"` for one number"
     );
     assert!(Csv::new(target(&["0.0", "1.0", "0.0"])).read().is_ok());
+}
+
+/// Ids of many digits are equal as numbers.
+#[test]
+fn ids_of_too_many_digits_are_no_numbers() {
+    let ids: Vec<String> = (0..5_u64).map(|at| ((1 << 63) + at).to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let expected = "`9223372036854775809` has more digits than a number keeps, so different ones would become equal";
+    assert_eq!(
+        refusal(column(&ids)),
+        format!(
+            "t.csv: line 3, column `a`: {expected}: name the column in `categories` for ids, or in `numbers` for numbers that \
+             are rounded"
+        )
+    );
+    let csv = Csv::new(column(&ids));
+    let settings = tables::TableSettings { categories: vec!["a".into()], ..csv.settings() };
+    let fitted = Preprocessing::fit(&Table::read(&settings).unwrap(), &[0, 1, 2, 3, 4], &settings.missing).unwrap();
+    assert_eq!(fitted.categories[0].names.len(), 5);
+    let settings = tables::TableSettings { numbers: vec!["a".into()], ..csv.settings() };
+    assert!(Table::read(&settings).is_ok());
+    assert_eq!(
+        refusal(target(&ids)),
+        format!(
+            "t.csv: line 3, column `y`: {expected}: say `task = \"classification\"` for classes, or `task = \"regression\"` for \
+             numbers that are rounded"
+        )
+    );
+    let csv = Csv::new(target(&ids));
+    let settings = tables::TableSettings { task: TargetKind::Regression, ..csv.settings() };
+    let error = message(&Table::read(&settings).unwrap_err());
+    assert!(
+        error.ends_with("nothing to learn (`task = \"classification\"` tells numbers of that many digits apart)"),
+        "{error}"
+    );
+    // Written with as many digits as are kept.
+    assert!(Csv::new(column(&["1000000000000000000", "9007199254740994", "0", "-9007199254740992"])).read().is_ok());
+}
+
+#[test]
+fn what_a_split_leaves_is_held_to_the_same() {
+    let table = Csv::new(target(&["cat", "cat", "dog", "cow"])).read().unwrap();
+    let error = Preprocessing::fit(&table, &[0, 1], &tables::Missing::default()).unwrap_err();
+    assert_eq!(
+        message(&error),
+        "t.csv: column `y`: every one of the 2 rows of the training part is \"cat\"; a classifier needs two classes"
+    );
+    let fitted = Preprocessing::fit(&table, &[0, 1, 2], &tables::Missing::default()).unwrap();
+    let rows = fitted.encode(table);
+    assert_eq!(fitted.absent_classes(&rows.subset(&[0, 1, 2])), ["cow"]);
+    assert!(fitted.absent_classes(&rows).is_empty());
+    // Numbers that differ, and whose deviation is none.
+    let table = Csv::new(target(&["1e-200", "3e-200", "2e-200"])).read().unwrap();
+    let error = Preprocessing::fit(&table, &[0, 1, 2], &tables::Missing::default()).unwrap_err();
+    assert_eq!(message(&error), "t.csv: column `y`: its numbers differ by too little to be standardised");
+}
+
+#[test]
+fn one_part_of_a_number_among_classes_is_told() {
+    let cells: Vec<String> = (0..60).map(|at| if at == 7 { "1.5".to_owned() } else { (at % 3).to_string() }).collect();
+    let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+    let table = Csv::new(target(&cells)).read().unwrap();
+    assert!(table.classes().is_none());
+    assert_eq!(
+        table.notes(),
+        [
+            "line 9, column `y`: `1.5` makes the target a number, and 59 of the 60 cells are 3 whole numbers, as classes are: say \
+          `task = \"regression\"` or `task = \"classification\"`"
+        ]
+    );
+    assert!(Csv::new(target(&["0", "1", "1.5", "2.5"])).read().unwrap().notes().is_empty());
 }
 
 #[test]
@@ -251,7 +322,8 @@ fn a_new_table_has_the_columns_of_the_training_data() {
         ("age,city\n1,Bern\nold,Bern\n", "t.csv: line 3, column `age`: \"old\" is no finite number"),
         (
             "age,city\n1,Bern\n2,\n",
-            "t.csv: line 3, column `city`: missing value (1 in this column); say in `missing` what fills it",
+            "t.csv: line 3, column `city`: missing value (1 in this column); the model was trained without any, and has nothing \
+             that fills it",
         ),
         ("age,city\n1\n", "t.csv: line 2: 1 cells, and the header has 2"),
         ("age,city\n", "t.csv: has a header and no row"),
