@@ -28,6 +28,9 @@ pub struct ExportArgs {
 }
 
 pub(super) fn export(args: &ExportArgs, catalog: &Catalog) -> Result<Exit, Error> {
+    if let Some(to) = args.to.as_ref().filter(|to| to.extension().is_none_or(|kind| kind != "safetensors")) {
+        return Err(Error::Usage(format!("--to {}: the file is named *.safetensors", to.display())));
+    }
     let (config, dir, checkpoint) = args.checkpoint.open(&args.run_dir, catalog)?;
     let exported = experiment::export(&config, &dir, checkpoint, args.to.as_deref())?;
     let path = exported.path.display();

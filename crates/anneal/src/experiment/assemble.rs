@@ -154,15 +154,13 @@ impl<'c> Assembly<'c> {
             let (path, saved, here) = (checkpoint.path().to_owned(), Some(saved.clone()), Some(here));
             return Err(CheckpointError::Mismatch { path, what: "training data", saved, here }.into());
         }
-        self.fresh()?.kept(checkpoint, self.optimizer(), self.config.run.seed).or_else(|error| {
-            // Of another model than the run's: by its settings, where those tell.
-            let model = |settings: &str| {
-                let lines = settings.lines().filter(|line| line.starts_with("model.") || line.starts_with("task = "));
-                lines.collect::<Vec<_>>().join("\n")
-            };
-            checkpoint.check("model", &model(&checkpoint.state().config), &model(&self.config.fingerprint()))?;
-            Err(error.into())
-        })
+        // Settings that change no shape, such as a transformer's `heads`, are part of the model too.
+        let model = |settings: &str| {
+            let lines = settings.lines().filter(|line| line.starts_with("model.") || line.starts_with("task = "));
+            lines.filter(|line| !line.starts_with("model.pretrained")).collect::<Vec<_>>().join("\n")
+        };
+        checkpoint.check("model", &model(&checkpoint.state().config), &model(&self.config.fingerprint()))?;
+        Ok(self.fresh()?.kept(checkpoint, self.optimizer(), self.config.run.seed)?)
     }
 
     /// A fresh optimizer, with the groups.

@@ -65,6 +65,30 @@ fn another_text_is_not_gone_on_with() {
     assert!(ran.err.contains("belongs to other training data"), "{}", ran.err);
 }
 
+/// Settings that change no shape are the model's too; nothing but a file of weights is written over.
+#[test]
+fn another_number_of_heads_is_another_model() {
+    let dir = with_rhyme(&[("small", config(TEXT, GPT))]);
+    done(dir.path(), &["train", "small.toml", "--out", "run", "--quiet"]);
+    let path = dir.path().join("run/config.toml");
+    let before = fs::read_to_string(&path).expect("a config");
+    let ran = anneal(dir.path(), &["export", "run", "--to", "run/config.toml"]);
+    assert!(ran.code == 2 && ran.err.contains("the file is named *.safetensors"), "{}", ran.err);
+    assert_eq!(fs::read_to_string(&path).expect("a config"), before);
+    fs::write(&path, before.replace("heads = 2", "heads = 1")).expect("written");
+    let commands: [&[&str]; 4] = [
+        &["evaluate", "run"],
+        &["predict", "run", "rhyme.txt"],
+        &["sample", "run", "--prompt", "row"],
+        &["export", "run"],
+    ];
+    for args in commands {
+        let ran = anneal(dir.path(), args);
+        let expected = "another model: it was written with `model.heads = 2`, this run has `model.heads = 1`";
+        assert!(ran.code == 1 && ran.err.contains(expected), "{args:?}: {} {}", ran.code, ran.err);
+    }
+}
+
 #[test]
 fn every_command_works_with_it() {
     let configs = all();

@@ -288,12 +288,12 @@ fn what_is_wrong_is_named() {
     for file in fs::read_dir(dir.join("run/checkpoints")).unwrap().map(|entry| entry.unwrap().path()) {
         fs::rename(&file, dir.join("wide/checkpoints").join(file.file_name().unwrap())).unwrap();
     }
-    for args in [&["evaluate", "wide"][..], &["predict", "wide", "1"], &["export", "wide", "--to", "w"]] {
+    for args in [&["evaluate", "wide"][..], &["predict", "wide", "1"], &["export", "wide", "--to", "w.safetensors"]] {
         let ran = own(dir, args);
         let expected = "another model: it was written with `model.hidden = 16`, this run has `model.hidden = 8`";
         assert!(ran.code == 1 && ran.err.contains(expected), "{args:?}: {} {}", ran.code, ran.err);
     }
-    assert!(!dir.join("w").exists());
+    assert!(!dir.join("w.safetensors").exists());
     // A command that does not know the task.
     let ran = crate::common::anneal(dir, &["evaluate", "run"]);
     assert_eq!(ran.code, 2, "{}", ran.err);
