@@ -251,7 +251,7 @@ fn unbroken<P>(points: impl Iterator<Item = Option<P>>) -> Vec<Vec<P>> {
     pieces
 }
 
-/// Level from each point to the next one's x; the last level is as wide as the one before it.
+/// Level from each point to the next one's x; the last level is as wide as the narrowest.
 fn stairs(points: &[Place]) -> Vec<Place> {
     let mut path = Vec::with_capacity(2 * points.len());
     for pair in points.windows(2) {
@@ -259,9 +259,8 @@ fn stairs(points: &[Place]) -> Vec<Place> {
     }
     if let Some(last) = points.last() {
         path.push(*last);
-        if let Some(before) = points.len().checked_sub(2).and_then(|i| points.get(i)) {
-            path.push((2.0 * last.0 - before.0, last.1));
-        }
+        let narrowest = points.windows(2).map(|pair| pair[1].0 - pair[0].0).min_by(f64::total_cmp);
+        path.extend(narrowest.map(|width| (last.0 + width, last.1)));
     }
     path
 }

@@ -98,9 +98,9 @@ pub(crate) struct Rates {
 
 /// The schedule of a run as it ran: of a function of time the function itself, wherever the steps between the logged ones
 /// went; of a schedule that reacts to what is measured, and where the log says otherwise (a run that was resumed with
-/// another schedule, a rollback that lowered the rate), the logged steps.
+/// another schedule, a rollback that lowered the rate), what was logged, of epochs too.
 pub(crate) fn rates(run: &RunRecord) -> Rates {
-    let logged = Rates { lr: run.of_steps(|line| Some(line.lr)), momentum: run.of_steps(|line| line.momentum) };
+    let logged = Rates { lr: run.in_training(|line| Some(line.lr)), momentum: run.in_training(|line| line.momentum) };
     match Planned::of(run) {
         Some(planned) if planned.agrees_with(&logged) => {
             let done = run.steps() as f64;
@@ -289,7 +289,7 @@ mod tests {
     fn where_the_log_says_otherwise_the_log_is_drawn() {
         let halved = |step: u64| if step < 100 { 0.1 } else { 0.05 };
         let (_folder, record) = run("type = 'fixed'", 2, halved);
-        assert_eq!(rates(&record).lr, (vec![50.0, 100.0, 150.0, 200.0], vec![0.1, 0.1, 0.05, 0.05]));
+        assert_eq!(rates(&record).lr, (vec![50.0, 100.0, 101.0, 150.0, 200.0], vec![0.1, 0.1, 0.05, 0.05, 0.05]));
     }
 
     #[test]

@@ -142,10 +142,29 @@ impl RunRecord {
         lines.filter_map(|line| Some((line.step as f64, value(line)?))).unzip()
     }
 
-    /// A value of the logged training steps, such as the rate: steps and values.
+    /// A value of the logged training steps, such as the seconds: steps and values.
     pub(crate) fn of_steps(&self, value: impl Fn(&LogLine) -> Option<f64>) -> Curve {
         let lines = self.log.iter().filter(|line| line.split == Split::Train && line.every == Interval::Step);
         lines.filter_map(|line| Some((line.step as f64, value(line)?))).unzip()
+    }
+
+    /// A value of the training as the lines of steps and of epochs have it. What an epoch changes it changes at its end: the
+    /// next line's value holds from the step after.
+    pub(crate) fn in_training(&self, value: impl Fn(&LogLine) -> Option<f64>) -> Curve {
+        let mut points: Vec<(u64, f64)> = Vec::new();
+        let mut ends_epoch = false;
+        for line in self.log.iter().filter(|line| line.split == Split::Train) {
+            let Some(value) = value(line) else { continue };
+            let last = points.last().map(|(step, _)| *step);
+            if last.is_some_and(|last| ends_epoch && last + 1 < line.step) {
+                points.extend(last.map(|last| (last + 1, value)));
+            }
+            if last.is_none_or(|last| last < line.step) {
+                points.push((line.step, value));
+            }
+            ends_epoch = line.every == Interval::Epoch;
+        }
+        points.into_iter().map(|(step, value)| (step as f64, value)).unzip()
     }
 
     /// The names of all metrics but the loss.
