@@ -30,6 +30,8 @@ pub enum StopReason {
     Finished,
     /// The monitored value no longer improved.
     EarlyStopping,
+    /// The monitored value, of this name, was no number for as long as early stopping waits.
+    NoNumber(String),
     /// Asked to stop (Ctrl-C); everything is saved.
     Interrupted,
     /// `max_time` is over; everything is saved.
@@ -46,6 +48,7 @@ impl fmt::Display for StopReason {
         match self {
             Self::Finished => f.write_str("finished"),
             Self::EarlyStopping => f.write_str("stopped early"),
+            Self::NoNumber(monitor) => write!(f, "stopped early ({monitor} is no finite number)"),
             Self::Interrupted => f.write_str("interrupted"),
             Self::TimeLimit => f.write_str("out of time"),
             Self::NotFinite => f.write_str("failed: not finite"),
@@ -76,6 +79,12 @@ pub struct TimeSpent {
 }
 
 impl TimeSpent {
+    /// The seconds of all parts, of which none overlap.
+    pub fn total(&self) -> f64 {
+        let Self { data, model, optimizer, validation, checkpoint, callbacks, ranks } = self;
+        data + model + optimizer + validation + checkpoint + callbacks + ranks
+    }
+
     /// The share of `seconds` in which the training stood still for something that is not training or validation:
     /// waiting for batches, for checkpoints and for callbacks. In percent.
     pub fn stall_percent(&self, seconds: f64) -> f64 {

@@ -119,6 +119,7 @@ fn outcome(run: &RunRecord) -> (String, Tone) {
         None => ("not finished", Tone::Bad),
         Some(StopReason::Finished) => ("finished", Tone::Good),
         Some(StopReason::EarlyStopping) => ("stopped early", Tone::Good),
+        Some(StopReason::NoNumber(_)) => ("stopped early: no number", Tone::Notice),
         Some(StopReason::Interrupted) => ("interrupted", Tone::Notice),
         Some(StopReason::TimeLimit) => ("time limit", Tone::Notice),
         Some(StopReason::NotFinite) => ("failed: not finite", Tone::Bad),

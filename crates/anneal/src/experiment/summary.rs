@@ -254,7 +254,11 @@ impl fmt::Display for Summary {
         let plural = |count: u64| if count == 1 { "" } else { "s" };
         let saved = match self.stopped {
             StopReason::Interrupted | StopReason::TimeLimit => "everything is saved\n",
-            StopReason::Finished | StopReason::EarlyStopping | StopReason::NotFinite | StopReason::Callback(_) => "",
+            StopReason::Finished
+            | StopReason::EarlyStopping
+            | StopReason::NoNumber(_)
+            | StopReason::NotFinite
+            | StopReason::Callback(_) => "",
         };
         writeln!(
             f,
@@ -288,9 +292,11 @@ impl fmt::Display for Summary {
         if let Some(step) = self.restored {
             writeln!(f, "the model is that of step {step}, the best by early stopping's value")?;
         }
-        print(f, "last", &self.last)?;
-        if let Some(test) = &self.test {
-            print(f, "test", test)?;
+        let test = self.test.iter().map(|test| ("test", test));
+        // Nothing is measured where there is no such part, or where nothing was left to train.
+        for (name, values) in std::iter::once(("last", &self.last)).chain(test).filter(|(_, values)| !values.is_empty())
+        {
+            print(f, name, values)?;
         }
         Ok(())
     }

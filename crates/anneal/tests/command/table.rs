@@ -375,3 +375,37 @@ fn real_tables_are_learned() {
         assert!(value > least, "{name}: {summary:#}");
     }
 }
+
+/// A metric that has no value on the validation rows (one row has no spread) is told, and is the reason of the stop.
+#[test]
+fn a_value_that_is_no_number_is_no_silent_stop() {
+    let dir = files();
+    let args = [
+        "train",
+        "price.toml",
+        "--out",
+        "run",
+        "--epochs",
+        "9",
+        "--set",
+        "data.validation=0.004",
+        "--set",
+        "train.early_stopping.monitor=valid.r2",
+        "--set",
+        "train.early_stopping.patience=3",
+    ];
+    let ran = anneal(dir.path(), &args);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(ran.err.matches("valid.r2 is NaN, no number that could improve").count(), 1, "{}", ran.err);
+    assert!(ran.out.contains("stopped early (valid.r2 is no finite number) after 3 epochs"), "{}", ran.out);
+    // What took the time are parts of the run's seconds, and of nothing else.
+    let summary = parsed(&read(dir.path().join("run/summary.json")));
+    let parts = summary["times"].as_object().unwrap().values().map(|part| part.as_f64().unwrap()).sum::<f64>();
+    let seconds = summary["seconds"].as_f64().unwrap();
+    assert!(parts <= seconds * 1.001, "{parts} of {seconds}");
+    assert!(summary["stall_percent"].as_f64().unwrap() <= 100.0);
+
+    // Nothing is tested where there is no test part, and no line says so by being empty.
+    let ran = anneal(dir.path(), &["train", "price.toml", "--out", "all", "--epochs", "1", "--set", "data.test=0"]);
+    assert!(ran.out.lines().all(|line| !["test", "last"].contains(&line.trim())), "{}", ran.out);
+}

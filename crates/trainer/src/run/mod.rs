@@ -15,7 +15,7 @@ mod together;
 mod validation;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -74,6 +74,8 @@ struct Measured {
     /// After which step.
     step: u64,
     values: BTreeMap<String, f64>,
+    /// Values that runs are judged by and that were no numbers: it has been said.
+    no_numbers: BTreeSet<String>,
     /// Whether the value that checkpoints are chosen by is the best so far, and no checkpoint holds it yet.
     is_best: bool,
     /// Whether it is one of those that are kept, and no checkpoint holds it yet.
@@ -96,6 +98,23 @@ impl Clock {
         let now = Instant::now();
         Self { began: now, epoch_began: now, spent: TimeSpent::default(), items: 0, before: 0.0 }
     }
+
+    /// A phase begins, perhaps within another.
+    fn begin(&self) -> Phase {
+        Phase { began: Instant::now(), counted: self.spent.total() }
+    }
+
+    /// Seconds of a phase that ends, without what phases within it have counted as theirs.
+    fn own(&self, phase: &Phase) -> f64 {
+        (phase.began.elapsed().as_secs_f64() - (self.spent.total() - phase.counted)).max(0.0)
+    }
+}
+
+/// A part of the loop whose time is measured.
+struct Phase {
+    began: Instant,
+    /// Seconds that were counted when it began.
+    counted: f64,
 }
 
 /// A run under way.
@@ -330,14 +349,14 @@ where
         if !self.leads() {
             return Ok(BTreeMap::new());
         }
-        let began = Instant::now();
+        let began = self.clock.begin();
         let model: &M = evaluated.or(self.model.as_ref()).ok_or(NO_MODEL)?;
         let event = ModelEvent::new(moment, self.state.step, self.state.epoch, (self.trainer.shown)(model));
         let mut values = BTreeMap::new();
         for (callback, declared) in self.trainer.callbacks.iter_mut().zip(&self.declared) {
             event.take_from(callback.as_mut(), declared, &mut values)?;
         }
-        self.clock.spent.callbacks += began.elapsed().as_secs_f64();
+        self.clock.spent.callbacks += self.clock.own(&began);
         Ok(values)
     }
 
@@ -346,9 +365,9 @@ where
         if !self.leads() {
             return Ok(());
         }
-        let began = Instant::now();
+        let began = self.clock.begin();
         let told = self.trainer.callbacks.iter_mut().try_for_each(|callback| what(callback.as_mut()));
-        self.clock.spent.callbacks += began.elapsed().as_secs_f64();
+        self.clock.spent.callbacks += self.clock.own(&began);
         Ok(told?)
     }
 
@@ -360,22 +379,22 @@ where
         if !self.leads() {
             return Ok(());
         }
-        let began = Instant::now();
+        let began = self.clock.begin();
         for callback in &mut self.trainer.callbacks {
             if let Flow::Stop(reason) = what(callback.as_mut())? {
                 self.stopped = Some(StopReason::Callback(reason));
             }
         }
-        self.clock.spent.callbacks += began.elapsed().as_secs_f64();
+        self.clock.spent.callbacks += self.clock.own(&began);
         Ok(())
     }
 
     pub(crate) fn finish(mut self, train: &dyn Source<M::TrainBatch>) -> Result<Fitted<M>, TrainError> {
         self.save_last(train)?;
         if let Some(mut writer) = self.writer.take() {
-            let began = Instant::now();
+            let began = self.clock.begin();
             writer.finish()?;
-            self.clock.spent.checkpoint += began.elapsed().as_secs_f64();
+            self.clock.spent.checkpoint += self.clock.own(&began);
         }
         let stopped = self.stopped.clone().unwrap_or(StopReason::Finished);
         // An interrupted run is resumed later: it keeps the model it trains.

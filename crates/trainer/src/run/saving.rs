@@ -1,6 +1,6 @@
 //! To a checkpoint and from it, and to the last good state, which is made of the same parts.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use burn::train::{
     InferenceStep,
@@ -116,7 +116,8 @@ where
             self.refuse_bad_parameters()?;
             let is_good = self.is_good(train)?;
             // A run that is to go on later does so as if nothing had ended it: there the next loss proves this state.
-            let is_over = self.is_last_step() || self.stopped == Some(StopReason::EarlyStopping);
+            let is_over = self.is_last_step()
+                || matches!(self.stopped, Some(StopReason::EarlyStopping | StopReason::NoNumber(_)));
             if is_good && (is_over || self.is_validated()) {
                 self.prove();
                 // The run rolls back to this state from now on: its checkpoint need not hold the one before.
@@ -164,7 +165,7 @@ where
         let in_turn = self.stopped != Some(StopReason::Interrupted) || self.timetable.saves_in_turn(step);
         let event = CheckpointEvent { step, path: &path, in_turn };
         self.tell(|callback| callback.on_checkpoint(&event))?;
-        let began = Instant::now();
+        let began = self.clock.begin();
         self.note_state()?;
         let (history, mark, elsewhere) = self.history.take(&self.state.history)?;
         let last = self.state.history.split_off(elsewhere);
@@ -199,7 +200,7 @@ where
             writer.save(Snapshot { step, values, history, unproven, refuted, parts })?;
         }
         self.saved_at = Some(step);
-        self.clock.spent.checkpoint += began.elapsed().as_secs_f64();
+        self.clock.spent.checkpoint += self.clock.own(&began);
         Ok(())
     }
 

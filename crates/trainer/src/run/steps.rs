@@ -1,7 +1,5 @@
 //! Batches, windows, updates.
 
-use std::time::Instant;
-
 use burn::{
     module::Module,
     train::{
@@ -37,14 +35,14 @@ where
         if self.window.batches() >= self.share().own().len() {
             return None;
         }
-        let waited = Instant::now();
+        let waited = self.clock.begin();
         let batch = batches.next();
-        self.clock.spent.data += waited.elapsed().as_secs_f64();
+        self.clock.spent.data += self.clock.own(&waited);
         batch
     }
 
     pub(crate) fn forward_backward(&mut self, batch: Batch<M::TrainBatch>) -> Result<(), TrainError> {
-        let began = Instant::now();
+        let began = self.clock.begin();
         let step = self.state.step;
         let index = self.share().own().start + self.window.batches();
         if let Some(device) = &self.device {
@@ -89,14 +87,14 @@ where
         }
         // The output holds the graph, and the graph the parameters: dropped here, so that the update can work in place.
         drop(output);
-        self.clock.spent.model += began.elapsed().as_secs_f64();
+        self.clock.spent.model += self.clock.own(&began);
         Ok(())
     }
 
     /// One optimizer step: the mean of the window's gradients, clipped, at the schedule's rate; or, where something is
     /// not finite, what the run is configured to do about it.
     pub(crate) fn update(&mut self) -> Result<(), TrainError> {
-        let began = Instant::now();
+        let began = self.clock.begin();
         let step = self.state.step;
         self.state.skipped = false;
         let model = self.take_model()?;
@@ -127,7 +125,7 @@ where
             self.state.skipped_steps += 1;
         }
         self.state.step += 1;
-        self.clock.spent.optimizer += began.elapsed().as_secs_f64();
+        self.clock.spent.optimizer += self.clock.own(&began);
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 //! gradients; from there on each does the same as the others. Rank 0 alone is the one that measures metrics, writes and
 //! tells callbacks, and what follows from that is told to the others.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc};
 
 use burn::{
     module::{Module, ModuleVisitor, Param},
@@ -155,7 +155,7 @@ where
     /// Items and losses of all batches of the window. Leaves the mean of their gradients, and applies what they do to batch
     /// norm's running statistics.
     fn sum_up(&mut self, seen: Seen, share: &Share) -> Result<Vec<SeenBatch>, TrainError> {
-        let began = Instant::now();
+        let began = self.clock.begin();
         let mut model = self.take_model()?;
         let ranks = &*self.trainer.ranks;
         let own = Gradients::take(&model, &mut self.window);
@@ -179,7 +179,7 @@ where
         if self.timetable.is_logged(self.state.step + 1) {
             self.gather_outputs(&seen.outputs)?;
         }
-        self.clock.spent.ranks += began.elapsed().as_secs_f64();
+        self.clock.spent.ranks += self.clock.own(&began);
         Ok(batches)
     }
 
@@ -206,11 +206,11 @@ where
     /// interrupt counts wherever it came.
     pub(super) fn agree(&mut self) -> Result<(), TrainError> {
         if !self.is_alone() {
-            let began = Instant::now();
+            let began = self.clock.begin();
             let all: Vec<Option<StopReason>> = all_of(&*self.trainer.ranks, &self.stopped)?;
             let interrupted = all.iter().flatten().find(|reason| **reason == StopReason::Interrupted).cloned();
             self.stopped = interrupted.or_else(|| all.into_iter().next().flatten());
-            self.clock.spent.ranks += began.elapsed().as_secs_f64();
+            self.clock.spent.ranks += self.clock.own(&began);
         }
         Ok(())
     }

@@ -43,10 +43,10 @@ where
     ) -> Result<(), TrainError> {
         let batches = self.trainer.config.sanity_batches;
         if let Some(valid) = valid.filter(|_| batches > 0 && self.resumed_from.is_none()) {
-            let began = Instant::now();
+            let began = self.clock.begin();
             let few = Limited::new(valid, Some(batches), true);
             metrics::measure(self.model.as_ref().ok_or(NO_MODEL)?, &few, &mut self.trainer.metrics.valid)?;
-            self.clock.spent.validation += began.elapsed().as_secs_f64();
+            self.clock.spent.validation += self.clock.own(&began);
         }
         Ok(())
     }
@@ -126,14 +126,14 @@ where
     ) -> Result<Option<Validation<M>>, TrainError> {
         let is_due = self.is_last_step() || self.timetable.validation.is_due(self.state.step);
         let Some(valid) = valid.filter(|_| is_due) else { return Ok(None) };
-        let began = Instant::now();
+        let began = self.clock.begin();
         let model = self.model_to_evaluate(train)?.into_owned();
         let mut measured = self.measure_together(&model, valid)?;
         measured.extend(self.values_of_callbacks(Moment::Validation, Some(&model))?);
         let measured = self.as_on_rank_0(measured)?;
         let values = measured.into_iter().map(|(name, value)| (format!("valid.{name}"), value)).collect();
-        let seconds = began.elapsed().as_secs_f64();
-        self.clock.spent.validation += seconds;
+        let seconds = began.began.elapsed().as_secs_f64();
+        self.clock.spent.validation += self.clock.own(&began);
         Ok(Some(Validation { model, values, seconds }))
     }
 
@@ -165,6 +165,18 @@ where
             }
         }
         let config = &self.trainer.config;
+        let waited_for = config.early_stopping.iter().map(|rule| &rule.monitor);
+        for monitor in waited_for.chain(config.checkpoint.iter().map(|policy| &policy.keep_best)) {
+            if let Some(value) = values.get(monitor).filter(|value| !value.is_finite())
+                && self.measured.no_numbers.insert(monitor.clone())
+            {
+                tracing::warn!(
+                    "step {}: {monitor} is {value}, no number that could improve: early stopping counts it as no improvement, \
+                     and no checkpoint is the best by it",
+                    self.state.step
+                );
+            }
+        }
         if let Some(policy) = &config.checkpoint
             && let Some(&value) = values.get(&policy.keep_best)
         {
@@ -184,7 +196,9 @@ where
                 self.state.early_best_step = Some(self.state.step);
             }
             if self.patience_is_over() {
-                self.stopped = Some(StopReason::EarlyStopping);
+                let is_number = value.is_finite();
+                let reason = || StopReason::NoNumber(rule.monitor.clone());
+                self.stopped = Some(if is_number { StopReason::EarlyStopping } else { reason() });
             }
             if improved && restore {
                 let model = match evaluated {
