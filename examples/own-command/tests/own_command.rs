@@ -67,7 +67,7 @@ fn a_run_is_trained_resumed_evaluated_and_reported() {
     }
     let evaluated = done(&["evaluate", text(&whole)]);
     let accuracy = evaluated.lines().find_map(|line| line.strip_prefix("test accuracy ")).expect("an accuracy");
-    assert!(accuracy.parse::<f64>().expect("a number") > 80.0, "{evaluated}");
+    assert!(accuracy.trim_end_matches(" %").parse::<f64>().expect("a number") > 80.0, "{evaluated}");
     let report = folder.path().join("report.html");
     done(&["report", text(&whole), "--out", text(&report)]);
     assert!(fs::read_to_string(report).expect("a report").contains("two_layers"));

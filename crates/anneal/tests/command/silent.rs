@@ -172,7 +172,7 @@ mod by_signals {
             (2, &["predict", "run", "pipe.png"]),
             (2, &["train", "small.toml", "--out", "new", "--set", "model.pretrained=pipe"]),
             (
-                1,
+                2,
                 &[
                     "train",
                     "small.toml",
@@ -189,7 +189,7 @@ mod by_signals {
                 ],
             ),
             (
-                1,
+                2,
                 &[
                     "train",
                     "small.toml",
