@@ -100,15 +100,14 @@ pub(crate) struct Rates {
 /// went; of a schedule that reacts to what is measured, and where the log says otherwise (a run that was resumed with
 /// another schedule, a rollback that lowered the rate), what was logged, of epochs too.
 pub(crate) fn rates(run: &RunRecord) -> Rates {
-    let logged = Rates { lr: run.in_training(|line| Some(line.lr)), momentum: run.in_training(|line| line.momentum) };
     match Planned::of(run) {
-        Some(planned) if planned.agrees_with(&logged) => {
+        Some(planned) if planned.agrees_with(&run.of_steps(|line| Some(line.lr))) => {
             let done = run.steps() as f64;
             let until =
                 |(steps, values): Curve| steps.into_iter().zip(values).filter(|(step, _)| *step <= done).unzip();
             Rates { lr: until(planned.lr), momentum: until(planned.momentum) }
         }
-        _ => logged,
+        _ => Rates { lr: run.in_training(|line| Some(line.lr)), momentum: run.in_training(|line| line.momentum) },
     }
 }
 
@@ -154,8 +153,8 @@ impl Planned {
     }
 
     /// Whether the logged steps had these rates.
-    fn agrees_with(&self, logged: &Rates) -> bool {
-        logged.lr.0.iter().zip(&logged.lr.1).all(|(step, lr)| {
+    fn agrees_with(&self, (steps, lrs): &Curve) -> bool {
+        steps.iter().zip(lrs).all(|(step, lr)| {
             let planned = self.scheduler.lr(0, (*step as u64).saturating_sub(1));
             (planned - lr).abs() <= 1e-9 * planned.abs().max(lr.abs())
         })

@@ -142,7 +142,7 @@ impl RunRecord {
         lines.filter_map(|line| Some((line.step as f64, value(line)?))).unzip()
     }
 
-    /// A value of the logged training steps, such as the seconds: steps and values.
+    /// A value of the logged training steps, such as the rate: steps and values.
     pub(crate) fn of_steps(&self, value: impl Fn(&LogLine) -> Option<f64>) -> Curve {
         let lines = self.log.iter().filter(|line| line.split == Split::Train && line.every == Interval::Step);
         lines.filter_map(|line| Some((line.step as f64, value(line)?))).unzip()
