@@ -215,7 +215,8 @@ fn a_killed_process_ends_the_job_and_costs_nothing_that_was_saved() {
 #[test]
 fn an_interrupted_job_saves_and_goes_on() {
     let _alone = alone();
-    let dir = folder(&[("config.toml", &config(0).replace("epochs = 2", "epochs = 60"))]);
+    // Long enough for mpirun, which passes a signal on after a second.
+    let dir = folder(&[("config.toml", &config(0).replace("epochs = 2", "epochs = 600"))]);
     assert_eq!(train(dir.path(), 1, "whole").code, 0);
     for launched in [false, true] {
         let run = if launched { "launched" } else { "run" };

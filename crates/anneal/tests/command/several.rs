@@ -4,12 +4,14 @@ use std::fs;
 
 use toml::Table;
 
-use crate::common::{SMALL, anneal, command, folder, ran};
+use crate::common::{SMALL, anneal, folder};
 
 /// A program without the feature says what is missing, and does not train the same several times.
 #[cfg(not(feature = "mpi"))]
 #[test]
 fn without_the_feature_several_processes_are_refused() {
+    use crate::common::{command, ran};
+
     let dir = folder(&[("small.toml", SMALL)]);
     let train = ["train", "small.toml", "--out", "run"];
     let started = [

@@ -140,7 +140,7 @@ impl Communicator for Mpi {
             let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
             loop {
                 match file.read(&mut buffer)? {
-                    0 => return Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()),
+                    0 => return Ok(data_encoding::HEXLOWER.encode(&hash.finalize())),
                     read => hash.update(&buffer[..read]),
                 }
             }
