@@ -1,7 +1,7 @@
 //! Several processes as one: data parallel training whose result does not depend on how many processes share the work.
 //!
 //! What lives here: [`Communicator`], what a training needs of the others ([`Alone`]; [`Threads`] of one process;
-//! [`Mpi`], with the feature `mpi`), and what is said through it: which batches a process has (`share`), the sum of the
+//! `Mpi`, with the feature `mpi`), and what is said through it: which batches a process has (`share`), the sum of the
 //! gradients (`sum`), outputs for metrics (`outputs`), a checkpoint (`message`). A process of a job is called a rank, as in
 //! MPI, and has a number from 0.
 
