@@ -80,9 +80,10 @@ impl Job {
         if accumulate.is_multiple_of(size) {
             return Ok(());
         }
-        let items = batch * accumulate;
-        let fits = |accumulate: &usize| accumulate.is_multiple_of(size) && items.is_multiple_of(*accumulate);
-        let pairs = (1..=items).filter(fits).take(6);
+        let items = batch.saturating_mul(accumulate);
+        // A look at so many is enough for a person.
+        let multiples = (size..=items).step_by(size).take(1 << 16);
+        let pairs = multiples.filter(|accumulate| items.is_multiple_of(*accumulate)).take(6);
         let pairs: Vec<String> =
             pairs.map(|accumulate| format!("batch_size {} with accumulate {accumulate}", items / accumulate)).collect();
         let same = match pairs.as_slice() {

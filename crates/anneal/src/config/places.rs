@@ -16,7 +16,7 @@ pub(super) fn found(path: &Path, data_dir: Option<&Path>) -> PathBuf {
         .unwrap_or_else(|| path.to_owned())
 }
 
-/// The path that a run records, from which it can be [found](found) again wherever the command is started.
+/// The path that a run records, from which it can be [`found`] again wherever the command is started.
 pub(super) fn recorded(path: &Path, data_dir: Option<&Path>) -> std::io::Result<PathBuf> {
     // What was found by way of the environment is noted, for the next one may be another.
     let there = if below(path, data_dir).is_some() { path.to_owned() } else { found(path, data_dir) };

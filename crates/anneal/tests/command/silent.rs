@@ -581,6 +581,7 @@ fn a_summary_of_before_is_none() {
 }
 
 /// What a link named `plots` points to is not of the run: nothing is written there.
+#[cfg(unix)]
 #[test]
 fn plots_behind_a_link_stay() {
     let dir = trained(&[]);

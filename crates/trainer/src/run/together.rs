@@ -37,9 +37,9 @@ use crate::{
 /// Validation batches whose outputs a rank sends at once.
 const SENT: usize = 8;
 
-/// What a rank tells of its batches.
+/// What the others have to know of a rank's batches.
 #[derive(Serialize, Deserialize)]
-struct Told {
+struct RankBatches {
     batches: Vec<SeenBatch>,
     present: Vec<bool>,
 }
@@ -159,13 +159,13 @@ where
         let mut model = self.take_model()?;
         let ranks = &*self.trainer.ranks;
         let own = Gradients::take(&model, &mut self.window);
-        let told = Told { batches: seen.batches, present: own.present().to_vec() };
-        let told: Vec<Told> = all_of(ranks, &told)?;
+        let own_batches = RankBatches { batches: seen.batches, present: own.present().to_vec() };
+        let all: Vec<RankBatches> = all_of(ranks, &own_batches)?;
         let mut present = vec![false; own.present().len()];
-        for other in &told {
+        for other in &all {
             present.iter_mut().zip(&other.present).for_each(|(any, has)| *any |= has);
         }
-        let batches: Vec<SeenBatch> = told.into_iter().flat_map(|told| told.batches).collect();
+        let batches: Vec<SeenBatch> = all.into_iter().flat_map(|rank| rank.batches).collect();
         if let Some(apart) = &self.apart {
             let each = apart.elements();
             let counts: Vec<usize> = share.counts().into_iter().map(|batches| batches * each).collect();
