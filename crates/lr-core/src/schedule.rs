@@ -71,6 +71,24 @@ pub trait Schedule: fmt::Debug + Send + Sync + ScheduleClone {
     }
 }
 
+/// Methods of a [`Schedule`] around another, whose reactions and state are its own.
+macro_rules! reacts_as {
+    ($inner:ident) => {
+        fn is_reactive(&self) -> bool {
+            self.$inner.is_reactive()
+        }
+
+        fn save(&self, state: &mut $crate::StateWriter<'_>) {
+            self.$inner.save(state);
+        }
+
+        fn load(&mut self, state: &$crate::StateReader<'_>) -> Result<(), $crate::StateError> {
+            self.$inner.load(state)
+        }
+    };
+}
+pub(crate) use reacts_as;
+
 /// Clones a boxed [`Schedule`]; implemented for every schedule that is `Clone`.
 pub trait ScheduleClone {
     /// A boxed copy.

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use lr_core::{Registry, Strategy};
 use optim_adaptive::{OptimizerRegistry, OptimizerSettings};
 use serde::de::DeserializeOwned;
+use text::ReversalConfig;
 use trainer::{Callback, callbacks::CallbackList};
 use vision::{
     DataSource, DatasetRegistry,
@@ -13,8 +14,7 @@ use vision::{
 
 use super::Config;
 use crate::task::{
-    DataSection, Entry, ImageData, ImageEntry, ImageModel, Language, MODEL_FIELDS, ReversalData, Tabular, Task,
-    TaskEntry, TextData,
+    DataSection, Entry, ImageData, ImageEntry, ImageModel, Language, MODEL_FIELDS, Tabular, Task, TaskEntry, TextData,
 };
 
 /// Adds a callback for a run to others.
@@ -160,7 +160,7 @@ impl From<&Registry> for Catalog {
             tasks: vec![
                 Arc::new(Entry::<Tabular>::new()),
                 Arc::new(Entry::<Language<TextData>>::new()),
-                Arc::new(Entry::<Language<ReversalData>>::new()),
+                Arc::new(Entry::<Language<ReversalConfig>>::new()),
             ],
             callbacks: Vec::new(),
         }

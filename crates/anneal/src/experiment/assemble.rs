@@ -216,7 +216,7 @@ impl<'c> Assembly<'c> {
     /// Refuses to wait for a value that no validation of this run gives, with the field that asks for it.
     fn check_monitors(&self) -> Result<(), ConfigError> {
         let of_callbacks = self.config.catalog().callbacks(self.config).values();
-        let (metrics, scalars) = (self.config.task.metrics(), self.config.task.scalars());
+        let (metrics, scalars) = (self.config.task.any().metrics(), self.config.task.any().scalars());
         let mut known = vec!["train.loss".to_owned()];
         known.extend(scalars.iter().map(|name| format!("train.{name}")));
         if self.validates() {

@@ -94,11 +94,6 @@ fn test() -> f64 {
     TEST
 }
 
-fn check_windows(context: usize, test: f64) -> Result<(), ConfigError> {
-    check::at_least("context", context as u64, 1)?;
-    check::below_one("test", test)
-}
-
 impl Settings for TextData {
     fn check(&self) -> Result<(), ConfigError> {
         check::is_allowed("path", "\"\"", "the path of a text", !self.path.as_os_str().is_empty())?;
@@ -106,7 +101,8 @@ impl Settings for TextData {
             let allowed = "nothing in this program: it was built without the cargo feature `bpe`";
             return Err(ConfigError::not_allowed("vocabulary", format!("{:?}", path.display().to_string()), allowed));
         }
-        check_windows(self.context, self.test)
+        check::at_least("context", self.context as u64, 1)?;
+        check::below_one("test", self.test)
     }
 }
 
@@ -183,45 +179,12 @@ impl TextData {
 }
 
 /// `dataset = "reversal"`: numbers and their digits from the last to the first, which need no file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ReversalData {
-    /// Digits of each number, 1 to 6. Default 4.
-    pub digits: usize,
-    /// How many numbers. Default 10,000, all there are of four digits.
-    pub problems: usize,
-    /// Tokens in a window. Default 30: three lines of four-digit numbers.
-    pub context: usize,
-    /// The part of the numbers that is kept for the test. Default 0.05.
-    pub test: f64,
-}
-
-impl Default for ReversalData {
-    fn default() -> Self {
-        let ReversalConfig { digits, problems, .. } = ReversalConfig::default();
-        Self { digits, problems, context: 30, test: TEST }
-    }
-}
-
-impl ReversalData {
-    fn numbers(&self) -> ReversalConfig {
-        ReversalConfig { digits: self.digits, problems: self.problems, ..ReversalConfig::default() }
-    }
-}
-
-impl Settings for ReversalData {
-    fn check(&self) -> Result<(), ConfigError> {
-        self.numbers().check()?;
-        check_windows(self.context, self.test)
-    }
-}
-
-impl TextSource for ReversalData {
+impl TextSource for ReversalConfig {
     const NAME: &'static str = "reversal";
     const SUMMARY: &'static str = "numbers and their digits from the last to the first, made by the program";
 
     fn corpus(&self) -> Result<Corpus, TextError> {
-        self.numbers().corpus()
+        Self::corpus(self)
     }
 
     fn context(&self) -> usize {
@@ -233,7 +196,7 @@ impl TextSource for ReversalData {
     }
 
     fn metrics(&self) -> Metrics<LanguageModel> {
-        Metrics::new().with(ReversalConfig::exact_match()).with(FromLoss::bits("character", 1.0))
+        Metrics::new().with(Self::exact_match()).with(FromLoss::bits("character", 1.0))
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {

@@ -36,7 +36,7 @@ pub use error::TaskError;
 pub(crate) use images::size_of;
 pub(crate) use images::{FOLDER, ImageEntry, folder_fields};
 pub use images::{ImageClassification, ImageData, ImageEval, ImageModel, Resident};
-pub use language::{Language, ReversalData, TextData, TextSource};
+pub use language::{Language, TextData, TextSource};
 pub use learner::Loaded;
 pub(crate) use learner::{AnyData, FitPlan, Learner, OnShow};
 pub use sampler::Sampler;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
-use super::{check_monitors, monitor, place};
+use super::{check_monitors, of_parts, place};
 use crate::math::{capped, scaled};
 use crate::{Clock, Mark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
 
@@ -61,13 +61,7 @@ impl Strategy for Chained {
         Ok(Box::new(ChainedSchedule::in_order(parts)))
     }
 
-    fn sets_momentum(&self) -> bool {
-        self.schedules.iter().any(ScheduleConfig::sets_momentum)
-    }
-
-    fn monitor(&self) -> Option<&str> {
-        monitor(&self.schedules)
-    }
+    of_parts!(self, self.schedules);
 }
 
 fn check_count(count: usize) -> Result<(), ConfigError> {

@@ -1,6 +1,7 @@
 //! A part that counts epochs inside a whole that counts steps.
 
-use crate::{Mark, Schedule, StateError, StateReader, StateWriter};
+use crate::schedule::reacts_as;
+use crate::{Mark, Schedule};
 
 /// Tells the inner schedule the epoch that a step belongs to.
 #[derive(Debug, Clone)]
@@ -35,19 +36,9 @@ impl Schedule for PerEpoch {
         self.inner.bounds(base_lr)
     }
 
-    fn is_reactive(&self) -> bool {
-        self.inner.is_reactive()
-    }
+    reacts_as!(inner);
 
     fn observe(&mut self, tick: u64, from: u64, metric: f64) {
         self.inner.observe(tick / self.steps_per_epoch, from / self.steps_per_epoch, metric);
-    }
-
-    fn save(&self, state: &mut StateWriter<'_>) {
-        self.inner.save(state);
-    }
-
-    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
-        self.inner.load(state)
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
-use super::{check_monitors, highest_peak, monitor, place};
+use super::{check_monitors, of_parts, place};
 use crate::math::reached;
 use crate::{Clock, Duration, Mark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
 
@@ -84,17 +84,7 @@ impl Strategy for Sequential {
         Ok(Box::new(SequentialSchedule { parts, milestones }))
     }
 
-    fn peak(&self) -> Option<f64> {
-        highest_peak(&self.schedules)
-    }
-
-    fn sets_momentum(&self) -> bool {
-        self.schedules.iter().any(ScheduleConfig::sets_momentum)
-    }
-
-    fn monitor(&self) -> Option<&str> {
-        monitor(&self.schedules)
-    }
+    of_parts!(self, self.schedules, peak);
 }
 
 fn check_order(i: usize, before: u64, after: u64) -> Result<(), ConfigError> {

@@ -19,7 +19,7 @@ pub mod transformers;
 use strict_config::ConfigError;
 
 use crate::math::{cosine_weight, folded};
-use crate::{Mark, Registry, Schedule};
+use crate::{Mark, ReduceOnPlateau, Registry, Schedule};
 
 /// Registers all of them.
 pub(crate) fn register(registry: &mut Registry) {
@@ -51,6 +51,73 @@ fn wave(x: f64) -> f64 {
 /// The hull of two ranges.
 fn hull(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
     (a.0.min(b.0), a.1.max(b.1))
+}
+
+/// The settings of a schedule that is torch's `ReduceLROnPlateau` under another name: its own fields, those of torch, and
+/// more of its own, one of which names the metric to watch.
+macro_rules! plateau {
+    ($(#[$about:meta])* pub struct $name:ident { $($first:tt)* } torch { $($last:tt)* } watching $monitor:ident) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($first)*
+            /// Which metrics are better; default lower ones.
+            #[serde(default)]
+            pub mode: $crate::Mode,
+            /// The factor of a reduction, at least 0 and below 1; default 0.1.
+            #[serde(default = "crate::defaults::tenth")]
+            pub factor: f64,
+            /// Observations without improvement before the rate drops; default 10.
+            #[serde(default = "crate::port::patience")]
+            pub patience: u64,
+            /// How much better is better, at least 0; default 1e-4.
+            #[serde(default = "crate::port::threshold")]
+            pub threshold: f64,
+            /// What the threshold means; default a part of the best.
+            #[serde(default)]
+            pub threshold_mode: $crate::ThresholdMode,
+            /// Observations after a reduction that are not counted; default 0.
+            #[serde(default)]
+            pub cooldown: u64,
+            /// The lowest rate, at least 0; default 0.
+            #[serde(default)]
+            pub min_lr: f64,
+            /// Reductions by no more than this are left out, at least 0; default 1e-8.
+            #[serde(default = "crate::port::eps")]
+            pub eps: f64,
+            $($last)*
+        }
+
+        impl $name {
+            fn translated(&self) -> $crate::ReduceOnPlateau {
+                $crate::ReduceOnPlateau {
+                    mode: self.mode,
+                    factor: self.factor,
+                    patience: self.patience,
+                    threshold: self.threshold,
+                    threshold_mode: self.threshold_mode,
+                    cooldown: self.cooldown,
+                    min_lr: self.min_lr,
+                    eps: self.eps,
+                    monitor: self.$monitor.clone(),
+                }
+            }
+        }
+    };
+}
+use plateau;
+
+fn patience() -> u64 {
+    ReduceOnPlateau::default().patience
+}
+
+fn threshold() -> f64 {
+    ReduceOnPlateau::default().threshold
+}
+
+fn eps() -> f64 {
+    ReduceOnPlateau::default().eps
 }
 
 /// A rate that does not depend on a base rate: optax's functions, ignite's schedulers.

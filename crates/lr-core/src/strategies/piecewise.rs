@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use strict_config::{ConfigError, check};
 
 use crate::math::{cosine_between, linear_between, ratio, reached, scaled};
-use crate::time::Points;
+use crate::time::points;
 use crate::{Clock, Duration, Mark, Schedule, Strategy};
 
 /// What lies between two points.
@@ -52,7 +52,7 @@ impl Piecewise {
 
 fn read_points<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Duration, f64)>, D::Error> {
     const EXPECTED: &str = "pairs of a duration and a factor, as in [[0, 0.0], [5, 1.0], [\"rest\", 0.1]]";
-    deserializer.deserialize_any(Points { all: EXPECTED, each: EXPECTED })
+    points(deserializer, EXPECTED, EXPECTED)
 }
 
 impl Strategy for Piecewise {

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings};
+use strict_config::{ConfigError, Settings, settings};
 
 use crate::fused::{Rule, Value, apply};
 use crate::momentum::MomentumHandle;
@@ -14,41 +13,27 @@ use crate::optimizer::{OptimizerSettings, ParamOptimizer, SharedState, lr_and_we
 use crate::ranges;
 use crate::state::record_state;
 
-/// Settings of [`ScheduleFreeAdamW`]: names and defaults of the authors' package
-/// (`schedulefree.AdamWScheduleFree` 1.4.1).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ScheduleFreeAdamWConfig {
-    /// Learning rate, at least 0. Default 0.0025.
-    pub lr: f64,
-    /// `betas[0]` interpolates between the fast and the averaged sequence (the gradient is taken in between),
-    /// `betas[1]` is the decay rate of the squared gradient. `betas[0]` in `(0, 1)`, `betas[1]` in `[0, 1)`.
-    /// Default `[0.9, 0.999]`.
-    #[serde(deserialize_with = "ranges::two_betas")]
-    pub betas: [f64; 2],
-    /// Added to the denominator, after the square root. Default 1e-8.
-    pub eps: f64,
-    /// Weight decay, at the point where the gradient is taken, times the rate. Default 0.
-    pub weight_decay: f64,
-    /// Steps of linear warm-up. Default 0.
-    pub warmup_steps: u64,
-    /// Power of the step number in the averaging weights. Default 0.
-    pub r: f64,
-    /// Power of the largest rate so far in the averaging weights. Default 2.
-    pub weight_lr_power: f64,
-}
-
-impl Default for ScheduleFreeAdamWConfig {
-    fn default() -> Self {
-        Self {
-            lr: 0.0025,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
-            weight_decay: 0.0,
-            warmup_steps: 0,
-            r: 0.0,
-            weight_lr_power: 2.0,
-        }
+settings! {
+    /// Settings of [`ScheduleFreeAdamW`]: names and defaults of the authors' package
+    /// (`schedulefree.AdamWScheduleFree` 1.4.1).
+    pub struct ScheduleFreeAdamWConfig {
+        /// Learning rate, at least 0. Default 0.0025.
+        pub lr: f64 = 0.0025,
+        /// `betas[0]` interpolates between the fast and the averaged sequence (the gradient is taken in between),
+        /// `betas[1]` is the decay rate of the squared gradient. `betas[0]` in `(0, 1)`, `betas[1]` in `[0, 1)`.
+        /// Default `[0.9, 0.999]`.
+        #[serde(deserialize_with = "ranges::two_betas")]
+        pub betas: [f64; 2] = [0.9, 0.999],
+        /// Added to the denominator, after the square root. Default 1e-8.
+        pub eps: f64 = 1e-8,
+        /// Weight decay, at the point where the gradient is taken, times the rate. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// Steps of linear warm-up. Default 0.
+        pub warmup_steps: u64 = 0,
+        /// Power of the step number in the averaging weights. Default 0.
+        pub r: f64 = 0.0,
+        /// Power of the largest rate so far in the averaging weights. Default 2.
+        pub weight_lr_power: f64 = 2.0,
     }
 }
 
@@ -61,28 +46,22 @@ impl Settings for ScheduleFreeAdamWConfig {
     }
 }
 
-/// Settings of [`ScheduleFreeSgd`]: names and defaults of the authors' package
-/// (`schedulefree.SGDScheduleFree` 1.4.1).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ScheduleFreeSgdConfig {
-    /// Learning rate, at least 0. Default 1.
-    pub lr: f64,
-    /// Interpolation between the fast and the averaged sequence, in `(0, 1)`. Default 0.9.
-    pub momentum: f64,
-    /// Weight decay, at the point where the gradient is taken. Default 0.
-    pub weight_decay: f64,
-    /// Steps of linear warm-up. Default 0.
-    pub warmup_steps: u64,
-    /// Power of the step number in the averaging weights. Default 0.
-    pub r: f64,
-    /// Power of the largest rate so far in the averaging weights. Default 2.
-    pub weight_lr_power: f64,
-}
-
-impl Default for ScheduleFreeSgdConfig {
-    fn default() -> Self {
-        Self { lr: 1.0, momentum: 0.9, weight_decay: 0.0, warmup_steps: 0, r: 0.0, weight_lr_power: 2.0 }
+settings! {
+    /// Settings of [`ScheduleFreeSgd`]: names and defaults of the authors' package
+    /// (`schedulefree.SGDScheduleFree` 1.4.1).
+    pub struct ScheduleFreeSgdConfig {
+        /// Learning rate, at least 0. Default 1.
+        pub lr: f64 = 1.0,
+        /// Interpolation between the fast and the averaged sequence, in `(0, 1)`. Default 0.9.
+        pub momentum: f64 = 0.9,
+        /// Weight decay, at the point where the gradient is taken. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// Steps of linear warm-up. Default 0.
+        pub warmup_steps: u64 = 0,
+        /// Power of the step number in the averaging weights. Default 0.
+        pub r: f64 = 0.0,
+        /// Power of the largest rate so far in the averaging weights. Default 2.
+        pub weight_lr_power: f64 = 2.0,
     }
 }
 

@@ -6,8 +6,7 @@ use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Linear, Linea
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
 use super::output::TableOutput;
 use crate::rows::RowBatch;
@@ -23,23 +22,17 @@ pub struct Features {
     pub outputs: usize,
 }
 
-/// The settings of an [`Mlp`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MlpConfig {
-    /// Widths of the hidden layers; empty for a linear model. Default: 128, 64.
-    pub hidden: Vec<usize>,
-    /// The part of the hidden values that is dropped in training. Default: 0.
-    pub dropout: f64,
-    /// The width of every embedding. By default that of a column with `n` categories is `1.6 n^0.56`, rounded, and at most
-    /// 600: the rule of thumb of fastai's tabular models.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub embedding: Option<usize>,
-}
-
-impl Default for MlpConfig {
-    fn default() -> Self {
-        Self { hidden: vec![128, 64], dropout: 0.0, embedding: None }
+settings! {
+    /// The settings of an [`Mlp`].
+    pub struct MlpConfig {
+        /// Widths of the hidden layers; empty for a linear model. Default: 128, 64.
+        pub hidden: Vec<usize> = vec![128, 64],
+        /// The part of the hidden values that is dropped in training. Default: 0.
+        pub dropout: f64 = 0.0,
+        /// The width of every embedding. By default that of a column with `n` categories is `1.6 n^0.56`, rounded, and at most
+        /// 600: the rule of thumb of fastai's tabular models.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub embedding: Option<usize> = None,
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
+use crate::compose::of_parts;
 use crate::math::count;
 use crate::port::{hull, non_negative};
 use crate::{Clock, Duration, Interval, Mark, Schedule, ScheduleConfig, Strategy};
@@ -69,13 +70,7 @@ impl Strategy for CreateLrSchedulerWithWarmup {
         Ok(Box::new(Warmed { start: self.warmup_start_value, last: duration - 1, end, then }))
     }
 
-    fn peak(&self) -> Option<f64> {
-        self.lr_scheduler.peak()
-    }
-
-    fn sets_momentum(&self) -> bool {
-        self.lr_scheduler.sets_momentum()
-    }
+    of_parts!(self, std::slice::from_ref(&self.lr_scheduler), peak);
 }
 
 /// Where the warm-up leads.

@@ -29,7 +29,8 @@ use strict_config::{ConfigError, check};
 
 use crate::math::count;
 use crate::port::hull;
-use crate::{Clock, Duration, Interval, Mark, Registry, Schedule, StateError, StateReader, StateWriter};
+use crate::schedule::reacts_as;
+use crate::{Clock, Duration, Interval, Mark, Registry, Schedule};
 use noise::Noisy;
 
 pub(super) fn register(registry: &mut Registry) {
@@ -243,22 +244,12 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
         Some(if self.warmup > 0 { hull(main, (self.init, self.init)) } else { main })
     }
 
-    fn is_reactive(&self) -> bool {
-        self.main.is_reactive()
-    }
+    reacts_as!(main);
 
     fn observe(&mut self, tick: u64, from: u64, metric: f64) {
         // It would act at the tick after, which may still belong to the warm-up.
         if tick >= self.warmup {
             self.main.observe(tick - self.prefix, from.saturating_sub(self.prefix), metric);
         }
-    }
-
-    fn save(&self, state: &mut StateWriter<'_>) {
-        self.main.save(state);
-    }
-
-    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
-        self.main.load(state)
     }
 }

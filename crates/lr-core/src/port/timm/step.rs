@@ -1,9 +1,8 @@
 //! `StepLRScheduler`.
 
-use std::fmt;
-
-use serde::{Deserialize, Deserializer, Serialize, de, de::IntoDeserializer};
-use strict_config::{ConfigError, check};
+use serde::{Deserialize, Deserializer, Serialize};
+use strict_config::{ConfigError, by_value, check};
+use toml::Value;
 
 use super::{Target, interval, scheduler};
 use crate::defaults::{one, yes};
@@ -22,29 +21,11 @@ pub enum Period {
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Period;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of ticks, or a duration such as \"5ep\"")
-            }
-
-            fn visit_f64<E: de::Error>(self, ticks: f64) -> Result<Period, E> {
-                Ok(Period::Ticks(ticks))
-            }
-
-            fn visit_i64<E: de::Error>(self, ticks: i64) -> Result<Period, E> {
-                Duration::deserialize(ticks.into_deserializer()).map(Period::Duration)
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Period, E> {
-                Duration::deserialize(text.into_deserializer()).map(Period::Duration)
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
+        by_value(deserializer, "a number of ticks, or a duration such as \"5ep\"", |value| match value {
+            Value::Float(ticks) => Some(Ok(Self::Ticks(*ticks))),
+            Value::Integer(_) | Value::String(_) => Some(Duration::parse(value, "").map(Self::Duration)),
+            _ => None,
+        })
     }
 }
 

@@ -48,6 +48,25 @@ pub(super) fn register(registry: &mut Registry) {
     registry.register::<Greedy>();
 }
 
+/// The settings of a schedule: the two lengths that all have, then its own fields, each with its default.
+macro_rules! schedule {
+    ($(#[$about:meta])* pub struct $name:ident {
+        $($(#[$doc:meta])* pub $field:ident: $type:ty = $default:expr,)*
+    }) => {
+        strict_config::settings! {
+            $(#[$about])*
+            pub struct $name {
+                /// `W`, the length of the warm-up; default 0.
+                pub num_warmup_steps: $crate::Duration = $crate::Duration::default(),
+                /// `T`, the length of the whole, warm-up included; default the run.
+                pub num_training_steps: $crate::Duration = $crate::Duration::Rest,
+                $($(#[$doc])* pub $field: $type = $default,)*
+            }
+        }
+    };
+}
+use schedule;
+
 /// Refuses lengths that are wrong whatever the run is.
 fn check_steps(num_warmup_steps: &Duration, num_training_steps: &Duration) -> Result<(), ConfigError> {
     num_warmup_steps.check("num_warmup_steps", 0)?;
