@@ -42,7 +42,7 @@ pub trait Schedule: fmt::Debug + Send + Sync + ScheduleClone {
     }
 
     /// Where something begins that a plot should mark; empty where nothing does.
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         Vec::new()
     }
 
@@ -112,14 +112,14 @@ pub(crate) const MOST_MARKS: usize = 1000;
 
 /// A tick at which something begins, with a word for it, for a plot: `warm-up`, `cycle 2`, `decay`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct ScheduleMark {
     /// The tick.
     pub tick: u64,
     /// The word.
     pub label: String,
 }
 
-impl Mark {
+impl ScheduleMark {
     /// `label` at `tick`.
     pub fn new(tick: u64, label: impl Into<String>) -> Self {
         Self { tick, label: label.into() }

@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     error::Error,
     run_dir::{CHECKPOINTS, PREPROCESSING, RunDir},
-    task::{AnyData, Learner, Loaded, Task},
+    task::{AnyData, Learner, LoadedTask, Task},
 };
 
 /// A configuration with its data loaded, ready to be trained or swept.
@@ -77,7 +77,7 @@ impl<'c> Assembly<'c> {
     }
 
     /// The loaded data, where the task is this one.
-    pub fn data<T: Task>(&self) -> Option<&Loaded<T>> {
+    pub fn data<T: Task>(&self) -> Option<&LoadedTask<T>> {
         self.data.as_any().downcast_ref()
     }
 

@@ -14,7 +14,7 @@ use trainer::MetricInfo;
 
 use super::{
     DataSection, ModelRow, Setup, Task, TaskError, TaskSettings,
-    learner::{AnyData, Loaded},
+    learner::{AnyData, LoadedTask},
 };
 
 /// The fields of `[model]` that every task has.
@@ -54,9 +54,9 @@ pub(crate) trait TaskEntry: Send + Sync {
 }
 
 /// A task as its trait describes it.
-pub(crate) struct Entry<T>(PhantomData<fn() -> T>);
+pub(crate) struct TaskOf<T>(PhantomData<fn() -> T>);
 
-impl<T> Entry<T> {
+impl<T> TaskOf<T> {
     pub(crate) fn new() -> Self {
         Self(PhantomData)
     }
@@ -73,7 +73,7 @@ fn row<T: Task>(name: Option<&str>) -> Result<ModelRow<T::Model>, ConfigError> {
     })
 }
 
-impl<T: Task> TaskEntry for Entry<T> {
+impl<T: Task> TaskEntry for TaskOf<T> {
     fn name(&self) -> &'static str {
         T::NAME
     }
@@ -135,6 +135,17 @@ impl ChosenTask {
     }
 
     /// The settings, where the task is this one.
+    ///
+    /// ```
+    /// use anneal::config::{Catalog, Config};
+    /// use anneal::task::{ImageClassification, Language, Tabular, TextData};
+    ///
+    /// let text = "[data]\ndataset = 'text'\npath = 'novel.txt'\n[optimizer]\ntype = 'adamw'";
+    /// let config = Config::from_table(&text.parse().unwrap(), Catalog::standard())?;
+    /// assert_eq!(config.task.settings::<Language<TextData>>().map(|settings| settings.data.context), Some(128));
+    /// assert!(config.task.settings::<Tabular>().is_none() && config.task.settings::<ImageClassification>().is_none());
+    /// # Ok::<(), strict_config::ConfigError>(())
+    /// ```
     pub fn settings<T: Task>(&self) -> Option<&TaskSettings<T>> {
         self.0.as_any().downcast_ref()
     }
@@ -225,6 +236,6 @@ impl<T: Task> AnySettings for TaskSettings<T> {
     }
 
     fn load(&self, setup: Setup) -> Result<Box<dyn AnyData>, TaskError> {
-        Ok(Box::new(Loaded::<T>::new(self.clone(), setup)?))
+        Ok(Box::new(LoadedTask::<T>::new(self.clone(), setup)?))
     }
 }

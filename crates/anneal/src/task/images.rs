@@ -20,7 +20,7 @@ use vision::{
 };
 
 use super::{
-    Assemble, Batch, ChosenTask, Classes, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task,
+    Assemble, TaskBatch, ChosenTask, Classes, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task,
     TaskError, TaskSettings,
 };
 
@@ -310,7 +310,7 @@ impl Task for ImageClassification {
         items: usize,
         seed: Option<u64>,
         device: &Device,
-    ) -> Result<Assemble<Batch<Self>>, TaskError> {
+    ) -> Result<Assemble<TaskBatch<Self>>, TaskError> {
         let batcher = self.batcher(part, seed.is_some());
         if self.is_resident(batcher) {
             let chosen = if items < batcher.set().len() {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use strict_config::{ConfigError, Settings, check};
 use text::{
     Corpus, FromLoss, ReversalConfig, TextBatch, TextError, Unit, Vocabulary, Windows,
-    models::{GptConfig, GruConfig, LanguageModel, ModelConfig},
+    models::{GptConfig, GruConfig, LanguageModel, LanguageModelConfig},
 };
 use trainer::{Metrics, Split};
 
@@ -29,7 +29,7 @@ const CONTEXT: usize = 128;
 /// The part of a text that is kept for the test at the end, unless `test` says otherwise.
 const TEST: f64 = 0.05;
 
-/// Where a text comes from.
+/// Where a text comes from. `Catalog::with_task::<Language<Mine>>()` names one of the program's own.
 pub trait TextSource: Settings + Clone + Debug + Send + Sync + 'static {
     /// `[data] dataset`.
     const NAME: &'static str;
@@ -220,7 +220,7 @@ impl TextSource for ReversalConfig {
 pub struct Language<S> {
     source: S,
     context: usize,
-    fitted: Fitted,
+    fitted: Kept,
     /// What the text is called.
     name: String,
     /// The windows of the parts; `None` where there is no such part, or no text is needed.
@@ -232,7 +232,7 @@ pub struct Language<S> {
 /// What a run keeps of it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fitted {
+struct Kept {
     /// The SHA-256 of the text.
     text: String,
     vocabulary: Vocabulary,
@@ -258,16 +258,16 @@ impl<S: TextSource> Task for Language<S> {
     const SUMMARY: &'static str = S::SUMMARY;
 
     type Data = S;
-    type Model = ModelConfig;
+    type Model = LanguageModelConfig;
     type Eval = NoSettings;
     type Network = LanguageModel;
 
-    fn models() -> Vec<ModelRow<ModelConfig>> {
+    fn models() -> Vec<ModelRow<LanguageModelConfig>> {
         let [gpt, gru] =
-            [ModelConfig::from(GptConfig::default()), GruConfig::default().into()].map(|model| model.info());
+            [LanguageModelConfig::from(GptConfig::default()), GruConfig::default().into()].map(|model| model.info());
         vec![
-            ModelRow::new(gpt.name, gpt.summary, ModelConfig::Gpt),
-            ModelRow::new(gru.name, gru.summary, ModelConfig::Gru),
+            ModelRow::new(gpt.name, gpt.summary, LanguageModelConfig::Gpt),
+            ModelRow::new(gru.name, gru.summary, LanguageModelConfig::Gru),
         ]
     }
 
@@ -288,7 +288,7 @@ impl<S: TextSource> Task for Language<S> {
         let source = settings.data.clone();
         let (context, batch) = (source.context(), setup.data.batch_size);
         if let Some(kept) = &setup.kept {
-            let fitted: Fitted = kept::read(kept)?;
+            let fitted: Kept = kept::read(kept)?;
             let (train, valid, test) = (None, None, None);
             return Ok(Self { source, context, fitted, name: S::NAME.to_owned(), train, valid, test });
         }
@@ -313,7 +313,7 @@ impl<S: TextSource> Task for Language<S> {
             test: in_order(rest, "test")?,
             train: Some(train),
             name: file.map_or_else(|| corpus.name().to_owned(), |name| name.to_string_lossy().into_owned()),
-            fitted: Fitted { text: corpus.fingerprint().to_owned(), vocabulary: corpus.vocabulary().clone() },
+            fitted: Kept { text: corpus.fingerprint().to_owned(), vocabulary: corpus.vocabulary().clone() },
             source,
             context,
         })
@@ -333,17 +333,17 @@ impl<S: TextSource> Task for Language<S> {
         windows.batch(items, epoch, seed, device)
     }
 
-    fn network(&self, model: &ModelConfig, device: &Device) -> Result<LanguageModel, TaskError> {
+    fn network(&self, model: &LanguageModelConfig, device: &Device) -> Result<LanguageModel, TaskError> {
         Ok(LanguageModel::new(model, self.vocabulary().len(), self.context, device)?)
     }
 
-    fn size(&self, model: &ModelConfig, _: &Device) -> Result<Option<Size>, TaskError> {
+    fn size(&self, model: &LanguageModelConfig, _: &Device) -> Result<Option<Size>, TaskError> {
         let tokens = self.vocabulary().len();
         // A block of `gpt` keeps two norms, queries, keys and values, what attention gives, and the wide layer twice; a
         // layer of `gru` keeps its gates and its state.
         let of_a_token = match model {
-            ModelConfig::Gpt(gpt) => gpt.layers.saturating_mul(gpt.width).saturating_mul(14),
-            ModelConfig::Gru(gru) => gru.layers.saturating_mul(gru.width).saturating_mul(4),
+            LanguageModelConfig::Gpt(gpt) => gpt.layers.saturating_mul(gpt.width).saturating_mul(14),
+            LanguageModelConfig::Gru(gru) => gru.layers.saturating_mul(gru.width).saturating_mul(4),
         };
         Ok(Some(Size {
             // More than can be counted is more than fits.

@@ -5,7 +5,7 @@ use strict_config::ConfigError;
 
 use super::{check_monitors, of_parts, place};
 use crate::math::{capped, scaled};
-use crate::{Clock, Mark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
+use crate::{Clock, ScheduleMark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
 
 /// The product of the parts' factors: `lr(t) = base * prod_i (schedule_i(t) / base)`.
 ///
@@ -119,8 +119,8 @@ impl Schedule for ChainedSchedule {
         self.parts.iter().find_map(|part| part.momentum(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        let mut marks: Vec<Mark> = self.parts.iter().flat_map(|part| part.marks()).collect();
+    fn marks(&self) -> Vec<ScheduleMark> {
+        let mut marks: Vec<ScheduleMark> = self.parts.iter().flat_map(|part| part.marks()).collect();
         marks.sort_by(|a, b| (a.tick, &a.label).cmp(&(b.tick, &b.label)));
         marks.dedup();
         marks

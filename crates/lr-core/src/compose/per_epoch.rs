@@ -1,7 +1,7 @@
 //! A part that counts epochs inside a whole that counts steps.
 
 use crate::schedule::reacts_as;
-use crate::{Mark, Schedule};
+use crate::{ScheduleMark, Schedule};
 
 /// Tells the inner schedule the epoch that a step belongs to.
 #[derive(Debug, Clone)]
@@ -27,8 +27,8 @@ impl Schedule for PerEpoch {
         self.inner.momentum(tick / self.steps_per_epoch)
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        let in_steps = |mark: Mark| Mark::new(mark.tick.saturating_mul(self.steps_per_epoch), mark.label);
+    fn marks(&self) -> Vec<ScheduleMark> {
+        let in_steps = |mark: ScheduleMark| ScheduleMark::new(mark.tick.saturating_mul(self.steps_per_epoch), mark.label);
         self.inner.marks().into_iter().map(in_steps).collect()
     }
 

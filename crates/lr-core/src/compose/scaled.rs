@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use super::of_parts;
 use crate::math::scaled;
 use crate::schedule::reacts_as;
-use crate::{Clock, Interval, Mark, Schedule, ScheduleConfig, Strategy};
+use crate::{Clock, Interval, ScheduleMark, Schedule, ScheduleConfig, Strategy};
 
 /// `factor` times another schedule's rate: `lr(t) = factor * schedule(t)`. Momentum is left as it is.
 ///
@@ -82,7 +82,7 @@ impl Schedule for ScaledSchedule {
         self.inner.momentum(tick)
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         self.inner.marks()
     }
 

@@ -5,7 +5,7 @@ use strict_config::ConfigError;
 
 use super::{check_monitors, of_parts, place};
 use crate::math::reached;
-use crate::{Clock, Duration, Mark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
+use crate::{Clock, Duration, ScheduleMark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
 
 /// One schedule after the other; each starts at its own tick 0, from the base rate, as torch's `SequentialLR` does.
 ///
@@ -145,7 +145,7 @@ impl Schedule for SequentialSchedule {
         self.parts[index].momentum(tick)
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let starts = std::iter::once(0).chain(self.milestones.iter().copied());
         let mut marks = Vec::new();
         for (i, (part, start)) in self.parts.iter().zip(starts).enumerate() {
@@ -154,9 +154,9 @@ impl Schedule for SequentialSchedule {
                 continue;
             }
             if i > 0 {
-                marks.push(Mark::new(start, format!("part {}", i + 1)));
+                marks.push(ScheduleMark::new(start, format!("part {}", i + 1)));
             }
-            marks.extend(Mark::shifted(part.marks(), start).into_iter().filter(|mark| mark.tick < end));
+            marks.extend(ScheduleMark::shifted(part.marks(), start).into_iter().filter(|mark| mark.tick < end));
         }
         marks
     }

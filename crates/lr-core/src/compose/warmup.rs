@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::defaults::yes;
 use crate::math::{cos_pi, ratio, scaled};
 use crate::schedule::reacts_as;
-use crate::{Clock, Duration, Mark, Schedule};
+use crate::{Clock, Duration, ScheduleMark, Schedule};
 
 /// The shape of a warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -170,9 +170,9 @@ impl Schedule for WarmedUp {
         self.inner.momentum(self.inner_tick(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        let mut marks = vec![Mark::new(0, "warm-up"), Mark::new(self.ticks, "warm-up ends")];
-        marks.extend(Mark::shifted(self.inner.marks(), if self.prefix { self.ticks } else { 0 }));
+    fn marks(&self) -> Vec<ScheduleMark> {
+        let mut marks = vec![ScheduleMark::new(0, "warm-up"), ScheduleMark::new(self.ticks, "warm-up ends")];
+        marks.extend(ScheduleMark::shifted(self.inner.marks(), if self.prefix { self.ticks } else { 0 }));
         marks.sort_by_key(|mark| mark.tick);
         marks
     }

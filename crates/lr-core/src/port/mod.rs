@@ -19,7 +19,7 @@ pub mod transformers;
 use strict_config::ConfigError;
 
 use crate::math::{cosine_weight, folded};
-use crate::{Mark, ReduceOnPlateau, Registry, Schedule};
+use crate::{ScheduleMark, ReduceOnPlateau, Registry, Schedule};
 
 /// Registers all of them.
 pub(crate) fn register(registry: &mut Registry) {
@@ -129,7 +129,7 @@ trait Curve: std::fmt::Debug + Clone + Send + Sync + 'static {
     fn range(&self) -> Option<(f64, f64)>;
 
     /// Where something begins.
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         Vec::new()
     }
 }
@@ -143,7 +143,7 @@ impl<C: Curve> Schedule for Absolute<C> {
         self.0.rate(tick)
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         self.0.marks()
     }
 

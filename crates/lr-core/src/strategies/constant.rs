@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, check, settings};
 
 use crate::math::{ordered, scaled};
-use crate::{Clock, Duration, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
 
 settings! {
     /// `factor` times the base rate for `total_iters` ticks, then the base rate:
@@ -61,8 +61,8 @@ impl Schedule for ConstantUntil {
         if tick < self.ticks { scaled(base_lr, self.factor) } else { base_lr }
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        if self.ticks == u64::MAX { Vec::new() } else { vec![Mark::new(self.ticks, "base rate")] }
+    fn marks(&self) -> Vec<ScheduleMark> {
+        if self.ticks == u64::MAX { Vec::new() } else { vec![ScheduleMark::new(self.ticks, "base rate")] }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, check, settings};
 
 use crate::math::{linear_between, ordered, ratio, scaled};
-use crate::{Clock, Duration, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
 
 settings! {
     /// A line from `start_factor` to `end_factor` over `total_iters` ticks, then flat:
@@ -76,8 +76,8 @@ impl Schedule for Line {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        if self.ticks == 0 { Vec::new() } else { vec![Mark::new(self.ticks, "flat")] }
+    fn marks(&self) -> Vec<ScheduleMark> {
+        if self.ticks == 0 { Vec::new() } else { vec![ScheduleMark::new(self.ticks, "flat")] }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -41,7 +41,7 @@ pub(crate) use plateau::{Plateau, check_metric};
 pub use plateau::{ReduceOnPlateau, ThresholdMode};
 pub use polynomial::Polynomial;
 pub use step::Step;
-pub use swa::Swa;
+pub use swa::SwaLr;
 pub use warm_restarts::CosineAnnealingWarmRestarts;
 
 /// Registers all of them.
@@ -60,7 +60,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.register::<Expression>();
     registry.register::<Multiplicative>();
     registry.register::<ReduceOnPlateau>();
-    registry.register::<Swa>();
+    registry.register::<SwaLr>();
     registry.register::<Noam>();
     registry.register::<Piecewise>();
 }

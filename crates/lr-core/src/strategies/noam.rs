@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, check, settings};
 
 use crate::math::{count, scaled};
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
 
 settings! {
     /// A linear warm-up, then the inverse square root of time:
@@ -76,8 +76,8 @@ impl Schedule for InverseSqrt {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        vec![Mark::new(0, "warm-up"), Mark::new(self.warmup - 1, "decay")]
+    fn marks(&self) -> Vec<ScheduleMark> {
+        vec![ScheduleMark::new(0, "warm-up"), ScheduleMark::new(self.warmup - 1, "decay")]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

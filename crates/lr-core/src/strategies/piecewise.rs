@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 
 use crate::math::{cosine_between, linear_between, ratio, reached, scaled};
 use crate::time::points;
-use crate::{Clock, Duration, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
 
 /// What lies between two points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -119,8 +119,8 @@ impl Schedule for Course {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        self.times.iter().zip(&self.factors).map(|(tick, factor)| Mark::new(*tick, format!("{factor}"))).collect()
+    fn marks(&self) -> Vec<ScheduleMark> {
+        self.times.iter().zip(&self.factors).map(|(tick, factor)| ScheduleMark::new(*tick, format!("{factor}"))).collect()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, check, settings};
 
 use crate::math::{power, ratio, scaled};
-use crate::{Clock, Duration, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
 
 settings! {
     /// A power of the time that is left: `lr(t) = base * (1 - min(t / total_iters, 1))^power`. torch's `PolynomialLR`.
@@ -67,8 +67,8 @@ impl Schedule for Power {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        if self.ticks == 0 { Vec::new() } else { vec![Mark::new(self.ticks, "zero")] }
+    fn marks(&self) -> Vec<ScheduleMark> {
+        if self.ticks == 0 { Vec::new() } else { vec![ScheduleMark::new(self.ticks, "zero")] }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -223,11 +223,7 @@ impl OptimizerSettings for AdamConfig {
 
     type Optimizer = Adam;
 
-    lr_and_weight_decay!();
-
-    fn momentum(&self) -> Option<f64> {
-        Some(self.betas[0])
-    }
+    lr_and_weight_decay!(and betas);
 
     fn state_layout(&self) -> &'static str {
         if self.amsgrad { "amsgrad" } else { "" }
@@ -248,11 +244,7 @@ impl OptimizerSettings for AdamWConfig {
 
     type Optimizer = AdamW;
 
-    lr_and_weight_decay!();
-
-    fn momentum(&self) -> Option<f64> {
-        Some(self.betas[0])
-    }
+    lr_and_weight_decay!(and betas);
 
     fn state_layout(&self) -> &'static str {
         if self.amsgrad { "amsgrad" } else { "" }

@@ -122,11 +122,7 @@ impl OptimizerSettings for AdamaxConfig {
 
     type Optimizer = Adamax;
 
-    lr_and_weight_decay!();
-
-    fn momentum(&self) -> Option<f64> {
-        Some(self.betas[0])
-    }
+    lr_and_weight_decay!(and betas);
 
     fn state_per_parameter(&self) -> usize {
         2

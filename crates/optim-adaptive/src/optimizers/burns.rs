@@ -36,6 +36,7 @@ impl Settings for LionConfig {
 impl OptimizerSettings for LionConfig {
     const NAME: &'static str = "lion";
     const SUMMARY: &'static str = "burn's Lion: the sign of an averaged gradient, one buffer of state";
+    const IS_BURNS: bool = true;
 
     type Optimizer = optim::Lion;
 
@@ -51,10 +52,6 @@ impl OptimizerSettings for LionConfig {
             .with_beta_2(self.betas[1] as f32)
             .with_weight_decay(self.weight_decay as f32)
             .build()
-    }
-
-    fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::burns(self.build())
     }
 }
 
@@ -86,6 +83,7 @@ impl Settings for LambConfig {
 impl OptimizerSettings for LambConfig {
     const NAME: &'static str = "lamb";
     const SUMMARY: &'static str = "burn's LAMB: Adam with a trust ratio per layer, for large batches";
+    const IS_BURNS: bool = true;
 
     type Optimizer = optim::Lamb;
 
@@ -103,10 +101,6 @@ impl OptimizerSettings for LambConfig {
             .with_weight_decay(self.weight_decay as f32)
             .with_use_trust_ratio(self.use_trust_ratio)
             .build()
-    }
-
-    fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::burns(self.build())
     }
 }
 
@@ -146,6 +140,7 @@ impl Settings for AdafactorConfig {
 impl OptimizerSettings for AdafactorConfig {
     const NAME: &'static str = "adafactor";
     const SUMMARY: &'static str = "burn's Adafactor: second moments in rows and columns, little memory";
+    const IS_BURNS: bool = true;
 
     type Optimizer = optim::Adafactor;
 
@@ -163,10 +158,6 @@ impl OptimizerSettings for AdafactorConfig {
             .with_scale_parameter(self.scale_parameter)
             .with_weight_decay((self.weight_decay as f32).min(f32::MAX))
             .build()
-    }
-
-    fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::burns(self.build())
     }
 }
 
@@ -206,6 +197,7 @@ impl Settings for MuonConfig {
 impl OptimizerSettings for MuonConfig {
     const NAME: &'static str = "muon";
     const SUMMARY: &'static str = "burn's Muon: orthogonalised momentum for matrices, AdamW for the rest";
+    const IS_BURNS: bool = true;
 
     type Optimizer = optim::Muon;
 
@@ -228,6 +220,6 @@ impl OptimizerSettings for MuonConfig {
 
     fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
         let other = AdamWConfig { weight_decay: self.weight_decay, ..AdamWConfig::default() };
-        ParamOptimizer::burns_of_matrices(self.build(), other.build())
+        ParamOptimizer::of_matrices(self.build(), other.build())
     }
 }

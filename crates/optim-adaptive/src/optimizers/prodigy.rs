@@ -333,11 +333,7 @@ impl OptimizerSettings for ProdigyConfig {
 
     type Optimizer = Prodigy;
 
-    lr_and_weight_decay!();
-
-    fn momentum(&self) -> Option<f64> {
-        Some(self.betas[0])
-    }
+    lr_and_weight_decay!(and betas);
 
     fn one_for_all(&self) -> Option<&'static str> {
         Some("Prodigy finds one step size for all parameters")

@@ -147,11 +147,7 @@ impl OptimizerSettings for RAdamConfig {
 
     type Optimizer = RAdam;
 
-    lr_and_weight_decay!();
-
-    fn momentum(&self) -> Option<f64> {
-        Some(self.betas[0])
-    }
+    lr_and_weight_decay!(and betas);
 
     fn state_per_parameter(&self) -> usize {
         2

@@ -118,13 +118,13 @@ record_state!(ScheduleFreeState { k, weight_sum, lr_max, z, exp_avg_sq });
 
 /// Where the averaging stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Clock {
+struct AveragingState {
     k: u64,
     weight_sum: f64,
     lr_max: f64,
 }
 
-impl Clock {
+impl AveragingState {
     const START: Self = Self { k: 0, weight_sum: 0.0, lr_max: -1.0 };
 }
 
@@ -132,7 +132,7 @@ impl Clock {
 #[derive(Debug, Clone, Copy)]
 struct Tick {
     /// The clock after the step.
-    after: Clock,
+    after: AveragingState,
     /// Factor of the warm-up.
     warmup: f64,
     /// Share of the new point in the average.
@@ -156,13 +156,13 @@ impl Averaging {
         Self { beta, warmup_steps, r, weight_lr_power, now: Arc::default() }
     }
 
-    fn advance(&self, clock: Clock, lr: f64) -> Tick {
+    fn advance(&self, clock: AveragingState, lr: f64) -> Tick {
         let warmup = if clock.k < self.warmup_steps { (clock.k + 1) as f64 / self.warmup_steps as f64 } else { 1.0 };
         let lr_max = (lr * warmup).max(clock.lr_max);
         let weight = ((clock.k + 1) as f64).powf(self.r) * lr_max.powf(self.weight_lr_power);
         let weight_sum = clock.weight_sum + weight;
         let share = if weight_sum == 0.0 { 0.0 } else { weight / weight_sum };
-        Tick { after: Clock { k: clock.k + 1, weight_sum, lr_max }, warmup, share }
+        Tick { after: AveragingState { k: clock.k + 1, weight_sum, lr_max }, warmup, share }
     }
 
     fn now(&self) -> Option<Tick> {
@@ -176,7 +176,7 @@ impl Averaging {
     /// The tick of this step for a parameter with this state.
     fn tick<const D: usize>(&self, lr: f64, state: Option<&ScheduleFreeState<D>>) -> Tick {
         self.now().unwrap_or_else(|| {
-            let clock = state.map_or(Clock::START, |state| Clock {
+            let clock = state.map_or(AveragingState::START, |state| AveragingState {
                 k: state.k,
                 weight_sum: state.weight_sum,
                 lr_max: state.lr_max,
@@ -189,20 +189,20 @@ impl Averaging {
 impl SharedState for Averaging {
     /// Counts one step of the run.
     fn begin(&self, lr: f64) {
-        let clock = self.now().map_or(Clock::START, |tick| tick.after);
+        let clock = self.now().map_or(AveragingState::START, |tick| tick.after);
         self.set(Some(self.advance(clock, lr)));
     }
 
     fn save(&self) -> Vec<(&'static str, f64)> {
         self.now().map_or_else(Vec::new, |tick| {
-            let Clock { k, weight_sum, lr_max } = tick.after;
+            let AveragingState { k, weight_sum, lr_max } = tick.after;
             vec![("k", k as f64), ("weight_sum", weight_sum), ("lr_max", lr_max)]
         })
     }
 
     fn load(&self, saved: &BTreeMap<String, f64>) {
         let get = |name: &str| saved.get(name).copied();
-        let after = get("k").zip(get("weight_sum")).zip(get("lr_max")).map(|((k, weight_sum), lr_max)| Clock {
+        let after = get("k").zip(get("weight_sum")).zip(get("lr_max")).map(|((k, weight_sum), lr_max)| AveragingState {
             k: k as u64,
             weight_sum,
             lr_max,
@@ -318,7 +318,7 @@ impl Optimizer for ScheduleFreeAdamW {
             bias_correction2: 1.0 - beta2.powf(after.k as f64),
         };
         let (tensor, [z, exp_avg_sq]) = apply(rule, tensor, grad, [z, exp_avg_sq]);
-        let Clock { k, weight_sum, lr_max } = after;
+        let AveragingState { k, weight_sum, lr_max } = after;
         (tensor, Some(ScheduleFreeState { k, weight_sum, lr_max, z, exp_avg_sq: Some(exp_avg_sq) }))
     }
 
@@ -342,7 +342,7 @@ impl Optimizer for ScheduleFreeSgd {
         let z = state.map_or_else(|| tensor.clone(), |state| state.z);
         let step = Interpolation { lr: lr * warmup, beta: config.momentum, share, weight_decay: config.weight_decay };
         let (tensor, [z]) = apply(SgdRule { step }, tensor, grad, [z]);
-        let Clock { k, weight_sum, lr_max } = after;
+        let AveragingState { k, weight_sum, lr_max } = after;
         (tensor, Some(ScheduleFreeState { k, weight_sum, lr_max, z, exp_avg_sq: None }))
     }
 

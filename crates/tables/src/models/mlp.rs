@@ -23,8 +23,8 @@ pub struct Features {
 }
 
 settings! {
-    /// The settings of an [`Mlp`].
-    pub struct MlpConfig {
+    /// The settings of a [`TableMlp`].
+    pub struct TableMlpConfig {
         /// Widths of the hidden layers; empty for a linear model. Default: 128, 64.
         pub hidden: Vec<usize> = vec![128, 64],
         /// The part of the hidden values that is dropped in training. Default: 0.
@@ -39,7 +39,7 @@ settings! {
 /// More layers than anybody trains; each takes time in every step, whatever its width.
 const MOST_LAYERS: usize = 1000;
 
-impl Settings for MlpConfig {
+impl Settings for TableMlpConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let found = format!("a list of {}", self.hidden.len());
         check::is_allowed("hidden", found, &format!("at most {MOST_LAYERS} layers"), self.hidden.len() <= MOST_LAYERS)?;
@@ -51,7 +51,7 @@ impl Settings for MlpConfig {
     }
 }
 
-impl MlpConfig {
+impl TableMlpConfig {
     /// The width of the embedding of a column with this many categories.
     pub fn embedding_width(&self, categories: usize) -> usize {
         let rule = (1.6 * (categories as f64).powf(0.56)).round() as usize;
@@ -81,7 +81,7 @@ impl MlpConfig {
     ///
     /// # Errors
     /// Settings out of their ranges.
-    pub fn init(&self, features: &Features, device: &Device) -> Result<Mlp, ConfigError> {
+    pub fn init(&self, features: &Features, device: &Device) -> Result<TableMlp, ConfigError> {
         self.check()?;
         let embedding =
             |&categories: &usize| EmbeddingConfig::new(categories + 1, self.embedding_width(categories)).init(device);
@@ -93,7 +93,7 @@ impl MlpConfig {
             layers.push(LinearConfig::new(inputs, width).init(device));
             inputs = width;
         }
-        let mut model = drawn(Mlp { embeddings, layers, dropout: DropoutConfig::new(self.dropout).init() });
+        let mut model = drawn(TableMlp { embeddings, layers, dropout: DropoutConfig::new(self.dropout).init() });
         model.embeddings = model.embeddings.into_iter().map(without_unknown).collect();
         Ok(model)
     }
@@ -114,7 +114,7 @@ fn without_unknown(embedding: Embedding) -> Embedding {
 
 /// `linear - ReLU - dropout - ... - linear` over the numbers of a row and the vectors of its categories, side by side.
 #[derive(Module, Debug)]
-pub struct Mlp {
+pub struct TableMlp {
     /// For each column of categories a vector for each category; the first is that of unknown ones.
     pub embeddings: Vec<Embedding>,
     /// The layers; ReLU and dropout after all but the last.
@@ -123,7 +123,7 @@ pub struct Mlp {
     pub dropout: Dropout,
 }
 
-impl Mlp {
+impl TableMlp {
     /// Logits, `(row, class)`, or standardised numbers, `(row, 1)`, of standardised numbers, `(row, column)`, and codes of
     /// categories, `(row, column)`.
     pub fn forward(&self, numbers: Tensor<2>, categories: Tensor<2, Int>) -> Tensor<2> {
@@ -149,7 +149,7 @@ impl Mlp {
     }
 }
 
-impl TrainStep for Mlp {
+impl TrainStep for TableMlp {
     type Input = RowBatch;
     type Output = TableOutput;
 
@@ -160,7 +160,7 @@ impl TrainStep for Mlp {
     }
 }
 
-impl InferenceStep for Mlp {
+impl InferenceStep for TableMlp {
     type Input = RowBatch;
     type Output = TableOutput;
 

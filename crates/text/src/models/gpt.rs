@@ -8,7 +8,7 @@ use burn::tensor::{Device, Int, Tensor};
 use cpu_kernels::{causal_attention, gelu, linear};
 use strict_config::{ConfigError, Settings, check, settings};
 
-use super::info::ModelInfo;
+use super::info::LanguageModelInfo;
 use super::steps::language_steps;
 
 settings! {
@@ -124,7 +124,7 @@ fn layer_norm(norm: &LayerNorm, flow: Tensor<2>) -> Tensor<2> {
 
 impl GptConfig {
     /// What lists say about it.
-    pub(super) const INFO: ModelInfo = ModelInfo {
+    pub(super) const INFO: LanguageModelInfo = LanguageModelInfo {
         name: "gpt",
         summary: "transformer with layer norm before each part, 4 blocks of 4 heads, 128 wide unless `layers`, `heads`, `width` say otherwise",
         source: "Radford et al. 2019 (GPT-2); names as in nanoGPT",

@@ -6,7 +6,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Int, Tensor};
 use strict_config::{ConfigError, Settings, check, settings};
 
-use super::info::ModelInfo;
+use super::info::LanguageModelInfo;
 use super::steps::language_steps;
 
 settings! {
@@ -71,7 +71,7 @@ pub struct GruLayer {
 
 impl GruConfig {
     /// What lists say about it.
-    pub(super) const INFO: ModelInfo = ModelInfo {
+    pub(super) const INFO: LanguageModelInfo = LanguageModelInfo {
         name: "gru",
         summary: "gated recurrent units, 2 layers, 256 wide unless `layers`, `width` say otherwise",
         source: "Cho et al. 2014; gates as in torch",

@@ -4,7 +4,7 @@ use any_network::drawn;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use super::config::ModelConfig;
+use super::config::LanguageModelConfig;
 use super::steps::language_steps;
 use super::{Gpt, Gru};
 use crate::error::TextError;
@@ -46,11 +46,11 @@ impl LanguageModel {
     ///
     /// # Errors
     /// Settings out of their ranges.
-    pub fn new(config: &ModelConfig, vocabulary: usize, context: usize, device: &Device) -> Result<Self, TextError> {
+    pub fn new(config: &LanguageModelConfig, vocabulary: usize, context: usize, device: &Device) -> Result<Self, TextError> {
         config.check()?;
         let model = match config {
-            ModelConfig::Gpt(config) => Self::Gpt(config.build(vocabulary, context, device)),
-            ModelConfig::Gru(config) => Self::Gru(config.build(vocabulary, device)),
+            LanguageModelConfig::Gpt(config) => Self::Gpt(config.build(vocabulary, context, device)),
+            LanguageModelConfig::Gru(config) => Self::Gru(config.build(vocabulary, device)),
         };
         Ok(drawn(model))
     }

@@ -104,14 +104,14 @@ impl Swa {
 
 /// An average in optimizer steps of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Plan {
+pub(crate) enum AveragePlan {
     /// Evaluated, kept and exported in place of the trained weights.
     Ema(Ema, Every),
     /// The model of the run's last validation and of its end.
     Swa(Every),
 }
 
-impl Plan {
+impl AveragePlan {
     /// Works the lengths out; `None` where nothing is averaged.
     ///
     /// # Errors
@@ -169,9 +169,9 @@ mod tests {
     fn weights_are_taken_when_the_plan_says() {
         let horizon = Horizon::run(10, 100);
         let ema = |start: u64, every: u64| {
-            Plan::new(Some(Ema { every: every.into(), start: start.into(), ..Ema::new(0.9) }), None, &horizon)
+            AveragePlan::new(Some(Ema { every: every.into(), start: start.into(), ..Ema::new(0.9) }), None, &horizon)
         };
-        let swa = |start, every| Plan::new(None, Some(Swa { start, every }), &horizon);
+        let swa = |start, every| AveragePlan::new(None, Some(Swa { start, every }), &horizon);
         let cases = [
             ("every step", ema(0, 1), vec![1, 2, 3]),
             ("later, and not every one", ema(4, 3), vec![7, 10, 13]),
@@ -190,7 +190,7 @@ mod tests {
     fn what_cannot_average_is_refused() {
         let decay = Ema::new(1.0).check().expect_err("a refusal").to_string();
         assert!(decay.starts_with("decay: 1"), "{decay}");
-        let late = Plan::new(None, Some(Swa::new(Duration::Epochs(9.5))), &Horizon::run(10, 100));
+        let late = AveragePlan::new(None, Some(Swa::new(Duration::Epochs(9.5))), &Horizon::run(10, 100));
         let late = late.expect_err("a refusal").to_string();
         assert!(late.contains("begins after step 95, takes weights every 10 steps, and the run has 100"), "{late}");
     }

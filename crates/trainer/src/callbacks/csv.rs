@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use report::{GrowingCsv, NamedCell};
 
-use super::run_log::{Format, Losses, RunLog, Validation, of_split};
+use super::run_log::{LogFormat, Losses, RunLog, PendingValidation, of_split};
 use crate::{CallbackError, Logged, RunInfo, StepEvent, report::EpochSummary};
 
 /// The columns that every run has; metrics, momentum and validation get theirs when they first come up.
@@ -91,7 +91,7 @@ fn cell(name: &str, value: impl std::fmt::Display) -> NamedCell {
     (name.to_owned(), value.to_string())
 }
 
-impl Format for CsvTable {
+impl LogFormat for CsvTable {
     const NAME: &'static str = "metrics.csv";
 
     fn start(&mut self, run: &RunInfo, losses: &mut Losses) -> Result<(), CallbackError> {
@@ -115,7 +115,7 @@ impl Format for CsvTable {
         self.row(&cells)
     }
 
-    fn validation(&mut self, validation: Validation) -> Result<(), CallbackError> {
+    fn validation(&mut self, validation: PendingValidation) -> Result<(), CallbackError> {
         let mut cells = vec![cell("step", validation.step), cell("epoch", validation.epoch), cell("lr", validation.lr)];
         cells.extend(validation.values.iter().map(|(name, value)| cell(&format!("valid.{name}"), value)));
         self.row(&cells)

@@ -10,7 +10,7 @@ use std::{
 use lr_core::Interval;
 use serde::{Deserialize, Serialize};
 
-use super::run_log::{Format, Losses, RunLog, Validation, of_split};
+use super::run_log::{LogFormat, Losses, RunLog, PendingValidation, of_split};
 use crate::{CallbackError, Logged, RunInfo, Split, StepEvent, report::EpochSummary};
 
 /// One line of `metrics.jsonl`.
@@ -157,7 +157,7 @@ fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
     values.into_iter().map(|(name, value)| (name, Some(value).filter(|value| value.is_finite()))).collect()
 }
 
-impl Format for Lines {
+impl LogFormat for Lines {
     const NAME: &'static str = "metrics.jsonl";
 
     fn start(&mut self, run: &RunInfo, losses: &mut Losses) -> Result<(), CallbackError> {
@@ -183,8 +183,8 @@ impl Format for Lines {
         })
     }
 
-    fn validation(&mut self, validation: Validation) -> Result<(), CallbackError> {
-        let Validation { step, epoch, lr, momentum, values, seconds } = validation;
+    fn validation(&mut self, validation: PendingValidation) -> Result<(), CallbackError> {
+        let PendingValidation { step, epoch, lr, momentum, values, seconds } = validation;
         let mut metrics = finite(values);
         let loss = metrics.remove("loss").flatten();
         let (split, every) = (Split::Valid, Interval::Step);

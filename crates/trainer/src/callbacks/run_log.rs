@@ -16,7 +16,7 @@ use crate::{
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
 
 /// How a log is written.
-pub trait Format: Send {
+pub trait LogFormat: Send {
     /// The log's name.
     const NAME: &'static str;
 
@@ -30,7 +30,7 @@ pub trait Format: Send {
     fn step(&mut self, event: &StepEvent) -> Result<(), CallbackError>;
 
     /// A validation in the middle of an epoch.
-    fn validation(&mut self, validation: Validation) -> Result<(), CallbackError>;
+    fn validation(&mut self, validation: PendingValidation) -> Result<(), CallbackError>;
 
     /// An epoch.
     fn epoch(&mut self, summary: &EpochSummary) -> Result<(), CallbackError>;
@@ -49,13 +49,13 @@ pub struct RunLog<F> {
     lr: f64,
     momentum: Option<f64>,
     /// A validation that has not been written: `on_epoch` tells its values again if it ended an epoch.
-    pending: Option<Validation>,
+    pending: Option<PendingValidation>,
     flushed: Instant,
 }
 
 /// A validation in the middle of an epoch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Validation {
+pub struct PendingValidation {
     pub(super) step: u64,
     pub(super) epoch: u64,
     pub(super) lr: f64,
@@ -65,7 +65,7 @@ pub struct Validation {
     pub(super) seconds: f64,
 }
 
-impl<F: Format> RunLog<F> {
+impl<F: LogFormat> RunLog<F> {
     pub(super) fn of(format: F) -> Self {
         let (losses, flushed) = (Losses::default(), Instant::now());
         Self { format, losses, step: 0, lr: 0.0, momentum: None, pending: None, flushed }
@@ -78,7 +78,7 @@ impl<F: Format> RunLog<F> {
     }
 }
 
-impl<F: Format> Callback for RunLog<F> {
+impl<F: LogFormat> Callback for RunLog<F> {
     fn name(&self) -> &str {
         F::NAME
     }
@@ -108,7 +108,7 @@ impl<F: Format> Callback for RunLog<F> {
         self.settle()?;
         let ValidationEvent { step, epoch, values, seconds, .. } = *event;
         let (lr, momentum, values) = (self.lr, self.momentum, of_split(values, "valid."));
-        self.pending = Some(Validation { step, epoch, lr, momentum, values, seconds });
+        self.pending = Some(PendingValidation { step, epoch, lr, momentum, values, seconds });
         Ok(Flow::Continue)
     }
 

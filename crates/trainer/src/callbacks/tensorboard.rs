@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use report::tensorboard::EventWriter;
 
-use super::run_log::{Format, Losses, RunLog, Validation, of_split};
+use super::run_log::{LogFormat, Losses, RunLog, PendingValidation, of_split};
 use crate::{CallbackError, RunInfo, StepEvent, report::EpochSummary};
 
 /// Writes an event file into a folder: `tensorboard --logdir` shows it.
@@ -61,7 +61,7 @@ fn tagged<'a>(
     values.into_iter().map(move |(name, value)| (format!("{prefix}{name}{suffix}"), *value))
 }
 
-impl Format for EventFiles {
+impl LogFormat for EventFiles {
     const NAME: &'static str = "tensorboard";
 
     fn start(&mut self, run: &RunInfo, _losses: &mut Losses) -> Result<(), CallbackError> {
@@ -88,7 +88,7 @@ impl Format for EventFiles {
         self.tell(|writer| writer.scalars(event.step, &values))
     }
 
-    fn validation(&mut self, validation: Validation) -> Result<(), CallbackError> {
+    fn validation(&mut self, validation: PendingValidation) -> Result<(), CallbackError> {
         let values: Vec<_> = tagged("valid/", "", &validation.values).collect();
         self.tell(|writer| writer.scalars(validation.step, &values))
     }

@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::defaults::one;
 use crate::math::{Powers, cosine_weight, ratio, reached, scaled};
 use crate::port::{Absolute, Curve, hull};
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
 
 /// ignite's `LinearCyclicalScheduler`: lines from `start_value` to `end_value` in the middle of each cycle and back;
 /// with `monotonic`, to `end_value` at the end of the cycle.
@@ -72,7 +72,7 @@ impl Strategy for LinearCyclicalScheduler {
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        let shape = if self.monotonic { Shape::Line } else { Shape::Triangle };
+        let shape = if self.monotonic { CycleShape::Line } else { CycleShape::Triangle };
         Ok(Box::new(Absolute(Cycles::new(self, shape, clock)?)))
     }
 }
@@ -143,12 +143,12 @@ impl Strategy for CosineAnnealingScheduler {
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        Ok(Box::new(Absolute(Cycles::new(&self.lines(), Shape::Cosine, clock)?)))
+        Ok(Box::new(Absolute(Cycles::new(&self.lines(), CycleShape::Cosine, clock)?)))
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+enum CycleShape {
     Triangle,
     Line,
     Cosine,
@@ -180,7 +180,7 @@ impl Cycle {
 struct Cycles {
     start: Value,
     end: Value,
-    shape: Shape,
+    shape: CycleShape,
     /// When each cycle starts.
     starts: Vec<u64>,
     /// The cycles until their length no longer changes: the last one repeats.
@@ -213,7 +213,7 @@ impl Cycles {
     /// Cycles that change by less than a thousandth each would make a long list, far behind the end of any training.
     const MOST: usize = 1 << 16;
 
-    fn new(settings: &LinearCyclicalScheduler, shape: Shape, clock: &Clock) -> Result<Self, ConfigError> {
+    fn new(settings: &LinearCyclicalScheduler, shape: CycleShape, clock: &Clock) -> Result<Self, ConfigError> {
         let first = Cycle {
             at: 0,
             size: settings.cycle_size.ticks("cycle_size", 2, clock)?,
@@ -264,9 +264,9 @@ impl Curve for Cycles {
         let start = self.start.at(index);
         let u = ratio(passed, cycle.size);
         match self.shape {
-            Shape::Triangle => end + (start - end) * (u - 0.5).abs() * 2.0,
-            Shape::Line => start + (end - start) * u,
-            Shape::Cosine => end + (start - end) * cosine_weight(u),
+            CycleShape::Triangle => end + (start - end) * (u - 0.5).abs() * 2.0,
+            CycleShape::Line => start + (end - start) * u,
+            CycleShape::Cosine => end + (start - end) * cosine_weight(u),
         }
         .max(0.0)
     }
@@ -279,7 +279,7 @@ impl Curve for Cycles {
         Some(hull(range(&self.start), range(&self.end)))
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         // A plot cannot show more cycles than this.
         const MOST: usize = 1000;
         let last = self.list[self.list.len() - 1];
@@ -288,10 +288,10 @@ impl Curve for Cycles {
         let mut marks = Vec::new();
         for (i, cycle) in all.enumerate() {
             if i > 0 {
-                marks.push(Mark::new(cycle.at, format!("cycle {}", i + 1)));
+                marks.push(ScheduleMark::new(cycle.at, format!("cycle {}", i + 1)));
             }
             if cycle.warmup > 0 {
-                marks.push(Mark::new(cycle.at.saturating_add(cycle.size), "warm-up"));
+                marks.push(ScheduleMark::new(cycle.at.saturating_add(cycle.size), "warm-up"));
             }
         }
         marks

@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::math::{count, reached};
 use crate::port::{Absolute, Curve, hull, in_order};
 use crate::time::points;
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
 
 /// The rates of [`PiecewiseLinear`], for serde's `deserialize_with`.
 fn read_points<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Duration, f64)>, D::Error> {
@@ -89,7 +89,7 @@ impl Curve for Lines {
         self.values.iter().map(|value| (*value, *value)).reduce(hull)
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        self.times.iter().zip(&self.values).map(|(when, value)| Mark::new(*when, format!("{value}"))).collect()
+    fn marks(&self) -> Vec<ScheduleMark> {
+        self.times.iter().zip(&self.values).map(|(when, value)| ScheduleMark::new(*when, format!("{value}"))).collect()
     }
 }

@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::compose::of_parts;
 use crate::math::count;
 use crate::port::{hull, non_negative};
-use crate::{Clock, Duration, Interval, Mark, Schedule, ScheduleConfig, Strategy};
+use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, ScheduleConfig, Strategy};
 
 /// ignite's `create_lr_scheduler_with_warmup`: a line from `warmup_start_value`, which reaches `warmup_end_value` at
 /// the last of `warmup_duration` ticks, then another schedule.
@@ -126,9 +126,9 @@ impl Schedule for Warmed {
         self.then.momentum(tick.saturating_sub(self.last))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        let mut marks = vec![Mark::new(0, "warm-up"), Mark::new(self.last, "schedule")];
-        marks.extend(Mark::shifted(self.then.marks(), self.last));
+    fn marks(&self) -> Vec<ScheduleMark> {
+        let mut marks = vec![ScheduleMark::new(0, "warm-up"), ScheduleMark::new(self.last, "schedule")];
+        marks.extend(ScheduleMark::shifted(self.then.marks(), self.last));
         marks
     }
 

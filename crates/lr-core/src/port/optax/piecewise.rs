@@ -8,7 +8,7 @@ use toml::Value;
 
 use crate::math::{cosine_between, ratio, reached};
 use crate::port::{Absolute, Curve, hull};
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
 
 /// When, and the factor from there on: `{ "100" = 0.1, "200" = 0.5 }`, or with units `{ "50%" = 0.1 }`.
 ///
@@ -129,8 +129,8 @@ impl Curve for Levels {
         self.rates.iter().map(|rate| (*rate, *rate)).reduce(hull)
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        self.times.iter().zip(&self.rates[1..]).map(|(when, rate)| Mark::new(*when, format!("{rate}"))).collect()
+    fn marks(&self) -> Vec<ScheduleMark> {
+        self.times.iter().zip(&self.rates[1..]).map(|(when, rate)| ScheduleMark::new(*when, format!("{rate}"))).collect()
     }
 }
 
@@ -217,7 +217,7 @@ impl Curve for Path {
         self.levels.range()
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         self.levels.marks()
     }
 }

@@ -30,7 +30,7 @@ use strict_config::{ConfigError, check};
 use crate::math::count;
 use crate::port::hull;
 use crate::schedule::reacts_as;
-use crate::{Clock, Duration, Interval, Mark, Registry, Schedule};
+use crate::{Clock, Duration, Interval, ScheduleMark, Registry, Schedule};
 use noise::Noisy;
 
 pub(super) fn register(registry: &mut Registry) {
@@ -47,6 +47,16 @@ pub(super) fn register(registry: &mut Registry) {
 fn interval(t_in_epochs: Option<bool>) -> Option<Interval> {
     t_in_epochs.map(|in_epochs| if in_epochs { Interval::Epoch } else { Interval::Step })
 }
+
+/// The interval of a [`Strategy`](crate::Strategy) with a field `t_in_epochs`.
+macro_rules! interval_of_t_in_epochs {
+    () => {
+        fn default_interval(&self) -> $crate::Interval {
+            $crate::port::timm::interval(self.t_in_epochs).unwrap_or(Self::INTERVAL)
+        }
+    };
+}
+use interval_of_t_in_epochs;
 
 fn noise_pct() -> f64 {
     0.67
@@ -164,7 +174,7 @@ impl Common {
     fn around<S: Schedule + Clone + 'static>(
         &self,
         clock: &Clock,
-        target: Target,
+        target: WarmUpEnd,
         main: impl FnOnce(&Clock) -> Result<S, ConfigError>,
     ) -> Result<Box<dyn Schedule>, ConfigError> {
         let counted = interval(self.t_in_epochs).filter(|interval| *interval != clock.interval());
@@ -188,7 +198,7 @@ impl Common {
 
 /// Where a warm-up leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
+enum WarmUpEnd {
     /// To the base rate.
     Base,
     /// To the rate that the schedule has when the warm-up ends.
@@ -201,7 +211,7 @@ struct WarmedUp<S> {
     warmup: u64,
     init: f64,
     prefix: u64,
-    target: Target,
+    target: WarmUpEnd,
     /// What begins after it, for a plot.
     then: &'static str,
     main: S,
@@ -219,8 +229,8 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         if tick < self.warmup {
             let target = match self.target {
-                Target::Base => base_lr,
-                Target::Main => self.main.lr(base_lr, self.warmup - self.prefix),
+                WarmUpEnd::Base => base_lr,
+                WarmUpEnd::Main => self.main.lr(base_lr, self.warmup - self.prefix),
             };
             return self.rise(target, tick);
         }
@@ -228,14 +238,14 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
         if tick == 0 && !self.is_reactive() { base_lr } else { self.main.lr(base_lr, tick - self.prefix) }
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let mut marks = Vec::new();
         if self.warmup > 0 {
-            marks.push(Mark::new(0, "warm-up"));
-            marks.push(Mark::new(self.warmup, self.then));
+            marks.push(ScheduleMark::new(0, "warm-up"));
+            marks.push(ScheduleMark::new(self.warmup, self.then));
         }
-        let later = |mark: &Mark| mark.tick > self.warmup;
-        marks.extend(Mark::shifted(self.main.marks(), self.prefix).into_iter().filter(later));
+        let later = |mark: &ScheduleMark| mark.tick > self.warmup;
+        marks.extend(ScheduleMark::shifted(self.main.marks(), self.prefix).into_iter().filter(later));
         marks
     }
 

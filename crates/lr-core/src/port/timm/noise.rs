@@ -8,7 +8,7 @@ use toml::Value;
 
 use crate::port::in_order;
 use crate::schedule::reacts_as;
-use crate::{Clock, Duration, Mark, Schedule};
+use crate::{Clock, Duration, ScheduleMark, Schedule};
 
 /// How noise is distributed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -141,7 +141,7 @@ impl<S: Schedule + Clone + 'static> Schedule for Noisy<S> {
         if tick < self.from { rate } else { rate + rate * self.noise.factor(tick) }
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         self.inner.marks()
     }
 

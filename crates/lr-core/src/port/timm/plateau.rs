@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, check, settings};
 
 use super::noise::Noisy;
-use super::{Noise, NoiseRange, NoiseType, Target, WarmedUp, noise_pct, noise_seed};
+use super::{Noise, NoiseRange, NoiseType, WarmUpEnd, WarmedUp, noise_pct, noise_seed};
 use crate::groups::group_rates;
 use crate::strategies::Plateau;
 use crate::{Clock, Duration, Mode, ReduceOnPlateau, Schedule, Strategy};
@@ -91,7 +91,7 @@ impl Strategy for PlateauLRScheduler {
         let warmup = self.warmup_t.ticks("warmup_t", 0, clock)?;
         let main = Plateau::new(self.translated(), group_rates(clock));
         let init = self.warmup_lr_init;
-        let warmed = WarmedUp { warmup, init, prefix: 0, target: Target::Base, then: "plateau", main };
+        let warmed = WarmedUp { warmup, init, prefix: 0, target: WarmUpEnd::Base, then: "plateau", main };
         Ok(match self.noise().on(clock)? {
             None => Box::new(warmed),
             Some(noise) => Box::new(Noisy { noise, inner: warmed, from: warmup + 1 }),

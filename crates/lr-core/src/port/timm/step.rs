@@ -4,10 +4,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use strict_config::{ConfigError, by_value, check};
 use toml::Value;
 
-use super::{Target, interval, scheduler};
+use super::{WarmUpEnd, interval_of_t_in_epochs, scheduler};
 use crate::defaults::{one, yes};
 use crate::math::{Powers, count, scaled};
-use crate::{Clock, Duration, Interval, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, Strategy};
 
 /// The time between two drops, which timm allows to be a part of a tick: `2.4`, or any [`Duration`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -69,7 +69,7 @@ impl Strategy for StepLRScheduler {
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        self.common(self.warmup_prefix).around(clock, Target::Base, |clock| {
+        self.common(self.warmup_prefix).around(clock, WarmUpEnd::Base, |clock| {
             let decay_t = match &self.decay_t {
                 Period::Ticks(ticks) => *ticks,
                 Period::Duration(duration) => duration.ticks("decay_t", 1, clock)? as f64,
@@ -78,9 +78,7 @@ impl Strategy for StepLRScheduler {
         })
     }
 
-    fn default_interval(&self) -> Interval {
-        interval(self.t_in_epochs).unwrap_or(Self::INTERVAL)
-    }
+    interval_of_t_in_epochs!();
 }
 
 #[derive(Debug, Clone)]

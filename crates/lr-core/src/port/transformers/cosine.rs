@@ -6,7 +6,7 @@ use super::cosine_with_min_lr::{Least, Wave};
 use super::{WarmUpThen, check_steps, divisor, schedule, steps};
 use crate::math::{cosine_weight, count};
 use crate::schedule::MOST_MARKS;
-use crate::{Clock, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Interval, ScheduleMark, Schedule, Strategy};
 
 schedule! {
     /// transformers' `cosine`: a warm-up of `W` steps to the base rate, then `num_cycles` waves of a cosine to step `T`.
@@ -103,12 +103,12 @@ impl Schedule for Restarts {
         base_lr * self.factor(tick)
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let cycles = self.num_cycles.ceil().min(MOST_MARKS as f64) as u64;
         (1..cycles)
             .map(|i| {
                 let tick = (i as f64 * self.divisor / self.num_cycles).ceil() as u64;
-                Mark::new(tick, format!("cycle {}", i + 1))
+                ScheduleMark::new(tick, format!("cycle {}", i + 1))
             })
             .collect()
     }

@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 use super::{WarmUpThen, check_steps, divisor, schedule, steps};
 use crate::math::{count, ordered};
 use crate::port::{non_negative, wave};
-use crate::{Clock, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Interval, ScheduleMark, Schedule, Strategy};
 
 schedule! {
     /// transformers' `cosine_with_min_lr`: as `cosine`, but to `min_lr` (or `min_lr_rate` of the base rate) instead of 0.
@@ -200,11 +200,11 @@ impl Schedule for Ahead {
         base_lr * self.rise(tick)
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         if self.warmup == 0 {
             return Vec::new();
         }
-        vec![Mark::new(0, "warm-up"), Mark::new(self.warmup, "decay")]
+        vec![ScheduleMark::new(0, "warm-up"), ScheduleMark::new(self.warmup, "decay")]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

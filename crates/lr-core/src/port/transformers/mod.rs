@@ -25,13 +25,13 @@ pub use inverse_sqrt::InverseSqrt;
 pub use linear::Linear;
 pub use polynomial::Polynomial;
 pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
-pub use warmup_stable_decay::{Shape, WarmupStableDecay};
+pub use warmup_stable_decay::{RampShape, WarmupStableDecay};
 
 use strict_config::ConfigError;
 
 use crate::math::{count, ratio};
 use crate::port::hull;
-use crate::{Clock, Duration, Mark, Registry, Schedule};
+use crate::{Clock, Duration, ScheduleMark, Registry, Schedule};
 
 pub(super) fn register(registry: &mut Registry) {
     registry.register::<Linear>();
@@ -98,13 +98,13 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmUpThen<S> {
         if tick < self.warmup { base_lr * ratio(tick, self.warmup) } else { self.then.lr(base_lr, tick - self.warmup) }
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let mut marks = Vec::new();
         if self.warmup > 0 {
-            marks.push(Mark::new(0, "warm-up"));
-            marks.push(Mark::new(self.warmup, "decay"));
+            marks.push(ScheduleMark::new(0, "warm-up"));
+            marks.push(ScheduleMark::new(self.warmup, "decay"));
         }
-        marks.extend(Mark::shifted(self.then.marks(), self.warmup));
+        marks.extend(ScheduleMark::shifted(self.then.marks(), self.warmup));
         marks
     }
 
