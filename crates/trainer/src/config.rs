@@ -3,8 +3,8 @@
 use std::time;
 
 use lr_core::{Clock, Duration, Horizon, Interval};
-use serde::{Deserializer, Serializer};
-use strict_config::{ConfigError, Settings, check, raise, settings, show};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strict_config::{ConfigError, Settings, by_value, check, raise, settings, show};
 use toml::Value;
 
 use crate::{
@@ -194,22 +194,22 @@ fn length_of_run<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Du
 
 /// `0.999`, or `{ decay = 0.999, ... }`.
 fn decay_or_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ema>, D::Error> {
-    let ema = match Value::deserialize(deserializer)? {
-        Value::Table(table) => strict_config::deserialize(&table),
-        Value::Float(decay) => check::below_one("", decay).map(|()| Ema::new(decay)),
-        Value::Integer(decay) => check::below_one("", decay as f64).map(|()| Ema::new(decay as f64)),
-        other => Err(ConfigError::wrong_type("", "a decay such as 0.999, or { decay = 0.999, ... }", &other)),
-    };
-    ema.map(Some).map_err(raise)
+    by_value(deserializer, "a decay such as 0.999, or { decay = 0.999, ... }", |value| match value {
+        Value::Table(table) => Some(strict_config::deserialize(table).map(Some)),
+        _ => {
+            let decay = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))?;
+            Some(check::below_one("", decay).map(|()| Some(Ema::new(decay))))
+        }
+    })
 }
 
 /// `true`, `false`, or a table.
 fn switch_or_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CheckpointPolicy>, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::Boolean(on) => Ok(on.then(CheckpointPolicy::default)),
-        Value::Table(table) => strict_config::deserialize(&table).map(Some).map_err(raise),
-        other => Err(raise(ConfigError::wrong_type("", "a table, true or false", &other))),
-    }
+    by_value(deserializer, "a table, true or false", |value| match value {
+        Value::Boolean(on) => Some(Ok(on.then(CheckpointPolicy::default))),
+        Value::Table(table) => Some(strict_config::deserialize(table).map(Some)),
+        _ => None,
+    })
 }
 
 #[allow(clippy::ref_option, reason = "serde calls it so")]
