@@ -6,7 +6,7 @@ use strict_config::ConfigError;
 
 use crate::state::{ScheduleState, StateError, StateReader, StateWriter};
 use crate::time::{Clock, Horizon, Interval};
-use crate::{ScheduleMark, Schedule, ScheduleConfig};
+use crate::{Schedule, ScheduleConfig, ScheduleMark};
 
 /// The most marks of a kind that a plot can show.
 const MOST_SHOWN: usize = 40;

@@ -37,6 +37,6 @@ pub use contender::{Contender, Gap, TimeToTarget};
 pub use curve::Curve;
 pub use measure::Measure;
 pub use rate::{FinderSweep, Rate, RateChoice, RateSource, Trial, choose};
-pub use result::{StudySetup, Study, TimeTarget, TuningCost};
+pub use result::{Study, StudySetup, TimeTarget, TuningCost};
 pub use run::{Run, RunLog, RunStatus};
 pub use spread::Spread;

@@ -14,7 +14,7 @@ use vision::{
 
 use super::Config;
 use crate::task::{
-    DataSection, TaskOf, ImageData, ImageEntry, ImageModel, Language, MODEL_FIELDS, Tabular, Task, TaskEntry, TextData,
+    DataSection, ImageData, ImageEntry, ImageModel, Language, MODEL_FIELDS, Tabular, Task, TaskEntry, TaskOf, TextData,
 };
 
 /// Adds a callback for a run to others.

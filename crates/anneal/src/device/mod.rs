@@ -40,7 +40,12 @@ const GPU: bool = cfg!(any(feature = "cuda", feature = "vulkan", feature = "meta
 pub(crate) static KINDS: [DeviceKind; 8] = [
     DeviceKind { name: "cpu", summary: "the best CPU backend of this build", feature: "flex", compiled_in: CPU },
     DeviceKind { name: "gpu", summary: "the best GPU backend of this build", feature: "wgpu", compiled_in: GPU },
-    DeviceKind { name: "flex", summary: "CPU, burn's current backend", feature: "flex", compiled_in: cfg!(feature = "flex") },
+    DeviceKind {
+        name: "flex",
+        summary: "CPU, burn's current backend",
+        feature: "flex",
+        compiled_in: cfg!(feature = "flex"),
+    },
     DeviceKind {
         name: "ndarray",
         summary: "CPU, burn's older backend (deprecated upstream, slow convolutions)",

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use lr_core::{Horizon, Interval, ScheduleMark, ScheduleConfig, Scheduler};
+use lr_core::{Horizon, Interval, ScheduleConfig, ScheduleMark, Scheduler};
 use report::{Chart, ScheduleCurve, schedule_chart};
 use serde::Serialize;
 

@@ -96,7 +96,12 @@ impl Claim {
 
     /// Takes the folder below `out_dir` when `--out` names none: `NAME`, or `NAME-2`, `NAME-3`, ... whichever does not
     /// exist yet. To resume, the last one that holds one; to overwrite, the first.
-    pub(crate) fn numbered(out_dir: &Path, name: &str, existing: Existing, kind: FolderKind) -> Result<Self, RunDirError> {
+    pub(crate) fn numbered(
+        out_dir: &Path,
+        name: &str,
+        existing: Existing,
+        kind: FolderKind,
+    ) -> Result<Self, RunDirError> {
         let (first, others) = names(out_dir, name);
         match existing {
             Existing::Overwrite => Self::at(&first, existing, kind),

@@ -195,7 +195,9 @@ pub(super) fn replaced(folder: &Path) -> Vec<PathBuf> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let id = name.strip_prefix(REPLACED);
         // A folder of that name which is not our run stays.
-        id.is_some_and(|id| id != now.id && !path.is_symlink() && FolderMark::read(path).is_some_and(|mark| mark.id == id))
+        id.is_some_and(|id| {
+            id != now.id && !path.is_symlink() && FolderMark::read(path).is_some_and(|mark| mark.id == id)
+        })
     };
     entries.map(|entry| entry.path()).filter(is_replaced).collect()
 }

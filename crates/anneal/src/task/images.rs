@@ -20,7 +20,7 @@ use vision::{
 };
 
 use super::{
-    Assemble, TaskBatch, ChosenTask, Classes, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task,
+    Assemble, ChosenTask, Classes, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task, TaskBatch,
     TaskError, TaskSettings,
 };
 

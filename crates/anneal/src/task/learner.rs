@@ -29,7 +29,7 @@ use trainer::{
     weights::{self, LoadOptions, WeightsError},
 };
 
-use super::{TaskBatch, Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskError, TaskSettings, sampler};
+use super::{Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskBatch, TaskError, TaskSettings, sampler};
 
 /// A batch of any type.
 pub(crate) struct AnyBatch(Box<dyn Any + Send>);

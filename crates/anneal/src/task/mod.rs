@@ -30,7 +30,7 @@ use strict_config::Settings;
 use trainer::{LearnerModel, Metrics, Split};
 
 pub use entry::ChosenTask;
-pub(crate) use entry::{TaskOf, ListedModel, MODEL_FIELDS, Tables, TaskEntry};
+pub(crate) use entry::{ListedModel, MODEL_FIELDS, Tables, TaskEntry, TaskOf};
 pub use error::TaskError;
 #[cfg(test)]
 pub(crate) use images::size_of;

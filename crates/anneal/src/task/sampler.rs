@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
-use trainer::data::{Weights, ItemWeightsError};
+use trainer::data::{ItemWeightsError, Weights};
 
 use super::{Classes, DataSection, TaskError};
 

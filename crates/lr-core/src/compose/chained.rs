@@ -5,7 +5,7 @@ use strict_config::ConfigError;
 
 use super::{check_monitors, of_parts, place};
 use crate::math::{capped, scaled};
-use crate::{Clock, ScheduleMark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
+use crate::{Clock, Schedule, ScheduleConfig, ScheduleMark, StateError, StateReader, StateWriter, Strategy};
 
 /// The product of the parts' factors: `lr(t) = base * prod_i (schedule_i(t) / base)`.
 ///

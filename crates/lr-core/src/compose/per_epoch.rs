@@ -1,7 +1,7 @@
 //! A part that counts epochs inside a whole that counts steps.
 
 use crate::schedule::reacts_as;
-use crate::{ScheduleMark, Schedule};
+use crate::{Schedule, ScheduleMark};
 
 /// Tells the inner schedule the epoch that a step belongs to.
 #[derive(Debug, Clone)]
@@ -28,7 +28,8 @@ impl Schedule for PerEpoch {
     }
 
     fn marks(&self) -> Vec<ScheduleMark> {
-        let in_steps = |mark: ScheduleMark| ScheduleMark::new(mark.tick.saturating_mul(self.steps_per_epoch), mark.label);
+        let in_steps =
+            |mark: ScheduleMark| ScheduleMark::new(mark.tick.saturating_mul(self.steps_per_epoch), mark.label);
         self.inner.marks().into_iter().map(in_steps).collect()
     }
 

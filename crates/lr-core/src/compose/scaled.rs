@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use super::of_parts;
 use crate::math::scaled;
 use crate::schedule::reacts_as;
-use crate::{Clock, Interval, ScheduleMark, Schedule, ScheduleConfig, Strategy};
+use crate::{Clock, Interval, Schedule, ScheduleConfig, ScheduleMark, Strategy};
 
 /// `factor` times another schedule's rate: `lr(t) = factor * schedule(t)`. Momentum is left as it is.
 ///

@@ -5,7 +5,7 @@ use strict_config::ConfigError;
 
 use super::{check_monitors, of_parts, place};
 use crate::math::reached;
-use crate::{Clock, Duration, ScheduleMark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleConfig, ScheduleMark, StateError, StateReader, StateWriter, Strategy};
 
 /// One schedule after the other; each starts at its own tick 0, from the base rate, as torch's `SequentialLR` does.
 ///

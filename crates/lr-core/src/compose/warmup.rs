@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::defaults::yes;
 use crate::math::{cos_pi, ratio, scaled};
 use crate::schedule::reacts_as;
-use crate::{Clock, Duration, ScheduleMark, Schedule};
+use crate::{Clock, Duration, Schedule, ScheduleMark};
 
 /// The shape of a warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -19,7 +19,7 @@ pub mod transformers;
 use strict_config::ConfigError;
 
 use crate::math::{cosine_weight, folded};
-use crate::{ScheduleMark, ReduceOnPlateau, Registry, Schedule};
+use crate::{ReduceOnPlateau, Registry, Schedule, ScheduleMark};
 
 /// Registers all of them.
 pub(crate) fn register(registry: &mut Registry) {

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, check, settings};
 
 use crate::math::{ordered, scaled};
-use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 settings! {
     /// `factor` times the base rate for `total_iters` ticks, then the base rate:

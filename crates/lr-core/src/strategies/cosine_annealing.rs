@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
 use crate::math::{cosine_weight, ordered, ratio, weighted};
-use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 /// Half a cosine from the base rate to `eta_min`:
 /// `lr(t) = eta_min + (base - eta_min) * (1 + cos(pi t / t_max)) / 2`.

@@ -8,7 +8,7 @@ use crate::defaults::{one, yes};
 use crate::formula::{self, Formula, Variables};
 use crate::math::{Powers, capped, ordered, ratio};
 use crate::schedule::MOST_MARKS;
-use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// How the height of the cycles changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use strict_config::{ConfigError, check, settings};
 
 use crate::math::{linear_between, ordered, ratio, scaled};
-use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 settings! {
     /// A line from `start_factor` to `end_factor` over `total_iters` ticks, then flat:

@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 
 use crate::defaults::tenth;
 use crate::math::{decay_bounds, reached, scaled};
-use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 /// Multiplies by `gamma` at each milestone: `lr(t) = base * gamma^(number of milestones <= t)`.
 ///

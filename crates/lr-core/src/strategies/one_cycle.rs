@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 
 use crate::defaults::{div_factor, final_div_factor, pct_start, yes};
 use crate::math::{cosine_between, count};
-use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// The shape between two rates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 
 use crate::math::{cosine_between, linear_between, ratio, reached, scaled};
 use crate::time::points;
-use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 /// What lies between two points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -120,7 +120,11 @@ impl Schedule for Course {
     }
 
     fn marks(&self) -> Vec<ScheduleMark> {
-        self.times.iter().zip(&self.factors).map(|(tick, factor)| ScheduleMark::new(*tick, format!("{factor}"))).collect()
+        self.times
+            .iter()
+            .zip(&self.factors)
+            .map(|(tick, factor)| ScheduleMark::new(*tick, format!("{factor}")))
+            .collect()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 
 use super::one_cycle::AnnealStrategy;
 use crate::math::{cosine_weight, ordered, ratio, weighted};
-use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 /// From the base rate to `swa_lr` over `anneal_epochs` ticks, then constant:
 /// `lr(t) = (1 - a) base + a swa_lr`, with `a = u` (linear) or `(1 - cos(pi u)) / 2`, `u = min(t / anneal_epochs, 1)`.

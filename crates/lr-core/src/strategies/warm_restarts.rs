@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::defaults::once;
 use crate::math::{cosine_between, cosine_weight, ordered, ratio, weighted};
 use crate::schedule::MOST_MARKS;
-use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 /// Half a cosine from the base rate to `eta_min`, again and again, each `t_mult` times as long as the one before:
 /// `lr = eta_min + (base - eta_min) * (1 + cos(pi t_cur / t_i)) / 2`, `t_cur` ticks into a cycle of `t_i`.

@@ -202,11 +202,10 @@ impl SharedState for Averaging {
 
     fn load(&self, saved: &BTreeMap<String, f64>) {
         let get = |name: &str| saved.get(name).copied();
-        let after = get("k").zip(get("weight_sum")).zip(get("lr_max")).map(|((k, weight_sum), lr_max)| AveragingState {
-            k: k as u64,
-            weight_sum,
-            lr_max,
-        });
+        let after = get("k")
+            .zip(get("weight_sum"))
+            .zip(get("lr_max"))
+            .map(|((k, weight_sum), lr_max)| AveragingState { k: k as u64, weight_sum, lr_max });
         self.set(after.map(|after| Tick { after, warmup: 1.0, share: 0.0 }));
     }
 }

@@ -46,7 +46,12 @@ impl LanguageModel {
     ///
     /// # Errors
     /// Settings out of their ranges.
-    pub fn new(config: &LanguageModelConfig, vocabulary: usize, context: usize, device: &Device) -> Result<Self, TextError> {
+    pub fn new(
+        config: &LanguageModelConfig,
+        vocabulary: usize,
+        context: usize,
+        device: &Device,
+    ) -> Result<Self, TextError> {
         config.check()?;
         let model = match config {
             LanguageModelConfig::Gpt(config) => Self::Gpt(config.build(vocabulary, context, device)),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use report::{GrowingCsv, NamedCell};
 
-use super::run_log::{LogFormat, Losses, RunLog, PendingValidation, of_split};
+use super::run_log::{LogFormat, Losses, PendingValidation, RunLog, of_split};
 use crate::{CallbackError, Logged, RunInfo, StepEvent, report::EpochSummary};
 
 /// The columns that every run has; metrics, momentum and validation get theirs when they first come up.

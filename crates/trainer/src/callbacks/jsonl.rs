@@ -10,7 +10,7 @@ use std::{
 use lr_core::Interval;
 use serde::{Deserialize, Serialize};
 
-use super::run_log::{LogFormat, Losses, RunLog, PendingValidation, of_split};
+use super::run_log::{LogFormat, Losses, PendingValidation, RunLog, of_split};
 use crate::{CallbackError, Logged, RunInfo, Split, StepEvent, report::EpochSummary};
 
 /// One line of `metrics.jsonl`.
@@ -161,7 +161,8 @@ impl LogFormat for Lines {
     const NAME: &'static str = "metrics.jsonl";
 
     fn start(&mut self, run: &RunInfo, losses: &mut Losses) -> Result<(), CallbackError> {
-        self.open(run.steps_done, &run.logged, run.goes_on_inside_an_epoch(), losses).map_err(|error| self.failed(error))
+        self.open(run.steps_done, &run.logged, run.goes_on_inside_an_epoch(), losses)
+            .map_err(|error| self.failed(error))
     }
 
     fn back_to(&mut self, step: u64) -> Result<(), CallbackError> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use report::tensorboard::EventWriter;
 
-use super::run_log::{LogFormat, Losses, RunLog, PendingValidation, of_split};
+use super::run_log::{LogFormat, Losses, PendingValidation, RunLog, of_split};
 use crate::{CallbackError, RunInfo, StepEvent, report::EpochSummary};
 
 /// Writes an event file into a folder: `tensorboard --logdir` shows it.

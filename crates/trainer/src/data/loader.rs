@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::{Batch, Batches, Order, Source, SourceError, Weights, ItemWeightsError};
+use super::{Batch, Batches, ItemWeightsError, Order, Source, SourceError, Weights};
 
 /// What turns the indices of one batch, in epoch `epoch`, into the model's input, or says why it cannot.
 type Assemble<B> = dyn Fn(&[usize], u64) -> Result<B, String> + Send + Sync;

@@ -99,7 +99,14 @@ impl LrSweeps {
         let [low, high] = ends(logs.len());
         let at = |part| quantile(&logs, part).exp();
         let (low, high) = (at(low), at(high));
-        Some(SuggestionSpread { of: self.sweeps.len(), found: logs.len(), low, median: at(0.5), high, ratio: high / low })
+        Some(SuggestionSpread {
+            of: self.sweeps.len(),
+            found: logs.len(),
+            low,
+            median: at(0.5),
+            high,
+            ratio: high / low,
+        })
     }
 
     /// As [`LrCurve::to_json`] of the median curve, and for several sweeps `repeats` (each sweep's own `losses`,

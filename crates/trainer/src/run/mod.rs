@@ -20,10 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use burn::{
-    optim::GradientsParams,
-    tensor::Device,
-};
+use burn::{optim::GradientsParams, tensor::Device};
 use optim_adaptive::AdaptiveOptimizer;
 
 use crate::{

@@ -112,7 +112,12 @@ struct LoadPlan {
 }
 
 /// Finds the tensor of each parameter; refuses what does not fit.
-fn plan(source: Source, parameters: &[Parameter], layout: Layout, options: &LoadOptions) -> Result<LoadPlan, WeightsError> {
+fn plan(
+    source: Source,
+    parameters: &[Parameter],
+    layout: Layout,
+    options: &LoadOptions,
+) -> Result<LoadPlan, WeightsError> {
     let Source { path, format, sha256, tensors } = source;
     let file = renamed(&path, &tensors, options)?;
     let (selected, left_out): (Vec<_>, Vec<_>) = parameters.iter().partition(|parameter| options.selects(parameter));

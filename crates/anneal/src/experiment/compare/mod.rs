@@ -14,7 +14,7 @@ mod sweep;
 
 use std::path::PathBuf;
 
-use study::{Run, RunLog, RunStatus, StudySetup, Study};
+use study::{Run, RunLog, RunStatus, Study, StudySetup};
 
 pub(crate) use folder::FIGURES;
 pub(crate) use request::{CompareOptions, CompareRequest};

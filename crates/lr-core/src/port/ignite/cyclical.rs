@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::defaults::one;
 use crate::math::{Powers, cosine_weight, ratio, reached, scaled};
 use crate::port::{Absolute, Curve, hull};
-use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// ignite's `LinearCyclicalScheduler`: lines from `start_value` to `end_value` in the middle of each cycle and back;
 /// with `monotonic`, to `end_value` at the end of the cycle.

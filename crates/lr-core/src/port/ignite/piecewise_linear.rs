@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::math::{count, reached};
 use crate::port::{Absolute, Curve, hull, in_order};
 use crate::time::points;
-use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// The rates of [`PiecewiseLinear`], for serde's `deserialize_with`.
 fn read_points<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Duration, f64)>, D::Error> {

@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::compose::of_parts;
 use crate::math::count;
 use crate::port::{hull, non_negative};
-use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, ScheduleConfig, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleConfig, ScheduleMark, Strategy};
 
 /// ignite's `create_lr_scheduler_with_warmup`: a line from `warmup_start_value`, which reaches `warmup_end_value` at
 /// the last of `warmup_duration` ticks, then another schedule.

@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::defaults::one;
 use crate::math::{cosine_weight, ordered, power, ratio};
 use crate::port::{Absolute, Curve};
-use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// optax's `cosine_decay_schedule`: half a cosine from `init_value` to `alpha * init_value` over `T = decay_steps`,
 /// then that.

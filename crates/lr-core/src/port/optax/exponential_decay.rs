@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 
 use crate::math::{ordered, ratio, scaled};
 use crate::port::{Absolute, Curve, non_negative};
-use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// optax's `exponential_decay`: `lr(t) = init_value * decay_rate^((t - transition_begin) / transition_steps)`, from
 /// `transition_begin` on; before it `init_value`.

@@ -8,7 +8,7 @@ use toml::Value;
 
 use crate::math::{cosine_between, ratio, reached};
 use crate::port::{Absolute, Curve, hull};
-use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// When, and the factor from there on: `{ "100" = 0.1, "200" = 0.5 }`, or with units `{ "50%" = 0.1 }`.
 ///
@@ -130,7 +130,11 @@ impl Curve for Levels {
     }
 
     fn marks(&self) -> Vec<ScheduleMark> {
-        self.times.iter().zip(&self.rates[1..]).map(|(when, rate)| ScheduleMark::new(*when, format!("{rate}"))).collect()
+        self.times
+            .iter()
+            .zip(&self.rates[1..])
+            .map(|(when, rate)| ScheduleMark::new(*when, format!("{rate}")))
+            .collect()
     }
 }
 

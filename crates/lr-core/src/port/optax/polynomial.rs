@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 
 use crate::math::{ordered, power, ratio};
 use crate::port::{Absolute, Curve};
-use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// optax's `polynomial_schedule`: from `init_value` to `end_value` over `T = transition_steps`, from
 /// `B = transition_begin` on.

@@ -4,7 +4,7 @@ use strict_config::{ConfigError, check};
 
 use crate::math::{count, ordered, power, ratio, scaled};
 use crate::schedule::MOST_MARKS;
-use crate::{Clock, Duration, ScheduleMark, Schedule};
+use crate::{Clock, Duration, Schedule, ScheduleMark};
 
 /// The settings of the cycles.
 pub(super) struct CycleSettings {

@@ -30,7 +30,7 @@ use strict_config::{ConfigError, check};
 use crate::math::count;
 use crate::port::hull;
 use crate::schedule::reacts_as;
-use crate::{Clock, Duration, Interval, ScheduleMark, Registry, Schedule};
+use crate::{Clock, Duration, Interval, Registry, Schedule, ScheduleMark};
 use noise::Noisy;
 
 pub(super) fn register(registry: &mut Registry) {

@@ -6,7 +6,7 @@ use super::{WarmUpEnd, interval_of_t_in_epochs, scheduler};
 use crate::defaults::{one, yes};
 use crate::math::{ordered, reached, scaled};
 use crate::port::in_order;
-use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 scheduler! {
     /// timm's `MultiStepLRScheduler`: multiplied by `decay_rate` at each time in `decay_t`, behind a warm-up.

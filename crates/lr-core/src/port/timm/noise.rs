@@ -8,7 +8,7 @@ use toml::Value;
 
 use crate::port::in_order;
 use crate::schedule::reacts_as;
-use crate::{Clock, Duration, ScheduleMark, Schedule};
+use crate::{Clock, Duration, Schedule, ScheduleMark};
 
 /// How noise is distributed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

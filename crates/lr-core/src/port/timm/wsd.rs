@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use super::{WarmUpEnd, interval_of_t_in_epochs, scheduler};
 use crate::defaults::{half, tenth};
 use crate::math::{cosine_weight, count, power};
-use crate::{Clock, Duration, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 /// What the rate does between warm-up and decay, `t` ticks after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

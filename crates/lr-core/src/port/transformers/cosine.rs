@@ -6,7 +6,7 @@ use super::cosine_with_min_lr::{Least, Wave};
 use super::{WarmUpThen, check_steps, divisor, schedule, steps};
 use crate::math::{cosine_weight, count};
 use crate::schedule::MOST_MARKS;
-use crate::{Clock, Interval, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Interval, Schedule, ScheduleMark, Strategy};
 
 schedule! {
     /// transformers' `cosine`: a warm-up of `W` steps to the base rate, then `num_cycles` waves of a cosine to step `T`.

@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 use super::{WarmUpThen, check_steps, divisor, schedule, steps};
 use crate::math::{count, ordered};
 use crate::port::{non_negative, wave};
-use crate::{Clock, Interval, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Interval, Schedule, ScheduleMark, Strategy};
 
 schedule! {
     /// transformers' `cosine_with_min_lr`: as `cosine`, but to `min_lr` (or `min_lr_rate` of the base rate) instead of 0.

@@ -31,7 +31,7 @@ use strict_config::ConfigError;
 
 use crate::math::{count, ratio};
 use crate::port::hull;
-use crate::{Clock, Duration, ScheduleMark, Registry, Schedule};
+use crate::{Clock, Duration, Registry, Schedule, ScheduleMark};
 
 pub(super) fn register(registry: &mut Registry) {
     registry.register::<Linear>();

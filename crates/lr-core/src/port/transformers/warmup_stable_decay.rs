@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::defaults::{half, the_run};
 use crate::math::{ordered, ratio};
 use crate::port::wave;
-use crate::{Clock, Duration, Interval, ScheduleMark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// The shape of a rise or fall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
