@@ -12,7 +12,7 @@ use std::{collections::HashMap, io::BufWriter, time::Instant};
 use anneal::{
     optim_adaptive::OptimizerConfig,
     tables::{
-        RowPrediction, Preprocessing, Rows, Table, TableSettings, Targets,
+        Preprocessing, RowPrediction, Rows, Table, TableSettings, Targets,
         generated::{Ratings, ratings},
         models::{TableMlp, TableMlpConfig},
     },

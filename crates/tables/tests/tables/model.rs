@@ -88,7 +88,10 @@ fn the_parameters_are_those_of_the_seed_and_the_unknown_category_is_zero() {
     assert_eq!(counted, parameters(&model).len());
     let widths = model.embeddings.iter().map(|embedding| embedding.weight.dims()[1]).sum::<usize>();
     assert_eq!(made, widths + 128 + 64 + features().outputs);
-    assert_eq!(TableMlpConfig { hidden: vec![usize::MAX, 3], ..TableMlpConfig::default() }.counts(&features()).0, usize::MAX);
+    assert_eq!(
+        TableMlpConfig { hidden: vec![usize::MAX, 3], ..TableMlpConfig::default() }.counts(&features()).0,
+        usize::MAX
+    );
     // Rule of thumb: 1.6 * 3^0.56 = 2.96.
     assert_eq!(model.embeddings[0].weight.dims(), [4, 3]);
     for embedding in &model.embeddings {
@@ -144,7 +147,10 @@ fn settings_out_of_their_ranges_are_refused() {
             TableMlpConfig { hidden: vec![8, 0], ..base() },
             "hidden[1]: 0 is not allowed here; allowed: a whole number of at least 1",
         ),
-        (TableMlpConfig { dropout: 1.0, ..base() }, "dropout: 1 is not allowed here; allowed: a number from 0 to below 1"),
+        (
+            TableMlpConfig { dropout: 1.0, ..base() },
+            "dropout: 1 is not allowed here; allowed: a number from 0 to below 1",
+        ),
         (
             TableMlpConfig { embedding: Some(0), ..base() },
             "embedding: 0 is not allowed here; allowed: a whole number of at least 1",

@@ -1,7 +1,7 @@
 //! What is fitted, on the training part alone, and what it does to new tables.
 
 use burn::tensor::{Device, Tensor};
-use tables::{Fill, FillValue, Missing, RowPrediction, Preprocessing, Rows, TableSettings};
+use tables::{Fill, FillValue, Missing, Preprocessing, RowPrediction, Rows, TableSettings};
 
 use crate::Csv;
 

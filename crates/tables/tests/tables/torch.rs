@@ -25,7 +25,8 @@ fn described(name: &str, device: &Device) -> (TableMlp, Value) {
     let size = |field: &str| settings[field].as_u64().unwrap() as usize;
     let sizes = |field: &str| serde_json::from_value::<Vec<usize>>(settings[field].clone()).unwrap();
     let features = Features { numbers: size("numbers"), categories: sizes("categories"), outputs: size("outputs") };
-    let config = TableMlpConfig { hidden: sizes("hidden"), embedding: Some(size("embedding")), ..TableMlpConfig::default() };
+    let config =
+        TableMlpConfig { hidden: sizes("hidden"), embedding: Some(size("embedding")), ..TableMlpConfig::default() };
     (config.init(&features, device).unwrap(), json)
 }
 

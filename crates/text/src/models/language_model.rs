@@ -1,7 +1,6 @@
 //! Any of the models, behind one type.
 
 use any_network::drawn;
-use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::config::LanguageModelConfig;

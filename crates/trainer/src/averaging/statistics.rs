@@ -172,13 +172,14 @@ impl See for Sum {
     }
 }
 
+impl See for Statistics {
+    fn see<const D: usize>(&mut self, statistic: &Param<Tensor<D>>) {
+        self.put(statistic.id, statistic.base().without_autodiff());
+    }
+}
+
 /// The statistics as they are, an update that burn still keeps aside included.
 fn read<M: Module>(model: &M) -> Statistics {
-    impl See for Statistics {
-        fn see<const D: usize>(&mut self, statistic: &Param<Tensor<D>>) {
-            self.put(statistic.id, statistic.base().without_autodiff());
-        }
-    }
     let _ = model.valid();
     shown(model, Statistics::default())
 }

@@ -104,8 +104,8 @@ macro_rules! scheduler {
         }
 
         impl $name {
-            fn cycles(&self) -> $crate::port::timm::cycles::Settings {
-                $crate::port::timm::cycles::Settings {
+            fn cycles(&self) -> $crate::port::timm::cycles::CycleSettings {
+                $crate::port::timm::cycles::CycleSettings {
                     t_initial: self.t_initial,
                     lr_min: self.lr_min,
                     cycle_mul: self.cycle_mul,
