@@ -7,7 +7,8 @@ use burn::nn::{BatchNorm, Linear};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Tensor, TensorData};
 use cpu_kernels::{conv2d, linear, max_pool2d};
-use strict_config::{ConfigError, Settings, check, settings};
+use serde::{Deserialize, Serialize};
+use strict_config::{ConfigError, Settings, check};
 
 use super::architecture::{Architecture, ModelInfo, check_widths};
 use super::layers::Layers;
@@ -25,12 +26,17 @@ const PATCH: usize = 2;
 /// The share of a batch in batch norm's running statistics: they follow fast, because a run is short.
 const MOMENTUM: f64 = 0.4;
 
-settings! {
-    /// The settings of an [`Airbench`].
-    #[derive(Eq)]
-    pub struct AirbenchConfig {
-        /// Channels of the blocks, each of which halves height and width: 1 to 8 blocks. Default: 64, 256, 256.
-        pub widths: Vec<usize> = vec![64, 256, 256],
+/// The settings of an [`Airbench`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AirbenchConfig {
+    /// Channels of the blocks, each of which halves height and width: 1 to 8 blocks. Default: 64, 256, 256.
+    pub widths: Vec<usize>,
+}
+
+impl Default for AirbenchConfig {
+    fn default() -> Self {
+        Self { widths: vec![64, 256, 256] }
     }
 }
 
