@@ -48,6 +48,8 @@ def exported(file: Path) -> set[str]:
     names: set[str] = set()
     for use in re.finditer(r"(?<!\w)pub use ([^;]+);", text):
         names.update(name for name in used(use.group(1)) if name not in ("*", "self", "_"))
+    for list_ in re.finditer(r"^strategies! \{\n(.*?)^\}", text, re.M | re.S):
+        names.update(re.findall(r"::(\w+),", list_.group(1)))
     for glob in re.finditer(r"(?<!\w)pub use (?:self::|crate::)?(\w+)::\*;", text):
         below = module_file(file, glob.group(1))
         names |= exported(below) if below else set()

@@ -32,7 +32,9 @@ def schedules() -> list[tuple[str, str, str]]:
     types = described(folders, "Strategy")
     rows = []
     for folder in folders:
-        for name in re.findall(r"registry\.register::<(\w+)>", (ROOT / folder / "mod.rs").read_text()):
+        listed = (ROOT / folder / "mod.rs").read_text()
+        for name in re.findall(r"registry\.register::<(\w+)>|^    \w+::(\w+),$", listed, re.M):
+            name = "".join(name)
             of = types[name]
             tick = "step" if "Step" in of.get("INTERVAL", "") else "epoch"
             rows.append((text_of(of["NAME"]), text_of(of["SUMMARY"]), "as inside" if of["own_interval"] else tick))

@@ -121,3 +121,17 @@ impl Registry {
         self.entries.iter().flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().copied()))
     }
 }
+
+/// The strategies of a folder, one a line, in the order in which they are documented: exports them, and writes the
+/// `register` that enters them.
+macro_rules! strategies {
+    ($($file:ident::$name:ident,)+) => {
+        $(pub use $file::$name;)+
+
+        /// Registers all of them.
+        pub(crate) fn register(registry: &mut $crate::Registry) {
+            $(registry.register::<$name>();)+
+        }
+    };
+}
+pub(crate) use strategies;

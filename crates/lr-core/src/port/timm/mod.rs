@@ -16,31 +16,27 @@ mod step;
 mod tanh;
 mod wsd;
 
-pub use cosine::CosineLRScheduler;
-pub use multi_step::MultiStepLRScheduler;
 pub use noise::{Noise, NoiseRange, NoiseType};
-pub use plateau::PlateauLRScheduler;
-pub use poly::PolyLRScheduler;
-pub use step::{Period, StepLRScheduler};
-pub use tanh::TanhLRScheduler;
-pub use wsd::{DecayFn, StableFn, WSDLRScheduler};
+pub use step::Period;
+pub use wsd::{DecayFn, StableFn};
 
 use strict_config::{ConfigError, check};
 
 use crate::math::count;
 use crate::port::hull;
+use crate::registry::strategies;
 use crate::schedule::reacts_as;
-use crate::{Clock, Duration, Interval, Registry, Schedule, ScheduleMark};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark};
 use noise::Noisy;
 
-pub(super) fn register(registry: &mut Registry) {
-    registry.register::<CosineLRScheduler>();
-    registry.register::<TanhLRScheduler>();
-    registry.register::<StepLRScheduler>();
-    registry.register::<MultiStepLRScheduler>();
-    registry.register::<PolyLRScheduler>();
-    registry.register::<WSDLRScheduler>();
-    registry.register::<PlateauLRScheduler>();
+strategies! {
+    cosine::CosineLRScheduler,
+    tanh::TanhLRScheduler,
+    step::StepLRScheduler,
+    multi_step::MultiStepLRScheduler,
+    poly::PolyLRScheduler,
+    wsd::WSDLRScheduler,
+    plateau::PlateauLRScheduler,
 }
 
 /// The interval that `t_in_epochs` means.

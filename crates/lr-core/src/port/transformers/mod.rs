@@ -17,35 +17,28 @@ mod polynomial;
 mod reduce_lr_on_plateau;
 mod warmup_stable_decay;
 
-pub use constant::{Constant, ConstantWithWarmup};
-pub use cosine::{Cosine, CosineWithRestarts};
-pub use cosine_with_min_lr::{CosineWarmupWithMinLr, CosineWithMinLr};
-pub use greedy::Greedy;
-pub use inverse_sqrt::InverseSqrt;
-pub use linear::Linear;
-pub use polynomial::Polynomial;
-pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
-pub use warmup_stable_decay::{RampShape, WarmupStableDecay};
+pub use warmup_stable_decay::RampShape;
 
 use strict_config::ConfigError;
 
 use crate::math::{count, ratio};
 use crate::port::hull;
-use crate::{Clock, Duration, Registry, Schedule, ScheduleMark};
+use crate::registry::strategies;
+use crate::{Clock, Duration, Schedule, ScheduleMark};
 
-pub(super) fn register(registry: &mut Registry) {
-    registry.register::<Linear>();
-    registry.register::<Cosine>();
-    registry.register::<CosineWithRestarts>();
-    registry.register::<Polynomial>();
-    registry.register::<Constant>();
-    registry.register::<ConstantWithWarmup>();
-    registry.register::<InverseSqrt>();
-    registry.register::<ReduceLrOnPlateau>();
-    registry.register::<CosineWithMinLr>();
-    registry.register::<CosineWarmupWithMinLr>();
-    registry.register::<WarmupStableDecay>();
-    registry.register::<Greedy>();
+strategies! {
+    linear::Linear,
+    cosine::Cosine,
+    cosine::CosineWithRestarts,
+    polynomial::Polynomial,
+    constant::Constant,
+    constant::ConstantWithWarmup,
+    inverse_sqrt::InverseSqrt,
+    reduce_lr_on_plateau::ReduceLrOnPlateau,
+    cosine_with_min_lr::CosineWithMinLr,
+    cosine_with_min_lr::CosineWarmupWithMinLr,
+    warmup_stable_decay::WarmupStableDecay,
+    greedy::Greedy,
 }
 
 /// The settings of a schedule: the two lengths that all have, then its own fields, each with its default.
