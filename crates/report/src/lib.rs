@@ -50,4 +50,4 @@ pub use chart::{Band, Chart, Mark, RightAxis, Series, Shape};
 pub use error::ReportError;
 pub use prepare::{DropReason, Dropped};
 pub use schedule::{ScheduleCurve, function_curve, schedule_chart};
-pub use table::{GrowingCsv, NamedCell, TableError};
+pub use table::{CsvError, GrowingCsv, NamedCell};

@@ -6,12 +6,12 @@ use crate::{
     contender::Contender,
     measure::Measure,
     rate::{RateChoice, Trial},
-    run::{Run, RunState},
+    run::{Run, RunStatus},
 };
 
 /// What a study was asked to do.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct Setup {
+pub struct StudySetup {
     /// CONFIG.
     pub config: String,
     /// The model.
@@ -36,9 +36,9 @@ pub struct Setup {
 pub struct Study {
     /// What was asked for.
     #[serde(flatten)]
-    pub setup: Setup,
+    pub setup: StudySetup,
     /// The measure on the validation set that the time is taken to; `None` where no run has validated.
-    pub target: Option<Target>,
+    pub target: Option<TimeTarget>,
     /// What the choice of the rates cost.
     pub tuning_cost: TuningCost,
     /// The contenders, best first: those whose runs are all finished by their mean on the test set, then the others.
@@ -51,7 +51,7 @@ pub struct Study {
 
 /// The value that the time is taken to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Target {
+pub struct TimeTarget {
     /// Of the measure, on the validation set; in JSON `accuracy`, or whatever it is called.
     #[serde(rename = "MEASURE")]
     pub value: f64,
@@ -75,13 +75,13 @@ pub struct TuningCost {
 
 impl Study {
     /// Ranks the contenders and compares each with the first.
-    pub fn new(setup: Setup, mut contenders: Vec<Contender>) -> Self {
+    pub fn new(setup: StudySetup, mut contenders: Vec<Contender>) -> Self {
         contenders.sort_by(|a, b| {
             let ((a_lacks, a), (b_lacks, b)) = (a.rank(&setup.measure), b.rank(&setup.measure));
             a_lacks.cmp(&b_lacks).then(a.total_cmp(&b))
         });
-        let given = setup.given_target.map(|value| Target { value, given: true });
-        let target = given.or_else(|| Target::of(&contenders, &setup.measure));
+        let given = setup.given_target.map(|value| TimeTarget { value, given: true });
+        let target = given.or_else(|| TimeTarget::of(&contenders, &setup.measure));
         if let Some(target) = target {
             for contender in &mut contenders {
                 contender.time_to(target.value);
@@ -118,7 +118,7 @@ impl Study {
     }
 }
 
-impl Target {
+impl TimeTarget {
     /// What every finished run has reached.
     fn of(contenders: &[Contender], measure: &Measure) -> Option<Self> {
         let best = contenders.iter().filter_map(|contender| contender.best_valid.as_ref());
@@ -134,7 +134,7 @@ impl TuningCost {
     fn of(contenders: &[Contender]) -> Self {
         let rates = || contenders.iter().filter_map(|contender| contender.rate.as_ref());
         let trials: Vec<&Trial> =
-            rates().flat_map(|rate| &rate.trials).filter(|trial| trial.state != RunState::Missing).collect();
+            rates().flat_map(|rate| &rate.trials).filter(|trial| trial.state != RunStatus::Missing).collect();
         let sweeps = || rates().filter_map(|rate| rate.sweep.as_ref());
         Self {
             runs: trials.len() as u64,
@@ -157,17 +157,17 @@ mod tests {
             Run::new(1, "", state, None, log)
         };
         let contenders = vec![
-            Contender::new("a", vec![run(RunState::Finished, 97.38)]),
-            Contender::new("b", vec![run(RunState::Finished, 98.0), run(RunState::Failed, 12.0)]),
-            Contender::new("learnt nothing", vec![run(RunState::Finished, 12.5)]),
+            Contender::new("a", vec![run(RunStatus::Finished, 97.38)]),
+            Contender::new("b", vec![run(RunStatus::Finished, 98.0), run(RunStatus::Failed, 12.0)]),
+            Contender::new("learnt nothing", vec![run(RunStatus::Finished, 12.5)]),
         ];
-        let study = Study::new(Setup::default(), contenders);
-        assert_eq!(study.target, Some(Target { value: 97.3, given: false }));
+        let study = Study::new(StudySetup::default(), contenders);
+        assert_eq!(study.target, Some(TimeTarget { value: 97.3, given: false }));
         let reached: Vec<_> = study.contenders.iter().filter_map(|one| one.to_target.as_ref()).collect();
         assert_eq!((reached[0].reached, reached[0].of, reached[0].steps), (1, 1, Some(10.0)));
         assert_eq!((reached[1].reached, reached[1].of, reached[1].steps), (0, 1, None), "the one that learnt nothing");
         assert_eq!((reached[2].reached, reached[2].of, reached[2].steps), (1, 2, None));
         assert!(!study.complete, "no rate is known");
-        assert!(!Study::new(Setup::default(), Vec::new()).complete);
+        assert!(!Study::new(StudySetup::default(), Vec::new()).complete);
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     contender::Contender,
     rate::Rate,
     result::Study,
-    run::{Run, RunState},
+    run::{Run, RunStatus},
     spread::Spread,
 };
 
@@ -48,7 +48,7 @@ fn whole_number(value: Option<u64>) -> String {
 }
 
 /// Why a run failed, or how else it ended.
-fn state_text(state: RunState, error: Option<&String>) -> String {
+fn state_text(state: RunStatus, error: Option<&String>) -> String {
     error.cloned().unwrap_or_else(|| state.to_string())
 }
 

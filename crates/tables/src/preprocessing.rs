@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::column::{Categories, Cells, Column, NO_CODE, sort};
 use crate::error::{TableError, TableProblem, short};
 use crate::models::Features;
-use crate::prediction::{Prediction, Target, predictions, six_digits};
+use crate::prediction::{RowPrediction, Target, predictions, six_digits};
 use crate::read::{CsvFile, Format, Kind};
 use crate::rows::{Block, Rows, TargetBlock};
 use crate::settings::{Fill, FillValue, Missing};
@@ -271,7 +271,7 @@ impl Preprocessing {
     ///
     /// # Errors
     /// A device that does not give its tensors back.
-    pub fn predictions(&self, outputs: Tensor<2>) -> Result<Vec<Prediction>, TensorReadError> {
+    pub fn predictions(&self, outputs: Tensor<2>) -> Result<Vec<RowPrediction>, TensorReadError> {
         predictions(&self.target, outputs)
     }
 

@@ -14,7 +14,7 @@ use crate::error::TextError;
 use crate::vocabulary::{Characters, Vocabulary};
 
 /// Files of at least this many bytes are mapped into memory, not read: 256 MiB.
-pub const MAP_FROM: u64 = 1 << 28;
+const MAP_FROM: u64 = 1 << 28;
 
 /// What a token of a text is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ impl Tokens {
 }
 
 impl Corpus {
-    /// Reads a file, or maps it where it has at least [`MAP_FROM`] bytes. A mapped file must not be changed while it is used.
+    /// Reads a file, or maps it where it has at least 256 MiB. A mapped file must not be changed while it is used.
     ///
     /// # Errors
     /// A path that is no regular file or cannot be read; bytes that are not UTF-8, where the unit is the character; an

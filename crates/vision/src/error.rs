@@ -25,7 +25,7 @@ pub enum DataError {
     },
     /// The data set's files are in none of the folders.
     #[error(transparent)]
-    Missing(Box<Missing>),
+    Missing(Box<MissingFiles>),
     /// The operating system refused to read a file.
     #[error("{}: cannot be read: {source}", path.display())]
     Io {
@@ -212,7 +212,7 @@ pub struct LookedIn {
 /// A data set whose files are in none of the folders: the message says which files to put where, and which folders were
 /// searched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingFiles {
     /// The data set.
     pub name: &'static str,
     /// The name of its folder inside a data folder.
@@ -227,7 +227,7 @@ pub struct Missing {
     pub instead: Option<&'static str>,
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingFiles {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "data set `{}`: its files were not found.", self.name)?;
         writeln!(out, "Wanted, each as it is or as a .gz, in <data folder>/{}/ :", self.folder)?;
@@ -259,4 +259,4 @@ impl fmt::Display for Missing {
     }
 }
 
-impl std::error::Error for Missing {}
+impl std::error::Error for MissingFiles {}

@@ -94,8 +94,20 @@ fn parameter_counts_are_those_of_the_papers_forms() {
     for (name, shape, count) in counts {
         assert_eq!(model(name, shape, &device).parameters(), count, "{name} {shape}");
     }
+}
+
+/// The page has a row for each, with the count of its form.
+#[test]
+fn the_page_has_every_model_with_its_count() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/models.md");
+    let page = std::fs::read_to_string(page).unwrap();
     for info in models::known() {
-        assert!(counts.iter().any(|(name, ..)| *name == info.name), "`{}` is registered and has no count", info.name);
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", info.name)));
+        let row = row.unwrap_or_else(|| panic!("docs/models.md has no row of `{}`", info.name));
+        let shape = SHAPES[if row.contains("28x28 grey") { 1 } else { 2 }];
+        let parameters = model(info.name, shape, &Device::flex()).parameters().to_string();
+        let count: String = row.rsplit('|').nth(1).unwrap().chars().take_while(|c| *c != 'a').collect();
+        assert_eq!(count.trim().replace(',', ""), parameters, "{row}");
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn data(command: &DataCommand, catalog: &Catalog) -> Result<Exit, Err
 
 fn fetch_set(args: &FetchArgs, catalog: &Catalog) -> Result<Exit, Error> {
     let data_folder = data_folder(args.data_dir.as_deref())?;
-    let mut progress = Progress { quiet: args.quiet, bar: None, failed: Vec::new() };
+    let mut progress = FetchProgress { quiet: args.quiet, bar: None, failed: Vec::new() };
     let mut watch = |event: Event<'_>| progress.show(event);
     let options = FetchOptions {
         base: args.url.clone(),
@@ -127,14 +127,14 @@ fn data_folder(given: Option<&Path>) -> Result<PathBuf, Error> {
 }
 
 /// A bar on a terminal, a line for each download elsewhere. Both go to standard error.
-struct Progress {
+struct FetchProgress {
     quiet: bool,
     bar: Option<ProgressBar>,
     /// Addresses that failed: shown when another one works. If none does, the error lists them all.
     failed: Vec<String>,
 }
 
-impl Progress {
+impl FetchProgress {
     fn show(&mut self, event: Event<'_>) {
         if self.quiet {
             return;

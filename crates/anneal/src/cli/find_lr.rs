@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use trainer::lr_finder::{Rule, Spread};
+use trainer::lr_finder::{Rule, SuggestionSpread};
 
 use super::{
     config_args::{ConfigArgs, document, located},
@@ -146,9 +146,9 @@ fn answer(found: &FinderResult, quiet: bool) -> String {
 }
 
 /// How far the suggestion can be trusted.
-fn sureness(spread: Option<Spread>, sweeps: usize) -> String {
+fn sureness(spread: Option<SuggestionSpread>, sweeps: usize) -> String {
     match spread {
-        Some(Spread { of, found, low, high, ratio, .. }) => format!(
+        Some(SuggestionSpread { of, found, low, high, ratio, .. }) => format!(
             "{found} of {of} sweeps suggest a rate by themselves: {low:.2e} to {high:.2e}, a factor of {ratio:.1}\n"
         ),
         None if sweeps > 1 => {

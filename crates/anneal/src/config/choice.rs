@@ -55,13 +55,13 @@ pub(super) fn read(
     };
     let pretrained = common.get("pretrained").map(PretrainedSection::read).transpose();
     let pretrained = pretrained.map_err(|error| error.within("model.pretrained"))?;
-    let task = task.filled_in(&found(&task, &shared));
+    let task = task.any().filled_in(&found(&task, &shared));
     Ok((shared, ModelSection { name: task.model_name().to_owned(), pretrained }, task))
 }
 
 /// The task with the paths of its data where they are found.
 pub(super) fn found(task: &ChosenTask, shared: &DataSection) -> ChosenTask {
-    let found = task.with_paths(&mut |path| Ok(places::found(path, shared.data_dir.as_deref())));
+    let found = task.any().with_paths(&mut |path| Ok(places::found(path, shared.data_dir.as_deref())));
     // That change cannot fail.
     found.unwrap_or_else(|_| task.clone())
 }

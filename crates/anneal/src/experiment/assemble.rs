@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     error::Error,
     run_dir::{CHECKPOINTS, PREPROCESSING, RunDir},
-    task::{AnyData, Learner, Loaded, Task},
+    task::{AnyData, Learner, LoadedTask, Task},
 };
 
 /// A configuration with its data loaded, ready to be trained or swept.
@@ -77,7 +77,7 @@ impl<'c> Assembly<'c> {
     }
 
     /// The loaded data, where the task is this one.
-    pub fn data<T: Task>(&self) -> Option<&Loaded<T>> {
+    pub fn data<T: Task>(&self) -> Option<&LoadedTask<T>> {
         self.data.as_any().downcast_ref()
     }
 
@@ -216,7 +216,7 @@ impl<'c> Assembly<'c> {
     /// Refuses to wait for a value that no validation of this run gives, with the field that asks for it.
     fn check_monitors(&self) -> Result<(), ConfigError> {
         let of_callbacks = self.config.catalog().callbacks(self.config).values();
-        let (metrics, scalars) = (self.config.task.metrics(), self.config.task.scalars());
+        let (metrics, scalars) = (self.config.task.any().metrics(), self.config.task.any().scalars());
         let mut known = vec!["train.loss".to_owned()];
         known.extend(scalars.iter().map(|name| format!("train.{name}")));
         if self.validates() {

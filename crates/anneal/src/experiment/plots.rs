@@ -1,6 +1,6 @@
 //! The pictures of runs, drawn from their logs.
 
-use lr_core::{Horizon, Interval, Mark, Scheduler};
+use lr_core::{Horizon, Interval, ScheduleMark, Scheduler};
 use report::{Chart, Series, function_curve};
 use study::{Curve, Measure, without_diverged, without_failed};
 use trainer::{Split, lr_finder::Rule};
@@ -89,7 +89,7 @@ fn held(chart: Chart, label: &str, (xs, ys): Curve, colour: usize) -> Chart {
 }
 
 /// What the schedule set at the steps that were done.
-pub(crate) struct Rates {
+pub(crate) struct RunRates {
     /// The rate.
     pub lr: Curve,
     /// The momentum; empty where the schedule does not set it.
@@ -99,15 +99,15 @@ pub(crate) struct Rates {
 /// The schedule of a run as it ran: of a function of time the function itself, wherever the steps between the logged ones
 /// went; of a schedule that reacts to what is measured, and where the log says otherwise (a run that was resumed with
 /// another schedule, a rollback that lowered the rate), what was logged, of epochs too.
-pub(crate) fn rates(run: &RunRecord) -> Rates {
+pub(crate) fn rates(run: &RunRecord) -> RunRates {
     match Planned::of(run) {
         Some(planned) if planned.agrees_with(&run.of_steps(|line| Some(line.lr))) => {
             let done = run.steps() as f64;
             let until =
                 |(steps, values): Curve| steps.into_iter().zip(values).filter(|(step, _)| *step <= done).unzip();
-            Rates { lr: until(planned.lr), momentum: until(planned.momentum) }
+            RunRates { lr: until(planned.lr), momentum: until(planned.momentum) }
         }
-        _ => Rates { lr: run.in_training(|line| Some(line.lr)), momentum: run.in_training(|line| line.momentum) },
+        _ => RunRates { lr: run.in_training(|line| Some(line.lr)), momentum: run.in_training(|line| line.momentum) },
     }
 }
 
@@ -146,7 +146,7 @@ impl Planned {
             Interval::Epoch => steps_per_epoch?.max(1),
             Interval::Step => 1,
         };
-        let at = |mark: &Mark| (mark.tick.saturating_mul(scale) + 1) as f64;
+        let at = |mark: &ScheduleMark| (mark.tick.saturating_mul(scale) + 1) as f64;
         let marks = scheduler.marks_within(total.div_ceil(scale)).into_iter().filter(|mark| mark.tick > 0);
         let marks = marks.map(|mark| (at(&mark), mark.label)).collect();
         Some(Self { total, lr, momentum, marks, scheduler })

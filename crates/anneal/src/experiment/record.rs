@@ -119,7 +119,8 @@ impl RunRecord {
         });
         let outputs = outputs.flatten().transpose()?;
         let catalog = catalog.clone();
-        let metrics = Config::from_table(&table, &catalog).map(|config| config.task.metrics()).unwrap_or_default();
+        let metrics =
+            Config::from_table(&table, &catalog).map(|config| config.task.any().metrics()).unwrap_or_default();
         Ok(Self { dir, name, config: (config, table), log, summary, sessions, finder, outputs, catalog, metrics })
     }
 

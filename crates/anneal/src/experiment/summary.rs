@@ -241,7 +241,7 @@ pub(super) fn summary_of(dir: &RunDir) -> Option<Summary> {
 
 /// The units of the metrics that have one.
 pub(crate) fn units(config: &Config) -> BTreeMap<String, String> {
-    config.task.metrics().into_iter().filter_map(|metric| Some((metric.name, metric.unit?))).collect()
+    config.task.any().metrics().into_iter().filter_map(|metric| Some((metric.name, metric.unit?))).collect()
 }
 
 /// JSON holds no NaN: such a value is `null`.

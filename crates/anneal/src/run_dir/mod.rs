@@ -41,10 +41,10 @@ pub(crate) use layout::{
     OUTPUTS, PLAN, PLOTS, PREPROCESSING, REPORT, RUN_PLOTS, SUMMARY, io_error,
 };
 pub use layout::{DamagedFile, RunDirError};
-pub(crate) use mark::Kind;
+pub(crate) use mark::FolderKind;
 
 use lock::Lock;
-use mark::Mark;
+use mark::FolderMark;
 
 /// The folder of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl RunDir {
         let begun = contents::set_aside(&self.0, &mark, &own)
             .and_then(|()| self.write(CONFIG, config))
             // From here on the folder is the new run's: until now a killed process leaves the old one to be put back.
-            .and_then(|()| contents::write_mark(&self.0, &Mark::new(Kind::Run, name)));
+            .and_then(|()| contents::write_mark(&self.0, &FolderMark::new(FolderKind::Run, name)));
         if let Err(error) = begun {
             if let Err(restoring) = contents::restore(&self.0) {
                 let aside = contents::aside(&self.0, &mark);
@@ -130,7 +130,7 @@ impl RunDir {
 
     /// Removes the run in a folder, and the folder if nothing else is in it. Gives whether there was one.
     pub(crate) fn remove(path: &Path) -> Result<bool, RunDirError> {
-        match claim::State::of(path, Kind::Run)? {
+        match claim::State::of(path, FolderKind::Run)? {
             claim::State::Foreign => Ok(false),
             state => {
                 for replaced in contents::replaced(path) {
@@ -181,7 +181,7 @@ impl RunDir {
 
 /// Marks the claimed folder as that of a comparison.
 pub(crate) fn mark_comparison(folder: &Path, name: &str) -> Result<(), RunDirError> {
-    contents::write_mark(folder, &Mark::new(Kind::Comparison, name))
+    contents::write_mark(folder, &FolderMark::new(FolderKind::Comparison, name))
 }
 
 /// The files of a run within a comparison, below the comparison's folder `root`.
@@ -192,7 +192,7 @@ pub(crate) fn own_of_run(root: &Path, run: &Path) -> Result<Vec<PathBuf>, RunDir
 /// Moves these files of the comparison in the claimed folder into a separate folder there, until
 /// [`replaced_comparisons`] has nothing more to wait for. The folder is the old one's until it is marked again.
 pub(crate) fn set_comparison_aside(folder: &Path, name: &str, own: &[PathBuf]) -> Result<(), RunDirError> {
-    if Mark::read(folder).is_none() {
+    if FolderMark::read(folder).is_none() {
         mark_comparison(folder, name)?;
     }
     let mark = contents::marked(folder, name)?;
@@ -347,7 +347,7 @@ mod tests {
         fs::write(&mark, &text).expect("written");
         let before = all(dir.root());
         for existing in [Existing::Refuse, Existing::Overwrite, Existing::Resume] {
-            for kind in [Kind::Run, Kind::Comparison] {
+            for kind in [FolderKind::Run, FolderKind::Comparison] {
                 let refused = Claim::at(dir.root(), existing, kind).expect_err("refused").to_string();
                 assert!(refused.contains("was written by a newer version of this program (format 99"), "{refused}");
             }

@@ -10,7 +10,7 @@ use burn::{
     train::{InferenceStep, metric::AccuracyMetric},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, by_value, check};
 use toml::{Table, Value};
 use trainer::{Metrics, Split, data::split};
 use vision::{
@@ -20,7 +20,7 @@ use vision::{
 };
 
 use super::{
-    Assemble, Batch, ChosenTask, Classes, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task,
+    Assemble, ChosenTask, Classes, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task, TaskBatch,
     TaskError, TaskSettings,
 };
 
@@ -57,12 +57,12 @@ impl Serialize for Resident {
 
 impl<'de> Deserialize<'de> for Resident {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(text) if text == "auto" => Ok(Self::Auto),
-            Value::Boolean(true) => Ok(Self::Always),
-            Value::Boolean(false) => Ok(Self::Never),
-            other => Err(strict_config::raise(ConfigError::wrong_type("", "true, false or \"auto\"", &other))),
-        }
+        by_value(deserializer, "true, false or \"auto\"", |value| match value {
+            Value::String(text) if text == "auto" => Some(Ok(Self::Auto)),
+            Value::Boolean(true) => Some(Ok(Self::Always)),
+            Value::Boolean(false) => Some(Ok(Self::Never)),
+            _ => None,
+        })
     }
 }
 
@@ -310,7 +310,7 @@ impl Task for ImageClassification {
         items: usize,
         seed: Option<u64>,
         device: &Device,
-    ) -> Result<Assemble<Batch<Self>>, TaskError> {
+    ) -> Result<Assemble<TaskBatch<Self>>, TaskError> {
         let batcher = self.batcher(part, seed.is_some());
         if self.is_resident(batcher) {
             let chosen = if items < batcher.set().len() {

@@ -5,8 +5,8 @@ mod background;
 mod callback_list;
 mod csv;
 mod jsonl;
-mod position;
 mod progress;
+mod run_log;
 mod tensorboard;
 
 pub use background::Background;

@@ -1,19 +1,9 @@
 //! Something is not finite: stop, skip, or roll back.
 
-use burn::train::{
-    InferenceStep,
-    metric::{Adaptor, LossInput},
-};
-
 use super::Run;
-use crate::{NonFiniteEvent, OnNonFinite, TrainError, finite::Fault, updates::Trainable};
+use crate::{NonFiniteEvent, OnNonFinite, TrainError, finite::Fault, updates::WithLoss};
 
-impl<M> Run<'_, M>
-where
-    M: Trainable,
-    M::TrainItem: Adaptor<LossInput>,
-    <M as InferenceStep>::Output: Adaptor<LossInput>,
-{
+impl<M: WithLoss> Run<'_, M> {
     /// Does what the run is configured to do about a fault. If it returns `Ok`, the run continues without this update.
     pub(super) fn recover(&mut self, fault: Fault) -> Result<(), TrainError> {
         let mut action = self.trainer.config.on_nonfinite;

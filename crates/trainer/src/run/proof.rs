@@ -1,10 +1,5 @@
 //! Which of a run's states are good: an update that diverges may leave weights that are finite and useless.
 
-use burn::train::{
-    InferenceStep,
-    metric::{Adaptor, LossInput},
-};
-
 use super::{Run, validation::LOSS};
 use crate::{
     OnNonFinite, TrainConfig, TrainError,
@@ -12,7 +7,7 @@ use crate::{
     data::Source,
     finite::Fault,
     metrics::loss_of,
-    updates::{Trainable, look_at},
+    updates::{WithLoss, look_at},
 };
 
 /// A loss is plausible if it is at most so many times the largest before it.
@@ -21,12 +16,7 @@ const SANE: f64 = 1_000.0;
 /// Batches that are tried at the end of a run, until one has a plausible loss: a single batch may be bad by itself.
 const TRIED: usize = 3;
 
-impl<M> Run<'_, M>
-where
-    M: Trainable,
-    M::TrainItem: Adaptor<LossInput>,
-    <M as InferenceStep>::Output: Adaptor<LossInput>,
-{
+impl<M: WithLoss> Run<'_, M> {
     /// Records the loss of a step. A plausible one shows that what was saved before is good.
     pub(super) fn note_loss(&mut self, loss: f64) {
         if self.is_plausible(loss) {

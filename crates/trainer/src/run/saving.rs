@@ -2,10 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use burn::train::{
-    InferenceStep,
-    metric::{Adaptor, LossInput},
-};
 use strict_config::ConfigError;
 
 use super::{
@@ -18,15 +14,10 @@ use crate::{
     checkpoint::{self, Checkpoint, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
     data::Source,
     early_stopping::BEST,
-    updates::Trainable,
+    updates::WithLoss,
 };
 
-impl<M> Run<'_, M>
-where
-    M: Trainable,
-    M::TrainItem: Adaptor<LossInput>,
-    <M as InferenceStep>::Output: Adaptor<LossInput>,
-{
+impl<M: WithLoss> Run<'_, M> {
     /// Takes over a checkpoint, and refuses one of another run.
     pub(super) fn restore(&mut self, model: M, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         let config = &self.trainer.config;
