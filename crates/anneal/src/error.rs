@@ -187,7 +187,10 @@ impl Error {
             // What a file of the user's own holds is given as a config is; that it cannot be read is not.
             Self::Task(TaskError::Tables(error)) if !matches!(error.problem, TableProblem::Io(_)) => 2,
             Self::Task(TaskError::Text(error))
-                if !matches!(error, TextError::Io { .. } | TextError::NotFinite | TextError::Device { .. }) =>
+                if !matches!(
+                    error,
+                    TextError::Io { .. } | TextError::Cut { .. } | TextError::NotFinite | TextError::Device { .. }
+                ) =>
             {
                 2
             }
@@ -242,6 +245,7 @@ impl From<TaskError> for Error {
             | TaskError::NoSample { .. }
             | TaskError::Input { .. }
             | TaskError::NoPrediction { .. }
+            | TaskError::Nowhere { .. }
             | TaskError::Other(_) => Self::Task(error),
         }
     }

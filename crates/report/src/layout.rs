@@ -375,7 +375,7 @@ mod tests {
             .fold(Chart::new("t").x("step").y("loss"), |chart, n| chart.series(Series::line(name(n), &xs, wave(n))));
         let height = size.1.max(height_of_legend(&chart));
         let chart = chart.size(size.0, height);
-        let layout = Layout::of(&chart, &chart.prepare(), &Face::load().unwrap());
+        let layout = Layout::of(&chart, &chart.prepare(), Face::load());
         (layout.legend.unwrap().entries.into_iter().map(|(_, label)| label).collect(), layout.plot)
     }
 

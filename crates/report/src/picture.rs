@@ -26,12 +26,12 @@ impl Chart {
     ///
     /// [`ReportError::Size`] if the chart's size is out of bounds.
     pub fn to_svg(&self) -> Result<String, ReportError> {
-        let face = Face::load()?;
+        let face = Face::load();
         let grid = self.grid_size()?;
         let mut svg = String::new();
         {
             let mut backend = SVGBackend::with_string(&mut svg, grid);
-            self.draw(&mut backend, &face)?;
+            self.draw(&mut backend, face)?;
         }
         // plotters writes the fine grid's size as the picture's and knows neither joins nor titles.
         let (width, height) = self.size;
@@ -50,9 +50,9 @@ impl Chart {
     ///
     /// [`ReportError::Size`] if the chart's size is out of bounds.
     pub fn to_png(&self) -> Result<Vec<u8>, ReportError> {
-        let face = Face::load()?;
-        let mut raster = Raster::new(self.grid_size()?, f64::from(Self::PNG_SCALE) / UNITS, &face)?;
-        self.draw(&mut raster, &face)?;
+        let face = Face::load();
+        let mut raster = Raster::new(self.grid_size()?, f64::from(Self::PNG_SCALE) / UNITS, face)?;
+        self.draw(&mut raster, face)?;
         raster.encode()
     }
 

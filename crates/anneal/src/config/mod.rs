@@ -236,13 +236,20 @@ impl Config {
     /// # Errors
     /// Data that are not there or not as they should be.
     pub(crate) fn load(&self, kept: Option<String>) -> Result<Box<dyn AnyData>, TaskError> {
-        choice::found(&self.task, &self.data).any().load(Setup {
+        let needs_data = kept.is_none();
+        let loaded = choice::found(&self.task, &self.data).any().load(Setup {
             seed: self.run.seed,
             data: self.data.clone(),
             on_gpu: self.run.device.is_gpu(),
             overfit_batches: self.train.overfit_batches,
             fast_dev_run: self.train.fast_dev_run,
             kept,
+        });
+        loaded.map_err(|error| match choice::looked_for(&self.task, &self.data) {
+            Some(places) if needs_data && !matches!(error, TaskError::Setting(_)) => {
+                TaskError::Nowhere { error: Box::new(error), places }
+            }
+            _ => error,
         })
     }
 

@@ -228,6 +228,9 @@ fn facts(mut page: Page, run: &RunRecord) -> Page {
     if let Some(best) = run.best_checkpoint() {
         page = page.fact("Best checkpoint", format!("step {}", count(best.step)), best.to_string());
     }
+    if let Some(step) = run.summary.as_ref().and_then(|summary| summary.restored) {
+        page = page.fact("Restored model", format!("step {}", count(step)), "the best by early stopping's value");
+    }
     let (_, losses) = run.curve(Split::Train, Some(Interval::Epoch), "loss");
     if let Some(last) = losses.last() {
         page = page.fact("Training loss", Measure::loss().show(*last), "mean of the last epoch");

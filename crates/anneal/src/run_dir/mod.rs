@@ -5,6 +5,7 @@
 //! anneal.lock      which process works in it, while one does
 //! config.toml      resolved: everything that ran
 //! environment.json the machine and the program, for each process that worked on the run
+//! preprocessing.json  what the task has learned from the training data beside the model's weights
 //! metrics.jsonl    one object per logged step and per epoch
 //! metrics.csv      the same as a table, where `[run] loggers` names it
 //! events.out.tfevents.*  the same for TensorBoard
@@ -37,14 +38,25 @@ use std::{
 pub use claim::Existing;
 pub(crate) use claim::{Claim, next_name};
 pub(crate) use layout::{
-    CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, METRIC_PLOT, METRICS, METRICS_CSV, OUTPUT_PLOT,
-    OUTPUTS, PLAN, PLOTS, PREPROCESSING, REPORT, RUN_PLOTS, SUMMARY, io_error,
+    CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, KEPT, METRIC_PLOT, METRICS, METRICS_CSV,
+    OUTPUT_PLOT, OUTPUTS, PLAN, PLOTS, PREPROCESSING, REPORT, RUN_PLOTS, SUMMARY, io_error,
 };
 pub use layout::{DamagedFile, RunDirError};
 pub(crate) use mark::FolderKind;
 
 use lock::Lock;
 use mark::FolderMark;
+
+/// What the run that wrote these weights has kept of its task, where that is known: the file holds it, or the run folder that it
+/// lies in.
+pub(crate) fn kept_with(path: &Path) -> Option<String> {
+    let in_file = trainer::weights::metadata(path).ok().and_then(|mut metadata| metadata.remove(KEPT));
+    in_file.or_else(|| {
+        // At most RUN/checkpoints/CHECKPOINT/FILE.
+        let run = path.ancestors().take(4).find(|folder| folder.join(CONFIG).is_file())?;
+        report::read_regular_text(&run.join(PREPROCESSING)).ok()
+    })
+}
 
 /// The folder of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::{
     fmt::Debug,
     ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use burn::{
@@ -20,8 +21,8 @@ use text::{
 use trainer::{Metrics, Split};
 
 use super::{
-    Draw, ModelRow, NoSettings, Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskError, TaskSettings,
-    kept,
+    Assemble, Draw, ModelRow, NoSettings, Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskError,
+    TaskSettings, kept,
 };
 
 /// Tokens in a window, unless `context` says otherwise.
@@ -251,6 +252,11 @@ impl<S: TextSource> Language<S> {
             Split::Test => self.test.as_ref(),
         }
     }
+
+    /// See [`Corpus::check`].
+    fn check_text(&self, part: Split) -> Result<(), TextError> {
+        self.windows(part).map_or(Ok(()), |windows| windows.corpus().check())
+    }
 }
 
 impl<S: TextSource> Task for Language<S> {
@@ -307,6 +313,10 @@ impl<S: TextSource> Task for Language<S> {
         } else {
             Windows::drawn(&corpus, training, context, batch)?
         };
+        if rest.is_empty() && source.test() > 0.0 {
+            let allowed = format!("0, or a fraction that holds out at least one of the {} tokens", corpus.len());
+            return Err(ConfigError::not_allowed("data.test", source.test(), allowed).into());
+        }
         let file = Path::new(corpus.name()).file_name();
         Ok(Self {
             valid: in_order(validation, "validation")?,
@@ -331,6 +341,21 @@ impl<S: TextSource> Task for Language<S> {
             return TextBatch { inputs: none(), targets: none() };
         };
         windows.batch(items, epoch, seed, device)
+    }
+
+    /// A text that is read while it is used may have been cut.
+    fn assemble(
+        self: &Arc<Self>,
+        part: Split,
+        _: usize,
+        seed: Option<u64>,
+        device: &Device,
+    ) -> Result<Assemble<TextBatch>, TaskError> {
+        let (task, device) = (Arc::clone(self), device.clone());
+        Ok(Box::new(move |indices, epoch| {
+            task.check_text(part)?;
+            Ok(task.batch(part, indices, seed.map(|seed| Draw { seed, epoch }), &device))
+        }))
     }
 
     fn network(&self, model: &LanguageModelConfig, device: &Device) -> Result<LanguageModel, TaskError> {
@@ -361,6 +386,28 @@ impl<S: TextSource> Task for Language<S> {
         kept::write(&self.fitted)
     }
 
+    /// The characters, by which tokens are numbered.
+    fn check_pretrained(&self, kept: Option<&str>) -> Result<Option<String>, TaskError> {
+        let vocabulary = self.vocabulary();
+        let Some(fitted) = kept.and_then(|kept| kept::read::<Kept>(kept).ok()) else {
+            // The numbers of bytes are the same everywhere.
+            let is_known = *vocabulary == Vocabulary::Bytes;
+            return Ok((!is_known).then(|| {
+                let (count, name) = (vocabulary.len(), &self.name);
+                format!("it is not known what its tokens stand for: they are taken for the {count} of {name}")
+            }));
+        };
+        match vocabulary.difference(&fitted.vocabulary) {
+            Some(difference) => {
+                let name = &self.name;
+                Err(TaskError::other(format!(
+                    "the weights were learned on other tokens than those of {name}: {difference}"
+                )))
+            }
+            None => Ok(None),
+        }
+    }
+
     fn description(&self) -> String {
         self.name.clone()
     }
@@ -370,6 +417,7 @@ impl<S: TextSource> Task for Language<S> {
         /// Tokens that are given.
         const GIVEN: usize = 16;
         let Some(windows) = self.valid.as_ref().or(self.train.as_ref()) else { return Ok(Outputs::default()) };
+        windows.corpus().check()?;
         let given = windows.beginning(GIVEN.min(self.context.div_ceil(2)));
         let prompt = self.vocabulary().decode(&given);
         let length = self.context - given.len().min(self.context);

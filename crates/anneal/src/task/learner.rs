@@ -220,6 +220,8 @@ pub(crate) trait AnyData: Send + Sync {
     fn fingerprint(&self) -> String;
     /// See [`Task::kept`].
     fn kept(&self) -> Option<String>;
+    /// See [`Task::check_pretrained`].
+    fn check_pretrained(&self, kept: Option<&str>) -> Result<Option<String>, TaskError>;
     /// What reports call the data.
     fn description(&self) -> String;
     /// See [`Task::notes`].
@@ -259,6 +261,10 @@ impl<T: Task> AnyData for LoadedTask<T> {
 
     fn kept(&self) -> Option<String> {
         self.task.kept()
+    }
+
+    fn check_pretrained(&self, kept: Option<&str>) -> Result<Option<String>, TaskError> {
+        self.task.check_pretrained(kept)
     }
 
     fn description(&self) -> String {
@@ -382,6 +388,11 @@ impl Learner {
         let train = self.data.train_batches(&self.device)?;
         let network = trainer::kept_model(checkpoint, self.network, optimizer, &train, seed)?;
         Ok(Self { network, ..self })
+    }
+
+    /// See [`Task::kept`].
+    pub(crate) fn of_task(&self) -> Option<String> {
+        self.data.kept()
     }
 
     /// Its trainable numbers.

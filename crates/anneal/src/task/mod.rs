@@ -228,6 +228,16 @@ pub trait Task: Send + Sync + Sized + 'static {
         None
     }
 
+    /// Looks at weights that a network of this task is to start from: `kept` is what the run that wrote them has
+    /// [kept](Self::kept), where that is known. Weights of the same shapes may have been learned on other characters or
+    /// columns, and would mean something else here. A sentence where that cannot be known and matters. Default: nothing.
+    ///
+    /// # Errors
+    /// Weights whose inputs or outputs stand for something else.
+    fn check_pretrained(&self, _kept: Option<&str>) -> Result<Option<String>, TaskError> {
+        Ok(None)
+    }
+
     /// What reports call the data. Default: [`NAME`](Self::NAME).
     fn description(&self) -> String {
         Self::NAME.to_owned()

@@ -95,6 +95,10 @@ impl Task for Tabular {
         }
         let table = Table::read(settings).map_err(refused)?;
         let (rest, test) = split(table.len(), settings.test, settings.split_seed);
+        if test.is_empty() && settings.test > 0.0 {
+            let allowed = format!("0, or a fraction that holds out at least one of the {} rows", table.len());
+            return Err(ConfigError::not_allowed("data.test", settings.test, allowed).into());
+        }
         let (train, valid) = split(rest.len(), setup.data.validation, setup.seed);
         let of_rest = |positions: Vec<usize>| positions.into_iter().map(|at| rest[at]).collect::<Vec<_>>();
         let (train, valid) = (of_rest(train), of_rest(valid));
@@ -159,6 +163,23 @@ impl Task for Tabular {
 
     fn kept(&self) -> Option<String> {
         kept::write(&self.fitted)
+    }
+
+    /// The columns and what their categories are, by which inputs are numbered, and the classes.
+    fn check_pretrained(&self, kept: Option<&str>) -> Result<Option<String>, TaskError> {
+        let Some(fitted) = kept.and_then(|kept| kept::read::<Kept>(kept).ok()) else {
+            let name = &self.name;
+            return Ok(Some(format!(
+                "it is not known what its inputs stand for: they are taken for the columns of {name}"
+            )));
+        };
+        match self.fitted.preprocessing.difference(&fitted.preprocessing) {
+            Some(difference) => {
+                let name = &self.name;
+                Err(TaskError::other(format!("the weights were learned on another table than {name}: {difference}")))
+            }
+            None => Ok(None),
+        }
     }
 
     fn description(&self) -> String {

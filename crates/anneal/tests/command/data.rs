@@ -176,10 +176,13 @@ fn a_folder_of_images_is_trained_on() {
     fs::create_dir(elsewhere.path().join("data")).unwrap();
     fs::rename(dir.path().join("flowers"), elsewhere.path().join("data/flowers")).unwrap();
     assert_eq!(anneal(elsewhere.path(), &["evaluate", &run]).code, 1);
-    for verb in ["evaluate", "resume", "export"] {
-        let ran = anneal(elsewhere.path(), &[verb, &run, "--data-dir", "data"]);
-        assert_eq!(ran.code, 0, "{verb}: {}", ran.err);
+    let called = || parsed(&fs::read_to_string(dir.path().join("run/summary.json")).unwrap())["dataset"].clone();
+    assert_eq!(called(), "folder:flowers");
+    for verb in [&["evaluate"][..], &["resume", "--epochs", "4"], &["export"]] {
+        let ran = anneal(elsewhere.path(), &[verb, &[&run, "--data-dir", "data"]].concat());
+        assert_eq!(ran.code, 0, "{verb:?}: {}", ran.err);
     }
+    assert_eq!(called(), "folder:flowers", "the same name after the resume");
     fs::rename(elsewhere.path().join("data/flowers"), dir.path().join("flowers")).unwrap();
     // Its short form, and what it may not have.
     let ran = anneal(dir.path(), &["data", "verify", "folder:flowers"]);

@@ -65,6 +65,20 @@ fn a_run_leaves_the_logs_it_was_asked_for_and_a_page() {
     assert!(run.join("metrics.jsonl").exists() && run.join("report.html").exists());
 }
 
+/// The weights that a run leaves need not be those of its last step.
+#[test]
+fn the_page_says_which_steps_model_the_run_leaves() {
+    let dir = folder(&[("small.toml", SMALL)]);
+    let stop = "train.early_stopping={ monitor = 'valid.loss', patience = 1, min_delta = 9.0, restore_best = true }";
+    train(dir.path(), &["small.toml", "--out", "run", "--epochs", "9", "--set", stop]);
+    let summary = json(dir.path().join("run/summary.json"));
+    let step = summary["restored"].as_u64().expect("a step");
+    assert!(step < summary["steps"].as_u64().expect("steps"), "{summary}");
+    let page = read(dir.path().join("run/report.html"));
+    let expected = format!("<dt>Restored model</dt><dd>step {step}</dd>");
+    assert!(page.contains(&expected), "{expected}");
+}
+
 #[test]
 fn several_runs_are_compared() {
     let dir = folder(&[("small.toml", SMALL)]);

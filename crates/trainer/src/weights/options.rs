@@ -99,6 +99,11 @@ impl LoadOptions {
         self.sha256.as_deref()
     }
 
+    /// Whether parameters may stay as they are initialised: some are left out, or a file that lacks some is accepted.
+    pub fn is_partial(&self) -> bool {
+        !self.strict || !self.only.is_empty() || !self.except.is_empty()
+    }
+
     pub(super) fn is_strict(&self) -> bool {
         self.strict
     }
