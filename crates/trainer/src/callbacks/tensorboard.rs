@@ -71,6 +71,10 @@ impl Callback for TensorBoard {
     }
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
+        if run.over {
+            // Nothing will be added.
+            return Ok(());
+        }
         let created = EventWriter::create(&self.folder);
         self.writer = Some(created.map_err(|error| CallbackError::new(self.name(), error))?);
         self.position = Position::new(run.steps_done);

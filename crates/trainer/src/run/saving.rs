@@ -6,6 +6,7 @@ use burn::train::{
     InferenceStep,
     metric::{Adaptor, LossInput},
 };
+use report::page::plural;
 use strict_config::ConfigError;
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     CheckpointEvent, OnNonFinite, StopReason, TrainError,
     activations::copy_to_train,
-    checkpoint::{self, Checkpoint, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
+    checkpoint::{self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
     data::Source,
     early_stopping::BEST,
     updates::Trainable,
@@ -36,6 +37,11 @@ where
         checkpoint.optimizer(&mut self.optimizer)?;
         checkpoint.rates(&mut self.rates)?;
         self.state = checkpoint.state().clone();
+        // The data are the same, so an epoch has as many batches; after the last of them comes the next epoch.
+        if self.state.batch > 0 && self.state.batch >= self.timetable.batches {
+            let what = format!("batch: {} of an epoch of {}", self.state.batch, self.timetable.batches);
+            return Err(CheckpointError::Damaged { path: checkpoint.path().join(STATE), what }.into());
+        }
         let step = self.state.step;
         self.refuse_past_end()?;
         let factor = self.rate_factor();
@@ -74,6 +80,7 @@ where
                 self.stopped = Some(StopReason::EarlyStopping);
             }
         }
+        self.suspect = Some(self.state.lr).filter(|_| step > 0 && !self.state.skipped);
         self.clock.before = checkpoint.times().elapsed;
         self.resumed_from = Some(step);
         self.saved_at = Some(step);
@@ -91,7 +98,7 @@ where
             Some(_) => ("steps", end, done),
             None => ("epochs", self.timetable.epochs, done.div_ceil(per_epoch)),
         };
-        let allowed = format!("at least {least}, for {done} steps are done ({per_epoch} in an epoch)");
+        let allowed = format!("at least {least}, the run has done {} ({per_epoch} in an epoch)", plural(done, "step"));
         Err(ConfigError::not_allowed(field, found, allowed).into())
     }
 
@@ -268,6 +275,7 @@ where
         self.state.best = then.best;
         self.state.kept_best.clone_from(&then.kept_best);
         self.state.rollbacks += 1;
+        self.suspect = None;
         // Those are the values of what the run rolls back.
         self.measured = Measured::default();
         self.refute();
