@@ -91,11 +91,12 @@ impl Horizon {
 
 impl fmt::Display for Horizon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |number: u64, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         match (self.total_steps, self.epochs, self.steps_per_epoch) {
-            (Some(steps), _, Some(per_epoch)) => write!(f, "{steps} steps at {per_epoch} per epoch"),
-            (Some(steps), _, None) => write!(f, "{steps} steps"),
-            (None, Some(epochs), _) => write!(f, "{epochs} epochs"),
-            (None, None, Some(per_epoch)) => write!(f, "{per_epoch} steps per epoch"),
+            (Some(steps), _, Some(per_epoch)) => write!(f, "{} at {per_epoch} per epoch", of(steps, "step")),
+            (Some(steps), _, None) => f.write_str(&of(steps, "step")),
+            (None, Some(epochs), _) => f.write_str(&of(epochs, "epoch")),
+            (None, None, Some(per_epoch)) => write!(f, "{} per epoch", of(per_epoch, "step")),
             (None, None, None) => f.write_str("an unknown length"),
         }
     }

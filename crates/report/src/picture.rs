@@ -11,7 +11,7 @@ use crate::layout::{Key, LEGEND_KEY, LEGEND_LINE, Layout, Rect, em};
 use crate::palette;
 use crate::png::Raster;
 use crate::prepare::{Place, Prepared};
-use crate::{Chart, ReportError};
+use crate::{Chart, ReportError, plain};
 
 type Drawn<B> = Result<(), DrawingErrorKind<<B as DrawingBackend>::ErrorType>>;
 
@@ -41,7 +41,7 @@ impl Chart {
         if let Some(end) = svg.find('>') {
             svg.insert_str(end + 1, &format!("\n<title>{}</title>", escaped(&self.title)));
         }
-        Ok(svg)
+        Ok(plain(&svg))
     }
 
     /// The chart as a PNG file's bytes, [`Chart::PNG_SCALE`] pixels for each of [`Chart::size`].

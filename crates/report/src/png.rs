@@ -7,6 +7,7 @@ use plotters_backend::{
 use tiny_skia::{Color, FillRule, LineCap, LineJoin, Paint, PathBuilder, Pixmap, Stroke, Transform};
 
 use crate::ReportError;
+use crate::atomic::WRITTEN;
 use crate::canvas::TEXT_SIZE_RATIO;
 use crate::font::{ASCENT, Face};
 
@@ -30,7 +31,16 @@ impl<'a> Raster<'a> {
 
     /// The finished picture as a PNG file's bytes.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, ReportError> {
-        self.pixels.encode_png().map_err(|e| ReportError::Draw(e.to_string()))
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, self.pixels.width(), self.pixels.height());
+        encoder.set_color(png::ColorType::Rgba);
+        encoder.set_depth(png::BitDepth::Eight);
+        // Everything stands on white: no pixel lets anything through, so that none needs to be divided by its opacity.
+        encoder
+            .add_text_chunk("Software".to_owned(), WRITTEN.to_owned())
+            .and_then(|()| encoder.write_header()?.write_image_data(self.pixels.data()))
+            .map_err(|e| ReportError::Draw(e.to_string()))?;
+        Ok(bytes)
     }
 
     fn scale(&self) -> Transform {

@@ -112,6 +112,32 @@ impl Study {
         json.replace("MEASURE\":", &format!("{}\":", self.setup.measure.name))
     }
 
+    /// The contenders with the best mean on the test set; none where all are equal, or none has finished.
+    pub(crate) fn best(&self) -> Vec<&Contender> {
+        let rank = |one: &Contender| one.rank(&self.setup.measure);
+        let Some(first) = self.contenders.first().filter(|first| first.test.is_some()) else { return Vec::new() };
+        let best: Vec<&Contender> = self.contenders.iter().filter(|one| rank(one) == rank(first)).collect();
+        self.unless_all(best)
+    }
+
+    /// The contenders with the fewest steps to the target, and these; none where all are equal.
+    pub(crate) fn quickest(&self) -> (Vec<&Contender>, Option<f64>) {
+        let steps = |one: &Contender| one.to_target.as_ref()?.steps;
+        let least = self.contenders.iter().filter_map(steps).reduce(f64::min);
+        let quickest = self.contenders.iter().filter(|one| least.is_some() && steps(one) == least).collect();
+        (self.unless_all(quickest), least)
+    }
+
+    /// What is true of all of several contenders sets none of them apart.
+    fn unless_all<'s>(&self, some: Vec<&'s Contender>) -> Vec<&'s Contender> {
+        if some.len() > 1 && some.len() == self.contenders.len() { Vec::new() } else { some }
+    }
+
+    /// How many runs have failed.
+    pub(crate) fn failed(&self) -> usize {
+        self.contenders.iter().map(|contender| contender.failed).sum()
+    }
+
     /// The runs of all contenders.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &Run> {
         self.contenders.iter().flat_map(|contender| &contender.runs)
@@ -151,6 +177,43 @@ mod tests {
     use crate::run::RunLog;
 
     #[test]
+    fn equals_share_a_place_and_where_all_are_equal_there_is_none() {
+        use RunStatus::{Failed, Finished};
+        let study = |of: &[(&'static str, RunStatus, f64)]| {
+            let contender = |(name, state, accuracy): &(&'static str, RunStatus, f64)| {
+                let test = (*state == Finished).then_some(*accuracy);
+                let log = RunLog { valid: (vec![10.0], vec![*accuracy]), test, ..RunLog::default() };
+                let error = (*state == Failed).then(|| "the loss became NaN".to_owned());
+                let (source, lr) = (crate::RateSource::Config, Some(0.1));
+                Contender {
+                    rate: Some(crate::Rate { source, lr, max_lr: None, sweep: None, trials: Vec::new() }),
+                    ..Contender::new(*name, vec![Run::new(1, *name, *state, error, log)])
+                }
+            };
+            Study::new(StudySetup { seeds: vec![1], ..StudySetup::default() }, of.iter().map(contender).collect())
+        };
+        let equal = study(&[("a", Finished, 97.0), ("b", Finished, 97.0)]);
+        assert_eq!((equal.results_table().marked, equal.speeds_table().marked), (vec![], vec![]));
+        let html = equal.page(String::new()).to_html().expect("a page");
+        assert!(!html.contains("First at") && !html.contains("Best on the test set"), "{html}");
+        assert!(html.contains(">finished</span>") && html.contains("2 of 2 finished"), "{html}");
+
+        let one_failed = study(&[("a", Finished, 97.0), ("b", Finished, 97.0), ("c", Failed, 12.0)]);
+        assert_eq!((one_failed.results_table().marked, one_failed.speeds_table().marked), (vec![0, 1], vec![0, 1]));
+        let html = one_failed.page(String::new()).to_html().expect("a page");
+        for part in ["finished, 1 run failed</span>", "2 of 3 finished", "<dd>a, b</dd>", "1 run failed (loss"] {
+            assert!(html.contains(part), "{part}: {html}");
+        }
+        // Why stands below the table, not in its column.
+        assert!(html.contains("<td class=\"text\">failed</td>"), "{html}");
+        assert!(html.contains("<dt>c</dt><dd>the loss became NaN</dd>"), "{html}");
+
+        let all_failed = study(&[("a", Failed, 12.0), ("b", Failed, 11.0)]);
+        assert!(all_failed.results_table().marked.is_empty());
+        assert!(all_failed.page(String::new()).to_html().expect("a page").contains(">failed</span>"));
+    }
+
+    #[test]
     fn every_finished_run_reaches_the_chosen_target() {
         let run = |state, accuracy| {
             let log = RunLog { valid: (vec![10.0], vec![accuracy]), ..RunLog::default() };
@@ -168,6 +231,7 @@ mod tests {
         assert_eq!((reached[1].reached, reached[1].of, reached[1].steps), (0, 1, None), "the one that learnt nothing");
         assert_eq!((reached[2].reached, reached[2].of, reached[2].steps), (1, 2, None));
         assert!(!study.complete, "no rate is known");
+        assert_eq!((study.best()[0].name.as_str(), study.failed()), ("a", 1));
         assert!(!Study::new(StudySetup::default(), Vec::new()).complete);
     }
 }

@@ -227,6 +227,14 @@ pub struct MissingFiles {
     pub instead: Option<&'static str>,
 }
 
+/// What to download by hand, in lines of 80 characters as far as the address allows.
+pub(crate) fn write_download(out: &mut fmt::Formatter<'_>, download: &Download) -> fmt::Result {
+    let Download { bytes, md5, sha256, .. } = download;
+    let (url, bytes) = (download.url(), format!("({bytes} bytes)"));
+    let between = if url.len() + bytes.len() + 3 <= 80 { " " } else { "\n    " };
+    writeln!(out, "  {url}{between}{bytes}\n    MD5 {md5}\n    SHA-256 {sha256}")
+}
+
 impl fmt::Display for MissingFiles {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "data set `{}`: its files were not found.", self.name)?;
@@ -238,8 +246,7 @@ impl fmt::Display for MissingFiles {
             writeln!(out, "To download by hand:")?;
         }
         for download in self.downloads {
-            let Download { bytes, md5, sha256, .. } = download;
-            writeln!(out, "  {} ({bytes} bytes, MD5 {md5}, SHA-256 {sha256})", download.url())?;
+            write_download(out, download)?;
         }
         if let Some(instead) = self.instead {
             writeln!(out, "`{instead}` is there: if you mean that one, ask for it by its name.")?;

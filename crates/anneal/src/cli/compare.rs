@@ -112,7 +112,7 @@ pub(super) fn compare(args: CompareArgs, catalog: &Catalog, job: &Job) -> Result
 
 /// Progress goes to standard error; standard output is for results.
 fn announce(line: &str) {
-    let _ = Messages.write_all(format!("{line}\n").as_bytes());
+    let _ = Messages.write_all(format!("{}\n", report::plain(line)).as_bytes());
 }
 
 fn text(compared: &CompareOutcome) -> String {

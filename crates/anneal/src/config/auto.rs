@@ -16,7 +16,7 @@
 //! others (`sequential`, `[[groups]]`) count as well.
 
 use lr_core::Registry;
-use strict_config::ConfigError;
+use strict_config::{ConfigError, Problem, did_you_mean, nearest};
 use toml::{Table, Value};
 
 /// What is written in the place of a rate.
@@ -239,6 +239,17 @@ impl AutoRates {
             )),
         }
     }
+}
+
+/// The error with a word on `"auto"`, where that was most likely meant in the place of a rate.
+pub(super) fn or_auto(mut error: ConfigError) -> ConfigError {
+    let is_rate = error.path.rsplit('.').next().is_some_and(|field| field.contains("lr"));
+    if let Problem::WrongType { found, .. } = &mut error.problem
+        && is_rate
+    {
+        found.push_str(&did_you_mean(nearest(found.trim_matches('"'), [AUTO])));
+    }
+    error
 }
 
 /// The fields of a schedule's table that hold a rate which it sets itself; none of any other table.

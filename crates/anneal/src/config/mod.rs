@@ -101,7 +101,10 @@ pub struct Config {
 impl Config {
     /// Reads a whole configuration from its tables; a registry of schedules is a catalog with everything else built in.
     pub fn from_table(table: &Table, catalog: impl Into<Catalog>) -> Result<Self, ConfigError> {
-        let catalog = catalog.into();
+        Self::read(table, catalog.into()).map_err(auto::or_auto)
+    }
+
+    fn read(table: &Table, catalog: Catalog) -> Result<Self, ConfigError> {
         let registry = &catalog.schedules;
         let mut table = table.clone();
         let written = strict_config::deserialize::<Sections>(&table)?;

@@ -2,6 +2,7 @@
 //! TensorBoard; and [`Background`], which takes the writing off the training thread.
 
 mod background;
+mod bar;
 mod callback_list;
 mod csv;
 mod jsonl;
@@ -10,6 +11,7 @@ mod run_log;
 mod tensorboard;
 
 pub use background::Background;
+pub use bar::{Bar, above_bar};
 pub use callback_list::CallbackList;
 pub use csv::Csv;
 pub use jsonl::{JsonLines, LogLine};

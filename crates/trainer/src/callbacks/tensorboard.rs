@@ -65,6 +65,10 @@ impl LogFormat for EventFiles {
     const NAME: &'static str = "tensorboard";
 
     fn start(&mut self, run: &RunInfo, _losses: &mut Losses) -> Result<(), CallbackError> {
+        if run.over {
+            // Nothing will be added.
+            return Ok(());
+        }
         let created = EventWriter::create(&self.folder);
         self.writer = Some(created.map_err(|error| CallbackError::new(Self::NAME, error))?);
         if run.steps_done > 0 {

@@ -295,13 +295,26 @@ impl RunState {
             ("early_best_step", self.early_best_step.unwrap_or(0)),
             ("averaged", self.averaged),
             ("rollbacks", self.rollbacks),
+            ("epoch_loss", self.epoch_loss.items()),
         ];
-        let count = counts.into_iter().find(|(_, count)| *count > MOST);
+        let scalars = self.epoch_scalars.values().map(|mean| ("epoch_scalars", mean.items()));
+        let count = counts.into_iter().chain(scalars).find(|(_, count)| *count > MOST);
+        // What happens at most once in a step, and a loss for each item at most.
+        let most = [
+            ("epoch", self.epoch, "steps", self.step),
+            ("averaged", self.averaged, "steps", self.step),
+            ("early_best_step", self.early_best_step.unwrap_or(0), "steps", self.step),
+            ("epoch_loss", self.epoch_loss.items(), "items", self.items as u64),
+        ];
+        let beyond = most.into_iter().find(|(_, count, _, most)| count > most);
+        let beyond =
+            beyond.map(|(field, count, of, most)| format!("{field}: {count} is more than the {most} {of} done"));
         let mut rates = std::iter::once(&self.lr).chain(&self.group_lrs);
         let rate = rates.find(|lr| !lr.is_finite() || **lr < 0.0).map(|lr| format!("lr: {lr} is no rate"));
         let loss = (!self.largest_loss.is_finite() || self.largest_loss < 0.0)
             .then(|| format!("largest_loss: {} is no size", self.largest_loss));
-        count.map(|(field, count)| format!("{field}: {count} is more than any run has")).or(rate).or(loss)
+        let count = count.map(|(field, count)| format!("{field}: {count} is more than any run has"));
+        count.or(beyond).or(rate).or(loss)
     }
 }
 

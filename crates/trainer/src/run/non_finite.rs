@@ -74,12 +74,12 @@ impl<M: WithLoss> Run<'_, M> {
     }
 
     fn error_of(&self, fault: Fault, loss: f64) -> TrainError {
-        let (step, epoch, lr) = (self.state.step + 1, self.state.epoch, self.state.lr);
+        let (step, epoch, lr) = (self.state.step + 1, self.state.epoch, self.suspect);
         match fault {
             Fault::Loss(loss) => TrainError::NonFinite { step, epoch, loss, lr },
             Fault::Gradient(parameter) => TrainError::NonFiniteGradient { step, epoch, parameter, loss, lr },
-            Fault::Weights(loss) => TrainError::UselessWeights { step: self.state.step, loss },
-            Fault::Parameter(parameter) => TrainError::NonFiniteParameter { step: self.state.step, parameter },
+            Fault::Weights(loss) => TrainError::UselessWeights { step: self.state.step, loss, lr },
+            Fault::Parameter(parameter) => TrainError::NonFiniteParameter { step: self.state.step, parameter, lr },
         }
     }
 }

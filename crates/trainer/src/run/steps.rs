@@ -99,6 +99,7 @@ impl<M: WithLoss> Run<'_, M> {
         let fault = outcome.map_err(|error| TrainError::Clip { step: step + 1, message: error.to_string() })?;
         if fault.is_none() {
             self.average_in(&model);
+            self.note_update(loss);
         }
         self.model = Some(model);
         if fault.is_none() && self.timetable.is_looked_at(step + 1) {
