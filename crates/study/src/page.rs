@@ -103,7 +103,11 @@ impl Study {
     fn what_differs(&self) -> &'static str {
         let is_one =
             |of: fn(&Contender) -> &String| self.contenders.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]));
-        if is_one(|one| &one.schedule) && !is_one(|one| &one.optimizer) { "optimizer" } else { "schedule" }
+        match (is_one(|one| &one.schedule), is_one(|one| &one.optimizer)) {
+            (true, false) => "optimizer",
+            (true, true) if self.contenders.len() > 1 => "contender",
+            _ => "schedule",
+        }
     }
 
     /// How to read the tables.

@@ -183,6 +183,7 @@ fn one_setting_is_varied_at_a_time() {
     assert_eq!(settings("model.hidden=-8-"), (Some(8), false));
     assert_eq!(settings("train.ema=0.9"), (Some(16), true));
     assert_eq!(figures["contenders"].as_array().map(Vec::len), Some(3));
+    assert!(read(dir.path().join("runs/compare-small/report.html")).contains("Comparison of 3 contenders"));
 }
 
 #[test]
