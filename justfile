@@ -107,6 +107,17 @@ bench-throughput *ARGS="--profile":
 kernel-shapes CASES="5000":
     PROPTEST_CASES={{CASES}} cargo test --release --workspace --test conv --test linear --test norm --test pool --test transformer --test forced
 
+# the portable kernels on small shapes under Miri (rustup component add --toolchain nightly miri rust-src)
+kernel-miri *ARGS:
+    cp Cargo.lock .ci/kernels/
+    MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-tree-borrows -Zmiri-permissive-provenance" cargo +nightly miri test --manifest-path .ci/kernels/Cargo.toml {{ARGS}}
+
+# the kernels of every instruction set on small shapes under the address sanitizer (a nightly compiler)
+kernel-asan *ARGS:
+    cp Cargo.lock .ci/kernels/
+    RUSTFLAGS="-Zsanitizer=address" ASAN_OPTIONS=detect_leaks=0 cargo +nightly test \
+        --target "$(rustc -vV | sed -n 's/^host: //p')" --manifest-path .ci/kernels/Cargo.toml {{ARGS}}
+
 # tokens per second of training steps of gpt and gru beside PyTorch's
 bench-language *ARGS:
     #!/usr/bin/env bash

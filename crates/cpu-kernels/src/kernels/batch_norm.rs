@@ -6,6 +6,7 @@
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
+use super::correlate::LINE;
 use super::memory::{as_uninit, filled};
 use super::set::{InstructionSet, Kernel};
 use super::share::share;
@@ -50,6 +51,9 @@ pub(crate) enum Gradient<'a> {
 /// Numbers for which a second thread is worth its start.
 const WORTH_THREADS: usize = 1 << 14;
 
+/// Numbers of the next plane that are fetched while one is added up: what comes then, the processor fetches by itself.
+const AHEAD: usize = 4 * LINE;
+
 impl BatchNorm {
     fn len(&self) -> usize {
         self.batch * self.channels * self.positions
@@ -60,6 +64,15 @@ impl BatchNorm {
     fn planes(&self, channel: usize) -> impl Iterator<Item = usize> + use<> {
         let (channels, positions) = (self.channels, self.positions);
         (0..self.batch).map(move |image| (image * channels + channel) * positions)
+    }
+
+    /// Says that the plane after this one of the same channel will be needed: the processor does not see it coming.
+    #[inline(always)]
+    fn prefetch_after<V: Vector>(&self, start: usize, values: &[f32]) {
+        let next = values.as_ptr().wrapping_add(start + self.channels * self.positions);
+        for line in (0..self.positions.min(AHEAD)).step_by(LINE) {
+            V::prefetch(next.wrapping_add(line));
+        }
     }
 
     fn each_channel<Out: Send>(&self, work: impl Fn(usize) -> Out + Sync + Send) -> Vec<Out> {
@@ -172,57 +185,66 @@ const LANES: usize = 32;
 /// At most so many numbers are added in single precision: in each lane one in [`LANES`] of them.
 const RUN: usize = 2048;
 
-/// A sum in double precision of sums in single precision.
-#[derive(Clone, Copy)]
-struct Sum {
-    lanes: [f64; LANES],
-    rest: f64,
+/// Sums of `N` functions of the numbers of planes (and of second ones, which may be the same).
+struct Sums<const N: usize> {
+    /// In single precision, of so many numbers.
+    short: [[f32; LANES]; N],
+    added: usize,
+    /// Of those, in double precision.
+    long: [[f64; LANES]; N],
 }
 
-impl Sum {
-    const ZERO: Self = Self { lanes: [0.0; LANES], rest: 0.0 };
+impl<const N: usize> Sums<N> {
+    const ZERO: Self = Self { short: [[0.0; LANES]; N], added: 0, long: [[0.0; LANES]; N] };
 
     #[inline(always)]
-    fn add(&mut self, lanes: [f32; LANES]) {
-        for (total, lane) in self.lanes.iter_mut().zip(lanes) {
-            *total += f64::from(lane);
-        }
-    }
-
-    #[inline(always)]
-    fn total(&self) -> f64 {
-        self.lanes.iter().sum::<f64>() + self.rest
-    }
-}
-
-/// Adds up `N` functions of the numbers of a plane (and of a second one, which may be the same).
-#[inline(always)]
-fn add_up<const N: usize>(sums: &mut [Sum; N], x: &[f32], y: &[f32], term: impl Fn(f32, f32, &mut [f32; N])) {
-    for (x, y) in x.chunks(RUN).zip(y.chunks(RUN)) {
-        let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-        for (&x, &y) in xs.remainder().iter().zip(ys.remainder()) {
-            let mut rest = [0.0; N];
-            term(x, y, &mut rest);
-            for (sum, rest) in sums.iter_mut().zip(rest) {
-                sum.rest += f64::from(rest);
+    fn add(&mut self, x: &[f32], y: &[f32], term: impl Fn(f32, f32, &mut [f32; N])) {
+        for (x, y) in x.chunks(RUN).zip(y.chunks(RUN)) {
+            if self.added + x.len() > RUN {
+                self.settle();
             }
-        }
-        if x.len() < LANES {
-            continue;
-        }
-        let mut lanes = [[0.0; LANES]; N];
-        for (x, y) in xs.zip(ys) {
-            for lane in 0..LANES {
-                let mut sums: [f32; N] = std::array::from_fn(|n| lanes[n][lane]);
-                term(x[lane], y[lane], &mut sums);
-                for (lanes, sum) in lanes.iter_mut().zip(sums) {
+            self.added += x.len();
+            let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+            let of_rest = xs.remainder().iter().zip(ys.remainder());
+            if x.len() >= LANES {
+                // Not in place: these stay in registers.
+                let mut lanes = self.short;
+                for (x, y) in xs.zip(ys) {
+                    for lane in 0..LANES {
+                        let mut sums: [f32; N] = std::array::from_fn(|n| lanes[n][lane]);
+                        term(x[lane], y[lane], &mut sums);
+                        for (lanes, sum) in lanes.iter_mut().zip(sums) {
+                            lanes[lane] = sum;
+                        }
+                    }
+                }
+                self.short = lanes;
+            }
+            for (lane, (&x, &y)) in of_rest.enumerate() {
+                let mut sums: [f32; N] = std::array::from_fn(|n| self.short[n][lane]);
+                term(x, y, &mut sums);
+                for (lanes, sum) in self.short.iter_mut().zip(sums) {
                     lanes[lane] = sum;
                 }
             }
         }
-        for (sum, lanes) in sums.iter_mut().zip(lanes) {
-            sum.add(lanes);
+    }
+
+    #[inline(always)]
+    fn settle(&mut self) {
+        for (long, short) in self.long.iter_mut().zip(&mut self.short) {
+            for (long, short) in long.iter_mut().zip(short) {
+                *long += f64::from(*short);
+                *short = 0.0;
+            }
         }
+        self.added = 0;
+    }
+
+    #[inline(always)]
+    fn totals(mut self) -> [f64; N] {
+        self.settle();
+        self.long.map(|lanes| lanes.iter().sum())
     }
 }
 
@@ -243,18 +265,21 @@ impl Kernel for Forward<'_> {
         let Self { norm, channel, parameters: (gamma, beta), input, out } = self;
         let plane = |start: usize| &input[start..][..norm.positions];
         let count = (norm.batch * norm.positions) as f64;
-        let mut sum = [Sum::ZERO];
+        let mut sums = Sums::ZERO;
         for start in norm.planes(channel) {
-            add_up(&mut sum, plane(start), plane(start), |x, _, [sum]| *sum += x);
+            norm.prefetch_after::<V>(start, input);
+            sums.add(plane(start), plane(start), |x, _, [sum]| *sum += x);
         }
-        let exact = sum[0].total() / count;
+        let [sum] = sums.totals();
+        let exact = sum / count;
         let mean = exact as f32;
-        let mut squares = [Sum::ZERO];
+        let mut squares = Sums::ZERO;
         for start in norm.planes(channel) {
-            add_up(&mut squares, plane(start), plane(start), |x, _, [sum]| *sum = V::fused(x - mean, x - mean, *sum));
+            squares.add(plane(start), plane(start), |x, _, [sum]| *sum = V::fused(x - mean, x - mean, *sum));
         }
+        let [sum] = squares.totals();
         let lost = exact - f64::from(mean);
-        let variance = squares[0].total() / count - lost * lost;
+        let variance = sum / count - lost * lost;
         let inverse = 1.0 / (variance + norm.epsilon).sqrt();
         let scale = f64::from(gamma) * inverse;
         let by = Channel {
@@ -350,21 +375,20 @@ impl Backward<'_> {
     fn of<V: Vector, const RELU: bool>(self) -> OfParameters {
         let Self { norm, channel, by, input, grad, out } = self;
         let x = |start: usize| &input[start..][..norm.positions];
-        let mut sums = [Sum::ZERO; 2];
+        let mut sums = Sums::ZERO;
         let term = |x: f32, grad: f32, [sum, product]: &mut [f32; 2]| {
             let grad = by.masked::<V, RELU>(x, grad);
             *sum += grad;
             *product = V::fused(grad, x - by.mean, *product);
         };
         for start in norm.planes(channel) {
-            match grad {
-                Some(grad) => add_up(&mut sums, x(start), &grad[start..][..norm.positions], term),
-                // SAFETY: planes of different channels and images do not overlap, a channel is one thread's, and in
-                // place it is a gradient that was there before.
-                None => add_up(&mut sums, x(start), unsafe { initialised(out.plane(start, norm.positions)) }, term),
-            }
+            norm.prefetch_after::<V>(start, input);
+            // SAFETY: planes of different channels and images do not overlap, a channel is one thread's, and in
+            // place it is a gradient that was there before.
+            let in_place = || unsafe { &*initialised(out.plane(start, norm.positions)) };
+            sums.add(x(start), grad.map_or_else(in_place, |grad| &grad[start..][..norm.positions]), term);
         }
-        let [sum, product] = sums.map(|sum| sum.total());
+        let [sum, product] = sums.totals();
         let count = (norm.batch * norm.positions) as f64;
         // dx = scale * (grad - sum / n - (x - mean) * inverse^2 * product / n).
         let scale = f64::from(by.scale);

@@ -121,7 +121,6 @@ impl Conv {
         let shares = Shares::new(self);
         let mut kept = scratch::take([shares.blocks * terms * pitch]);
         let [blocks] = kept.slices();
-        let blocks = &mut blocks[..shares.blocks * terms * pitch];
         let each = shares.channels * self.taps() * pitch;
         let tasks = blocks
             .chunks_exact_mut(terms * pitch)
@@ -131,7 +130,7 @@ impl Conv {
         share(tasks, worth, |(block, share, sums)| {
             let channels = share * shares.channels..((share + 1) * shares.channels).min(self.inputs);
             let images = block * shares.images..((block + 1) * shares.images).min(self.batch);
-            set.run(Share { conv: self, input, grad, images, channels, sums, pitch });
+            set.run(Share { set, conv: self, input, grad, images, channels, sums, pitch });
         });
         let (blocks, lanes) = (&*blocks, out.chunks_mut(set.lanes() * terms).enumerate());
         share(lanes, blocks.len() >= WORTH_THREADS, |(at, out)| {

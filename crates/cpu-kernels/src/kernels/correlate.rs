@@ -83,7 +83,6 @@ impl Packed {
         let (wide, padded) = (2 * registers, lanes.next_multiple_of(registers));
         let mut kept = scratch::take([padded * terms]);
         let [weights] = kept.slices();
-        let weights = &mut weights[..padded * terms];
         // Some channels at a time, so that lines of memory are written while they are in the cache.
         let channels = (64 / taps.max(1)).max(1);
         let pieces = weights.chunks_mut((wide * terms).max(1)).enumerate().flat_map(|(block, weights)| {
@@ -274,7 +273,9 @@ pub(crate) fn write<V: Vector>(sums: &[f32], wide: usize, first: usize, target: 
     let length = sums.len() / wide;
     let mut edge = [0.0_f32; 16 * 16];
     for position in (0..length).step_by(V::LANES) {
-        let count = V::LANES.min(length - position);
+        let count = V::LANES.min(length);
+        // The last ones lie over those before.
+        let position = position.min(length - count);
         for lane in (0..target.lanes).step_by(V::LANES) {
             let lanes = V::LANES.min(target.lanes - lane);
             let from = &sums[position * wide + lane..];

@@ -114,7 +114,9 @@ mod tests {
 
     #[test]
     fn the_error_is_below_three_units_in_the_last_place() {
-        let x: Vec<f32> = (-870_000..=880_000).map(|i| i as f32 * 1e-4).collect();
+        // Miri is slow.
+        let each = if cfg!(miri) { 997 } else { 1 };
+        let x: Vec<f32> = (-870_000..=880_000).step_by(each).map(|i| i as f32 * 1e-4).collect();
         for set in InstructionSet::available() {
             for (&x, found) in x.iter().zip(set.run(All(&x))) {
                 let expected = f64::from(x).exp();

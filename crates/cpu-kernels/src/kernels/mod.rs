@@ -18,6 +18,8 @@ mod scratch;
 mod set;
 mod shape;
 mod share;
+#[cfg(test)]
+mod tests;
 mod vector;
 mod weights;
 

@@ -229,10 +229,18 @@ mod x86 {
     unsafe fn transpose_16(from: *const f32, rows: usize, columns: usize, pitch: usize, to: *mut f32, to_pitch: usize) {
         debug_assert!(rows <= 16 && columns <= 16);
         unsafe {
-            let mask = first(columns);
             let mut r = [_mm512_setzero_ps(); 16];
-            for (row, register) in r.iter_mut().enumerate().take(rows) {
-                *register = _mm512_maskz_loadu_ps(mask, from.add(row * pitch));
+            if rows == 16 && columns == 16 {
+                for (row, register) in r.iter_mut().enumerate() {
+                    *register = _mm512_loadu_ps(from.add(row * pitch));
+                }
+            } else {
+                let mask = first(columns);
+                for (row, register) in r.iter_mut().enumerate() {
+                    if row < rows {
+                        *register = _mm512_maskz_loadu_ps(mask, from.add(row * pitch));
+                    }
+                }
             }
             // Pairs of rows, then pairs of pairs, within each quarter of a register; then quarters change places.
             let mut t = [_mm512_setzero_ps(); 16];
