@@ -194,12 +194,12 @@ fn length_of_run<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Du
 
 /// `0.999`, or `{ decay = 0.999, ... }`.
 fn decay_or_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ema>, D::Error> {
-    by_value(deserializer, "a decay such as 0.999, or { decay = 0.999, ... }", |value| match value {
-        Value::Table(table) => Some(strict_config::deserialize(table).map(Some)),
-        _ => {
-            let decay = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))?;
-            Some(check::below_one("", decay).map(|()| Some(Ema::new(decay))))
+    by_value(deserializer, "a decay such as 0.999, or { decay = 0.999, ... }", |value| {
+        if let Value::Table(table) = value {
+            return Some(strict_config::deserialize(table).map(Some));
         }
+        let decay = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))?;
+        Some(check::below_one("", decay).map(|()| Some(Ema::new(decay))))
     })
 }
 

@@ -64,7 +64,7 @@ impl CsvTable {
             })
         };
         (self.resumed_at, self.epoch_told) = (step, epoch_told);
-        let table = opened.map_err(|error| self.failed(error))?;
+        let table = opened.map_err(failed)?;
         let path = self.path.display();
         if let Some(copy) = table.kept_aside() {
             tracing::warn!("{path}: rows of it cannot be read; the table as it was is kept: {}", copy.display());
@@ -79,12 +79,12 @@ impl CsvTable {
 
     fn row(&mut self, cells: &[NamedCell]) -> Result<(), CallbackError> {
         let written = self.table.as_mut().map_or(Ok(()), |table| table.row(cells));
-        written.map_err(|error| self.failed(error))
+        written.map_err(failed)
     }
+}
 
-    fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CallbackError {
-        CallbackError::new(Self::NAME, error)
-    }
+fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CallbackError {
+    CallbackError::new(CsvTable::NAME, error)
 }
 
 fn cell(name: &str, value: impl std::fmt::Display) -> NamedCell {
@@ -141,6 +141,6 @@ impl LogFormat for CsvTable {
 
     fn flush(&mut self) -> Result<(), CallbackError> {
         let flushed = self.table.as_mut().map_or(Ok(()), GrowingCsv::flush);
-        flushed.map_err(|error| self.failed(error))
+        flushed.map_err(failed)
     }
 }
