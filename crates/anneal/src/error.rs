@@ -7,7 +7,7 @@ use std::{
 
 use optim_adaptive::ConfigError;
 use report::ReportError;
-use tables::{TableError, TableProblem};
+use tables::TableProblem;
 use text::TextError;
 use trainer::{
     TrainError,
@@ -21,7 +21,7 @@ use crate::{
     config::{CatalogError, ConfigFileError},
     device::DeviceUnavailable,
     run_dir::{DamagedFile, RunDirError},
-    task::TaskError,
+    task::{MOVED, TaskError},
 };
 
 /// Why a command ended without its result.
@@ -60,7 +60,7 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] vision::models::ModelError),
     /// A task could not do what it is asked.
-    #[error("{task}{hint}", task = .0, hint = moved_hint(.0))]
+    #[error(transparent)]
     Task(TaskError),
     /// A run's model could not predict for an input, or go on from a prompt.
     #[error(transparent)]
@@ -125,19 +125,6 @@ fn fetch_hint(error: &DataError) -> String {
         DataError::Layout { path, .. } if !path.exists() => MOVED.to_owned(),
         _ => String::new(),
     }
-}
-
-/// For data that are not where they are said to be.
-const MOVED: &str = "\nIf it is elsewhere now: --data-dir DIR, or a path in [data]";
-
-/// The same for what a task reads.
-fn moved_hint(error: &TaskError) -> &'static str {
-    let source = match error {
-        TaskError::Tables(TableError { problem: TableProblem::Io(source), .. })
-        | TaskError::Text(TextError::Io { source, .. }) => source,
-        _ => return "",
-    };
-    if source.kind() == io::ErrorKind::NotFound { MOVED } else { "" }
 }
 
 impl Error {

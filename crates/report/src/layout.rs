@@ -392,7 +392,7 @@ mod tests {
         });
         let chart = chart.series(Series::line("", [0.0, 400.0], [0.0, 1.0])).size(460, 310);
         let (ready, face) = (chart.prepare(), Face::load());
-        let layout = Layout::of(&chart, &ready, &face);
+        let layout = Layout::of(&chart, &ready, face);
         let height = layout.plot.y1 - layout.plot.y0;
         assert!(height > 150.0, "{height} pixels for the curve");
         let named = layout.mark_labels.iter().flatten().count();

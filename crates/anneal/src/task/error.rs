@@ -36,7 +36,7 @@ pub enum TaskError {
     },
     /// Data could not be loaded, and one of the paths that name them leads to nothing.
     #[error(
-        "{error}\nLooked for in (--data-dir, the path as it is, ANNEAL_DATA_DIR, the cache folder):{}",
+        "{error}\nLooked for in (--data-dir, the path as it is, ANNEAL_DATA_DIR, the cache folder):{}{MOVED}",
         lines(places)
     )]
     Nowhere {
@@ -70,6 +70,9 @@ pub enum TaskError {
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
 }
+
+/// For data that are not where they are said to be.
+pub(crate) const MOVED: &str = "\nIf it is elsewhere now: --data-dir DIR, or a path in [data]";
 
 /// Each on a line of its own.
 fn lines(paths: &[PathBuf]) -> String {

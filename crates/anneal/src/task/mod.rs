@@ -31,6 +31,7 @@ use trainer::{LearnerModel, Metrics, Split};
 
 pub use entry::ChosenTask;
 pub(crate) use entry::{ListedModel, MODEL_FIELDS, Tables, TaskEntry, TaskOf};
+pub(crate) use error::MOVED;
 pub use error::TaskError;
 #[cfg(test)]
 pub(crate) use images::size_of;

@@ -1,17 +1,14 @@
-//! A page into HTML, by the template beside this file.
+//! A page into HTML.
 
 use std::path::Path;
 
-use minijinja::{Environment, UndefinedBehavior, Value, context};
-
-use super::{Page, Part, Table, Tone, plain};
+use super::{Fact, Page, Part, Section, Table, Tone, plain};
 use crate::{
     Chart, ReportError,
     atomic::{WRITTEN, atomic_write},
     layout::height_of_legend,
 };
 
-const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
 /// Size of a chart on a page: the width of a phone, so that its letters stay readable there.
@@ -23,33 +20,23 @@ impl Page {
     /// The page as an HTML document.
     ///
     /// # Errors
-    /// What [`Chart::to_svg`] says; [`ReportError::Draw`] for a template that does not fit (a fault of this crate).
+    /// What [`Chart::to_svg`] says.
     pub fn to_html(&self) -> Result<String, ReportError> {
-        let failed = |error: minijinja::Error| ReportError::Draw(format!("{error:#}"));
-        let mut environment = Environment::new();
-        // A name that the template gets wrong is an error, not a blank.
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
-        // The ending makes the engine escape all text.
-        environment.add_template("page.html", TEMPLATE).map_err(failed)?;
-        let mut sections = Vec::new();
-        for section in &self.sections {
-            let parts = section.parts.iter().map(part).collect::<Result<Vec<_>, _>>()?;
-            sections.push(context! { title => section.title, note => section.note, parts });
-        }
-        let facts: Vec<Value> = self
-            .facts
-            .iter()
-            .map(|fact| context! { label => fact.label, value => fact.value, note => fact.note })
-            .collect();
-        let badge = self.badge.as_ref().map(|badge| context! { text => badge.text, tone => tone(badge.tone) });
-        let page = context! {
-            title => self.title, subtitle => self.subtitle, footer => self.footer, badge, facts, sections,
-            style => Value::from_safe_string(STYLE.to_owned()), written => WRITTEN,
-        };
-        let html = environment.get_template("page.html").and_then(|template| template.render(page)).map_err(failed)?;
-        Ok(plain(&html))
+        let sections = self.sections.iter().map(section).collect::<Result<String, _>>()?;
+        let (title, facts) = (escaped(&self.title), self.facts.iter().map(fact).collect::<String>());
+        let badge = self.badge.as_ref().map_or_else(String::new, |badge| {
+            format!(" <span class=\"badge {}\">{}</span>", tone(badge.tone), escaped(&badge.text))
+        });
+        let facts = if facts.is_empty() { facts } else { format!("<dl class=\"facts\">\n{facts}</dl>\n") };
+        let subtitle = element("p class=\"subtitle\"", &self.subtitle);
+        let footer = element("footer", &self.footer);
+        Ok(plain(&format!(
+            "<!doctype html>\n<!-- {WRITTEN} -->\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n\
+             </head>\n<body>\n<main>\n<header>\n<h1>{title}{badge}</h1>\n{subtitle}</header>\n\
+             {facts}{sections}{footer}</main>\n</body>\n</html>\n"
+        )))
     }
 
     /// Saves the page. The file appears whole or not at all.
@@ -62,6 +49,19 @@ impl Page {
     }
 }
 
+/// Text as HTML shows it, between tags and in an attribute. All that goes into a page passes through here, but for the style
+/// and the charts.
+fn escaped(text: &str) -> String {
+    let pairs = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&#x27;"), ("/", "&#x2f;")];
+    pairs.iter().fold(text.to_owned(), |text, (sign, name)| text.replace(sign, name))
+}
+
+/// A line with this element around a text; nothing where there is none. `tag` may have attributes.
+fn element(tag: &str, text: &str) -> String {
+    let name = tag.split(' ').next().unwrap_or_default();
+    if text.is_empty() { String::new() } else { format!("<{tag}>{}</{name}>\n", escaped(text)) }
+}
+
 fn tone(tone: Tone) -> &'static str {
     match tone {
         Tone::Good => "good",
@@ -70,57 +70,77 @@ fn tone(tone: Tone) -> &'static str {
     }
 }
 
-fn part(part: &Part) -> Result<Value, ReportError> {
+fn fact(Fact { label, value, note }: &Fact) -> String {
+    let note = element("dd class=\"note\"", note);
+    format!("<div><dt>{}</dt><dd>{}</dd>{}</div>\n", escaped(label), escaped(value), note.trim_end())
+}
+
+fn section(Section { title, note, parts }: &Section) -> Result<String, ReportError> {
+    let parts = parts.iter().map(part).collect::<Result<String, _>>()?;
+    Ok(format!("<section>\n{}{}{parts}</section>\n", element("h2", title), element("p class=\"note\"", note)))
+}
+
+fn part(part: &Part) -> Result<String, ReportError> {
     Ok(match part {
         Part::Charts(charts) => {
-            let svgs = charts.iter().map(inline).collect::<Result<Vec<_>, _>>()?;
-            context! { kind => "charts", svgs }
+            let figure = |chart| Ok(format!("<figure>{}</figure>\n", inline(chart)?));
+            let figures = charts.iter().map(figure).collect::<Result<String, ReportError>>()?;
+            format!("<div class=\"charts\">\n{figures}</div>\n")
         }
         Part::Pairs(pairs) => {
-            let pairs: Vec<Value> = pairs.iter().map(|(name, value)| context! { name, value }).collect();
-            context! { kind => "pairs", pairs }
+            let pair = |(name, value): &(String, String)| {
+                format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escaped(name), escaped(value))
+            };
+            format!("<dl class=\"pairs\">\n{}</dl>\n", pairs.iter().map(pair).collect::<String>())
         }
-        Part::Table(table) => table_context(table),
-        Part::Shares(shares) => {
-            let whole: f64 = shares.iter().map(|(_, share, _)| share.max(0.0)).sum();
-            let shares: Vec<Value> = shares
-                .iter()
-                .enumerate()
-                .map(|(number, (name, share, text))| {
-                    let percent = 100.0 * share.max(0.0) / whole;
-                    context! { name, text, colour => number % COLOURS, percent => format!("{percent:.2}") }
-                })
-                .collect();
-            context! { kind => "shares", shares }
-        }
-        Part::Code(text) => context! { kind => "code", text },
+        Part::Table(table) => html_table(table),
+        Part::Shares(shares) => bar(shares),
+        Part::Code(text) => format!("<pre tabindex=\"0\"><code>{}</code></pre>\n", escaped(text)),
     })
 }
 
-fn table_context(table: &Table) -> Value {
-    let cells = |row: &[String]| -> Vec<Value> {
-        let cell =
-            |(number, text): (usize, &String)| context! { text, is_text => table.text_columns.contains(&number) };
+/// Shares of a whole as one bar, and what each is.
+fn bar(shares: &[(String, f64, String)]) -> String {
+    let whole: f64 = shares.iter().map(|(_, share, _)| share.max(0.0)).sum();
+    let piece = |(number, (name, share, text)): (usize, &(String, f64, String))| {
+        let (colour, percent) = (number % COLOURS, 100.0 * share.max(0.0) / whole);
+        let (name, text) = (escaped(name), escaped(text));
+        format!("<span class=\"c{colour}\" style=\"width:{percent:.2}%\" title=\"{name}: {text}\"></span>")
+    };
+    let line = |(number, (name, _, text)): (usize, &(String, f64, String))| {
+        let (colour, name, text) = (number % COLOURS, escaped(name), escaped(text));
+        format!("<li><span class=\"key c{colour}\"></span>{name} <b>{text}</b></li>\n")
+    };
+    let pieces: String = shares.iter().enumerate().map(piece).collect();
+    let lines: String = shares.iter().enumerate().map(line).collect();
+    format!(
+        "<div class=\"shares\">\n<div class=\"bar\" role=\"presentation\">{pieces}</div>\n<ul>\n{lines}</ul>\n</div>\n"
+    )
+}
+
+fn html_table(table: &Table) -> String {
+    let cells = |tag: &str, row: &[String]| -> String {
+        let cell = |(number, text): (usize, &String)| {
+            let class = if table.text_columns.contains(&number) { " class=\"text\"" } else { "" };
+            format!("<{tag}{class}>{}</{tag}>", escaped(text))
+        };
         row.iter().enumerate().map(cell).collect()
     };
-    let rows: Vec<Value> = table
-        .rows
-        .iter()
-        .enumerate()
-        .map(|(number, row)| context! { cells => cells(row), is_marked => table.marked.contains(&number) })
-        .collect();
-    context! { kind => "table", head => cells(&table.head), rows }
+    let row = |(number, row): (usize, &Vec<String>)| {
+        let class = if table.marked.contains(&number) { " class=\"marked\"" } else { "" };
+        format!("<tr{class}>{}</tr>\n", cells("td", row))
+    };
+    let (head, rows) = (cells("th", &table.head), table.rows.iter().enumerate().map(row).collect::<String>());
+    format!(
+        "<div class=\"scroll\" tabindex=\"0\">\n<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n"
+    )
 }
 
 /// A chart as SVG inside the page: it scales with its column.
-fn inline(chart: &Chart) -> Result<Value, ReportError> {
+fn inline(chart: &Chart) -> Result<String, ReportError> {
     let (width, height) = CHART;
     // A curve without a name in the legend would be a riddle.
-    chart
-        .clone()
-        .size(width, height.max(height_of_legend(chart).min(Chart::MAX_SIDE)))
-        .to_svg()
-        .map(Value::from_safe_string)
+    chart.clone().size(width, height.max(height_of_legend(chart).min(Chart::MAX_SIDE))).to_svg()
 }
 
 #[cfg(test)]
