@@ -146,8 +146,15 @@ impl Layout {
         layout.place_across(chart, ready, face, top);
         if !entries.is_empty() {
             let free = layout.free_corner(chart, ready, legend_size);
+            let is_wide = legend_size.0 > 0.3 * layout.plot.width() && legend_size.1 < 0.3 * (bottom - top);
             if let Some(at) = free {
                 layout.legend = Some(Legend { at, entries, inside: true });
+            } else if is_wide {
+                // Beside a small plot it would take much of its width.
+                layout.place_across(chart, ready, face, top + legend_size.1);
+                let x0 = layout.plot.x0;
+                let at = Rect { x0, y0: top, x1: x0 + legend_size.0, y1: top + legend_size.1 };
+                layout.legend = Some(Legend { at, entries, inside: false });
             } else {
                 // Nowhere on the plot without covering data: beside it.
                 layout.plot.x1 -= outside_room;

@@ -95,10 +95,10 @@ pub(super) fn find_lr(args: &FindLrArgs, catalog: &Catalog) -> Result<Exit, Erro
 
 /// Shows the finder's result before a run trains.
 pub(super) fn announce(found: &FinderResult) {
-    let goes_to = found.suggestion.iter().map(|suggestion| {
-        let line = format!("trained at: {}", found.auto.describe(suggestion.lr));
-        fold(&line, terminal_width()).join("\n") + "\n"
-    });
+    let goes_to = found
+        .suggestion
+        .iter()
+        .map(|suggestion| changes(format!("trained at: {}", found.auto.describe(suggestion.lr))));
     // A closed terminal must not stop the training.
     let _ = print(&(text(found) + &goes_to.collect::<String>()));
 }
@@ -183,8 +183,13 @@ fn apply(document: &Document, lr: f64, copy: &Path, overwrite: bool, catalog: &C
         io::ErrorKind::AlreadyExists => exists(copy),
         _ => Error::File { path: copy.display().to_string(), source },
     })?;
-    let line = format!("written to {}: {}", copy.display(), places.describe(lr));
-    Ok(fold(&line, terminal_width()).join("\n") + "\n")
+    Ok(changes(format!("written to {}: {}", copy.display(), places.describe(lr))))
+}
+
+/// A line of changes, or where it is too wide one for each.
+fn changes(line: String) -> String {
+    let is_wide = line.chars().count() > terminal_width();
+    if is_wide { line.replace(", ", ",\n  ") + "\n" } else { line + "\n" }
 }
 
 /// Writes a file; one that exists is replaced only where `overwrite` says so.

@@ -97,7 +97,8 @@ fn show(args: &ListArgs, rows: Vec<Value>, whole: bool, more: &str) -> Result<Ex
     let text = if args.json {
         format!("{}\n", Value::Array(rows))
     } else {
-        let text = if whole { table(&rows, terminal_width()) } else { short(&rows, terminal_width()) };
+        let is_short = args.what == Listed::Schedules && !whole;
+        let text = if is_short { short(&rows, terminal_width()) } else { table(&rows, whole, terminal_width()) };
         text + more + if more.is_empty() { "" } else { "\n" }
     };
     print(&text)?;
@@ -322,7 +323,8 @@ fn parameters(config: &Config, step: u64) -> Result<Vec<Value>, Error> {
     Ok(learner.rows(&assembly.optimizer()).into_iter().map(row).collect())
 }
 
-/// A line for each row: its name and as much of its summary as fits. Names with a prefix, as `timm/...`, stand together.
+/// A line for each of very many rows: its name and as much of its summary as fits. Names with a prefix, as `timm/...`, stand
+/// together.
 fn short(rows: &[Value], width: usize) -> String {
     let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
     let group_of = |name: &str| name.split_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default();
@@ -346,15 +348,16 @@ fn short(rows: &[Value], width: usize) -> String {
 /// A text, or where that does not fit into so many characters its first parts.
 fn beginning(text: &str, room: usize) -> &str {
     let fits = |at: &usize| text[..*at].chars().count() <= room;
-    let ends = [" (", "; ", ", "].into_iter().flat_map(|end| text.match_indices(end)).map(|(at, _)| at);
+    let words = [" (", "; ", ", ", " and ", " when ", " with ", " to ", " at ", " in "];
+    let ends = words.into_iter().flat_map(|end| text.match_indices(end)).map(|(at, _)| at);
     ends.chain([text.len()]).filter(fits).max().map_or("", |at| &text[..at])
 }
 
 /// The widest column of names.
 const NAMES: usize = 20;
 
-/// A line for each row, or a few: its name, its summary and everything else.
-fn table(rows: &[Value], width: usize) -> String {
+/// A line for each row, or a few: its name and summary and, where the `whole` is asked for, everything else.
+fn table(rows: &[Value], whole: bool, width: usize) -> String {
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
@@ -371,7 +374,7 @@ fn table(rows: &[Value], width: usize) -> String {
         let rest: Vec<String> = row
             .iter()
             .filter(|(name, value)| {
-                !matches!(name.as_str(), "name" | "summary") && !value.is_null() && !text(value).is_empty()
+                whole && !matches!(name.as_str(), "name" | "summary") && !value.is_null() && !text(value).is_empty()
             })
             .map(|(name, value)| format!("{}: {}", name.replace('_', " "), text(value)))
             .chain(none.iter().map(ToString::to_string))

@@ -266,7 +266,7 @@ impl<C: Callback + 'static> Callback for Background<C> {
         let thread = std::thread::Builder::new()
             .name("anneal-log".to_owned())
             .spawn(move || work(listener, &inbox, &theirs))
-            .map_err(|error| self.failed(format!("the system gives no thread to write it on: {error}")))?;
+            .map_err(|error| self.failed(format!("the system gives no thread for it: {error}")))?;
         self.stage = Stage::There(Worker { thread, outbox, bundle: Vec::new(), since: None, answers });
         Ok(())
     }

@@ -164,7 +164,8 @@ pub enum NoSuggestion {
 /// Why a loss is not finite at a point of the sweep.
 fn cause(index: usize) -> &'static str {
     if index == 0 {
-        "no update has been made there; look for huge or wrong values in the data and in the weights that it starts from"
+        "to start at a lower rate does not help where no update has been made; look for huge or wrong values in the data and \
+         in the weights"
     } else {
         "start at a lower rate, or look for the cause if this rate is already low"
     }
