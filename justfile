@@ -16,11 +16,13 @@ test:
 lint:
     cargo fmt --all --check
     python3 .ci/links.py
+    python3 .ci/indexes.py
     python3 .ci/module_cycles.py
+    python3 .ci/exports.py
     python3 .ci/promises.py
     cargo clippy --release --workspace --all-targets -- -D warnings
 
-# exported names that nothing outside their crate uses
+# exported names that nothing outside their crate uses, and whether a program meets them anyway
 exports:
     python3 .ci/exports.py
 
@@ -135,6 +137,10 @@ peers DIR="${XDG_CACHE_HOME:-$HOME/.cache}/anneal/peers":
 docs:
     cargo doc --release --workspace --no-deps
     mdbook build docs
+
+# the lists of schedules and optimizers in the book, from the registries
+docs-indexes:
+    python3 .ci/indexes.py --write
 
 # the pictures of docs/schedules, drawn by `anneal schedule`
 docs-pictures:

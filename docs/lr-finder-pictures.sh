@@ -25,7 +25,7 @@ draw() {
     local name="$1"
     shift
     # Exit code 3 is what the flat and the diverging one are about.
-    "$target/release/anneal" find-lr "$scratch/sweep.toml" "$@" --plot "docs/img/lr-finder/$name.svg" | tail -n 3 || true
+    "$target/release/anneal" find-lr "$scratch/sweep.toml" "$@" --overwrite --plot "docs/img/lr-finder/$name.svg" | tail -n 3 || true
     echo "docs/img/lr-finder/$name.svg"
 }
 draw good --set lr_finder.repeats=5

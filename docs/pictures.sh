@@ -22,7 +22,7 @@ for page in docs/schedules/*.md; do
         args="$args --metrics $scratch/metrics"
     fi
     # The arguments are words: no quotes on purpose.
-    if "$target/release/anneal" schedule "$scratch/$name.toml" $args --format csv --plot "docs/schedules/img/$name.svg" >/dev/null; then
+    if "$target/release/anneal" schedule "$scratch/$name.toml" $args --format csv --overwrite --plot "docs/schedules/img/$name.svg" >/dev/null; then
         echo "docs/schedules/img/$name.svg"
     else
         echo "$page: no picture" >&2

@@ -12,9 +12,9 @@ use std::{collections::HashMap, io::BufWriter, time::Instant};
 use anneal::{
     optim_adaptive::OptimizerConfig,
     tables::{
-        Prediction, Preprocessing, Rows, Table, TableSettings, Targets,
+        Preprocessing, RowPrediction, Rows, Table, TableSettings, Targets,
         generated::{Ratings, ratings},
-        models::{Mlp, MlpConfig},
+        models::{TableMlp, TableMlpConfig},
     },
     trainer::data::{Order, split},
 };
@@ -72,19 +72,19 @@ impl Data {
         Self { preprocessing, train, valid, test, rare }
     }
 
-    fn accuracy(&self, model: &Mlp, rows: &Rows, device: &Device) -> f64 {
+    fn accuracy(&self, model: &TableMlp, rows: &Rows, device: &Device) -> f64 {
         let all: Vec<usize> = (0..rows.len()).collect();
         let hits: usize = all.chunks(4_096).map(|positions| self.hits(model, rows, positions, device)).sum();
         100.0 * hits as f64 / rows.len() as f64
     }
 
-    fn hits(&self, model: &Mlp, rows: &Rows, positions: &[usize], device: &Device) -> usize {
+    fn hits(&self, model: &TableMlp, rows: &Rows, positions: &[usize], device: &Device) -> usize {
         let batch = rows.batch(positions, device);
         let Targets::Classes(truth) = batch.targets else { return 0 };
         let truth: Vec<i64> = truth.try_into_vec_as().expect("read");
         let predicted = self.preprocessing.predictions(model.forward(batch.numbers, batch.categories)).expect("read");
-        let is_hit = |(prediction, truth): &(&Prediction, i64)| {
-            let Prediction::Class { class, .. } = prediction else { return false };
+        let is_hit = |(prediction, truth): &(&RowPrediction, i64)| {
+            let RowPrediction::Class { class, .. } = prediction else { return false };
             (class == "yes") == (*truth == 1)
         };
         predicted.iter().zip(truth).filter(is_hit).count()
@@ -94,7 +94,7 @@ impl Data {
     fn train(&self, optimizer: &OptimizerConfig, seed: u64) -> [f64; 3] {
         let device = Device::flex().autodiff();
         device.seed(seed);
-        let config = MlpConfig { hidden: vec![32], embedding: Some(8), ..MlpConfig::default() };
+        let config = TableMlpConfig { hidden: vec![32], embedding: Some(8), ..TableMlpConfig::default() };
         let mut model = config.init(&self.preprocessing.features(), &device).expect("a model");
         let (mut optimizer, lr) = (optimizer.init(), optimizer.lr());
         for epoch in 0..EPOCHS {

@@ -14,7 +14,7 @@ use burn::{tensor::Device, train::TrainStep};
 use serde_json::json;
 use text::{
     Corpus, Windows,
-    models::{LanguageModel, ModelConfig},
+    models::{LanguageModel, LanguageModelConfig},
 };
 
 #[global_allocator]
@@ -39,7 +39,7 @@ fn main() {
     let text: String = (0..100_000_usize).map(|i| char::from(b' ' + (i * i % 8_191 % vocabulary) as u8)).collect();
     let corpus = Corpus::from_text("numbers", text).expect("a text");
     let windows = Windows::drawn(&corpus, 0..corpus.len(), context, batch).expect("windows");
-    let config = ModelConfig::named(&name).expect("a model");
+    let config = LanguageModelConfig::named(&name).expect("a model");
     let mut optimizer = OptimizerConfig::from_toml_str("type = 'adamw'\nlr = 1e-3").expect("an optimizer").init();
     let mut current = Some(LanguageModel::new(&config, vocabulary, context, &device).expect("a model"));
     let indices: Vec<usize> = (0..batch).collect();

@@ -6,7 +6,8 @@ use std::{
 };
 
 use optim_adaptive::ConfigError;
-use tables::TableProblem;
+use report::ReportError;
+use tables::{TableError, TableProblem};
 use text::TextError;
 use trainer::{
     TrainError,
@@ -59,7 +60,7 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] vision::models::ModelError),
     /// A task could not do what it is asked.
-    #[error(transparent)]
+    #[error("{task}{hint}", task = .0, hint = moved_hint(.0))]
     Task(TaskError),
     /// A run's model could not predict for an input, or go on from a prompt.
     #[error(transparent)]
@@ -93,7 +94,7 @@ pub enum Error {
     NoSuggestion(NoSuggestion),
     /// A picture could not be drawn or written.
     #[error(transparent)]
-    Report(#[from] report::ReportError),
+    Report(#[from] ReportError),
     /// A file of a run folder does not hold what it should.
     #[error(transparent)]
     Damaged(#[from] DamagedFile),
@@ -121,8 +122,22 @@ fn fetch_hint(error: &DataError) -> String {
         DataError::Missing(missing) if vision::info(missing.name).is_ok_and(|info| info.part.is_none()) => {
             format!("\nTo fetch it: anneal data fetch {}", missing.name)
         }
+        DataError::Layout { path, .. } if !path.exists() => MOVED.to_owned(),
         _ => String::new(),
     }
+}
+
+/// For data that are not where they are said to be.
+const MOVED: &str = "\nIf it is elsewhere now: --data-dir DIR, or a path in [data]";
+
+/// The same for what a task reads.
+fn moved_hint(error: &TaskError) -> &'static str {
+    let source = match error {
+        TaskError::Tables(TableError { problem: TableProblem::Io(source), .. })
+        | TaskError::Text(TextError::Io { source, .. }) => source,
+        _ => return "",
+    };
+    if source.kind() == io::ErrorKind::NotFound { MOVED } else { "" }
 }
 
 impl Error {
@@ -153,6 +168,7 @@ impl Error {
             | Self::Catalog(_)
             | Self::Usage(_)
             | Self::Device(_)
+            | Self::Report(ReportError::Extension { .. })
             | Self::Data(DataError::Unknown { .. })
             | Self::Fetch(FetchError::Name(_) | FetchError::Part { .. })
             | Self::Pretrained(_)
@@ -187,7 +203,10 @@ impl Error {
             // What a file of the user's own holds is given as a config is; that it cannot be read is not.
             Self::Task(TaskError::Tables(error)) if !matches!(error.problem, TableProblem::Io(_)) => 2,
             Self::Task(TaskError::Text(error))
-                if !matches!(error, TextError::Io { .. } | TextError::NotFinite | TextError::Device { .. }) =>
+                if !matches!(
+                    error,
+                    TextError::Io { .. } | TextError::Cut { .. } | TextError::NotFinite | TextError::Device { .. }
+                ) =>
             {
                 2
             }
@@ -242,6 +261,7 @@ impl From<TaskError> for Error {
             | TaskError::NoSample { .. }
             | TaskError::Input { .. }
             | TaskError::NoPrediction { .. }
+            | TaskError::Nowhere { .. }
             | TaskError::Other(_) => Self::Task(error),
         }
     }

@@ -328,7 +328,7 @@ fn launch_restarts_what_was_killed() {
     kill(rank_of(&job, dir.path(), 1).expect("a process"), Signal::SIGKILL).expect("sent");
     let ended = ran(&job.wait_with_output().expect("ends"));
     assert_eq!(ended.code, 0, "{}", ended.err);
-    assert!(ended.err.contains("going on from the newest checkpoint, 1 more times at most"), "{}", ended.err);
+    assert!(ended.err.contains("going on from the newest checkpoint, 1 more time at most"), "{}", ended.err);
     assert!(ended.out.contains("[1,0]<stdout>:"), "labelled: {}", ended.out);
     assert!(!ended.err.contains('\u{1b}'), "no colours where no terminal is: {}", ended.err);
     same_checkpoint(&checkpoints(dir.path(), "whole"), &checkpoints(dir.path(), "run"), "launched");

@@ -2,11 +2,12 @@
 //! paths and the parameters of what it holds, so that optimizers, checkpoints and exported files see no difference. Code
 //! over it is compiled once, whatever the networks are. That costs a virtual call for each parameter that is visited.
 //!
-//! And [`drawn`]: the parameters of any network, drawn in its order.
+//! And [`drawn`]: the parameters of any network, drawn in its order; [`module_of_held!`]: the same for an enum of networks.
 //!
 //! It knows burn's modules and burn-train's steps, and nothing else.
 
 mod drawn;
+mod held;
 mod network;
 mod traverse;
 

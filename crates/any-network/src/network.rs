@@ -40,7 +40,7 @@ use crate::traverse::{AnyMapper, AnyVisitor, Erased, Typed};
 pub struct AnyNetwork<I, O>(Box<dyn Network<I, O>>);
 
 /// A step of a network `M`.
-type Step<M, I, O> = Arc<dyn Fn(&M, I) -> O + Send + Sync>;
+type StepFn<M, I, O> = Arc<dyn Fn(&M, I) -> O + Send + Sync>;
 
 /// How a network is displayed.
 type Display<M> = fn(&M, Content) -> Option<Content>;
@@ -49,8 +49,8 @@ type Display<M> = fn(&M, Content) -> Option<Content>;
 struct WithSteps<M, I, O> {
     network: M,
     display: Display<M>,
-    train: Step<M, I, TrainOutput<O>>,
-    infer: Step<M, I, O>,
+    train: StepFn<M, I, TrainOutput<O>>,
+    infer: StepFn<M, I, O>,
 }
 
 impl<I: 'static, O: 'static> AnyNetwork<I, O> {

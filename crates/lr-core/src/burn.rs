@@ -229,7 +229,10 @@ fn hash(name: &str) -> u64 {
 
 /// The strategy that hashes so, if it is a known one.
 fn name_of(hashed: u64) -> String {
-    let known =
-        crate::standard::shared().iter().map(crate::Entry::name).chain(["custom"]).find(|name| hash(name) == hashed);
+    let known = crate::standard::shared()
+        .iter()
+        .map(crate::StrategyInfo::name)
+        .chain(["custom"])
+        .find(|name| hash(name) == hashed);
     known.map_or_else(|| format!("unknown ({hashed:016x})"), str::to_owned)
 }

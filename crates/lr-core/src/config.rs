@@ -108,7 +108,7 @@ impl ScheduleConfig {
         let fields = table.clone().into_iter().filter(|(field, _)| field != "type");
         let (common, own): (Vec<_>, Vec<_>) = fields.partition(|(field, value)| is_common(field, value));
         let strategy = entry.read(&own.into_iter().collect()).map_err(|error| error.with_known(&COMMON))?;
-        let Common { interval, warmup } = strict_config::deserialize(&common.into_iter().collect())?;
+        let SharedFields { interval, warmup } = strict_config::deserialize(&common.into_iter().collect())?;
         if let Some(warmup) = &warmup {
             warmup.check().map_err(|error| error.within("warmup"))?;
         }
@@ -232,7 +232,7 @@ impl Serialize for ScheduleConfig {
 
 /// What a schedule's table holds beside the strategy's own fields.
 #[derive(Deserialize)]
-struct Common {
+struct SharedFields {
     interval: Option<Interval>,
     #[serde(default, deserialize_with = "table_or_duration")]
     warmup: Option<WarmUp>,

@@ -59,8 +59,8 @@ pub use compose::{
 pub use config::{ScheduleConfig, fnv1a};
 pub use formula::Formula;
 pub use mode::Mode;
-pub use registry::{Entry, Registry};
-pub use schedule::{Mark, Schedule, ScheduleClone};
+pub use registry::{Registry, StrategyInfo};
+pub use schedule::{Schedule, ScheduleClone, ScheduleMark};
 pub use scheduler::Scheduler;
 pub use state::{Scalar, ScheduleState, StateError, StateReader, StateWriter};
 pub use strategies::*;

@@ -8,7 +8,7 @@ use crate::time::Interval;
 
 /// A strategy that can be named in a config: what its type says of itself.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry {
+pub struct StrategyInfo {
     name: &'static str,
     aliases: &'static [&'static str],
     summary: &'static str,
@@ -19,7 +19,7 @@ pub struct Entry {
     read: fn(&Table) -> Result<Box<dyn AnyStrategy>, ConfigError>,
 }
 
-impl Entry {
+impl StrategyInfo {
     fn of<S: Strategy>() -> Self {
         Self {
             name: S::NAME,
@@ -88,7 +88,7 @@ impl Entry {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
-    entries: Vec<Entry>,
+    entries: Vec<StrategyInfo>,
 }
 
 impl Registry {
@@ -99,7 +99,7 @@ impl Registry {
 
     /// Adds a strategy; one of the same name is replaced.
     pub fn register<S: Strategy>(&mut self) {
-        let entry = Entry::of::<S>();
+        let entry = StrategyInfo::of::<S>();
         match self.entries.iter_mut().find(|known| known.name == entry.name) {
             Some(known) => *known = entry,
             None => self.entries.push(entry),
@@ -107,12 +107,12 @@ impl Registry {
     }
 
     /// The strategies, in the order they were registered.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub fn iter(&self) -> impl Iterator<Item = &StrategyInfo> {
         self.entries.iter()
     }
 
     /// The strategy of that name or alias.
-    pub fn get(&self, name: &str) -> Option<&Entry> {
+    pub fn get(&self, name: &str) -> Option<&StrategyInfo> {
         self.entries.iter().find(|entry| entry.name == name || entry.aliases.contains(&name))
     }
 
@@ -121,3 +121,17 @@ impl Registry {
         self.entries.iter().flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().copied()))
     }
 }
+
+/// The strategies of a folder, one a line, in the order in which they are documented: exports them, and writes the
+/// `register` that enters them.
+macro_rules! strategies {
+    ($($file:ident::$name:ident,)+) => {
+        $(pub use $file::$name;)+
+
+        /// Registers all of them.
+        pub(crate) fn register(registry: &mut $crate::Registry) {
+            $(registry.register::<$name>();)+
+        }
+    };
+}
+pub(crate) use strategies;

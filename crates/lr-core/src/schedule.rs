@@ -42,7 +42,7 @@ pub trait Schedule: fmt::Debug + Send + Sync + ScheduleClone {
     }
 
     /// Where something begins that a plot should mark; empty where nothing does.
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         Vec::new()
     }
 
@@ -71,6 +71,24 @@ pub trait Schedule: fmt::Debug + Send + Sync + ScheduleClone {
     }
 }
 
+/// Methods of a [`Schedule`] around another, whose reactions and state are its own.
+macro_rules! reacts_as {
+    ($inner:ident) => {
+        fn is_reactive(&self) -> bool {
+            self.$inner.is_reactive()
+        }
+
+        fn save(&self, state: &mut $crate::StateWriter<'_>) {
+            self.$inner.save(state);
+        }
+
+        fn load(&mut self, state: &$crate::StateReader<'_>) -> Result<(), $crate::StateError> {
+            self.$inner.load(state)
+        }
+    };
+}
+pub(crate) use reacts_as;
+
 /// Clones a boxed [`Schedule`]; implemented for every schedule that is `Clone`.
 pub trait ScheduleClone {
     /// A boxed copy.
@@ -94,14 +112,14 @@ pub(crate) const MOST_MARKS: usize = 1000;
 
 /// A tick at which something begins, with a word for it, for a plot: `warm-up`, `cycle 2`, `decay`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct ScheduleMark {
     /// The tick.
     pub tick: u64,
     /// The word.
     pub label: String,
 }
 
-impl Mark {
+impl ScheduleMark {
     /// `label` at `tick`.
     pub fn new(tick: u64, label: impl Into<String>) -> Self {
         Self { tick, label: label.into() }

@@ -6,7 +6,7 @@ use strict_config::ConfigError;
 
 use crate::state::{ScheduleState, StateError, StateReader, StateWriter};
 use crate::time::{Clock, Horizon, Interval};
-use crate::{Mark, Schedule, ScheduleConfig};
+use crate::{Schedule, ScheduleConfig, ScheduleMark};
 
 /// The most marks of a kind that a plot can show.
 const MOST_SHOWN: usize = 40;
@@ -135,15 +135,15 @@ impl Scheduler {
     }
 
     /// Where something begins, in ticks.
-    pub fn marks(&self) -> Vec<Mark> {
+    pub fn marks(&self) -> Vec<ScheduleMark> {
         self.schedule.marks()
     }
 
     /// The marks of a run of so many ticks that a plot can show. Those of a kind (`cycle 2`, `cycle 3`, ...) are all there, or
     /// none is where they are more than 40: marks that stop midway would say that the cycles do.
-    pub fn marks_within(&self, ticks: u64) -> Vec<Mark> {
-        let kind = |mark: &Mark| mark.label.trim_end_matches(|c: char| !c.is_alphabetic()).to_owned();
-        let within: Vec<Mark> = self.marks().into_iter().filter(|mark| mark.tick < ticks).collect();
+    pub fn marks_within(&self, ticks: u64) -> Vec<ScheduleMark> {
+        let kind = |mark: &ScheduleMark| mark.label.trim_end_matches(|c: char| !c.is_alphabetic()).to_owned();
+        let within: Vec<ScheduleMark> = self.marks().into_iter().filter(|mark| mark.tick < ticks).collect();
         let mut counts = BTreeMap::new();
         for mark in &within {
             *counts.entry(kind(mark)).or_insert(0_usize) += 1;

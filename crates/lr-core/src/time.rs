@@ -5,16 +5,15 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer};
-use serde::{Serialize, Serializer};
-use strict_config::{ConfigError, Problem, raise, show};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strict_config::{ConfigError, Problem, by_value, from_value, show};
 use toml::Value;
 
 /// The largest number of ticks a duration may have: beyond 2^53 an `f64` no longer counts in ones.
 const MOST_TICKS: u64 = 1 << 53;
 
 /// What one tick of a schedule is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interval {
     /// One optimizer step.
@@ -92,11 +91,12 @@ impl Horizon {
 
 impl fmt::Display for Horizon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |number: u64, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         match (self.total_steps, self.epochs, self.steps_per_epoch) {
-            (Some(steps), _, Some(per_epoch)) => write!(f, "{steps} steps at {per_epoch} per epoch"),
-            (Some(steps), _, None) => write!(f, "{steps} steps"),
-            (None, Some(epochs), _) => write!(f, "{epochs} epochs"),
-            (None, None, Some(per_epoch)) => write!(f, "{per_epoch} steps per epoch"),
+            (Some(steps), _, Some(per_epoch)) => write!(f, "{} at {per_epoch} per epoch", of(steps, "step")),
+            (Some(steps), _, None) => f.write_str(&of(steps, "step")),
+            (None, Some(epochs), _) => f.write_str(&of(epochs, "epoch")),
+            (None, None, Some(per_epoch)) => write!(f, "{} per epoch", of(per_epoch, "step")),
             (None, None, None) => f.write_str("an unknown length"),
         }
     }
@@ -371,82 +371,25 @@ impl Serialize for Duration {
 
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Duration;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(EXPECTED)
-            }
-
-            fn visit_i64<E: de::Error>(self, ticks: i64) -> Result<Duration, E> {
-                Duration::parse(&Value::Integer(ticks), "").map_err(raise)
-            }
-
-            fn visit_u64<E: de::Error>(self, ticks: u64) -> Result<Duration, E> {
-                Ok(Duration::Ticks(ticks))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-                Duration::parse(&Value::String(text.to_owned()), "").map_err(raise)
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
+        let is_one = |value: &Value| matches!(value, Value::Integer(_) | Value::String(_));
+        by_value(deserializer, EXPECTED, |value| is_one(value).then(|| Self::parse(value, "")))
     }
 }
 
-/// Reads an array of pairs of a time and a number: `[[0, 1.0], ["50%", 0.1]]`.
-pub(crate) struct Points {
-    /// What the array should be, in words.
-    pub(crate) all: &'static str,
-    /// What each pair should be.
-    pub(crate) each: &'static str,
-}
-
-impl<'de> de::Visitor<'de> for Points {
-    type Value = Vec<(Duration, f64)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.all)
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut points = Vec::new();
-        while let Some(point) = items.next_element_seed(Point(self.each))? {
-            points.push(point);
-        }
-        Ok(points)
-    }
-}
-
-struct Point(&'static str);
-
-impl<'de> de::DeserializeSeed<'de> for Point {
-    type Value = (Duration, f64);
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> de::Visitor<'de> for Point {
-    type Value = (Duration, f64);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut pair: A) -> Result<Self::Value, A::Error> {
-        let wrong = || de::Error::invalid_type(de::Unexpected::Seq, &self);
-        let when = pair.next_element()?.ok_or_else(wrong)?;
-        let number = pair.next_element()?.ok_or_else(wrong)?;
-        match pair.next_element::<de::IgnoredAny>()? {
-            None => Ok((when, number)),
-            Some(_) => Err(wrong()),
-        }
-    }
+/// Reads an array of pairs of a time and a number, `[[0, 1.0], ["50%", 0.1]]`: `all` says what it should be, `each` what each
+/// pair should be.
+pub(crate) fn points<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    all: &'static str,
+    each: &'static str,
+) -> Result<Vec<(Duration, f64)>, D::Error> {
+    by_value(deserializer, all, |value| {
+        let point = |(at, pair): (usize, &Value)| match pair.as_array() {
+            Some(both) if both.len() == 2 => from_value(pair).map_err(|error| error.within(&format!("[{at}]"))),
+            _ => Err(ConfigError::wrong_type(format!("[{at}]"), each, pair)),
+        };
+        Some(value.as_array()?.iter().enumerate().map(point).collect())
+    })
 }
 
 #[cfg(test)]

@@ -5,45 +5,8 @@ use strict_config::{ConfigError, Problem, show};
 use toml::{Table, Value};
 
 use crate::momentum::MomentumHandle;
-use crate::optimizer::{AnySettings, OptimizerSettings, ParamOptimizer};
-use crate::optimizers;
-
-/// Reads the settings of one optimizer.
-type Read = fn(&Table) -> Result<Box<dyn AnySettings>, ConfigError>;
-
-/// An optimizer of a registry.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    name: &'static str,
-    summary: &'static str,
-    read: Read,
-}
-
-impl Entry {
-    const fn of<S: OptimizerSettings>() -> Self {
-        Self { name: S::NAME, summary: S::SUMMARY, read: |table| Ok(Box::new(strict_config::read::<S>(table, "")?)) }
-    }
-}
-
-/// This crate's optimizers, in the order they are documented.
-const STANDARD: &[Entry] = &[
-    Entry::of::<optimizers::AdamConfig>(),
-    Entry::of::<optimizers::AdamWConfig>(),
-    Entry::of::<optimizers::NAdamConfig>(),
-    Entry::of::<optimizers::RAdamConfig>(),
-    Entry::of::<optimizers::AdamaxConfig>(),
-    Entry::of::<optimizers::AdagradConfig>(),
-    Entry::of::<optimizers::RmspropConfig>(),
-    Entry::of::<optimizers::AdadeltaConfig>(),
-    Entry::of::<optimizers::SgdConfig>(),
-    Entry::of::<optimizers::ProdigyConfig>(),
-    Entry::of::<optimizers::ScheduleFreeAdamWConfig>(),
-    Entry::of::<optimizers::ScheduleFreeSgdConfig>(),
-    Entry::of::<optimizers::LionConfig>(),
-    Entry::of::<optimizers::MuonConfig>(),
-    Entry::of::<optimizers::LambConfig>(),
-    Entry::of::<optimizers::AdafactorConfig>(),
-];
+use crate::optimizer::{AnySettings, Entry, OptimizerSettings, ParamOptimizer};
+use crate::optimizers::STANDARD;
 
 /// The optimizers that a table may name. It is open: [`with`](Self::with) adds one of the user's own.
 #[derive(Debug, Clone)]

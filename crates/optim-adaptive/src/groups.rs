@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use burn::module::{ParamGroup, ParamId};
+use burn::module::{ParamGroup, ParamGroupError, ParamId};
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use strict_config::{ConfigError, Settings};
@@ -33,8 +33,12 @@ impl Pattern {
     pub fn new(text: &str) -> Result<Self, PatternError> {
         let inner = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
         let regex = inner.map_or_else(|| from_glob(text), str::to_owned);
-        let group = ParamGroup::from_regex(regex)
-            .map_err(|error| PatternError { pattern: text.to_owned(), reason: format!("{error:?}") })?;
+        let group = ParamGroup::from_regex(regex).map_err(|error| {
+            let ParamGroupError::InvalidPatternError(said) = error;
+            // Of the lines that draw the place, the last says what is wrong.
+            let reason = said.rsplit("error: ").next().unwrap_or_default().trim().to_owned();
+            PatternError { pattern: text.to_owned(), reason }
+        })?;
         Ok(Self { text: text.to_owned(), group })
     }
 

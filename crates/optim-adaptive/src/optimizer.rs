@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::module::ParamGroup;
 use burn::optim::{DynOptimizer, LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
-use strict_config::Settings;
+use strict_config::{ConfigError, Settings};
 use toml::Table;
 
 use crate::momentum::MomentumHandle;
@@ -86,6 +86,10 @@ pub trait OptimizerSettings: Settings + Clone + Debug + Send + Sync + 'static {
     /// What it is, in a line.
     const SUMMARY: &'static str;
 
+    /// Whether it is one of burn's own, whose state is read back in f32.
+    #[doc(hidden)]
+    const IS_BURNS: bool = false;
+
     /// The optimizer of one tensor at a time.
     type Optimizer: Optimizer;
 
@@ -129,7 +133,24 @@ pub trait OptimizerSettings: Settings + Clone + Debug + Send + Sync + 'static {
     /// The optimizer as the engine takes it.
     #[doc(hidden)]
     fn erased(&self, momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::new(self.with_momentum(momentum))
+        ParamOptimizer { is_burns: Self::IS_BURNS, ..ParamOptimizer::new(self.with_momentum(momentum)) }
+    }
+}
+
+/// Reads the settings of one optimizer.
+type Read = fn(&Table) -> Result<Box<dyn AnySettings>, ConfigError>;
+
+/// An optimizer of a registry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) read: Read,
+}
+
+impl Entry {
+    pub(crate) const fn of<S: OptimizerSettings>() -> Self {
+        Self { name: S::NAME, summary: S::SUMMARY, read: |table| Ok(Box::new(strict_config::read::<S>(table, "")?)) }
     }
 }
 
@@ -199,8 +220,16 @@ impl<S: OptimizerSettings> AnySettings for S {
     }
 }
 
-/// The accessors of [`OptimizerSettings`] for a struct with the fields `lr` and `weight_decay`.
+/// The accessors of [`OptimizerSettings`] for a struct with the fields `lr` and `weight_decay`, and with `betas` if so named,
+/// the first of which schedules may drive.
 macro_rules! lr_and_weight_decay {
+    (and betas) => {
+        $crate::optimizer::lr_and_weight_decay!();
+
+        fn momentum(&self) -> Option<f64> {
+            Some(self.betas[0])
+        }
+    };
     () => {
         fn lr_mut(&mut self) -> &mut f64 {
             &mut self.lr
@@ -237,14 +266,9 @@ impl ParamOptimizer {
         Self { update, of_other_ranks: None, observe: None, evaluate: None, shared: None, is_burns: false }
     }
 
-    /// One of burn's own.
-    pub(crate) fn burns(optimizer: impl Optimizer) -> Self {
-        Self { is_burns: true, ..Self::new(optimizer) }
-    }
-
     /// One of burn's own, of matrices, and the one for parameters of other ranks.
-    pub(crate) fn burns_of_matrices(optimizer: impl Optimizer, of_other_ranks: impl Optimizer) -> Self {
-        Self { of_other_ranks: Some(Arc::new(of_other_ranks)), ..Self::burns(optimizer) }
+    pub(crate) fn of_matrices(optimizer: impl Optimizer, of_other_ranks: impl Optimizer) -> Self {
+        Self { of_other_ranks: Some(Arc::new(of_other_ranks)), is_burns: true, ..Self::new(optimizer) }
     }
 
     /// With state that all parameters share.

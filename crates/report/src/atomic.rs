@@ -38,10 +38,37 @@ pub fn atomic_write(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
     // Temporary files are private by default; this one becomes an ordinary file, so the umask decides.
     #[cfg(unix)]
     builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(contents.as_ref())?;
+    let mut file = builder.tempfile_in(folder).map_err(bare)?;
+    file.as_file_mut().write_all(contents.as_ref())?;
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// What the system said, without the name of the temporary file that `tempfile` adds: whoever asked knows another one.
+fn bare(error: io::Error) -> io::Error {
+    let source = error.get_ref().and_then(|error| error.source()).and_then(|source| source.downcast_ref::<io::Error>());
+    source.and_then(io::Error::raw_os_error).map(io::Error::from_raw_os_error).unwrap_or(error)
+}
+
+/// What every page and chart says that this program writes, and how its weights and sweeps name it.
+pub(crate) const WRITTEN: &str = "written by anneal";
+const PRODUCER: &str = "\"producer\":\"anneal ";
+
+/// Bytes of a file in which it says so.
+const BEGINNING: u64 = 1 << 20;
+
+/// Whether nothing of anybody else's is lost where a file is written here: nothing is there, or a file that this program
+/// wrote. What is no regular file counts as nothing: [`atomic_write`] refuses it.
+pub fn is_replaceable(path: &Path) -> bool {
+    match open_regular(path) {
+        Ok(file) => {
+            let mut bytes = Vec::new();
+            let has = |mark: &str, bytes: &[u8]| bytes.windows(mark.len()).any(|part| part == mark.as_bytes());
+            let read = file.take(BEGINNING).read_to_end(&mut bytes);
+            read.is_ok() && [WRITTEN, PRODUCER].iter().any(|mark| has(mark, &bytes))
+        }
+        Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput),
+    }
 }
 
 /// Opens a file to read it. Only a regular file (or a link to one) is opened: a pipe would wait for its other end.
@@ -165,7 +192,8 @@ mod tests {
         let taken = folder.path().join("taken");
         fs::create_dir(&taken).unwrap();
         assert!(atomic_write(&taken, "text").is_err());
-        assert!(atomic_write(&folder.path().join("missing/a.json"), "text").is_err());
+        let error = atomic_write(&folder.path().join("missing/a.json"), "text").unwrap_err().to_string();
+        assert!(!error.contains("tmp"), "no temporary file is named: {error}");
         assert_eq!(names(folder.path()), ["taken"]);
     }
 

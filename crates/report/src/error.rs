@@ -30,9 +30,6 @@ pub enum ReportError {
         /// Height asked for, in pixels.
         height: u32,
     },
-    /// The font compiled into this crate could not be read (a damaged build).
-    #[error("the plot font compiled into this program cannot be read")]
-    Font,
     /// The drawing backend failed.
     #[error("drawing failed: {0}")]
     Draw(String),

@@ -3,11 +3,13 @@
 //! One font, compiled in (`fonts/README.md` says where it is from), serves both formats: PNG fills its outlines, SVG
 //! names it first in its `font-family` and is laid out by its advance widths. There is no kerning: labels are short.
 
-use skrifa::{DrawMemory, Font, GlyphId, PathSink, ScalerFont};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
-use crate::ReportError;
+use tiny_skia::PathBuilder;
 
-const DATA: &[u8] = include_bytes!("../fonts/Roboto-Regular-subset.ttf");
+/// `fonts/outlines.py` says how it is written.
+const DATA: &str = include_str!("../fonts/Roboto-Regular.glyphs");
 
 /// What an SVG viewer is asked for, best first. A viewer without the first ones uses a font of similar width.
 pub(crate) const FAMILY: &str = "Roboto, Helvetica, Arial, 'Liberation Sans', sans-serif";
@@ -18,45 +20,77 @@ pub(crate) const ASCENT: f64 = 0.76;
 
 /// The compiled-in font, ready to measure and to draw in font units.
 pub(crate) struct Face {
-    scaler: ScalerFont,
     units_per_em: f64,
+    glyphs: HashMap<char, Glyph>,
+    /// The visible empty box in the place of a character that the subset lacks.
+    other: Glyph,
 }
 
-impl Face {
-    /// Reads the compiled-in font.
-    pub(crate) fn load() -> Result<Self, ReportError> {
-        let font = Font::new(DATA.to_vec(), 0).ok_or(ReportError::Font)?;
-        let units_per_em = f64::from(font.units_per_em());
-        if units_per_em <= 0.0 {
-            return Err(ReportError::Font);
+#[derive(Clone, Copy, Default)]
+struct Glyph {
+    advance: f32,
+    outline: &'static str,
+}
+
+static FACE: LazyLock<Face> = LazyLock::new(|| {
+    let (units_per_em, lines) = DATA.split_once('\n').unwrap_or_default();
+    let mut face =
+        Face { units_per_em: units_per_em.parse().unwrap_or(1.0), glyphs: HashMap::new(), other: Glyph::default() };
+    for line in lines.lines() {
+        let mut parts = line.splitn(3, ' ');
+        let (code, advance) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let glyph = Glyph { advance: advance.parse().unwrap_or_default(), outline: parts.next().unwrap_or_default() };
+        match u32::from_str_radix(code, 16).ok().and_then(char::from_u32) {
+            Some(character) => drop(face.glyphs.insert(character, glyph)),
+            None => face.other = glyph,
         }
-        // Without a size the scaler works in font units; every text scales from these.
-        Ok(Self { scaler: ScalerFont::unhinted(font, None), units_per_em })
+    }
+    face
+});
+
+impl Face {
+    /// The compiled-in font.
+    pub(crate) fn load() -> &'static Self {
+        &FACE
     }
 
-    fn glyph(&self, character: char) -> GlyphId {
-        // A character that the subset lacks becomes glyph 0, the visible empty box.
-        self.scaler.font().charmap().map_unicode(character).unwrap_or_default()
+    fn glyph(&self, character: char) -> Glyph {
+        self.glyphs.get(&character).copied().unwrap_or(self.other)
     }
 
     /// Width of a text at one em, in em.
     pub(crate) fn width(&self, text: &str) -> f64 {
-        let metrics = self.scaler.font().glyph_metrics();
-        text.chars().map(|c| f64::from(metrics.h_advance(self.glyph(c)))).sum::<f64>() / self.units_per_em
+        text.chars().map(|c| f64::from(self.glyph(c).advance)).sum::<f64>() / self.units_per_em
     }
 
-    /// Gives the outlines of a text, one glyph after the other, to `sink`: in em, y down, the baseline's start at 0, 0.
-    pub(crate) fn outline(&self, text: &str, sink: &mut impl PathSink) {
-        let metrics = self.scaler.font().glyph_metrics();
+    /// Adds the outlines of a text, one glyph after the other, to `path`: in em, y down, the baseline's start at 0, 0.
+    pub(crate) fn outline(&self, text: &str, path: &mut PathBuilder) {
         let unit = (1.0 / self.units_per_em) as f32;
         let mut pen = 0.0_f32;
         for character in text.chars() {
-            let glyph = self.glyph(character);
-            if let Some(outline) = self.scaler.outline(glyph) {
-                // An outline that cannot be drawn leaves its room empty; the other glyphs stay where they belong.
-                let _ = outline.draw(DrawMemory::Scratch, &mut Placed { sink, pen, unit });
+            let Glyph { advance, outline } = self.glyph(character);
+            let mut parts = outline.split_ascii_whitespace();
+            while let Some(command) = parts.next() {
+                let mut number = || parts.next().and_then(|part| part.parse::<f32>().ok()).unwrap_or_default();
+                // Font units have y up.
+                let mut point = || ((pen + number()) * unit, -number() * unit);
+                match command {
+                    "M" => {
+                        let (x, y) = point();
+                        path.move_to(x, y);
+                    }
+                    "L" => {
+                        let (x, y) = point();
+                        path.line_to(x, y);
+                    }
+                    "Q" => {
+                        let ((control_x, control_y), (x, y)) = (point(), point());
+                        path.quad_to(control_x, control_y, x, y);
+                    }
+                    _ => path.close(),
+                }
             }
-            pen += metrics.h_advance(glyph);
+            pen += advance;
         }
     }
 
@@ -103,52 +137,13 @@ impl Face {
     }
 }
 
-/// Moves a glyph to its place in the line and turns font units (y up) into em (y down).
-struct Placed<'a, S> {
-    sink: &'a mut S,
-    pen: f32,
-    unit: f32,
-}
-
-impl<S> Placed<'_, S> {
-    fn x(&self, x: f32) -> f32 {
-        (self.pen + x) * self.unit
-    }
-
-    fn y(&self, y: f32) -> f32 {
-        -y * self.unit
-    }
-}
-
-impl<S: PathSink> PathSink for Placed<'_, S> {
-    fn move_to(&mut self, x: f32, y: f32) {
-        self.sink.move_to(self.x(x), self.y(y));
-    }
-
-    fn line_to(&mut self, x: f32, y: f32) {
-        self.sink.line_to(self.x(x), self.y(y));
-    }
-
-    fn quad_to(&mut self, cx0: f32, cy0: f32, x: f32, y: f32) {
-        self.sink.quad_to(self.x(cx0), self.y(cy0), self.x(x), self.y(y));
-    }
-
-    fn curve_to(&mut self, cx0: f32, cy0: f32, cx1: f32, cy1: f32, x: f32, y: f32) {
-        self.sink.curve_to(self.x(cx0), self.y(cy0), self.x(cx1), self.y(cy1), self.x(x), self.y(y));
-    }
-
-    fn close(&mut self) {
-        self.sink.close();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn widths_are_those_of_roboto() {
-        let face = Face::load().unwrap();
+        let face = Face::load();
         // Roboto 2.138, 2048 units per em: "0" advances 1151, "1" too (tabular figures), a space 508.
         assert_eq!(face.width("0"), 1151.0 / 2048.0);
         assert_eq!(face.width("01"), 2302.0 / 2048.0);
@@ -157,17 +152,39 @@ mod tests {
     }
 
     #[test]
+    fn every_glyph_is_a_path() {
+        let face = Face::load();
+        assert_eq!(face.glyphs.len(), 503);
+        for glyph in face.glyphs.values().chain([&face.other]) {
+            assert!(glyph.advance > 0.0);
+            let mut parts = glyph.outline.split(' ').filter(|part| !part.is_empty()).peekable();
+            while let Some(command) = parts.next() {
+                let numbers = match command {
+                    "M" | "L" => 2,
+                    "Q" => 4,
+                    "Z" => 0,
+                    other => panic!("{other} in {}", glyph.outline),
+                };
+                assert!((0..numbers).all(|_| parts.next().is_some_and(|part| part.parse::<f32>().is_ok())));
+                // A contour begins the outline, or the one before has ended.
+                assert!(command != "Z" || parts.peek().is_none_or(|next| *next == "M"));
+            }
+            assert!(glyph.outline.is_empty() || glyph.outline.starts_with('M') && glyph.outline.ends_with('Z'));
+        }
+    }
+
+    #[test]
     fn every_sign_that_labels_use_is_in_the_subset() {
-        let face = Face::load().unwrap();
+        let face = Face::load();
         for character in "aZ09 .,:;-+−×·%()[]{}<>=≤≥≈±…–/\\|_^'\"βηγμσθλαεΔ∞⁻⁷äöüßéñ".chars()
         {
-            assert_ne!(face.glyph(character), GlyphId::default(), "{character} is missing");
+            assert!(face.glyphs.contains_key(&character), "{character} is missing");
         }
     }
 
     #[test]
     fn texts_are_shortened_and_wrapped_to_their_room() {
-        let face = Face::load().unwrap();
+        let face = Face::load();
         assert_eq!(face.shorten("loss", 10.0), "loss");
         let short = face.shorten("a label that is much too long for its legend", 8.0);
         assert!(short.ends_with('…') && face.width(&short) <= 8.0, "{short}");

@@ -166,6 +166,8 @@ impl Layout {
         let label_width = if ready.x.scale == crate::Scale::Log { 56.0 } else { 84.0 };
         let columns = (self.plot.width() / label_width).max(2.0) as usize;
         self.x_ticks = ready.x.ticks(columns, ready.whole_x);
+        // Labels for which there is no row leave their lines unnamed: the curve needs the room.
+        let most_rows = (((self.plot.y1 - top) / 4.0 / MARK_LINE) as usize).max(1);
         let mut rows: Vec<Vec<(f64, f64)>> = Vec::new();
         let mut placed: Vec<Option<(String, f64, usize)>> = Vec::new();
         for mark in &chart.marks {
@@ -183,6 +185,10 @@ impl Layout {
             let (from, to) = (middle - half - 5.0, middle + half + 5.0);
             let clear = |row: &Vec<(f64, f64)>| row.iter().all(|(a, b)| to < *a || from > *b);
             let row = rows.iter().position(clear).unwrap_or(rows.len());
+            if row == most_rows {
+                placed.push(None);
+                continue;
+            }
             if row == rows.len() {
                 rows.push(Vec::new());
             }
@@ -375,8 +381,22 @@ mod tests {
             .fold(Chart::new("t").x("step").y("loss"), |chart, n| chart.series(Series::line(name(n), &xs, wave(n))));
         let height = size.1.max(height_of_legend(&chart));
         let chart = chart.size(size.0, height);
-        let layout = Layout::of(&chart, &chart.prepare(), &Face::load().unwrap());
+        let layout = Layout::of(&chart, &chart.prepare(), Face::load());
         (layout.legend.unwrap().entries.into_iter().map(|(_, label)| label).collect(), layout.plot)
+    }
+
+    #[test]
+    fn many_marks_leave_room_for_the_curve() {
+        let chart = (1..40).fold(Chart::new("cycles").x("step").y("rate"), |chart, cycle| {
+            chart.mark_x(f64::from(cycle * 10), format!("cycle {}", cycle + 1))
+        });
+        let chart = chart.series(Series::line("", [0.0, 400.0], [0.0, 1.0])).size(460, 310);
+        let (ready, face) = (chart.prepare(), Face::load());
+        let layout = Layout::of(&chart, &ready, &face);
+        let height = layout.plot.y1 - layout.plot.y0;
+        assert!(height > 150.0, "{height} pixels for the curve");
+        let named = layout.mark_labels.iter().flatten().count();
+        assert!((7..39).contains(&named), "{named} of 39 are named");
     }
 
     #[test]

@@ -42,12 +42,13 @@ pub mod tensorboard;
 mod terminal;
 
 pub use atomic::{
-    atomic_write, is_kept_aside, is_unfinished, is_unfinished_beginning, keep_aside, open_regular, read_regular,
-    read_regular_text,
+    atomic_write, is_kept_aside, is_replaceable, is_unfinished, is_unfinished_beginning, keep_aside, open_regular,
+    read_regular, read_regular_text,
 };
 pub use axis::Scale;
 pub use chart::{Band, Chart, Mark, RightAxis, Series, Shape};
 pub use error::ReportError;
+pub use page::plain;
 pub use prepare::{DropReason, Dropped};
 pub use schedule::{ScheduleCurve, function_curve, schedule_chart};
-pub use table::{GrowingCsv, NamedCell, TableError};
+pub use table::{CsvError, GrowingCsv, NamedCell};

@@ -11,7 +11,7 @@ use crate::layout::{Key, LEGEND_KEY, LEGEND_LINE, Layout, Rect, em};
 use crate::palette;
 use crate::png::Raster;
 use crate::prepare::{Place, Prepared};
-use crate::{Chart, ReportError};
+use crate::{Chart, ReportError, plain};
 
 type Drawn<B> = Result<(), DrawingErrorKind<<B as DrawingBackend>::ErrorType>>;
 
@@ -26,12 +26,12 @@ impl Chart {
     ///
     /// [`ReportError::Size`] if the chart's size is out of bounds.
     pub fn to_svg(&self) -> Result<String, ReportError> {
-        let face = Face::load()?;
+        let face = Face::load();
         let grid = self.grid_size()?;
         let mut svg = String::new();
         {
             let mut backend = SVGBackend::with_string(&mut svg, grid);
-            self.draw(&mut backend, &face)?;
+            self.draw(&mut backend, face)?;
         }
         // plotters writes the fine grid's size as the picture's and knows neither joins nor titles.
         let (width, height) = self.size;
@@ -41,7 +41,7 @@ impl Chart {
         if let Some(end) = svg.find('>') {
             svg.insert_str(end + 1, &format!("\n<title>{}</title>", escaped(&self.title)));
         }
-        Ok(svg)
+        Ok(plain(&svg))
     }
 
     /// The chart as a PNG file's bytes, [`Chart::PNG_SCALE`] pixels for each of [`Chart::size`].
@@ -50,9 +50,9 @@ impl Chart {
     ///
     /// [`ReportError::Size`] if the chart's size is out of bounds.
     pub fn to_png(&self) -> Result<Vec<u8>, ReportError> {
-        let face = Face::load()?;
-        let mut raster = Raster::new(self.grid_size()?, f64::from(Self::PNG_SCALE) / UNITS, &face)?;
-        self.draw(&mut raster, &face)?;
+        let face = Face::load();
+        let mut raster = Raster::new(self.grid_size()?, f64::from(Self::PNG_SCALE) / UNITS, face)?;
+        self.draw(&mut raster, face)?;
         raster.encode()
     }
 

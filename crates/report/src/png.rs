@@ -4,10 +4,10 @@ use plotters_backend::text_anchor::{HPos, VPos};
 use plotters_backend::{
     BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind, FontTransform,
 };
-use skrifa::PathSink;
 use tiny_skia::{Color, FillRule, LineCap, LineJoin, Paint, PathBuilder, Pixmap, Stroke, Transform};
 
 use crate::ReportError;
+use crate::atomic::WRITTEN;
 use crate::canvas::TEXT_SIZE_RATIO;
 use crate::font::{ASCENT, Face};
 
@@ -31,7 +31,16 @@ impl<'a> Raster<'a> {
 
     /// The finished picture as a PNG file's bytes.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, ReportError> {
-        self.pixels.encode_png().map_err(|e| ReportError::Draw(e.to_string()))
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, self.pixels.width(), self.pixels.height());
+        encoder.set_color(png::ColorType::Rgba);
+        encoder.set_depth(png::BitDepth::Eight);
+        // Everything stands on white: no pixel lets anything through, so that none needs to be divided by its opacity.
+        encoder
+            .add_text_chunk("Software".to_owned(), WRITTEN.to_owned())
+            .and_then(|()| encoder.write_header()?.write_image_data(self.pixels.data()))
+            .map_err(|e| ReportError::Draw(e.to_string()))?;
+        Ok(bytes)
     }
 
     fn scale(&self) -> Transform {
@@ -162,7 +171,7 @@ impl DrawingBackend for Raster<'_> {
             FontTransform::Rotate180 => 180.0,
             FontTransform::Rotate270 => 270.0,
         };
-        let mut outline = Outline(PathBuilder::new());
+        let mut outline = PathBuilder::new();
         self.face.outline(text, &mut outline);
         let transform = self
             .scale()
@@ -170,7 +179,7 @@ impl DrawingBackend for Raster<'_> {
             .pre_rotate(degrees)
             .pre_scale(em, em)
             .pre_translate(across, down);
-        self.fill(outline.0.finish(), style.color(), transform);
+        self.fill(outline.finish(), style.color(), transform);
         Ok(())
     }
 
@@ -181,30 +190,5 @@ impl DrawingBackend for Raster<'_> {
     ) -> Result<(u32, u32), DrawingErrorKind<Self::ErrorType>> {
         let em = style.size() / TEXT_SIZE_RATIO;
         Ok(((self.face.width(text) * em).ceil() as u32, em.ceil() as u32))
-    }
-}
-
-/// Collects glyph outlines as one tiny-skia path.
-struct Outline(PathBuilder);
-
-impl PathSink for Outline {
-    fn move_to(&mut self, x: f32, y: f32) {
-        self.0.move_to(x, y);
-    }
-
-    fn line_to(&mut self, x: f32, y: f32) {
-        self.0.line_to(x, y);
-    }
-
-    fn quad_to(&mut self, cx0: f32, cy0: f32, x: f32, y: f32) {
-        self.0.quad_to(cx0, cy0, x, y);
-    }
-
-    fn curve_to(&mut self, cx0: f32, cy0: f32, cx1: f32, cy1: f32, x: f32, y: f32) {
-        self.0.cubic_to(cx0, cy0, cx1, cy1, x, y);
-    }
-
-    fn close(&mut self) {
-        self.0.close();
     }
 }

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use crate::{Chart, ReportError, atomic::atomic_write, layout::height_of_legend};
+use crate::{
+    Chart, ReportError,
+    atomic::{WRITTEN, atomic_write},
+    layout::height_of_legend,
+};
 
 impl Chart {
     /// Saves the chart; the extension, in any case, says as what: `.svg` or `.png`. The file appears whole or not at
@@ -13,18 +17,31 @@ impl Chart {
     /// [`ReportError::Extension`] for any other extension, [`ReportError::Write`] naming the path if it cannot be
     /// written, and what [`Chart::to_svg`] and [`Chart::to_png`] say.
     pub fn save(&self, path: &Path) -> Result<(), ReportError> {
-        let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+        let is_svg = Self::is_saved_as_svg(path)?;
         let (width, height) = self.size;
         let chart = self.clone().size(width, height.max(height_of_legend(self).min(Self::MAX_SIDE)));
-        let bytes = match extension.as_deref() {
-            Some("svg") => chart.to_svg()?.into_bytes(),
-            Some("png") => chart.to_png()?,
-            other => {
-                let found = other.map_or_else(|| "a file without extension".to_owned(), |e| format!(".{e}"));
-                return Err(ReportError::Extension { path: path.to_owned(), found });
-            }
+        let bytes = if is_svg {
+            chart.to_svg()?.replacen("</title>", &format!("</title>\n<!-- {WRITTEN} -->"), 1).into_bytes()
+        } else {
+            chart.to_png()?
         };
         atomic_write(path, bytes).map_err(|source| ReportError::Write { path: path.to_owned(), source })
+    }
+
+    /// Whether a chart is saved under this name as SVG, and not as PNG.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Extension`] for any other extension.
+    pub fn is_saved_as_svg(path: &Path) -> Result<bool, ReportError> {
+        match path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).as_deref() {
+            Some("svg") => Ok(true),
+            Some("png") => Ok(false),
+            other => {
+                let found = other.map_or_else(|| "a file without extension".to_owned(), |e| format!(".{e}"));
+                Err(ReportError::Extension { path: path.to_owned(), found })
+            }
+        }
     }
 }
 
@@ -46,7 +63,11 @@ mod tests {
             let path = folder.path().join(name);
             chart().save(&path).unwrap();
             assert!(fs::read(&path).unwrap().starts_with(start), "{name}");
+            assert!(crate::is_replaceable(&path), "{name} says who wrote it");
         }
+        let theirs = folder.path().join("a.svg");
+        fs::write(&theirs, chart().to_svg().unwrap()).unwrap();
+        assert!(!crate::is_replaceable(&theirs) && crate::is_replaceable(&folder.path().join("none")));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "temporary files stayed behind");
     }
 

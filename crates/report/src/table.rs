@@ -18,7 +18,7 @@ pub type NamedCell = (String, String);
 /// Why a CSV file could not be written or resumed.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: cannot {action}: {source}", path.display())]
-pub struct TableError {
+pub struct CsvError {
     /// Which file.
     path: PathBuf,
     /// What was tried.
@@ -41,8 +41,8 @@ impl GrowingCsv {
     /// A fresh file with these columns at first.
     ///
     /// # Errors
-    /// [`TableError`] naming the file.
-    pub fn create(path: &Path, columns: &[&str]) -> Result<Self, TableError> {
+    /// [`CsvError`] naming the file.
+    pub fn create(path: &Path, columns: &[&str]) -> Result<Self, CsvError> {
         Self::with(path, columns.iter().map(|column| (*column).to_owned()).collect(), &[])
     }
 
@@ -52,12 +52,12 @@ impl GrowingCsv {
     /// A file that is not there is created.
     ///
     /// # Errors
-    /// [`TableError`] naming the file.
+    /// [`CsvError`] naming the file.
     pub fn resume(
         path: &Path,
         columns: &[&str],
         mut keep: impl FnMut(&dyn Fn(&str) -> Option<String>) -> Option<bool>,
-    ) -> Result<Self, TableError> {
+    ) -> Result<Self, CsvError> {
         let Some(Content { columns: mut known, rows, mut is_damaged }) = read(path).map_err(failed(path, "read it"))?
         else {
             return Self::create(path, columns);
@@ -90,8 +90,8 @@ impl GrowingCsv {
     /// Writes a row. Columns that it does not name stay empty; names that are new become columns.
     ///
     /// # Errors
-    /// [`TableError`] naming the file.
-    pub fn row(&mut self, cells: &[NamedCell]) -> Result<(), TableError> {
+    /// [`CsvError`] naming the file.
+    pub fn row(&mut self, cells: &[NamedCell]) -> Result<(), CsvError> {
         let is_new = |(name, _): &&NamedCell| !self.columns.contains(name);
         let new: Vec<String> = cells.iter().filter(is_new).map(|(name, _)| name.clone()).collect();
         if !new.is_empty() {
@@ -112,13 +112,13 @@ impl GrowingCsv {
     /// Hands everything written to the system.
     ///
     /// # Errors
-    /// [`TableError`] naming the file.
-    pub fn flush(&mut self) -> Result<(), TableError> {
+    /// [`CsvError`] naming the file.
+    pub fn flush(&mut self) -> Result<(), CsvError> {
         self.out.flush().map_err(failed(&self.path, "write it"))
     }
 
     /// Replaces the file by one with these columns and rows, and opens it at its end.
-    fn with(path: &Path, columns: Vec<String>, rows: &[Vec<String>]) -> Result<Self, TableError> {
+    fn with(path: &Path, columns: Vec<String>, rows: &[Vec<String>]) -> Result<Self, CsvError> {
         let written = (|| {
             let mut table = builder().from_writer(Vec::new());
             table.write_record(&columns)?;
@@ -142,12 +142,12 @@ fn builder() -> csv::WriterBuilder {
     builder
 }
 
-fn failed(path: &Path, action: &'static str) -> impl Fn(io::Error) -> TableError {
+fn failed(path: &Path, action: &'static str) -> impl Fn(io::Error) -> CsvError {
     let path = path.to_owned();
-    move |source| TableError { path: path.clone(), action, source }
+    move |source| CsvError { path: path.clone(), action, source }
 }
 
-fn aside(path: &Path, is_damaged: bool) -> Result<Option<PathBuf>, TableError> {
+fn aside(path: &Path, is_damaged: bool) -> Result<Option<PathBuf>, CsvError> {
     if !is_damaged {
         return Ok(None);
     }

@@ -3,7 +3,7 @@
 use crate::axis::{Window, precise, readable};
 use crate::chart::{Mark, Shape};
 use crate::prepare::Prepared;
-use crate::{Chart, Scale};
+use crate::{Chart, Scale, plain};
 
 impl Chart {
     /// The chart as text of at most `columns` characters a line, with a plot of `rows` lines and, around it, the title,
@@ -43,7 +43,7 @@ impl Chart {
         lines.push(x_line(&ready.x, &axis_label(&self.x_label, self.x_scale), gutter + 2, plot.columns));
         lines.extend(self.terminal_legend(&ready, several, columns));
         lines.extend(ready.dropped.iter().map(|dropped| cut(&format!("Not drawn: {dropped}"), columns)));
-        lines.join("\n") + "\n"
+        plain(&lines.join("\n")) + "\n"
     }
 
     /// The sign of each mark: that of its kind, or a digit where several of a kind have labels to be told apart.

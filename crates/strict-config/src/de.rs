@@ -6,9 +6,9 @@ use toml::{Table, Value};
 
 use crate::{ConfigError, Problem, nearest, show};
 
-/// Deserializes from `table`; paths in errors begin at the table.
-pub(crate) fn from_table<T: DeserializeOwned>(table: &Table) -> Result<T, ConfigError> {
-    T::deserialize(TableDeserializer { table })
+/// Deserializes from `value`; paths in errors begin at the value.
+pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, ConfigError> {
+    T::deserialize(ValueDeserializer { value })
 }
 
 impl de::Error for ConfigError {
@@ -69,64 +69,17 @@ fn unknown_field(field: &str, known: &[&str]) -> ConfigError {
     )
 }
 
-/// A table.
-struct TableDeserializer<'a> {
-    table: &'a Table,
-}
-
-impl<'de> Deserializer<'de> for TableDeserializer<'_> {
-    type Error = ConfigError;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
-        visitor.visit_map(TableAccess { fields: self.table.iter(), value: None })
-    }
-
-    /// Unknown fields are refused before any field is read, whatever the type's attributes say.
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        known: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ConfigError> {
-        match self.table.keys().find(|key| !known.contains(&key.as_str())) {
-            Some(key) => Err(unknown_field(key, known)),
-            None => self.deserialize_any(visitor),
-        }
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, ConfigError> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    /// `{ variant = settings }`.
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ConfigError> {
-        visitor
-            .visit_enum(de::value::MapAccessDeserializer::new(TableAccess { fields: self.table.iter(), value: None }))
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map identifier ignored_any
-    }
-}
-
+/// The fields of a table.
 struct TableAccess<'a> {
     fields: toml::map::Iter<'a, String, Value>,
     /// The field whose name was handed out and whose value was not.
     value: Option<(&'a str, &'a Value)>,
+}
+
+impl<'a> TableAccess<'a> {
+    fn new(table: &'a Table) -> Self {
+        Self { fields: table.iter(), value: None }
+    }
 }
 
 impl<'de> MapAccess<'de> for TableAccess<'_> {
@@ -221,7 +174,7 @@ impl<'de> Deserializer<'de> for ValueDeserializer<'_> {
             Value::Float(number) => visitor.visit_f64(*number),
             Value::Boolean(flag) => visitor.visit_bool(*flag),
             Value::Array(items) => visitor.visit_seq(ItemAccess { items: items.iter().enumerate() }),
-            Value::Table(table) => TableDeserializer { table }.deserialize_any(visitor),
+            Value::Table(table) => visitor.visit_map(TableAccess::new(table)),
             // No setting is a date; serde has no notion of one.
             Value::Datetime(_) => visitor.visit_unit(),
         };
@@ -301,27 +254,30 @@ impl<'de> Deserializer<'de> for ValueDeserializer<'_> {
         }
     }
 
+    /// Unknown fields are refused before any field is read, whatever the type's attributes say.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        name: &'static str,
+        _name: &'static str,
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ConfigError> {
-        match self.value {
-            Value::Table(table) => TableDeserializer { table }.deserialize_struct(name, known, visitor),
-            _ => Err(self.wrong_type("a table")),
+        let Value::Table(table) = self.value else { return Err(self.wrong_type("a table")) };
+        match table.keys().find(|key| !known.contains(&key.as_str())) {
+            Some(key) => Err(unknown_field(key, known)),
+            None => visitor.visit_map(TableAccess::new(table)),
         }
     }
 
+    /// A name, or `{ name = settings }`.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
-        variants: &'static [&'static str],
+        _name: &'static str,
+        _variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ConfigError> {
         match self.value {
             Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
-            Value::Table(table) => TableDeserializer { table }.deserialize_enum(name, variants, visitor),
+            Value::Table(table) => visitor.visit_enum(de::value::MapAccessDeserializer::new(TableAccess::new(table))),
             _ => Err(self.wrong_type("a string")),
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! A struct with serde's derives states its settings once: names, types, defaults, documentation. [`read`] takes a table
 //! apart with a deserializer of this crate, whose error is a [`ConfigError`]; [`write`](fn@write) gives the table with every
-//! field explicit; [`fields_of`] lists the names. [`Settings::check`] tests ranges, with the helpers of [`check`].
+//! field explicit; [`fields_of`] lists the names. [`Settings::check`] tests ranges, with the helpers of [`check`];
+//! [`settings!`] takes the defaults where the fields are.
 //! This crate knows nothing of learning rates, optimizers or files.
 //!
 //! ```
@@ -45,11 +46,14 @@
 //! # Ok::<(), ConfigError>(())
 //! ```
 
+mod by_value;
 pub mod check;
 mod de;
 mod error;
 mod raise;
+mod settings;
 
+pub use by_value::{any_number, by_value};
 pub use error::{ConfigError, Problem};
 pub use raise::raise;
 /// Its tables stand in signatures here.
@@ -91,10 +95,18 @@ pub fn read<T: Settings>(table: &Table, path: &str) -> Result<T, ConfigError> {
 /// # Errors
 /// An unknown or missing field, a wrong type.
 pub fn deserialize<T: DeserializeOwned>(table: &Table) -> Result<T, ConfigError> {
-    de::from_table(table).map_err(|error| match &error.problem {
+    de::from_value(&Value::Table(table.clone())).map_err(|error| match &error.problem {
         Problem::Missing { expected } if expected.is_empty() => with_expectation::<T>(table, error),
         _ => error,
     })
+}
+
+/// Deserializes a value without a check; paths in errors begin at the value.
+///
+/// # Errors
+/// An unknown or missing field, a wrong type.
+pub fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, ConfigError> {
+    de::from_value(value)
 }
 
 /// serde does not say what a missing field would hold. A date in its place, which no setting takes, makes it say so.
@@ -114,8 +126,8 @@ fn with_expectation<T: DeserializeOwned>(table: &Table, error: ConfigError) -> C
             _ => None,
         };
     }
-    match probe.as_table().map(de::from_table::<T>) {
-        Some(Err(ConfigError { path, problem: Problem::WrongType { expected, .. } })) if path == error.path => {
+    match de::from_value::<T>(&probe) {
+        Err(ConfigError { path, problem: Problem::WrongType { expected, .. } }) if path == error.path => {
             ConfigError::missing(path, expected)
         }
         _ => error,
@@ -159,37 +171,6 @@ pub fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
     // It fails by design: nothing is there to read.
     let _ = T::deserialize(de::FieldNames { names: &mut names });
     names
-}
-
-/// Any number, infinities and NaN too; for `#[serde(deserialize_with = "strict_config::any_number")]`. Without it a number
-/// must be finite.
-///
-/// # Errors
-/// What is not a number.
-pub fn any_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    struct AnyNumber;
-
-    impl serde::de::Visitor<'_> for AnyNumber {
-        type Value = f64;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a number")
-        }
-
-        fn visit_f64<E>(self, number: f64) -> Result<f64, E> {
-            Ok(number)
-        }
-
-        fn visit_i64<E>(self, number: i64) -> Result<f64, E> {
-            Ok(number as f64)
-        }
-
-        fn visit_u64<E>(self, number: u64) -> Result<f64, E> {
-            Ok(number as f64)
-        }
-    }
-
-    deserializer.deserialize_any(AnyNumber)
 }
 
 /// The known name nearest to `name`, if any is near enough to be a likely slip: by Jaro-Winkler similarity, which

@@ -8,7 +8,7 @@ use crate::{
     contender::Contender,
     curve::Curve,
     measure::Measure,
-    result::{Study, Target},
+    result::{Study, TimeTarget},
     run::RunLog,
 };
 
@@ -19,14 +19,14 @@ const FEW_EPOCHS: usize = 3;
 const FAR_APART: f64 = 20.0;
 
 /// The same curve of several runs: mean and range at each step.
-struct Band {
+struct CurveBand {
     steps: Vec<f64>,
     mean: Vec<f64>,
     low: Vec<f64>,
     high: Vec<f64>,
 }
 
-impl Band {
+impl CurveBand {
     /// At the steps that all curves have; a run that ended earlier than the others ends them all.
     fn of(curves: &[&Curve]) -> Self {
         let mut values: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
@@ -69,12 +69,12 @@ fn chart(
     contenders: &[Contender],
     curve: fn(&RunLog) -> &Curve,
     kind: Kind,
-) -> Option<(Chart, Vec<Band>)> {
+) -> Option<(Chart, Vec<CurveBand>)> {
     let band = |contender: &Contender| {
         let curves = contender.runs.iter().map(|run| curve(&run.log)).filter(|(steps, _)| !steps.is_empty());
-        Band::of(&curves.collect::<Vec<_>>())
+        CurveBand::of(&curves.collect::<Vec<_>>())
     };
-    let bands: Vec<Band> = contenders.iter().map(band).collect();
+    let bands: Vec<CurveBand> = contenders.iter().map(band).collect();
     if bands.iter().all(|band| band.steps.is_empty()) {
         return None;
     }
@@ -126,7 +126,7 @@ impl Study {
 }
 
 /// The rates on a logarithmic axis where the highest rates of the contenders that did not fail are far apart.
-fn on_fit_axis(chart: Chart, bands: &[Band], failed: &[bool]) -> Chart {
+fn on_fit_axis(chart: Chart, bands: &[CurveBand], failed: &[bool]) -> Chart {
     let ended = |at: usize| failed.iter().all(|failed| *failed) || !failed.get(at).is_some_and(|failed| *failed);
     let bands = || bands.iter().enumerate().filter(|(at, _)| ended(*at));
     let peaks = || bands().filter_map(|(_, band)| band.high.iter().copied().reduce(f64::max));
@@ -191,7 +191,7 @@ pub fn without_diverged(mut chart: Chart) -> Chart {
 }
 
 /// The part of the measure that is worth looking at, with the target marked.
-fn with_target(chart: Chart, bands: &[Band], target: Option<Target>, measure: &Measure) -> Chart {
+fn with_target(chart: Chart, bands: &[CurveBand], target: Option<TimeTarget>, measure: &Measure) -> Chart {
     let chart = match limits(bands, measure) {
         _ if measure.lower_is_better => without_diverged(chart),
         Some((low, high)) => chart.y_limits(low, high),
@@ -205,11 +205,11 @@ fn with_target(chart: Chart, bands: &[Band], target: Option<Target>, measure: &M
 
 /// The range of a measure that rises, from where the slowest contender is after a quarter of its curve. With the first steps in
 /// it, the differences that matter would be a line at the top.
-fn limits(bands: &[Band], measure: &Measure) -> Option<(f64, f64)> {
-    let peak = |band: &Band| band.high.iter().copied().reduce(f64::max);
+fn limits(bands: &[CurveBand], measure: &Measure) -> Option<(f64, f64)> {
+    let peak = |band: &CurveBand| band.high.iter().copied().reduce(f64::max);
     let top = bands.iter().filter_map(peak).reduce(f64::max)?;
     // One that learnt nothing must not set the axis of the others.
-    let bands: Vec<&Band> =
+    let bands: Vec<&CurveBand> =
         bands.iter().filter(|band| peak(band).is_some_and(|own| !measure.is_hopeless(own, top))).collect();
     let all = || bands.iter().flat_map(|band| band.low.iter().chain(&band.high).copied());
     let (lowest, highest) = (all().reduce(f64::min)?, all().reduce(f64::max)?);
@@ -228,11 +228,11 @@ mod tests {
         let one = (vec![1.0, 2.0, 3.0], vec![4.0, 6.0, 1.0]);
         // A step logged twice, and a run that ended earlier.
         let other = (vec![1.0, 2.0, 2.0], vec![2.0, 9.0, 8.0]);
-        let band = Band::of(&[&one, &other]);
+        let band = CurveBand::of(&[&one, &other]);
         assert_eq!(band.steps, [1.0, 2.0]);
         assert_eq!((band.mean, band.low, band.high), (vec![3.0, 7.0], vec![2.0, 6.0], vec![4.0, 8.0]));
-        assert!(!Band::of(&[&one]).has_width());
-        assert!(Band::of(&[]).steps.is_empty());
+        assert!(!CurveBand::of(&[&one]).has_width());
+        assert!(CurveBand::of(&[]).steps.is_empty());
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
             curves.iter().map(series).fold(Chart::new("learning rate"), Chart::series)
         };
         let curves = [("good", [0.1, 0.02]), ("bad", [1e10, 1e10]), ("other", [0.2, 0.1])];
-        let bands = curves.map(|(_, ys)| Band {
+        let bands = curves.map(|(_, ys)| CurveBand {
             steps: vec![1.0, 2.0],
             mean: ys.to_vec(),
             low: ys.to_vec(),
@@ -282,10 +282,10 @@ mod tests {
 
     #[test]
     fn the_accuracies_begin_where_the_slowest_is_after_a_quarter() {
-        let limits = |bands: &[Band]| limits(bands, &Measure::default());
+        let limits = |bands: &[CurveBand]| limits(bands, &Measure::default());
         let band = |values: &[f64]| {
             let steps = (0..values.len()).map(|step| step as f64).collect();
-            Band { steps, mean: values.to_vec(), low: values.to_vec(), high: values.to_vec() }
+            CurveBand { steps, mean: values.to_vec(), low: values.to_vec(), high: values.to_vec() }
         };
         let bands = [band(&[10.0, 80.0, 90.0, 95.0]), band(&[20.0, 60.0, 80.0, 100.0])];
         // From 60 to 100, and a twentieth of that on both sides.

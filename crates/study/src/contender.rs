@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     measure::Measure,
     rate::Rate,
-    run::{Run, RunState},
+    run::{Run, RunStatus},
     spread::{Spread, median},
 };
 
@@ -81,9 +81,9 @@ pub struct TimeToTarget {
 impl Contender {
     /// A contender with the statistics of its runs; file, optimizer, schedule, rate and warnings are left empty.
     pub fn new(name: impl Into<String>, runs: Vec<Run>) -> Self {
-        let count = |state: RunState| runs.iter().filter(|run| run.state == state).count();
+        let count = |state: RunStatus| runs.iter().filter(|run| run.state == state).count();
         let spread = |figure: fn(&Run) -> Option<f64>| {
-            Spread::of(runs.iter().filter(|run| run.state == RunState::Finished).filter_map(figure).collect())
+            Spread::of(runs.iter().filter(|run| run.state == RunStatus::Finished).filter_map(figure).collect())
         };
         Self {
             name: name.into(),
@@ -91,8 +91,8 @@ impl Contender {
             optimizer: String::new(),
             schedule: String::new(),
             rate: None,
-            finished: count(RunState::Finished),
-            failed: count(RunState::Failed),
+            finished: count(RunStatus::Finished),
+            failed: count(RunStatus::Failed),
             test: spread(|run| run.test),
             behind_first: None,
             best_valid: spread(|run| run.best_valid),
@@ -132,7 +132,7 @@ impl Contender {
     }
 
     fn test_by_seed(&self) -> BTreeMap<u64, f64> {
-        let finished = self.runs.iter().filter(|run| run.state == RunState::Finished);
+        let finished = self.runs.iter().filter(|run| run.state == RunStatus::Finished);
         finished.filter_map(|run| Some((run.seed, run.test?))).collect()
     }
 
@@ -148,8 +148,8 @@ impl Contender {
 mod tests {
     use super::*;
 
-    fn contender(runs: &[(u64, RunState, Option<f64>)]) -> Contender {
-        let run = |(seed, state, test_accuracy): &(u64, RunState, Option<f64>)| Run {
+    fn contender(runs: &[(u64, RunStatus, Option<f64>)]) -> Contender {
+        let run = |(seed, state, test_accuracy): &(u64, RunStatus, Option<f64>)| Run {
             seed: *seed,
             state: *state,
             test: *test_accuracy,
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn differences_are_taken_seed_by_seed() {
-        use RunState::{Failed, Finished};
+        use RunStatus::{Failed, Finished};
         let first = contender(&[(1, Finished, Some(98.0)), (2, Finished, Some(97.0)), (3, Failed, None)]);
         let mut other = contender(&[(1, Finished, Some(97.0)), (2, Finished, Some(94.0)), (3, Finished, Some(99.0))]);
         other.compare_with(&first, &Measure::default());
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn one_with_failures_stands_behind_one_without() {
-        use RunState::{Failed, Finished};
+        use RunStatus::{Failed, Finished};
         let good = contender(&[(1, Finished, Some(50.0))]);
         let failed = contender(&[(1, Finished, Some(99.0)), (2, Failed, None)]);
         let rank = |one: &Contender| one.rank(&Measure::default());

@@ -4,15 +4,15 @@
 //! tensors, models, configurations or run folders: `anneal` runs them.
 //!
 //! ```
-//! use study::{Contender, RateChoice, Run, RunLog, RunState, Setup, Study};
+//! use study::{Contender, RateChoice, Run, RunLog, RunStatus, StudySetup, Study};
 //!
 //! let run = |seed, accuracy| {
 //!     let log = RunLog { test: Some(accuracy), ..RunLog::default() };
-//!     Run::new(seed, format!("cosine/seed-{seed}"), RunState::Finished, None, log)
+//!     Run::new(seed, format!("cosine/seed-{seed}"), RunStatus::Finished, None, log)
 //! };
 //! let cosine = Contender::new("cosine", vec![run(1, 98.0), run(2, 99.0)]);
 //! let step = Contender::new("step", vec![run(1, 97.0), run(2, 97.0)]);
-//! let study = Study::new(Setup { seeds: vec![1, 2], ..Setup::default() }, vec![step, cosine]);
+//! let study = Study::new(StudySetup { seeds: vec![1, 2], ..StudySetup::default() }, vec![step, cosine]);
 //! assert_eq!(study.contenders[0].name, "cosine");
 //! let gap = study.contenders[1].behind_first.as_ref().expect("two seeds in common");
 //! assert_eq!((gap.mean, gap.seeds), (1.5, 2));
@@ -37,6 +37,6 @@ pub use contender::{Contender, Gap, TimeToTarget};
 pub use curve::Curve;
 pub use measure::Measure;
 pub use rate::{FinderSweep, Rate, RateChoice, RateSource, Trial, choose};
-pub use result::{Setup, Study, Target, TuningCost};
-pub use run::{Run, RunLog, RunState};
+pub use result::{Study, StudySetup, TimeTarget, TuningCost};
+pub use run::{Run, RunLog, RunStatus};
 pub use spread::Spread;

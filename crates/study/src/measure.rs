@@ -1,5 +1,6 @@
 //! The value that runs are compared by.
 
+use report::page::decimal;
 use serde::Serialize;
 
 use crate::curve::{Curve, highest, lowest};
@@ -90,7 +91,8 @@ impl Measure {
     /// A value with its unit, rounded for people: `97.33 %`, `0.1235`.
     pub fn show(&self, value: f64) -> String {
         let digits = self.digits();
-        if self.unit.is_empty() { format!("{value:.digits$}") } else { format!("{value:.digits$} {}", self.unit) }
+        let value = decimal(value, digits);
+        if self.unit.is_empty() { value } else { format!("{value} {}", self.unit) }
     }
 
     /// A value with its unit, as it is: `97.3 %`.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use report::{
     Chart,
-    page::{Page, Part, Section, Tone, count, duration, fold},
+    page::{Page, Part, Section, Tone, count, duration, fold, plural},
 };
 
 use crate::{
@@ -17,9 +17,15 @@ use crate::{
 impl Study {
     /// The page; `common` is the configuration that all contenders have in common.
     pub fn page(&self, common: String) -> Page {
-        let title = plural(self.contenders.len(), self.what_differs());
-        let seeds = plural(self.setup.seeds.len(), "seed");
-        let (state, tone) = if self.complete { ("finished", Tone::Good) } else { ("not finished", Tone::Notice) };
+        let title = plural(self.contenders.len() as u64, self.what_differs());
+        let seeds = plural(self.setup.seeds.len() as u64, "seed");
+        let (failed, runs) = (self.failed(), self.runs().count());
+        let (state, tone) = match (self.complete, failed) {
+            (false, _) => ("not finished".to_owned(), Tone::Notice),
+            (true, 0) => ("finished".to_owned(), Tone::Good),
+            (true, _) if failed == runs => ("failed".to_owned(), Tone::Bad),
+            (true, _) => (format!("finished, {} failed", plural(failed as u64, "run")), Tone::Notice),
+        };
         let axis = match (self.setup.measure.lower_is_better, self.setup.measure.name.as_str()) {
             (true, _) => String::new(),
             (false, "accuracy") => {
@@ -57,9 +63,10 @@ impl Study {
                 Section::new("Choice of the rates")
                     .note(self.how_rates_were_chosen())
                     .part(Part::Table(self.trials_table()))
+                    .part(Part::Pairs(self.failed_trials()))
                     .part(Part::Charts(self.sweep_charts())),
             )
-            .section(Section::new("Runs").part(Part::Table(self.runs_table())))
+            .section(Section::new("Runs").part(Part::Table(self.runs_table())).part(Part::Pairs(self.failed_runs())))
             .section(
                 Section::new("What was compared")
                     .part(Part::Pairs(self.files()))
@@ -96,7 +103,11 @@ impl Study {
     fn what_differs(&self) -> &'static str {
         let is_one =
             |of: fn(&Contender) -> &String| self.contenders.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]));
-        if is_one(|one| &one.schedule) && !is_one(|one| &one.optimizer) { "optimizer" } else { "schedule" }
+        match (is_one(|one| &one.schedule), is_one(|one| &one.optimizer)) {
+            (true, false) => "optimizer",
+            (true, true) if self.contenders.len() > 1 => "contender",
+            _ => "schedule",
+        }
     }
 
     /// How to read the tables.
@@ -134,12 +145,12 @@ impl Study {
                  the validations (train.validate_every). ",
             );
         }
-        let failed: usize = self.contenders.iter().map(|contender| contender.failed).sum();
+        let failed = self.failed();
         if failed > 0 {
             let _ = write!(
                 text,
-                "{} failed (loss, gradient or weights not finite); means are without failed runs, and a schedule with one ranks last. ",
-                plural(failed, "run")
+                "{} failed (loss, gradient or weights not finite): means leave failed runs out, and whatever has one ranks last. ",
+                plural(failed as u64, "run")
             );
         }
         if !self.complete {
@@ -160,7 +171,7 @@ impl Study {
                  seed for the table above; it took {}",
                 self.setup.rates,
                 self.setup.measure.name,
-                plural(runs as usize, "run")
+                plural(runs, "run")
             ),
         };
         format!("{what}: {} steps, {} in all.", count(steps), duration(seconds))
@@ -176,21 +187,28 @@ impl Study {
 
     fn facts(&self, mut page: Page) -> Page {
         let measure = &self.setup.measure;
-        if let Some(first) = self.contenders.first().filter(|first| first.test.is_some()) {
-            let value = spread_text(first.test.as_ref(), measure.digits());
+        // Where all are equal there is no best and no first.
+        if let [best, ..] = self.best().as_slice() {
+            let value = spread_text(best.test.as_ref(), measure.digits());
             let unit = if measure.unit.is_empty() { &measure.name } else { &measure.unit };
-            page = page.fact("Best on the test set", &first.name, format!("{value} {unit}"));
+            page = page.fact("Best on the test set", names(&self.best()), format!("{value} {unit}"));
         }
-        if let (Some((contender, steps)), Some(target)) = (self.quickest(), self.target) {
+        if let ((first, Some(steps)), Some(target)) = (self.quickest(), self.target)
+            && !first.is_empty()
+        {
             let title = format!("First at {}", measure.with_unit(target.value));
-            page = page.fact(title, &contender.name, format!("{steps} steps, median"));
+            page = page.fact(title, names(&first), format!("{steps} steps, median"));
         }
         let seeds: Vec<String> = self.setup.seeds.iter().map(u64::to_string).collect();
         page = page.fact("Seeds", seeds.len().to_string(), seeds.join(", "));
         let seconds: f64 = self.runs().filter_map(|run| run.seconds).sum();
-        let ended = self.runs().filter(|run| run.state.has_ended()).count();
-        let of_all = format!("{ended} of {}", self.runs().count());
-        page = page.fact("Runs", of_all, format!("{} of training", duration(seconds)));
+        let finished: usize = self.contenders.iter().map(|contender| contender.finished).sum();
+        let failed = match self.failed() {
+            0 => String::new(),
+            failed => format!("{} failed, ", count(failed as u64)),
+        };
+        let of_all = format!("{finished} of {} finished", self.runs().count());
+        page = page.fact("Runs", of_all, format!("{failed}{} of training", duration(seconds)));
         let TuningCost { steps, seconds, .. } = self.tuning_cost;
         if steps > 0 {
             page = page.fact("Choice of rates", format!("{} steps", count(steps)), duration(seconds));
@@ -208,6 +226,7 @@ impl Study {
     }
 }
 
-fn plural(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+/// The names of those that share a place.
+fn names(contenders: &[&Contender]) -> String {
+    contenders.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     curve::lowest,
     measure::Measure,
-    run::{Run, RunState},
+    run::{Run, RunStatus},
 };
 
 /// How the rate of each contender is chosen.
@@ -132,7 +132,7 @@ pub struct Trial {
     /// Its folder, inside the study's.
     pub folder: String,
     /// How it ended.
-    pub state: RunState,
+    pub state: RunStatus,
     /// Why it failed.
     pub error: Option<String>,
     /// The best measure on the validation set.
@@ -171,7 +171,7 @@ impl Trial {
 pub fn choose(trials: &mut [Trial], measure: &Measure) -> Option<f64> {
     let mut best: Option<(&mut Trial, (f64, f64))> = None;
     for trial in trials {
-        let value = trial.best_valid.filter(|_| trial.state == RunState::Finished);
+        let value = trial.best_valid.filter(|_| trial.state == RunStatus::Finished);
         let Some(value) = value else { continue };
         let figures = (measure.rank(Some(value)), trial.best_valid_loss.unwrap_or(f64::INFINITY));
         if best.as_ref().is_none_or(|(_, so_far)| figures < *so_far) {
@@ -208,10 +208,10 @@ mod tests {
 
     #[test]
     fn the_best_rate_is_the_one_that_validates_best() {
-        use RunState::{Failed, Finished};
+        use RunStatus::{Failed, Finished};
         // The index of the trial that is chosen, and marked.
-        let chosen = |runs: &[(RunState, Option<f64>, f64)]| {
-            let trial = |(at, (state, accuracy, loss)): (usize, &(RunState, Option<f64>, f64))| Trial {
+        let chosen = |runs: &[(RunStatus, Option<f64>, f64)]| {
+            let trial = |(at, (state, accuracy, loss)): (usize, &(RunStatus, Option<f64>, f64))| Trial {
                 lr: at as f64,
                 state: *state,
                 best_valid: *accuracy,

@@ -12,7 +12,7 @@ use crate::{
 /// How a run ended, or that it has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RunState {
+pub enum RunStatus {
     /// It came to its end, also an early one (early stopping, a time limit).
     Finished,
     /// Its numbers stopped being finite.
@@ -24,14 +24,14 @@ pub enum RunState {
     Missing,
 }
 
-impl RunState {
+impl RunStatus {
     /// Whether it is finished or failed: there is nothing to resume.
     pub fn has_ended(self) -> bool {
         matches!(self, Self::Finished | Self::Failed)
     }
 }
 
-impl fmt::Display for RunState {
+impl fmt::Display for RunStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Finished => "finished",
@@ -81,7 +81,7 @@ pub struct Run {
     /// Its folder, inside the study's.
     pub folder: String,
     /// How it ended.
-    pub state: RunState,
+    pub state: RunStatus,
     /// Why it failed.
     pub error: Option<String>,
     /// The measure on the test set; in JSON `test_accuracy`, or whatever it is called.
@@ -116,7 +116,7 @@ pub struct Run {
 
 impl Run {
     /// The figures of a run. `error` says why it failed.
-    pub fn new(seed: u64, folder: impl Into<String>, state: RunState, error: Option<String>, log: RunLog) -> Self {
+    pub fn new(seed: u64, folder: impl Into<String>, state: RunStatus, error: Option<String>, log: RunLog) -> Self {
         let best = log.measure.best(&log.valid);
         let final_loss = log.epoch_train_loss.1.last().or(log.train_loss.1.last());
         Self {
@@ -159,7 +159,7 @@ mod tests {
             steps: 3,
             ..RunLog::default()
         };
-        let mut run = Run::new(7, "a", RunState::Interrupted, None, log);
+        let mut run = Run::new(7, "a", RunStatus::Interrupted, None, log);
         run.time_to(60.0);
         assert_eq!((run.best_valid, run.best_step), (Some(80.0), Some(3)));
         assert_eq!((run.first_train_loss, run.final_train_loss), (Some(2.0), Some(1.0)));

@@ -1,22 +1,16 @@
 //! The tables of a study, on the page and in the terminal.
 
-use report::page::Table;
+use report::page::{Table, decimal};
 
-use crate::{
-    contender::Contender,
-    rate::Rate,
-    result::Study,
-    run::{Run, RunState},
-    spread::Spread,
-};
+use crate::{contender::Contender, rate::Rate, result::Study, run::Run, spread::Spread};
 
 const NONE: &str = "–";
 
 /// `98.33 ± 0.21`, or the mean alone where no deviation is known.
 fn mean_and_std(mean: f64, std: Option<f64>, digits: usize) -> String {
     match std {
-        Some(std) => format!("{mean:.digits$} ± {std:.digits$}"),
-        None => format!("{mean:.digits$}"),
+        Some(std) => format!("{} ± {}", decimal(mean, digits), decimal(std, digits)),
+        None => decimal(mean, digits),
     }
 }
 
@@ -40,16 +34,16 @@ fn lr_text(lr: f64) -> String {
 }
 
 fn number(value: Option<f64>, digits: usize) -> String {
-    value.map_or_else(|| NONE.to_owned(), |value| format!("{value:.digits$}"))
+    value.map_or_else(|| NONE.to_owned(), |value| decimal(value, digits))
 }
 
 fn whole_number(value: Option<u64>) -> String {
     value.map_or_else(|| NONE.to_owned(), |value| value.to_string())
 }
 
-/// Why a run failed, or how else it ended.
-fn state_text(state: RunState, error: Option<&String>) -> String {
-    error.cloned().unwrap_or_else(|| state.to_string())
+/// The folders of what failed, and why.
+fn failed<'r>(runs: impl Iterator<Item = (&'r String, &'r Option<String>)>) -> Vec<(String, String)> {
+    runs.filter_map(|(folder, error)| Some((folder.clone(), error.clone()?))).collect()
 }
 
 fn texts<const N: usize>(cells: [&str; N]) -> Vec<String> {
@@ -70,7 +64,7 @@ impl Study {
             "schedule",
             valid.as_str(),
             "final train loss",
-            "runs ended",
+            "runs finished",
         ]);
         if self.contenders.iter().all(|contender| contender.finished == contender.runs.len()) {
             head.pop();
@@ -92,8 +86,7 @@ impl Study {
             cells
         };
         let rows: Vec<Vec<String>> = self.contenders.iter().map(row).collect();
-        let marked = if rows.len() > 1 { vec![0] } else { Vec::new() };
-        Table { head, rows, marked, text_columns: vec![0, 4, 5] }
+        Table { head, rows, marked: self.marked(&self.best()), text_columns: vec![0, 4, 5] }
     }
 
     /// How fast each is, in the same order; the first at the target is marked.
@@ -111,20 +104,30 @@ impl Study {
                 number(contender.items_per_second, 0),
             ]
         };
-        let first = self.quickest().filter(|_| self.contenders.len() > 1);
-        let at = first.and_then(|(first, _)| self.contenders.iter().position(|one| one.name == first.name));
         Table {
             head,
             rows: self.contenders.iter().map(row).collect(),
-            marked: at.into_iter().collect(),
+            marked: self.marked(&self.quickest().0),
             text_columns: vec![0],
         }
     }
 
-    /// The contender with the fewest steps to the target, and these; `None` where no median is known.
-    pub(crate) fn quickest(&self) -> Option<(&Contender, f64)> {
-        let known = self.contenders.iter().filter_map(|one| Some((one, one.to_target.as_ref()?.steps?)));
-        known.min_by(|a, b| a.1.total_cmp(&b.1))
+    /// The rows of these contenders, where there are others.
+    fn marked(&self, these: &[&Contender]) -> Vec<usize> {
+        let is_one = |one: &Contender| these.iter().any(|other| other.name == one.name);
+        let rows = self.contenders.iter().enumerate().filter(|(_, one)| self.contenders.len() > 1 && is_one(one));
+        rows.map(|(row, _)| row).collect()
+    }
+
+    /// The runs that failed, and why.
+    pub(crate) fn failed_runs(&self) -> Vec<(String, String)> {
+        failed(self.runs().map(|run| (&run.folder, &run.error)))
+    }
+
+    /// The same of the runs of the grids.
+    pub(crate) fn failed_trials(&self) -> Vec<(String, String)> {
+        let rates = self.contenders.iter().filter_map(|one| one.rate.as_ref());
+        failed(rates.flat_map(|rate| &rate.trials).map(|trial| (&trial.folder, &trial.error)))
     }
 
     /// The runs of the grids; those of the chosen rates are marked.
@@ -141,11 +144,11 @@ impl Study {
                 table.rows.push(vec![
                     contender.name.clone(),
                     lr_text(trial.lr),
-                    state_text(trial.state, trial.error.as_ref()),
+                    trial.state.to_string(),
                     number(trial.best_valid, measure.digits()),
                     number(trial.best_valid_loss, 4),
                     trial.steps.to_string(),
-                    format!("{:.1}", trial.seconds),
+                    decimal(trial.seconds, 1),
                     trial.folder.clone(),
                 ]);
             }
@@ -165,7 +168,7 @@ impl Study {
             let mut cells = vec![
                 contender.name.clone(),
                 run.seed.to_string(),
-                state_text(run.state, run.error.as_ref()),
+                run.state.to_string(),
                 number(run.test, measure.digits()),
                 number(run.test_loss, 4),
                 number(run.best_valid, measure.digits()),

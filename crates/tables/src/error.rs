@@ -100,7 +100,11 @@ pub enum TableProblem {
         lacking: Names,
     },
     /// A new table has a column that the training data had not.
-    #[error("line 1: column `{name}` (position {position}) is none that the model was trained on{}", did_you_mean(nearest.as_deref()))]
+    #[error(
+        "line 1: column `{name}` (position {position}) is none that the model was trained on{}{}",
+        did_you_mean(nearest.as_deref()),
+        between(*.delimiter)
+    )]
     Additional {
         /// The name.
         name: String,
@@ -108,6 +112,8 @@ pub enum TableProblem {
         position: usize,
         /// The column most like it.
         nearest: Option<String>,
+        /// Where it is the only column: what separates the cells of the model's tables.
+        delimiter: Option<char>,
     },
     /// There is no column beside the target.
     #[error("has no column to predict `{target}` from")]
@@ -260,6 +266,13 @@ pub enum TableProblem {
         /// Of what part.
         of: &'static str,
     },
+}
+
+/// What a table of one column is told.
+fn between(delimiter: Option<char>) -> String {
+    let told =
+        |delimiter| format!("; it is the only one: the model's tables have {delimiter:?} between cells (`delimiter`)");
+    delimiter.map(told).unwrap_or_default()
 }
 
 /// What may be done about numbers of too many digits.

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use burn::tensor::Device;
-//! use tables::{Preprocessing, Table, TableSettings, models::MlpConfig};
+//! use tables::{Preprocessing, Table, TableSettings, models::TableMlpConfig};
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let path = dir.path().join("cats.csv");
@@ -19,7 +19,7 @@
 //! let preprocessing = Preprocessing::fit(&table, &[0, 1, 2], &settings.missing)?;
 //! let rows = preprocessing.encode(table);
 //! let device = Device::flex();
-//! let model = MlpConfig::default().init(&preprocessing.features(), &device)?;
+//! let model = TableMlpConfig::default().init(&preprocessing.features(), &device)?;
 //! let batch = rows.batch(&[3], &device);
 //! let logits = model.forward(batch.numbers, batch.categories);
 //! assert_eq!(preprocessing.predictions(logits)?.len(), 1);
@@ -38,7 +38,7 @@ mod settings;
 mod table;
 
 pub use error::{Names, TableError, TableProblem};
-pub use prediction::{Prediction, Target};
+pub use prediction::{RowPrediction, Target};
 pub use preprocessing::{CategoryColumn, NumberColumn, Preprocessing};
 pub use rows::{RowBatch, Rows, Targets};
 pub use settings::{Fill, FillValue, Missing, TableSettings, TargetKind};

@@ -48,7 +48,7 @@ impl Target {
 /// What is predicted for a row.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Prediction {
+pub enum RowPrediction {
     /// A class.
     Class {
         /// The most probable one; of several the first.
@@ -63,7 +63,7 @@ pub enum Prediction {
     },
 }
 
-impl Prediction {
+impl RowPrediction {
     /// The probability of the class.
     pub fn probability(&self) -> Option<f64> {
         match self {
@@ -74,7 +74,7 @@ impl Prediction {
 }
 
 /// The class, or six digits of the number.
-impl fmt::Display for Prediction {
+impl fmt::Display for RowPrediction {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Class { class, .. } => out.write_str(class),
@@ -94,7 +94,7 @@ pub(crate) fn six_digits(number: f64) -> String {
 }
 
 /// One for each row of `outputs`: logits, or standardised numbers.
-pub(crate) fn predictions(target: &Target, outputs: Tensor<2>) -> Result<Vec<Prediction>, TensorReadError> {
+pub(crate) fn predictions(target: &Target, outputs: Tensor<2>) -> Result<Vec<RowPrediction>, TensorReadError> {
     let width = target.outputs().max(1);
     match target {
         Target::Classes { classes, .. } => {
@@ -106,13 +106,13 @@ pub(crate) fn predictions(target: &Target, outputs: Tensor<2>) -> Result<Vec<Pre
                         best = at;
                     }
                 }
-                Prediction::Class { class: classes[best].clone(), probabilities: row.to_vec() }
+                RowPrediction::Class { class: classes[best].clone(), probabilities: row.to_vec() }
             });
             Ok(rows.collect())
         }
         Target::Number { mean, std, .. } => {
             let numbers: Vec<f64> = outputs.try_into_data()?.try_into_vec_as()?;
-            Ok(numbers.into_iter().map(|number| Prediction::Number { value: number * std + mean }).collect())
+            Ok(numbers.into_iter().map(|number| RowPrediction::Number { value: number * std + mean }).collect())
         }
     }
 }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::column::{Categories, Cells, Column, NO_CODE, sort};
 use crate::error::{TableError, TableProblem, short};
 use crate::models::Features;
-use crate::prediction::{Prediction, Target, predictions, six_digits};
+use crate::prediction::{RowPrediction, Target, predictions, six_digits};
 use crate::read::{CsvFile, Format, Kind};
 use crate::rows::{Block, Rows, TargetBlock};
 use crate::settings::{Fill, FillValue, Missing};
@@ -197,8 +197,10 @@ impl Preprocessing {
         // What is misspelt is both lacking and additional: the message about it says what it should be called.
         for (at, name) in header.iter().enumerate() {
             if !needed.contains_key(name.as_str()) && !is_skipped(name) {
+                let delimiter = (header.len() == 1 && needed.len() > 1).then_some(self.format.delimiter);
                 let nearest = strict_config::nearest(name, needed.keys().copied()).map(str::to_owned);
-                return Err(TableProblem::Additional { name: name.clone(), position: at + 1, nearest });
+                let nearest = nearest.filter(|_| delimiter.is_none());
+                return Err(TableProblem::Additional { name: name.clone(), position: at + 1, nearest, delimiter });
             }
         }
         let there: HashSet<&str> = header.iter().map(String::as_str).collect();
@@ -271,7 +273,7 @@ impl Preprocessing {
     ///
     /// # Errors
     /// A device that does not give its tensors back.
-    pub fn predictions(&self, outputs: Tensor<2>) -> Result<Vec<Prediction>, TensorReadError> {
+    pub fn predictions(&self, outputs: Tensor<2>) -> Result<Vec<RowPrediction>, TensorReadError> {
         predictions(&self.target, outputs)
     }
 
@@ -305,6 +307,27 @@ impl Preprocessing {
         if is_alone { classes.get(first).map(String::as_str) } else { None }
     }
 
+    /// How the inputs and outputs of another preprocessing differ from these: the first that stands for something else, in a
+    /// sentence; `None` where weights learned with one mean the same with the other. Means, deviations and what fills missing
+    /// values may differ.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let numbers = |of: &Self| of.numbers.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+        let columns = |of: &Self| of.categories.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+        let classes = |of: &Self| match &of.target {
+            Target::Classes { classes, .. } => classes.clone(),
+            Target::Number { .. } => Vec::new(),
+        };
+        first_difference("number", &numbers(self), &numbers(other))
+            .or_else(|| first_difference("column of categories", &columns(self), &columns(other)))
+            .or_else(|| {
+                let mut pairs = self.categories.iter().zip(&other.categories);
+                pairs.find_map(|(here, there)| {
+                    first_difference(&format!("category of `{}`", here.name), &here.names, &there.names)
+                })
+            })
+            .or_else(|| first_difference("class", &classes(self), &classes(other)))
+    }
+
     /// The SHA-256 of all of it, in hex: equal where tables are encoded in the same way.
     pub fn fingerprint(&self) -> String {
         // A struct of texts and finite numbers has no reason to fail.
@@ -330,6 +353,14 @@ impl Preprocessing {
         };
         ids.chain(target).collect()
     }
+}
+
+/// The first of these names that is another there, counted from 1.
+fn first_difference(what: &str, here: &[String], there: &[String]) -> Option<String> {
+    let same = here.iter().zip(there).take_while(|(here, there)| here == there).count();
+    let shown = |names: &[String]| names.get(same).map_or("none".to_owned(), |name| format!("{:?}", short(name)));
+    let differs = same < here.len().max(there.len());
+    differs.then(|| format!("{what} {} is {}, and {} there", same + 1, shown(here), shown(there)))
 }
 
 /// What is to be said of a new column with categories that `fitted` lacks: the network takes them for unknown.

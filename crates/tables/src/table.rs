@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::column::{Categories, Cells, Column};
 use crate::error::{TableError, TableProblem};
 use crate::read::{CsvFile, Format, Kind};
-use crate::settings::{TableSettings, TargetKind};
+use crate::settings::{Fill, FillValue, TableSettings, TargetKind};
 
 /// A table in memory: a flat block for each column, no text for a cell.
 #[derive(Clone, Debug)]
@@ -53,9 +53,12 @@ impl Table {
         for ((name, said), guess) in header.iter().zip(said).zip(&guesses) {
             kinds.push(match said {
                 Some(kind) => kind,
-                None if guess.values == 0 && *name != settings.target => {
-                    return Err(TableProblem::AllMissing { column: name.clone(), rows, of: "" });
-                }
+                None if guess.values == 0 && *name != settings.target => match settings.missing.columns.get(name) {
+                    // What fills it is all that is known of it.
+                    Some(Fill::Value(FillValue::Number(_))) => Kind::Numbers,
+                    Some(Fill::Value(FillValue::Text(_))) => Kind::Categories,
+                    _ => return Err(TableProblem::AllMissing { column: name.clone(), rows, of: "" }),
+                },
                 None if *name == settings.target => {
                     let kind = guess.target(name)?;
                     notes.extend(guess.note_of_target(name));

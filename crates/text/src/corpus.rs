@@ -14,7 +14,7 @@ use crate::error::TextError;
 use crate::vocabulary::{Characters, Vocabulary};
 
 /// Files of at least this many bytes are mapped into memory, not read: 256 MiB.
-pub const MAP_FROM: u64 = 1 << 28;
+const MAP_FROM: u64 = 1 << 28;
 
 /// What a token of a text is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,18 +64,40 @@ enum Tokens {
     Four(Vec<u32>),
 }
 
+/// The byte order mark, which some editors put before a text.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
 #[derive(Debug)]
-enum Memory {
-    Read(Vec<u8>),
-    Mapped(Mmap),
+struct Memory {
+    held: Held,
+    /// Bytes before the first.
+    skipped: usize,
 }
 
-impl Memory {
+#[derive(Debug)]
+enum Held {
+    Read(Vec<u8>),
+    Mapped { map: Mmap, file: File },
+}
+
+impl Held {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Read(bytes) => bytes,
-            Self::Mapped(map) => map,
+            Self::Mapped { map, .. } => map,
         }
+    }
+}
+
+impl Memory {
+    /// A text, which begins after its byte order mark.
+    fn of_text(held: Held) -> Self {
+        let skipped = if held.bytes().starts_with(MARK) { MARK.len() } else { 0 };
+        Self { held, skipped }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.held.bytes()[self.skipped..]
     }
 }
 
@@ -96,7 +118,8 @@ impl Tokens {
     /// One block of the smallest numbers that hold all of `vocabulary` tokens.
     fn block(tokens: impl Iterator<Item = u32>, vocabulary: usize) -> Self {
         if vocabulary <= 1 << 8 {
-            Self::Bytes { memory: Memory::Read(tokens.map(|token| token as u8).collect()), table: Box::new(itself()) }
+            let held = Held::Read(tokens.map(|token| token as u8).collect());
+            Self::Bytes { memory: Memory { held, skipped: 0 }, table: Box::new(itself()) }
         } else if vocabulary <= 1 << 16 {
             Self::Two(tokens.map(|token| token as u16).collect())
         } else {
@@ -106,7 +129,8 @@ impl Tokens {
 }
 
 impl Corpus {
-    /// Reads a file, or maps it where it has at least [`MAP_FROM`] bytes. A mapped file must not be changed while it is used.
+    /// Reads a file, or maps it where it has at least 256 MiB. A mapped file must not be changed while it is used
+    /// (see [`check`](Self::check)). A byte order mark at its head is no part of the text.
     ///
     /// # Errors
     /// A path that is no regular file or cannot be read; bytes that are not UTF-8, where the unit is the character; an
@@ -122,7 +146,7 @@ impl Corpus {
         match unit {
             Unit::Bytes => Self::of_bytes(&name, memory),
             Unit::Characters => {
-                utf8(path, memory.bytes())?;
+                utf8(path, &memory)?;
                 Self::of_characters(&name, memory)
             }
         }
@@ -133,7 +157,7 @@ impl Corpus {
     /// # Errors
     /// An empty text, a text of one symbol.
     pub fn from_text(name: &str, text: impl Into<String>) -> Result<Self, TextError> {
-        Self::of_characters(name, Memory::Read(text.into().into_bytes()))
+        Self::of_characters(name, Memory::of_text(Held::Read(text.into().into_bytes())))
     }
 
     /// Another text in the tokens of a model: what it is measured on.
@@ -146,7 +170,7 @@ impl Corpus {
         if *vocabulary == Vocabulary::Bytes {
             return Self::of_bytes(&name, memory);
         }
-        Self::in_tokens(&name, utf8(path, memory.bytes())?, vocabulary)
+        Self::in_tokens(&name, utf8(path, &memory)?, vocabulary)
     }
 
     /// A text at hand in the tokens of a vocabulary.
@@ -164,7 +188,7 @@ impl Corpus {
     pub fn open_bpe(path: &Path, vocabulary: &Path) -> Result<Self, TextError> {
         let bpe = crate::bpe::Bpe::read(vocabulary)?;
         let memory = read(path, MAP_FROM)?;
-        let text = utf8(path, memory.bytes())?;
+        let text = utf8(path, &memory)?;
         let tokens = Tokens::block(bpe.encode_long(text)?.into_iter(), bpe.len());
         let (characters, fingerprint) = (Some(text.chars().count()), fingerprint(&bpe.fingerprint(), memory.bytes()));
         Self::checked(&path.display().to_string(), Vocabulary::Bpe(bpe), tokens, characters, fingerprint)
@@ -277,7 +301,26 @@ impl Corpus {
 
     /// Whether its file is mapped, not read.
     pub fn is_mapped(&self) -> bool {
-        matches!(&*self.tokens, Tokens::Bytes { memory: Memory::Mapped(_), .. })
+        self.mapped().is_some()
+    }
+
+    fn mapped(&self) -> Option<(&Mmap, &File)> {
+        match &*self.tokens {
+            Tokens::Bytes { memory: Memory { held: Held::Mapped { map, file }, .. }, .. } => Some((map, file)),
+            _ => None,
+        }
+    }
+
+    /// Refuses a text whose file is mapped and has become shorter: the system ends a process that reads past its end. It
+    /// asks the system for the length of the file, which takes less than a microsecond; call it before reading.
+    ///
+    /// # Errors
+    /// [`TextError::Cut`]; a file whose length the system does not tell.
+    pub fn check(&self) -> Result<(), TextError> {
+        let Some((map, file)) = self.mapped() else { return Ok(()) };
+        let metadata = file.metadata().map_err(|source| TextError::Io { path: self.name().into(), source })?;
+        let (found, expected) = (metadata.len(), map.len() as u64);
+        if found < expected { Err(TextError::Cut { text: self.name().to_owned(), found, expected }) } else { Ok(()) }
     }
 
     /// The tokens of a range.
@@ -331,15 +374,18 @@ fn read(path: &Path, map_from: u64) -> Result<Memory, TextError> {
         return Err(TextError::NoFile { path: path.to_owned() });
     }
     if metadata.len() < map_from || metadata.len() == 0 {
-        return fs::read(path).map(Memory::Read).map_err(io);
+        return fs::read(path).map(|bytes| Memory::of_text(Held::Read(bytes))).map_err(io);
     }
     let file = File::open(path).map_err(io)?;
-    // SAFETY: the bytes are read only, as plain numbers; `open` asks that nobody changes the file meanwhile.
-    unsafe { Mmap::map(&file) }.map(Memory::Mapped).map_err(io)
+    // SAFETY: the bytes are read only, as plain numbers; `open` asks that nobody changes the file meanwhile, and `check` looks
+    // for what would end the process.
+    let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+    Ok(Memory::of_text(Held::Mapped { map, file }))
 }
 
 /// The text of bytes, or where they are none.
-fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TextError> {
+fn utf8<'a>(path: &Path, memory: &'a Memory) -> Result<&'a str, TextError> {
+    let bytes = memory.bytes();
     // UTF-16 without a mark: every other byte of its ASCII characters is 0, which is UTF-8 too and no text.
     let zero = bytes.first_chunk().and_then(|first: &[u8; 2]| match first {
         [0, 0] => None,
@@ -358,7 +404,7 @@ fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TextError> {
             path: path.to_owned(),
             line: before.split(|byte| *byte == b'\n').count(),
             column: String::from_utf8_lossy(&before[begin_of_line..]).chars().count() + 1,
-            offset,
+            offset: memory.skipped + offset,
             byte: bytes[offset],
             utf16: zero.is_some() || bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]),
         }
@@ -464,6 +510,52 @@ mod tests {
         let error = |path: &Path| Corpus::open(path, Unit::Characters).unwrap_err().to_string();
         assert!(error(folder.path()).ends_with("is no regular file: expected a text in UTF-8"));
         assert!(error(&folder.path().join("none")).contains("none: cannot be read: No such file"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_text() {
+        let (plain, marked) = (file(b"to be,\nor not"), file("\u{feff}to be,\nor not".as_bytes()));
+        for unit in [Unit::Characters, Unit::Bytes] {
+            let plain = Corpus::open(plain.path(), unit).unwrap();
+            for map_from in [0, MAP_FROM] {
+                let marked = Corpus::open_mapped_from(marked.path(), unit, map_from).unwrap();
+                assert_eq!(marked.vocabulary(), plain.vocabulary());
+                assert_eq!(marked.tokens(0..marked.len()), plain.tokens(0..plain.len()));
+                assert_eq!(marked.fingerprint(), plain.fingerprint());
+                assert_eq!(marked.is_mapped(), map_from == 0, "it is ASCII without its mark");
+            }
+        }
+        let plain = Corpus::open(plain.path(), Unit::Characters).unwrap();
+        let read = Corpus::open_as(marked.path(), plain.vocabulary()).unwrap();
+        assert_eq!(read.tokens(0..read.len()), plain.tokens(0..plain.len()));
+        assert_eq!(Corpus::from_text("it", "\u{feff}ab").unwrap().len(), 2);
+        let error = Corpus::open(file(b"\xef\xbb\xbfa\xff").path(), Unit::Characters).unwrap_err().to_string();
+        assert!(error.contains(":1:2: byte 4 (0xff) is not UTF-8"), "its place in the file: {error}");
+        // Two hundred characters and more: token 239 is no mark.
+        let letters: String = (0x4e00..0x4f00).filter_map(char::from_u32).collect();
+        let text: String = [239, 187, 191, 0].map(|at| letters.chars().nth(at).unwrap()).into_iter().collect();
+        let corpus = Corpus::from_text("it", text + &letters).unwrap();
+        assert_eq!(corpus.tokens(0..4), [239, 187, 191, 0]);
+    }
+
+    #[test]
+    fn a_mapped_file_that_is_cut_is_refused_before_it_is_read() {
+        let text = file(b"to be,\nor not");
+        let mapped = Corpus::open_mapped_from(text.path(), Unit::Characters, 0).unwrap();
+        mapped.check().unwrap();
+        // Longer is no harm.
+        let handle = fs::OpenOptions::new().write(true).open(text.path()).unwrap();
+        handle.set_len(20).unwrap();
+        mapped.check().unwrap();
+        handle.set_len(5).unwrap();
+        let error = mapped.check().unwrap_err().to_string();
+        assert!(
+            error.ends_with(": has 5 bytes and had 13 when it was opened: a text must not be cut while it is used"),
+            "{error}"
+        );
+        let read = Corpus::open(text.path(), Unit::Characters).unwrap();
+        handle.set_len(0).unwrap();
+        read.check().unwrap();
     }
 
     #[test]

@@ -43,6 +43,16 @@ pub enum TextError {
         /// Whether the file begins as UTF-16 does: with its byte order mark, or with a zero byte in its first character.
         utf16: bool,
     },
+    /// A file that is mapped into memory has become shorter while it is used.
+    #[error("{text}: has {found} bytes and had {expected} when it was opened: a text must not be cut while it is used")]
+    Cut {
+        /// The file.
+        text: String,
+        /// Bytes that it has.
+        found: u64,
+        /// Bytes that it had.
+        expected: u64,
+    },
     /// A text without a character.
     #[error("{text}: the text is empty")]
     Empty {

@@ -40,7 +40,7 @@ mod windows;
 
 #[cfg(feature = "bpe")]
 pub use bpe::Bpe;
-pub use corpus::{Corpus, MAP_FROM, Unit};
+pub use corpus::{Corpus, Unit};
 pub use error::TextError;
 pub use generate::generate;
 pub use metrics::{ExactMatch, ExactMatchInput, FromLoss, MeanLoss};

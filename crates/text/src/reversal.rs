@@ -1,39 +1,37 @@
 //! A text that needs no file: numbers, and their digits from the last to the first.
 
-use serde::{Deserialize, Serialize};
 use splitmix::SplitMix64;
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
 use crate::corpus::Corpus;
 use crate::error::TextError;
 use crate::metrics::ExactMatch;
 use crate::vocabulary::{Characters, Vocabulary};
 
-/// Lines such as `4821=1284`: a number of `digits` digits, and the same from the last to the first. What a model has to
-/// find out is where to look: the task is learned by attention, or by a state that holds the number.
-///
-/// Every number comes at most once in the whole text, in an order that depends on the seed alone: what is held out of
-/// training by place is numbers that a model has never seen. Windows begin where lines do.
-///
-/// ```
-/// let corpus = text::ReversalConfig::default().corpus()?;
-/// assert_eq!((corpus.len(), corpus.vocabulary().len()), (100_000, 12)); // 10,000 lines of 10 characters
-/// # Ok::<(), text::TextError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ReversalConfig {
-    /// Digits of each number, 1 to 6. Default: 4.
-    pub digits: usize,
-    /// How many numbers, at most `10^digits`. Default: 10,000, for four digits all there are.
-    pub problems: usize,
-    /// Of the order of the numbers. Default: 0.
-    pub seed: u64,
-}
-
-impl Default for ReversalConfig {
-    fn default() -> Self {
-        Self { digits: 4, problems: 10_000, seed: 0 }
+settings! {
+    /// Lines such as `4821=1284`: a number of `digits` digits, and the same from the last to the first. What a model has to
+    /// find out is where to look: the task is learned by attention, or by a state that holds the number.
+    ///
+    /// Every number comes at most once in the whole text, in an order that depends on the seed alone: what is held out of
+    /// training by place is numbers that a model has never seen. Windows begin where lines do.
+    ///
+    /// ```
+    /// let corpus = text::ReversalConfig::default().corpus()?;
+    /// assert_eq!((corpus.len(), corpus.vocabulary().len()), (100_000, 12)); // 10,000 lines of 10 characters
+    /// # Ok::<(), text::TextError>(())
+    /// ```
+    pub struct ReversalConfig {
+        /// Digits of each number, 1 to 6. Default: 4.
+        pub digits: usize = 4,
+        /// How many numbers, at most `10^digits`. Default: 10,000, for four digits all there are.
+        pub problems: usize = 10_000,
+        /// Tokens in a window. Default: 30, three lines of four-digit numbers.
+        pub context: usize = 30,
+        /// The part of the numbers that is kept for the test. Default: 0.05.
+        pub test: f64 = 0.05,
+        /// Of the order of the numbers; no field of a table. Default: 0.
+        #[serde(skip)]
+        pub seed: u64 = 0,
     }
 }
 
@@ -48,7 +46,9 @@ impl Settings for ReversalConfig {
         check::is_allowed("digits", self.digits, "1 to 6", (1..=6).contains(&self.digits))?;
         let numbers = 10_usize.pow(self.digits as u32);
         let allowed = format!("a whole number from 1 to {numbers}, for numbers of {} digits", self.digits);
-        check::is_allowed("problems", self.problems, &allowed, (1..=numbers).contains(&self.problems))
+        check::is_allowed("problems", self.problems, &allowed, (1..=numbers).contains(&self.problems))?;
+        check::at_least("context", self.context as u64, 1)?;
+        check::below_one("test", self.test)
     }
 }
 
@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn every_number_comes_once_and_every_line_is_right() {
-        let corpus = ReversalConfig { digits: 2, problems: 100, seed: 3 }.corpus().unwrap();
+        let of = |digits, problems| ReversalConfig { digits, problems, seed: 3, ..ReversalConfig::default() };
+        let corpus = of(2, 100).corpus().unwrap();
         let text = corpus.vocabulary().decode(&corpus.tokens(0..corpus.len()));
         let mut seen = BTreeSet::new();
         for line in text.lines() {
@@ -109,9 +110,9 @@ mod tests {
             assert!(seen.insert(question.to_owned()), "{line} twice");
         }
         assert_eq!(seen.len(), 100);
-        let of = |character: &str| corpus.vocabulary().encode(character, "it").unwrap();
-        assert_eq!((of("="), of("\n")), (vec![EQUALS], vec![END]));
-        let one = ReversalConfig { digits: 1, problems: 1, seed: 3 }.corpus().unwrap();
+        let tokens = |character: &str| corpus.vocabulary().encode(character, "it").unwrap();
+        assert_eq!((tokens("="), tokens("\n")), (vec![EQUALS], vec![END]));
+        let one = of(1, 1).corpus().unwrap();
         assert_eq!(one.vocabulary(), corpus.vocabulary());
     }
 
@@ -130,7 +131,7 @@ mod tests {
             (1, 11, "problems: 11 is not allowed here; allowed: a whole number from 1 to 10, for numbers of 1 digits"),
             (2, 0, "problems: 0 is not allowed here; allowed: a whole number from 1 to 100, for numbers of 2 digits"),
         ] {
-            let error = ReversalConfig { digits, problems, seed: 0 }.corpus().unwrap_err();
+            let error = ReversalConfig { digits, problems, ..ReversalConfig::default() }.corpus().unwrap_err();
             assert_eq!(error.to_string(), expected);
         }
     }

@@ -104,6 +104,41 @@ impl Vocabulary {
         self.len() == 0
     }
 
+    /// How the tokens of another vocabulary differ from these: the first that stands for something else, in a sentence; `None`
+    /// where they are the same, so that weights learned with one mean the same with the other.
+    ///
+    /// ```
+    /// use text::Vocabulary;
+    ///
+    /// let difference = Vocabulary::of("abd").difference(&Vocabulary::of("acd"));
+    /// assert_eq!(difference.as_deref(), Some("token 1 is 'b', and 'c' there"));
+    /// ```
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        if self == other {
+            return None;
+        }
+        let (Self::Characters(here), Self::Characters(there)) = (self, other) else {
+            let (here, there) = (self.kind(), other.kind());
+            let other = if here == there { "other " } else { "" };
+            return Some(format!("tokens are {here}, and {other}{there} there"));
+        };
+        let (here, there) = (here.as_slice(), there.as_slice());
+        let same = here.iter().zip(there).take_while(|(here, there)| here == there).count();
+        let shown =
+            |characters: &[char]| characters.get(same).map_or("none".to_owned(), |character| format!("{character:?}"));
+        Some(format!("token {same} is {}, and {} there", shown(here), shown(there)))
+    }
+
+    /// What tokens are.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Characters(_) => "characters",
+            #[cfg(feature = "bpe")]
+            Self::Bpe(_) => "pieces of a byte-pair encoding",
+        }
+    }
+
     /// The tokens of a text; `name` is what errors call it.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Tensor};
-use text::models::{LanguageModel, ModelConfig, known};
+use text::models::{LanguageModel, LanguageModelConfig, known};
 
 #[derive(Default)]
 struct Values {
@@ -31,7 +31,7 @@ impl ModuleVisitor for Values {
 
 fn values(name: &str, seed: u64, device: &Device) -> Vec<(String, Vec<f32>)> {
     device.seed(seed);
-    let model = LanguageModel::new(&ModelConfig::named(name).unwrap(), 65, 32, device).unwrap();
+    let model = LanguageModel::new(&LanguageModelConfig::named(name).unwrap(), 65, 32, device).unwrap();
     // Whatever is drawn between the constructor and the first use must not matter.
     let _ = Tensor::<1>::random([17], Distribution::Default, device).into_data();
     let mut values = Values::default();

@@ -5,10 +5,10 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainStep};
-use text::models::{GptConfig, GruConfig, LanguageModel, ModelConfig, known};
+use text::models::{GptConfig, GruConfig, LanguageModel, LanguageModelConfig, known};
 use text::{Corpus, TextError, Vocabulary, Windows, generate};
 
-fn small() -> [ModelConfig; 3] {
+fn small() -> [LanguageModelConfig; 3] {
     let gpt = GptConfig { layers: 2, heads: 2, width: 8, ..GptConfig::default() };
     let untied = GptConfig { tied: false, ..gpt.clone() };
     [gpt.into(), untied.into(), GruConfig { layers: 2, width: 8, ..GruConfig::default() }.into()]
@@ -105,7 +105,7 @@ fn dropout_acts_in_training_alone() {
     let device = Device::flex().autodiff();
     let gpt = GptConfig { layers: 1, heads: 1, width: 8, dropout: 0.5, tied: true };
     let gru = GruConfig { layers: 1, width: 8, dropout: 0.5 };
-    for config in [ModelConfig::from(gpt), gru.into()] {
+    for config in [LanguageModelConfig::from(gpt), gru.into()] {
         let model = LanguageModel::new(&config, 11, 4, &device).unwrap();
         let logits = |model: &LanguageModel, device: &Device| {
             model.forward(tokens(&[1, 2, 3, 4], device)).into_data().try_into_vec::<f32>().unwrap()

@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
 use serde_json::{Map, Value};
-use text::models::{LanguageModel, ModelConfig};
+use text::models::{LanguageModel, LanguageModelConfig};
 
 const NAMES: [&str; 3] = ["gpt", "gpt-untied", "gru"];
 
@@ -24,7 +24,7 @@ fn described(name: &str, device: &Device) -> (LanguageModel, Value) {
     let mut settings: toml::Table = serde_json::from_value(json["settings"].clone()).unwrap();
     let mut take = |field: &str| settings.remove(field).unwrap();
     let (model, vocabulary, context) = (take("model"), take("vocabulary"), take("context"));
-    let config = ModelConfig::read(model.as_str().unwrap(), &settings).unwrap();
+    let config = LanguageModelConfig::read(model.as_str().unwrap(), &settings).unwrap();
     let size = |value: toml::Value| value.as_integer().unwrap() as usize;
     (LanguageModel::new(&config, size(vocabulary), size(context), device).unwrap(), json)
 }

@@ -4,7 +4,7 @@ use std::time;
 
 use lr_core::{Clock, Duration, Horizon, Interval};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use strict_config::{ConfigError, Settings, check, raise, show};
+use strict_config::{ConfigError, Settings, by_value, check, raise, settings, show};
 use toml::Value;
 
 use crate::{
@@ -12,133 +12,98 @@ use crate::{
     wall_clock,
 };
 
-/// Settings of the [`Trainer`](crate::Trainer): the fields of `[train]` in a config, and three that only code sets.
-///
-/// Lengths of time are numbers or have a unit: `"2ep"`, `"200it"` (optimizer steps), `"10%"` of the run. What a bare
-/// number counts is said with each field.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrainConfig {
-    /// How long: passes over the training data; or [`steps`](Self::steps). A bare number is epochs. Default 10.
-    #[serde(deserialize_with = "length_of_run")]
-    pub epochs: Option<Duration>,
-    /// How long: optimizer steps, in place of [`epochs`](Self::epochs); the last epoch ends early where they do not fill
-    /// it. A bare number is steps.
-    #[serde(deserialize_with = "length_of_run")]
-    pub steps: Option<Duration>,
-    /// What forward and backward are computed in. Default f32.
-    pub precision: Precision,
-    /// Whether the backward pass computes again what is cheap to (activation functions, sums, products; not convolutions and
-    /// matrix products), in place of keeping it: less memory, more time, the same numbers. burn's gradient checkpointing. In
-    /// Rust the model and the training batches are made on `device.autodiff().gradient_checkpointing()`. Default false.
-    pub activation_checkpointing: bool,
-    /// Batches whose gradients are averaged into one optimizer step, each weighted by its items, as the loss that is
-    /// logged is: the step is that of one batch that holds them all. A window that an epoch's end cuts short is averaged
-    /// over what it holds. At least 1; default 1.
-    pub accumulate: usize,
-    /// How several processes sum their gradients; a single one has nothing to sum. Default [`Reduce::Exact`].
-    #[serde(skip_serializing_if = "Reduce::is_exact")]
-    pub reduce: Reduce,
-    /// Scales all gradients together so that their global L2 norm is at most this. Above 0; default off.
-    pub clip_grad_norm: Option<f64>,
-    /// Clamps every gradient element to plus or minus this, before the norm. Above 0; default off.
-    pub clip_grad_value: Option<f64>,
-    /// How often a step is logged, with the metrics of its batches; a bare number is steps. Default 10.
-    pub log_every: Duration,
-    /// How often the validation set is visited; a bare number is epochs. The last step of a run is always followed by a
-    /// validation. Default 1.
+settings! {
+    /// Settings of the [`Trainer`](crate::Trainer): the fields of `[train]` in a config, and three that only code sets.
     ///
-    /// Whole epochs are Lightning's `check_val_every_n_epoch`; steps, counted over the whole run, its
-    /// `val_check_interval` as an integer with `check_val_every_n_epoch=None`. A part of an epoch falls after that part
-    /// of its steps, twice that, and so on, each rounded to a whole step. Lightning's `val_check_interval` as a float
-    /// rounds the first down and takes its multiples; with 10 steps and `"0.25ep"` this is after 3, 5, 8 and 10 steps,
-    /// there after 2, 4, 6, 8 and 10.
-    pub validate_every: Duration,
-    /// Batches of the validation set that are run through before the first step, so that a mistake there shows at once
-    /// (Lightning's `num_sanity_val_steps`). Nothing is kept of it; a resumed run leaves it out. Default 2.
-    pub sanity_batches: usize,
-    /// The run ends cleanly after this long by the wall clock (`"30s"`, `"10m"`, `"1.5h"`), as Lightning's `Timer`: it
-    /// counts the time of the processes that a resumed run has had before. Schedules go by steps and epochs, not by
-    /// this. Default no limit.
-    #[serde(with = "wall_clock")]
-    pub max_time: Option<time::Duration>,
-    /// Tries the beginning of the run: see [`fast_dev_run`](Self::fast_dev_run). At least 1; default off.
-    pub fast_dev_run: Option<usize>,
-    /// Train on these many batches alone, the same ones in every epoch, and validate on as many (Lightning's
-    /// `overfit_batches`): give the same data as validation set to see whether the model can learn it by heart. A
-    /// shuffled source gives its epoch 0 every time. At least 1; default off.
-    pub overfit_batches: Option<usize>,
-    /// An epoch is this many batches at most (Lightning's `limit_train_batches`). At least 1; default all.
-    pub limit_train_batches: Option<usize>,
-    /// A validation is this many batches at most (Lightning's `limit_val_batches`). At least 1; default all.
-    pub limit_valid_batches: Option<usize>,
-    /// What to do about a loss or a gradient that is not finite. Default [`OnNonFinite::Stop`].
-    pub on_nonfinite: OnNonFinite,
-    /// The run ends with an error instead of leaving out more updates in a row than this. Default 10.
-    pub max_skips: u64,
-    /// The run ends with an error instead of rolling back more often than this. Default 3.
-    pub max_rollbacks: u64,
-    /// Each rollback multiplies all rates by this for the rest of the run. Above 0, at most 1; default 1.
-    pub rollback_lr_factor: f64,
-    /// An exponential average of the weights: a decay alone, or a table. Not together with [`swa`](Self::swa). Default
-    /// off.
-    #[serde(deserialize_with = "decay_or_table")]
-    pub ema: Option<Ema>,
-    /// An equal average of the weights late in the run. Not together with [`ema`](Self::ema). Default off.
-    pub swa: Option<Swa>,
-    /// Parameters that are not trained for some time. Default none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub freeze: Vec<Freeze>,
-    /// When to end a run that no longer improves. Default off.
-    pub early_stopping: Option<EarlyStopping>,
-    /// What is kept on disk: a table, `true` for its defaults, `false` or `None` for nothing. It also takes a folder,
-    /// which code gives.
-    #[serde(serialize_with = "table_or_off", deserialize_with = "switch_or_table")]
-    pub checkpoint: Option<CheckpointPolicy>,
-    /// How often loss and gradient are looked at; a bare number is steps. 1 on a CPU; rarer spares a GPU the
-    /// synchronisation. Default 1.
-    #[serde(skip)]
-    pub check_every: Duration,
-    /// Seeds what is drawn at each step (dropout, noise), as a function of (seed, step). Default 0.
-    #[serde(skip)]
-    pub seed: u64,
-    /// Identifies model, data and settings; a checkpoint of another fingerprint is refused. Default empty.
-    #[serde(skip)]
-    pub fingerprint: String,
-}
-
-impl Default for TrainConfig {
-    fn default() -> Self {
-        Self {
-            epochs: None,
-            steps: None,
-            precision: Precision::F32,
-            activation_checkpointing: false,
-            accumulate: 1,
-            reduce: Reduce::Exact,
-            clip_grad_norm: None,
-            clip_grad_value: None,
-            log_every: Duration::Ticks(10),
-            validate_every: Duration::Ticks(1),
-            sanity_batches: 2,
-            max_time: None,
-            fast_dev_run: None,
-            overfit_batches: None,
-            limit_train_batches: None,
-            limit_valid_batches: None,
-            on_nonfinite: OnNonFinite::Stop,
-            max_skips: 10,
-            max_rollbacks: 3,
-            rollback_lr_factor: 1.0,
-            ema: None,
-            swa: None,
-            freeze: Vec::new(),
-            early_stopping: None,
-            checkpoint: Some(CheckpointPolicy::default()),
-            check_every: Duration::Ticks(1),
-            seed: 0,
-            fingerprint: String::new(),
-        }
+    /// Lengths of time are numbers or have a unit: `"2ep"`, `"200it"` (optimizer steps), `"10%"` of the run. What a bare
+    /// number counts is said with each field.
+    pub struct TrainConfig {
+        /// How long: passes over the training data; or [`steps`](Self::steps). A bare number is epochs. Default 10.
+        #[serde(deserialize_with = "length_of_run")]
+        pub epochs: Option<Duration> = None,
+        /// How long: optimizer steps, in place of [`epochs`](Self::epochs); the last epoch ends early where they do not fill
+        /// it. A bare number is steps.
+        #[serde(deserialize_with = "length_of_run")]
+        pub steps: Option<Duration> = None,
+        /// What forward and backward are computed in. Default f32.
+        pub precision: Precision = Precision::F32,
+        /// Whether the backward pass computes again what is cheap to (activation functions, sums, products; not convolutions and
+        /// matrix products), in place of keeping it: less memory, more time, the same numbers. burn's gradient checkpointing. In
+        /// Rust the model and the training batches are made on `device.autodiff().gradient_checkpointing()`. Default false.
+        pub activation_checkpointing: bool = false,
+        /// Batches whose gradients are averaged into one optimizer step, each weighted by its items, as the loss that is
+        /// logged is: the step is that of one batch that holds them all. A window that an epoch's end cuts short is averaged
+        /// over what it holds. At least 1; default 1.
+        pub accumulate: usize = 1,
+        /// How several processes sum their gradients; a single one has nothing to sum. Default [`Reduce::Exact`].
+        #[serde(skip_serializing_if = "Reduce::is_exact")]
+        pub reduce: Reduce = Reduce::Exact,
+        /// Scales all gradients together so that their global L2 norm is at most this. Above 0; default off.
+        pub clip_grad_norm: Option<f64> = None,
+        /// Clamps every gradient element to plus or minus this, before the norm. Above 0; default off.
+        pub clip_grad_value: Option<f64> = None,
+        /// How often a step is logged, with the metrics of its batches; a bare number is steps. Default 10.
+        pub log_every: Duration = Duration::Ticks(10),
+        /// How often the validation set is visited; a bare number is epochs. The last step of a run is always followed by a
+        /// validation. Default 1.
+        ///
+        /// Whole epochs are Lightning's `check_val_every_n_epoch`; steps, counted over the whole run, its
+        /// `val_check_interval` as an integer with `check_val_every_n_epoch=None`. A part of an epoch falls after that part
+        /// of its steps, twice that, and so on, each rounded to a whole step. Lightning's `val_check_interval` as a float
+        /// rounds the first down and takes its multiples; with 10 steps and `"0.25ep"` this is after 3, 5, 8 and 10 steps,
+        /// there after 2, 4, 6, 8 and 10.
+        pub validate_every: Duration = Duration::Ticks(1),
+        /// Batches of the validation set that are run through before the first step, so that a mistake there shows at once
+        /// (Lightning's `num_sanity_val_steps`). Nothing is kept of it; a resumed run leaves it out. Default 2.
+        pub sanity_batches: usize = 2,
+        /// The run ends cleanly after this long by the wall clock (`"30s"`, `"10m"`, `"1.5h"`), as Lightning's `Timer`: it
+        /// counts the time of the processes that a resumed run has had before. Schedules go by steps and epochs, not by
+        /// this. Default no limit.
+        #[serde(with = "wall_clock")]
+        pub max_time: Option<time::Duration> = None,
+        /// Tries the beginning of the run: see [`fast_dev_run`](Self::fast_dev_run). At least 1; default off.
+        pub fast_dev_run: Option<usize> = None,
+        /// Train on these many batches alone, the same ones in every epoch, and validate on as many (Lightning's
+        /// `overfit_batches`): give the same data as validation set to see whether the model can learn it by heart. A
+        /// shuffled source gives its epoch 0 every time. At least 1; default off.
+        pub overfit_batches: Option<usize> = None,
+        /// An epoch is this many batches at most (Lightning's `limit_train_batches`). At least 1; default all.
+        pub limit_train_batches: Option<usize> = None,
+        /// A validation is this many batches at most (Lightning's `limit_val_batches`). At least 1; default all.
+        pub limit_valid_batches: Option<usize> = None,
+        /// What to do about a loss or a gradient that is not finite. Default [`OnNonFinite::Stop`].
+        pub on_nonfinite: OnNonFinite = OnNonFinite::Stop,
+        /// The run ends with an error instead of leaving out more updates in a row than this. Default 10.
+        pub max_skips: u64 = 10,
+        /// The run ends with an error instead of rolling back more often than this. Default 3.
+        pub max_rollbacks: u64 = 3,
+        /// Each rollback multiplies all rates by this for the rest of the run. Above 0, at most 1; default 1.
+        pub rollback_lr_factor: f64 = 1.0,
+        /// An exponential average of the weights: a decay alone, or a table. Not together with [`swa`](Self::swa). Default
+        /// off.
+        #[serde(deserialize_with = "decay_or_table")]
+        pub ema: Option<Ema> = None,
+        /// An equal average of the weights late in the run. Not together with [`ema`](Self::ema). Default off.
+        pub swa: Option<Swa> = None,
+        /// Parameters that are not trained for some time. Default none.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub freeze: Vec<Freeze> = Vec::new(),
+        /// When to end a run that no longer improves. Default off.
+        pub early_stopping: Option<EarlyStopping> = None,
+        /// What is kept on disk: a table, `true` for its defaults, `false` or `None` for nothing. It also takes a folder,
+        /// which code gives.
+        #[serde(serialize_with = "table_or_off", deserialize_with = "switch_or_table")]
+        pub checkpoint: Option<CheckpointPolicy> = Some(CheckpointPolicy::default()),
+        /// How often loss and gradient are looked at; a bare number is steps. 1 on a CPU; rarer spares a GPU the
+        /// synchronisation. Default 1.
+        #[serde(skip)]
+        pub check_every: Duration = Duration::Ticks(1),
+        /// Seeds what is drawn at each step (dropout, noise), as a function of (seed, step). Default 0.
+        #[serde(skip)]
+        pub seed: u64 = 0,
+        /// Identifies model, data and settings; a checkpoint of another fingerprint is refused. Default empty.
+        #[serde(skip)]
+        pub fingerprint: String = String::new(),
     }
 }
 
@@ -229,22 +194,22 @@ fn length_of_run<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Du
 
 /// `0.999`, or `{ decay = 0.999, ... }`.
 fn decay_or_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ema>, D::Error> {
-    let ema = match Value::deserialize(deserializer)? {
-        Value::Table(table) => strict_config::deserialize(&table),
-        Value::Float(decay) => check::below_one("", decay).map(|()| Ema::new(decay)),
-        Value::Integer(decay) => check::below_one("", decay as f64).map(|()| Ema::new(decay as f64)),
-        other => Err(ConfigError::wrong_type("", "a decay such as 0.999, or { decay = 0.999, ... }", &other)),
-    };
-    ema.map(Some).map_err(raise)
+    by_value(deserializer, "a decay such as 0.999, or { decay = 0.999, ... }", |value| match value {
+        Value::Table(table) => Some(strict_config::deserialize(table).map(Some)),
+        _ => {
+            let decay = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))?;
+            Some(check::below_one("", decay).map(|()| Some(Ema::new(decay))))
+        }
+    })
 }
 
 /// `true`, `false`, or a table.
 fn switch_or_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CheckpointPolicy>, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::Boolean(on) => Ok(on.then(CheckpointPolicy::default)),
-        Value::Table(table) => strict_config::deserialize(&table).map(Some).map_err(raise),
-        other => Err(raise(ConfigError::wrong_type("", "a table, true or false", &other))),
-    }
+    by_value(deserializer, "a table, true or false", |value| match value {
+        Value::Boolean(on) => Some(Ok(on.then(CheckpointPolicy::default))),
+        Value::Table(table) => Some(strict_config::deserialize(table).map(Some)),
+        _ => None,
+    })
 }
 
 #[allow(clippy::ref_option, reason = "serde calls it so")]

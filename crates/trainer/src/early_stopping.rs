@@ -1,36 +1,29 @@
 //! Stopping when a validation value no longer improves.
 
 use lr_core::{Duration, Horizon, Interval};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
 use crate::{Mode, every};
 
 /// The best model in a checkpoint.
 pub(crate) const BEST: &str = "best.bpk";
 
-/// Lightning's `EarlyStopping`, and Keras' where it restores the best weights.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EarlyStopping {
-    /// The value watched. Default `valid.loss`.
-    pub monitor: String,
-    /// The run ends at this many validations in a row without improvement, or (`"5ep"`, `"500it"`, `"20%"`) at the first
-    /// validation that long after the best one. Above 0; default 3.
-    pub patience: Duration,
-    /// An improvement must be larger than this. Default 0.
-    pub min_delta: f64,
-    /// Whether lower (`min`) or higher (`max`) is better. Default: [`Mode::of`] the monitored value.
-    pub mode: Option<Mode>,
-    /// Whether the model of the run is the best one by this value, as Keras' `restore_best_weights`: however the run
-    /// ends, unless it was interrupted. The best model so far is kept in every checkpoint (`best.bpk`), so a resumed
-    /// run restores the same one. Default false.
-    pub restore_best: bool,
-}
-
-impl Default for EarlyStopping {
-    fn default() -> Self {
-        Self::new("valid.loss")
+settings! {
+    /// Lightning's `EarlyStopping`, and Keras' where it restores the best weights.
+    pub struct EarlyStopping {
+        /// The value watched. Default `valid.loss`.
+        pub monitor: String = "valid.loss".to_owned(),
+        /// The run ends at this many validations in a row without improvement, or (`"5ep"`, `"500it"`, `"20%"`) at the first
+        /// validation that long after the best one. Above 0; default 3.
+        pub patience: Duration = Duration::Ticks(3),
+        /// An improvement must be larger than this. Default 0.
+        pub min_delta: f64 = 0.0,
+        /// Whether lower (`min`) or higher (`max`) is better. Default: [`Mode::of`] the monitored value.
+        pub mode: Option<Mode> = None,
+        /// Whether the model of the run is the best one by this value, as Keras' `restore_best_weights`: however the run
+        /// ends, unless it was interrupted. The best model so far is kept in every checkpoint (`best.bpk`), so a resumed
+        /// run restores the same one. Default false.
+        pub restore_best: bool = false,
     }
 }
 
@@ -51,7 +44,7 @@ impl Settings for EarlyStopping {
 impl EarlyStopping {
     /// The defaults (Lightning's), for this value.
     pub fn new(monitor: impl Into<String>) -> Self {
-        Self { monitor: monitor.into(), patience: Duration::Ticks(3), min_delta: 0.0, mode: None, restore_best: false }
+        Self { monitor: monitor.into(), ..Self::default() }
     }
 
     /// Whether lower or higher is better.

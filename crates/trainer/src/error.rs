@@ -1,5 +1,6 @@
 //! Why a run ended with an error.
 
+use report::page::plural;
 use strict_config::ConfigError;
 
 use crate::{checkpoint::CheckpointError, data::SourceError, events::CallbackError, ranks::CommunicationError};
@@ -15,8 +16,7 @@ pub enum TrainError {
     Internal(&'static str),
     /// A loss became NaN or infinite and the run is configured to stop there.
     #[error(
-        "the loss became {loss} at optimizer step {step} (epoch {}), where the learning rate was {lr:e}; \
-         a lower rate, a warm-up or gradient clipping are the usual cures", epoch + 1
+        "the loss became {loss} at optimizer step {step} (epoch {}), {}", epoch + 1, cause(*lr)
     )]
     NonFinite {
         /// Optimizer step, from 1.
@@ -25,13 +25,13 @@ pub enum TrainError {
         epoch: u64,
         /// The loss.
         loss: f64,
-        /// The base learning rate in force.
-        lr: f64,
+        /// The highest base rate of the updates since the last plausible loss; `None` where there was none.
+        lr: Option<f64>,
     },
     /// The loss was finite and a gradient was not, and the run is configured to stop there.
     #[error(
-        "the gradient of `{parameter}` is not finite at optimizer step {step} (epoch {}), where the loss was {loss} \
-         and the learning rate {lr:e}", epoch + 1
+        "the gradient of `{parameter}` is not finite at optimizer step {step} (epoch {}), where the loss was {loss}, {}",
+        epoch + 1, cause(*lr)
     )]
     NonFiniteGradient {
         /// Optimizer step, from 1.
@@ -42,32 +42,39 @@ pub enum TrainError {
         parameter: String,
         /// The loss; NaN where it was not read.
         loss: f64,
-        /// The base learning rate in force.
-        lr: f64,
+        /// As of [`NonFinite`](Self::NonFinite).
+        lr: Option<f64>,
     },
     /// A parameter became NaN or infinite; found when a checkpoint was due, which is then not written.
-    #[error("`{parameter}` is no longer finite after optimizer step {step}; the checkpoints written before are kept")]
+    #[error(
+        "`{parameter}` is no longer finite after optimizer step {step}, {}; the checkpoints written before are kept",
+        cause(*lr)
+    )]
     NonFiniteParameter {
         /// Optimizer steps done.
         step: u64,
         /// The first parameter that is not finite.
         parameter: String,
+        /// As of [`NonFinite`](Self::NonFinite).
+        lr: Option<f64>,
     },
     /// At the end of a run the weights give no finite loss, on data that they have been trained on.
     #[error(
-        "the weights after the last optimizer step ({step}) are useless: their loss is {loss}; the checkpoints written \
-         before are kept"
+        "the weights after the last optimizer step ({step}) are useless: their loss is {loss}, {}; the checkpoints written \
+         before are kept", cause(*lr)
     )]
     UselessWeights {
         /// Optimizer steps done.
         step: u64,
         /// The loss.
         loss: f64,
+        /// As of [`NonFinite`](Self::NonFinite).
+        lr: Option<f64>,
     },
     /// More updates left out in a row than `max_skips`.
     #[error(
-        "{source}; {skips} updates in a row have been left out, the most that is allowed (max_skips): the fault is in the weights, \
-         not a batch"
+        "{source}; {} in a row left out, the most that is allowed (max_skips): the fault is in the weights, not a batch",
+        plural(*skips, "update")
     )]
     TooManySkips {
         /// Updates left out in a row so far.
@@ -76,7 +83,7 @@ pub enum TrainError {
         source: Box<TrainError>,
     },
     /// A rollback more than `max_rollbacks`.
-    #[error("{source}; the run has rolled back {rollbacks} times, the most that is allowed")]
+    #[error("{source}; the run has rolled back {}, the most that is allowed", plural(*rollbacks, "time"))]
     TooManyRollbacks {
         /// Rollbacks so far.
         rollbacks: u64,
@@ -238,6 +245,18 @@ impl TrainError {
 impl From<ConfigError> for TrainError {
     fn from(error: ConfigError) -> Self {
         Self::Setting(Box::new(error))
+    }
+}
+
+/// What has most likely led to numbers that are not finite.
+fn cause(lr: Option<f64>) -> String {
+    match lr {
+        Some(lr) => format!(
+            "after an update at the learning rate {lr:e}; a lower rate, a warm-up or gradient clipping are the usual cures"
+        ),
+        None => "and no update could have caused that; look for huge or wrong values in the data and in the weights that it \
+                 started from"
+            .to_owned(),
     }
 }
 

@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use crate::callbacks::above_bar;
+
 /// A flag that the first Ctrl-C (or SIGTERM) of the process sets, with a line on standard error; the second ends the
 /// process with exit code 130. A process has one such flag, which stays set: a loop over several runs ends with the run that
 /// was interrupted, and the runs after it do a step each.
@@ -29,15 +31,15 @@ fn install(speaks: bool) -> Arc<AtomicBool> {
     let seen = Arc::clone(&flag);
     let installed = ctrlc::set_handler(move || {
         if seen.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+            above_bar(|| std::process::exit(130));
         }
         if !speaks {
             return;
         }
-        // Over the bar, which is drawn again below.
+        // Over the `^C` of the terminal.
         let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
-        let _ =
-            writeln!(std::io::stderr(), "{clear}interrupted: finishing the step and saving; once more to stop at once");
+        let line = "interrupted: ends after this step; once more to stop at once";
+        let _ = above_bar(|| writeln!(std::io::stderr(), "{clear}{line}"));
     });
     if let Err(error) = installed {
         tracing::warn!("Ctrl-C will not be caught: {error}");

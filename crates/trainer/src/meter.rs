@@ -95,6 +95,10 @@ impl Mean {
         self.items += items as u64;
     }
 
+    pub(crate) fn items(&self) -> u64 {
+        self.items
+    }
+
     pub(crate) fn value(&self) -> Option<f64> {
         (self.items > 0).then(|| self.sum / self.items as f64)
     }

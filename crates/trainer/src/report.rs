@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use report::page::{decimal, plural};
 use serde::{Deserialize, Serialize};
 
 /// The figures of one epoch.
@@ -149,11 +150,12 @@ impl FitReport {
 impl fmt::Display for FitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stopped, steps, seconds, .. } = self;
-        write!(f, "{stopped} after {} epochs, {steps} steps, {seconds:.1} s", self.epochs.len())?;
+        let (epochs, steps) = (plural(self.epochs.len() as u64, "epoch"), plural(*steps, "step"));
+        write!(f, "{stopped} after {epochs}, {steps}, {seconds:.1} s")?;
         write!(f, " ({:.0} items/s)", self.items_per_second)?;
         if let Some(last) = self.epochs.last() {
             for (name, value) in &last.values {
-                write!(f, ", {name} {value:.4}")?;
+                write!(f, ", {name} {}", decimal(*value, 4))?;
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use lr_core::Interval;
 use optim_adaptive::AdaptiveOptimizer;
 use strict_config::{ConfigError, Settings};
 
-use crate::{EpochSummary, Logged, TrainConfig, averaging::Plan, early_stopping::Patience, every::Every};
+use crate::{EpochSummary, Logged, TrainConfig, averaging::AveragePlan, early_stopping::Patience, every::Every};
 
 /// How long a run is, and when what happens in it.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub(crate) struct Timetable {
     pub(crate) epochs: u64,
     pub(crate) validation: Every,
     pub(crate) checkpoint: Option<Every>,
-    pub(crate) average: Option<Plan>,
+    pub(crate) average: Option<AveragePlan>,
     pub(crate) patience: Option<Patience>,
     /// The steps (from 0) in which each rule of `freeze` holds.
     pub(crate) freeze: Vec<Range<u64>>,
@@ -45,7 +45,7 @@ impl Timetable {
             checkpoint: checkpoint
                 .map(|policy| Every::new("checkpoint.every", policy.every, Interval::Epoch, run))
                 .transpose()?,
-            average: Plan::new(config.ema, config.swa, run)?,
+            average: AveragePlan::new(config.ema, config.swa, run)?,
             patience: config.early_stopping.as_ref().map(|rule| rule.patience(run)).transpose()?,
             freeze: frozen
                 .map(|(i, rule)| rule.steps(run).map_err(|error| error.within(&format!("freeze[{i}]"))))

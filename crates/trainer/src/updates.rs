@@ -3,7 +3,10 @@
 use burn::{
     module::Module,
     optim::GradientsParams,
-    train::{InferenceStep, TrainStep},
+    train::{
+        InferenceStep, TrainStep,
+        metric::{Adaptor, LossInput},
+    },
 };
 use optim_adaptive::{AdaptiveOptimizer, ClipError, StepRates};
 
@@ -76,6 +79,14 @@ impl<M: Module + TrainStep + InferenceStep + 'static> Trainable for M {
         (self, output.item)
     }
 }
+
+/// A model whose loss can be read off the outputs of both its steps, as the loop does.
+pub(crate) trait WithLoss:
+    Trainable<TrainItem: Adaptor<LossInput>> + InferenceStep<Output: Adaptor<LossInput>>
+{
+}
+
+impl<M: Trainable<TrainItem: Adaptor<LossInput>> + InferenceStep<Output: Adaptor<LossInput>>> WithLoss for M {}
 
 /// The optimizer in the hands of a [training step](Trainable::train_step).
 pub struct Updates<'a, M> {

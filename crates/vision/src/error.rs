@@ -25,7 +25,7 @@ pub enum DataError {
     },
     /// The data set's files are in none of the folders.
     #[error(transparent)]
-    Missing(Box<Missing>),
+    Missing(Box<MissingFiles>),
     /// The operating system refused to read a file.
     #[error("{}: cannot be read: {source}", path.display())]
     Io {
@@ -212,7 +212,7 @@ pub struct LookedIn {
 /// A data set whose files are in none of the folders: the message says which files to put where, and which folders were
 /// searched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingFiles {
     /// The data set.
     pub name: &'static str,
     /// The name of its folder inside a data folder.
@@ -227,7 +227,15 @@ pub struct Missing {
     pub instead: Option<&'static str>,
 }
 
-impl fmt::Display for Missing {
+/// What to download by hand, in lines of 80 characters as far as the address allows.
+pub(crate) fn write_download(out: &mut fmt::Formatter<'_>, download: &Download) -> fmt::Result {
+    let Download { bytes, md5, sha256, .. } = download;
+    let (url, bytes) = (download.url(), format!("({bytes} bytes)"));
+    let between = if url.len() + bytes.len() + 3 <= 80 { " " } else { "\n    " };
+    writeln!(out, "  {url}{between}{bytes}\n    MD5 {md5}\n    SHA-256 {sha256}")
+}
+
+impl fmt::Display for MissingFiles {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "data set `{}`: its files were not found.", self.name)?;
         writeln!(out, "Wanted, each as it is or as a .gz, in <data folder>/{}/ :", self.folder)?;
@@ -238,8 +246,7 @@ impl fmt::Display for Missing {
             writeln!(out, "To download by hand:")?;
         }
         for download in self.downloads {
-            let Download { bytes, md5, sha256, .. } = download;
-            writeln!(out, "  {} ({bytes} bytes, MD5 {md5}, SHA-256 {sha256})", download.url())?;
+            write_download(out, download)?;
         }
         if let Some(instead) = self.instead {
             writeln!(out, "`{instead}` is there: if you mean that one, ask for it by its name.")?;
@@ -259,4 +266,4 @@ impl fmt::Display for Missing {
     }
 }
 
-impl std::error::Error for Missing {}
+impl std::error::Error for MissingFiles {}

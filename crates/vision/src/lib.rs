@@ -36,7 +36,7 @@ pub use burn::train as burn_train;
 pub use augment::{Amount, Augment, AugmentError, Flip};
 pub use batch::{Batcher, BatcherError, ImageBatch};
 pub use dataset::Dataset;
-pub use error::{DataError, FileProblem, LookedIn, Missing};
+pub use error::{DataError, FileProblem, LookedIn, MissingFiles};
 pub use image_set::{ImageReadError, ImageSet, ImageSetError, ImageShape};
 pub use on_device::{DeviceBatcher, OnDeviceError};
 pub use sets::{

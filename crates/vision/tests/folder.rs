@@ -5,14 +5,23 @@
 use std::fs;
 use std::path::Path;
 
-use image::RgbImage;
 use vision::{DataError, FolderOptions, ImageShape, load, load_folder};
 
-/// An image of one colour.
-fn put(root: &Path, path: &str, colour: u8, width: u32, height: u32) {
+/// A file, with the folders that it is in.
+fn write(root: &Path, path: &str, bytes: &[u8]) {
     let path = root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    RgbImage::from_pixel(width, height, image::Rgb([colour, colour / 2, 0])).save(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// A PNG of one colour.
+fn put(root: &Path, path: &str, colour: u8, width: u32, height: u32) {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    let pixels = [colour, colour / 2, 0].repeat((width * height) as usize);
+    encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    write(root, path, &bytes);
 }
 
 fn options(image_size: usize) -> FolderOptions {
@@ -22,9 +31,12 @@ fn options(image_size: usize) -> FolderOptions {
 fn with_test() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     let path = root.path();
-    for (file, colour) in [("b/2.png", 20), ("b/10.jpg", 10), ("Z/only.PNG", 99), ("a/x.jpeg", 200)] {
+    for (file, colour) in [("b/2.png", 20), ("Z/only.PNG", 99)] {
         put(path, &format!("train/{file}"), colour, 12, 8);
     }
+    // Of the colours 10 and 200.
+    write(path, "train/b/10.jpg", include_bytes!("pictures/dark.jpg"));
+    write(path, "train/a/x.jpeg", include_bytes!("pictures/light.jpg"));
     put(path, "test/b/1.png", 30, 5, 5);
     // Passed over: another ending, a hidden file, a hidden folder, a file among the classes.
     fs::write(path.join("train/a/notes.txt"), "no image").unwrap();

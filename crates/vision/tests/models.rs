@@ -94,8 +94,20 @@ fn parameter_counts_are_those_of_the_papers_forms() {
     for (name, shape, count) in counts {
         assert_eq!(model(name, shape, &device).parameters(), count, "{name} {shape}");
     }
+}
+
+/// The page has a row for each, with the count of its form.
+#[test]
+fn the_page_has_every_model_with_its_count() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/models.md");
+    let page = std::fs::read_to_string(page).unwrap();
     for info in models::known() {
-        assert!(counts.iter().any(|(name, ..)| *name == info.name), "`{}` is registered and has no count", info.name);
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", info.name)));
+        let row = row.unwrap_or_else(|| panic!("docs/models.md has no row of `{}`", info.name));
+        let shape = SHAPES[if row.contains("28x28 grey") { 1 } else { 2 }];
+        let parameters = model(info.name, shape, &Device::flex()).parameters().to_string();
+        let count: String = row.rsplit('|').nth(1).unwrap().chars().take_while(|c| *c != 'a').collect();
+        assert_eq!(count.trim().replace(',', ""), parameters, "{row}");
     }
 }
 
@@ -247,11 +259,30 @@ fn the_convolutions_of_airbench_begin_as_the_identity() {
 }
 
 #[test]
+fn airbench_can_be_drawn_as_torch_draws_it() {
+    let device = Device::flex().autodiff();
+    let digits = load("digits", None).unwrap();
+    let images = digits.batcher(digits.train.clone(), Augment::NONE).unwrap();
+    let config = AirbenchConfig { widths: vec![8, 16], whiten: false, dirac: false };
+    let new = Classifier::new(config, SHAPES[0], 10, &device).unwrap();
+    assert_eq!(new.parameters(), models::total_parameters(new.layers()), "all filters are trained");
+    let drawn = values(&new, "whiten.weight");
+    let model = new.init_from(&images);
+    assert_eq!(values(&model, "whiten.weight"), drawn, "nothing is taken from images");
+    let identity = values(&model, "blocks.0.conv1.weight").chunks(9).filter(|kernel| kernel[4] == 1.0).count();
+    assert_eq!(identity, 0);
+    let output = TrainStep::step(&model, images.batch(&[0, 1, 2, 3], 0, 1, &device));
+    let model = SgdConfig::new().init().step(0.1, model, output.grads);
+    assert_ne!(values(&model, "whiten.weight"), drawn, "it is trained");
+}
+
+#[test]
 fn what_airbench_takes_from_images_is_kept_in_training() {
     let device = Device::flex().autodiff();
     let digits = load("digits", None).unwrap();
     let images = digits.batcher(digits.train.clone(), Augment::NONE).unwrap();
-    let new = Classifier::new(AirbenchConfig { widths: vec![8, 16] }, SHAPES[0], 10, &device).unwrap();
+    let new =
+        Classifier::new(AirbenchConfig { widths: vec![8, 16], ..Default::default() }, SHAPES[0], 10, &device).unwrap();
     let drawn = values(&new, "whiten.weight");
     let mut model = new.init_from(&images);
     let whitened = values(&model, "whiten.weight");
@@ -266,7 +297,8 @@ fn what_airbench_takes_from_images_is_kept_in_training() {
     assert!(values(&model, "whiten.bias").iter().all(|bias| *bias != 0.0));
     assert!(values(&model, "beta").iter().any(|shift| *shift != 0.0));
     // So it is after a record, and after evaluation.
-    let other = Classifier::new(AirbenchConfig { widths: vec![8, 16] }, SHAPES[0], 10, &device).unwrap();
+    let other =
+        Classifier::new(AirbenchConfig { widths: vec![8, 16], ..Default::default() }, SHAPES[0], 10, &device).unwrap();
     for model in [other.try_load_record(model.clone().into_record()).unwrap(), model.valid().train()] {
         let output = TrainStep::step(&model, images.batch(&[0, 1], 0, 1, &device));
         let model = optimizer.step(0.1, model, output.grads);
@@ -381,7 +413,7 @@ fn what_cannot_be_built_is_refused() {
             "convnet.channels[1]: 0 is not allowed here; allowed: a width of at least 1",
         ),
         (
-            build(Ok(AirbenchConfig { widths: vec![8; 9] }.into()), SHAPES[0], 10),
+            build(Ok(AirbenchConfig { widths: vec![8; 9], ..Default::default() }.into()), SHAPES[0], 10),
             "airbench.widths: 9 blocks is not allowed here; allowed: 1 to 8 blocks",
         ),
         (build(convnet(&[]), SHAPES[0], 10), "convnet.channels: 0 stages is not allowed here; allowed: 1 to 8 stages"),

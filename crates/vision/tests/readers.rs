@@ -15,12 +15,7 @@ const SHAPE: ImageShape = ImageShape::new(3, 9, 9);
 
 /// A picture of a few hundred bytes, as PNG and as JPEG.
 fn pictures() -> [Vec<u8>; 2] {
-    let picture = image::RgbImage::from_fn(17, 11, |x, y| image::Rgb([(x * 15) as u8, (y * 23) as u8, (x ^ y) as u8]));
-    [image::ImageFormat::Png, image::ImageFormat::Jpeg].map(|format| {
-        let mut bytes = std::io::Cursor::new(Vec::new());
-        picture.write_to(&mut bytes, format).unwrap();
-        bytes.into_inner()
-    })
+    [&include_bytes!("pictures/rgb-8.png")[..], include_bytes!("pictures/rgb-420.jpg")].map(<[u8]>::to_vec)
 }
 
 fn idx_images(count: u32, rows: u32, columns: u32, body: usize) -> Vec<u8> {

@@ -9,7 +9,7 @@ use anneal::{
     lr_core::Duration,
     lr_core::Registry,
     prelude::*,
-    task::{ImageClassification, Loaded},
+    task::{ImageClassification, LoadedTask},
     trainer::lr_finder::SweepEnd,
 };
 
@@ -93,7 +93,7 @@ impl<'c> Bench<'c> {
         Ok(Self { assembly, seed: config.run.seed, validate_at: steps, trained: HashMap::new() })
     }
 
-    fn images(&self) -> Result<&Loaded<ImageClassification>, Error> {
+    fn images(&self) -> Result<&LoadedTask<ImageClassification>, Error> {
         self.assembly.data().ok_or_else(|| Error::Usage("the study is of images".to_owned()))
     }
 

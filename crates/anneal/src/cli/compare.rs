@@ -28,6 +28,9 @@ pub struct CompareArgs {
     /// may be repeated
     #[arg(long = "schedule", value_name = "FILE.toml", num_args = 1..)]
     pub schedules: Vec<PathBuf>,
+    /// CONFIG with this one setting takes part, as in --vary model.label_smoothing=0; may be repeated
+    #[arg(long = "vary", value_name = "KEY=VALUE")]
+    pub variations: Vec<String>,
     /// CONFIG's own schedule takes part too, as it does where there is no --schedule
     #[arg(long)]
     pub with_config: bool,
@@ -78,6 +81,7 @@ pub(super) fn compare(args: CompareArgs, catalog: &Catalog, job: &Job) -> Result
     let request = CompareRequest {
         base: document(&args.config, args.epochs)?,
         schedules: args.schedules,
+        variations: args.variations,
         with_config: args.with_config,
         seeds: args.seeds,
         rates: args.rates,
@@ -108,7 +112,7 @@ pub(super) fn compare(args: CompareArgs, catalog: &Catalog, job: &Job) -> Result
 
 /// Progress goes to standard error; standard output is for results.
 fn announce(line: &str) {
-    let _ = Messages.write_all(format!("{line}\n").as_bytes());
+    let _ = Messages.write_all(format!("{}\n", report::plain(line)).as_bytes());
 }
 
 fn text(compared: &CompareOutcome) -> String {

@@ -1,6 +1,6 @@
 //! The config that most commands are given, and what the command line changes in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use strict_config::ConfigError;
@@ -46,6 +46,13 @@ pub(super) fn document(args: &ConfigArgs, epochs: Option<u64>) -> Result<Documen
         document.set_by_flag("--device", "run.device", &quoted(device))?;
     }
     if let Some(data_dir) = &args.data_dir {
+        // Data that need a folder are then missing, with the places that were looked in; others need none.
+        if !data_dir.exists() {
+            tracing::warn!("--data-dir {}: there is no such folder", data_dir.display());
+        } else if !data_dir.is_dir() {
+            let (origin, error) = (document.origin().clone(), no_folder(data_dir).into());
+            return Err(ConfigFileError { origin, line: None, from_command_line: true, error });
+        }
         document.set_by_flag("--data-dir", "data.data_dir", &quoted(&data_dir.display().to_string()))?;
     }
     for (flag, field, value) in &args.flags {
@@ -64,6 +71,11 @@ pub(super) fn document(args: &ConfigArgs, epochs: Option<u64>) -> Result<Documen
         }
     }
     Ok(document)
+}
+
+/// A place for data that is none.
+pub(super) fn no_folder(data_dir: &Path) -> ConfigError {
+    ConfigError::not_allowed("--data-dir", format!("{:?}", data_dir.display().to_string()), "a folder that is there")
 }
 
 /// A text as TOML has it.

@@ -2,21 +2,22 @@
 
 use std::{
     fmt::Write,
-    io::{IsTerminal, Write as _, stderr},
+    io::Write as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use report::page::plural;
 use serde_json::json;
 use toml::Table;
+use trainer::callbacks::Bar;
 use vision::{
     Against, Verified,
     fetch::{self, Event, FetchOptions, Fetched},
 };
 
-use super::output::{Exit, print};
+use super::output::{Exit, Messages, print, terminal_width};
 use crate::{config::Catalog, error::Error};
 
 /// `anneal data`.
@@ -84,7 +85,7 @@ pub(super) fn data(command: &DataCommand, catalog: &Catalog) -> Result<Exit, Err
 
 fn fetch_set(args: &FetchArgs, catalog: &Catalog) -> Result<Exit, Error> {
     let data_folder = data_folder(args.data_dir.as_deref())?;
-    let mut progress = Progress { quiet: args.quiet, bar: None, failed: Vec::new() };
+    let mut progress = FetchProgress { quiet: args.quiet, bar: None, failed: Vec::new() };
     let mut watch = |event: Event<'_>| progress.show(event);
     let options = FetchOptions {
         base: args.url.clone(),
@@ -96,7 +97,7 @@ fn fetch_set(args: &FetchArgs, catalog: &Catalog) -> Result<Exit, Error> {
         Some(own) => fetch::fetch_set(&own.info, &data_folder, &options, &mut watch),
         None => fetch::fetch(&args.name, &data_folder, &options, &mut watch),
     };
-    progress.end();
+    progress.bar = None;
     let text = match fetched? {
         Fetched::Embedded => format!("{} is part of the program: there is nothing to fetch\n", args.name),
         Fetched::AlreadyThere(folder) => format!("{} is there already: {}\n", args.name, folder.display()),
@@ -106,9 +107,9 @@ fn fetch_set(args: &FetchArgs, catalog: &Catalog) -> Result<Exit, Error> {
                 None => vision::load(&args.name, Some(&data_folder))?,
             };
             format!(
-                "{}: {} files in {}: {} training and {} test images\n",
+                "{}: {} in {}: {} training and {} test images\n",
                 args.name,
-                files.len(),
+                plural(files.len() as u64, "file"),
                 folder.display(),
                 data.train.len(),
                 data.test.len()
@@ -127,14 +128,14 @@ fn data_folder(given: Option<&Path>) -> Result<PathBuf, Error> {
 }
 
 /// A bar on a terminal, a line for each download elsewhere. Both go to standard error.
-struct Progress {
+struct FetchProgress {
     quiet: bool,
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
     /// Addresses that failed: shown when another one works. If none does, the error lists them all.
     failed: Vec<String>,
 }
 
-impl Progress {
+impl FetchProgress {
     fn show(&mut self, event: Event<'_>) {
         if self.quiet {
             return;
@@ -143,7 +144,7 @@ impl Progress {
             Event::Begins { url, bytes, from } => self.begin(url, bytes, from),
             Event::At(bytes) => {
                 if let Some(bar) = &self.bar {
-                    bar.set_position(bytes);
+                    bar.inner().set_position(bytes);
                 }
             }
             Event::Failed { url, reason } => self.failed.push(format!("{url}: {reason}")),
@@ -156,32 +157,21 @@ impl Progress {
         for failed in std::mem::take(&mut self.failed) {
             self.line(&failed);
         }
-        if !stderr().is_terminal() {
+        self.bar = None;
+        self.bar = Bar::new(Some(bytes), "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+        let Some(bar) = self.bar.as_ref().map(Bar::inner) else {
             let of = if from > 0 { format!(", going on from {from}") } else { String::new() };
-            self.line(&format!("fetching {url} ({bytes} bytes{of})"));
-            return;
-        }
-        self.end();
-        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr_with_hz(10));
-        let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-        // The template is a constant; if it were wrong, indicatif's own style would do.
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            return self.line(&format!("fetching {url} ({bytes} bytes{of})"));
+        };
         bar.set_message(url.rsplit('/').next().unwrap_or(url).to_owned());
         // Bytes of an earlier download do not count towards the speed.
         bar.set_position(from);
         bar.reset_eta();
-        self.bar = Some(bar);
     }
 
     fn line(&mut self, text: &str) {
-        self.end();
-        let _ = writeln!(stderr(), "{text}");
-    }
-
-    fn end(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.bar = None;
+        let _ = Messages.write_all(format!("{}\n", report::plain(text)).as_bytes());
     }
 }
 
@@ -213,9 +203,11 @@ fn table(name: &str, verified: &Verified) -> String {
     let mut text = String::new();
     for file in &verified.files {
         let verdict = if file.problem.is_some() { "BAD" } else { "ok " };
-        let _ = writeln!(text, "{verdict} {} ({})", file.path.display(), against(file.against));
+        let (place, against) = (format!("{verdict} {}", file.path.display()), against(file.against));
+        let is_short = place.chars().count() + against.chars().count() + 3 <= terminal_width();
+        let _ = writeln!(text, "{place}{}({against})", if is_short { " " } else { "\n    " });
         if !file.sha256.is_empty() {
-            let _ = writeln!(text, "    {} bytes of content, SHA-256 {}", file.bytes, file.sha256);
+            let _ = writeln!(text, "    {} bytes of content\n    SHA-256 {}", file.bytes, file.sha256);
         }
         if let Some(problem) = &file.problem {
             let _ = writeln!(text, "    {problem}");
@@ -223,8 +215,12 @@ fn table(name: &str, verified: &Verified) -> String {
     }
     if let Ok(data) = &verified.dataset {
         let (train, test, classes) = (data.train.len(), data.test.len(), data.classes.len());
-        let _ =
-            writeln!(text, "{name}: {train} training and {test} test images of {}, {classes} classes", data.shape());
+        let _ = writeln!(
+            text,
+            "{name}: {train} training and {test} test images of {}, {classes} {}",
+            data.shape(),
+            if classes == 1 { "class" } else { "classes" }
+        );
         let part = data.part.map(|part| format!("{name}: {part}\n")).unwrap_or_default();
         let _ = writeln!(text, "{part}fingerprint {}", data.fingerprint);
         for note in &data.notes {

@@ -36,7 +36,7 @@ impl Described {
     /// The schedule of this name.
     pub(super) fn schedule(name: &str, catalog: &Catalog) -> Result<Self, Error> {
         let Some(entry) = catalog.schedules.get(name) else {
-            let names = catalog.schedules.iter().map(lr_core::Entry::name);
+            let names = catalog.schedules.iter().map(lr_core::StrategyInfo::name);
             return Err(ConfigError::unknown_name("list", "schedule", name, names).into());
         };
         // Its tests hold every example.

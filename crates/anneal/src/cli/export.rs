@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     checkpoint_args::CheckpointArgs,
-    output::{Exit, print},
+    output::{Exit, print, refuse_replacing},
 };
 use crate::{config::Catalog, error::Error, experiment};
 
@@ -22,6 +22,9 @@ pub struct ExportArgs {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap prints the doc comment of a flattened field nowhere")]
     pub checkpoint: CheckpointArgs,
+    /// Replace files that this program did not write
+    #[arg(long)]
+    pub overwrite: bool,
     /// Print what was written as JSON
     #[arg(long)]
     pub json: bool,
@@ -31,6 +34,7 @@ pub(super) fn export(args: &ExportArgs, catalog: &Catalog) -> Result<Exit, Error
     if let Some(to) = args.to.as_ref().filter(|to| to.extension().is_none_or(|kind| kind != "safetensors")) {
         return Err(Error::Usage(format!("--to {}: the file is named *.safetensors", to.display())));
     }
+    refuse_replacing(&args.to, args.overwrite)?;
     let (config, dir, checkpoint) = args.checkpoint.open(&args.run_dir, catalog)?;
     let exported = experiment::export(&config, &dir, checkpoint, args.to.as_deref())?;
     let path = exported.path.display();

@@ -8,11 +8,15 @@ use std::{
 };
 
 use clap::Args;
-use trainer::lr_finder::{Rule, Spread};
+use report::{
+    Chart,
+    page::{fold, plural},
+};
+use trainer::lr_finder::{Rule, SuggestionSpread};
 
 use super::{
     config_args::{ConfigArgs, document, located},
-    output::{Exit, print, terminal_width},
+    output::{Exit, exists, print, refuse_replacing, terminal_width},
 };
 use crate::{
     config::{Catalog, Config, Document},
@@ -36,8 +40,8 @@ pub struct FindLrArgs {
     #[allow(clippy::option_option, reason = "not asked for, asked for, asked for by name: clap's own form of it")]
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     pub apply: Option<Option<PathBuf>>,
-    /// Let --apply replace a file that exists
-    #[arg(long, requires = "apply")]
+    /// Replace files that this program did not write; with --apply any file
+    #[arg(long)]
     pub overwrite: bool,
     /// Print the suggestion alone
     #[arg(long)]
@@ -57,9 +61,12 @@ pub(super) fn find_lr(args: &FindLrArgs, catalog: &Catalog) -> Result<Exit, Erro
     if let Some(copy) = copy.as_deref().filter(|copy| !args.overwrite && copy.exists()) {
         return Err(exists(copy));
     }
+    args.plot.iter().try_for_each(|path| Chart::is_saved_as_svg(path).map(drop))?;
+    let json = args.json.iter().filter(|path| path.as_os_str() != "-");
+    refuse_replacing(args.plot.iter().chain(json), args.overwrite)?;
     let shown = experiment::at_work(&config, args.quiet);
     let found = experiment::find_lr_until(&config, &trainer::ctrl_c());
-    shown.finish_and_clear();
+    drop(shown);
     let found = found.map_err(|error| located(&document, error))?;
     let chart = found.chart();
     for path in &args.plot {
@@ -88,8 +95,10 @@ pub(super) fn find_lr(args: &FindLrArgs, catalog: &Catalog) -> Result<Exit, Erro
 
 /// Shows the finder's result before a run trains.
 pub(super) fn announce(found: &FinderResult) {
-    let goes_to =
-        found.suggestion.iter().map(|suggestion| format!("trained at: {}\n", found.auto.describe(suggestion.lr)));
+    let goes_to = found.suggestion.iter().map(|suggestion| {
+        let line = format!("trained at: {}", found.auto.describe(suggestion.lr));
+        fold(&line, terminal_width()).join("\n") + "\n"
+    });
     // A closed terminal must not stop the training.
     let _ = print(&(text(found) + &goes_to.collect::<String>()));
 }
@@ -98,9 +107,9 @@ pub(super) fn announce(found: &FinderResult) {
 fn text(found: &FinderResult) -> String {
     let curve = found.curve();
     let mut text = format!(
-        "{}\n{} rates, ended: {}",
+        "{}\n{}, ended: {}",
         found.sweeps.chart(&found.suggestions()).terminal(terminal_width(), ROWS),
-        curve.lrs.len(),
+        plural(curve.lrs.len() as u64, "rate"),
         curve.stopped
     );
     if found.sweeps.sweeps().len() > 1 {
@@ -141,14 +150,14 @@ fn answer(found: &FinderResult, quiet: bool) -> String {
     match &found.suggestion {
         Ok(suggestion) if quiet => format!("{:e}\n", suggestion.lr),
         Ok(suggestion) => format!("suggestion ({}): lr = {:.3e}\n", suggestion.rule, suggestion.lr),
-        Err(reason) => format!("no suggestion: {reason}\n"),
+        Err(reason) => fold(&format!("no suggestion: {reason}"), terminal_width()).join("\n") + "\n",
     }
 }
 
 /// How far the suggestion can be trusted.
-fn sureness(spread: Option<Spread>, sweeps: usize) -> String {
+fn sureness(spread: Option<SuggestionSpread>, sweeps: usize) -> String {
     match spread {
-        Some(Spread { of, found, low, high, ratio, .. }) => format!(
+        Some(SuggestionSpread { of, found, low, high, ratio, .. }) => format!(
             "{found} of {of} sweeps suggest a rate by themselves: {low:.2e} to {high:.2e}, a factor of {ratio:.1}\n"
         ),
         None if sweeps > 1 => {
@@ -174,7 +183,8 @@ fn apply(document: &Document, lr: f64, copy: &Path, overwrite: bool, catalog: &C
         io::ErrorKind::AlreadyExists => exists(copy),
         _ => Error::File { path: copy.display().to_string(), source },
     })?;
-    Ok(format!("written to {}: {}\n", copy.display(), places.describe(lr)))
+    let line = format!("written to {}: {}", copy.display(), places.describe(lr));
+    Ok(fold(&line, terminal_width()).join("\n") + "\n")
 }
 
 /// Writes a file; one that exists is replaced only where `overwrite` says so.
@@ -183,11 +193,4 @@ fn write(path: &Path, text: &str, overwrite: bool) -> io::Result<()> {
         return report::atomic_write(path, text);
     }
     OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
-}
-
-fn exists(path: &Path) -> Error {
-    Error::Usage(format!(
-        "{}: exists already; --overwrite replaces it, --apply FILE takes another name",
-        path.display()
-    ))
 }

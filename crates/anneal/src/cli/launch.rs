@@ -13,6 +13,7 @@ use std::{
 };
 
 use clap::Args;
+use report::page::plural;
 
 use super::{compare::CompareArgs, config_args::configured, output::Exit, train::TrainArgs};
 use crate::{config::Catalog, error::Error, run_dir::next_name};
@@ -62,7 +63,8 @@ pub(super) fn launch(args: &LaunchArgs, launched: &Launched, catalog: &Catalog) 
             _ => {}
         }
         tracing::warn!(
-            "the processes have ended ({status}); going on from the newest checkpoint, {left} more times at most"
+            "the processes have ended ({status}); going on from the newest checkpoint, {} at most",
+            plural(left.into(), "more time")
         );
         left -= 1;
         command = &again;

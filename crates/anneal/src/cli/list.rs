@@ -97,7 +97,8 @@ fn show(args: &ListArgs, rows: Vec<Value>, whole: bool, more: &str) -> Result<Ex
     let text = if args.json {
         format!("{}\n", Value::Array(rows))
     } else {
-        table(&rows, whole, terminal_width()) + more + if more.is_empty() { "" } else { "\n" }
+        let text = if whole { table(&rows, terminal_width()) } else { short(&rows, terminal_width()) };
+        text + more + if more.is_empty() { "" } else { "\n" }
     };
     print(&text)?;
     Ok(Exit::Done)
@@ -321,11 +322,39 @@ fn parameters(config: &Config, step: u64) -> Result<Vec<Value>, Error> {
     Ok(learner.rows(&assembly.optimizer()).into_iter().map(row).collect())
 }
 
+/// A line for each row: its name and as much of its summary as fits. Names with a prefix, as `timm/...`, stand together.
+fn short(rows: &[Value], width: usize) -> String {
+    let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
+    let group_of = |name: &str| name.split_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default();
+    let names: Vec<String> = rows.iter().map(|row| text(row, "name")).collect();
+    let (mut out, mut last) = (String::new(), None);
+    for (row, name) in rows.iter().zip(&names) {
+        let group = group_of(name);
+        if last.replace(group.clone()).is_some_and(|last| last != group) {
+            out.push('\n');
+        }
+        let column = names.iter().filter(|other| group_of(other) == group).map(|name| name.chars().count()).max();
+        let (column, summary) = (column.unwrap_or(0), text(row, "summary"));
+        let summary = summary.strip_prefix(&format!("{group}: ")).unwrap_or(&summary);
+        let line = format!("{name:<column$}  {}", beginning(summary, width.saturating_sub(column + 2)));
+        out += line.trim_end();
+        out.push('\n');
+    }
+    out
+}
+
+/// A text, or where that does not fit into so many characters its first parts.
+fn beginning(text: &str, room: usize) -> &str {
+    let fits = |at: &usize| text[..*at].chars().count() <= room;
+    let ends = [" (", "; ", ", "].into_iter().flat_map(|end| text.match_indices(end)).map(|(at, _)| at);
+    ends.chain([text.len()]).filter(fits).max().map_or("", |at| &text[..at])
+}
+
 /// The widest column of names.
 const NAMES: usize = 20;
 
-/// A line for each row, or a few: its name and summary and, where the `whole` is asked for, everything else.
-fn table(rows: &[Value], whole: bool, width: usize) -> String {
+/// A line for each row, or a few: its name, its summary and everything else.
+fn table(rows: &[Value], width: usize) -> String {
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
@@ -342,7 +371,7 @@ fn table(rows: &[Value], whole: bool, width: usize) -> String {
         let rest: Vec<String> = row
             .iter()
             .filter(|(name, value)| {
-                whole && !matches!(name.as_str(), "name" | "summary") && !value.is_null() && !text(value).is_empty()
+                !matches!(name.as_str(), "name" | "summary") && !value.is_null() && !text(value).is_empty()
             })
             .map(|(name, value)| format!("{}: {}", name.replace('_', " "), text(value)))
             .chain(none.iter().map(ToString::to_string))

@@ -136,10 +136,11 @@ fn launched(args: &LaunchArgs) -> Result<Launched, Error> {
 
 /// Tells an error, and gives the exit code for it.
 pub(crate) fn failed(error: &Error) -> u8 {
+    let text = ::report::plain(&error.to_string());
     let message = if error.is_interrupt() {
-        format!("{error}; nothing was written\n")
+        format!("{text}; nothing was written\n")
     } else {
-        format!("{} {error}\n", output::error_word())
+        format!("{} {text}\n", output::error_word())
     };
     let _ = Messages.write_all(message.as_bytes());
     error.exit_code()

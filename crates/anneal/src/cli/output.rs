@@ -1,8 +1,12 @@
 //! How a command ends, and its results on the terminal.
 
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{IsTerminal, Write},
+    path::{Path, PathBuf},
+};
 
-use report::page::fold;
+use report::{page::fold, plain};
+use trainer::callbacks::above_bar;
 
 use crate::error::Error;
 
@@ -21,18 +25,38 @@ pub(super) enum Exit {
     Launched(u8),
 }
 
-/// Writes to standard output. If its reader has closed its end (`| head`), the command ends quietly, as `cat` does.
+/// Writes to standard output, as [`plain`] text. If its reader has closed its end (`| head`), the command ends quietly, as
+/// `cat` does.
 pub(super) fn print(text: &str) -> Result<(), Error> {
     print_on(text).map(drop)
 }
 
 /// [`print`], of something that goes on: gives whether its reader is still there.
 pub(super) fn print_on(text: &str) -> Result<bool, Error> {
+    print_exactly(&plain(text))
+}
+
+/// Text as it is, for a program that reads it.
+pub(super) fn print_exactly(text: &str) -> Result<bool, Error> {
     match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(source) => Err(Error::File { path: "standard output".to_owned(), source }),
         Ok(()) => Ok(true),
     }
+}
+
+/// Refuses to write where a file is that this program did not write, unless `overwrite` says so: the rule of every command
+/// that writes where its user says.
+pub(super) fn refuse_replacing<'p>(paths: impl IntoIterator<Item = &'p PathBuf>, overwrite: bool) -> Result<(), Error> {
+    match paths.into_iter().find(|path| !overwrite && !report::is_replaceable(path)) {
+        Some(path) => Err(exists(path)),
+        None => Ok(()),
+    }
+}
+
+/// A file is in the way.
+pub(super) fn exists(path: &Path) -> Error {
+    Error::Usage(format!("{}: exists already; --overwrite replaces it, or name another file", path.display()))
 }
 
 /// `error:`, in red where standard error has colours.
@@ -46,22 +70,23 @@ pub(crate) fn has_colours() -> bool {
     std::io::stderr().is_terminal() && !is_plain
 }
 
-/// Standard error. On a terminal its lines are cut at spaces, where the terminal would cut words; elsewhere a message stays
-/// on its line. What is written at once is a message.
+/// Standard error, above a progress bar that is shown. On a terminal its lines are cut at spaces, where the terminal would cut
+/// words; elsewhere a message stays on its line. What is written at once is a message; of control characters only the colours
+/// of a terminal pass, which whoever writes a name has taken out of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Messages;
 
 impl Write for Messages {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let mut out = std::io::stderr();
-        match terminal_size::terminal_size_of(&out) {
-            None => out.write_all(bytes)?,
-            Some((width, _)) => {
-                let text = String::from_utf8_lossy(bytes);
-                let lines = text.split('\n').map(|line| fold(line, usize::from(width.0).max(40)).join("\n"));
-                out.write_all(lines.collect::<Vec<_>>().join("\n").as_bytes())?;
-            }
+        let text = String::from_utf8_lossy(bytes);
+        let mut text =
+            if has_colours() { text.split('\x1b').map(plain).collect::<Vec<_>>().join("\x1b") } else { plain(&text) };
+        if let Some((width, _)) = terminal_size::terminal_size_of(&out) {
+            let lines = text.split('\n').map(|line| fold(line, usize::from(width.0).max(40)).join("\n"));
+            text = lines.collect::<Vec<_>>().join("\n");
         }
+        above_bar(|| out.write_all(text.as_bytes()))?;
         Ok(bytes.len())
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use report::page::Table;
+use report::page::{Table, decimal};
 use serde_json::{Map, Value};
 
 use super::{
@@ -48,7 +48,7 @@ fn lines(predictions: Vec<Prediction>) -> String {
 /// Texts and numbers; lists and objects have no place in a table.
 fn table(predictions: &[Prediction]) -> Table {
     let shown = |value: &Value| match value {
-        Value::Number(number) if number.is_f64() => Some(format!("{:.4}", number.as_f64().unwrap_or(f64::NAN))),
+        Value::Number(number) if number.is_f64() => Some(decimal(number.as_f64().unwrap_or(f64::NAN), 4)),
         Value::String(text) => Some(text.clone()),
         Value::Array(_) | Value::Object(_) => None,
         other => Some(other.to_string()),

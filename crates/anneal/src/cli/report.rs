@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output::{Exit, print, terminal_width};
+use super::output::{Exit, print, refuse_replacing, terminal_width};
 use crate::{config::Catalog, error::Error, experiment::RunsReport, run_dir::REPORT};
 
 /// `anneal report`.
@@ -16,17 +16,23 @@ pub struct ReportArgs {
     /// The page; default report.html in the run folder, or in the current one for several
     #[arg(long, value_name = "FILE.html")]
     pub out: Option<PathBuf>,
+    /// Replace files that this program did not write
+    #[arg(long)]
+    pub overwrite: bool,
     /// Print the figures as JSON
     #[arg(long)]
     pub json: bool,
 }
 
 pub(super) fn report(args: &ReportArgs, catalog: &Catalog) -> Result<Exit, Error> {
+    // A run folder's page is its own.
+    let (out, is_own) = match (&args.out, args.run_dirs.as_slice()) {
+        (Some(out), _) => (out.clone(), false),
+        (None, [one]) => (one.join(REPORT), true),
+        (None, _) => (PathBuf::from(REPORT), false),
+    };
+    refuse_replacing([&out], args.overwrite || is_own)?;
     let comparison = RunsReport::read(&args.run_dirs, catalog)?;
-    let out = args.out.clone().unwrap_or_else(|| match args.run_dirs.as_slice() {
-        [one] => one.join(REPORT),
-        _ => PathBuf::from(REPORT),
-    });
     comparison.page().save(&out)?;
     if args.json {
         let mut json = comparison.to_json();

@@ -1,12 +1,15 @@
 //! `anneal sample`.
 
-use std::path::PathBuf;
+use std::{
+    io::{IsTerminal, stdout},
+    path::PathBuf,
+};
 
 use clap::Args;
 
 use super::{
     checkpoint_args::CheckpointArgs,
-    output::{Exit, print},
+    output::{Exit, print, print_exactly},
 };
 use crate::{config::Catalog, error::Error, experiment, task::Sampling};
 
@@ -45,6 +48,11 @@ pub(super) fn sample(args: &SampleArgs, catalog: &Catalog) -> Result<Exit, Error
     let asked =
         Sampling { prompt: args.prompt.clone(), length: args.length, temperature: args.temperature, seed: args.seed };
     let text = experiment::sample(&config, &dir, checkpoint, &asked)?;
-    print(&format!("{}{text}\n", args.prompt))?;
+    let text = format!("{}{text}\n", args.prompt);
+    if stdout().is_terminal() {
+        print(&text)?;
+    } else {
+        print_exactly(&text)?;
+    }
     Ok(Exit::Done)
 }

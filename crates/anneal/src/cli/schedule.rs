@@ -7,11 +7,12 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use lr_core::ScheduleConfig;
+use report::Chart;
 use trainer::Split;
 
 use super::{
     metrics_file,
-    output::{Exit, print, print_on, terminal_width},
+    output::{Exit, print, print_on, refuse_replacing, terminal_width},
 };
 use crate::{
     config::{Catalog, Config, Document},
@@ -46,6 +47,9 @@ pub struct ScheduleArgs {
     /// Draw the schedule into this file; may be repeated
     #[arg(long, value_name = "FILE.svg|.png")]
     pub plot: Vec<PathBuf>,
+    /// Replace files that this program did not write
+    #[arg(long)]
+    pub overwrite: bool,
     /// Change a setting, as in schedule.gamma=0.5 (gamma=0.5 for a bare table); may be repeated
     #[arg(long = "set", value_name = "key.path=value")]
     pub set: Vec<String>,
@@ -78,6 +82,8 @@ struct ScheduleFile {
 }
 
 pub(super) fn schedule(args: &ScheduleArgs, catalog: &Catalog) -> Result<Exit, Error> {
+    args.plot.iter().try_for_each(|path| Chart::is_saved_as_svg(path).map(drop))?;
+    refuse_replacing(&args.plot, args.overwrite)?;
     let metrics = args.metrics.as_deref().map(metrics_file::read).transpose()?;
     let is_rows = matches!(args.format, Some(Format::Csv | Format::Jsonl));
     let previews = args

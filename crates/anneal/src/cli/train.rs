@@ -6,11 +6,11 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use strict_config::ConfigError;
+use report::page::decimal;
 use trainer::StopReason;
 
 use super::{
-    config_args::{ConfigArgs, configured, document, located},
+    config_args::{ConfigArgs, configured, document, located, no_folder},
     find_lr,
     output::{Exit, print},
 };
@@ -188,7 +188,7 @@ pub(super) fn evaluate(args: &EvaluateArgs, catalog: &Catalog) -> Result<Exit, E
         let units = experiment::units(&config);
         for (name, value) in &values {
             let unit = units.get(name).map(|unit| format!(" {unit}")).unwrap_or_default();
-            print(&format!("test {name} {value:.4}{unit}\n"))?;
+            print(&format!("test {name} {}{unit}\n", decimal(*value, 4)))?;
         }
     }
     Ok(Exit::Done)
@@ -205,8 +205,7 @@ pub(super) fn of_run(
     let dir = RunDir::open(run_dir)?;
     // Where the data are now: not where they might come to be, as for a training that begins.
     if let Some(data_dir) = data_dir.filter(|data_dir| !data_dir.is_dir()) {
-        let shown = format!("{:?}", data_dir.display().to_string());
-        return Err(ConfigError::not_allowed("--data-dir", shown, "a folder that is there").into());
+        return Err(no_folder(data_dir).into());
     }
     let args = ConfigArgs {
         config: Some(dir.path(CONFIG)),

@@ -16,7 +16,7 @@
 //! others (`sequential`, `[[groups]]`) count as well.
 
 use lr_core::Registry;
-use strict_config::ConfigError;
+use strict_config::{ConfigError, Problem, did_you_mean, nearest};
 use toml::{Table, Value};
 
 /// What is written in the place of a rate.
@@ -33,7 +33,7 @@ pub struct AutoRates {
 /// Where a found rate goes.
 #[derive(Debug, Clone, PartialEq)]
 struct Place {
-    path: Vec<Step>,
+    path: Vec<PathPart>,
     /// Which part of the found rate it gets.
     part: f64,
     /// The number that it replaces.
@@ -42,7 +42,7 @@ struct Place {
 
 /// A step on the way to a field.
 #[derive(Debug, Clone, PartialEq)]
-enum Step {
+enum PathPart {
     Field(String),
     Item(usize),
 }
@@ -60,7 +60,7 @@ impl AutoRates {
         let mut auto = Self::default();
         let lr = is_auto(table.get("optimizer").and_then(|optimizer| optimizer.get("lr")));
         if lr {
-            let path = vec![Step::Field("optimizer".to_owned()), Step::Field("lr".to_owned())];
+            let path = vec![PathPart::Field("optimizer".to_owned()), PathPart::Field("lr".to_owned())];
             auto.places.push(Place { path, part: 1.0, was: None });
         }
         for section in ["schedule", "groups"] {
@@ -70,7 +70,7 @@ impl AutoRates {
             let top = peaks.iter().filter_map(|peak| number(*peak)).fold(0.0, f64::max);
             let replaces = lr && section == "schedule" && top > 0.0 && !peaks.iter().any(|peak| is_auto(*peak));
             let search = Search { lr, top: replaces.then_some(top), registry };
-            auto.look_into(value, &mut vec![Step::Field(section.to_owned())], &search);
+            auto.look_into(value, &mut vec![PathPart::Field(section.to_owned())], &search);
         }
         auto
     }
@@ -79,7 +79,7 @@ impl AutoRates {
     pub(super) fn spread(&mut self, groups_of: impl Fn(usize) -> Vec<usize>) {
         let places = std::mem::take(&mut self.places).into_iter().flat_map(|place| {
             let table = match place.path.as_slice() {
-                [Step::Field(section), Step::Item(table), ..] if section == "groups" => Some(*table),
+                [PathPart::Field(section), PathPart::Item(table), ..] if section == "groups" => Some(*table),
                 _ => None,
             };
             match table {
@@ -87,7 +87,7 @@ impl AutoRates {
                 Some(table) => {
                     let of_group = |group| {
                         let mut place = place.clone();
-                        place.path[1] = Step::Item(group);
+                        place.path[1] = PathPart::Item(group);
                         place
                     };
                     groups_of(table).into_iter().map(of_group).collect()
@@ -100,18 +100,18 @@ impl AutoRates {
     /// The groups whose schedules have a rate that is to be found.
     pub(crate) fn groups(&self) -> Vec<usize> {
         let group = |place: &Place| match place.path.as_slice() {
-            [Step::Field(section), Step::Item(group), ..] if section == "groups" => Some(*group),
+            [PathPart::Field(section), PathPart::Item(group), ..] if section == "groups" => Some(*group),
             _ => None,
         };
         self.places.iter().filter_map(group).collect()
     }
 
-    fn look_into(&mut self, value: &Value, path: &mut Vec<Step>, search: &Search<'_>) {
+    fn look_into(&mut self, value: &Value, path: &mut Vec<PathPart>, search: &Search<'_>) {
         if let Value::Table(table) = value
             && let Some(((highest, _), others)) = rates(table, search.registry).split_first()
         {
             let place = |field: &str, part: f64| Place {
-                path: [&path[..], &[Step::Field(field.to_owned())]].concat(),
+                path: [&path[..], &[PathPart::Field(field.to_owned())]].concat(),
                 part,
                 was: number(table.get(field)),
             };
@@ -153,13 +153,13 @@ impl AutoRates {
 
     /// Every rate that is a number, so many times as large: what is filled with a rate of 1.
     pub(super) fn scaled(table: &Table, factor: f64, registry: &Registry) -> Self {
-        fn look(value: &Value, path: &[Step], factor: f64, registry: &Registry, places: &mut Vec<Place>) {
+        fn look(value: &Value, path: &[PathPart], factor: f64, registry: &Registry, places: &mut Vec<Place>) {
             if let Value::Table(table) = value {
-                let is_optimizer = path == [Step::Field("optimizer".to_owned())];
+                let is_optimizer = path == [PathPart::Field("optimizer".to_owned())];
                 let own = rates(table, registry).iter().map(|(field, _)| *field);
                 for field in own.chain(is_optimizer.then_some("lr")) {
                     if let Some(was) = number(table.get(field)) {
-                        let path = [path, &[Step::Field(field.to_owned())]].concat();
+                        let path = [path, &[PathPart::Field(field.to_owned())]].concat();
                         places.push(Place { path, part: was * factor, was: Some(was) });
                     }
                 }
@@ -171,7 +171,7 @@ impl AutoRates {
         let mut scaled = Self::default();
         for section in ["optimizer", "schedule", "groups"] {
             if let Some(value) = table.get(section) {
-                look(value, &[Step::Field(section.to_owned())], factor, registry, &mut scaled.places);
+                look(value, &[PathPart::Field(section.to_owned())], factor, registry, &mut scaled.places);
             }
         }
         scaled
@@ -209,13 +209,13 @@ impl AutoRates {
 
     fn put(&self, table: &mut Table, value: impl Fn(&Place) -> Value) {
         for place in &self.places {
-            let Some((Step::Field(last), way)) = place.path.split_last() else { continue };
-            let Some((Step::Field(section), way)) = way.split_first() else { continue };
+            let Some((PathPart::Field(last), way)) = place.path.split_last() else { continue };
+            let Some((PathPart::Field(section), way)) = way.split_first() else { continue };
             let mut at = table.get_mut(section);
             for step in way {
                 at = match (step, at) {
-                    (Step::Field(field), Some(value)) => value.get_mut(field.as_str()),
-                    (Step::Item(item), Some(value)) => value.get_mut(*item),
+                    (PathPart::Field(field), Some(value)) => value.get_mut(field.as_str()),
+                    (PathPart::Item(item), Some(value)) => value.get_mut(*item),
                     (_, None) => None,
                 };
             }
@@ -241,10 +241,21 @@ impl AutoRates {
     }
 }
 
+/// The error with a word on `"auto"`, where that was most likely meant in the place of a rate.
+pub(super) fn or_auto(mut error: ConfigError) -> ConfigError {
+    let is_rate = error.path.rsplit('.').next().is_some_and(|field| field.contains("lr"));
+    if let Problem::WrongType { found, .. } = &mut error.problem
+        && is_rate
+    {
+        found.push_str(&did_you_mean(nearest(found.trim_matches('"'), [AUTO])));
+    }
+    error
+}
+
 /// The fields of a schedule's table that hold a rate which it sets itself; none of any other table.
 fn rates(table: &Table, registry: &Registry) -> &'static [(&'static str, f64)] {
     let name = table.get("type").and_then(Value::as_str);
-    name.and_then(|name| registry.get(name)).map_or(&[], lr_core::Entry::rates)
+    name.and_then(|name| registry.get(name)).map_or(&[], lr_core::StrategyInfo::rates)
 }
 
 /// What is known while schedules are search into.
@@ -262,10 +273,10 @@ fn peaks<'v>(value: &'v Value, registry: &Registry) -> Vec<Option<&'v Value>> {
     own.into_iter().chain(children(value).flat_map(|(_, child)| peaks(child, registry))).collect()
 }
 
-fn children(value: &Value) -> Box<dyn Iterator<Item = (Step, &Value)> + '_> {
+fn children(value: &Value) -> Box<dyn Iterator<Item = (PathPart, &Value)> + '_> {
     match value {
-        Value::Table(table) => Box::new(table.iter().map(|(field, value)| (Step::Field(field.clone()), value))),
-        Value::Array(items) => Box::new(items.iter().enumerate().map(|(i, value)| (Step::Item(i), value))),
+        Value::Table(table) => Box::new(table.iter().map(|(field, value)| (PathPart::Field(field.clone()), value))),
+        Value::Array(items) => Box::new(items.iter().enumerate().map(|(i, value)| (PathPart::Item(i), value))),
         _ => Box::new(std::iter::empty()),
     }
 }
@@ -279,11 +290,11 @@ fn is_auto(value: Option<&Value>) -> bool {
 }
 
 /// `groups[1].schedule.max_lr`.
-fn text_of(path: &[Step]) -> String {
+fn text_of(path: &[PathPart]) -> String {
     path.iter().fold(String::new(), |text, step| match step {
-        Step::Field(field) if text.is_empty() => field.clone(),
-        Step::Field(field) => format!("{text}.{field}"),
-        Step::Item(item) => format!("{text}[{item}]"),
+        PathPart::Field(field) if text.is_empty() => field.clone(),
+        PathPart::Field(field) => format!("{text}.{field}"),
+        PathPart::Item(item) => format!("{text}[{item}]"),
     })
 }
 

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use lr_core::{Registry, Strategy};
 use optim_adaptive::{OptimizerRegistry, OptimizerSettings};
 use serde::de::DeserializeOwned;
+use text::ReversalConfig;
 use trainer::{Callback, callbacks::CallbackList};
 use vision::{
     DataSource, DatasetRegistry,
@@ -13,8 +14,7 @@ use vision::{
 
 use super::Config;
 use crate::task::{
-    DataSection, Entry, ImageData, ImageEntry, ImageModel, Language, MODEL_FIELDS, ReversalData, Tabular, Task,
-    TaskEntry, TextData,
+    DataSection, ImageData, ImageEntry, ImageModel, Language, MODEL_FIELDS, Tabular, Task, TaskEntry, TaskOf, TextData,
 };
 
 /// Adds a callback for a run to others.
@@ -116,7 +116,7 @@ impl Catalog {
     pub fn with_task<T: Task>(mut self) -> Result<Self, CatalogError> {
         let (kind, name) = ("task", T::NAME);
         check::<T::Data>(kind, name, self.names_data(name), DataSection::fields())?;
-        let entry = Entry::<T>::new();
+        let entry = TaskOf::<T>::new();
         let fields = entry.models().into_iter().flat_map(|model| model.fields);
         if let Some(field) = fields.copied().find(|field| MODEL_FIELDS.contains(field)) {
             return Err(CatalogError::Hidden { kind, name, field });
@@ -158,9 +158,9 @@ impl From<&Registry> for Catalog {
             models: ModelRegistry::standard(),
             datasets: DatasetRegistry::standard(),
             tasks: vec![
-                Arc::new(Entry::<Tabular>::new()),
-                Arc::new(Entry::<Language<TextData>>::new()),
-                Arc::new(Entry::<Language<ReversalData>>::new()),
+                Arc::new(TaskOf::<Tabular>::new()),
+                Arc::new(TaskOf::<Language<TextData>>::new()),
+                Arc::new(TaskOf::<Language<ReversalConfig>>::new()),
             ],
             callbacks: Vec::new(),
         }

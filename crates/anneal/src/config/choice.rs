@@ -1,5 +1,7 @@
 //! `[data]`, `[model]` and `[eval]`: which task, which of its models, and what that model starts from.
 
+use std::path::PathBuf;
+
 use strict_config::ConfigError;
 use toml::{Table, Value};
 
@@ -55,15 +57,28 @@ pub(super) fn read(
     };
     let pretrained = common.get("pretrained").map(PretrainedSection::read).transpose();
     let pretrained = pretrained.map_err(|error| error.within("model.pretrained"))?;
-    let task = task.filled_in(&found(&task, &shared));
+    let task = task.any().filled_in(&found(&task, &shared));
     Ok((shared, ModelSection { name: task.model_name().to_owned(), pretrained }, task))
 }
 
 /// The task with the paths of its data where they are found.
 pub(super) fn found(task: &ChosenTask, shared: &DataSection) -> ChosenTask {
-    let found = task.with_paths(&mut |path| Ok(places::found(path, shared.data_dir.as_deref())));
+    let found = task.any().with_paths(&mut |path| Ok(places::found(path, shared.data_dir.as_deref())));
     // That change cannot fail.
     found.unwrap_or_else(|_| task.clone())
+}
+
+/// Where the first of the task's paths was looked for that leads to nothing.
+pub(super) fn looked_for(task: &ChosenTask, shared: &DataSection) -> Option<Vec<PathBuf>> {
+    let (data_dir, mut nowhere) = (shared.data_dir.as_deref(), None);
+    // That visit changes nothing and cannot fail.
+    let _ = task.any().with_paths(&mut |path| {
+        if nowhere.is_none() && !places::found(path, data_dir).exists() {
+            nowhere = Some(places::places(path, data_dir));
+        }
+        Ok(path.to_owned())
+    });
+    nowhere
 }
 
 /// A table's fields of these names, and the others.

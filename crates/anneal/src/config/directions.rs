@@ -16,7 +16,7 @@ pub(super) fn of_training(train: &mut Table, metrics: &[MetricInfo]) {
 /// Fills in the `mode` of every schedule in a table that reacts to a value.
 pub(super) fn of_schedules(table: &mut Table, metrics: &[MetricInfo], registry: &Registry) {
     let name = table.get("type").and_then(Value::as_str);
-    let fields = name.and_then(|name| registry.get(name)).map(lr_core::Entry::fields);
+    let fields = name.and_then(|name| registry.get(name)).map(lr_core::StrategyInfo::fields);
     if fields.is_some_and(|fields| ["monitor", "mode"].iter().all(|field| fields.contains(field))) {
         fill(table, "monitor", metrics);
     }

@@ -147,7 +147,8 @@ impl Document {
         check_lists(key, &value)?;
         let mut keys: Vec<&str> = key.split('.').map(str::trim).collect();
         let Some(last) = keys.pop().filter(|last| !last.is_empty() && keys.iter().all(|key| !key.is_empty())) else {
-            return Err(ConfigError::conflict(key, "a part of the key is empty"));
+            let shown = if key.is_empty() { setting } else { key };
+            return Err(ConfigError::conflict(shown, "a part of the key is empty"));
         };
         if keys.len() >= DEEPEST {
             let found = format!("a key of {} parts", keys.len() + 1);
@@ -396,6 +397,7 @@ mod tests {
         let cases = [
             ("seed", "--set seed: expected key.path=value, as in schedule.gamma=0.5"),
             ("run..seed=1", "--set run..seed: a part of the key is empty"),
+            ("=3", "--set =3: a part of the key is empty"),
             ("run.seed.x=1", "--set run.seed: expected a table, found 1"),
             (
                 "groups.0.params=x",

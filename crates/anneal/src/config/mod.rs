@@ -101,7 +101,10 @@ pub struct Config {
 impl Config {
     /// Reads a whole configuration from its tables; a registry of schedules is a catalog with everything else built in.
     pub fn from_table(table: &Table, catalog: impl Into<Catalog>) -> Result<Self, ConfigError> {
-        let catalog = catalog.into();
+        Self::read(table, catalog.into()).map_err(auto::or_auto)
+    }
+
+    fn read(table: &Table, catalog: Catalog) -> Result<Self, ConfigError> {
         let registry = &catalog.schedules;
         let mut table = table.clone();
         let written = strict_config::deserialize::<Sections>(&table)?;
@@ -111,7 +114,7 @@ impl Config {
             strict_config::deserialize(&table)?;
         let chosen = choice::read(data, model, &eval, &catalog);
         if let Ok((_, _, task)) = &chosen {
-            let metrics = task.metrics();
+            let metrics = task.any().metrics();
             directions::of_training(&mut train, &metrics);
             for schedule in schedule.iter_mut().chain(&mut groups) {
                 directions::of_schedules(schedule, &metrics, registry);
@@ -187,12 +190,12 @@ impl Config {
     pub fn to_table(&self) -> Table {
         let mut table = Table::new();
         table.insert("run".to_owned(), Value::Table(strict_config::write(&self.run)));
-        table.insert("data".to_owned(), Value::Table(self.data.to_table(self.task.data())));
-        table.insert("model".to_owned(), Value::Table(self.model.to_table(self.task.model())));
+        table.insert("data".to_owned(), Value::Table(self.data.to_table(self.task.any().data())));
+        table.insert("model".to_owned(), Value::Table(self.model.to_table(self.task.any().model())));
         table.insert("optimizer".to_owned(), Value::Table(self.optimizer.to_table()));
         table.insert("schedule".to_owned(), Value::Table(self.schedule.to_table()));
         table.insert("train".to_owned(), Value::Table(strict_config::write(&self.train)));
-        table.insert("eval".to_owned(), Value::Table(self.task.eval()));
+        table.insert("eval".to_owned(), Value::Table(self.task.any().eval()));
         table.insert("lr_finder".to_owned(), Value::Table(strict_config::write(&self.lr_finder)));
         let groups: Vec<Value> = self.groups.to_tables().into_iter().map(Value::Table).collect();
         if !groups.is_empty() {
@@ -227,7 +230,7 @@ impl Config {
             *path = std::path::absolute(&*path)?;
         }
         let data_dir = self.data.data_dir.as_deref();
-        config.task = config.task.with_paths(&mut |path| places::recorded(path, data_dir))?;
+        config.task = config.task.any().with_paths(&mut |path| places::recorded(path, data_dir))?;
         Ok(config)
     }
 
@@ -236,13 +239,20 @@ impl Config {
     /// # Errors
     /// Data that are not there or not as they should be.
     pub(crate) fn load(&self, kept: Option<String>) -> Result<Box<dyn AnyData>, TaskError> {
-        choice::found(&self.task, &self.data).load(Setup {
+        let needs_data = kept.is_none();
+        let loaded = choice::found(&self.task, &self.data).any().load(Setup {
             seed: self.run.seed,
             data: self.data.clone(),
             on_gpu: self.run.device.is_gpu(),
             overfit_batches: self.train.overfit_batches,
             fast_dev_run: self.train.fast_dev_run,
             kept,
+        });
+        loaded.map_err(|error| match choice::looked_for(&self.task, &self.data) {
+            Some(places) if needs_data && !matches!(error, TaskError::Setting(_)) => {
+                TaskError::Nowhere { error: Box::new(error), places }
+            }
+            _ => error,
         })
     }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 /// What a folder of images by class holds.
 const TRAIN_FOLDER: &str = "train";
 
-/// Where a path of a task's settings leads to: below `data_dir`; as it is written; a relative one below `ANNEAL_DATA_DIR`
-/// and the cache folder too; or, of a folder of images that is gone, `data_dir` itself. What is found nowhere stays as it is.
+/// Where a path of a task's settings leads to: the first of its [`places`] where there is something; or, of a folder of
+/// images that is gone, `data_dir` itself. What is found nowhere stays as it is.
 pub(super) fn found(path: &Path, data_dir: Option<&Path>) -> PathBuf {
     let is_itself = |folder: &&Path| folder.join(TRAIN_FOLDER).is_dir();
     below(path, data_dir)
@@ -23,17 +23,38 @@ pub(super) fn recorded(path: &Path, data_dir: Option<&Path>) -> std::io::Result<
     std::path::absolute(there)
 }
 
+/// Where a path is looked for: below `data_dir`; as it is written; a relative one below `ANNEAL_DATA_DIR` and the cache folder
+/// too.
+pub(super) fn places(path: &Path, data_dir: Option<&Path>) -> Vec<PathBuf> {
+    let mut places: Vec<PathBuf> = Vec::new();
+    let as_written = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let elsewhere = in_folders(path, &vision::search_dirs(None)).collect::<Vec<_>>();
+    for place in in_data_dir(path, data_dir).chain([as_written]).chain(elsewhere) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
 /// In `data_dir`: there under the whole of a relative path, or under the path's last name.
-fn below(path: &Path, data_dir: Option<&Path>) -> Option<PathBuf> {
-    let data_dir = data_dir?;
+fn in_data_dir(path: &Path, data_dir: Option<&Path>) -> impl Iterator<Item = PathBuf> {
     let names = [path.is_relative().then_some(path), path.file_name().map(Path::new)];
-    names.into_iter().flatten().map(|name| data_dir.join(name)).find(|there| there.exists())
+    names.into_iter().flatten().filter_map(move |name| Some(data_dir?.join(name)))
+}
+
+/// Below each of these folders.
+fn in_folders(path: &Path, folders: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
+    folders.iter().filter(move |_| path.is_relative()).map(move |folder| folder.join(path))
+}
+
+fn below(path: &Path, data_dir: Option<&Path>) -> Option<PathBuf> {
+    in_data_dir(path, data_dir).find(|there| there.exists())
 }
 
 /// Below the first of these folders that has it.
 fn elsewhere(path: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
-    let folders = folders.iter().filter(|_| path.is_relative());
-    folders.map(|folder| folder.join(path)).find(|there| there.exists())
+    in_folders(path, folders).find(|there| there.exists())
 }
 
 #[cfg(test)]

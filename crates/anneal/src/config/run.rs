@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer, Serialize};
-use strict_config::{ConfigError, Problem, Settings, check, raise};
+use strict_config::{ConfigError, Problem, Settings, check, raise, settings};
 use toml::Value;
 
 use crate::device::DeviceName;
@@ -48,33 +48,21 @@ fn loggers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Logger>, D:
     Ok(seen)
 }
 
-/// `[run]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RunSection {
-    /// Names the run folder. Default `run`.
-    pub name: String,
-    /// Seeds initialisation, split, shuffle, dropout and augmentation. Default 42.
-    pub seed: u64,
-    /// Where it runs: `cpu`, `gpu`, `flex`, `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, with `:N`. Default `cpu`.
-    pub device: DeviceName,
-    /// The folder that run folders are made in. Default `runs`.
-    pub out_dir: PathBuf,
-    /// The logs that are written: `jsonl` (always, named or not), `csv`, `tensorboard`. Default
-    /// `["jsonl", "tensorboard"]`.
-    #[serde(deserialize_with = "loggers")]
-    pub loggers: Vec<Logger>,
-}
-
-impl Default for RunSection {
-    fn default() -> Self {
-        Self {
-            name: "run".to_owned(),
-            seed: 42,
-            device: DeviceName::CPU,
-            out_dir: "runs".into(),
-            loggers: vec![Logger::JsonLines, Logger::TensorBoard],
-        }
+settings! {
+    /// `[run]`.
+    pub struct RunSection {
+        /// Names the run folder. Default `run`.
+        pub name: String = "run".to_owned(),
+        /// Seeds initialisation, split, shuffle, dropout and augmentation. Default 42.
+        pub seed: u64 = 42,
+        /// Where it runs: `cpu`, `gpu`, `flex`, `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, with `:N`. Default `cpu`.
+        pub device: DeviceName = DeviceName::CPU,
+        /// The folder that run folders are made in. Default `runs`.
+        pub out_dir: PathBuf = "runs".into(),
+        /// The logs that are written: `jsonl` (always, named or not), `csv`, `tensorboard`. Default
+        /// `["jsonl", "tensorboard"]`.
+        #[serde(deserialize_with = "loggers")]
+        pub loggers: Vec<Logger> = vec![Logger::JsonLines, Logger::TensorBoard],
     }
 }
 

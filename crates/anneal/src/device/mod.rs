@@ -16,13 +16,13 @@ pub use adapters::DeviceUnavailable;
 /// A kind of device and which of its kind, as written in a config: `cpu`, `flex`, `wgpu:1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceName {
-    kind: &'static Kind,
+    kind: &'static DeviceKind,
     index: Option<usize>,
 }
 
 /// A kind of device.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
+pub(crate) struct DeviceKind {
     /// Its name in a config.
     pub name: &'static str,
     /// What it is.
@@ -37,25 +37,30 @@ const CPU: bool = cfg!(any(feature = "flex", feature = "ndarray"));
 const GPU: bool = cfg!(any(feature = "cuda", feature = "vulkan", feature = "metal", feature = "wgpu"));
 
 /// Every kind of device there is, compiled in or not.
-pub(crate) static KINDS: [Kind; 8] = [
-    Kind { name: "cpu", summary: "the best CPU backend of this build", feature: "flex", compiled_in: CPU },
-    Kind { name: "gpu", summary: "the best GPU backend of this build", feature: "wgpu", compiled_in: GPU },
-    Kind { name: "flex", summary: "CPU, burn's current backend", feature: "flex", compiled_in: cfg!(feature = "flex") },
-    Kind {
+pub(crate) static KINDS: [DeviceKind; 8] = [
+    DeviceKind { name: "cpu", summary: "the best CPU backend of this build", feature: "flex", compiled_in: CPU },
+    DeviceKind { name: "gpu", summary: "the best GPU backend of this build", feature: "wgpu", compiled_in: GPU },
+    DeviceKind {
+        name: "flex",
+        summary: "CPU, burn's current backend",
+        feature: "flex",
+        compiled_in: cfg!(feature = "flex"),
+    },
+    DeviceKind {
         name: "ndarray",
         summary: "CPU, burn's older backend (deprecated upstream, slow convolutions)",
         feature: "ndarray",
         compiled_in: cfg!(feature = "ndarray"),
     },
-    Kind { name: "wgpu", summary: "any GPU, through WGSL", feature: "wgpu", compiled_in: cfg!(feature = "wgpu") },
-    Kind {
+    DeviceKind { name: "wgpu", summary: "any GPU, through WGSL", feature: "wgpu", compiled_in: cfg!(feature = "wgpu") },
+    DeviceKind {
         name: "vulkan",
         summary: "any GPU with Vulkan, through SPIR-V",
         feature: "vulkan",
         compiled_in: cfg!(feature = "vulkan"),
     },
-    Kind { name: "metal", summary: "Apple GPUs", feature: "metal", compiled_in: cfg!(feature = "metal") },
-    Kind { name: "cuda", summary: "NVIDIA GPUs", feature: "cuda", compiled_in: cfg!(feature = "cuda") },
+    DeviceKind { name: "metal", summary: "Apple GPUs", feature: "metal", compiled_in: cfg!(feature = "metal") },
+    DeviceKind { name: "cuda", summary: "NVIDIA GPUs", feature: "cuda", compiled_in: cfg!(feature = "cuda") },
 ];
 
 impl DeviceName {
@@ -138,7 +143,7 @@ impl DeviceName {
     }
 }
 
-impl Kind {
+impl DeviceKind {
     /// Whether it is one of GPUs.
     pub(crate) fn is_gpu(&self) -> bool {
         !matches!(self.name, "cpu" | "flex" | "ndarray")

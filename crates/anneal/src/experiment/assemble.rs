@@ -3,17 +3,14 @@
 use burn::tensor::Device;
 use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, ConfigError};
-use trainer::{
-    Callback, Rates, Schedules, Split, TrainConfig, TrainError,
-    checkpoint::{Checkpoint, CheckpointError},
-};
+use trainer::{Callback, Rates, Schedules, Split, TrainConfig, TrainError, checkpoint::Checkpoint};
 
 use super::fits;
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{CHECKPOINTS, PREPROCESSING, RunDir},
-    task::{AnyData, Learner, Loaded, Task},
+    run_dir::{self, CHECKPOINTS, PREPROCESSING, RunDir},
+    task::{AnyData, Learner, LoadedTask, Task},
 };
 
 /// A configuration with its data loaded, ready to be trained or swept.
@@ -77,7 +74,7 @@ impl<'c> Assembly<'c> {
     }
 
     /// The loaded data, where the task is this one.
-    pub fn data<T: Task>(&self) -> Option<&Loaded<T>> {
+    pub fn data<T: Task>(&self) -> Option<&LoadedTask<T>> {
         self.data.as_any().downcast_ref()
     }
 
@@ -104,10 +101,19 @@ impl<'c> Assembly<'c> {
     /// As [`fresh`](Self::fresh); weights that are not there, are damaged or do not fit.
     pub(super) fn initial(&self) -> Result<Learner, Error> {
         let learner = self.data.prepared(&self.device)?;
-        Ok(match &self.config.model.pretrained {
-            Some(section) => learner.pretrained(&section.path, &section.options)?,
-            None => learner,
-        })
+        let Some(section) = &self.config.model.pretrained else { return Ok(learner) };
+        let learner = learner.pretrained(&section.path, &section.options)?;
+        let path = section.path.display();
+        match self.data.check_pretrained(run_dir::kept_with(&section.path).as_deref()) {
+            Ok(note) => note.into_iter().for_each(|note| tracing::warn!("{path}: {note}")),
+            // With a new head, or another part left out, it may be meant.
+            Err(error) if section.options.is_partial() => tracing::warn!("{path}: {error}"),
+            Err(error) => {
+                let problem = format!("{path}: {error}; `except` leaves out the parameters that this concerns");
+                return Err(ConfigError::conflict("model.pretrained", problem).into());
+            }
+        }
+        Ok(learner)
     }
 
     /// A freshly initialised network: a function of the seed.
@@ -149,18 +155,33 @@ impl<'c> Assembly<'c> {
                 "step {step}: when this checkpoint was written, no later loss had shown its weights to be good"
             );
         }
-        let (here, saved) = (self.data.fingerprint(), &checkpoint.state().data);
-        if !saved.contains(&here) {
-            let (path, saved, here) = (checkpoint.path().to_owned(), Some(saved.clone()), Some(here));
-            return Err(CheckpointError::Mismatch { path, what: "training data", saved, here }.into());
-        }
-        // Settings that change no shape, such as a transformer's `heads`, are part of the model too.
+        self.check_data(checkpoint)?;
+        // Settings that change no shape, such as a transformer's `heads`, are part of the model too; and so is what of `[data]`
+        // its inputs depend on, such as a text's `context`.
         let model = |settings: &str| {
-            let lines = settings.lines().filter(|line| line.starts_with("model.") || line.starts_with("task = "));
+            let of_model = ["model.", "data.", "task = "];
+            let lines = settings.lines().filter(|line| of_model.iter().any(|start| line.starts_with(start)));
             lines.filter(|line| !line.starts_with("model.pretrained")).collect::<Vec<_>>().join("\n")
         };
         checkpoint.check("model", &model(&checkpoint.state().config), &model(&self.config.fingerprint()))?;
         Ok(self.fresh()?.kept(checkpoint, self.optimizer(), self.config.run.seed)?)
+    }
+
+    /// Refuses a checkpoint of other data than these.
+    fn check_data(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let (here, saved) = (self.data.fingerprint(), &checkpoint.state().data);
+        if saved.contains(&here) {
+            return Ok(());
+        }
+        // As the source of the training batches says it; what a run keeps of its task has no items.
+        let (items, content) = (saved.split(", ").next(), saved.rsplit_once("content ").map(|(_, content)| content));
+        let of = |items: Option<String>, content: &str| {
+            items.into_iter().chain([format!("content {content}")]).collect::<Vec<_>>().join(", ")
+        };
+        let items = items.filter(|items| self.items(Split::Train) > 0 && items.ends_with(" items")).map(str::to_owned);
+        let here = of(items.as_ref().map(|_| format!("{} items", self.items(Split::Train))), &here);
+        let checked = checkpoint.check("training data", &of(items, content.unwrap_or(saved)), &here);
+        checked.map_err(|error| Error::from(error).within(&self.description()))
     }
 
     /// A fresh optimizer, with the groups.
@@ -216,7 +237,7 @@ impl<'c> Assembly<'c> {
     /// Refuses to wait for a value that no validation of this run gives, with the field that asks for it.
     fn check_monitors(&self) -> Result<(), ConfigError> {
         let of_callbacks = self.config.catalog().callbacks(self.config).values();
-        let (metrics, scalars) = (self.config.task.metrics(), self.config.task.scalars());
+        let (metrics, scalars) = (self.config.task.any().metrics(), self.config.task.any().scalars());
         let mut known = vec!["train.loss".to_owned()];
         known.extend(scalars.iter().map(|name| format!("train.{name}")));
         if self.validates() {

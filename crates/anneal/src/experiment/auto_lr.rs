@@ -41,7 +41,7 @@ pub(super) fn with_found_rates(
     }
     let shown = at_work(config, quiet);
     let found = find_lr_until(config, interrupt);
-    shown.finish_and_clear();
+    drop(shown);
     let found = found?;
     let suggestion = found.suggestion.clone().map_err(Error::NoSuggestion)?;
     Ok((config.with_found(suggestion.lr)?, Some(found)))

@@ -102,6 +102,10 @@ impl Callback for Environment {
 
     fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
         let path = self.dir.path(ENVIRONMENT);
+        if run.over && path.exists() {
+            // This process has no part in the run.
+            return Ok(());
+        }
         let earlier = report::read_regular(&path).ok().filter(|_| run.steps_done > 0);
         let mut sessions: Vec<Session> = match earlier.map(|text| serde_json::from_slice(&text)) {
             None => Vec::new(),

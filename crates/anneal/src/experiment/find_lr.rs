@@ -5,10 +5,12 @@ use std::{
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
 use report::Chart;
 use strict_config::ConfigError;
-use trainer::lr_finder::{LrCurve, LrFinder, LrSweeps, NoSuggestion, Rule, Suggestion, Validate};
+use trainer::{
+    callbacks::Bar,
+    lr_finder::{LrCurve, LrFinder, LrSweeps, NoSuggestion, Rule, Suggestion, Validate},
+};
 
 use super::Assembly;
 use crate::{
@@ -47,23 +49,22 @@ impl FinderResult {
         [*own].into_iter().chain(others.filter_map(|rule| self.sweeps.suggestion(rule).ok())).collect()
     }
 
-    /// Curve and suggestion as `anneal find-lr --json` writes them: see [`LrSweeps::to_json`].
+    /// Curve and suggestion as `anneal find-lr --json` writes them: see [`LrSweeps::to_json`]; and who has written them.
     pub fn to_json(&self) -> serde_json::Value {
-        self.sweeps.to_json(self.rule)
+        let mut json = self.sweeps.to_json(self.rule);
+        json["producer"] = format!("anneal {}", env!("CARGO_PKG_VERSION")).into();
+        json
     }
 }
 
 /// Says on a terminal what takes its time, and how long it has taken so far.
-pub(crate) fn at_work(config: &Config, quiet: bool) -> ProgressBar {
-    // indicatif draws on standard error, and only where that is a terminal.
-    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed} so far") {
-        bar.set_style(style);
-    }
+pub(crate) fn at_work(config: &Config, quiet: bool) -> Option<Bar> {
+    let bar = if quiet { None } else { Bar::new(None, "{spinner} {msg}, {elapsed} so far") }?;
     let sweep = &config.lr_finder;
-    bar.set_message(format!("sweeping {} rates from {:e} to {:e}", sweep.num_it + 1, sweep.start_lr, sweep.end_lr));
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
+    let sweeping = format!("sweeping {} rates from {:e} to {:e}", sweep.num_it + 1, sweep.start_lr, sweep.end_lr);
+    bar.inner().set_message(sweeping);
+    bar.inner().enable_steady_tick(Duration::from_millis(100));
+    Some(bar)
 }
 
 /// Sweeps with the model, data, optimizer, groups and clipping of a configuration; nothing is written.

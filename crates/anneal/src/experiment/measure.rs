@@ -8,7 +8,7 @@ use crate::task::ChosenTask;
 
 /// What runs of a task are compared by: its first metric, or the loss.
 pub(super) fn main_measure(task: &ChosenTask) -> Measure {
-    task.metrics().first().map_or_else(Measure::loss, of)
+    task.any().metrics().first().map_or_else(Measure::loss, of)
 }
 
 /// A metric.

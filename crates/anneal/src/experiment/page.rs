@@ -6,7 +6,7 @@ use std::{
 };
 
 use lr_core::Interval;
-use report::page::{Page, Part, Section, Table, Tone, count, duration};
+use report::page::{Page, Part, Section, Table, Tone, count, decimal, duration, plural};
 use serde_json::{Value, json};
 use study::Measure;
 use trainer::{Split, StopReason, callbacks::LogLine};
@@ -217,7 +217,7 @@ fn facts(mut page: Page, run: &RunRecord) -> Page {
     let measure = run.measure();
     let metric = measure.name.as_str();
     if let Some(best) = run.test(metric) {
-        let note = run.test("loss").filter(|_| metric != "loss").map(|loss| format!("loss {loss:.4}"));
+        let note = run.test("loss").filter(|_| metric != "loss").map(|loss| format!("loss {}", decimal(loss, 4)));
         page = page.fact(format!("Test {metric}"), measure.show(best), note.unwrap_or_default());
     }
     if let Some((step, best)) = run.best(&measure) {
@@ -228,11 +228,14 @@ fn facts(mut page: Page, run: &RunRecord) -> Page {
     if let Some(best) = run.best_checkpoint() {
         page = page.fact("Best checkpoint", format!("step {}", count(best.step)), best.to_string());
     }
+    if let Some(step) = run.summary.as_ref().and_then(|summary| summary.restored) {
+        page = page.fact("Restored model", format!("step {}", count(step)), "the best by early stopping's value");
+    }
     let (_, losses) = run.curve(Split::Train, Some(Interval::Epoch), "loss");
     if let Some(last) = losses.last() {
         page = page.fact("Training loss", Measure::loss().show(*last), "mean of the last epoch");
     }
-    page = page.fact("Steps", count(run.steps()), format!("{} epochs finished", count(run.epochs())));
+    page = page.fact("Steps", count(run.steps()), format!("{} finished", plural(run.epochs(), "epoch")));
     if let Some(summary) = run.summary.as_ref().filter(|summary| summary.failure.is_none()) {
         let from = summary.resumed_from.map(|step| format!(" since step {}", count(step))).unwrap_or_default();
         let note = format!("{} items/s{from}", count(summary.items_per_second.round() as u64));
@@ -303,7 +306,7 @@ fn epochs(run: &RunRecord) -> Table {
             let metric = name.split_once(' ').map_or(name.as_str(), |(_, metric)| metric);
             row.values.get(name).map_or_else(String::new, |number| run.measure_of(metric).show(*number))
         }));
-        cells.push(format!("{:.2}", row.seconds));
+        cells.push(decimal(row.seconds, 2));
         cells
     };
     Table { head, rows: rows.iter().map(cells).collect(), marked, text_columns: Vec::new() }
@@ -318,7 +321,7 @@ fn environment(run: &RunRecord) -> Section {
         let pairs = [
             ("Started", format!("{}{steps}", session.started.replace('T', " ").replace('Z', " UTC"))),
             ("Device", session.device.clone()),
-            ("Processor", format!("{}, {} threads", session.cpu, session.cores)),
+            ("Processor", format!("{}, {}", session.cpu, plural(session.cores as u64, "thread"))),
             ("System", session.system.clone()),
             ("Program", format!("anneal {}, burn {}", session.anneal, session.burn)),
             ("Commit", session.commit.clone().unwrap_or_else(|| "not in a git repository".to_owned())),
@@ -403,12 +406,15 @@ fn comparison_table(runs: &[(String, RunRecord)]) -> Table {
             measured.map_or_else(|| "–".to_owned(), |summary| format!("{:.0}", summary.items_per_second)),
         ]
     };
-    let results = runs.iter().enumerate().filter_map(|(at, (_, run))| Some((at, run.test(metric)?)));
-    let best = results.reduce(|best, one| if measure.is_better(one.1, best.1) { one } else { best });
+    let results = || runs.iter().enumerate().filter_map(|(at, (_, run))| Some((at, run.test(metric)?)));
+    let best =
+        results().map(|(_, value)| value).reduce(|best, one| if measure.is_better(one, best) { one } else { best });
+    // Equals share the place; where all are equal there is none.
+    let best: Vec<usize> = results().filter(|(_, value)| Some(*value) == best).map(|(at, _)| at).collect();
     Table {
         head: head.to_vec(),
         rows: runs.iter().map(cells).collect(),
-        marked: best.map(|(at, _)| at).into_iter().filter(|_| runs.len() > 1).collect(),
+        marked: if best.len() < runs.len() { best } else { Vec::new() },
         text_columns: vec![0, 4, 5, 6],
     }
 }

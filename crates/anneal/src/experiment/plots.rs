@@ -1,6 +1,6 @@
 //! The pictures of runs, drawn from their logs.
 
-use lr_core::{Horizon, Interval, Mark, Scheduler};
+use lr_core::{Horizon, Interval, ScheduleMark, Scheduler};
 use report::{Chart, Series, function_curve};
 use study::{Curve, Measure, without_diverged, without_failed};
 use trainer::{Split, lr_finder::Rule};
@@ -74,6 +74,11 @@ pub(super) fn rate(run: &RunRecord) -> Chart {
     }
     let rates = rates(run);
     chart = held(chart, "learning rate", rates.lr, RATE);
+    // The log does not have the rates of the groups: where it says otherwise of the base rate, they are not known.
+    let known = planned.as_ref().filter(|planned| planned.agrees_with(&run.of_steps(|line| Some(line.lr))));
+    for (number, (label, lr)) in known.into_iter().flat_map(|planned| &planned.groups).enumerate() {
+        chart = held(chart, label, until(lr.clone(), run.steps()), RATE + 1 + number);
+    }
     for (step, label) in planned.into_iter().flat_map(|planned| planned.marks) {
         chart = chart.mark_x(step, label);
     }
@@ -89,7 +94,7 @@ fn held(chart: Chart, label: &str, (xs, ys): Curve, colour: usize) -> Chart {
 }
 
 /// What the schedule set at the steps that were done.
-pub(crate) struct Rates {
+pub(crate) struct RunRates {
     /// The rate.
     pub lr: Curve,
     /// The momentum; empty where the schedule does not set it.
@@ -99,22 +104,26 @@ pub(crate) struct Rates {
 /// The schedule of a run as it ran: of a function of time the function itself, wherever the steps between the logged ones
 /// went; of a schedule that reacts to what is measured, and where the log says otherwise (a run that was resumed with
 /// another schedule, a rollback that lowered the rate), what was logged, of epochs too.
-pub(crate) fn rates(run: &RunRecord) -> Rates {
+pub(crate) fn rates(run: &RunRecord) -> RunRates {
     match Planned::of(run) {
         Some(planned) if planned.agrees_with(&run.of_steps(|line| Some(line.lr))) => {
-            let done = run.steps() as f64;
-            let until =
-                |(steps, values): Curve| steps.into_iter().zip(values).filter(|(step, _)| *step <= done).unzip();
-            Rates { lr: until(planned.lr), momentum: until(planned.momentum) }
+            RunRates { lr: until(planned.lr, run.steps()), momentum: until(planned.momentum, run.steps()) }
         }
-        _ => Rates { lr: run.in_training(|line| Some(line.lr)), momentum: run.in_training(|line| line.momentum) },
+        _ => RunRates { lr: run.in_training(|line| Some(line.lr)), momentum: run.in_training(|line| line.momentum) },
     }
+}
+
+/// A curve up to a step.
+fn until((steps, values): Curve, done: u64) -> Curve {
+    steps.into_iter().zip(values).filter(|(step, _)| *step <= done as f64).unzip()
 }
 
 /// The schedule of a run over its whole planned length.
 struct Planned {
     total: u64,
     lr: Curve,
+    /// Of the groups with schedules of their own that are functions of time.
+    groups: Vec<(String, Curve)>,
     momentum: Curve,
     marks: Vec<(f64, String)>,
     scheduler: Scheduler,
@@ -138,6 +147,14 @@ impl Planned {
             (steps, values)
         };
         let lr = from_one(function_curve(total, |step| scheduler.lr(0, step)));
+        let mut groups = Vec::new();
+        for (number, (group, own)) in config.groups.iter().enumerate() {
+            let scheduler = own.and_then(|own| Scheduler::from_config(own, &horizon, vec![config.optimizer.lr()]).ok());
+            if let Some(scheduler) = scheduler.filter(|scheduler| !scheduler.is_reactive()) {
+                let lr = function_curve(total, |step| scheduler.lr(0, step) * group.lr_scale);
+                groups.push((format!("groups[{number}] {}", group.params.as_str()), from_one(lr)));
+            }
+        }
         let momentum = match scheduler.momentum(0) {
             Some(first) => from_one(function_curve(total, |step| scheduler.momentum(step).unwrap_or(first))),
             None => Curve::default(),
@@ -146,10 +163,10 @@ impl Planned {
             Interval::Epoch => steps_per_epoch?.max(1),
             Interval::Step => 1,
         };
-        let at = |mark: &Mark| (mark.tick.saturating_mul(scale) + 1) as f64;
+        let at = |mark: &ScheduleMark| (mark.tick.saturating_mul(scale) + 1) as f64;
         let marks = scheduler.marks_within(total.div_ceil(scale)).into_iter().filter(|mark| mark.tick > 0);
         let marks = marks.map(|mark| (at(&mark), mark.label)).collect();
-        Some(Self { total, lr, momentum, marks, scheduler })
+        Some(Self { total, lr, groups, momentum, marks, scheduler })
     }
 
     /// Whether the logged steps had these rates.
@@ -282,6 +299,18 @@ mod tests {
         assert_eq!((steps[jump - 1], steps[jump]), (200.0, 201.0));
         let chart = rate(&record);
         assert_eq!(chart.series.iter().map(|one| one.label.as_str()).collect::<Vec<_>>(), ["learning rate"]);
+    }
+
+    #[test]
+    fn the_schedules_of_groups_are_drawn() {
+        let groups = "type = 'fixed'\n[[groups]]\nparams = 'layers.0.*'\nlr_scale = 0.5\nschedule = { type = 'step', \
+                      step_size = 1, gamma = 0.1 }\n[[groups]]\nparams = '*.bias'\nlr_scale = 2.0";
+        let (_folder, record) = run(groups, 2, |_| 0.1);
+        let chart = rate(&record);
+        let labels: Vec<&str> = chart.series.iter().map(|series| series.label.as_str()).collect();
+        assert_eq!(labels, ["learning rate", "groups[0] layers.0.*"]);
+        let ys = &chart.series[1].ys;
+        assert!((ys[0] - 0.05).abs() < 1e-12 && (ys[199] - 0.005).abs() < 1e-12, "{} {}", ys[0], ys[199]);
     }
 
     #[test]

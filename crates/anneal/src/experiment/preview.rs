@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use lr_core::{Horizon, Interval, Mark, ScheduleConfig, Scheduler};
+use lr_core::{Horizon, Interval, ScheduleConfig, ScheduleMark, Scheduler};
 use report::{Chart, ScheduleCurve, schedule_chart};
 use serde::Serialize;
 
@@ -94,7 +94,7 @@ pub(crate) struct Preview {
     pub rows: Vec<Row>,
     columns: Vec<Column>,
     /// Where the schedule's phases begin.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<ScheduleMark>,
     /// What of it is surely not meant.
     pub warnings: Vec<String>,
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use lr_core::Interval;
+use report::page::decimal;
 use serde::{Deserialize, de::DeserializeOwned};
 use study::{Curve, Measure};
 use toml::{Table, Value};
@@ -88,7 +89,7 @@ impl fmt::Display for BestCheckpoint {
     /// As in `lowest valid.loss, 0.0812`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let which = if self.is_lowest { "lowest" } else { "highest" };
-        write!(f, "{which} {}, {:.4}", self.monitor, self.value)
+        write!(f, "{which} {}, {}", self.monitor, decimal(self.value, 4))
     }
 }
 
@@ -103,6 +104,10 @@ impl RunRecord {
         let config = text(&dir, CONFIG)?.unwrap_or_default();
         let table = Document::read(&dir.path(CONFIG))?.table;
         let name = field(&table, "run", "name").and_then(Value::as_str).unwrap_or("run").to_owned();
+        if let Some(trial) = field(&table, "train", "fast_dev_run").filter(|_| !dir.path(METRICS).exists()) {
+            let what = format!("was a trial (train.fast_dev_run = {trial}), which leaves no log to report on");
+            return Err(Error::Usage(format!("{}: {what}", path.display())));
+        }
         let log = log(&dir)?;
         // A run that went on after its summary, and has not ended since, has none.
         let logged = log.last().map_or(0, |line: &LogLine| line.step);
@@ -119,7 +124,8 @@ impl RunRecord {
         });
         let outputs = outputs.flatten().transpose()?;
         let catalog = catalog.clone();
-        let metrics = Config::from_table(&table, &catalog).map(|config| config.task.metrics()).unwrap_or_default();
+        let metrics =
+            Config::from_table(&table, &catalog).map(|config| config.task.any().metrics()).unwrap_or_default();
         Ok(Self { dir, name, config: (config, table), log, summary, sessions, finder, outputs, catalog, metrics })
     }
 

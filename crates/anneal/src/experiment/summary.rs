@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use report::page::{decimal, fold, plural};
 use serde::{Deserialize, Serialize};
 use trainer::{FitReport, StopReason, TimeSpent, TrainError, callbacks::LogLine};
 
@@ -80,7 +81,7 @@ pub struct Failure {
     pub step: u64,
     /// Epoch, from 1, as the step (that of `metrics.jsonl` is from 0).
     pub epoch: Option<u64>,
-    /// The base learning rate there.
+    /// The base learning rate that is to blame: the highest of the updates since the last plausible loss.
     pub lr: Option<f64>,
     /// Seconds of training until the last step that was logged before.
     pub seconds: Option<f64>,
@@ -95,10 +96,10 @@ impl Failure {
     pub(super) fn of(error: &TrainError, last: Option<&LogLine>) -> Option<Self> {
         let (step, epoch, lr) = match error {
             TrainError::NonFinite { step, epoch, lr, .. } | TrainError::NonFiniteGradient { step, epoch, lr, .. } => {
-                (*step, Some(epoch + 1), Some(*lr))
+                (*step, Some(epoch + 1), *lr)
             }
-            TrainError::NonFiniteParameter { step, .. } | TrainError::UselessWeights { step, .. } => {
-                (*step, last.map(|line| line.epoch + 1), last.map(|line| line.lr))
+            TrainError::NonFiniteParameter { step, lr, .. } | TrainError::UselessWeights { step, lr, .. } => {
+                (*step, last.map(|line| line.epoch + 1), *lr)
             }
             TrainError::TooManyRollbacks { source, .. } | TrainError::TooManySkips { source, .. } => {
                 let inner = Self::of(source, last)?;
@@ -106,10 +107,12 @@ impl Failure {
             }
             _ => return None,
         };
-        let lower = lr.map_or_else(String::new, |lr| format!(" (optimizer.lr = {:.1e}, say)", lr / 10.0));
-        let advice = if step == 1 {
-            "at the first step the rate has done nothing yet: look at the data for values that are not finite or huge, and \
-             at pretrained weights"
+        // Nobody trains at a rate above 1: a tenth of a wild one is no advice.
+        let lower = lr.map(|lr| lr / 10.0).filter(|lr| *lr <= 1.0);
+        let lower = lower.map_or_else(String::new, |lr| format!(" ({lr:.1e}, say)"));
+        let advice = if lr.is_none() {
+            "no update had been made at any rate: look at the data for values that are not finite or huge, and at pretrained \
+             weights"
                 .to_owned()
         } else {
             format!(
@@ -241,7 +244,7 @@ pub(super) fn summary_of(dir: &RunDir) -> Option<Summary> {
 
 /// The units of the metrics that have one.
 pub(crate) fn units(config: &Config) -> BTreeMap<String, String> {
-    config.task.metrics().into_iter().filter_map(|metric| Some((metric.name, metric.unit?))).collect()
+    config.task.any().metrics().into_iter().filter_map(|metric| Some((metric.name, metric.unit?))).collect()
 }
 
 /// JSON holds no NaN: such a value is `null`.
@@ -251,7 +254,6 @@ fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |count: u64| if count == 1 { "" } else { "s" };
         let saved = match self.stopped {
             StopReason::Interrupted | StopReason::TimeLimit => "everything is saved\n",
             StopReason::Finished
@@ -260,34 +262,35 @@ impl fmt::Display for Summary {
             | StopReason::NotFinite
             | StopReason::Callback(_) => "",
         };
-        writeln!(
-            f,
-            "{} on {}: {} parameters, {}, {} schedule",
-            self.model, self.dataset, self.parameters, self.optimizer, self.schedule
-        )?;
-        writeln!(
-            f,
-            "{} after {} epoch{} ({} step{}) in {:.1} s, {:.0} items/s",
-            self.stopped,
-            self.epochs,
-            plural(self.epochs),
-            self.steps,
-            plural(self.steps),
-            self.seconds,
-            self.items_per_second
-        )?;
+        for line in [
+            format!(
+                "{} on {}: {} parameters, {}, {} schedule",
+                self.model, self.dataset, self.parameters, self.optimizer, self.schedule
+            ),
+            format!(
+                "{} after {} ({}) in {} s, {} items/s",
+                self.stopped,
+                plural(self.epochs, "epoch"),
+                plural(self.steps, "step"),
+                decimal(self.seconds, 1),
+                decimal(self.items_per_second, 0)
+            ),
+        ] {
+            writeln!(f, "{}", fold(&line, COLUMNS).join("\n"))?;
+        }
         f.write_str(saved)?;
         let print = |f: &mut fmt::Formatter<'_>, name: &str, values: &BTreeMap<String, Option<f64>>| {
             let figures = values.iter().map(|(key, value)| {
                 let metric = key.split_once('.').map_or(key.as_str(), |(_, metric)| metric);
                 let unit = self.units.get(metric).map(|unit| format!(" {unit}")).unwrap_or_default();
-                value.map_or_else(|| format!("{key} not finite"), |value| format!("{key} {value:.4}{unit}"))
+                value.map_or_else(|| format!("{key} not finite"), |value| format!("{key} {}{unit}", decimal(value, 4)))
             });
             print_figures(f, name, figures)
         };
         self.print_costs(f)?;
         if self.skipped_steps > 0 || self.rollbacks > 0 {
-            writeln!(f, "not finite: {} updates left out, rolled back {} times", self.skipped_steps, self.rollbacks)?;
+            let (skipped, back) = (plural(self.skipped_steps, "update"), plural(self.rollbacks, "time"));
+            writeln!(f, "not finite: {skipped} left out, rolled back {back}")?;
         }
         if let Some(step) = self.restored {
             writeln!(f, "the model is that of step {step}, the best by early stopping's value")?;

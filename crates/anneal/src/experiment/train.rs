@@ -28,7 +28,7 @@ use crate::{
     config::{self, Catalog, Config, Document, Origin},
     error::Error,
     job::{Job, Order},
-    run_dir::{CONFIG, Claim, Existing, Kind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error},
+    run_dir::{CONFIG, Claim, Existing, FolderKind, PREPROCESSING, REPORT, RunDir, RunDirError, SUMMARY, io_error},
     task::{FitPlan, Prediction, Sampling, TaskError},
 };
 
@@ -68,8 +68,8 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<TrainOutcome, Er
     let is_trial = config.train.fast_dev_run.is_some();
     let existing = options.existing;
     let claim = match &options.out {
-        Some(path) => Claim::at(path, existing, Kind::Run),
-        None => Claim::numbered(&config.run.out_dir, &config.run.name, existing, Kind::Run),
+        Some(path) => Claim::at(path, existing, FolderKind::Run),
+        None => Claim::numbered(&config.run.out_dir, &config.run.name, existing, FolderKind::Run),
     }?;
     let dir = RunDir::new(claim.folder());
     if existing == Existing::Resume && !claim.is_held() {

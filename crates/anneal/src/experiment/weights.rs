@@ -15,7 +15,7 @@ use super::{Assembly, summary::summary_of};
 use crate::{
     config::Config,
     error::Error,
-    run_dir::{CHECKPOINTS, RunDir},
+    run_dir::{CHECKPOINTS, KEPT, RunDir},
     task::Learner,
 };
 
@@ -44,7 +44,7 @@ pub(crate) struct ExportedWeights {
 
 /// Writes the final weights of a run into its folder, as `model.safetensors`.
 pub(super) fn keep(config: &Config, dir: &RunDir, learner: &Learner, step: u64) -> Result<(), Error> {
-    Ok(learner.save(&dir.path(weights::FILE), &metadata(config, step))?)
+    Ok(learner.save(&dir.path(weights::FILE), &metadata(config, learner, step))?)
 }
 
 /// Writes the weights of one of a run's checkpoints as safetensors, to `to` or into the run folder: those that
@@ -60,7 +60,7 @@ pub(crate) fn export(
 ) -> Result<ExportedWeights, Error> {
     let (step, learner) = learned(config, dir, which)?;
     let path = to.map_or_else(|| dir.path(weights::FILE), Path::to_owned);
-    learner.save(&path, &metadata(config, step))?;
+    learner.save(&path, &metadata(config, &learner, step))?;
     let sha256 = weights::sha256(&path)?;
     Ok(ExportedWeights { path, step, sha256 })
 }
@@ -97,10 +97,14 @@ pub(super) fn newest(dir: &RunDir) -> Result<Found, CheckpointError> {
     newest(&dir.path(CHECKPOINTS))
 }
 
-fn metadata(config: &Config, step: u64) -> BTreeMap<String, String> {
+/// The most bytes of what a run has kept of its task that go into a file of weights: who reads those reads its header whole.
+const MOST_KEPT: usize = 1 << 20;
+
+fn metadata(config: &Config, learner: &Learner, step: u64) -> BTreeMap<String, String> {
     let entries =
         [("model", config.model.name.clone()), ("dataset", config.data.dataset.clone()), ("step", step.to_string())];
-    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let kept = learner.of_task().filter(|kept| kept.len() <= MOST_KEPT).map(|kept| (KEPT, kept));
+    entries.into_iter().chain(kept).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn of_step(checkpoints: &Path, step: u64) -> Result<Checkpoint, Error> {

@@ -10,7 +10,7 @@ use super::{
     contents,
     layout::{CONFIG, RunDirError, io_error},
     lock::Lock,
-    mark::{Kind, Mark},
+    mark::{FolderKind, FolderMark},
 };
 
 /// What to do where the folder holds a run already.
@@ -51,14 +51,14 @@ pub(super) enum State {
 }
 
 impl State {
-    pub(super) fn of(folder: &Path, kind: Kind) -> Result<Self, RunDirError> {
-        if let Some(format) = Mark::newer_format(folder) {
+    pub(super) fn of(folder: &Path, kind: FolderKind) -> Result<Self, RunDirError> {
+        if let Some(format) = FolderMark::newer_format(folder) {
             return Err(RunDirError::Newer { path: folder.to_owned(), format });
         }
         if contents::is_free(folder)? {
             return Ok(Self::Free);
         }
-        let is_held = match Mark::read(folder) {
+        let is_held = match FolderMark::read(folder) {
             Some(mark) => mark.kind == kind,
             None => kind.is_old_in(folder),
         };
@@ -81,14 +81,14 @@ impl Claim {
     ///
     /// # Errors
     /// Nothing is touched where it is refused: it holds one (under [`Existing::Refuse`]), other things, or is in use.
-    pub(crate) fn at(folder: &Path, existing: Existing, kind: Kind) -> Result<Self, RunDirError> {
+    pub(crate) fn at(folder: &Path, existing: Existing, kind: FolderKind) -> Result<Self, RunDirError> {
         // An empty path is this folder.
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         check(folder, existing, kind)?;
         let mut claim = Self::locked(folder, make)?;
         // It may have changed before it was locked.
         claim.is_held = check(folder, existing, kind)?;
-        if claim.is_held && kind == Kind::Run {
+        if claim.is_held && kind == FolderKind::Run {
             contents::restore(folder)?;
         }
         Ok(claim)
@@ -96,7 +96,12 @@ impl Claim {
 
     /// Takes the folder below `out_dir` when `--out` names none: `NAME`, or `NAME-2`, `NAME-3`, ... whichever does not
     /// exist yet. To resume, the last one that holds one; to overwrite, the first.
-    pub(crate) fn numbered(out_dir: &Path, name: &str, existing: Existing, kind: Kind) -> Result<Self, RunDirError> {
+    pub(crate) fn numbered(
+        out_dir: &Path,
+        name: &str,
+        existing: Existing,
+        kind: FolderKind,
+    ) -> Result<Self, RunDirError> {
         let (first, others) = names(out_dir, name);
         match existing {
             Existing::Overwrite => Self::at(&first, existing, kind),
@@ -161,7 +166,7 @@ impl Drop for Claim {
 }
 
 /// Whether the folder holds one; refuses it where it may not be taken.
-fn check(folder: &Path, existing: Existing, kind: Kind) -> Result<bool, RunDirError> {
+fn check(folder: &Path, existing: Existing, kind: FolderKind) -> Result<bool, RunDirError> {
     match (State::of(folder, kind)?, existing) {
         (State::Free, _) => Ok(false),
         (State::Held, Existing::Overwrite | Existing::Resume) => Ok(true),
@@ -195,7 +200,7 @@ pub(super) fn configuration(folder: &Path) -> Result<PathBuf, RunDirError> {
     if !folder.is_dir() {
         return Err(RunDirError::NoFolder(folder.to_owned()));
     }
-    if State::of(folder, Kind::Run)? != State::Held || !config.is_file() {
+    if State::of(folder, FolderKind::Run)? != State::Held || !config.is_file() {
         return Err(RunDirError::NoRun(folder.to_owned()));
     }
     Ok(config)
@@ -222,10 +227,10 @@ mod tests {
     fn numbers_count_up_and_a_folder_that_stays_empty_goes() {
         let out = tempfile::tempdir().expect("a folder");
         let runs = out.path().join("a/runs");
-        let take = |existing| Claim::numbered(&runs, "x", existing, Kind::Run);
+        let take = |existing| Claim::numbered(&runs, "x", existing, FolderKind::Run);
         let (first, second) = (take(Existing::Refuse).expect("free"), take(Existing::Refuse).expect("free"));
         assert_eq!((first.folder(), second.folder()), (runs.join("x").as_path(), runs.join("x-2").as_path()));
-        assert!(matches!(Claim::at(first.folder(), Existing::Refuse, Kind::Run), Err(RunDirError::InUse { .. })));
+        assert!(matches!(Claim::at(first.folder(), Existing::Refuse, FolderKind::Run), Err(RunDirError::InUse { .. })));
         drop(second);
         assert!(!runs.join("x-2").exists());
         let dir = RunDir::new(first.folder());
@@ -233,10 +238,10 @@ mod tests {
         drop(first);
         assert_eq!(take(Existing::Refuse).expect("free").folder(), runs.join("x-2"));
         assert_eq!(take(Existing::Resume).expect("held").folder(), runs.join("x"));
-        assert!(matches!(Claim::at(dir.root(), Existing::Refuse, Kind::Run), Err(RunDirError::Holds { .. })));
-        assert!(Claim::at(dir.root(), Existing::Overwrite, Kind::Run).expect("held").is_held());
+        assert!(matches!(Claim::at(dir.root(), Existing::Refuse, FolderKind::Run), Err(RunDirError::Holds { .. })));
+        assert!(Claim::at(dir.root(), Existing::Overwrite, FolderKind::Run).expect("held").is_held());
         assert!(matches!(
-            Claim::at(dir.root(), Existing::Overwrite, Kind::Comparison),
+            Claim::at(dir.root(), Existing::Overwrite, FolderKind::Comparison),
             Err(RunDirError::NotEmpty { .. })
         ));
     }
@@ -247,7 +252,7 @@ mod tests {
         // A file that is called as a run's does not make it one.
         fs::write(out.path().join(CONFIG), "x").expect("written");
         for existing in [Existing::Refuse, Existing::Overwrite, Existing::Resume] {
-            for kind in [Kind::Run, Kind::Comparison] {
+            for kind in [FolderKind::Run, FolderKind::Comparison] {
                 assert!(matches!(Claim::at(out.path(), existing, kind), Err(RunDirError::NotEmpty { .. })));
             }
         }

@@ -16,7 +16,7 @@ use super::{
         CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, LOCK, MARK, METRIC_PLOT, METRICS, METRICS_CSV,
         OUTPUT_PLOT, OUTPUTS, PLOTS, PREPROCESSING, REPORT, RUN_PLOTS, RunDirError, SUMMARY, io_error,
     },
-    mark::{Kind, Mark},
+    mark::{FolderKind, FolderMark},
 };
 
 /// The files of a run, each under one name.
@@ -86,7 +86,7 @@ pub(super) fn is_free(folder: &Path) -> Result<bool, RunDirError> {
         other => other.map_err(|source| io_error(folder, "read it", source))?,
     };
     let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let is_marked = Mark::read(folder).is_some();
+    let is_marked = FolderMark::read(folder).is_some();
     Ok(names.all(|name| name == LOCK || (is_marked && name == MARK) || is_leftover(&name)))
 }
 
@@ -117,13 +117,13 @@ fn is_plot(name: &str) -> bool {
 }
 
 /// Where the run with this mark waits that is being replaced in `folder`.
-pub(super) fn aside(folder: &Path, mark: &Mark) -> PathBuf {
+pub(super) fn aside(folder: &Path, mark: &FolderMark) -> PathBuf {
     folder.join(format!("{REPLACED}{}", mark.id))
 }
 
 /// Moves the run in `folder`, which has this mark, into a separate folder there; its configuration is copied, whole or
 /// not at all, so that the run is at no instant without. It is complete, and a run folder by itself, once it has its mark.
-pub(super) fn set_aside(folder: &Path, mark: &Mark, own: &[PathBuf]) -> Result<(), RunDirError> {
+pub(super) fn set_aside(folder: &Path, mark: &FolderMark, own: &[PathBuf]) -> Result<(), RunDirError> {
     let aside = aside(folder, mark);
     for path in own {
         let (from, to) = (folder.join(path), aside.join(path));
@@ -155,12 +155,12 @@ pub(super) fn put_back(
     folder: &Path,
     own: impl FnOnce(&Path) -> Result<Vec<PathBuf>, RunDirError>,
 ) -> Result<(), RunDirError> {
-    let Some(mark) = Mark::read(folder) else { return Ok(()) };
+    let Some(mark) = FolderMark::read(folder) else { return Ok(()) };
     let aside = aside(folder, &mark);
     if !aside.is_dir() {
         return Ok(());
     }
-    let is_complete = Mark::read(&aside).is_some_and(|complete| complete.id == mark.id);
+    let is_complete = FolderMark::read(&aside).is_some_and(|complete| complete.id == mark.id);
     for path in own(&aside)? {
         let (from, to) = (aside.join(&path), folder.join(&path));
         if path == Path::new(CONFIG) && to.exists() && (!is_complete || is_empty(&from)) {
@@ -184,18 +184,20 @@ fn is_empty(path: &Path) -> bool {
 
 /// Whether a process was moving the run in this folder aside when it was killed.
 pub(super) fn is_half_set_aside(folder: &Path) -> bool {
-    Mark::read(folder).is_some_and(|mark| aside(folder, &mark).is_dir())
+    FolderMark::read(folder).is_some_and(|mark| aside(folder, &mark).is_dir())
 }
 
 /// The runs that wait in this folder, replaced by the one in it.
 pub(super) fn replaced(folder: &Path) -> Vec<PathBuf> {
-    let Some(now) = Mark::read(folder) else { return Vec::new() };
+    let Some(now) = FolderMark::read(folder) else { return Vec::new() };
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_replaced = |path: &PathBuf| {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let id = name.strip_prefix(REPLACED);
         // A folder of that name which is not our run stays.
-        id.is_some_and(|id| id != now.id && !path.is_symlink() && Mark::read(path).is_some_and(|mark| mark.id == id))
+        id.is_some_and(|id| {
+            id != now.id && !path.is_symlink() && FolderMark::read(path).is_some_and(|mark| mark.id == id)
+        })
     };
     entries.map(|entry| entry.path()).filter(is_replaced).collect()
 }
@@ -264,16 +266,16 @@ fn folders_of_checkpoints(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The mark of a run in `folder`: that which is there, or one that it gets now because it is older than marks.
-pub(super) fn marked(folder: &Path, name: &str) -> Result<Mark, RunDirError> {
-    if let Some(mark) = Mark::read(folder) {
+pub(super) fn marked(folder: &Path, name: &str) -> Result<FolderMark, RunDirError> {
+    if let Some(mark) = FolderMark::read(folder) {
         return Ok(mark);
     }
-    let mark = Mark::new(Kind::Run, name);
+    let mark = FolderMark::new(FolderKind::Run, name);
     write_mark(folder, &mark)?;
     Ok(mark)
 }
 
-pub(super) fn write_mark(folder: &Path, mark: &Mark) -> Result<(), RunDirError> {
+pub(super) fn write_mark(folder: &Path, mark: &FolderMark) -> Result<(), RunDirError> {
     let path = folder.join(MARK);
     report::atomic_write(&path, mark.to_json()).map_err(|source| io_error(&path, "write it", source))
 }

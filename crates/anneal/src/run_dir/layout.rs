@@ -37,6 +37,8 @@ pub(crate) const FINDER_PLOT: &str = "lr_finder";
 pub(crate) const OUTPUTS: &str = "outputs.jsonl";
 /// What the task has learned from the training data beside the model's weights, where it has.
 pub(crate) const PREPROCESSING: &str = "preprocessing.json";
+/// The name under which a file of weights holds the same.
+pub(crate) const KEPT: &str = "preprocessing";
 /// The result.
 pub(crate) const SUMMARY: &str = "summary.json";
 /// Why a run of a comparison failed.

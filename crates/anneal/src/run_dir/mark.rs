@@ -19,7 +19,7 @@ const FORMAT: u32 = 1;
 /// What a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum FolderKind {
     /// A run.
     Run,
     /// A comparison of several.
@@ -28,10 +28,10 @@ pub(crate) enum Kind {
 
 /// The mark of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Mark {
+pub(super) struct FolderMark {
     program: String,
     format: u32,
-    pub(super) kind: Kind,
+    pub(super) kind: FolderKind,
     /// Another for each run that is begun.
     pub(super) id: String,
     name: String,
@@ -39,9 +39,9 @@ pub(super) struct Mark {
     begun: String,
 }
 
-impl Mark {
+impl FolderMark {
     /// That of a run (or comparison) which begins now.
-    pub(super) fn new(kind: Kind, name: &str) -> Self {
+    pub(super) fn new(kind: FolderKind, name: &str) -> Self {
         // The standard library seeds each of its hashers with random numbers of the system's.
         let id = RandomState::new().build_hasher().finish();
         let (program, name) = (PROGRAM.to_owned(), name.to_owned());
@@ -70,7 +70,7 @@ fn value_in(folder: &Path) -> Option<serde_json::Value> {
     serde_json::from_str(&report::read_regular_text(&folder.join(MARK)).ok()?).ok()
 }
 
-impl Kind {
+impl FolderKind {
     /// In words.
     pub(super) fn name(self) -> &'static str {
         match self {

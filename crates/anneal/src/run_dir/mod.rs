@@ -5,6 +5,7 @@
 //! anneal.lock      which process works in it, while one does
 //! config.toml      resolved: everything that ran
 //! environment.json the machine and the program, for each process that worked on the run
+//! preprocessing.json  what the task has learned from the training data beside the model's weights
 //! metrics.jsonl    one object per logged step and per epoch
 //! metrics.csv      the same as a table, where `[run] loggers` names it
 //! events.out.tfevents.*  the same for TensorBoard
@@ -37,14 +38,25 @@ use std::{
 pub use claim::Existing;
 pub(crate) use claim::{Claim, next_name};
 pub(crate) use layout::{
-    CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, METRIC_PLOT, METRICS, METRICS_CSV, OUTPUT_PLOT,
-    OUTPUTS, PLAN, PLOTS, PREPROCESSING, REPORT, RUN_PLOTS, SUMMARY, io_error,
+    CHECKPOINTS, CONFIG, ENVIRONMENT, FAILURE, FINDER, FINDER_PLOT, KEPT, METRIC_PLOT, METRICS, METRICS_CSV,
+    OUTPUT_PLOT, OUTPUTS, PLAN, PLOTS, PREPROCESSING, REPORT, RUN_PLOTS, SUMMARY, io_error,
 };
 pub use layout::{DamagedFile, RunDirError};
-pub(crate) use mark::Kind;
+pub(crate) use mark::FolderKind;
 
 use lock::Lock;
-use mark::Mark;
+use mark::FolderMark;
+
+/// What the run that wrote these weights has kept of its task, where that is known: the file holds it, or the run folder that it
+/// lies in.
+pub(crate) fn kept_with(path: &Path) -> Option<String> {
+    let in_file = trainer::weights::metadata(path).ok().and_then(|mut metadata| metadata.remove(KEPT));
+    in_file.or_else(|| {
+        // At most RUN/checkpoints/CHECKPOINT/FILE.
+        let run = path.ancestors().take(4).find(|folder| folder.join(CONFIG).is_file())?;
+        report::read_regular_text(&run.join(PREPROCESSING)).ok()
+    })
+}
 
 /// The folder of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +109,7 @@ impl RunDir {
         let begun = contents::set_aside(&self.0, &mark, &own)
             .and_then(|()| self.write(CONFIG, config))
             // From here on the folder is the new run's: until now a killed process leaves the old one to be put back.
-            .and_then(|()| contents::write_mark(&self.0, &Mark::new(Kind::Run, name)));
+            .and_then(|()| contents::write_mark(&self.0, &FolderMark::new(FolderKind::Run, name)));
         if let Err(error) = begun {
             if let Err(restoring) = contents::restore(&self.0) {
                 let aside = contents::aside(&self.0, &mark);
@@ -130,7 +142,7 @@ impl RunDir {
 
     /// Removes the run in a folder, and the folder if nothing else is in it. Gives whether there was one.
     pub(crate) fn remove(path: &Path) -> Result<bool, RunDirError> {
-        match claim::State::of(path, Kind::Run)? {
+        match claim::State::of(path, FolderKind::Run)? {
             claim::State::Foreign => Ok(false),
             state => {
                 for replaced in contents::replaced(path) {
@@ -181,7 +193,7 @@ impl RunDir {
 
 /// Marks the claimed folder as that of a comparison.
 pub(crate) fn mark_comparison(folder: &Path, name: &str) -> Result<(), RunDirError> {
-    contents::write_mark(folder, &Mark::new(Kind::Comparison, name))
+    contents::write_mark(folder, &FolderMark::new(FolderKind::Comparison, name))
 }
 
 /// The files of a run within a comparison, below the comparison's folder `root`.
@@ -192,7 +204,7 @@ pub(crate) fn own_of_run(root: &Path, run: &Path) -> Result<Vec<PathBuf>, RunDir
 /// Moves these files of the comparison in the claimed folder into a separate folder there, until
 /// [`replaced_comparisons`] has nothing more to wait for. The folder is the old one's until it is marked again.
 pub(crate) fn set_comparison_aside(folder: &Path, name: &str, own: &[PathBuf]) -> Result<(), RunDirError> {
-    if Mark::read(folder).is_none() {
+    if FolderMark::read(folder).is_none() {
         mark_comparison(folder, name)?;
     }
     let mark = contents::marked(folder, name)?;
@@ -347,7 +359,7 @@ mod tests {
         fs::write(&mark, &text).expect("written");
         let before = all(dir.root());
         for existing in [Existing::Refuse, Existing::Overwrite, Existing::Resume] {
-            for kind in [Kind::Run, Kind::Comparison] {
+            for kind in [FolderKind::Run, FolderKind::Comparison] {
                 let refused = Claim::at(dir.root(), existing, kind).expect_err("refused").to_string();
                 assert!(refused.contains("was written by a newer version of this program (format 99"), "{refused}");
             }

@@ -14,7 +14,7 @@ use trainer::MetricInfo;
 
 use super::{
     DataSection, ModelRow, Setup, Task, TaskError, TaskSettings,
-    learner::{AnyData, Loaded},
+    learner::{AnyData, LoadedTask},
 };
 
 /// The fields of `[model]` that every task has.
@@ -54,9 +54,9 @@ pub(crate) trait TaskEntry: Send + Sync {
 }
 
 /// A task as its trait describes it.
-pub(crate) struct Entry<T>(PhantomData<fn() -> T>);
+pub(crate) struct TaskOf<T>(PhantomData<fn() -> T>);
 
-impl<T> Entry<T> {
+impl<T> TaskOf<T> {
     pub(crate) fn new() -> Self {
         Self(PhantomData)
     }
@@ -73,7 +73,7 @@ fn row<T: Task>(name: Option<&str>) -> Result<ModelRow<T::Model>, ConfigError> {
     })
 }
 
-impl<T: Task> TaskEntry for Entry<T> {
+impl<T: Task> TaskEntry for TaskOf<T> {
     fn name(&self) -> &'static str {
         T::NAME
     }
@@ -119,6 +119,11 @@ impl ChosenTask {
         Self(Arc::new(settings))
     }
 
+    /// The settings, whatever the task is.
+    pub(crate) fn any(&self) -> &dyn AnySettings {
+        self.0.as_ref()
+    }
+
     /// The name of the task.
     pub fn name(&self) -> &'static str {
         self.0.name()
@@ -130,33 +135,19 @@ impl ChosenTask {
     }
 
     /// The settings, where the task is this one.
+    ///
+    /// ```
+    /// use anneal::config::{Catalog, Config};
+    /// use anneal::task::{ImageClassification, Language, Tabular, TextData};
+    ///
+    /// let text = "[data]\ndataset = 'text'\npath = 'novel.txt'\n[optimizer]\ntype = 'adamw'";
+    /// let config = Config::from_table(&text.parse().unwrap(), Catalog::standard())?;
+    /// assert_eq!(config.task.settings::<Language<TextData>>().map(|settings| settings.data.context), Some(128));
+    /// assert!(config.task.settings::<Tabular>().is_none() && config.task.settings::<ImageClassification>().is_none());
+    /// # Ok::<(), strict_config::ConfigError>(())
+    /// ```
     pub fn settings<T: Task>(&self) -> Option<&TaskSettings<T>> {
         self.0.as_any().downcast_ref()
-    }
-
-    /// The task's own fields of `[data]`, every one explicit.
-    pub(crate) fn data(&self) -> Table {
-        self.0.data()
-    }
-
-    /// The model's own fields of `[model]`.
-    pub(crate) fn model(&self) -> Table {
-        self.0.model()
-    }
-
-    /// `[eval]`.
-    pub(crate) fn eval(&self) -> Table {
-        self.0.eval()
-    }
-
-    /// What outputs are measured by, beside the loss.
-    pub(crate) fn metrics(&self) -> Vec<MetricInfo> {
-        self.0.metrics()
-    }
-
-    /// The scalars that steps give beside the loss.
-    pub(crate) fn scalars(&self) -> Vec<String> {
-        self.0.scalars()
     }
 
     /// What of `[data]` a checkpoint notes.
@@ -164,36 +155,30 @@ impl ChosenTask {
         let noted = |(field, value): (String, toml::Value)| Some((self.0.noted_as(&field)?, value));
         self.0.data().into_iter().filter_map(noted).collect()
     }
-
-    /// The same with each of its paths changed.
-    pub(crate) fn with_paths(&self, change: &mut dyn FnMut(&Path) -> io::Result<PathBuf>) -> io::Result<Self> {
-        self.0.with_paths(change)
-    }
-
-    /// The same with what its data tell; `found` is this task with its paths where they are found.
-    pub(crate) fn filled_in(&self, found: &Self) -> Self {
-        self.0.filled_in(found)
-    }
-
-    /// Loads the data.
-    pub(crate) fn load(&self, setup: Setup) -> Result<Box<dyn AnyData>, TaskError> {
-        self.0.load(setup)
-    }
 }
 
 /// [`TaskSettings`] of any task.
-trait AnySettings: fmt::Debug + Send + Sync {
+pub(crate) trait AnySettings: fmt::Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn name(&self) -> &'static str;
     fn model_name(&self) -> &str;
+    /// The task's own fields of `[data]`, every one explicit.
     fn data(&self) -> Table;
+    /// The model's own fields of `[model]`.
     fn model(&self) -> Table;
+    /// `[eval]`.
     fn eval(&self) -> Table;
+    /// What outputs are measured by, beside the loss.
     fn metrics(&self) -> Vec<MetricInfo>;
+    /// The scalars that steps give beside the loss.
     fn scalars(&self) -> Vec<String>;
+    /// See [`Task::noted_as`].
     fn noted_as(&self, field: &str) -> Option<String>;
+    /// The same with each of its paths changed.
     fn with_paths(&self, change: &mut dyn FnMut(&Path) -> io::Result<PathBuf>) -> io::Result<ChosenTask>;
+    /// The same with what its data tell; `found` is this task with its paths where they are found.
     fn filled_in(&self, found: &ChosenTask) -> ChosenTask;
+    /// Loads the data.
     fn load(&self, setup: Setup) -> Result<Box<dyn AnyData>, TaskError>;
 }
 
@@ -251,6 +236,6 @@ impl<T: Task> AnySettings for TaskSettings<T> {
     }
 
     fn load(&self, setup: Setup) -> Result<Box<dyn AnyData>, TaskError> {
-        Ok(Box::new(Loaded::<T>::new(self.clone(), setup)?))
+        Ok(Box::new(LoadedTask::<T>::new(self.clone(), setup)?))
     }
 }

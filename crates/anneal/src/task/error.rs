@@ -1,5 +1,7 @@
 //! Why a task cannot do what it is asked.
 
+use std::path::PathBuf;
+
 use strict_config::ConfigError;
 use trainer::{TrainError, lr_finder::FinderError, weights::WeightsError};
 
@@ -32,6 +34,17 @@ pub enum TaskError {
         /// What is wrong, and what is right.
         problem: String,
     },
+    /// Data could not be loaded, and one of the paths that name them leads to nothing.
+    #[error(
+        "{error}\nLooked for in (--data-dir, the path as it is, ANNEAL_DATA_DIR, the cache folder):{}",
+        lines(places)
+    )]
+    Nowhere {
+        /// What failed.
+        error: Box<TaskError>,
+        /// Where the path was looked for.
+        places: Vec<PathBuf>,
+    },
     /// It predicts nothing.
     #[error("the task `{task}` has no prediction")]
     NoPrediction {
@@ -56,6 +69,11 @@ pub enum TaskError {
     /// An error of the task's own.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Each on a line of its own.
+fn lines(paths: &[PathBuf]) -> String {
+    paths.iter().fold(String::new(), |lines, path| format!("{lines}\n  {}", path.display()))
 }
 
 impl TaskError {

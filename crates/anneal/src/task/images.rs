@@ -10,18 +10,18 @@ use burn::{
     train::{InferenceStep, metric::AccuracyMetric},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, by_value, check};
 use toml::{Table, Value};
 use trainer::{Metrics, Split, data::split};
 use vision::{
-    Augment, Batcher, Dataset, DatasetRegistry, FOLDER_PREFIX, FolderOptions, ImageBatch, ImageShape, OnDeviceError,
-    OwnDataset,
+    Augment, Batcher, Dataset, DatasetRegistry, FOLDER_PREFIX, FolderOptions, ImageBatch, ImageSet, ImageShape,
+    OnDeviceError, OwnDataset,
     models::{Classifier, Layer, ModelConfig, ModelError, ModelRegistry, Tta, total_parameters},
 };
 
 use super::{
-    Assemble, Batch, ChosenTask, Classes, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task,
-    TaskError, TaskSettings,
+    Assemble, ChosenTask, Classes, DataSection, Draw, ModelRow, Prediction, Setup, Size, Tables, Task, TaskBatch,
+    TaskError, TaskSettings, kept,
 };
 
 /// The name of a data set that is a folder of images.
@@ -57,12 +57,12 @@ impl Serialize for Resident {
 
 impl<'de> Deserialize<'de> for Resident {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(text) if text == "auto" => Ok(Self::Auto),
-            Value::Boolean(true) => Ok(Self::Always),
-            Value::Boolean(false) => Ok(Self::Never),
-            other => Err(strict_config::raise(ConfigError::wrong_type("", "true, false or \"auto\"", &other))),
-        }
+        by_value(deserializer, "true, false or \"auto\"", |value| match value {
+            Value::String(text) if text == "auto" => Some(Ok(Self::Auto)),
+            Value::Boolean(true) => Some(Ok(Self::Always)),
+            Value::Boolean(false) => Some(Ok(Self::Never)),
+            _ => None,
+        })
     }
 }
 
@@ -221,6 +221,50 @@ impl ImageClassification {
     }
 }
 
+/// What a run keeps of it: what its images are turned into, and what outputs stand for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    /// The data set.
+    name: String,
+    /// The SHA-256 of its images.
+    images: String,
+    /// Channels, rows, columns.
+    shape: [usize; 3],
+    /// Their names, in the order of the outputs.
+    classes: Vec<String>,
+    /// Of each channel, pixels scaled to 0..1.
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+impl Kept {
+    fn of(dataset: &Dataset) -> Self {
+        let ImageShape { channels, height, width } = dataset.shape();
+        Self {
+            name: dataset.name.clone(),
+            images: dataset.fingerprint.clone(),
+            shape: [channels, height, width],
+            classes: dataset.classes.clone(),
+            mean: dataset.mean.clone(),
+            std: dataset.std.clone(),
+        }
+    }
+
+    /// The data set without its images.
+    fn dataset(self) -> Result<Dataset, vision::DataError> {
+        let [channels, height, width] = self.shape;
+        let none = ImageSet::new(Vec::new(), Vec::new(), ImageShape::new(channels, height, width), self.classes.len());
+        let none = none.map_err(|problem| vision::DataError::Set { name: self.name.clone(), problem })?;
+        Ok(Dataset {
+            fingerprint: self.images,
+            mean: self.mean,
+            std: self.std,
+            ..Dataset::new(self.name, none.clone(), none, self.classes)?
+        })
+    }
+}
+
 fn not_resident(error: &OnDeviceError) -> ConfigError {
     ConfigError::conflict("data.resident", format!("{error}; set resident = false or \"auto\""))
 }
@@ -254,10 +298,11 @@ impl Task for ImageClassification {
 
     fn load(settings: &TaskSettings<Self>, setup: &Setup) -> Result<Self, TaskError> {
         let (data, data_dir) = (&settings.data, setup.data.data_dir.as_deref());
-        let dataset = match (&data.folder, &data.own) {
-            (_, Some(own)) => own.load(data_dir),
-            (Some((path, options)), None) => vision::load_folder(path, options),
-            (None, None) => vision::load(&setup.data.dataset, data_dir),
+        let dataset = match (&setup.kept, &data.folder, &data.own) {
+            (Some(kept), ..) => kept::read::<Kept>(kept)?.dataset(),
+            (None, _, Some(own)) => own.load(data_dir),
+            (None, Some((path, options)), None) => vision::load_folder(path, options),
+            (None, None, None) => vision::load(&setup.data.dataset, data_dir),
         }?;
         let (train, valid) = split(dataset.train.len(), setup.data.validation, setup.seed);
         let (train, valid) = (dataset.train.subset(&train), dataset.train.subset(&valid));
@@ -310,7 +355,7 @@ impl Task for ImageClassification {
         items: usize,
         seed: Option<u64>,
         device: &Device,
-    ) -> Result<Assemble<Batch<Self>>, TaskError> {
+    ) -> Result<Assemble<TaskBatch<Self>>, TaskError> {
         let batcher = self.batcher(part, seed.is_some());
         if self.is_resident(batcher) {
             let chosen = if items < batcher.set().len() {
@@ -337,8 +382,15 @@ impl Task for ImageClassification {
         self.dataset.fingerprint.clone()
     }
 
+    fn kept(&self) -> Option<String> {
+        kept::write(&Kept::of(&self.dataset))
+    }
+
+    /// A folder by its own name, wherever it lies.
     fn description(&self) -> String {
         let Dataset { name, part, .. } = &self.dataset;
+        let folder = name.strip_prefix(FOLDER_PREFIX).and_then(|path| Path::new(path).file_name());
+        let name = folder.map_or_else(|| name.clone(), |own| format!("{FOLDER_PREFIX}{}", own.to_string_lossy()));
         part.map_or_else(|| name.clone(), |part| format!("{name} ({part})"))
     }
 
@@ -369,7 +421,7 @@ impl Task for ImageClassification {
             }
             let labels = vec![0; inputs.len()];
             let name = || inputs.first().cloned().unwrap_or_default();
-            let set = vision::ImageSet::new(pixels, labels, shape, self.dataset.classes.len())
+            let set = ImageSet::new(pixels, labels, shape, self.dataset.classes.len())
                 .map_err(|problem| vision::DataError::Set { name: name(), problem })?;
             let all: Vec<usize> = (0..inputs.len()).collect();
             let batch = self.dataset.batcher(set, Augment::NONE)?.batch(&all, 0, 0, device);

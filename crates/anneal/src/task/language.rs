@@ -4,6 +4,7 @@ use std::{
     fmt::Debug,
     ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use burn::{
@@ -15,13 +16,13 @@ use serde_json::Value;
 use strict_config::{ConfigError, Settings, check};
 use text::{
     Corpus, FromLoss, ReversalConfig, TextBatch, TextError, Unit, Vocabulary, Windows,
-    models::{GptConfig, GruConfig, LanguageModel, ModelConfig},
+    models::{GptConfig, GruConfig, LanguageModel, LanguageModelConfig},
 };
 use trainer::{Metrics, Split};
 
 use super::{
-    Draw, ModelRow, NoSettings, Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskError, TaskSettings,
-    kept,
+    Assemble, Draw, ModelRow, NoSettings, Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskError,
+    TaskSettings, kept,
 };
 
 /// Tokens in a window, unless `context` says otherwise.
@@ -29,7 +30,7 @@ const CONTEXT: usize = 128;
 /// The part of a text that is kept for the test at the end, unless `test` says otherwise.
 const TEST: f64 = 0.05;
 
-/// Where a text comes from.
+/// Where a text comes from. `Catalog::with_task::<Language<Mine>>()` names one of the program's own.
 pub trait TextSource: Settings + Clone + Debug + Send + Sync + 'static {
     /// `[data] dataset`.
     const NAME: &'static str;
@@ -94,11 +95,6 @@ fn test() -> f64 {
     TEST
 }
 
-fn check_windows(context: usize, test: f64) -> Result<(), ConfigError> {
-    check::at_least("context", context as u64, 1)?;
-    check::below_one("test", test)
-}
-
 impl Settings for TextData {
     fn check(&self) -> Result<(), ConfigError> {
         check::is_allowed("path", "\"\"", "the path of a text", !self.path.as_os_str().is_empty())?;
@@ -106,7 +102,8 @@ impl Settings for TextData {
             let allowed = "nothing in this program: it was built without the cargo feature `bpe`";
             return Err(ConfigError::not_allowed("vocabulary", format!("{:?}", path.display().to_string()), allowed));
         }
-        check_windows(self.context, self.test)
+        check::at_least("context", self.context as u64, 1)?;
+        check::below_one("test", self.test)
     }
 }
 
@@ -183,45 +180,12 @@ impl TextData {
 }
 
 /// `dataset = "reversal"`: numbers and their digits from the last to the first, which need no file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ReversalData {
-    /// Digits of each number, 1 to 6. Default 4.
-    pub digits: usize,
-    /// How many numbers. Default 10,000, all there are of four digits.
-    pub problems: usize,
-    /// Tokens in a window. Default 30: three lines of four-digit numbers.
-    pub context: usize,
-    /// The part of the numbers that is kept for the test. Default 0.05.
-    pub test: f64,
-}
-
-impl Default for ReversalData {
-    fn default() -> Self {
-        let ReversalConfig { digits, problems, .. } = ReversalConfig::default();
-        Self { digits, problems, context: 30, test: TEST }
-    }
-}
-
-impl ReversalData {
-    fn numbers(&self) -> ReversalConfig {
-        ReversalConfig { digits: self.digits, problems: self.problems, ..ReversalConfig::default() }
-    }
-}
-
-impl Settings for ReversalData {
-    fn check(&self) -> Result<(), ConfigError> {
-        self.numbers().check()?;
-        check_windows(self.context, self.test)
-    }
-}
-
-impl TextSource for ReversalData {
+impl TextSource for ReversalConfig {
     const NAME: &'static str = "reversal";
     const SUMMARY: &'static str = "numbers and their digits from the last to the first, made by the program";
 
     fn corpus(&self) -> Result<Corpus, TextError> {
-        self.numbers().corpus()
+        Self::corpus(self)
     }
 
     fn context(&self) -> usize {
@@ -233,7 +197,7 @@ impl TextSource for ReversalData {
     }
 
     fn metrics(&self) -> Metrics<LanguageModel> {
-        Metrics::new().with(ReversalConfig::exact_match()).with(FromLoss::bits("character", 1.0))
+        Metrics::new().with(Self::exact_match()).with(FromLoss::bits("character", 1.0))
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {
@@ -257,7 +221,7 @@ impl TextSource for ReversalData {
 pub struct Language<S> {
     source: S,
     context: usize,
-    fitted: Fitted,
+    fitted: Kept,
     /// What the text is called.
     name: String,
     /// The windows of the parts; `None` where there is no such part, or no text is needed.
@@ -269,7 +233,7 @@ pub struct Language<S> {
 /// What a run keeps of it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fitted {
+struct Kept {
     /// The SHA-256 of the text.
     text: String,
     vocabulary: Vocabulary,
@@ -288,6 +252,11 @@ impl<S: TextSource> Language<S> {
             Split::Test => self.test.as_ref(),
         }
     }
+
+    /// See [`Corpus::check`].
+    fn check_text(&self, part: Split) -> Result<(), TextError> {
+        self.windows(part).map_or(Ok(()), |windows| windows.corpus().check())
+    }
 }
 
 impl<S: TextSource> Task for Language<S> {
@@ -295,16 +264,16 @@ impl<S: TextSource> Task for Language<S> {
     const SUMMARY: &'static str = S::SUMMARY;
 
     type Data = S;
-    type Model = ModelConfig;
+    type Model = LanguageModelConfig;
     type Eval = NoSettings;
     type Network = LanguageModel;
 
-    fn models() -> Vec<ModelRow<ModelConfig>> {
+    fn models() -> Vec<ModelRow<LanguageModelConfig>> {
         let [gpt, gru] =
-            [ModelConfig::from(GptConfig::default()), GruConfig::default().into()].map(|model| model.info());
+            [LanguageModelConfig::from(GptConfig::default()), GruConfig::default().into()].map(|model| model.info());
         vec![
-            ModelRow::new(gpt.name, gpt.summary, ModelConfig::Gpt),
-            ModelRow::new(gru.name, gru.summary, ModelConfig::Gru),
+            ModelRow::new(gpt.name, gpt.summary, LanguageModelConfig::Gpt),
+            ModelRow::new(gru.name, gru.summary, LanguageModelConfig::Gru),
         ]
     }
 
@@ -325,7 +294,7 @@ impl<S: TextSource> Task for Language<S> {
         let source = settings.data.clone();
         let (context, batch) = (source.context(), setup.data.batch_size);
         if let Some(kept) = &setup.kept {
-            let fitted: Fitted = kept::read(kept)?;
+            let fitted: Kept = kept::read(kept)?;
             let (train, valid, test) = (None, None, None);
             return Ok(Self { source, context, fitted, name: S::NAME.to_owned(), train, valid, test });
         }
@@ -344,13 +313,17 @@ impl<S: TextSource> Task for Language<S> {
         } else {
             Windows::drawn(&corpus, training, context, batch)?
         };
+        if rest.is_empty() && source.test() > 0.0 {
+            let allowed = format!("0, or a fraction that holds out at least one of the {} tokens", corpus.len());
+            return Err(ConfigError::not_allowed("data.test", source.test(), allowed).into());
+        }
         let file = Path::new(corpus.name()).file_name();
         Ok(Self {
             valid: in_order(validation, "validation")?,
             test: in_order(rest, "test")?,
             train: Some(train),
             name: file.map_or_else(|| corpus.name().to_owned(), |name| name.to_string_lossy().into_owned()),
-            fitted: Fitted { text: corpus.fingerprint().to_owned(), vocabulary: corpus.vocabulary().clone() },
+            fitted: Kept { text: corpus.fingerprint().to_owned(), vocabulary: corpus.vocabulary().clone() },
             source,
             context,
         })
@@ -370,17 +343,32 @@ impl<S: TextSource> Task for Language<S> {
         windows.batch(items, epoch, seed, device)
     }
 
-    fn network(&self, model: &ModelConfig, device: &Device) -> Result<LanguageModel, TaskError> {
+    /// A text that is read while it is used may have been cut.
+    fn assemble(
+        self: &Arc<Self>,
+        part: Split,
+        _: usize,
+        seed: Option<u64>,
+        device: &Device,
+    ) -> Result<Assemble<TextBatch>, TaskError> {
+        let (task, device) = (Arc::clone(self), device.clone());
+        Ok(Box::new(move |indices, epoch| {
+            task.check_text(part)?;
+            Ok(task.batch(part, indices, seed.map(|seed| Draw { seed, epoch }), &device))
+        }))
+    }
+
+    fn network(&self, model: &LanguageModelConfig, device: &Device) -> Result<LanguageModel, TaskError> {
         Ok(LanguageModel::new(model, self.vocabulary().len(), self.context, device)?)
     }
 
-    fn size(&self, model: &ModelConfig, _: &Device) -> Result<Option<Size>, TaskError> {
+    fn size(&self, model: &LanguageModelConfig, _: &Device) -> Result<Option<Size>, TaskError> {
         let tokens = self.vocabulary().len();
         // A block of `gpt` keeps two norms, queries, keys and values, what attention gives, and the wide layer twice; a
         // layer of `gru` keeps its gates and its state.
         let of_a_token = match model {
-            ModelConfig::Gpt(gpt) => gpt.layers.saturating_mul(gpt.width).saturating_mul(14),
-            ModelConfig::Gru(gru) => gru.layers.saturating_mul(gru.width).saturating_mul(4),
+            LanguageModelConfig::Gpt(gpt) => gpt.layers.saturating_mul(gpt.width).saturating_mul(14),
+            LanguageModelConfig::Gru(gru) => gru.layers.saturating_mul(gru.width).saturating_mul(4),
         };
         Ok(Some(Size {
             // More than can be counted is more than fits.
@@ -398,6 +386,28 @@ impl<S: TextSource> Task for Language<S> {
         kept::write(&self.fitted)
     }
 
+    /// The characters, by which tokens are numbered.
+    fn check_pretrained(&self, kept: Option<&str>) -> Result<Option<String>, TaskError> {
+        let vocabulary = self.vocabulary();
+        let Some(fitted) = kept.and_then(|kept| kept::read::<Kept>(kept).ok()) else {
+            // The numbers of bytes are the same everywhere.
+            let is_known = *vocabulary == Vocabulary::Bytes;
+            return Ok((!is_known).then(|| {
+                let (count, name) = (vocabulary.len(), &self.name);
+                format!("it is not known what its tokens stand for: they are taken for the {count} of {name}")
+            }));
+        };
+        match vocabulary.difference(&fitted.vocabulary) {
+            Some(difference) => {
+                let name = &self.name;
+                Err(TaskError::other(format!(
+                    "the weights were learned on other tokens than those of {name}: {difference}"
+                )))
+            }
+            None => Ok(None),
+        }
+    }
+
     fn description(&self) -> String {
         self.name.clone()
     }
@@ -407,6 +417,7 @@ impl<S: TextSource> Task for Language<S> {
         /// Tokens that are given.
         const GIVEN: usize = 16;
         let Some(windows) = self.valid.as_ref().or(self.train.as_ref()) else { return Ok(Outputs::default()) };
+        windows.corpus().check()?;
         let given = windows.beginning(GIVEN.min(self.context.div_ceil(2)));
         let prompt = self.vocabulary().decode(&given);
         let length = self.context - given.len().min(self.context);

@@ -29,7 +29,7 @@ use trainer::{
     weights::{self, LoadOptions, WeightsError},
 };
 
-use super::{Batch, Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskError, TaskSettings, sampler};
+use super::{Outputs, Prediction, Sampler, Sampling, Setup, Size, Task, TaskBatch, TaskError, TaskSettings, sampler};
 
 /// A batch of any type.
 pub(crate) struct AnyBatch(Box<dyn Any + Send>);
@@ -69,7 +69,7 @@ fn opened<T: Task>(network: Network) -> T::Network {
 }
 
 /// A task with its data loaded, and the settings of the run.
-pub struct Loaded<T: Task> {
+pub struct LoadedTask<T: Task> {
     task: Arc<T>,
     settings: Arc<TaskSettings<T>>,
     setup: Arc<Setup>,
@@ -77,7 +77,7 @@ pub struct Loaded<T: Task> {
     weights: Option<Arc<[f64]>>,
 }
 
-impl<T: Task> Clone for Loaded<T> {
+impl<T: Task> Clone for LoadedTask<T> {
     fn clone(&self) -> Self {
         Self {
             task: Arc::clone(&self.task),
@@ -88,7 +88,7 @@ impl<T: Task> Clone for Loaded<T> {
     }
 }
 
-impl<T: Task> Loaded<T> {
+impl<T: Task> LoadedTask<T> {
     /// Loads the data.
     ///
     /// # Errors
@@ -140,14 +140,14 @@ impl<T: Task> Loaded<T> {
     ///
     /// # Errors
     /// As [`Task::assemble`].
-    pub fn train_loader(&self, device: &Device) -> Result<Loader<Batch<T>>, TaskError> {
+    pub fn train_loader(&self, device: &Device) -> Result<Loader<TaskBatch<T>>, TaskError> {
         self.train_loader_of(device, identity)
     }
 
     fn train_loader_of<B: Send + 'static>(
         &self,
         device: &Device,
-        wrap: fn(Batch<T>) -> B,
+        wrap: fn(TaskBatch<T>) -> B,
     ) -> Result<Loader<B>, TaskError> {
         let (setup, data, items) = (&self.setup, &self.setup.data, self.task.items(Split::Train));
         let assemble = self.task.assemble(Split::Train, items, Some(setup.seed), device)?;
@@ -167,14 +167,14 @@ impl<T: Task> Loaded<T> {
     ///
     /// # Errors
     /// As [`Task::assemble`].
-    pub fn valid_loader(&self, device: &Device) -> Result<Option<Loader<Batch<T>>>, TaskError> {
+    pub fn valid_loader(&self, device: &Device) -> Result<Option<Loader<TaskBatch<T>>>, TaskError> {
         self.valid_loader_of(device, identity)
     }
 
     fn valid_loader_of<B: Send + 'static>(
         &self,
         device: &Device,
-        wrap: fn(Batch<T>) -> B,
+        wrap: fn(TaskBatch<T>) -> B,
     ) -> Result<Option<Loader<B>>, TaskError> {
         match self.setup.overfit_batches {
             Some(batches) => self.still(Split::Train, Some(batches), device, wrap).map(Some),
@@ -187,7 +187,7 @@ impl<T: Task> Loaded<T> {
     ///
     /// # Errors
     /// As [`Task::assemble`].
-    pub fn test_loader(&self, device: &Device) -> Result<Loader<Batch<T>>, TaskError> {
+    pub fn test_loader(&self, device: &Device) -> Result<Loader<TaskBatch<T>>, TaskError> {
         self.still(Split::Test, self.setup.fast_dev_run, device, identity)
     }
 
@@ -198,7 +198,7 @@ impl<T: Task> Loaded<T> {
         part: Split,
         batches: Option<usize>,
         device: &Device,
-        wrap: fn(Batch<T>) -> B,
+        wrap: fn(TaskBatch<T>) -> B,
     ) -> Result<Loader<B>, TaskError> {
         let (all, batch_size) = (self.task.items(part), self.setup.data.batch_size);
         let items = batches.map_or(all, |batches| batches.saturating_mul(batch_size).min(all));
@@ -212,7 +212,7 @@ impl<T: Task> Loaded<T> {
     }
 }
 
-/// [`Loaded`] data of any task.
+/// [`LoadedTask`] data of any task.
 pub(crate) trait AnyData: Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn items(&self, part: Split) -> usize;
@@ -220,6 +220,8 @@ pub(crate) trait AnyData: Send + Sync {
     fn fingerprint(&self) -> String;
     /// See [`Task::kept`].
     fn kept(&self) -> Option<String>;
+    /// See [`Task::check_pretrained`].
+    fn check_pretrained(&self, kept: Option<&str>) -> Result<Option<String>, TaskError>;
     /// What reports call the data.
     fn description(&self) -> String;
     /// See [`Task::notes`].
@@ -244,7 +246,7 @@ pub(crate) trait AnyData: Send + Sync {
     fn sample(&self, network: Network, asked: &Sampling, device: &Device) -> Result<String, TaskError>;
 }
 
-impl<T: Task> AnyData for Loaded<T> {
+impl<T: Task> AnyData for LoadedTask<T> {
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -259,6 +261,10 @@ impl<T: Task> AnyData for Loaded<T> {
 
     fn kept(&self) -> Option<String> {
         self.task.kept()
+    }
+
+    fn check_pretrained(&self, kept: Option<&str>) -> Result<Option<String>, TaskError> {
+        self.task.check_pretrained(kept)
     }
 
     fn description(&self) -> String {
@@ -382,6 +388,11 @@ impl Learner {
         let train = self.data.train_batches(&self.device)?;
         let network = trainer::kept_model(checkpoint, self.network, optimizer, &train, seed)?;
         Ok(Self { network, ..self })
+    }
+
+    /// See [`Task::kept`].
+    pub(crate) fn of_task(&self) -> Option<String> {
+        self.data.kept()
     }
 
     /// Its trainable numbers.

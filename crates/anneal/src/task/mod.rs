@@ -30,14 +30,14 @@ use strict_config::Settings;
 use trainer::{LearnerModel, Metrics, Split};
 
 pub use entry::ChosenTask;
-pub(crate) use entry::{Entry, ListedModel, MODEL_FIELDS, Tables, TaskEntry};
+pub(crate) use entry::{ListedModel, MODEL_FIELDS, Tables, TaskEntry, TaskOf};
 pub use error::TaskError;
 #[cfg(test)]
 pub(crate) use images::size_of;
 pub(crate) use images::{FOLDER, ImageEntry, folder_fields};
 pub use images::{ImageClassification, ImageData, ImageEval, ImageModel, Resident};
-pub use language::{Language, ReversalData, TextData, TextSource};
-pub use learner::Loaded;
+pub use language::{Language, TextData, TextSource};
+pub use learner::LoadedTask;
 pub(crate) use learner::{AnyData, FitPlan, Learner, OnShow};
 pub use sampler::Sampler;
 pub use settings::{ModelRow, TaskSettings};
@@ -45,7 +45,7 @@ pub use setup::{DataSection, Setup};
 pub use tabular::Tabular;
 
 /// What a batch of a task is: the input of its network's steps.
-pub type Batch<T> = <<T as Task>::Network as TrainStep>::Input;
+pub type TaskBatch<T> = <<T as Task>::Network as TrainStep>::Input;
 
 /// What assembles the batch of these items of a part, in an epoch, or says why it cannot.
 pub type Assemble<B> = Box<dyn Fn(&[usize], u64) -> Result<B, TaskError> + Send + Sync>;
@@ -131,7 +131,7 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// The network: a burn module with burn-train's two steps, on the same batches. The outputs show the loss.
     type Network: LearnerModel
         + TrainStep<Output: Adaptor<LossInput>>
-        + InferenceStep<Input = Batch<Self>, Output: Adaptor<LossInput>>;
+        + InferenceStep<Input = TaskBatch<Self>, Output: Adaptor<LossInput>>;
 
     /// The models that `[model] type` may name; the first is the one where it names none.
     fn models() -> Vec<ModelRow<Self::Model>>;
@@ -180,7 +180,7 @@ pub trait Task: Send + Sync + Sized + 'static {
 
     /// The batch of these items of a part, on `device`. `draw` is the key of everything that is drawn at random for a
     /// training batch; without one, as for every validation, the items are taken as they are.
-    fn batch(&self, part: Split, items: &[usize], draw: Option<Draw>, device: &Device) -> Batch<Self>;
+    fn batch(&self, part: Split, items: &[usize], draw: Option<Draw>, device: &Device) -> TaskBatch<Self>;
 
     /// The network, its parameters drawn from the generator of `device`, which the seed of the run has seeded.
     ///
@@ -204,7 +204,7 @@ pub trait Task: Send + Sync + Sized + 'static {
         _items: usize,
         seed: Option<u64>,
         device: &Device,
-    ) -> Result<Assemble<Batch<Self>>, TaskError> {
+    ) -> Result<Assemble<TaskBatch<Self>>, TaskError> {
         let (task, device) = (Arc::clone(self), device.clone());
         let draw = move |epoch| seed.map(|seed| Draw { seed, epoch });
         Ok(Box::new(move |indices, epoch| Ok(task.batch(part, indices, draw(epoch), &device))))
@@ -226,6 +226,16 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// Default: nothing.
     fn kept(&self) -> Option<String> {
         None
+    }
+
+    /// Looks at weights that a network of this task is to start from: `kept` is what the run that wrote them has
+    /// [kept](Self::kept), where that is known. Weights of the same shapes may have been learned on other characters or
+    /// columns, and would mean something else here. A sentence where that cannot be known and matters. Default: nothing.
+    ///
+    /// # Errors
+    /// Weights whose inputs or outputs stand for something else.
+    fn check_pretrained(&self, _kept: Option<&str>) -> Result<Option<String>, TaskError> {
+        Ok(None)
     }
 
     /// What reports call the data. Default: [`NAME`](Self::NAME).

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
-use trainer::data::{Weights, WeightsError};
+use trainer::data::{ItemWeightsError, Weights};
 
 use super::{Classes, DataSection, TaskError};
 
@@ -55,7 +55,7 @@ pub(super) fn weights(
 }
 
 /// Weights that draw nothing.
-pub(super) fn refused(error: &WeightsError) -> TaskError {
+pub(super) fn refused(error: &ItemWeightsError) -> TaskError {
     ConfigError::conflict("data.class_weights", error.to_string()).into()
 }
 

@@ -2,48 +2,32 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 use toml::{Table, Value};
 
 use super::Sampler;
 
-/// The fields of `[data]` that every task has.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DataSection {
-    /// A name from `anneal list datasets`, or `folder` for a folder of images by class. Default `digits`.
-    pub dataset: String,
-    /// Where data sets are looked for first; then `ANNEAL_DATA_DIR`, then the user's cache folder.
-    pub data_dir: Option<PathBuf>,
-    /// Items in a batch. Default 64.
-    pub batch_size: usize,
-    /// The fraction of the training set held out for validation. Default 0.1.
-    pub validation: f64,
-    /// Threads that assemble batches ahead. Default 1.
-    pub workers: usize,
-    /// In which order an epoch visits the training items. Default `random`.
-    pub sampler: Sampler,
-    /// With the `weighted` sampler, the weight of an item of these classes; of all others it is 1. Default: one over the
-    /// number of training items of its class, so that each class is drawn as often.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub class_weights: Option<BTreeMap<String, f64>>,
-    /// Whether the last batch of a training epoch is left out where it would be smaller than the others. Default `false`.
-    pub drop_last: bool,
-}
-
-impl Default for DataSection {
-    fn default() -> Self {
-        Self {
-            dataset: "digits".to_owned(),
-            data_dir: None,
-            batch_size: 64,
-            validation: 0.1,
-            workers: 1,
-            sampler: Sampler::default(),
-            class_weights: None,
-            drop_last: false,
-        }
+settings! {
+    /// The fields of `[data]` that every task has.
+    pub struct DataSection {
+        /// A name from `anneal list datasets`, or `folder` for a folder of images by class. Default `digits`.
+        pub dataset: String = "digits".to_owned(),
+        /// Where data sets are looked for first; then `ANNEAL_DATA_DIR`, then the user's cache folder.
+        pub data_dir: Option<PathBuf> = None,
+        /// Items in a batch. Default 64.
+        pub batch_size: usize = 64,
+        /// The fraction of the training set held out for validation. Default 0.1.
+        pub validation: f64 = 0.1,
+        /// Threads that assemble batches ahead. Default 1.
+        pub workers: usize = 1,
+        /// In which order an epoch visits the training items. Default `random`.
+        pub sampler: Sampler = Sampler::default(),
+        /// With the `weighted` sampler, the weight of an item of these classes; of all others it is 1. Default: one over the
+        /// number of training items of its class, so that each class is drawn as often.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub class_weights: Option<BTreeMap<String, f64>> = None,
+        /// Whether the last batch of a training epoch is left out where it would be smaller than the others. Default `false`.
+        pub drop_last: bool = false,
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 use tables::{
     Preprocessing, RowBatch, Rows, Table, TableError, TableProblem, TableSettings, Target, TargetKind,
-    models::{ErrorMetric, Mlp, MlpConfig, auroc, f1},
+    models::{ErrorMetric, TableMlp, TableMlpConfig, auroc, f1},
 };
 use trainer::{Metrics, Split, data::split};
 
@@ -23,7 +23,7 @@ const SHOWN: usize = 12;
 
 /// A table: its rows, and what was fitted on those that are trained on.
 pub struct Tabular {
-    fitted: Fitted,
+    fitted: Kept,
     train: Rows,
     valid: Rows,
     test: Rows,
@@ -35,7 +35,7 @@ pub struct Tabular {
 /// What a run keeps of it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fitted {
+struct Kept {
     /// The SHA-256 of the file.
     table: String,
     preprocessing: Preprocessing,
@@ -56,20 +56,20 @@ impl Task for Tabular {
     const SUMMARY: &'static str = "a CSV file: a class or a number from the other columns";
 
     type Data = TableSettings;
-    type Model = MlpConfig;
+    type Model = TableMlpConfig;
     type Eval = NoSettings;
-    type Network = Mlp;
+    type Network = TableMlp;
 
-    fn models() -> Vec<ModelRow<MlpConfig>> {
+    fn models() -> Vec<ModelRow<TableMlpConfig>> {
         let summary = "fully connected layers over numbers and embeddings of categories";
-        vec![ModelRow::new("mlp", summary, std::convert::identity::<MlpConfig>)]
+        vec![ModelRow::new("mlp", summary, std::convert::identity::<TableMlpConfig>)]
     }
 
     fn fill_in(data: &mut TableSettings, found: &TableSettings) {
         data.task = found.kind().unwrap_or_default();
     }
 
-    fn metrics(settings: &TaskSettings<Self>) -> Metrics<Mlp> {
+    fn metrics(settings: &TaskSettings<Self>) -> Metrics<TableMlp> {
         match settings.data.kind() {
             Some(TargetKind::Regression) => {
                 Metrics::new().with(ErrorMetric::r2()).with_valid(ErrorMetric::mae()).with_valid(ErrorMetric::mse())
@@ -89,12 +89,16 @@ impl Task for Tabular {
         let name =
             settings.path.file_stem().map_or_else(|| Self::NAME.to_owned(), |name| name.to_string_lossy().into());
         if let Some(kept) = &setup.kept {
-            let fitted: Fitted = kept::read(kept)?;
+            let fitted: Kept = kept::read(kept)?;
             let [train, valid, test] = [(); 3].map(|()| fitted.preprocessing.no_rows());
             return Ok(Self { fitted, train, valid, test, name, notes: Vec::new() });
         }
         let table = Table::read(settings).map_err(refused)?;
         let (rest, test) = split(table.len(), settings.test, settings.split_seed);
+        if test.is_empty() && settings.test > 0.0 {
+            let allowed = format!("0, or a fraction that holds out at least one of the {} rows", table.len());
+            return Err(ConfigError::not_allowed("data.test", settings.test, allowed).into());
+        }
         let (train, valid) = split(rest.len(), setup.data.validation, setup.seed);
         let of_rest = |positions: Vec<usize>| positions.into_iter().map(|at| rest[at]).collect::<Vec<_>>();
         let (train, valid) = (of_rest(train), of_rest(valid));
@@ -104,7 +108,7 @@ impl Task for Tabular {
         }
         let preprocessing = Preprocessing::fit(&table, &train, &settings.missing).map_err(refused)?;
         let mut notes = [table.notes(), &preprocessing.warnings(train.len())].concat();
-        let fitted = Fitted { table: table.fingerprint().to_owned(), preprocessing };
+        let fitted = Kept { table: table.fingerprint().to_owned(), preprocessing };
         let rows = fitted.preprocessing.encode(table);
         let [train, valid, test] = [train, valid, test].map(|positions| rows.subset(&positions));
         let absent = fitted.preprocessing.absent_classes(&train);
@@ -138,11 +142,11 @@ impl Task for Tabular {
         self.part(part).batch(items, device)
     }
 
-    fn network(&self, model: &MlpConfig, device: &Device) -> Result<Mlp, TaskError> {
+    fn network(&self, model: &TableMlpConfig, device: &Device) -> Result<TableMlp, TaskError> {
         Ok(model.init(&self.fitted.preprocessing.features(), device).map_err(|error| error.within("model"))?)
     }
 
-    fn size(&self, model: &MlpConfig, _: &Device) -> Result<Option<Size>, TaskError> {
+    fn size(&self, model: &TableMlpConfig, _: &Device) -> Result<Option<Size>, TaskError> {
         let features = self.fitted.preprocessing.features();
         let (parameters, made) = model.counts(&features);
         Ok(Some(Size { parameters, item: features.numbers + features.categories.len(), made }))
@@ -161,6 +165,23 @@ impl Task for Tabular {
         kept::write(&self.fitted)
     }
 
+    /// The columns and what their categories are, by which inputs are numbered, and the classes.
+    fn check_pretrained(&self, kept: Option<&str>) -> Result<Option<String>, TaskError> {
+        let Some(fitted) = kept.and_then(|kept| kept::read::<Kept>(kept).ok()) else {
+            let name = &self.name;
+            return Ok(Some(format!(
+                "it is not known what its inputs stand for: they are taken for the columns of {name}"
+            )));
+        };
+        match self.fitted.preprocessing.difference(&fitted.preprocessing) {
+            Some(difference) => {
+                let name = &self.name;
+                Err(TaskError::other(format!("the weights were learned on another table than {name}: {difference}")))
+            }
+            None => Ok(None),
+        }
+    }
+
     fn description(&self) -> String {
         format!("{} ({})", self.name, self.fitted.preprocessing.target.name())
     }
@@ -170,7 +191,7 @@ impl Task for Tabular {
     }
 
     /// The first rows that are validated on: what is true beside what is predicted.
-    fn show(&self, network: &Mlp, device: &Device) -> Result<Outputs, TaskError> {
+    fn show(&self, network: &TableMlp, device: &Device) -> Result<Outputs, TaskError> {
         let Some(rows) = [&self.valid, &self.train].into_iter().find(|rows| !rows.is_empty()) else {
             return Ok(Outputs::default());
         };
@@ -191,7 +212,7 @@ impl Task for Tabular {
     }
 
     /// New tables: a prediction for each row of each.
-    fn predict(&self, network: &Mlp, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError> {
+    fn predict(&self, network: &TableMlp, inputs: &[String], device: &Device) -> Result<Vec<Prediction>, TaskError> {
         let mut predictions = Vec::new();
         for input in inputs {
             let (rows, unknown) = self.fitted.preprocessing.read(Path::new(input))?;
@@ -214,23 +235,23 @@ impl Tabular {
     /// What a network says of rows.
     fn said(
         &self,
-        network: &Mlp,
+        network: &TableMlp,
         rows: &Rows,
         positions: &[usize],
         device: &Device,
-    ) -> Result<Vec<tables::Prediction>, TaskError> {
+    ) -> Result<Vec<tables::RowPrediction>, TaskError> {
         let batch = rows.batch(positions, device);
         let outputs = network.forward(batch.numbers, batch.categories);
         self.fitted.preprocessing.predictions(outputs).map_err(|error| TaskError::other(error.to_string()))
     }
 
-    fn named(&self, input: String, said: &tables::Prediction) -> Prediction {
+    fn named(&self, input: String, said: &tables::RowPrediction) -> Prediction {
         match (said, &self.fitted.preprocessing.target) {
-            (tables::Prediction::Class { probabilities, .. }, Target::Classes { classes, .. }) => {
+            (tables::RowPrediction::Class { probabilities, .. }, Target::Classes { classes, .. }) => {
                 Prediction::of_classes(input, classes, probabilities)
             }
-            (tables::Prediction::Class { class, .. }, _) => Prediction::of(input, "class", class.as_str()),
-            (tables::Prediction::Number { value }, _) => Prediction::of(input, "value", *value),
+            (tables::RowPrediction::Class { class, .. }, _) => Prediction::of(input, "class", class.as_str()),
+            (tables::RowPrediction::Number { value }, _) => Prediction::of(input, "value", *value),
         }
     }
 }

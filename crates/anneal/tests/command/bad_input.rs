@@ -209,6 +209,24 @@ fn settings_of_the_command_line_are_named_as_such() {
     let ran = anneal(dir.path(), &["train", "--set", "optimizer.lr=fast"]);
     assert_eq!(ran.code, 2);
     assert!(ran.err.contains("--set optimizer.lr: expected a number, found \"fast\""), "{}", ran.err);
+    let ran = anneal(dir.path(), &["train", "--set", "optimizer.lr=autoo"]);
+    assert!(ran.err.contains("expected a number, found \"autoo\"; did you mean `auto`?"), "{}", ran.err);
+    let ran = anneal(dir.path(), &["train", "--set", "groups=[{ params = '/(/' }]"]);
+    assert!(ran.code == 2 && ran.err.contains("between slashes (unclosed group)"), "{}", ran.err);
+}
+
+#[test]
+fn a_place_for_data_that_is_none_is_not_passed_over() {
+    let dir = folder(&[("file", "")]);
+    let trial = |data_dir| anneal(dir.path(), &["train", "--fast-dev-run", "--quiet", "--data-dir", data_dir]);
+    let ran = trial("file");
+    assert!(ran.code == 2 && ran.err.contains("--data-dir: \"file\" is not allowed here"), "{} {}", ran.code, ran.err);
+    // The embedded data set needs none.
+    let ran = trial("nowhere");
+    assert!(ran.code == 0 && ran.err.contains("--data-dir nowhere: there is no such folder"), "{}", ran.err);
+    let gone = ["--set", "data.dataset=folder", "--set", "data.path=rel/im"];
+    let ran = anneal(dir.path(), &[&["train"][..], &gone].concat());
+    assert!(ran.err.contains("rel/im: has no folder `train`") && ran.err.contains("--data-dir DIR"), "{}", ran.err);
 }
 
 #[test]

@@ -168,6 +168,25 @@ fn a_single_contender_is_config_itself() {
 }
 
 #[test]
+fn one_setting_is_varied_at_a_time() {
+    let dir = folder(&[("base.toml", BASE)]);
+    let figures = compared(dir.path(), &["--epochs", "1", "--vary", "model.hidden=[8]", "--vary", "train.ema=0.9"]);
+    let config = |name: &str| -> toml::Table {
+        let path = dir.path().join("runs/compare-small").join(name).join("seed-7/config.toml");
+        read(path).parse().unwrap()
+    };
+    let settings = |name: &str| {
+        let config = config(name);
+        (config["model"]["hidden"][0].as_integer(), config["train"].get("ema").is_some())
+    };
+    assert_eq!(settings("base"), (Some(16), false));
+    assert_eq!(settings("model.hidden=-8-"), (Some(8), false));
+    assert_eq!(settings("train.ema=0.9"), (Some(16), true));
+    assert_eq!(figures["contenders"].as_array().map(Vec::len), Some(3));
+    assert!(read(dir.path().join("runs/compare-small/report.html")).contains("Comparison of 3 contenders"));
+}
+
+#[test]
 fn names_come_from_the_files_and_differ() {
     let dir = folder(&[("base.toml", BASE)]);
     for (name, gamma) in [("a", "0.5"), ("b", "0.6")] {
@@ -465,6 +484,10 @@ fn what_is_wrong_is_named_before_any_work() {
         "schedule.max_lr=1",
     ];
     refused(&set, "with adagrad.toml: ");
+    refused(&["--vary", "data.validation=0.3"], "--vary data.validation: contenders share data");
+    refused(&["--vary", "run.seed=3"], "--vary run.seed: contenders share data");
+    refused(&["--vary", "model.hiden=[8]"], "model.hiden: unknown field");
+    refused(&["--vary", "model"], "expected key.path=value");
     refused(&["--rates", "0.1,x"], "\"x\" is not allowed here");
     refused(&["--rates", "0.1", "--set", "data.validation=0"], "data.validation");
     refused(&["--set", "train.fast_dev_run=1"], "nothing to compare");

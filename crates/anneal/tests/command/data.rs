@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, path::PathBuf};
 
-use crate::common::{SMALL, anneal, folder, parsed};
+use crate::common::{SMALL, anneal, command, folder, parsed};
 use anneal::{
     config::{Config, Document, Origin},
     experiment::Assembly,
@@ -87,6 +87,15 @@ fn without_a_network_it_says_what_to_put_where() {
         assert!(ran.err.contains(expected), "{}\nlacks: {expected}", ran.err);
     }
     assert_eq!(fs::read_dir(dir.path().join("data")).map_or(0, Iterator::count), 0, "nothing is left");
+    let mut command = command(dir.path());
+    command.args(["data", "fetch", "mnist", "--data-dir", "data", "--url", "http://example.invalid/"]);
+    let said = crate::common::ran(
+        &command.env("http_proxy", "http://u:pw@127.0.0.1:1").env_remove("no_proxy").output().expect("ends"),
+    );
+    assert!(said.err.contains("through the proxy http://127.0.0.1:1: Connection Failed"), "{}", said.err);
+    // Whatever is not an address or a path fits a terminal.
+    let wide = said.err.lines().find(|line| line.chars().count() > 80);
+    assert_eq!(wide, None, "{}", said.err);
 }
 
 #[test]
@@ -176,10 +185,13 @@ fn a_folder_of_images_is_trained_on() {
     fs::create_dir(elsewhere.path().join("data")).unwrap();
     fs::rename(dir.path().join("flowers"), elsewhere.path().join("data/flowers")).unwrap();
     assert_eq!(anneal(elsewhere.path(), &["evaluate", &run]).code, 1);
-    for verb in ["evaluate", "resume", "export"] {
-        let ran = anneal(elsewhere.path(), &[verb, &run, "--data-dir", "data"]);
-        assert_eq!(ran.code, 0, "{verb}: {}", ran.err);
+    let called = || parsed(&fs::read_to_string(dir.path().join("run/summary.json")).unwrap())["dataset"].clone();
+    assert_eq!(called(), "folder:flowers");
+    for verb in [&["evaluate"][..], &["resume", "--epochs", "4"], &["export"]] {
+        let ran = anneal(elsewhere.path(), &[verb, &[&run, "--data-dir", "data"]].concat());
+        assert_eq!(ran.code, 0, "{verb:?}: {}", ran.err);
     }
+    assert_eq!(called(), "folder:flowers", "the same name after the resume");
     fs::rename(elsewhere.path().join("data/flowers"), dir.path().join("flowers")).unwrap();
     // Its short form, and what it may not have.
     let ran = anneal(dir.path(), &["data", "verify", "folder:flowers"]);

@@ -175,6 +175,105 @@ fn bytes_are_foretold_in_bits_for_each_byte() {
     assert!(bits(&none, "byte").is_some() && bits(&none, "character").is_none(), "bytes that are no text: {none}");
 }
 
+/// Letters are numbered by their order: weights of as many others would say other letters.
+#[test]
+fn weights_of_other_characters_are_refused() {
+    let dir = with_rhyme(&[("small", config(TEXT, GPT))]);
+    let root = dir.path();
+    done(root, &["train", "small.toml", "--epochs", "1", "--out", "run", "--quiet"]);
+    done(root, &["export", "run", "--to", "alone.safetensors"]);
+    let checkpoints = root.join("run/checkpoints");
+    let mut steps = fs::read_dir(&checkpoints).expect("checkpoints").map(|entry| entry.expect("an entry").path());
+    let step = steps.find(|path| path.join("model.bpk").exists()).expect("one").display().to_string();
+    let tune = |from: &str, more: &[&str]| {
+        let pretrained = format!("model.pretrained={{ path = '{from}' }}");
+        let args = ["train", "small.toml", "--epochs", "1", "--quiet", "--out", "tuned", "--overwrite"];
+        anneal(root, &[&args[..], &["--set", &pretrained], more].concat())
+    };
+    let places = ["run", "run/model.safetensors", "alone.safetensors", step.as_str()];
+    for from in places {
+        let ran = tune(from, &[]);
+        assert!(ran.code == 0 && !ran.err.contains("token"), "{from}: {}", ran.err);
+    }
+    // As many characters, one of them another.
+    let text = fs::read_to_string(root.join("rhyme.txt")).expect("a text");
+    fs::write(root.join("rhyme.txt"), text.replace('w', "z")).expect("written");
+    for from in places {
+        let ran = tune(from, &[]);
+        assert_eq!(ran.code, 2, "{from}: {}", ran.err);
+        let expected =
+            "the weights were learned on other tokens than those of rhyme.txt: token 17 is 'y', and 'w' there";
+        assert!(ran.err.contains(expected) && ran.err.contains("model.pretrained: "), "{from}: {}", ran.err);
+    }
+    // What is left out may be what this concerns; and what is not known is said.
+    let ran = tune("run", &["--set", "model.pretrained.except='*wte*'"]);
+    assert!(ran.code == 0 && ran.err.contains("token 17 is 'y', and 'w' there"), "{}", ran.err);
+    let bytes = fs::read(root.join("alone.safetensors")).expect("weights");
+    let (length, rest) = bytes.split_first_chunk().expect("a header");
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let mut header = parsed(&String::from_utf8_lossy(header));
+    header.as_object_mut().expect("an object").remove("__metadata__");
+    let header = header.to_string();
+    fs::write(
+        root.join("foreign.safetensors"),
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat(),
+    )
+    .expect("written");
+    let ran = tune("foreign.safetensors", &[]);
+    let expected = "it is not known what its tokens stand for: they are taken for the 19 of rhyme.txt";
+    assert!(ran.code == 0 && ran.err.contains(expected), "{}", ran.err);
+}
+
+/// A window of another length is another model, in words of the configuration.
+#[test]
+fn another_context_is_another_model() {
+    let dir = with_rhyme(&[("small", config(TEXT, GPT))]);
+    done(dir.path(), &["train", "small.toml", "--epochs", "1", "--out", "run", "--quiet"]);
+    let path = dir.path().join("run/config.toml");
+    let before = fs::read_to_string(&path).expect("a config");
+    fs::write(&path, before.replace("context = 12", "context = 8")).expect("written");
+    for args in [&["evaluate", "run"][..], &["predict", "run", "rhyme.txt"], &["sample", "run", "--prompt", "row"]] {
+        let ran = anneal(dir.path(), args);
+        let expected = "another model: it was written with `data.context = 12`, this run has `data.context = 8`";
+        assert!(ran.code == 1 && ran.err.contains(expected), "{args:?}: {} {}", ran.code, ran.err);
+    }
+}
+
+/// Some editors put a mark before a text: it is none of its characters.
+#[test]
+fn a_byte_order_mark_is_not_learned() {
+    let dir = with_rhyme(&[("small", config(TEXT, GPT))]);
+    let text = fs::read_to_string(dir.path().join("rhyme.txt")).expect("a text");
+    done(dir.path(), &["train", "small.toml", "--epochs", "1", "--out", "plain", "--quiet"]);
+    fs::write(dir.path().join("rhyme.txt"), format!("\u{feff}{text}")).expect("written");
+    done(dir.path(), &["train", "small.toml", "--epochs", "1", "--out", "marked", "--quiet"]);
+    let written = |run: &str, file: &str| fs::read(dir.path().join(run).join(file)).expect("written");
+    for file in ["preprocessing.json", "model.safetensors"] {
+        assert!(written("plain", file) == written("marked", file), "{file}");
+    }
+}
+
+#[test]
+fn a_text_that_is_nowhere_says_where_it_was_looked_for() {
+    let dir = folder(&[("small.toml", &config(TEXT, GPT))]);
+    let root = dir.path();
+    fs::create_dir(root.join("data")).expect("made");
+    let output = command(root)
+        .args(["train", "small.toml", "--data-dir", "data"])
+        .env("ANNEAL_DATA_DIR", "/somewhere")
+        .output()
+        .expect("it starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let places = format!(
+        "rhyme.txt: cannot be read: No such file or directory (os error 2)\n\
+         Looked for in (--data-dir, the path as it is, ANNEAL_DATA_DIR, the cache folder):\n  \
+         data/rhyme.txt\n  {}\n  /somewhere/rhyme.txt\n",
+        root.join("rhyme.txt").display()
+    );
+    assert!(error.contains(&places), "{error}\nlacks: {places}");
+}
+
 #[test]
 fn what_is_wrong_with_a_text_is_named_before_any_work() {
     let dir = with_rhyme(&[]);
@@ -185,7 +284,12 @@ fn what_is_wrong_with_a_text_is_named_before_any_work() {
     fs::write(root.join("short.txt"), b"abcdefg").expect("written");
     fs::write(root.join("tiny.txt"), b"row,").expect("written");
     let with = |from: &str, to: &str| config(TEXT, GPT).replace(from, to);
-    let cases: [(String, i32, &str); 14] = [
+    let cases: [(String, i32, &str); 15] = [
+        (
+            with("context = 12", "context = 12\ntest = 1e-4"),
+            2,
+            "data.test: 0.0001 is not allowed here; allowed: 0, or a fraction that holds out at least one of the 1920 tokens",
+        ),
         (with("rhyme.txt", "binary.txt"), 2, "binary.txt:2:3: byte 6 (0xff) is not UTF-8"),
         (with("rhyme.txt", "empty.txt"), 2, "empty.txt: the text is empty"),
         (with("rhyme.txt", "one.txt"), 2, "one.txt: the text has only one symbol"),

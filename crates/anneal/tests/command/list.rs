@@ -50,6 +50,11 @@ fn lists_are_short_and_one_by_name_is_whole() {
         ("datasets", "mnist", &["60000 training and 10000 test images"]),
     ] {
         let all = anneal(dir.path(), &["list", what]);
+        // A line for each and a few between them and at the end: it fits a screen or two.
+        if what != "models" {
+            let rows = parsed(&anneal(dir.path(), &["list", what, "--json"]).out).as_array().expect("rows").len();
+            assert!(all.out.lines().count() <= rows + 6, "{what}: {}", all.out);
+        }
         let longest = all.out.lines().map(|line| line.chars().count()).max().expect("lines");
         assert!(longest <= 80, "{what}: {longest} columns in\n{}", all.out);
         let one = anneal(dir.path(), &["list", what, name]);

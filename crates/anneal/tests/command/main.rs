@@ -27,5 +27,6 @@ mod silent;
 mod switches;
 mod table;
 mod task;
+mod terminal;
 mod train;
 mod weights;

@@ -57,6 +57,21 @@ fn a_model_predicts_what_evaluate_measures() {
     let accuracy = evaluated["accuracy"].as_f64().unwrap();
     assert!((100.0 * right as f64 / tests.len() as f64 - accuracy).abs() < 1e-3, "{right}: {accuracy}");
 
+    // Neither needs the images that were trained on.
+    fs::rename(dir.path().join("shades/train"), dir.path().join("gone")).unwrap();
+    let again = anneal(dir.path(), &[&["predict", "run", "--json"], &files[..]].concat());
+    assert_eq!((again.code, again.out), (0, ran.out), "{}", again.err);
+    let exported = anneal(dir.path(), &["export", "run", "--to", "again.safetensors"]);
+    assert_eq!(exported.code, 0, "{}", exported.err);
+    let written = |file: &str| fs::read(dir.path().join(file)).unwrap();
+    assert!(written("again.safetensors") == written("run/model.safetensors"), "the same weights, without the images");
+    let evaluated = anneal(dir.path(), &["evaluate", "run"]);
+    assert!(evaluated.code == 1 && evaluated.err.contains("shades: has no folder `train`"), "{}", evaluated.err);
+    fs::rename(dir.path().join("gone"), dir.path().join("shades/train")).unwrap();
+    let kept: Value = serde_json::from_slice(&written("run/preprocessing.json")).unwrap();
+    assert_eq!(kept["shape"], serde_json::json!([1, 8, 8]));
+    assert_eq!(kept["classes"], serde_json::json!(["a", "b", "c", "d"]));
+
     // A table for people; another size is resampled, as a folder's images are.
     fs::write(dir.path().join("large.png"), png(60, 4)).unwrap();
     let ran = anneal(dir.path(), &["predict", "run", "large.png", &tests[1].0]);

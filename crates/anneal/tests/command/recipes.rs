@@ -15,7 +15,6 @@ use anneal::{
     experiment::{Assembly, horizon},
     lr_core::{Registry, ScheduleConfig},
     task::{ImageClassification, TaskError},
-    text::TextError,
     vision::{self, DataError},
 };
 use burn::tensor::Device;
@@ -111,7 +110,7 @@ fn every_config_of_the_examples_is_put_together() {
                 assembly.rates().expect(&name);
             }
             // A text of one's own is named by each who trains on it.
-            Err(Error::Data(DataError::Missing(_)) | Error::Task(TaskError::Text(TextError::Io { .. }))) => {
+            Err(Error::Data(DataError::Missing(_)) | Error::Task(TaskError::Nowhere { .. })) => {
                 without_data.push(config.data.dataset.clone());
             }
             Err(error) => panic!("{name}: {error}"),

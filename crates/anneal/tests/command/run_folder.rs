@@ -128,7 +128,7 @@ fn what_others_put_into_a_run_folder_stays() {
     }
     let ran = anneal(dir.path(), &["train", "small.toml", "--out", "run", "--overwrite", "--quiet"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let goes = "removed once there is a checkpoint: checkpoints, config.toml, environment.json, event files (2), metrics.jsonl, model.safetensors, plots (6), report.html, summary.json";
+    let goes = "removed once there is a checkpoint: checkpoints, config.toml, environment.json, event files (2), metrics.jsonl, model.safetensors, plots (6), preprocessing.json, report.html, summary.json";
     assert!(ran.err.contains(goes), "{}", ran.err);
     for name in theirs.iter().chain(&moved) {
         assert!(is_theirs(name), "{name}");

@@ -222,6 +222,39 @@ mod by_signals {
     }
 }
 
+/// Whatever a command writes where its user says: nobody else's file is replaced, unless that is asked for; its own is.
+#[test]
+fn nobody_elses_file_is_replaced() {
+    let dir = trained(&[]);
+    fs::write(dir.path().join("fixed.toml"), "type = 'fixed'").expect("written");
+    let cases: [(&str, &[&str]); 6] = [
+        ("page.html", &["report", "run", "--out", "page.html"]),
+        ("report.html", &["report", "run", "run"]),
+        ("lr.svg", &["schedule", "fixed.toml", "--epochs", "3", "--plot", "lr.svg"]),
+        ("lr.png", &["find-lr", "small.toml", "--quiet", "--plot", "lr.png"]),
+        ("sweep.json", &["find-lr", "small.toml", "--quiet", "--json", "sweep.json"]),
+        ("w.safetensors", &["export", "run", "--to", "w.safetensors"]),
+    ];
+    for (name, args) in cases {
+        let file = dir.path().join(name);
+        fs::write(&file, "mine").expect("written");
+        let refused = anneal(dir.path(), args);
+        let why = format!("{name}: exists already; --overwrite replaces it");
+        assert!(refused.code == 2 && refused.err.contains(&why), "{args:?}: {} {}", refused.code, refused.err);
+        assert_eq!(fs::read_to_string(&file).expect("a file"), "mine", "{args:?}");
+        anneal(dir.path(), &[args, &["--overwrite"]].concat()).ok();
+        anneal(dir.path(), args).ok();
+    }
+    // A run's own files are its own.
+    anneal(dir.path(), &["report", "run"]).ok();
+    anneal(dir.path(), &["export", "run"]).ok();
+    // What cannot be written is refused before any work.
+    for verb in [&["find-lr", "small.toml"][..], &["schedule", "fixed.toml", "--epochs", "3"]] {
+        let ran = anneal(dir.path(), &[verb, &["--plot", "lr.jpg"]].concat());
+        assert!(ran.code == 2 && ran.err.contains("saved as .svg or .png, not as .jpg"), "{} {}", ran.code, ran.err);
+    }
+}
+
 /// An ended run whose last epoch is a part of one keeps that epoch's lines when it is resumed.
 #[test]
 fn an_ended_run_keeps_the_log_of_its_last_epoch() {

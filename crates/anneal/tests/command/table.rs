@@ -210,6 +210,11 @@ fn new_tables_are_predicted_with_what_the_run_keeps() {
         &new.replace("rooms", "roms"),
         "error: bad.csv: line 1: column `roms` (position 4) is none that the model was trained on; did you mean `rooms`?",
     );
+    refused(
+        &new.replace(',', ";"),
+        "error: bad.csv: line 1: column `garden;heating;district;rooms;area;age` (position 1) is none that the model was \
+         trained on; it is the only one: the model's tables have ',' between cells (`delimiter`)",
+    );
     refused(&new.replace("50", "1e300"), "error: bad.csv: column `area`: its numbers are too large to be standardised");
     refused(&new.replace("50", "small"), "error: bad.csv: line 3, column `area`: \"small\" is no finite number");
     // Kept for this checkpoint, and for no other.
@@ -247,6 +252,11 @@ fn what_is_wrong_is_named() {
     }
     refused("data.missing.numbers=refuse", 2, "houses.csv: line ");
     refused("data.missing.numbers=refuse", 2, "column `age`: missing value (");
+    refused(
+        "data.test=0.001",
+        2,
+        "data.test: 0.001 is not allowed here; allowed: 0, or a fraction that holds out at least one of the 400 rows",
+    );
     refused("data.test=1.5", 2, "data.test: 1.5 is not allowed here; allowed: a number from 0 to below 1");
     refused("model.hiden=[3]", 2, "model.hiden: unknown field; did you mean `hidden`?");
     refused("model.hidden=[1000000000]", 2, "the run takes at least");
@@ -260,6 +270,47 @@ fn what_is_wrong_is_named() {
     assert!(ran.code == 1 && ran.err.contains("belongs to other training data"), "{}", ran.err);
     let ran = anneal(dir, &["evaluate", "run"]);
     assert!(ran.code == 1 && ran.err.contains("belongs to other training data"), "{}", ran.err);
+    assert!(ran.err.contains(" changed since it was written"), "{}", ran.err);
+    fs::write(dir.join("houses.csv"), csv(300)).unwrap();
+    let ran = anneal(dir, &["evaluate", "run"]);
+    let expected = "belongs to other training data: it was written with `288 items`, this run has `216 items`\n";
+    assert!(
+        ran.code == 1 && ran.err.starts_with("error: houses (price): ") && ran.err.ends_with(expected),
+        "{}",
+        ran.err
+    );
+}
+
+/// Columns are numbered by their place: weights of as many others would be those of other columns.
+#[test]
+fn weights_of_other_columns_are_refused() {
+    let dir = files();
+    let dir = dir.path();
+    done(dir, &["train", "sold.toml", "--epochs", "1", "--out", "run", "--quiet"]);
+    let tune = |more: &[&str]| {
+        let args = ["train", "sold.toml", "--epochs", "1", "--quiet", "--out", "tuned", "--overwrite"];
+        anneal(dir, &[&args[..], &["--set", "model.pretrained={ path = 'run' }"], more].concat())
+    };
+    let table = csv(400);
+    // Other rows of the same columns.
+    let fewer: Vec<&str> = table.lines().take(380).collect();
+    fs::write(dir.join("houses.csv"), fewer.join("\n")).unwrap();
+    assert_eq!(tune(&[]).code, 0);
+    for (from, to, expected) in [
+        ("rooms", "storeys", "number 2 is \"storeys\", and \"rooms\" there"),
+        ("district", "place", "column of categories 1 is \"place\", and \"district\" there"),
+        (",gas,", ",coal,", "category of `heating` 1 is \"coal\", and \"district\" there"),
+        (",fast", ",quick", "class 1 is \"quick\", and \"fast\" there"),
+    ] {
+        let is_cell = from.starts_with(',');
+        let changed = if is_cell { table.replace(from, to) } else { table.replacen(from, to, 1) };
+        fs::write(dir.join("houses.csv"), changed).unwrap();
+        let ran = tune(&[]);
+        let learned = "model.pretrained: run: the weights were learned on another table than houses: ";
+        assert!(ran.code == 2 && ran.err.contains(&format!("{learned}{expected}")), "{expected}: {}", ran.err);
+    }
+    let ran = tune(&["--set", "model.pretrained.except='layers.1.*'"]);
+    assert!(ran.code == 0 && ran.err.contains("class 1 is \"quick\""), "with a new head: {}", ran.err);
 }
 
 /// Every table that is no good, by line or column, with nothing written; and odd ones that are good.

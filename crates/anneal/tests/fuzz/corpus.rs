@@ -1,9 +1,6 @@
 //! Where the mutations start: what works, and what once did not.
 
-use std::io::Cursor;
-
 use anneal::lr_core::Registry;
-use image::{ImageFormat, RgbImage};
 
 use crate::common;
 
@@ -118,19 +115,10 @@ pub fn cifar() -> Vec<Vec<u8>> {
     vec![[vec![3], vec![9; 3072]].concat(), [vec![19, 99], vec![9; 3072]].concat(), vec![10; 3073], Vec::new()]
 }
 
-/// Pictures of both kinds, grey and in colours.
+/// Pictures of both kinds, in every form of pixels.
 pub fn images() -> Vec<Vec<u8>> {
-    let picture = RgbImage::from_fn(9, 6, |x, y| image::Rgb([(x * 20) as u8, (y * 30) as u8, 7]));
-    let grey = image::DynamicImage::from(picture.clone()).into_luma8();
-    let written = |picture: image::DynamicImage, format| {
-        let mut bytes = Vec::new();
-        picture.write_to(&mut Cursor::new(&mut bytes), format).expect("written");
-        bytes
-    };
-    vec![
-        written(picture.clone().into(), ImageFormat::Png),
-        written(picture.into(), ImageFormat::Jpeg),
-        written(grey.clone().into(), ImageFormat::Png),
-        written(grey.into(), ImageFormat::Jpeg),
-    ]
+    let folder = std::fs::read_dir(common::root().join("crates/vision/tests/pictures")).expect("a folder");
+    let mut paths: Vec<_> = folder.map(|file| file.expect("a file").path()).collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).expect("a picture")).collect()
 }

@@ -1,7 +1,7 @@
 //! Products of matrices, as linear layers and attention need them: the columns of the result are the lanes.
 //!
-//! A tile of the result, some rows by some registers of columns, stays in registers while the terms of its sums go by.
-//! The right matrix is copied, a run of terms at a time, in panels as wide as a tile; the left one is read where it lies.
+//! A tile of the result, some rows by some registers of columns, stays in registers while the loop adds the terms of its sums.
+//! The right matrix is copied, a run of terms at a time, in panels as wide as a tile; the left one is read in place.
 //! Each number is one sum in one order, whatever the set and the number of threads.
 
 use std::mem::MaybeUninit;

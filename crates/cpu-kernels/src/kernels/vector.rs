@@ -129,80 +129,98 @@ mod x86 {
 
     use super::{Portable, Vector};
 
-    /// Sixteen numbers: AVX-512F.
-    #[derive(Clone, Copy)]
-    #[repr(transparent)]
-    pub(crate) struct Avx512(__m512);
+    /// A register of an instruction set, by the names of its instructions; `copy` of fewer numbers is that of `$shorter`.
+    macro_rules! register {
+        ($(#[$about:meta])* $name:ident($register:ty), $lanes:literal numbers, $positions:literal positions, $tile:expr;
+         $splat:ident, $load:ident, $store:ident, $add:ident, $mul_add:ident, $transpose:ident, $shorter:ident) => {
+            $(#[$about])*
+            #[derive(Clone, Copy)]
+            #[repr(transparent)]
+            pub(crate) struct $name($register);
 
-    impl Vector for Avx512 {
-        const LANES: usize = 16;
-        const POSITIONS: usize = 14;
-        const TILE: [usize; 2] = [8, 3];
+            impl Vector for $name {
+                const LANES: usize = $lanes;
+                const POSITIONS: usize = $positions;
+                const TILE: [usize; 2] = $tile;
 
-        #[inline(always)]
-        fn fused(a: f32, b: f32, c: f32) -> f32 {
-            a.mul_add(b, c)
-        }
-
-        #[inline(always)]
-        unsafe fn splat(value: f32) -> Self {
-            // SAFETY: here and below, the caller has the instruction set and keeps the trait's promise on pointers.
-            unsafe { Self(_mm512_set1_ps(value)) }
-        }
-
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            unsafe { Self(_mm512_loadu_ps(from)) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            unsafe { _mm512_storeu_ps(to, self.0) }
-        }
-
-        #[inline(always)]
-        unsafe fn add(self, other: Self) -> Self {
-            unsafe { Self(_mm512_add_ps(self.0, other.0)) }
-        }
-
-        #[inline(always)]
-        unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
-            unsafe { Self(_mm512_fmadd_ps(self.0, factor.0, addend.0)) }
-        }
-
-        #[inline(always)]
-        fn prefetch(from: *const f32) {
-            // SAFETY: a hint, which never faults; every x86-64 has it.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
-        }
-
-        #[inline(always)]
-        unsafe fn copy(from: *const f32, to: *mut f32, count: usize) {
-            unsafe {
-                if count < 16 {
-                    return Avx2::copy(from, to, count);
+                #[inline(always)]
+                fn fused(a: f32, b: f32, c: f32) -> f32 {
+                    a.mul_add(b, c)
                 }
-                let mut at = 0;
-                while at < count {
-                    // The last register lies over the one before: masked stores are slow on some processors.
-                    at = at.min(count - 16);
-                    _mm512_storeu_ps(to.add(at), _mm512_loadu_ps(from.add(at)));
-                    at += 16;
+
+                #[inline(always)]
+                unsafe fn splat(value: f32) -> Self {
+                    // SAFETY: here and below, the caller has the instruction set and keeps the trait's promise on pointers.
+                    unsafe { Self($splat(value)) }
+                }
+
+                #[inline(always)]
+                unsafe fn load(from: *const f32) -> Self {
+                    unsafe { Self($load(from)) }
+                }
+
+                #[inline(always)]
+                unsafe fn store(self, to: *mut f32) {
+                    unsafe { $store(to, self.0) }
+                }
+
+                #[inline(always)]
+                unsafe fn add(self, other: Self) -> Self {
+                    unsafe { Self($add(self.0, other.0)) }
+                }
+
+                #[inline(always)]
+                unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
+                    unsafe { Self($mul_add(self.0, factor.0, addend.0)) }
+                }
+
+                #[inline(always)]
+                fn prefetch(from: *const f32) {
+                    // SAFETY: a hint, which never faults; every x86-64 has it.
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+                }
+
+                #[inline(always)]
+                unsafe fn copy(from: *const f32, to: *mut f32, count: usize) {
+                    unsafe {
+                        if count < $lanes {
+                            return $shorter::copy(from, to, count);
+                        }
+                        let mut at = 0;
+                        while at < count {
+                            // The last register lies over the one before: masked stores are slow on some processors.
+                            at = at.min(count - $lanes);
+                            $store(to.add(at), $load(from.add(at)));
+                            at += $lanes;
+                        }
+                    }
+                }
+
+                #[inline(always)]
+                unsafe fn transpose(
+                    from: *const f32,
+                    rows: usize,
+                    columns: usize,
+                    pitch: usize,
+                    to: *mut f32,
+                    to_pitch: usize,
+                ) {
+                    unsafe { $transpose(from, rows, columns, pitch, to, to_pitch) }
                 }
             }
-        }
+        };
+    }
 
-        #[inline(always)]
-        unsafe fn transpose(
-            from: *const f32,
-            rows: usize,
-            columns: usize,
-            pitch: usize,
-            to: *mut f32,
-            to_pitch: usize,
-        ) {
-            unsafe { transpose_16(from, rows, columns, pitch, to, to_pitch) }
-        }
+    register! {
+        /// Sixteen numbers: AVX-512F.
+        Avx512(__m512), 16 numbers, 14 positions, [8, 3];
+        _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps, transpose_16, Avx2
+    }
+
+    register! {
+        /// Eight numbers: AVX2 with FMA.
+        Avx2(__m256), 8 numbers, 6 positions, [4, 3];
+        _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps, transpose_8, Portable
     }
 
     /// [`Vector::transpose`], once for all of its callers: it is long, and they do much more.
@@ -261,84 +279,8 @@ mod x86 {
         ((1_u32 << count) - 1) as __mmask16
     }
 
-    /// Eight numbers: AVX2 with FMA.
-    #[derive(Clone, Copy)]
-    #[repr(transparent)]
-    pub(crate) struct Avx2(__m256);
-
     /// Eight set lanes, then eight unset ones: a mask of `n` lanes begins at `8 - n`.
     static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-
-    impl Vector for Avx2 {
-        const LANES: usize = 8;
-        const POSITIONS: usize = 6;
-        const TILE: [usize; 2] = [4, 3];
-
-        #[inline(always)]
-        fn fused(a: f32, b: f32, c: f32) -> f32 {
-            a.mul_add(b, c)
-        }
-
-        #[inline(always)]
-        unsafe fn splat(value: f32) -> Self {
-            // SAFETY: here and below, the caller has the instruction set and keeps the trait's promise on pointers.
-            unsafe { Self(_mm256_set1_ps(value)) }
-        }
-
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            unsafe { Self(_mm256_loadu_ps(from)) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            unsafe { _mm256_storeu_ps(to, self.0) }
-        }
-
-        #[inline(always)]
-        unsafe fn add(self, other: Self) -> Self {
-            unsafe { Self(_mm256_add_ps(self.0, other.0)) }
-        }
-
-        #[inline(always)]
-        unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
-            unsafe { Self(_mm256_fmadd_ps(self.0, factor.0, addend.0)) }
-        }
-
-        #[inline(always)]
-        fn prefetch(from: *const f32) {
-            // SAFETY: a hint, which never faults; every x86-64 has it.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
-        }
-
-        #[inline(always)]
-        unsafe fn copy(from: *const f32, to: *mut f32, count: usize) {
-            unsafe {
-                if count < 8 {
-                    return Portable::copy(from, to, count);
-                }
-                let mut at = 0;
-                while at < count {
-                    // As above.
-                    at = at.min(count - 8);
-                    _mm256_storeu_ps(to.add(at), _mm256_loadu_ps(from.add(at)));
-                    at += 8;
-                }
-            }
-        }
-
-        #[inline(always)]
-        unsafe fn transpose(
-            from: *const f32,
-            rows: usize,
-            columns: usize,
-            pitch: usize,
-            to: *mut f32,
-            to_pitch: usize,
-        ) {
-            unsafe { transpose_8(from, rows, columns, pitch, to, to_pitch) }
-        }
-    }
 
     /// [`Vector::transpose`], once for all of its callers: it is long, and they do much more.
     #[inline(never)]

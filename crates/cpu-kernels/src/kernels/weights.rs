@@ -2,7 +2,7 @@
 //!
 //! The output's gradient is turned so that all channels of a position lie side by side. A value of the input is
 //! multiplied with a register of them; the sums of some channels of the input and of some taps in a row of the kernel
-//! stay in registers while positions go by. The input is read where it lies; taps outside of it are skipped.
+//! stay in registers while the loop runs over positions. The input is read in place; taps outside of it are skipped.
 
 use std::ops::Range;
 

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
-use super::{check_monitors, monitor, place};
+use super::{check_monitors, of_parts, place};
 use crate::math::{capped, scaled};
-use crate::{Clock, Mark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
+use crate::{Clock, Schedule, ScheduleConfig, ScheduleMark, StateError, StateReader, StateWriter, Strategy};
 
 /// The product of the parts' factors: `lr(t) = base * prod_i (schedule_i(t) / base)`.
 ///
@@ -61,13 +61,7 @@ impl Strategy for Chained {
         Ok(Box::new(ChainedSchedule::in_order(parts)))
     }
 
-    fn sets_momentum(&self) -> bool {
-        self.schedules.iter().any(ScheduleConfig::sets_momentum)
-    }
-
-    fn monitor(&self) -> Option<&str> {
-        monitor(&self.schedules)
-    }
+    of_parts!(self, self.schedules);
 }
 
 fn check_count(count: usize) -> Result<(), ConfigError> {
@@ -125,8 +119,8 @@ impl Schedule for ChainedSchedule {
         self.parts.iter().find_map(|part| part.momentum(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        let mut marks: Vec<Mark> = self.parts.iter().flat_map(|part| part.marks()).collect();
+    fn marks(&self) -> Vec<ScheduleMark> {
+        let mut marks: Vec<ScheduleMark> = self.parts.iter().flat_map(|part| part.marks()).collect();
         marks.sort_by(|a, b| (a.tick, &a.label).cmp(&(b.tick, &b.label)));
         marks.dedup();
         marks

@@ -23,15 +23,28 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.register::<Scaled>();
 }
 
-/// The one metric that the parts want; the first where they differ, which [`check_monitors`] refuses.
-pub(crate) fn monitor(parts: &[ScheduleConfig]) -> Option<&str> {
-    parts.iter().find_map(ScheduleConfig::monitor)
-}
+/// Methods of a [`Strategy`](crate::Strategy) that is made of others: what its parts say. With `peak`, the highest rate that
+/// a part sets itself is its own.
+macro_rules! of_parts {
+    ($self:ident, $parts:expr, peak) => {
+        $crate::compose::of_parts!($self, $parts);
 
-/// The highest rate that a part sets itself.
-pub(crate) fn highest_peak(parts: &[ScheduleConfig]) -> Option<f64> {
-    parts.iter().filter_map(ScheduleConfig::peak).reduce(f64::max)
+        fn peak(&$self) -> Option<f64> {
+            $parts.iter().filter_map($crate::ScheduleConfig::peak).reduce(f64::max)
+        }
+    };
+    ($self:ident, $parts:expr) => {
+        fn sets_momentum(&$self) -> bool {
+            $parts.iter().any($crate::ScheduleConfig::sets_momentum)
+        }
+
+        // They have one: `check_monitors` refuses others.
+        fn monitor(&$self) -> Option<&str> {
+            $parts.iter().find_map($crate::ScheduleConfig::monitor)
+        }
+    };
 }
+pub(crate) use of_parts;
 
 /// Parts are fed with one metric, so they cannot watch several.
 pub(crate) fn check_monitors(field: &str, parts: &[ScheduleConfig]) -> Result<(), ConfigError> {

@@ -1,6 +1,7 @@
 //! A part that counts epochs inside a whole that counts steps.
 
-use crate::{Mark, Schedule, StateError, StateReader, StateWriter};
+use crate::schedule::reacts_as;
+use crate::{Schedule, ScheduleMark};
 
 /// Tells the inner schedule the epoch that a step belongs to.
 #[derive(Debug, Clone)]
@@ -26,8 +27,9 @@ impl Schedule for PerEpoch {
         self.inner.momentum(tick / self.steps_per_epoch)
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        let in_steps = |mark: Mark| Mark::new(mark.tick.saturating_mul(self.steps_per_epoch), mark.label);
+    fn marks(&self) -> Vec<ScheduleMark> {
+        let in_steps =
+            |mark: ScheduleMark| ScheduleMark::new(mark.tick.saturating_mul(self.steps_per_epoch), mark.label);
         self.inner.marks().into_iter().map(in_steps).collect()
     }
 
@@ -35,19 +37,9 @@ impl Schedule for PerEpoch {
         self.inner.bounds(base_lr)
     }
 
-    fn is_reactive(&self) -> bool {
-        self.inner.is_reactive()
-    }
+    reacts_as!(inner);
 
     fn observe(&mut self, tick: u64, from: u64, metric: f64) {
         self.inner.observe(tick / self.steps_per_epoch, from / self.steps_per_epoch, metric);
-    }
-
-    fn save(&self, state: &mut StateWriter<'_>) {
-        self.inner.save(state);
-    }
-
-    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
-        self.inner.load(state)
     }
 }

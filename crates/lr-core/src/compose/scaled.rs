@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
+use super::of_parts;
 use crate::math::scaled;
-use crate::{Clock, Interval, Mark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
+use crate::schedule::reacts_as;
+use crate::{Clock, Interval, Schedule, ScheduleConfig, ScheduleMark, Strategy};
 
 /// `factor` times another schedule's rate: `lr(t) = factor * schedule(t)`. Momentum is left as it is.
 ///
@@ -50,16 +52,10 @@ impl Strategy for Scaled {
         self.schedule.interval()
     }
 
+    of_parts!(self, std::slice::from_ref(&self.schedule));
+
     fn peak(&self) -> Option<f64> {
         Some(scaled(self.factor, self.schedule.peak()?))
-    }
-
-    fn sets_momentum(&self) -> bool {
-        self.schedule.sets_momentum()
-    }
-
-    fn monitor(&self) -> Option<&str> {
-        self.schedule.monitor()
     }
 }
 
@@ -86,7 +82,7 @@ impl Schedule for ScaledSchedule {
         self.inner.momentum(tick)
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         self.inner.marks()
     }
 
@@ -95,19 +91,9 @@ impl Schedule for ScaledSchedule {
         Some((scaled(self.factor, low), scaled(self.factor, high)))
     }
 
-    fn is_reactive(&self) -> bool {
-        self.inner.is_reactive()
-    }
+    reacts_as!(inner);
 
     fn observe(&mut self, tick: u64, from: u64, metric: f64) {
         self.inner.observe(tick, from, metric);
-    }
-
-    fn save(&self, state: &mut StateWriter<'_>) {
-        self.inner.save(state);
-    }
-
-    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
-        self.inner.load(state)
     }
 }

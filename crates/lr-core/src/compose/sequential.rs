@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
-use super::{check_monitors, highest_peak, monitor, place};
+use super::{check_monitors, of_parts, place};
 use crate::math::reached;
-use crate::{Clock, Duration, Mark, Schedule, ScheduleConfig, StateError, StateReader, StateWriter, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleConfig, ScheduleMark, StateError, StateReader, StateWriter, Strategy};
 
 /// One schedule after the other; each starts at its own tick 0, from the base rate, as torch's `SequentialLR` does.
 ///
@@ -84,17 +84,7 @@ impl Strategy for Sequential {
         Ok(Box::new(SequentialSchedule { parts, milestones }))
     }
 
-    fn peak(&self) -> Option<f64> {
-        highest_peak(&self.schedules)
-    }
-
-    fn sets_momentum(&self) -> bool {
-        self.schedules.iter().any(ScheduleConfig::sets_momentum)
-    }
-
-    fn monitor(&self) -> Option<&str> {
-        monitor(&self.schedules)
-    }
+    of_parts!(self, self.schedules, peak);
 }
 
 fn check_order(i: usize, before: u64, after: u64) -> Result<(), ConfigError> {
@@ -155,7 +145,7 @@ impl Schedule for SequentialSchedule {
         self.parts[index].momentum(tick)
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let starts = std::iter::once(0).chain(self.milestones.iter().copied());
         let mut marks = Vec::new();
         for (i, (part, start)) in self.parts.iter().zip(starts).enumerate() {
@@ -164,9 +154,9 @@ impl Schedule for SequentialSchedule {
                 continue;
             }
             if i > 0 {
-                marks.push(Mark::new(start, format!("part {}", i + 1)));
+                marks.push(ScheduleMark::new(start, format!("part {}", i + 1)));
             }
-            marks.extend(Mark::shifted(part.marks(), start).into_iter().filter(|mark| mark.tick < end));
+            marks.extend(ScheduleMark::shifted(part.marks(), start).into_iter().filter(|mark| mark.tick < end));
         }
         marks
     }

@@ -5,7 +5,8 @@ use strict_config::{ConfigError, check};
 
 use crate::defaults::yes;
 use crate::math::{cos_pi, ratio, scaled};
-use crate::{Clock, Duration, Mark, Schedule, StateError, StateReader, StateWriter};
+use crate::schedule::reacts_as;
+use crate::{Clock, Duration, Schedule, ScheduleMark};
 
 /// The shape of a warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -169,9 +170,9 @@ impl Schedule for WarmedUp {
         self.inner.momentum(self.inner_tick(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        let mut marks = vec![Mark::new(0, "warm-up"), Mark::new(self.ticks, "warm-up ends")];
-        marks.extend(Mark::shifted(self.inner.marks(), if self.prefix { self.ticks } else { 0 }));
+    fn marks(&self) -> Vec<ScheduleMark> {
+        let mut marks = vec![ScheduleMark::new(0, "warm-up"), ScheduleMark::new(self.ticks, "warm-up ends")];
+        marks.extend(ScheduleMark::shifted(self.inner.marks(), if self.prefix { self.ticks } else { 0 }));
         marks.sort_by_key(|mark| mark.tick);
         marks
     }
@@ -181,21 +182,11 @@ impl Schedule for WarmedUp {
         Some((scaled(low, self.start.min(1.0)), scaled(high, self.start.max(1.0))))
     }
 
-    fn is_reactive(&self) -> bool {
-        self.inner.is_reactive()
-    }
+    reacts_as!(inner);
 
     fn observe(&mut self, tick: u64, from: u64, metric: f64) {
         if !self.prefix || tick >= self.ticks {
             self.inner.observe(self.inner_tick(tick), self.inner_tick(from), metric);
         }
-    }
-
-    fn save(&self, state: &mut StateWriter<'_>) {
-        self.inner.save(state);
-    }
-
-    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
-        self.inner.load(state)
     }
 }

@@ -24,8 +24,8 @@ mod tree;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserializer, Serialize, Serializer, de};
-use strict_config::{ConfigError, Problem, raise};
+use serde::{Deserializer, Serialize, Serializer};
+use strict_config::{ConfigError, Problem, by_value};
 
 pub(crate) use clock::FormulaClock;
 pub(crate) use tree::Variables;
@@ -122,27 +122,21 @@ impl Serialize for Formula {
 
 /// Reads a formula of time; for serde's `deserialize_with`.
 pub(crate) fn of_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Formula, D::Error> {
-    deserializer.deserialize_any(In(&OF_TIME))
+    read(deserializer, &OF_TIME)
 }
 
 /// Reads a formula in `x`; for serde's `deserialize_with`.
 pub(crate) fn of_x<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Formula>, D::Error> {
-    deserializer.deserialize_any(In(&OF_X)).map(Some)
+    read(deserializer, &OF_X).map(Some)
 }
 
-/// Reads a formula in these variables.
-struct In(&'static [(&'static str, Variable)]);
-
-impl de::Visitor<'_> for In {
-    type Value = Formula;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a formula, such as \"0.95 ^ t\"")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Formula, E> {
-        Formula::parse(text, "", self.0).map_err(raise)
-    }
+fn read<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    variables: &'static [(&'static str, Variable)],
+) -> Result<Formula, D::Error> {
+    by_value(deserializer, "a formula, such as \"0.95 ^ t\"", |value| {
+        Some(Formula::parse(value.as_str()?, "", variables))
+    })
 }
 
 /// What is wrong, and at which byte.

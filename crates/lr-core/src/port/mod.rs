@@ -19,7 +19,7 @@ pub mod transformers;
 use strict_config::ConfigError;
 
 use crate::math::{cosine_weight, folded};
-use crate::{Mark, Registry, Schedule};
+use crate::{ReduceOnPlateau, Registry, Schedule, ScheduleMark};
 
 /// Registers all of them.
 pub(crate) fn register(registry: &mut Registry) {
@@ -53,6 +53,73 @@ fn hull(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
     (a.0.min(b.0), a.1.max(b.1))
 }
 
+/// The settings of a schedule that is torch's `ReduceLROnPlateau` under another name: its own fields, those of torch, and
+/// more of its own, one of which names the metric to watch.
+macro_rules! plateau {
+    ($(#[$about:meta])* pub struct $name:ident { $($first:tt)* } torch { $($last:tt)* } watching $monitor:ident) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($first)*
+            /// Which metrics are better; default lower ones.
+            #[serde(default)]
+            pub mode: $crate::Mode,
+            /// The factor of a reduction, at least 0 and below 1; default 0.1.
+            #[serde(default = "crate::defaults::tenth")]
+            pub factor: f64,
+            /// Observations without improvement before the rate drops; default 10.
+            #[serde(default = "crate::port::patience")]
+            pub patience: u64,
+            /// How much better is better, at least 0; default 1e-4.
+            #[serde(default = "crate::port::threshold")]
+            pub threshold: f64,
+            /// What the threshold means; default a part of the best.
+            #[serde(default)]
+            pub threshold_mode: $crate::ThresholdMode,
+            /// Observations after a reduction that are not counted; default 0.
+            #[serde(default)]
+            pub cooldown: u64,
+            /// The lowest rate, at least 0; default 0.
+            #[serde(default)]
+            pub min_lr: f64,
+            /// Reductions by no more than this are left out, at least 0; default 1e-8.
+            #[serde(default = "crate::port::eps")]
+            pub eps: f64,
+            $($last)*
+        }
+
+        impl $name {
+            fn translated(&self) -> $crate::ReduceOnPlateau {
+                $crate::ReduceOnPlateau {
+                    mode: self.mode,
+                    factor: self.factor,
+                    patience: self.patience,
+                    threshold: self.threshold,
+                    threshold_mode: self.threshold_mode,
+                    cooldown: self.cooldown,
+                    min_lr: self.min_lr,
+                    eps: self.eps,
+                    monitor: self.$monitor.clone(),
+                }
+            }
+        }
+    };
+}
+use plateau;
+
+fn patience() -> u64 {
+    ReduceOnPlateau::default().patience
+}
+
+fn threshold() -> f64 {
+    ReduceOnPlateau::default().threshold
+}
+
+fn eps() -> f64 {
+    ReduceOnPlateau::default().eps
+}
+
 /// A rate that does not depend on a base rate: optax's functions, ignite's schedulers.
 trait Curve: std::fmt::Debug + Clone + Send + Sync + 'static {
     /// The rate at a tick: finite and at least 0.
@@ -62,7 +129,7 @@ trait Curve: std::fmt::Debug + Clone + Send + Sync + 'static {
     fn range(&self) -> Option<(f64, f64)>;
 
     /// Where something begins.
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         Vec::new()
     }
 }
@@ -76,7 +143,7 @@ impl<C: Curve> Schedule for Absolute<C> {
         self.0.rate(tick)
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         self.0.marks()
     }
 

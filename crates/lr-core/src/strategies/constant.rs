@@ -1,35 +1,28 @@
 //! A smaller rate for a while: torch's `ConstantLR`.
 
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, check};
+use strict_config::{ConfigError, check, settings};
 
 use crate::math::{ordered, scaled};
-use crate::{Clock, Duration, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
-/// `factor` times the base rate for `total_iters` ticks, then the base rate:
-/// `lr(t) = base * (factor if t < total_iters else 1)`.
-///
-/// With `total_iters = 0` the factor always applies: that is what torch's `ConstantLR` does when it is stepped (its
-/// own closed form says otherwise).
-///
-/// ```
-/// use lr_core::{Clock, Constant, Strategy};
-/// let s = Constant { factor: 0.25, ..Constant::new(5) }.build(&Clock::unknown())?;
-/// assert_eq!([0, 4, 5, 100].map(|t| s.lr(0.8, t)), [0.2, 0.2, 0.8, 0.8]);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Constant {
-    /// The factor, at least 0; default 1/3.
-    pub factor: f64,
-    /// For how many ticks; default 5.
-    pub total_iters: Duration,
-}
-
-impl Default for Constant {
-    fn default() -> Self {
-        Self { factor: 1.0 / 3.0, total_iters: Duration::Ticks(5) }
+settings! {
+    /// `factor` times the base rate for `total_iters` ticks, then the base rate:
+    /// `lr(t) = base * (factor if t < total_iters else 1)`.
+    ///
+    /// With `total_iters = 0` the factor always applies: that is what torch's `ConstantLR` does when it is stepped (its
+    /// own closed form says otherwise).
+    ///
+    /// ```
+    /// use lr_core::{Clock, Constant, Strategy};
+    /// let s = Constant { factor: 0.25, ..Constant::new(5) }.build(&Clock::unknown())?;
+    /// assert_eq!([0, 4, 5, 100].map(|t| s.lr(0.8, t)), [0.2, 0.2, 0.8, 0.8]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct Constant {
+        /// The factor, at least 0; default 1/3.
+        pub factor: f64 = 1.0 / 3.0,
+        /// For how many ticks; default 5.
+        pub total_iters: Duration = Duration::Ticks(5),
     }
 }
 
@@ -68,8 +61,8 @@ impl Schedule for ConstantUntil {
         if tick < self.ticks { scaled(base_lr, self.factor) } else { base_lr }
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        if self.ticks == u64::MAX { Vec::new() } else { vec![Mark::new(self.ticks, "base rate")] }
+    fn marks(&self) -> Vec<ScheduleMark> {
+        if self.ticks == u64::MAX { Vec::new() } else { vec![ScheduleMark::new(self.ticks, "base rate")] }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
 use crate::math::{cosine_weight, ordered, ratio, weighted};
-use crate::{Clock, Duration, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 /// Half a cosine from the base rate to `eta_min`:
 /// `lr(t) = eta_min + (base - eta_min) * (1 + cos(pi t / t_max)) / 2`.
@@ -81,8 +81,8 @@ impl Schedule for Cosine {
         weighted(base_lr, self.eta_min, self.weight(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        vec![Mark::new(self.t_max, END_OF_COSINE)]
+    fn marks(&self) -> Vec<ScheduleMark> {
+        vec![ScheduleMark::new(self.t_max, END_OF_COSINE)]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

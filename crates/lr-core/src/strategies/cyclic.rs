@@ -8,7 +8,7 @@ use crate::defaults::{one, yes};
 use crate::formula::{self, Formula, Variables};
 use crate::math::{Powers, capped, ordered, ratio};
 use crate::schedule::MOST_MARKS;
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// How the height of the cycles changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -214,8 +214,8 @@ impl Schedule for Cycles {
         Some((max - (max - base) * self.reach(tick)).clamp(0.0, 1.0))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        let start = |cycle: u64| Some(Mark::new(cycle.checked_mul(self.size)?, format!("cycle {}", cycle + 1)));
+    fn marks(&self) -> Vec<ScheduleMark> {
+        let start = |cycle: u64| Some(ScheduleMark::new(cycle.checked_mul(self.size)?, format!("cycle {}", cycle + 1)));
         (1..=MOST_MARKS as u64).map_while(start).collect()
     }
 

@@ -1,37 +1,30 @@
 //! A line between two factors: torch's `LinearLR`.
 
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, check};
+use strict_config::{ConfigError, check, settings};
 
 use crate::math::{linear_between, ordered, ratio, scaled};
-use crate::{Clock, Duration, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
-/// A line from `start_factor` to `end_factor` over `total_iters` ticks, then flat:
-/// `lr(t) = base * (start + (end - start) * min(t / total_iters, 1))`. torch's `LinearLR`.
-///
-/// With `total_iters = 0` the start factor always applies, as in torch. Unlike torch's, the start factor may be 0
-/// or above 1.
-///
-/// ```
-/// use lr_core::{Clock, Linear, Strategy};
-/// let s = Linear { start_factor: 0.5, ..Linear::new(4) }.build(&Clock::unknown())?;
-/// assert_eq!([0, 1, 3, 4, 100].map(|t| s.lr(0.8, t)), [0.4, 0.5, 0.7000000000000001, 0.8, 0.8]);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Linear {
-    /// The factor at tick 0, at least 0; default 1/3.
-    pub start_factor: f64,
-    /// The factor from `total_iters` on, at least 0; default 1.
-    pub end_factor: f64,
-    /// The length of the line; default 5.
-    pub total_iters: Duration,
-}
-
-impl Default for Linear {
-    fn default() -> Self {
-        Self { start_factor: 1.0 / 3.0, end_factor: 1.0, total_iters: Duration::Ticks(5) }
+settings! {
+    /// A line from `start_factor` to `end_factor` over `total_iters` ticks, then flat:
+    /// `lr(t) = base * (start + (end - start) * min(t / total_iters, 1))`. torch's `LinearLR`.
+    ///
+    /// With `total_iters = 0` the start factor always applies, as in torch. Unlike torch's, the start factor may be 0
+    /// or above 1.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Linear, Strategy};
+    /// let s = Linear { start_factor: 0.5, ..Linear::new(4) }.build(&Clock::unknown())?;
+    /// assert_eq!([0, 1, 3, 4, 100].map(|t| s.lr(0.8, t)), [0.4, 0.5, 0.7000000000000001, 0.8, 0.8]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct Linear {
+        /// The factor at tick 0, at least 0; default 1/3.
+        pub start_factor: f64 = 1.0 / 3.0,
+        /// The factor from `total_iters` on, at least 0; default 1.
+        pub end_factor: f64 = 1.0,
+        /// The length of the line; default 5.
+        pub total_iters: Duration = Duration::Ticks(5),
     }
 }
 
@@ -83,8 +76,8 @@ impl Schedule for Line {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        if self.ticks == 0 { Vec::new() } else { vec![Mark::new(self.ticks, "flat")] }
+    fn marks(&self) -> Vec<ScheduleMark> {
+        if self.ticks == 0 { Vec::new() } else { vec![ScheduleMark::new(self.ticks, "flat")] }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -1,8 +1,8 @@
 //! The strategies, one file each: settings, then the schedule.
 //!
-//! Adding one touches its own file, the lists below, its golden rows and its page in `docs/schedules/`.
+//! Adding one touches its own file, its two lines below, its golden rows and its page in `docs/schedules/`.
 
-use crate::Registry;
+use crate::registry::strategies;
 
 mod constant;
 mod cosine_annealing;
@@ -23,44 +23,30 @@ mod step;
 mod swa;
 mod warm_restarts;
 
-pub use constant::Constant;
-pub use cosine_annealing::CosineAnnealing;
 pub(crate) use cosine_annealing::END_OF_COSINE;
-pub use cyclic::{Cyclic, CyclicMode, ScaleMode};
-pub use exponential::Exponential;
-pub use expression::Expression;
-pub use fixed::Fixed;
+pub use cyclic::{CyclicMode, ScaleMode};
 pub use lambda::Lambda;
-pub use linear::Linear;
-pub use multi_step::MultiStep;
-pub use multiplicative::Multiplicative;
-pub use noam::Noam;
-pub use one_cycle::{AnnealStrategy, OneCycle};
-pub use piecewise::{Interpolation, Piecewise};
+pub use one_cycle::AnnealStrategy;
+pub use piecewise::Interpolation;
+pub use plateau::ThresholdMode;
 pub(crate) use plateau::{Plateau, check_metric};
-pub use plateau::{ReduceOnPlateau, ThresholdMode};
-pub use polynomial::Polynomial;
-pub use step::Step;
-pub use swa::Swa;
-pub use warm_restarts::CosineAnnealingWarmRestarts;
 
-/// Registers all of them.
-pub(crate) fn register(registry: &mut Registry) {
-    registry.register::<Fixed>();
-    registry.register::<Constant>();
-    registry.register::<Step>();
-    registry.register::<MultiStep>();
-    registry.register::<Exponential>();
-    registry.register::<Linear>();
-    registry.register::<Polynomial>();
-    registry.register::<CosineAnnealing>();
-    registry.register::<CosineAnnealingWarmRestarts>();
-    registry.register::<Cyclic>();
-    registry.register::<OneCycle>();
-    registry.register::<Expression>();
-    registry.register::<Multiplicative>();
-    registry.register::<ReduceOnPlateau>();
-    registry.register::<Swa>();
-    registry.register::<Noam>();
-    registry.register::<Piecewise>();
+strategies! {
+    fixed::Fixed,
+    constant::Constant,
+    step::Step,
+    multi_step::MultiStep,
+    exponential::Exponential,
+    linear::Linear,
+    polynomial::Polynomial,
+    cosine_annealing::CosineAnnealing,
+    warm_restarts::CosineAnnealingWarmRestarts,
+    cyclic::Cyclic,
+    one_cycle::OneCycle,
+    expression::Expression,
+    multiplicative::Multiplicative,
+    plateau::ReduceOnPlateau,
+    swa::SwaLr,
+    noam::Noam,
+    piecewise::Piecewise,
 }

@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 
 use crate::defaults::tenth;
 use crate::math::{decay_bounds, reached, scaled};
-use crate::{Clock, Duration, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 /// Multiplies by `gamma` at each milestone: `lr(t) = base * gamma^(number of milestones <= t)`.
 ///
@@ -74,10 +74,10 @@ impl Schedule for Drops {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let mut milestones = self.milestones.clone();
         milestones.dedup();
-        milestones.into_iter().map(|tick| Mark::new(tick, "drop")).collect()
+        milestones.into_iter().map(|tick| ScheduleMark::new(tick, "drop")).collect()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -1,40 +1,33 @@
 //! The schedule of "Attention Is All You Need".
 
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, check};
+use strict_config::{ConfigError, check, settings};
 
 use crate::math::{count, scaled};
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
-/// A linear warm-up, then the inverse square root of time:
-/// `lr(t) = base * factor * model_size^-0.5 * min((t + 1)^-0.5, (t + 1) * warmup_steps^-1.5)`.
-///
-/// Vaswani et al., "Attention Is All You Need" (2017), equation 3, whose steps count from 1. Use a base rate of 1 (or
-/// a small multiple of it): the model size gives the scale. The highest rate, `(model_size * warmup_steps)^-0.5`, is
-/// that of the paper's step `warmup_steps`, our tick `warmup_steps - 1`.
-///
-/// ```
-/// use lr_core::{Clock, Noam, Strategy};
-/// let s = Noam { model_size: 4, ..Noam::new(100) }.build(&Clock::unknown())?;
-/// assert!((s.lr(1.0, 0) - 0.0005).abs() < 1e-18);
-/// assert!((s.lr(1.0, 99) - 0.05).abs() < 1e-15);
-/// assert!((s.lr(1.0, 399) - 0.025).abs() < 1e-15);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Noam {
-    /// The width of the model, at least 1; default 512.
-    pub model_size: u64,
-    /// The length of the warm-up, at least 1; default 4000.
-    pub warmup_steps: Duration,
-    /// A factor on everything, at least 0; default 1.
-    pub factor: f64,
-}
-
-impl Default for Noam {
-    fn default() -> Self {
-        Self { model_size: 512, warmup_steps: Duration::Ticks(4000), factor: 1.0 }
+settings! {
+    /// A linear warm-up, then the inverse square root of time:
+    /// `lr(t) = base * factor * model_size^-0.5 * min((t + 1)^-0.5, (t + 1) * warmup_steps^-1.5)`.
+    ///
+    /// Vaswani et al., "Attention Is All You Need" (2017), equation 3, whose steps count from 1. Use a base rate of 1 (or
+    /// a small multiple of it): the model size gives the scale. The highest rate, `(model_size * warmup_steps)^-0.5`, is
+    /// that of the paper's step `warmup_steps`, our tick `warmup_steps - 1`.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Noam, Strategy};
+    /// let s = Noam { model_size: 4, ..Noam::new(100) }.build(&Clock::unknown())?;
+    /// assert!((s.lr(1.0, 0) - 0.0005).abs() < 1e-18);
+    /// assert!((s.lr(1.0, 99) - 0.05).abs() < 1e-15);
+    /// assert!((s.lr(1.0, 399) - 0.025).abs() < 1e-15);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct Noam {
+        /// The width of the model, at least 1; default 512.
+        pub model_size: u64 = 512,
+        /// The length of the warm-up, at least 1; default 4000.
+        pub warmup_steps: Duration = Duration::Ticks(4000),
+        /// A factor on everything, at least 0; default 1.
+        pub factor: f64 = 1.0,
     }
 }
 
@@ -83,8 +76,8 @@ impl Schedule for InverseSqrt {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        vec![Mark::new(0, "warm-up"), Mark::new(self.warmup - 1, "decay")]
+    fn marks(&self) -> Vec<ScheduleMark> {
+        vec![ScheduleMark::new(0, "warm-up"), ScheduleMark::new(self.warmup - 1, "decay")]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

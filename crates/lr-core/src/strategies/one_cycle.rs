@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 
 use crate::defaults::{div_factor, final_div_factor, pct_start, yes};
 use crate::math::{cosine_between, count};
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// The shape between two rates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -236,10 +236,10 @@ impl Schedule for Cycle {
         self.moves_momentum.then(|| self.strategy.between(leg.momentum.0, leg.momentum.1, u))
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let labels = if self.count == 3 { vec!["max_lr", "final phase", "end"] } else { vec!["max_lr", "end"] };
         let ends = self.legs.iter().zip(labels).filter(|(leg, _)| leg.end >= 0.0);
-        ends.map(|(leg, label)| Mark::new(leg.end.ceil() as u64, label)).collect()
+        ends.map(|(leg, label)| ScheduleMark::new(leg.end.ceil() as u64, label)).collect()
     }
 
     fn bounds(&self, _base_lr: f64) -> Option<(f64, f64)> {

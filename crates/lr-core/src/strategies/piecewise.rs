@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use strict_config::{ConfigError, check};
 
 use crate::math::{cosine_between, linear_between, ratio, reached, scaled};
-use crate::time::Points;
-use crate::{Clock, Duration, Mark, Schedule, Strategy};
+use crate::time::points;
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 /// What lies between two points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ impl Piecewise {
 
 fn read_points<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Duration, f64)>, D::Error> {
     const EXPECTED: &str = "pairs of a duration and a factor, as in [[0, 0.0], [5, 1.0], [\"rest\", 0.1]]";
-    deserializer.deserialize_any(Points { all: EXPECTED, each: EXPECTED })
+    points(deserializer, EXPECTED, EXPECTED)
 }
 
 impl Strategy for Piecewise {
@@ -119,8 +119,12 @@ impl Schedule for Course {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        self.times.iter().zip(&self.factors).map(|(tick, factor)| Mark::new(*tick, format!("{factor}"))).collect()
+    fn marks(&self) -> Vec<ScheduleMark> {
+        self.times
+            .iter()
+            .zip(&self.factors)
+            .map(|(tick, factor)| ScheduleMark::new(*tick, format!("{factor}")))
+            .collect()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

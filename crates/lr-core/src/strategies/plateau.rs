@@ -1,7 +1,7 @@
 //! A drop when a metric stops improving: torch's `ReduceLROnPlateau`.
 
 use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, check};
+use strict_config::{ConfigError, check, settings};
 
 use crate::groups::{GroupRate, find, group_rates};
 use crate::{Clock, Mode, Schedule, StateError, StateReader, StateWriter, Strategy};
@@ -29,64 +29,47 @@ impl ThresholdMode {
     }
 }
 
-/// Multiplies by `factor` when the monitored metric has not improved for more than `patience` observations.
-///
-/// torch's `ReduceLROnPlateau`, in its order: a metric that is better than the best by the threshold resets the
-/// count, any other (NaN too) adds to it; during `cooldown` the count stays 0; a count above `patience` reduces every
-/// group's rate, not below `min_lr`, and only where that changes it by more than `eps`. *Better* is, for the best so
-/// far `b`: `min` `m < b (1 - threshold)` or `m < b - threshold`; `max` `m > b (1 + threshold)` or `m > b + threshold`.
-///
-/// It is reactive: the rate at a tick is known only once the metrics before it have been fed. A metric acts from
-/// the step after its validation on, as in torch, even where ticks are epochs and an epoch has several validations.
-///
-/// ```
-/// use lr_core::{Clock, ReduceOnPlateau, Strategy};
-/// let mut s = ReduceOnPlateau { patience: 1, ..ReduceOnPlateau::default() }.build(&Clock::unknown())?;
-/// for (tick, loss) in [(0, 1.0), (1, 1.0), (2, 1.0)] {
-///     assert_eq!(s.lr(0.1, tick), 0.1);
-///     s.observe(tick, tick + 1, loss);
-/// }
-/// assert_eq!(s.lr(0.1, 2), 0.1);
-/// assert!((s.lr(0.1, 3) - 0.01).abs() < 1e-17);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ReduceOnPlateau {
-    /// Which metrics are better; default lower ones.
-    pub mode: Mode,
-    /// The factor of a reduction, at least 0 and below 1; default 0.1.
-    pub factor: f64,
-    /// Observations without improvement before the rate drops; default 10.
-    pub patience: u64,
-    /// How much better is better, at least 0; default 1e-4.
-    pub threshold: f64,
-    /// What the threshold means; default a part of the best.
-    pub threshold_mode: ThresholdMode,
-    /// Observations after a reduction that are not counted; default 0.
-    pub cooldown: u64,
-    /// The lowest rate (not a factor), at least 0; default 0.
-    pub min_lr: f64,
-    /// Reductions by no more than this are left out, at least 0; default 1e-8.
-    pub eps: f64,
-    /// The metric to watch, default `valid.loss`. The schedule only names it; the training loop feeds it.
-    pub monitor: String,
-}
-
-impl Default for ReduceOnPlateau {
-    /// torch's defaults, watching `valid.loss`.
-    fn default() -> Self {
-        Self {
-            mode: Mode::Min,
-            factor: 0.1,
-            patience: 10,
-            threshold: 1e-4,
-            threshold_mode: ThresholdMode::Rel,
-            cooldown: 0,
-            min_lr: 0.0,
-            eps: 1e-8,
-            monitor: "valid.loss".to_owned(),
-        }
+settings! {
+    /// Multiplies by `factor` when the monitored metric has not improved for more than `patience` observations.
+    ///
+    /// torch's `ReduceLROnPlateau`, in its order: a metric that is better than the best by the threshold resets the
+    /// count, any other (NaN too) adds to it; during `cooldown` the count stays 0; a count above `patience` reduces every
+    /// group's rate, not below `min_lr`, and only where that changes it by more than `eps`. *Better* is, for the best so
+    /// far `b`: `min` `m < b (1 - threshold)` or `m < b - threshold`; `max` `m > b (1 + threshold)` or `m > b + threshold`.
+    ///
+    /// It is reactive: the rate at a tick is known only once the metrics before it have been fed. A metric acts from
+    /// the step after its validation on, as in torch, even where ticks are epochs and an epoch has several validations.
+    ///
+    /// ```
+    /// use lr_core::{Clock, ReduceOnPlateau, Strategy};
+    /// let mut s = ReduceOnPlateau { patience: 1, ..ReduceOnPlateau::default() }.build(&Clock::unknown())?;
+    /// for (tick, loss) in [(0, 1.0), (1, 1.0), (2, 1.0)] {
+    ///     assert_eq!(s.lr(0.1, tick), 0.1);
+    ///     s.observe(tick, tick + 1, loss);
+    /// }
+    /// assert_eq!(s.lr(0.1, 2), 0.1);
+    /// assert!((s.lr(0.1, 3) - 0.01).abs() < 1e-17);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct ReduceOnPlateau {
+        /// Which metrics are better; default lower ones.
+        pub mode: Mode = Mode::Min,
+        /// The factor of a reduction, at least 0 and below 1; default 0.1.
+        pub factor: f64 = 0.1,
+        /// Observations without improvement before the rate drops; default 10.
+        pub patience: u64 = 10,
+        /// How much better is better, at least 0; default 1e-4.
+        pub threshold: f64 = 1e-4,
+        /// What the threshold means; default a part of the best.
+        pub threshold_mode: ThresholdMode = ThresholdMode::Rel,
+        /// Observations after a reduction that are not counted; default 0.
+        pub cooldown: u64 = 0,
+        /// The lowest rate (not a factor), at least 0; default 0.
+        pub min_lr: f64 = 0.0,
+        /// Reductions by no more than this are left out, at least 0; default 1e-8.
+        pub eps: f64 = 1e-8,
+        /// The metric to watch, default `valid.loss`. The schedule only names it; the training loop feeds it.
+        pub monitor: String = "valid.loss".to_owned(),
     }
 }
 

@@ -1,33 +1,26 @@
 //! Polynomial decay to zero: torch's `PolynomialLR`.
 
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, check};
+use strict_config::{ConfigError, check, settings};
 
 use crate::math::{power, ratio, scaled};
-use crate::{Clock, Duration, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
-/// A power of the time that is left: `lr(t) = base * (1 - min(t / total_iters, 1))^power`. torch's `PolynomialLR`.
-///
-/// With `total_iters = 0` or `power = 0` it is the base rate, always.
-///
-/// ```
-/// use lr_core::{Clock, Polynomial, Strategy};
-/// let s = Polynomial { power: 2.0, ..Polynomial::new(4) }.build(&Clock::unknown())?;
-/// assert_eq!([0, 1, 2, 3, 4, 9].map(|t| s.lr(16.0, t)), [16.0, 9.0, 4.0, 1.0, 0.0, 0.0]);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Polynomial {
-    /// When it reaches zero; default 5.
-    pub total_iters: Duration,
-    /// The power, at least 0; default 1.
-    pub power: f64,
-}
-
-impl Default for Polynomial {
-    fn default() -> Self {
-        Self { total_iters: Duration::Ticks(5), power: 1.0 }
+settings! {
+    /// A power of the time that is left: `lr(t) = base * (1 - min(t / total_iters, 1))^power`. torch's `PolynomialLR`.
+    ///
+    /// With `total_iters = 0` or `power = 0` it is the base rate, always.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Polynomial, Strategy};
+    /// let s = Polynomial { power: 2.0, ..Polynomial::new(4) }.build(&Clock::unknown())?;
+    /// assert_eq!([0, 1, 2, 3, 4, 9].map(|t| s.lr(16.0, t)), [16.0, 9.0, 4.0, 1.0, 0.0, 0.0]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct Polynomial {
+        /// When it reaches zero; default 5.
+        pub total_iters: Duration = Duration::Ticks(5),
+        /// The power, at least 0; default 1.
+        pub power: f64 = 1.0,
     }
 }
 
@@ -74,8 +67,8 @@ impl Schedule for Power {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        if self.ticks == 0 { Vec::new() } else { vec![Mark::new(self.ticks, "zero")] }
+    fn marks(&self) -> Vec<ScheduleMark> {
+        if self.ticks == 0 { Vec::new() } else { vec![ScheduleMark::new(self.ticks, "zero")] }
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 
 use super::one_cycle::AnnealStrategy;
 use crate::math::{cosine_weight, ordered, ratio, weighted};
-use crate::{Clock, Duration, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 /// From the base rate to `swa_lr` over `anneal_epochs` ticks, then constant:
 /// `lr(t) = (1 - a) base + a swa_lr`, with `a = u` (linear) or `(1 - cos(pi u)) / 2`, `u = min(t / anneal_epochs, 1)`.
@@ -14,14 +14,14 @@ use crate::{Clock, Duration, Mark, Schedule, Strategy};
 /// `anneal_epochs = 0` it is `swa_lr` from the start.
 ///
 /// ```
-/// use lr_core::{AnnealStrategy, Clock, Strategy, Swa};
-/// let s = Swa { anneal_strategy: AnnealStrategy::Linear, ..Swa::new(0.25) }.build(&Clock::unknown())?;
+/// use lr_core::{AnnealStrategy, Clock, Strategy, SwaLr};
+/// let s = SwaLr { anneal_strategy: AnnealStrategy::Linear, ..SwaLr::new(0.25) }.build(&Clock::unknown())?;
 /// assert_eq!([0, 5, 10, 50].map(|t| s.lr(0.75, t)), [0.75, 0.5, 0.25, 0.25]);
 /// # Ok::<(), lr_core::ConfigError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Swa {
+pub struct SwaLr {
     /// The rate (not a factor) at the end, at least 0.
     pub swa_lr: f64,
     /// How long it takes; default 10.
@@ -36,14 +36,14 @@ fn ten_ticks() -> Duration {
     Duration::Ticks(10)
 }
 
-impl Swa {
+impl SwaLr {
     /// To `swa_lr` in 10 ticks.
     pub fn new(swa_lr: f64) -> Self {
         Self { swa_lr, anneal_epochs: ten_ticks(), anneal_strategy: AnnealStrategy::default() }
     }
 }
 
-impl Strategy for Swa {
+impl Strategy for SwaLr {
     const NAME: &'static str = "swa";
     const SUMMARY: &'static str = "from the base rate to swa_lr, then constant, for weight averaging (torch SWALR)";
     const EXAMPLE: &'static str = "type = 'swa'\nswa_lr = 0.05\nanneal_epochs = 10\nanneal_strategy = 'cos'";
@@ -85,8 +85,8 @@ impl Schedule for Approach {
         weighted(base_lr, self.swa_lr, self.weight(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        vec![Mark::new(self.ticks, "swa_lr")]
+    fn marks(&self) -> Vec<ScheduleMark> {
+        vec![ScheduleMark::new(self.ticks, "swa_lr")]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

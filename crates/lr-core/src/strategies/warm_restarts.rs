@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::defaults::once;
 use crate::math::{cosine_between, cosine_weight, ordered, ratio, weighted};
 use crate::schedule::MOST_MARKS;
-use crate::{Clock, Duration, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 /// Half a cosine from the base rate to `eta_min`, again and again, each `t_mult` times as long as the one before:
 /// `lr = eta_min + (base - eta_min) * (1 + cos(pi t_cur / t_i)) / 2`, `t_cur` ticks into a cycle of `t_i`.
@@ -121,11 +121,11 @@ impl Schedule for Restarts {
         weighted(base_lr, self.eta_min, self.weight(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let starts = std::iter::successors(Some((0_u64, self.t_0)), |(start, length)| {
             Some((start.checked_add(*length)?, length.checked_mul(self.t_mult)?))
         });
-        starts.skip(1).take(MOST_MARKS).map(|(start, _)| Mark::new(start, "restart")).collect()
+        starts.skip(1).take(MOST_MARKS).map(|(start, _)| ScheduleMark::new(start, "restart")).collect()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

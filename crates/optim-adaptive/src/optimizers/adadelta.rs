@@ -2,8 +2,7 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
@@ -12,25 +11,19 @@ use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
-/// Settings of [`Adadelta`]: torch's names and defaults (`torch.optim.Adadelta`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdadeltaConfig {
-    /// Learning rate, at least 0. Default 1.
-    pub lr: f64,
-    /// Decay rate of both running averages, from 0 to 1. Default 0.9.
-    pub rho: f64,
-    /// Added under both square roots. Default 1e-6.
-    pub eps: f64,
-    /// Weight decay, as L2 penalty. Default 0.
-    pub weight_decay: f64,
-    /// Climb instead of descend. Default false.
-    pub maximize: bool,
-}
-
-impl Default for AdadeltaConfig {
-    fn default() -> Self {
-        Self { lr: 1.0, rho: 0.9, eps: 1e-6, weight_decay: 0.0, maximize: false }
+settings! {
+    /// Settings of [`Adadelta`]: torch's names and defaults (`torch.optim.Adadelta`).
+    pub struct AdadeltaConfig {
+        /// Learning rate, at least 0. Default 1.
+        pub lr: f64 = 1.0,
+        /// Decay rate of both running averages, from 0 to 1. Default 0.9.
+        pub rho: f64 = 0.9,
+        /// Added under both square roots. Default 1e-6.
+        pub eps: f64 = 1e-6,
+        /// Weight decay, as L2 penalty. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// Climb instead of descend. Default false.
+        pub maximize: bool = false,
     }
 }
 

@@ -2,8 +2,7 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings};
+use strict_config::{ConfigError, Settings, settings};
 
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
@@ -12,27 +11,21 @@ use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
-/// Settings of [`Adagrad`]: torch's names and defaults (`torch.optim.Adagrad`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdagradConfig {
-    /// Learning rate, at least 0. Default 0.01.
-    pub lr: f64,
-    /// The rate at step `t` (from 1) is `lr / (1 + (t - 1) lr_decay)`. Default 0.
-    pub lr_decay: f64,
-    /// Weight decay, as L2 penalty. Default 0.
-    pub weight_decay: f64,
-    /// What the sum of squares starts from. Default 0.
-    pub initial_accumulator_value: f64,
-    /// Added to the denominator, after the square root. Default 1e-10.
-    pub eps: f64,
-    /// Climb instead of descend. Default false.
-    pub maximize: bool,
-}
-
-impl Default for AdagradConfig {
-    fn default() -> Self {
-        Self { lr: 1e-2, lr_decay: 0.0, weight_decay: 0.0, initial_accumulator_value: 0.0, eps: 1e-10, maximize: false }
+settings! {
+    /// Settings of [`Adagrad`]: torch's names and defaults (`torch.optim.Adagrad`).
+    pub struct AdagradConfig {
+        /// Learning rate, at least 0. Default 0.01.
+        pub lr: f64 = 1e-2,
+        /// The rate at step `t` (from 1) is `lr / (1 + (t - 1) lr_decay)`. Default 0.
+        pub lr_decay: f64 = 0.0,
+        /// Weight decay, as L2 penalty. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// What the sum of squares starts from. Default 0.
+        pub initial_accumulator_value: f64 = 0.0,
+        /// Added to the denominator, after the square root. Default 1e-10.
+        pub eps: f64 = 1e-10,
+        /// Climb instead of descend. Default false.
+        pub maximize: bool = false,
     }
 }
 

@@ -2,8 +2,7 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings};
+use strict_config::{ConfigError, Settings, settings};
 
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
@@ -12,39 +11,25 @@ use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
-/// Settings of [`Adam`]: torch's names and defaults (`torch.optim.Adam`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdamConfig {
-    /// Learning rate, at least 0. Default 1e-3.
-    pub lr: f64,
-    /// Decay rates of the running averages of the gradient and of its square, each in `[0, 1)`.
-    /// Default `[0.9, 0.999]`.
-    #[serde(deserialize_with = "ranges::two_betas")]
-    pub betas: [f64; 2],
-    /// Added to the denominator, after the square root. Default 1e-8.
-    pub eps: f64,
-    /// Weight decay, as L2 penalty unless `decoupled_weight_decay`. Default 0.
-    pub weight_decay: f64,
-    /// Divide by the largest second moment seen so far (Reddi et al., arXiv:1904.09237). Default false.
-    pub amsgrad: bool,
-    /// Climb instead of descend. Default false.
-    pub maximize: bool,
-    /// Decay the weights themselves, as [`AdamWConfig`] does. Default false.
-    pub decoupled_weight_decay: bool,
-}
-
-impl Default for AdamConfig {
-    fn default() -> Self {
-        Self {
-            lr: 1e-3,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
-            weight_decay: 0.0,
-            amsgrad: false,
-            maximize: false,
-            decoupled_weight_decay: false,
-        }
+settings! {
+    /// Settings of [`Adam`]: torch's names and defaults (`torch.optim.Adam`).
+    pub struct AdamConfig {
+        /// Learning rate, at least 0. Default 1e-3.
+        pub lr: f64 = 1e-3,
+        /// Decay rates of the running averages of the gradient and of its square, each in `[0, 1)`.
+        /// Default `[0.9, 0.999]`.
+        #[serde(deserialize_with = "ranges::two_betas")]
+        pub betas: [f64; 2] = [0.9, 0.999],
+        /// Added to the denominator, after the square root. Default 1e-8.
+        pub eps: f64 = 1e-8,
+        /// Weight decay, as L2 penalty unless `decoupled_weight_decay`. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// Divide by the largest second moment seen so far (Reddi et al., arXiv:1904.09237). Default false.
+        pub amsgrad: bool = false,
+        /// Climb instead of descend. Default false.
+        pub maximize: bool = false,
+        /// Decay the weights themselves, as [`AdamWConfig`] does. Default false.
+        pub decoupled_weight_decay: bool = false,
     }
 }
 
@@ -55,28 +40,22 @@ impl Settings for AdamConfig {
     }
 }
 
-/// Settings of [`AdamW`]: torch's names and defaults (`torch.optim.AdamW`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdamWConfig {
-    /// Learning rate, at least 0. Default 1e-3.
-    pub lr: f64,
-    /// Decay rates of the running averages, as in [`AdamConfig`]. Default `[0.9, 0.999]`.
-    #[serde(deserialize_with = "ranges::two_betas")]
-    pub betas: [f64; 2],
-    /// Added to the denominator. Default 1e-8.
-    pub eps: f64,
-    /// Decoupled weight decay. Default 0.01.
-    pub weight_decay: f64,
-    /// Divide by the largest second moment seen so far. Default false.
-    pub amsgrad: bool,
-    /// Climb instead of descend. Default false.
-    pub maximize: bool,
-}
-
-impl Default for AdamWConfig {
-    fn default() -> Self {
-        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 1e-2, amsgrad: false, maximize: false }
+settings! {
+    /// Settings of [`AdamW`]: torch's names and defaults (`torch.optim.AdamW`).
+    pub struct AdamWConfig {
+        /// Learning rate, at least 0. Default 1e-3.
+        pub lr: f64 = 1e-3,
+        /// Decay rates of the running averages, as in [`AdamConfig`]. Default `[0.9, 0.999]`.
+        #[serde(deserialize_with = "ranges::two_betas")]
+        pub betas: [f64; 2] = [0.9, 0.999],
+        /// Added to the denominator. Default 1e-8.
+        pub eps: f64 = 1e-8,
+        /// Decoupled weight decay. Default 0.01.
+        pub weight_decay: f64 = 1e-2,
+        /// Divide by the largest second moment seen so far. Default false.
+        pub amsgrad: bool = false,
+        /// Climb instead of descend. Default false.
+        pub maximize: bool = false,
     }
 }
 
@@ -244,11 +223,7 @@ impl OptimizerSettings for AdamConfig {
 
     type Optimizer = Adam;
 
-    lr_and_weight_decay!();
-
-    fn momentum(&self) -> Option<f64> {
-        Some(self.betas[0])
-    }
+    lr_and_weight_decay!(and betas);
 
     fn state_layout(&self) -> &'static str {
         if self.amsgrad { "amsgrad" } else { "" }
@@ -269,11 +244,7 @@ impl OptimizerSettings for AdamWConfig {
 
     type Optimizer = AdamW;
 
-    lr_and_weight_decay!();
-
-    fn momentum(&self) -> Option<f64> {
-        Some(self.betas[0])
-    }
+    lr_and_weight_decay!(and betas);
 
     fn state_layout(&self) -> &'static str {
         if self.amsgrad { "amsgrad" } else { "" }

@@ -2,8 +2,7 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings};
+use strict_config::{ConfigError, Settings, settings};
 
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
@@ -12,26 +11,20 @@ use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
-/// Settings of [`Adamax`]: torch's names and defaults (`torch.optim.Adamax`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdamaxConfig {
-    /// Learning rate, at least 0. Default 2e-3.
-    pub lr: f64,
-    /// Decay rates of the running average and of the running maximum, each in `[0, 1)`. Default `[0.9, 0.999]`.
-    #[serde(deserialize_with = "ranges::two_betas")]
-    pub betas: [f64; 2],
-    /// Added to each gradient's magnitude. Default 1e-8.
-    pub eps: f64,
-    /// Weight decay, as L2 penalty. Default 0.
-    pub weight_decay: f64,
-    /// Climb instead of descend. Default false.
-    pub maximize: bool,
-}
-
-impl Default for AdamaxConfig {
-    fn default() -> Self {
-        Self { lr: 2e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, maximize: false }
+settings! {
+    /// Settings of [`Adamax`]: torch's names and defaults (`torch.optim.Adamax`).
+    pub struct AdamaxConfig {
+        /// Learning rate, at least 0. Default 2e-3.
+        pub lr: f64 = 2e-3,
+        /// Decay rates of the running average and of the running maximum, each in `[0, 1)`. Default `[0.9, 0.999]`.
+        #[serde(deserialize_with = "ranges::two_betas")]
+        pub betas: [f64; 2] = [0.9, 0.999],
+        /// Added to each gradient's magnitude. Default 1e-8.
+        pub eps: f64 = 1e-8,
+        /// Weight decay, as L2 penalty. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// Climb instead of descend. Default false.
+        pub maximize: bool = false,
     }
 }
 
@@ -129,11 +122,7 @@ impl OptimizerSettings for AdamaxConfig {
 
     type Optimizer = Adamax;
 
-    lr_and_weight_decay!();
-
-    fn momentum(&self) -> Option<f64> {
-        Some(self.betas[0])
-    }
+    lr_and_weight_decay!(and betas);
 
     fn state_per_parameter(&self) -> usize {
         2

@@ -6,30 +6,23 @@
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{self, AdjustLrFn};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
 use super::AdamWConfig;
 use crate::momentum::MomentumHandle;
 use crate::optimizer::{OptimizerSettings, ParamOptimizer, lr_and_weight_decay};
 use crate::ranges;
 
-/// Settings of burn's Lion (Chen et al., arXiv:2302.06675): steps by the sign of an averaged gradient.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LionConfig {
-    /// Learning rate, at least 0; three to ten times smaller than AdamW's. Default 1e-4, as in the paper's code.
-    pub lr: f64,
-    /// `betas[0]` weighs the direction, `betas[1]` the running average; each in `[0, 1)`. Default `[0.9, 0.99]`.
-    #[serde(deserialize_with = "ranges::two_betas")]
-    pub betas: [f64; 2],
-    /// Decoupled weight decay; three to ten times larger than AdamW's. Default 0.
-    pub weight_decay: f64,
-}
-
-impl Default for LionConfig {
-    fn default() -> Self {
-        Self { lr: 1e-4, betas: [0.9, 0.99], weight_decay: 0.0 }
+settings! {
+    /// Settings of burn's Lion (Chen et al., arXiv:2302.06675): steps by the sign of an averaged gradient.
+    pub struct LionConfig {
+        /// Learning rate, at least 0; three to ten times smaller than AdamW's. Default 1e-4, as in the paper's code.
+        pub lr: f64 = 1e-4,
+        /// `betas[0]` weighs the direction, `betas[1]` the running average; each in `[0, 1)`. Default `[0.9, 0.99]`.
+        #[serde(deserialize_with = "ranges::two_betas")]
+        pub betas: [f64; 2] = [0.9, 0.99],
+        /// Decoupled weight decay; three to ten times larger than AdamW's. Default 0.
+        pub weight_decay: f64 = 0.0,
     }
 }
 
@@ -43,6 +36,7 @@ impl Settings for LionConfig {
 impl OptimizerSettings for LionConfig {
     const NAME: &'static str = "lion";
     const SUMMARY: &'static str = "burn's Lion: the sign of an averaged gradient, one buffer of state";
+    const IS_BURNS: bool = true;
 
     type Optimizer = optim::Lion;
 
@@ -59,32 +53,22 @@ impl OptimizerSettings for LionConfig {
             .with_weight_decay(self.weight_decay as f32)
             .build()
     }
-
-    fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::burns(self.build())
-    }
 }
 
-/// Settings of burn's LAMB (You et al., arXiv:1904.00962): Adam with a trust ratio per layer, for large batches.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LambConfig {
-    /// Learning rate, at least 0. Default 1e-3.
-    pub lr: f64,
-    /// Decay rates of the running averages, each in `[0, 1)`. Default `[0.9, 0.999]`.
-    #[serde(deserialize_with = "ranges::two_betas")]
-    pub betas: [f64; 2],
-    /// Added to the denominator, above 0. Default 1e-6.
-    pub eps: f64,
-    /// Weight decay, as a part of the update that the trust ratio scales. Default 0.
-    pub weight_decay: f64,
-    /// Scale each tensor's update by the ratio of its norm to the update's. Default true.
-    pub use_trust_ratio: bool,
-}
-
-impl Default for LambConfig {
-    fn default() -> Self {
-        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-6, weight_decay: 0.0, use_trust_ratio: true }
+settings! {
+    /// Settings of burn's LAMB (You et al., arXiv:1904.00962): Adam with a trust ratio per layer, for large batches.
+    pub struct LambConfig {
+        /// Learning rate, at least 0. Default 1e-3.
+        pub lr: f64 = 1e-3,
+        /// Decay rates of the running averages, each in `[0, 1)`. Default `[0.9, 0.999]`.
+        #[serde(deserialize_with = "ranges::two_betas")]
+        pub betas: [f64; 2] = [0.9, 0.999],
+        /// Added to the denominator, above 0. Default 1e-6.
+        pub eps: f64 = 1e-6,
+        /// Weight decay, as a part of the update that the trust ratio scales. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// Scale each tensor's update by the ratio of its norm to the update's. Default true.
+        pub use_trust_ratio: bool = true,
     }
 }
 
@@ -99,6 +83,7 @@ impl Settings for LambConfig {
 impl OptimizerSettings for LambConfig {
     const NAME: &'static str = "lamb";
     const SUMMARY: &'static str = "burn's LAMB: Adam with a trust ratio per layer, for large batches";
+    const IS_BURNS: bool = true;
 
     type Optimizer = optim::Lamb;
 
@@ -117,47 +102,29 @@ impl OptimizerSettings for LambConfig {
             .with_use_trust_ratio(self.use_trust_ratio)
             .build()
     }
-
-    fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::burns(self.build())
-    }
 }
 
-/// Settings of burn's Adafactor (Shazeer and Stern, arXiv:1804.04235): second moments in rows and columns only.
-///
-/// burn's form, not torch's: the rate caps a relative step size, scaled by the parameter's root mean square.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdafactorConfig {
-    /// Learning rate, at least 0. With `relative_step`, 0.01 gives the paper's schedule. Default 0.01.
-    pub lr: f64,
-    /// Added to squared gradients; lower bound of the parameter's root mean square. Both above 0.
-    /// Default `[1e-30, 1e-3]`.
-    #[serde(deserialize_with = "ranges::two_positive")]
-    pub eps: [f64; 2],
-    /// Upper bound of the update's root mean square, above 0. Default 1.
-    pub clip_threshold: f64,
-    /// Exponent of the second moment's decay schedule `beta2 = 1 - t^decay_rate`, below 0. Default -0.8.
-    pub decay_rate: f64,
-    /// Cap the rate by `1 / sqrt(t)`. Default true.
-    pub relative_step: bool,
-    /// Scale the step by the parameter's root mean square. Default true.
-    pub scale_parameter: bool,
-    /// Decoupled weight decay. Default 0.
-    pub weight_decay: f64,
-}
-
-impl Default for AdafactorConfig {
-    fn default() -> Self {
-        Self {
-            lr: 1e-2,
-            eps: [1e-30, 1e-3],
-            clip_threshold: 1.0,
-            decay_rate: -0.8,
-            relative_step: true,
-            scale_parameter: true,
-            weight_decay: 0.0,
-        }
+settings! {
+    /// Settings of burn's Adafactor (Shazeer and Stern, arXiv:1804.04235): second moments in rows and columns only.
+    ///
+    /// burn's form, not torch's: the rate caps a relative step size, scaled by the parameter's root mean square.
+    pub struct AdafactorConfig {
+        /// Learning rate, at least 0. With `relative_step`, 0.01 gives the paper's schedule. Default 0.01.
+        pub lr: f64 = 1e-2,
+        /// Added to squared gradients; lower bound of the parameter's root mean square. Both above 0.
+        /// Default `[1e-30, 1e-3]`.
+        #[serde(deserialize_with = "ranges::two_positive")]
+        pub eps: [f64; 2] = [1e-30, 1e-3],
+        /// Upper bound of the update's root mean square, above 0. Default 1.
+        pub clip_threshold: f64 = 1.0,
+        /// Exponent of the second moment's decay schedule `beta2 = 1 - t^decay_rate`, below 0. Default -0.8.
+        pub decay_rate: f64 = -0.8,
+        /// Cap the rate by `1 / sqrt(t)`. Default true.
+        pub relative_step: bool = true,
+        /// Scale the step by the parameter's root mean square. Default true.
+        pub scale_parameter: bool = true,
+        /// Decoupled weight decay. Default 0.
+        pub weight_decay: f64 = 0.0,
     }
 }
 
@@ -173,6 +140,7 @@ impl Settings for AdafactorConfig {
 impl OptimizerSettings for AdafactorConfig {
     const NAME: &'static str = "adafactor";
     const SUMMARY: &'static str = "burn's Adafactor: second moments in rows and columns, little memory";
+    const IS_BURNS: bool = true;
 
     type Optimizer = optim::Adafactor;
 
@@ -191,47 +159,29 @@ impl OptimizerSettings for AdafactorConfig {
             .with_weight_decay((self.weight_decay as f32).min(f32::MAX))
             .build()
     }
-
-    fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
-        ParamOptimizer::burns(self.build())
-    }
 }
 
-/// Settings of burn's Muon (Jordan, 2024): orthogonalised momentum, for matrices.
-///
-/// Muon knows matrices only. Parameters of any other rank (biases, norms, convolution kernels) go to AdamW with
-/// the same `lr` and `weight_decay`, so `match_rms_adamw = true` (Liu et al., arXiv:2502.16982), which brings both
-/// to one scale, is the default here; burn's and torch's default is Jordan's scaling (`false`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MuonConfig {
-    /// Learning rate, at least 0. Default 1e-3, as torch's Muon.
-    pub lr: f64,
-    /// Momentum, in `[0, 1)`. Default 0.95.
-    pub momentum: f64,
-    /// Look ahead along the momentum. Default true.
-    pub nesterov: bool,
-    /// Newton-Schulz iterations, at least 1. Default 5.
-    pub ns_steps: u64,
-    /// Guards the normalisation before the iterations, above 0. Default 1e-7.
-    pub eps: f64,
-    /// Scale updates to the root mean square of AdamW's. Default true.
-    pub match_rms_adamw: bool,
-    /// Weight decay (decoupled). Default 0.
-    pub weight_decay: f64,
-}
-
-impl Default for MuonConfig {
-    fn default() -> Self {
-        Self {
-            lr: 1e-3,
-            momentum: 0.95,
-            nesterov: true,
-            ns_steps: 5,
-            eps: 1e-7,
-            match_rms_adamw: true,
-            weight_decay: 0.0,
-        }
+settings! {
+    /// Settings of burn's Muon (Jordan, 2024): orthogonalised momentum, for matrices.
+    ///
+    /// Muon knows matrices only. Parameters of any other rank (biases, norms, convolution kernels) go to AdamW with
+    /// the same `lr` and `weight_decay`, so `match_rms_adamw = true` (Liu et al., arXiv:2502.16982), which brings both
+    /// to one scale, is the default here; burn's and torch's default is Jordan's scaling (`false`).
+    pub struct MuonConfig {
+        /// Learning rate, at least 0. Default 1e-3, as torch's Muon.
+        pub lr: f64 = 1e-3,
+        /// Momentum, in `[0, 1)`. Default 0.95.
+        pub momentum: f64 = 0.95,
+        /// Look ahead along the momentum. Default true.
+        pub nesterov: bool = true,
+        /// Newton-Schulz iterations, at least 1. Default 5.
+        pub ns_steps: u64 = 5,
+        /// Guards the normalisation before the iterations, above 0. Default 1e-7.
+        pub eps: f64 = 1e-7,
+        /// Scale updates to the root mean square of AdamW's. Default true.
+        pub match_rms_adamw: bool = true,
+        /// Weight decay (decoupled). Default 0.
+        pub weight_decay: f64 = 0.0,
     }
 }
 
@@ -247,6 +197,7 @@ impl Settings for MuonConfig {
 impl OptimizerSettings for MuonConfig {
     const NAME: &'static str = "muon";
     const SUMMARY: &'static str = "burn's Muon: orthogonalised momentum for matrices, AdamW for the rest";
+    const IS_BURNS: bool = true;
 
     type Optimizer = optim::Muon;
 
@@ -269,6 +220,6 @@ impl OptimizerSettings for MuonConfig {
 
     fn erased(&self, _momentum: MomentumHandle) -> ParamOptimizer {
         let other = AdamWConfig { weight_decay: self.weight_decay, ..AdamWConfig::default() };
-        ParamOptimizer::burns_of_matrices(self.build(), other.build())
+        ParamOptimizer::of_matrices(self.build(), other.build())
     }
 }

@@ -27,4 +27,25 @@ pub use rmsprop::{Rmsprop, RmspropConfig};
 pub use schedule_free::{ScheduleFreeAdamW, ScheduleFreeAdamWConfig, ScheduleFreeSgd, ScheduleFreeSgdConfig};
 pub use sgd::{Sgd, SgdConfig};
 
+use crate::optimizer::Entry;
 use decay::Decay;
+
+/// This crate's optimizers, in the order they are documented.
+pub(crate) const STANDARD: &[Entry] = &[
+    Entry::of::<AdamConfig>(),
+    Entry::of::<AdamWConfig>(),
+    Entry::of::<NAdamConfig>(),
+    Entry::of::<RAdamConfig>(),
+    Entry::of::<AdamaxConfig>(),
+    Entry::of::<AdagradConfig>(),
+    Entry::of::<RmspropConfig>(),
+    Entry::of::<AdadeltaConfig>(),
+    Entry::of::<SgdConfig>(),
+    Entry::of::<ProdigyConfig>(),
+    Entry::of::<ScheduleFreeAdamWConfig>(),
+    Entry::of::<ScheduleFreeSgdConfig>(),
+    Entry::of::<LionConfig>(),
+    Entry::of::<MuonConfig>(),
+    Entry::of::<LambConfig>(),
+    Entry::of::<AdafactorConfig>(),
+];

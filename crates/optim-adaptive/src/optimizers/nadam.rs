@@ -2,8 +2,7 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings};
+use strict_config::{ConfigError, Settings, settings};
 
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
@@ -12,39 +11,25 @@ use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
-/// Settings of [`NAdam`]: torch's names and defaults (`torch.optim.NAdam`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NAdamConfig {
-    /// Learning rate, at least 0. Default 2e-3.
-    pub lr: f64,
-    /// Decay rates of the running averages of the gradient and of its square, each in `[0, 1)`.
-    /// Default `[0.9, 0.999]`.
-    #[serde(deserialize_with = "ranges::two_betas")]
-    pub betas: [f64; 2],
-    /// Added to the denominator, after the square root. Default 1e-8.
-    pub eps: f64,
-    /// Weight decay, as L2 penalty unless `decoupled_weight_decay`. Default 0.
-    pub weight_decay: f64,
-    /// How fast the Nesterov momentum `mu` rises to beta1. Default 4e-3.
-    pub momentum_decay: f64,
-    /// Decay the weights themselves (by `1 - lr * weight_decay`) instead. Default false.
-    pub decoupled_weight_decay: bool,
-    /// Climb instead of descend. Default false.
-    pub maximize: bool,
-}
-
-impl Default for NAdamConfig {
-    fn default() -> Self {
-        Self {
-            lr: 2e-3,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
-            weight_decay: 0.0,
-            momentum_decay: 4e-3,
-            decoupled_weight_decay: false,
-            maximize: false,
-        }
+settings! {
+    /// Settings of [`NAdam`]: torch's names and defaults (`torch.optim.NAdam`).
+    pub struct NAdamConfig {
+        /// Learning rate, at least 0. Default 2e-3.
+        pub lr: f64 = 2e-3,
+        /// Decay rates of the running averages of the gradient and of its square, each in `[0, 1)`.
+        /// Default `[0.9, 0.999]`.
+        #[serde(deserialize_with = "ranges::two_betas")]
+        pub betas: [f64; 2] = [0.9, 0.999],
+        /// Added to the denominator, after the square root. Default 1e-8.
+        pub eps: f64 = 1e-8,
+        /// Weight decay, as L2 penalty unless `decoupled_weight_decay`. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// How fast the Nesterov momentum `mu` rises to beta1. Default 4e-3.
+        pub momentum_decay: f64 = 4e-3,
+        /// Decay the weights themselves (by `1 - lr * weight_decay`) instead. Default false.
+        pub decoupled_weight_decay: bool = false,
+        /// Climb instead of descend. Default false.
+        pub maximize: bool = false,
     }
 }
 
@@ -163,11 +148,7 @@ impl OptimizerSettings for NAdamConfig {
 
     type Optimizer = NAdam;
 
-    lr_and_weight_decay!();
-
-    fn momentum(&self) -> Option<f64> {
-        Some(self.betas[0])
-    }
+    lr_and_weight_decay!(and betas);
 
     fn state_per_parameter(&self) -> usize {
         2

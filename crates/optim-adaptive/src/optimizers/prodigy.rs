@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
 use crate::fused::{Rule, Value, apply, norm_power_sum, weighted_difference};
 use crate::momentum::MomentumHandle;
@@ -14,63 +13,45 @@ use crate::optimizer::{OptimizerSettings, ParamOptimizer, SharedState, lr_and_we
 use crate::ranges;
 use crate::state::record_state;
 
-/// Settings of Prodigy: names and defaults of the authors' package (`prodigyopt.Prodigy` 1.1.2).
-///
-/// Prodigy (Mishchenko and Defazio, arXiv:2306.06101) estimates the distance `d` to the solution from gradients
-/// and the way walked so far, and takes Adam steps of size `d * lr`. The estimate is one number for all parameters
-/// and needs all gradients before any parameter moves, so there is no optimizer of one tensor at a time: it runs
-/// in [`AdaptiveOptimizer`](crate::AdaptiveOptimizer), not in burn's own Learner.
-///
-/// ```text
-/// num = beta3 num + (d / d0) d lr sum g (p0 - p)          s = beta3 s + (d / d0) d lr g
-/// d' = d_coef num / sum |s|                                d = max(d, d'), at most growth_rate times the last d
-/// m = beta1 m + (1 - beta1) d g                            v = beta2 v + (1 - beta2) d^2 g^2
-/// p = p - d lr m / (sqrt(v) + d eps)                       (the d of the step in m, v and lr; the new one in eps)
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ProdigyConfig {
-    /// Factor on the estimated step size, above 0. Leave it at 1. Default 1.
-    pub lr: f64,
-    /// Decay rates of the running averages, each in `[0, 1)`. Default `[0.9, 0.999]`.
-    #[serde(deserialize_with = "ranges::two_betas")]
-    pub betas: [f64; 2],
-    /// Decay rate of the estimate's own averages; `sqrt(betas[1])` where absent.
-    pub beta3: Option<f64>,
-    /// Added to the denominator, times `d`. Above 0. Default 1e-8.
-    pub eps: f64,
-    /// Weight decay. Default 0.
-    pub weight_decay: f64,
-    /// Decay the weights themselves, as AdamW does; otherwise an L2 penalty. Default true.
-    pub decouple: bool,
-    /// Correct the averages' bias, as Adam does. Default false.
-    pub use_bias_correction: bool,
-    /// Leave the rate out of the estimate's denominator, for runs with warm-up. Default false.
-    pub safeguard_warmup: bool,
-    /// First estimate of `d`, above 0. Default 1e-6.
-    pub d0: f64,
-    /// Factor on the estimate: 0.5 and 2 are common too. Default 1.
-    pub d_coef: f64,
-    /// Largest growth of `d` per step; `inf` for none. Default inf.
-    #[serde(deserialize_with = "strict_config::any_number")]
-    pub growth_rate: f64,
-}
-
-impl Default for ProdigyConfig {
-    fn default() -> Self {
-        Self {
-            lr: 1.0,
-            betas: [0.9, 0.999],
-            beta3: None,
-            eps: 1e-8,
-            weight_decay: 0.0,
-            decouple: true,
-            use_bias_correction: false,
-            safeguard_warmup: false,
-            d0: 1e-6,
-            d_coef: 1.0,
-            growth_rate: f64::INFINITY,
-        }
+settings! {
+    /// Settings of Prodigy: names and defaults of the authors' package (`prodigyopt.Prodigy` 1.1.2).
+    ///
+    /// Prodigy (Mishchenko and Defazio, arXiv:2306.06101) estimates the distance `d` to the solution from gradients
+    /// and the way walked so far, and takes Adam steps of size `d * lr`. The estimate is one number for all parameters
+    /// and needs all gradients before any parameter moves, so there is no optimizer of one tensor at a time: it runs
+    /// in [`AdaptiveOptimizer`](crate::AdaptiveOptimizer), not in burn's own Learner.
+    ///
+    /// ```text
+    /// num = beta3 num + (d / d0) d lr sum g (p0 - p)          s = beta3 s + (d / d0) d lr g
+    /// d' = d_coef num / sum |s|                                d = max(d, d'), at most growth_rate times the last d
+    /// m = beta1 m + (1 - beta1) d g                            v = beta2 v + (1 - beta2) d^2 g^2
+    /// p = p - d lr m / (sqrt(v) + d eps)                       (the d of the step in m, v and lr; the new one in eps)
+    /// ```
+    pub struct ProdigyConfig {
+        /// Factor on the estimated step size, above 0. Leave it at 1. Default 1.
+        pub lr: f64 = 1.0,
+        /// Decay rates of the running averages, each in `[0, 1)`. Default `[0.9, 0.999]`.
+        #[serde(deserialize_with = "ranges::two_betas")]
+        pub betas: [f64; 2] = [0.9, 0.999],
+        /// Decay rate of the estimate's own averages; `sqrt(betas[1])` where absent.
+        pub beta3: Option<f64> = None,
+        /// Added to the denominator, times `d`. Above 0. Default 1e-8.
+        pub eps: f64 = 1e-8,
+        /// Weight decay. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// Decay the weights themselves, as AdamW does; otherwise an L2 penalty. Default true.
+        pub decouple: bool = true,
+        /// Correct the averages' bias, as Adam does. Default false.
+        pub use_bias_correction: bool = false,
+        /// Leave the rate out of the estimate's denominator, for runs with warm-up. Default false.
+        pub safeguard_warmup: bool = false,
+        /// First estimate of `d`, above 0. Default 1e-6.
+        pub d0: f64 = 1e-6,
+        /// Factor on the estimate: 0.5 and 2 are common too. Default 1.
+        pub d_coef: f64 = 1.0,
+        /// Largest growth of `d` per step; `inf` for none. Default inf.
+        #[serde(deserialize_with = "strict_config::any_number")]
+        pub growth_rate: f64 = f64::INFINITY,
     }
 }
 
@@ -352,11 +333,7 @@ impl OptimizerSettings for ProdigyConfig {
 
     type Optimizer = Prodigy;
 
-    lr_and_weight_decay!();
-
-    fn momentum(&self) -> Option<f64> {
-        Some(self.betas[0])
-    }
+    lr_and_weight_decay!(and betas);
 
     fn one_for_all(&self) -> Option<&'static str> {
         Some("Prodigy finds one step size for all parameters")

@@ -2,8 +2,7 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings};
+use strict_config::{ConfigError, Settings, settings};
 
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
@@ -12,29 +11,23 @@ use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
-/// Settings of [`Rmsprop`]: torch's names and defaults (`torch.optim.RMSprop`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RmspropConfig {
-    /// Learning rate, at least 0. Default 0.01.
-    pub lr: f64,
-    /// Decay rate of the running averages, at least 0. Default 0.99.
-    pub alpha: f64,
-    /// Added to the denominator, after the square root. Default 1e-8.
-    pub eps: f64,
-    /// Weight decay, as L2 penalty. Default 0.
-    pub weight_decay: f64,
-    /// Momentum of the scaled gradients; 0 for none. Default 0.
-    pub momentum: f64,
-    /// Divide by the standard deviation instead of the root mean square. Default false.
-    pub centered: bool,
-    /// Climb instead of descend. Default false.
-    pub maximize: bool,
-}
-
-impl Default for RmspropConfig {
-    fn default() -> Self {
-        Self { lr: 1e-2, alpha: 0.99, eps: 1e-8, weight_decay: 0.0, momentum: 0.0, centered: false, maximize: false }
+settings! {
+    /// Settings of [`Rmsprop`]: torch's names and defaults (`torch.optim.RMSprop`).
+    pub struct RmspropConfig {
+        /// Learning rate, at least 0. Default 0.01.
+        pub lr: f64 = 1e-2,
+        /// Decay rate of the running averages, at least 0. Default 0.99.
+        pub alpha: f64 = 0.99,
+        /// Added to the denominator, after the square root. Default 1e-8.
+        pub eps: f64 = 1e-8,
+        /// Weight decay, as L2 penalty. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// Momentum of the scaled gradients; 0 for none. Default 0.
+        pub momentum: f64 = 0.0,
+        /// Divide by the standard deviation instead of the root mean square. Default false.
+        pub centered: bool = false,
+        /// Climb instead of descend. Default false.
+        pub maximize: bool = false,
     }
 }
 

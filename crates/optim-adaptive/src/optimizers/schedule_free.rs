@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings};
+use strict_config::{ConfigError, Settings, settings};
 
 use crate::fused::{Rule, Value, apply};
 use crate::momentum::MomentumHandle;
@@ -14,41 +13,27 @@ use crate::optimizer::{OptimizerSettings, ParamOptimizer, SharedState, lr_and_we
 use crate::ranges;
 use crate::state::record_state;
 
-/// Settings of [`ScheduleFreeAdamW`]: names and defaults of the authors' package
-/// (`schedulefree.AdamWScheduleFree` 1.4.1).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ScheduleFreeAdamWConfig {
-    /// Learning rate, at least 0. Default 0.0025.
-    pub lr: f64,
-    /// `betas[0]` interpolates between the fast and the averaged sequence (the gradient is taken in between),
-    /// `betas[1]` is the decay rate of the squared gradient. `betas[0]` in `(0, 1)`, `betas[1]` in `[0, 1)`.
-    /// Default `[0.9, 0.999]`.
-    #[serde(deserialize_with = "ranges::two_betas")]
-    pub betas: [f64; 2],
-    /// Added to the denominator, after the square root. Default 1e-8.
-    pub eps: f64,
-    /// Weight decay, at the point where the gradient is taken, times the rate. Default 0.
-    pub weight_decay: f64,
-    /// Steps of linear warm-up. Default 0.
-    pub warmup_steps: u64,
-    /// Power of the step number in the averaging weights. Default 0.
-    pub r: f64,
-    /// Power of the largest rate so far in the averaging weights. Default 2.
-    pub weight_lr_power: f64,
-}
-
-impl Default for ScheduleFreeAdamWConfig {
-    fn default() -> Self {
-        Self {
-            lr: 0.0025,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
-            weight_decay: 0.0,
-            warmup_steps: 0,
-            r: 0.0,
-            weight_lr_power: 2.0,
-        }
+settings! {
+    /// Settings of [`ScheduleFreeAdamW`]: names and defaults of the authors' package
+    /// (`schedulefree.AdamWScheduleFree` 1.4.1).
+    pub struct ScheduleFreeAdamWConfig {
+        /// Learning rate, at least 0. Default 0.0025.
+        pub lr: f64 = 0.0025,
+        /// `betas[0]` interpolates between the fast and the averaged sequence (the gradient is taken in between),
+        /// `betas[1]` is the decay rate of the squared gradient. `betas[0]` in `(0, 1)`, `betas[1]` in `[0, 1)`.
+        /// Default `[0.9, 0.999]`.
+        #[serde(deserialize_with = "ranges::two_betas")]
+        pub betas: [f64; 2] = [0.9, 0.999],
+        /// Added to the denominator, after the square root. Default 1e-8.
+        pub eps: f64 = 1e-8,
+        /// Weight decay, at the point where the gradient is taken, times the rate. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// Steps of linear warm-up. Default 0.
+        pub warmup_steps: u64 = 0,
+        /// Power of the step number in the averaging weights. Default 0.
+        pub r: f64 = 0.0,
+        /// Power of the largest rate so far in the averaging weights. Default 2.
+        pub weight_lr_power: f64 = 2.0,
     }
 }
 
@@ -61,28 +46,22 @@ impl Settings for ScheduleFreeAdamWConfig {
     }
 }
 
-/// Settings of [`ScheduleFreeSgd`]: names and defaults of the authors' package
-/// (`schedulefree.SGDScheduleFree` 1.4.1).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ScheduleFreeSgdConfig {
-    /// Learning rate, at least 0. Default 1.
-    pub lr: f64,
-    /// Interpolation between the fast and the averaged sequence, in `(0, 1)`. Default 0.9.
-    pub momentum: f64,
-    /// Weight decay, at the point where the gradient is taken. Default 0.
-    pub weight_decay: f64,
-    /// Steps of linear warm-up. Default 0.
-    pub warmup_steps: u64,
-    /// Power of the step number in the averaging weights. Default 0.
-    pub r: f64,
-    /// Power of the largest rate so far in the averaging weights. Default 2.
-    pub weight_lr_power: f64,
-}
-
-impl Default for ScheduleFreeSgdConfig {
-    fn default() -> Self {
-        Self { lr: 1.0, momentum: 0.9, weight_decay: 0.0, warmup_steps: 0, r: 0.0, weight_lr_power: 2.0 }
+settings! {
+    /// Settings of [`ScheduleFreeSgd`]: names and defaults of the authors' package
+    /// (`schedulefree.SGDScheduleFree` 1.4.1).
+    pub struct ScheduleFreeSgdConfig {
+        /// Learning rate, at least 0. Default 1.
+        pub lr: f64 = 1.0,
+        /// Interpolation between the fast and the averaged sequence, in `(0, 1)`. Default 0.9.
+        pub momentum: f64 = 0.9,
+        /// Weight decay, at the point where the gradient is taken. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// Steps of linear warm-up. Default 0.
+        pub warmup_steps: u64 = 0,
+        /// Power of the step number in the averaging weights. Default 0.
+        pub r: f64 = 0.0,
+        /// Power of the largest rate so far in the averaging weights. Default 2.
+        pub weight_lr_power: f64 = 2.0,
     }
 }
 
@@ -139,13 +118,13 @@ record_state!(ScheduleFreeState { k, weight_sum, lr_max, z, exp_avg_sq });
 
 /// Where the averaging stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Clock {
+struct AveragingState {
     k: u64,
     weight_sum: f64,
     lr_max: f64,
 }
 
-impl Clock {
+impl AveragingState {
     const START: Self = Self { k: 0, weight_sum: 0.0, lr_max: -1.0 };
 }
 
@@ -153,7 +132,7 @@ impl Clock {
 #[derive(Debug, Clone, Copy)]
 struct Tick {
     /// The clock after the step.
-    after: Clock,
+    after: AveragingState,
     /// Factor of the warm-up.
     warmup: f64,
     /// Share of the new point in the average.
@@ -177,13 +156,13 @@ impl Averaging {
         Self { beta, warmup_steps, r, weight_lr_power, now: Arc::default() }
     }
 
-    fn advance(&self, clock: Clock, lr: f64) -> Tick {
+    fn advance(&self, clock: AveragingState, lr: f64) -> Tick {
         let warmup = if clock.k < self.warmup_steps { (clock.k + 1) as f64 / self.warmup_steps as f64 } else { 1.0 };
         let lr_max = (lr * warmup).max(clock.lr_max);
         let weight = ((clock.k + 1) as f64).powf(self.r) * lr_max.powf(self.weight_lr_power);
         let weight_sum = clock.weight_sum + weight;
         let share = if weight_sum == 0.0 { 0.0 } else { weight / weight_sum };
-        Tick { after: Clock { k: clock.k + 1, weight_sum, lr_max }, warmup, share }
+        Tick { after: AveragingState { k: clock.k + 1, weight_sum, lr_max }, warmup, share }
     }
 
     fn now(&self) -> Option<Tick> {
@@ -197,7 +176,7 @@ impl Averaging {
     /// The tick of this step for a parameter with this state.
     fn tick<const D: usize>(&self, lr: f64, state: Option<&ScheduleFreeState<D>>) -> Tick {
         self.now().unwrap_or_else(|| {
-            let clock = state.map_or(Clock::START, |state| Clock {
+            let clock = state.map_or(AveragingState::START, |state| AveragingState {
                 k: state.k,
                 weight_sum: state.weight_sum,
                 lr_max: state.lr_max,
@@ -210,24 +189,23 @@ impl Averaging {
 impl SharedState for Averaging {
     /// Counts one step of the run.
     fn begin(&self, lr: f64) {
-        let clock = self.now().map_or(Clock::START, |tick| tick.after);
+        let clock = self.now().map_or(AveragingState::START, |tick| tick.after);
         self.set(Some(self.advance(clock, lr)));
     }
 
     fn save(&self) -> Vec<(&'static str, f64)> {
         self.now().map_or_else(Vec::new, |tick| {
-            let Clock { k, weight_sum, lr_max } = tick.after;
+            let AveragingState { k, weight_sum, lr_max } = tick.after;
             vec![("k", k as f64), ("weight_sum", weight_sum), ("lr_max", lr_max)]
         })
     }
 
     fn load(&self, saved: &BTreeMap<String, f64>) {
         let get = |name: &str| saved.get(name).copied();
-        let after = get("k").zip(get("weight_sum")).zip(get("lr_max")).map(|((k, weight_sum), lr_max)| Clock {
-            k: k as u64,
-            weight_sum,
-            lr_max,
-        });
+        let after = get("k")
+            .zip(get("weight_sum"))
+            .zip(get("lr_max"))
+            .map(|((k, weight_sum), lr_max)| AveragingState { k: k as u64, weight_sum, lr_max });
         self.set(after.map(|after| Tick { after, warmup: 1.0, share: 0.0 }));
     }
 }
@@ -339,7 +317,7 @@ impl Optimizer for ScheduleFreeAdamW {
             bias_correction2: 1.0 - beta2.powf(after.k as f64),
         };
         let (tensor, [z, exp_avg_sq]) = apply(rule, tensor, grad, [z, exp_avg_sq]);
-        let Clock { k, weight_sum, lr_max } = after;
+        let AveragingState { k, weight_sum, lr_max } = after;
         (tensor, Some(ScheduleFreeState { k, weight_sum, lr_max, z, exp_avg_sq: Some(exp_avg_sq) }))
     }
 
@@ -363,7 +341,7 @@ impl Optimizer for ScheduleFreeSgd {
         let z = state.map_or_else(|| tensor.clone(), |state| state.z);
         let step = Interpolation { lr: lr * warmup, beta: config.momentum, share, weight_decay: config.weight_decay };
         let (tensor, [z]) = apply(SgdRule { step }, tensor, grad, [z]);
-        let Clock { k, weight_sum, lr_max } = after;
+        let AveragingState { k, weight_sum, lr_max } = after;
         (tensor, Some(ScheduleFreeState { k, weight_sum, lr_max, z, exp_avg_sq: None }))
     }
 

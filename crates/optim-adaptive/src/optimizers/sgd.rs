@@ -2,8 +2,7 @@
 
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings};
+use strict_config::{ConfigError, Settings, settings};
 
 use super::Decay;
 use crate::fused::{Rule, Value, apply};
@@ -12,27 +11,21 @@ use crate::optimizer::{OptimizerSettings, lr_and_weight_decay};
 use crate::ranges;
 use crate::state::record_state;
 
-/// Settings of [`Sgd`]: torch's names and defaults (`torch.optim.SGD`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SgdConfig {
-    /// Learning rate, at least 0. Default 1e-3.
-    pub lr: f64,
-    /// Momentum factor; 0 for none. Default 0.
-    pub momentum: f64,
-    /// Damping of the gradient's part in the momentum, from the second step on. Default 0.
-    pub dampening: f64,
-    /// Weight decay, as L2 penalty. Default 0.
-    pub weight_decay: f64,
-    /// Look ahead along the momentum (Nesterov). Needs momentum and no dampening. Default false.
-    pub nesterov: bool,
-    /// Climb instead of descend. Default false.
-    pub maximize: bool,
-}
-
-impl Default for SgdConfig {
-    fn default() -> Self {
-        Self { lr: 1e-3, momentum: 0.0, dampening: 0.0, weight_decay: 0.0, nesterov: false, maximize: false }
+settings! {
+    /// Settings of [`Sgd`]: torch's names and defaults (`torch.optim.SGD`).
+    pub struct SgdConfig {
+        /// Learning rate, at least 0. Default 1e-3.
+        pub lr: f64 = 1e-3,
+        /// Momentum factor; 0 for none. Default 0.
+        pub momentum: f64 = 0.0,
+        /// Damping of the gradient's part in the momentum, from the second step on. Default 0.
+        pub dampening: f64 = 0.0,
+        /// Weight decay, as L2 penalty. Default 0.
+        pub weight_decay: f64 = 0.0,
+        /// Look ahead along the momentum (Nesterov). Needs momentum and no dampening. Default false.
+        pub nesterov: bool = false,
+        /// Climb instead of descend. Default false.
+        pub maximize: bool = false,
     }
 }
 

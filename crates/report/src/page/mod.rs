@@ -19,7 +19,7 @@ mod text;
 
 use crate::Chart;
 
-pub use text::{count, duration, fold};
+pub use text::{count, decimal, duration, fold, plain, plural};
 
 /// A page.
 #[derive(Debug, Clone, PartialEq, Default)]

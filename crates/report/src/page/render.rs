@@ -4,8 +4,12 @@ use std::path::Path;
 
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
-use super::{Page, Part, Table, Tone};
-use crate::{Chart, ReportError, atomic::atomic_write, layout::height_of_legend};
+use super::{Page, Part, Table, Tone, plain};
+use crate::{
+    Chart, ReportError,
+    atomic::{WRITTEN, atomic_write},
+    layout::height_of_legend,
+};
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -42,9 +46,10 @@ impl Page {
         let badge = self.badge.as_ref().map(|badge| context! { text => badge.text, tone => tone(badge.tone) });
         let page = context! {
             title => self.title, subtitle => self.subtitle, footer => self.footer, badge, facts, sections,
-            style => Value::from_safe_string(STYLE.to_owned()),
+            style => Value::from_safe_string(STYLE.to_owned()), written => WRITTEN,
         };
-        environment.get_template("page.html").and_then(|template| template.render(page)).map_err(failed)
+        let html = environment.get_template("page.html").and_then(|template| template.render(page)).map_err(failed)?;
+        Ok(plain(&html))
     }
 
     /// Saves the page. The file appears whole or not at all.
@@ -146,6 +151,16 @@ mod tests {
         // Title (2), badge, subtitle, fact (3), section (2), pair (2), table (2), share and its tooltip (4), code, footer.
         assert_eq!(html.matches("&lt;script&gt;").count(), 19, "{html}");
         assert!(html.contains("<title>a &lt;b&gt; &amp; \"c\"</title>"), "the chart's own title");
+    }
+
+    #[test]
+    fn no_control_characters_reach_a_page_or_a_picture() {
+        let odd = "a\x1b[31m\0b";
+        let chart = Chart::new(odd).x(odd).series(Series::line(odd, [1.0, 2.0], [1.0, 2.0])).mark_x(1.5, odd);
+        let page = Page::new(odd).section(Section::new(odd).part(Part::Charts(vec![chart.clone()])));
+        for text in [page.to_html().unwrap(), chart.to_svg().unwrap(), chart.terminal(80, 12)] {
+            assert!(!text.contains(|c: char| c.is_control() && c != '\n') && text.contains("a\u{fffd}[31m\u{fffd}b"));
+        }
     }
 
     #[test]

@@ -25,6 +25,16 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// A number with so many digits behind the point; a very large one, which would be all zeros, in powers of ten.
+pub fn decimal(number: f64, digits: usize) -> String {
+    if number.abs() < 1e9 || !number.is_finite() { format!("{number:.digits$}") } else { format!("{number:.2e}") }
+}
+
+/// How many of something: `1 run`, `2 runs`.
+pub fn plural(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Text cut at spaces into lines of at most so many characters, where its words allow that. What gives it colour on a
 /// terminal counts as nothing.
 pub fn fold(text: &str, columns: usize) -> Vec<String> {
@@ -52,6 +62,18 @@ fn shown_width(text: &str) -> usize {
     let first = parts.next().map_or(0, |part| part.chars().count());
     let rest = parts.map(|part| part.split_once('m').map_or(0, |(_, rest)| rest.chars().count()));
     first + rest.sum::<usize>()
+}
+
+/// Text that a terminal, a page and a picture can show: control characters but tabs and the ends of lines, which a terminal
+/// would obey and XML does not allow, become U+FFFD. Names come from folders, files and configurations of anybody.
+pub fn plain(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' => c,
+        '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.replace("\r\n", "\n").chars().map(shown).collect()
 }
 
 /// The spaces between two columns of a table.
@@ -91,7 +113,7 @@ impl Table {
     fn block(&self, columns: &[usize], widths: &[usize]) -> String {
         let line = |cell_of: &dyn Fn(usize) -> String| {
             let cells = columns.iter().map(|&column| {
-                let cell = cell_of(column);
+                let cell = cell_of(column).replace(['\n', '\t'], "\u{fffd}");
                 let pad = " ".repeat(widths[column].saturating_sub(cell.chars().count()));
                 if self.text_columns.contains(&column) { format!("{cell}{pad}") } else { format!("{pad}{cell}") }
             });
@@ -126,6 +148,11 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1\u{202f}000"), (1_234_567, "1\u{202f}234\u{202f}567")] {
             assert_eq!(count(number), text);
         }
+        assert_eq!(
+            [0.126, -5e8, 1e300, f64::NAN].map(|number| decimal(number, 1)),
+            ["0.1", "-500000000.0", "1.00e300", "NaN"]
+        );
+        assert_eq!([0, 1, 2].map(|number| plural(number, "run")), ["0 runs", "1 run", "2 runs"]);
     }
 
     #[test]
@@ -134,6 +161,17 @@ mod tests {
         let rows = vec![texts(["a", "1"]), texts(["long", "10.5"])];
         let table = Table { head: texts(["name", "n"]), rows, text_columns: vec![0], ..Table::default() };
         assert_eq!(table.to_text(80), "name     n\na        1\nlong  10.5\n");
+    }
+
+    #[test]
+    fn control_characters_are_not_passed_on() {
+        assert_eq!(
+            plain("a\x1b[31m\u{9b}\x07\rb\tc\r\nd\u{ffff}"),
+            "a\u{fffd}[31m\u{fffd}\u{fffd}\u{fffd}b\tc\nd\u{fffd}"
+        );
+        // In a table a cell is a line.
+        let rows = vec![vec!["a\nb".to_owned()]];
+        assert_eq!(Table { rows, ..Table::default() }.to_text(80), "a\u{fffd}b\n");
     }
 
     #[test]

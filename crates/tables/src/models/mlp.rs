@@ -6,8 +6,7 @@ use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Linear, Linea
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
 use super::output::TableOutput;
 use crate::rows::RowBatch;
@@ -23,30 +22,24 @@ pub struct Features {
     pub outputs: usize,
 }
 
-/// The settings of an [`Mlp`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MlpConfig {
-    /// Widths of the hidden layers; empty for a linear model. Default: 128, 64.
-    pub hidden: Vec<usize>,
-    /// The part of the hidden values that is dropped in training. Default: 0.
-    pub dropout: f64,
-    /// The width of every embedding. By default that of a column with `n` categories is `1.6 n^0.56`, rounded, and at most
-    /// 600: the rule of thumb of fastai's tabular models.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub embedding: Option<usize>,
-}
-
-impl Default for MlpConfig {
-    fn default() -> Self {
-        Self { hidden: vec![128, 64], dropout: 0.0, embedding: None }
+settings! {
+    /// The settings of a [`TableMlp`].
+    pub struct TableMlpConfig {
+        /// Widths of the hidden layers; empty for a linear model. Default: 128, 64.
+        pub hidden: Vec<usize> = vec![128, 64],
+        /// The part of the hidden values that is dropped in training. Default: 0.
+        pub dropout: f64 = 0.0,
+        /// The width of every embedding. By default that of a column with `n` categories is `1.6 n^0.56`, rounded, and at most
+        /// 600: the rule of thumb of fastai's tabular models.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub embedding: Option<usize> = None,
     }
 }
 
 /// More layers than anybody trains; each takes time in every step, whatever its width.
 const MOST_LAYERS: usize = 1000;
 
-impl Settings for MlpConfig {
+impl Settings for TableMlpConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let found = format!("a list of {}", self.hidden.len());
         check::is_allowed("hidden", found, &format!("at most {MOST_LAYERS} layers"), self.hidden.len() <= MOST_LAYERS)?;
@@ -58,7 +51,7 @@ impl Settings for MlpConfig {
     }
 }
 
-impl MlpConfig {
+impl TableMlpConfig {
     /// The width of the embedding of a column with this many categories.
     pub fn embedding_width(&self, categories: usize) -> usize {
         let rule = (1.6 * (categories as f64).powf(0.56)).round() as usize;
@@ -88,7 +81,7 @@ impl MlpConfig {
     ///
     /// # Errors
     /// Settings out of their ranges.
-    pub fn init(&self, features: &Features, device: &Device) -> Result<Mlp, ConfigError> {
+    pub fn init(&self, features: &Features, device: &Device) -> Result<TableMlp, ConfigError> {
         self.check()?;
         let embedding =
             |&categories: &usize| EmbeddingConfig::new(categories + 1, self.embedding_width(categories)).init(device);
@@ -100,7 +93,7 @@ impl MlpConfig {
             layers.push(LinearConfig::new(inputs, width).init(device));
             inputs = width;
         }
-        let mut model = drawn(Mlp { embeddings, layers, dropout: DropoutConfig::new(self.dropout).init() });
+        let mut model = drawn(TableMlp { embeddings, layers, dropout: DropoutConfig::new(self.dropout).init() });
         model.embeddings = model.embeddings.into_iter().map(without_unknown).collect();
         Ok(model)
     }
@@ -121,7 +114,7 @@ fn without_unknown(embedding: Embedding) -> Embedding {
 
 /// `linear - ReLU - dropout - ... - linear` over the numbers of a row and the vectors of its categories, side by side.
 #[derive(Module, Debug)]
-pub struct Mlp {
+pub struct TableMlp {
     /// For each column of categories a vector for each category; the first is that of unknown ones.
     pub embeddings: Vec<Embedding>,
     /// The layers; ReLU and dropout after all but the last.
@@ -130,7 +123,7 @@ pub struct Mlp {
     pub dropout: Dropout,
 }
 
-impl Mlp {
+impl TableMlp {
     /// Logits, `(row, class)`, or standardised numbers, `(row, 1)`, of standardised numbers, `(row, column)`, and codes of
     /// categories, `(row, column)`.
     pub fn forward(&self, numbers: Tensor<2>, categories: Tensor<2, Int>) -> Tensor<2> {
@@ -156,7 +149,7 @@ impl Mlp {
     }
 }
 
-impl TrainStep for Mlp {
+impl TrainStep for TableMlp {
     type Input = RowBatch;
     type Output = TableOutput;
 
@@ -167,7 +160,7 @@ impl TrainStep for Mlp {
     }
 }
 
-impl InferenceStep for Mlp {
+impl InferenceStep for TableMlp {
     type Input = RowBatch;
     type Output = TableOutput;
 

@@ -8,5 +8,5 @@ mod mlp;
 mod output;
 
 pub use metrics::{ErrorInput, ErrorMetric, auroc, f1};
-pub use mlp::{Features, Mlp, MlpConfig};
+pub use mlp::{Features, TableMlp, TableMlpConfig};
 pub use output::TableOutput;

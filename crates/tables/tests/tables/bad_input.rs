@@ -262,6 +262,24 @@ fn numbers_that_no_whole_number_holds_are_no_classes() {
     assert!(!is_number(&["9007199254740991", "1"]));
 }
 
+/// What fills a column of which nothing is known says what it holds.
+#[test]
+fn a_column_without_a_value_is_what_fills_it() {
+    let csv = Csv::new("a,b,c,y\n1,,,0\n2,NA,,1\n");
+    let mut settings = tables::TableSettings::new(&csv.path, "y");
+    settings.missing.columns.insert("b".into(), Fill::Value(FillValue::Number(3.0)));
+    let error = message(&Table::read(&settings).unwrap_err());
+    assert!(error.starts_with("t.csv: column `c`: all 2 rows are missing"), "{error}");
+    settings.missing.columns.insert("c".into(), Fill::Value(FillValue::Text("none".into())));
+    let table = Table::read(&settings).unwrap();
+    let fitted = Preprocessing::fit(&table, &[0, 1], &settings.missing).unwrap();
+    assert_eq!((fitted.numbers[1].name.as_str(), fitted.numbers[1].fill), ("b", Some(3.0)));
+    assert_eq!(
+        (fitted.categories[0].name.as_str(), fitted.categories[0].names.as_slice()),
+        ("c", &["none".to_owned()][..])
+    );
+}
+
 #[test]
 fn missing_values_are_refused_or_filled_with_what_fits() {
     let csv = Csv::new("age,city,y\n,Bern,0\n2,NA,1\n3,,0\n");

@@ -5,7 +5,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::train::metric::{AccuracyMetric, Adaptor, Metric, MetricAttributes, MetricMetadata, Numeric};
 use burn::train::{InferenceStep, TrainStep};
-use tables::models::{ErrorMetric, Features, Mlp, MlpConfig, TableOutput, auroc, f1};
+use tables::models::{ErrorMetric, Features, TableMlp, TableMlpConfig, TableOutput, auroc, f1};
 use tables::{RowBatch, Targets};
 
 fn features() -> Features {
@@ -31,7 +31,7 @@ pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
 }
 
 /// All parameters, one after the other.
-fn parameters(model: &Mlp) -> Vec<f32> {
+fn parameters(model: &TableMlp) -> Vec<f32> {
     struct All(Vec<f32>);
     impl ModuleVisitor for All {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -48,7 +48,7 @@ fn the_outputs_are_what_a_naive_loop_gives() {
     let _alone = alone();
     let device = Device::flex();
     device.seed(3);
-    let config = MlpConfig { hidden: vec![4], embedding: Some(2), ..MlpConfig::default() };
+    let config = TableMlpConfig { hidden: vec![4], embedding: Some(2), ..TableMlpConfig::default() };
     let model = config.init(&features(), &device).unwrap();
     let RowBatch { numbers, categories, .. } = batch(&device);
     let found = values(&model.forward(numbers, categories));
@@ -78,17 +78,20 @@ fn the_parameters_are_those_of_the_seed_and_the_unknown_category_is_zero() {
     let device = Device::flex().autodiff();
     let of = |seed: u64| {
         device.seed(seed);
-        MlpConfig::default().init(&features(), &device).unwrap()
+        TableMlpConfig::default().init(&features(), &device).unwrap()
     };
     let model = of(1);
     assert_eq!(parameters(&model), parameters(&of(1)));
     assert_ne!(parameters(&model), parameters(&of(2)));
     // What is counted before a network is made: 2 hidden layers, the outputs, and the embeddings.
-    let (counted, made) = MlpConfig::default().counts(&features());
+    let (counted, made) = TableMlpConfig::default().counts(&features());
     assert_eq!(counted, parameters(&model).len());
     let widths = model.embeddings.iter().map(|embedding| embedding.weight.dims()[1]).sum::<usize>();
     assert_eq!(made, widths + 128 + 64 + features().outputs);
-    assert_eq!(MlpConfig { hidden: vec![usize::MAX, 3], ..MlpConfig::default() }.counts(&features()).0, usize::MAX);
+    assert_eq!(
+        TableMlpConfig { hidden: vec![usize::MAX, 3], ..TableMlpConfig::default() }.counts(&features()).0,
+        usize::MAX
+    );
     // Rule of thumb: 1.6 * 3^0.56 = 2.96.
     assert_eq!(model.embeddings[0].weight.dims(), [4, 3]);
     for embedding in &model.embeddings {
@@ -105,7 +108,7 @@ fn gradients_reach_the_categories_of_the_batch_alone() {
     let _alone = alone();
     let device = Device::flex().autodiff();
     device.seed(5);
-    let model = MlpConfig { hidden: vec![8], ..MlpConfig::default() }.init(&features(), &device).unwrap();
+    let model = TableMlpConfig { hidden: vec![8], ..TableMlpConfig::default() }.init(&features(), &device).unwrap();
     let mut output = TrainStep::step(&model, batch(&device));
     let gradient = |embedding: usize, output: &mut burn::train::TrainOutput<TableOutput>| {
         let id = model.embeddings[embedding].weight.id;
@@ -126,7 +129,7 @@ fn tables_of_one_kind_of_column_work() {
     for (numbers, categories) in [(2, vec![]), (0, vec![2, 2]), (0, vec![1])] {
         let width = categories.len();
         let features = Features { numbers, categories, outputs: 1 };
-        let model = MlpConfig { hidden: vec![], ..MlpConfig::default() }.init(&features, &device).unwrap();
+        let model = TableMlpConfig { hidden: vec![], ..TableMlpConfig::default() }.init(&features, &device).unwrap();
         let numbers = Tensor::from_data(TensorData::new(vec![1.0_f32; 3 * numbers], [3, numbers]), &device);
         let codes = Tensor::from_data(TensorData::new(vec![1_i32; 3 * width], [3, width]), &device);
         assert_eq!(model.forward(numbers, codes).dims(), [3, 1]);
@@ -137,16 +140,19 @@ fn tables_of_one_kind_of_column_work() {
 fn settings_out_of_their_ranges_are_refused() {
     let _alone = alone();
     let device = Device::flex();
-    let refusal = |config: MlpConfig| config.init(&features(), &device).unwrap_err().to_string();
-    let base = MlpConfig::default;
+    let refusal = |config: TableMlpConfig| config.init(&features(), &device).unwrap_err().to_string();
+    let base = TableMlpConfig::default;
     let cases = [
         (
-            MlpConfig { hidden: vec![8, 0], ..base() },
+            TableMlpConfig { hidden: vec![8, 0], ..base() },
             "hidden[1]: 0 is not allowed here; allowed: a whole number of at least 1",
         ),
-        (MlpConfig { dropout: 1.0, ..base() }, "dropout: 1 is not allowed here; allowed: a number from 0 to below 1"),
         (
-            MlpConfig { embedding: Some(0), ..base() },
+            TableMlpConfig { dropout: 1.0, ..base() },
+            "dropout: 1 is not allowed here; allowed: a number from 0 to below 1",
+        ),
+        (
+            TableMlpConfig { embedding: Some(0), ..base() },
             "embedding: 0 is not allowed here; allowed: a whole number of at least 1",
         ),
     ];
@@ -186,7 +192,7 @@ where
 fn classes(probabilities: &[f32], classes: &[i32]) -> TableOutput {
     let device = Device::flex();
     let features = Features { numbers: 2, categories: vec![], outputs: 2 };
-    let mut model = MlpConfig { hidden: vec![], ..MlpConfig::default() }.init(&features, &device).unwrap();
+    let mut model = TableMlpConfig { hidden: vec![], ..TableMlpConfig::default() }.init(&features, &device).unwrap();
     model.layers[0].weight = Param::from_tensor(Tensor::from_floats([[1.0, 0.0], [0.0, 1.0]], &device));
     model.layers[0].bias = None;
     let rows = probabilities.len();
@@ -238,7 +244,7 @@ fn a_log_shows_the_pass_and_the_batch() {
 fn numbers(predicted: &[f32], truth: &[f32]) -> TableOutput {
     let device = Device::flex();
     let features = Features { numbers: 1, categories: vec![], outputs: 1 };
-    let mut model = MlpConfig { hidden: vec![], ..MlpConfig::default() }.init(&features, &device).unwrap();
+    let mut model = TableMlpConfig { hidden: vec![], ..TableMlpConfig::default() }.init(&features, &device).unwrap();
     model.layers[0].weight = Param::from_tensor(Tensor::from_floats([[1.0]], &device));
     model.layers[0].bias = None;
     let column = |values: &[f32]| Tensor::from_data(TensorData::new(values.to_vec(), [values.len(), 1]), &device);

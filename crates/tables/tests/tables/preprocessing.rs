@@ -1,7 +1,7 @@
 //! What is fitted, on the training part alone, and what it does to new tables.
 
 use burn::tensor::{Device, Tensor};
-use tables::{Fill, FillValue, Missing, Prediction, Preprocessing, Rows, TableSettings};
+use tables::{Fill, FillValue, Missing, Preprocessing, RowPrediction, Rows, TableSettings};
 
 use crate::Csv;
 
@@ -146,14 +146,14 @@ fn predictions_are_in_the_words_of_the_table() {
     let classes = Csv::new("a,y\n1,cat\n2,dog\n");
     let fitted = Preprocessing::fit(&classes.read().unwrap(), &[0, 1], &Missing::default()).unwrap();
     let predicted = fitted.predictions(Tensor::from_floats([[0.0, 0.0], [0.0, 3.0_f32.ln()]], &device)).unwrap();
-    let Prediction::Class { class, probabilities } = &predicted[1] else { panic!("a class") };
+    let RowPrediction::Class { class, probabilities } = &predicted[1] else { panic!("a class") };
     assert_eq!(class, "dog");
     assert!((probabilities[0] - 0.25).abs() < 1e-6 && (probabilities[1] - 0.75).abs() < 1e-6);
-    assert_eq!(predicted[0], Prediction::Class { class: "cat".into(), probabilities: vec![0.5, 0.5] });
+    assert_eq!(predicted[0], RowPrediction::Class { class: "cat".into(), probabilities: vec![0.5, 0.5] });
     let numbers = Csv::new("a,y\n1,10.5\n2,30.5\n");
     let fitted = Preprocessing::fit(&numbers.read().unwrap(), &[0, 1], &Missing::default()).unwrap();
     let predicted = fitted.predictions(Tensor::from_floats([[-1.0], [0.5]], &device)).unwrap();
-    assert_eq!(predicted, [Prediction::Number { value: 10.5 }, Prediction::Number { value: 25.5 }]);
+    assert_eq!(predicted, [RowPrediction::Number { value: 10.5 }, RowPrediction::Number { value: 25.5 }]);
     assert_eq!(serde_json::to_string(&predicted[1]).unwrap(), r#"{"value":25.5}"#);
 }
 

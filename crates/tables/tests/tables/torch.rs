@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
 use serde_json::{Map, Value};
-use tables::models::{Features, Mlp, MlpConfig};
+use tables::models::{Features, TableMlp, TableMlpConfig};
 
 use crate::model::alone;
 
@@ -18,14 +18,15 @@ fn golden(name: &str) -> PathBuf {
 }
 
 /// The network that a file of torch's describes, and the file.
-fn described(name: &str, device: &Device) -> (Mlp, Value) {
+fn described(name: &str, device: &Device) -> (TableMlp, Value) {
     let text = std::fs::read_to_string(golden(&format!("{name}.json"))).unwrap();
     let json: Value = serde_json::from_str(&text).unwrap();
     let settings = &json["settings"];
     let size = |field: &str| settings[field].as_u64().unwrap() as usize;
     let sizes = |field: &str| serde_json::from_value::<Vec<usize>>(settings[field].clone()).unwrap();
     let features = Features { numbers: size("numbers"), categories: sizes("categories"), outputs: size("outputs") };
-    let config = MlpConfig { hidden: sizes("hidden"), embedding: Some(size("embedding")), ..MlpConfig::default() };
+    let config =
+        TableMlpConfig { hidden: sizes("hidden"), embedding: Some(size("embedding")), ..TableMlpConfig::default() };
     (config.init(&features, device).unwrap(), json)
 }
 

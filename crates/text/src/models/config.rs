@@ -6,42 +6,42 @@ use toml::Table;
 
 use super::gpt::GptConfig;
 use super::gru::GruConfig;
-use super::info::ModelInfo;
+use super::info::LanguageModelInfo;
 use crate::error::TextError;
 
 /// The settings of any of the models.
 ///
 /// ```
-/// use text::models::{GptConfig, ModelConfig};
+/// use text::models::{GptConfig, LanguageModelConfig};
 ///
-/// let gpt = ModelConfig::named("gpt")?;
+/// let gpt = LanguageModelConfig::named("gpt")?;
 /// assert_eq!(gpt.parameters(65, 128), Some(818_048));
-/// let small = ModelConfig::from(GptConfig { layers: 2, ..GptConfig::default() });
+/// let small = LanguageModelConfig::from(GptConfig { layers: 2, ..GptConfig::default() });
 /// assert_eq!(small.write().to_string(), "layers = 2\nheads = 4\nwidth = 128\ndropout = 0.0\ntied = true\n");
 /// # Ok::<(), text::TextError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum ModelConfig {
+pub enum LanguageModelConfig {
     /// [`Gpt`](super::Gpt).
     Gpt(GptConfig),
     /// [`Gru`](super::Gru).
     Gru(GruConfig),
 }
 
-impl From<GptConfig> for ModelConfig {
+impl From<GptConfig> for LanguageModelConfig {
     fn from(config: GptConfig) -> Self {
         Self::Gpt(config)
     }
 }
 
-impl From<GruConfig> for ModelConfig {
+impl From<GruConfig> for LanguageModelConfig {
     fn from(config: GruConfig) -> Self {
         Self::Gru(config)
     }
 }
 
-impl ModelConfig {
+impl LanguageModelConfig {
     /// The model of this name (see [`known`]) with the defaults of its settings.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl ModelConfig {
     }
 
     /// What lists say about the model.
-    pub fn info(&self) -> &'static ModelInfo {
+    pub fn info(&self) -> &'static LanguageModelInfo {
         match self {
             Self::Gpt(_) => &GptConfig::INFO,
             Self::Gru(_) => &GruConfig::INFO,
@@ -109,7 +109,7 @@ impl ModelConfig {
 /// ```
 /// assert!(text::models::known().any(|info| info.name == "gru"));
 /// ```
-pub fn known() -> impl Iterator<Item = &'static ModelInfo> {
+pub fn known() -> impl Iterator<Item = &'static LanguageModelInfo> {
     [&GptConfig::INFO, &GruConfig::INFO].into_iter()
 }
 
@@ -121,7 +121,7 @@ mod tests {
     fn settings_are_read_strictly() {
         let refused = |name: &str, text: &str| {
             let table: Table = text.parse().unwrap();
-            ModelConfig::read(name, &table).unwrap_err().to_string()
+            LanguageModelConfig::read(name, &table).unwrap_err().to_string()
         };
         for (name, text, expected) in [
             ("gpd", "", "type: there is no model `gpd`; did you mean `gpt`? (known: gpt, gru)"),
@@ -133,15 +133,15 @@ mod tests {
             assert_eq!(refused(name, text), expected);
         }
         assert!(refused("gru", "heads = 2").starts_with("heads: unknown field"), "{}", refused("gru", "heads = 2"));
-        let error = ModelConfig::named("grue").unwrap_err().to_string();
+        let error = LanguageModelConfig::named("grue").unwrap_err().to_string();
         assert_eq!(error, "no model is called `grue`; did you mean `gru`? (known: gpt, gru)");
     }
 
     #[test]
     fn settings_of_any_size_are_counted_without_building_them() {
         let huge = GptConfig { layers: usize::MAX, ..GptConfig::default() };
-        assert_eq!(ModelConfig::from(huge).parameters(65, 128), None);
+        assert_eq!(LanguageModelConfig::from(huge).parameters(65, 128), None);
         let wide = GruConfig { width: usize::MAX / 8, ..GruConfig::default() };
-        assert_eq!(ModelConfig::from(wide).parameters(65, 128), None);
+        assert_eq!(LanguageModelConfig::from(wide).parameters(65, 128), None);
     }
 }

@@ -6,31 +6,24 @@ use burn::nn::{
 };
 use burn::tensor::{Device, Int, Tensor};
 use cpu_kernels::{causal_attention, gelu, linear};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
-use super::info::ModelInfo;
+use super::info::LanguageModelInfo;
 use super::steps::language_steps;
 
-/// The settings of a [`Gpt`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct GptConfig {
-    /// How many blocks. Default: 4.
-    pub layers: usize,
-    /// How many heads the attention of each block has. Default: 4.
-    pub heads: usize,
-    /// Numbers for each token, a multiple of `heads`. Default: 128.
-    pub width: usize,
-    /// What share of the embeddings and of what each block adds is set to 0 in training. Default: 0.
-    pub dropout: f64,
-    /// Whether the output layer has the weights of the token embedding. Default: true.
-    pub tied: bool,
-}
-
-impl Default for GptConfig {
-    fn default() -> Self {
-        Self { layers: 4, heads: 4, width: 128, dropout: 0.0, tied: true }
+settings! {
+    /// The settings of a [`Gpt`].
+    pub struct GptConfig {
+        /// How many blocks. Default: 4.
+        pub layers: usize = 4,
+        /// How many heads the attention of each block has. Default: 4.
+        pub heads: usize = 4,
+        /// Numbers for each token, a multiple of `heads`. Default: 128.
+        pub width: usize = 128,
+        /// What share of the embeddings and of what each block adds is set to 0 in training. Default: 0.
+        pub dropout: f64 = 0.0,
+        /// Whether the output layer has the weights of the token embedding. Default: true.
+        pub tied: bool = true,
     }
 }
 
@@ -131,7 +124,7 @@ fn layer_norm(norm: &LayerNorm, flow: Tensor<2>) -> Tensor<2> {
 
 impl GptConfig {
     /// What lists say about it.
-    pub(super) const INFO: ModelInfo = ModelInfo {
+    pub(super) const INFO: LanguageModelInfo = LanguageModelInfo {
         name: "gpt",
         summary: "transformer with layer norm before each part, 4 blocks of 4 heads, 128 wide unless `layers`, `heads`, `width` say otherwise",
         source: "Radford et al. 2019 (GPT-2); names as in nanoGPT",

@@ -4,27 +4,20 @@ use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig};
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Int, Tensor};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
-use super::info::ModelInfo;
+use super::info::LanguageModelInfo;
 use super::steps::language_steps;
 
-/// The settings of a [`Gru`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct GruConfig {
-    /// How many layers. Default: 2.
-    pub layers: usize,
-    /// Numbers for each token, and in the state of each layer. Default: 256.
-    pub width: usize,
-    /// What share of the numbers between two layers, and before the output layer, is set to 0 in training. Default: 0.
-    pub dropout: f64,
-}
-
-impl Default for GruConfig {
-    fn default() -> Self {
-        Self { layers: 2, width: 256, dropout: 0.0 }
+settings! {
+    /// The settings of a [`Gru`].
+    pub struct GruConfig {
+        /// How many layers. Default: 2.
+        pub layers: usize = 2,
+        /// Numbers for each token, and in the state of each layer. Default: 256.
+        pub width: usize = 256,
+        /// What share of the numbers between two layers, and before the output layer, is set to 0 in training. Default: 0.
+        pub dropout: f64 = 0.0,
     }
 }
 
@@ -78,7 +71,7 @@ pub struct GruLayer {
 
 impl GruConfig {
     /// What lists say about it.
-    pub(super) const INFO: ModelInfo = ModelInfo {
+    pub(super) const INFO: LanguageModelInfo = LanguageModelInfo {
         name: "gru",
         summary: "gated recurrent units, 2 layers, 256 wide unless `layers`, `width` say otherwise",
         source: "Cho et al. 2014; gates as in torch",

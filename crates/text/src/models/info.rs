@@ -2,7 +2,7 @@
 
 /// What is known about a model without building it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModelInfo {
+pub struct LanguageModelInfo {
     /// The name to ask for.
     pub name: &'static str,
     /// What it is, in a line.

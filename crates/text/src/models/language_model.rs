@@ -1,23 +1,15 @@
 //! Any of the models, behind one type.
 
-use std::fmt;
-
 use any_network::drawn;
-use burn::module::{
-    Content, Devices, DisplaySettings, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
-};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use super::config::ModelConfig;
+use super::config::LanguageModelConfig;
 use super::steps::language_steps;
 use super::{Gpt, Gru};
 use crate::error::TextError;
 
-/// A model chosen at run time.
-///
-/// As a burn module it is the model that it holds: parameters have the same paths (`transformer.wte.weight`, not
-/// `Gpt.transformer.wte.weight`, which a derived enum would give), so patterns on paths and exported files do not depend on
-/// whether a program names the model in its types or in its config.
+/// A model chosen at run time. As a burn module it is the model that it holds: parameters have the same paths
+/// (`transformer.wte.weight`).
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one model a program: a box would spare nothing")]
 pub enum LanguageModel {
@@ -53,11 +45,16 @@ impl LanguageModel {
     ///
     /// # Errors
     /// Settings out of their ranges.
-    pub fn new(config: &ModelConfig, vocabulary: usize, context: usize, device: &Device) -> Result<Self, TextError> {
+    pub fn new(
+        config: &LanguageModelConfig,
+        vocabulary: usize,
+        context: usize,
+        device: &Device,
+    ) -> Result<Self, TextError> {
         config.check()?;
         let model = match config {
-            ModelConfig::Gpt(config) => Self::Gpt(config.build(vocabulary, context, device)),
-            ModelConfig::Gru(config) => Self::Gru(config.build(vocabulary, device)),
+            LanguageModelConfig::Gpt(config) => Self::Gpt(config.build(vocabulary, context, device)),
+            LanguageModelConfig::Gru(config) => Self::Gru(config.build(vocabulary, device)),
         };
         Ok(drawn(model))
     }
@@ -111,58 +108,4 @@ impl Writer<'_> {
     }
 }
 
-impl Module for LanguageModel {
-    fn collect_devices(&self, devices: Devices) -> Devices {
-        held!(self, model => model.collect_devices(devices))
-    }
-
-    fn fork(self, device: &Device) -> Self {
-        made!(self, model => model.fork(device))
-    }
-
-    fn to_device(self, device: &Device) -> Self {
-        made!(self, model => model.to_device(device))
-    }
-
-    fn train(self) -> Self {
-        made!(self, model => Module::train(model))
-    }
-
-    fn valid(&self) -> Self {
-        made!(self, model => model.valid())
-    }
-
-    fn materialize(self) -> Self {
-        made!(self, model => model.materialize())
-    }
-
-    fn num_params(&self) -> usize {
-        held!(self, model => Module::num_params(model))
-    }
-
-    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        held!(self, model => model.visit(visitor));
-    }
-
-    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
-        made!(self, model => model.map(mapper))
-    }
-}
-
-impl ModuleDisplayDefault for LanguageModel {
-    fn content(&self, content: Content) -> Option<Content> {
-        held!(self, model => ModuleDisplayDefault::content(model, content))
-    }
-
-    fn num_params(&self) -> usize {
-        Module::num_params(self)
-    }
-}
-
-impl ModuleDisplay for LanguageModel {}
-
-impl fmt::Display for LanguageModel {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&ModuleDisplay::format(self, DisplaySettings::default()))
-    }
-}
+any_network::module_of_held!(LanguageModel, held, made, |self| made!(self, model => model.valid()));

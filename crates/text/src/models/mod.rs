@@ -1,6 +1,6 @@
 //! Reference models of language.
 //!
-//! What lives here: the networks, a file each, with their settings; [`ModelConfig`], the settings of any of them;
+//! What lives here: the networks, a file each, with their settings; [`LanguageModelConfig`], the settings of any of them;
 //! [`LanguageModel`], which holds any of them behind one type; and the steps of training and of inference that burn-train
 //! asks for. No optimizer, no rate, no loop.
 //!
@@ -14,8 +14,8 @@ mod info;
 mod language_model;
 mod steps;
 
-pub use config::{ModelConfig, known};
+pub use config::{LanguageModelConfig, known};
 pub use gpt::{Attention, Block, Gpt, GptConfig, Perceptron, Transformer};
 pub use gru::{Gru, GruConfig, GruLayer};
-pub use info::ModelInfo;
+pub use info::LanguageModelInfo;
 pub use language_model::LanguageModel;

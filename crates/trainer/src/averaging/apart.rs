@@ -8,11 +8,11 @@
 use std::collections::HashMap;
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
+    module::{Module, Param, ParamId},
     tensor::{Tensor, TensorData},
 };
 
-use super::statistics::{Place, fill};
+use super::statistics::{Change, See, changed, fill, shown};
 use crate::{
     TrainError,
     activations::copy_to_train,
@@ -78,63 +78,43 @@ impl Apart {
     /// The model after batches that add `changes`, in this order.
     pub(crate) fn apply<M: Module>(&self, model: &M, changes: &[&[f32]]) -> M {
         let model = copy_to_train(model, model.devices().first());
-        model.map(&mut Apply { place: Place::default(), apart: self, changes, at: 0 })
+        changed(model, Apply { apart: self, changes, at: 0 })
     }
 }
 
 /// The statistics in the order in which the model shows them, an update that burn still keeps aside included; only those that
 /// change where it is known which do.
 fn read<M: Module>(model: &M, only: Option<&Apart>) -> Vec<(ParamId, Vec<f32>)> {
-    struct Read<'a>(Place, Option<&'a Apart>, Vec<(ParamId, Vec<f32>)>);
-    impl ModuleVisitor for Read<'_> {
-        fn enter_module(&mut self, name: &str, container_type: &str) {
-            self.0.enter(name, container_type);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.0.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if self.0.is_statistics() && self.1.is_none_or(|apart| apart.decays.contains_key(&param.id)) {
-                let values = param.base().without_autodiff().into_data().iter::<f32>().collect();
-                self.2.push((param.id, values));
+    struct Read<'a>(Option<&'a Apart>, Vec<(ParamId, Vec<f32>)>);
+    impl See for Read<'_> {
+        fn see<const D: usize>(&mut self, statistic: &Param<Tensor<D>>) {
+            if self.0.is_none_or(|apart| apart.decays.contains_key(&statistic.id)) {
+                let values = statistic.base().without_autodiff().into_data().iter::<f32>().collect();
+                self.1.push((statistic.id, values));
             }
         }
     }
     let _ = model.valid();
-    let mut read = Read(Place::default(), only, Vec::new());
-    model.visit(&mut read);
-    read.2
+    shown(model, Read(only, Vec::new())).1
 }
 
 struct Apply<'a> {
-    place: Place,
     apart: &'a Apart,
     changes: &'a [&'a [f32]],
     /// Elements before this statistic.
     at: usize,
 }
 
-impl ModuleMapper for Apply<'_> {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.place.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.place.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let decay = self.apart.decays.get(&param.id).copied().filter(|_| self.place.is_statistics());
-        let Some(decay) = decay else { return param };
-        let (shape, device) = (param.base().dims(), param.base().device());
-        let mut values: Vec<f32> = param.base().without_autodiff().into_data().iter::<f32>().collect();
+impl Change for Apply<'_> {
+    fn change<const D: usize>(&mut self, statistic: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(decay) = self.apart.decays.get(&statistic.id).copied() else { return statistic };
+        let (shape, device) = (statistic.base().dims(), statistic.base().device());
+        let mut values: Vec<f32> = statistic.base().without_autodiff().into_data().iter::<f32>().collect();
         for change in self.changes {
             let change = change.get(self.at..).unwrap_or_default();
             values.iter_mut().zip(change).for_each(|(value, change)| *value = *value * decay + change);
         }
         self.at += values.len();
-        param.map(|_| Tensor::from_data(TensorData::new(values, shape), &device))
+        statistic.map(|_| Tensor::from_data(TensorData::new(values, shape), &device))
     }
 }

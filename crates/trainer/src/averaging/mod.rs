@@ -9,8 +9,7 @@ mod blend;
 mod statistics;
 
 use lr_core::{Duration, Horizon, Interval};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
 use crate::every::{Every, check_every, steps};
 
@@ -27,28 +26,23 @@ pub(crate) const SWA: &str = "swa.bpk";
 /// Both.
 pub(crate) const AVERAGES: [&str; 2] = [EMA, SWA];
 
-/// An exponential moving average of the weights.
-///
-/// After step `s`, where it takes part: `average <- d average + (1 - d) weights`, as torch's
-/// `swa_utils.get_ema_multi_avg_fn`; the first time the average is a copy of the weights. Buffers (batch norm's running
-/// statistics) are copied from the model each time, as torch's `AveragedModel` does by default.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Ema {
-    /// `d`, from 0 up to but not including 1. Default 0.999, as in torch.
-    pub decay: f64,
-    /// Whether `d` rises to `decay`: `min(decay, (1 + n) / (10 + n))` with `n` the averages so far, the ramp of
-    /// TensorFlow's `ExponentialMovingAverage(num_updates)`. Default false.
-    pub warmup: bool,
-    /// How far one average is from the next; a bare number is optimizer steps. Default 1.
-    pub every: Duration,
-    /// What is trained before the first; a bare number is optimizer steps. Default 0.
-    pub start: Duration,
-}
-
-impl Default for Ema {
-    fn default() -> Self {
-        Self::new(0.999)
+settings! {
+    /// An exponential moving average of the weights.
+    ///
+    /// After step `s`, where it takes part: `average <- d average + (1 - d) weights`, as torch's
+    /// `swa_utils.get_ema_multi_avg_fn`; the first time the average is a copy of the weights. Buffers (batch norm's running
+    /// statistics) are copied from the model each time, as torch's `AveragedModel` does by default.
+    #[derive(Copy)]
+    pub struct Ema {
+        /// `d`, from 0 up to but not including 1. Default 0.999, as in torch.
+        pub decay: f64 = 0.999,
+        /// Whether `d` rises to `decay`: `min(decay, (1 + n) / (10 + n))` with `n` the averages so far, the ramp of
+        /// TensorFlow's `ExponentialMovingAverage(num_updates)`. Default false.
+        pub warmup: bool = false,
+        /// How far one average is from the next; a bare number is optimizer steps. Default 1.
+        pub every: Duration = Duration::Ticks(1),
+        /// What is trained before the first; a bare number is optimizer steps. Default 0.
+        pub start: Duration = Duration::Ticks(0),
     }
 }
 
@@ -63,7 +57,7 @@ impl Settings for Ema {
 impl Ema {
     /// Every step, from the first on, without a ramp.
     pub fn new(decay: f64) -> Self {
-        Self { decay, warmup: false, every: Duration::Ticks(1), start: Duration::Ticks(0) }
+        Self { decay, ..Self::default() }
     }
 
     /// The decay of the average that comes after `averaged` others.
@@ -79,23 +73,18 @@ impl Ema {
     }
 }
 
-/// Stochastic weight averaging: the equal mean of the weights at several moments late in the run.
-///
-/// Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization" (2018); torch's
-/// `AveragedModel` with its default average `a <- a + (w - a) / (n + 1)`. Batch norm's statistics are measured again for
-/// the average, as torch's `update_bn` does. The usual schedule with it is `swa`, torch's `SWALR`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Swa {
-    /// When averaging begins; a bare number is epochs. The first weights are taken one `every` later. Default `75%`.
-    pub start: Duration,
-    /// How often weights are taken; a bare number is epochs. Default `1ep`.
-    pub every: Duration,
-}
-
-impl Default for Swa {
-    fn default() -> Self {
-        Self::new(Duration::Percent(75.0))
+settings! {
+    /// Stochastic weight averaging: the equal mean of the weights at several moments late in the run.
+    ///
+    /// Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization" (2018); torch's
+    /// `AveragedModel` with its default average `a <- a + (w - a) / (n + 1)`. Batch norm's statistics are measured again for
+    /// the average, as torch's `update_bn` does. The usual schedule with it is `swa`, torch's `SWALR`.
+    #[derive(Copy)]
+    pub struct Swa {
+        /// When averaging begins; a bare number is epochs. The first weights are taken one `every` later. Default `75%`.
+        pub start: Duration = Duration::Percent(75.0),
+        /// How often weights are taken; a bare number is epochs. Default `1ep`.
+        pub every: Duration = Duration::Epochs(1.0),
     }
 }
 
@@ -109,20 +98,20 @@ impl Settings for Swa {
 impl Swa {
     /// From `start` on, once per epoch.
     pub fn new(start: Duration) -> Self {
-        Self { start, every: Duration::Epochs(1.0) }
+        Self { start, ..Self::default() }
     }
 }
 
 /// An average in optimizer steps of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Plan {
+pub(crate) enum AveragePlan {
     /// Evaluated, kept and exported in place of the trained weights.
     Ema(Ema, Every),
     /// The model of the run's last validation and of its end.
     Swa(Every),
 }
 
-impl Plan {
+impl AveragePlan {
     /// Works the lengths out; `None` where nothing is averaged.
     ///
     /// # Errors
@@ -180,9 +169,9 @@ mod tests {
     fn weights_are_taken_when_the_plan_says() {
         let horizon = Horizon::run(10, 100);
         let ema = |start: u64, every: u64| {
-            Plan::new(Some(Ema { every: every.into(), start: start.into(), ..Ema::new(0.9) }), None, &horizon)
+            AveragePlan::new(Some(Ema { every: every.into(), start: start.into(), ..Ema::new(0.9) }), None, &horizon)
         };
-        let swa = |start, every| Plan::new(None, Some(Swa { start, every }), &horizon);
+        let swa = |start, every| AveragePlan::new(None, Some(Swa { start, every }), &horizon);
         let cases = [
             ("every step", ema(0, 1), vec![1, 2, 3]),
             ("later, and not every one", ema(4, 3), vec![7, 10, 13]),
@@ -201,7 +190,7 @@ mod tests {
     fn what_cannot_average_is_refused() {
         let decay = Ema::new(1.0).check().expect_err("a refusal").to_string();
         assert!(decay.starts_with("decay: 1"), "{decay}");
-        let late = Plan::new(None, Some(Swa::new(Duration::Epochs(9.5))), &Horizon::run(10, 100));
+        let late = AveragePlan::new(None, Some(Swa::new(Duration::Epochs(9.5))), &Horizon::run(10, 100));
         let late = late.expect_err("a refusal").to_string();
         assert!(late.contains("begins after step 95, takes weights every 10 steps, and the run has 100"), "{late}");
     }

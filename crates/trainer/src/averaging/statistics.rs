@@ -69,24 +69,75 @@ pub(crate) fn with_measured_statistics<M: Trainable>(
         batches += 1;
     }
     let Some(sums) = sums else { return Ok(model) };
-    Ok(model.map(&mut Set { place: Place::default(), before, sums, momentum, batches: batches.max(1) as f64 }))
+    Ok(changed(model, Set { before, sums, momentum, batches: batches.max(1) as f64 }))
 }
 
-/// Where a visitor is: inside batch norm's running statistics or not.
-#[derive(Default)]
-pub(super) struct Place(Vec<bool>);
+/// What is done with each running statistic of batch norm.
+pub(super) trait See {
+    fn see<const D: usize>(&mut self, statistic: &Param<Tensor<D>>);
+}
 
-impl Place {
-    pub(super) fn enter(&mut self, name: &str, container: &str) {
-        self.0.push(container.contains("BatchNorm") && name.starts_with("running_"));
+/// What is made of each running statistic of batch norm.
+pub(super) trait Change {
+    fn change<const D: usize>(&mut self, statistic: Param<Tensor<D>>) -> Param<Tensor<D>>;
+}
+
+/// `to` after it has seen the running statistics of a model, in the model's order.
+pub(super) fn shown<M: Module, S: See>(model: &M, to: S) -> S {
+    let mut walk = Walk { inside: Vec::new(), to };
+    model.visit(&mut walk);
+    walk.to
+}
+
+/// A model with its running statistics changed.
+pub(super) fn changed<M: Module>(model: M, by: impl Change) -> M {
+    model.map(&mut Walk { inside: Vec::new(), to: by })
+}
+
+/// A walk over a module that knows which tensors are running statistics.
+struct Walk<T> {
+    /// Of each module entered, whether it is one.
+    inside: Vec<bool>,
+    to: T,
+}
+
+impl<T> Walk<T> {
+    fn enter(&mut self, name: &str, container: &str) {
+        self.inside.push(container.contains("BatchNorm") && name.starts_with("running_"));
     }
 
-    pub(super) fn exit(&mut self) {
-        self.0.pop();
+    fn is_statistic(&self) -> bool {
+        self.inside.last().is_some_and(|found| *found)
+    }
+}
+
+impl<S: See> ModuleVisitor for Walk<S> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.enter(name, container);
     }
 
-    pub(super) fn is_statistics(&self) -> bool {
-        self.0.last().is_some_and(|found| *found)
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.inside.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.is_statistic() {
+            self.to.see(param);
+        }
+    }
+}
+
+impl<C: Change> ModuleMapper for Walk<C> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.inside.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.is_statistic() { self.to.change(param) } else { param }
     }
 }
 
@@ -98,9 +149,7 @@ struct Statistics {
 
 impl Statistics {
     fn plus<M: Module>(self, model: &M, other: Self) -> Self {
-        let mut sum = Sum { place: Place::default(), left: self, right: other, total: Self::default() };
-        model.visit(&mut sum);
-        sum.total
+        shown(model, Sum { left: self, right: other, total: Self::default() }).total
     }
 
     fn put<const D: usize>(&mut self, id: ParamId, tensor: Tensor<D>) {
@@ -109,126 +158,70 @@ impl Statistics {
 }
 
 struct Sum {
-    place: Place,
     left: Statistics,
     right: Statistics,
     total: Statistics,
 }
 
-impl ModuleVisitor for Sum {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.place.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.place.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let id = param.id;
+impl See for Sum {
+    fn see<const D: usize>(&mut self, statistic: &Param<Tensor<D>>) {
+        let id = statistic.id;
         if let (Some(left), Some(right)) = (self.left.tensors.get::<D>(id), self.right.tensors.get::<D>(id)) {
             self.total.put(id, left + right);
         }
     }
 }
 
+impl See for Statistics {
+    fn see<const D: usize>(&mut self, statistic: &Param<Tensor<D>>) {
+        self.put(statistic.id, statistic.base().without_autodiff());
+    }
+}
+
 /// The statistics as they are, an update that burn still keeps aside included.
 fn read<M: Module>(model: &M) -> Statistics {
-    struct Read(Place, Statistics);
-    impl ModuleVisitor for Read {
-        fn enter_module(&mut self, name: &str, container_type: &str) {
-            self.0.enter(name, container_type);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.0.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if self.0.is_statistics() {
-                self.1.put(param.id, param.base().without_autodiff());
-            }
-        }
-    }
     let _ = model.valid();
-    let mut read = Read(Place::default(), Statistics::default());
-    model.visit(&mut read);
-    read.1
+    shown(model, Statistics::default())
 }
 
 /// The mean of each statistic over its channels.
 fn means<M: Module>(model: &M) -> HashMap<ParamId, f64> {
-    struct Means(Place, HashMap<ParamId, f64>);
-    impl ModuleVisitor for Means {
-        fn enter_module(&mut self, name: &str, container_type: &str) {
-            self.0.enter(name, container_type);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.0.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if self.0.is_statistics() {
-                let values: Vec<f64> = param.base().without_autodiff().into_data().iter::<f64>().collect();
-                self.1.insert(param.id, values.iter().sum::<f64>() / values.len().max(1) as f64);
-            }
+    struct Means(HashMap<ParamId, f64>);
+    impl See for Means {
+        fn see<const D: usize>(&mut self, statistic: &Param<Tensor<D>>) {
+            let values: Vec<f64> = statistic.base().without_autodiff().into_data().iter::<f64>().collect();
+            self.0.insert(statistic.id, values.iter().sum::<f64>() / values.len().max(1) as f64);
         }
     }
     let _ = model.valid();
-    let mut means = Means(Place::default(), HashMap::new());
-    model.visit(&mut means);
-    means.1
+    shown(model, Means(HashMap::new())).0
 }
 
 /// Sets the statistics that `which` names to one number. The returned model shares its statistics with no other.
 pub(super) fn fill<M: Module>(model: &M, value: f64, which: impl Fn(ParamId) -> bool) -> M {
-    struct Fill<W>(Place, f64, W);
-    impl<W: Fn(ParamId) -> bool> ModuleMapper for Fill<W> {
-        fn enter_module(&mut self, name: &str, container_type: &str) {
-            self.0.enter(name, container_type);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.0.exit();
-        }
-
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            if self.0.is_statistics() && (self.2)(param.id) {
-                let value = self.1;
-                return param.map(|tensor| tensor.full_like(value));
-            }
-            param
+    struct Fill<W>(f64, W);
+    impl<W: Fn(ParamId) -> bool> Change for Fill<W> {
+        fn change<const D: usize>(&mut self, statistic: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let value = self.0;
+            if (self.1)(statistic.id) { statistic.map(|tensor| tensor.full_like(value)) } else { statistic }
         }
     }
     // Drops the update that burn holds back, which would overwrite the number.
     let model = copy_to_train(model, model.devices().first());
-    model.map(&mut Fill(Place::default(), value, which))
+    changed(model, Fill(value, which))
 }
 
 /// Puts the means in.
 struct Set {
-    place: Place,
     before: Statistics,
     sums: Statistics,
     momentum: HashMap<ParamId, f64>,
     batches: f64,
 }
 
-impl ModuleMapper for Set {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.place.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.place.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if !self.place.is_statistics() {
-            return param;
-        }
-        let id = param.id;
+impl Change for Set {
+    fn change<const D: usize>(&mut self, statistic: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let id = statistic.id;
         let momentum = self.momentum.get(&id).copied().unwrap_or(0.0);
         let measured = (momentum.abs() > NO_MOMENTUM).then(|| self.sums.tensors.get::<D>(id)).flatten();
         let value = match measured {
@@ -236,8 +229,8 @@ impl ModuleMapper for Set {
             None => self.before.tensors.get::<D>(id),
         };
         match value {
-            Some(value) => param.map(|tensor| if tensor.is_autodiff() { Tensor::from_inner(value) } else { value }),
-            None => param,
+            Some(value) => statistic.map(|tensor| if tensor.is_autodiff() { Tensor::from_inner(value) } else { value }),
+            None => statistic,
         }
     }
 }
@@ -247,14 +240,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_knows_running_statistics() {
-        let mut place = Place::default();
-        place.enter("norm", "Struct:Net");
-        place.enter("gamma", "Struct:BatchNorm");
-        assert!(!place.is_statistics());
-        place.exit();
-        place.enter("running_mean", "Struct:BatchNorm");
-        assert!(place.is_statistics());
+    fn a_walk_knows_running_statistics() {
+        let mut walk = Walk { inside: Vec::new(), to: () };
+        walk.enter("norm", "Struct:Net");
+        walk.enter("gamma", "Struct:BatchNorm");
+        assert!(!walk.is_statistic());
+        walk.inside.pop();
+        walk.enter("running_mean", "Struct:BatchNorm");
+        assert!(walk.is_statistic());
         assert_eq!(f64::from(PROBE as f32), PROBE, "exact in f32");
     }
 }

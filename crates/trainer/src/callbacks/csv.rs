@@ -3,12 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use report::{GrowingCsv, NamedCell};
-use serde_json::Value;
 
-use super::position::{Losses, Position, of_split};
-use crate::{
-    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, Logged, RunInfo, StepEvent, ValidationEvent,
-};
+use super::run_log::{LogFormat, Losses, PendingValidation, RunLog, of_split};
+use crate::{CallbackError, Logged, RunInfo, StepEvent, report::EpochSummary};
 
 /// The columns that every run has; metrics, momentum and validation get theirs when they first come up.
 const COLUMNS: [&str; 5] = ["step", "epoch", "seconds", "lr", "train.loss"];
@@ -23,31 +20,27 @@ const COLUMNS: [&str; 5] = ["step", "epoch", "seconds", "lr", "train.loss"];
 /// Resuming drops the rows after the checkpoint's step, and that of an epoch which goes on after it. Where a table to be
 /// resumed has rows that cannot be read, or lacks some of those that it should hold ([`Logged`]), a warning says so; of rows
 /// that cannot be read the table as it was stays beside it (`metrics.csv.damaged-1`).
-pub struct Csv {
+pub type Csv = RunLog<CsvTable>;
+
+/// The table of [`Csv`].
+pub struct CsvTable {
     path: PathBuf,
     table: Option<GrowingCsv>,
-    position: Position,
     resumed_at: u64,
     /// The row of an epoch that ended at the step resumed at is there already, and is reported again.
     epoch_told: bool,
-    losses: Losses,
 }
 
 impl Csv {
     /// A table in this file. Nothing is touched before the run starts.
     pub fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            table: None,
-            position: Position::new(0),
-            resumed_at: 0,
-            epoch_told: false,
-            losses: Losses::default(),
-        }
+        Self::of(CsvTable { path: path.to_owned(), table: None, resumed_at: 0, epoch_told: false })
     }
+}
 
+impl CsvTable {
     /// `is_inside`: an epoch goes on after that step, and gets its row when it ends.
-    fn open(&mut self, step: u64, should: &Logged, is_inside: bool) -> Result<(), CallbackError> {
+    fn open(&mut self, step: u64, should: &Logged, is_inside: bool, losses: &mut Losses) -> Result<(), CallbackError> {
         // The writer of a table that is left behind flushes when it is dropped: before the file is read.
         drop(self.table.take());
         let mut epoch_told = false;
@@ -76,7 +69,7 @@ impl Csv {
         if let Some(copy) = table.kept_aside() {
             tracing::warn!("{path}: rows of it cannot be read; the table as it was is kept: {}", copy.display());
         }
-        let lost = self.losses.of(should, &logged, step);
+        let lost = losses.of(should, &logged, step);
         if !lost.is_empty() {
             tracing::warn!("{path}: {}; the run goes on without", lost.join("; "));
         }
@@ -89,20 +82,8 @@ impl Csv {
         written.map_err(|error| self.failed(error))
     }
 
-    fn settle(&mut self) -> Result<(), CallbackError> {
-        let Some(validation) = self.position.settled() else { return Ok(()) };
-        let mut cells = vec![cell("step", validation.step), cell("epoch", validation.epoch), cell("lr", validation.lr)];
-        cells.extend(validation.values.iter().map(|(name, value)| cell(&format!("valid.{name}"), value)));
-        self.row(&cells)
-    }
-
-    fn flush(&mut self) -> Result<(), CallbackError> {
-        let flushed = self.table.as_mut().map_or(Ok(()), GrowingCsv::flush);
-        flushed.map_err(|error| self.failed(error))
-    }
-
     fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CallbackError {
-        CallbackError::new(self.name(), error)
+        CallbackError::new(Self::NAME, error)
     }
 }
 
@@ -110,83 +91,56 @@ fn cell(name: &str, value: impl std::fmt::Display) -> NamedCell {
     (name.to_owned(), value.to_string())
 }
 
-impl Callback for Csv {
-    fn name(&self) -> &'static str {
-        "metrics.csv"
+impl LogFormat for CsvTable {
+    const NAME: &'static str = "metrics.csv";
+
+    fn start(&mut self, run: &RunInfo, losses: &mut Losses) -> Result<(), CallbackError> {
+        self.open(run.steps_done, &run.logged, run.goes_on_inside_an_epoch(), losses)
     }
 
-    fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
-        self.position = Position::new(run.steps_done);
-        self.open(run.steps_done, &run.logged, run.goes_on_inside_an_epoch())
+    fn back_to(&mut self, step: u64) -> Result<(), CallbackError> {
+        self.open(step - 1, &Logged::default(), false, &mut Losses::default())
     }
 
-    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
-        self.settle()?;
-        if self.position.step(event) {
-            self.open(event.step - 1, &Logged::default(), false)?;
+    fn step(&mut self, event: &StepEvent) -> Result<(), CallbackError> {
+        let mut cells = vec![
+            cell("step", event.step),
+            cell("epoch", event.epoch),
+            cell("seconds", event.seconds),
+            cell("lr", event.lr),
+        ];
+        cells.extend(event.momentum.map(|momentum| cell("momentum", momentum)));
+        cells.extend(event.loss.map(|loss| cell("train.loss", loss)));
+        cells.extend(event.metrics.iter().map(|(name, value)| cell(&format!("train.{name}"), value)));
+        self.row(&cells)
+    }
+
+    fn validation(&mut self, validation: PendingValidation) -> Result<(), CallbackError> {
+        let mut cells = vec![cell("step", validation.step), cell("epoch", validation.epoch), cell("lr", validation.lr)];
+        cells.extend(validation.values.iter().map(|(name, value)| cell(&format!("valid.{name}"), value)));
+        self.row(&cells)
+    }
+
+    fn epoch(&mut self, summary: &EpochSummary) -> Result<(), CallbackError> {
+        if self.epoch_told && summary.step == self.resumed_at {
+            return Ok(());
         }
-        if event.logged || event.skipped {
-            let mut cells = vec![
-                cell("step", event.step),
-                cell("epoch", event.epoch),
-                cell("seconds", event.seconds),
-                cell("lr", event.lr),
-            ];
-            cells.extend(event.momentum.map(|momentum| cell("momentum", momentum)));
-            cells.extend(event.loss.map(|loss| cell("train.loss", loss)));
-            cells.extend(event.metrics.iter().map(|(name, value)| cell(&format!("train.{name}"), value)));
-            self.row(&cells)?;
-            if self.position.is_stale() {
-                self.flush()?;
-            }
-        }
-        Ok(Flow::Continue)
+        let mut cells = vec![
+            cell("step", summary.step),
+            cell("epoch", summary.epoch),
+            cell("lr", summary.lr),
+            cell("epoch_seconds", summary.seconds),
+        ];
+        cells.extend(summary.momentum.map(|momentum| cell("momentum", momentum)));
+        let train = of_split(&summary.values, "train.");
+        cells.extend(train.iter().map(|(name, value)| cell(&format!("train.{name}_epoch"), value)));
+        let valid = of_split(&summary.values, "valid.");
+        cells.extend(valid.iter().map(|(name, value)| cell(&format!("valid.{name}"), value)));
+        self.row(&cells)
     }
 
-    fn on_validation(&mut self, event: &ValidationEvent<'_>) -> Result<Flow, CallbackError> {
-        self.settle()?;
-        self.position.validation(event);
-        Ok(Flow::Continue)
-    }
-
-    fn on_epoch(&mut self, event: &EpochEvent<'_>) -> Result<Flow, CallbackError> {
-        self.position.epoch(event);
-        self.settle()?;
-        let summary = event.summary;
-        if !(self.epoch_told && summary.step == self.resumed_at) {
-            let mut cells = vec![
-                cell("step", summary.step),
-                cell("epoch", summary.epoch),
-                cell("lr", summary.lr),
-                cell("epoch_seconds", summary.seconds),
-            ];
-            cells.extend(summary.momentum.map(|momentum| cell("momentum", momentum)));
-            let train = of_split(&summary.values, "train.");
-            cells.extend(train.iter().map(|(name, value)| cell(&format!("train.{name}_epoch"), value)));
-            let valid = of_split(&summary.values, "valid.");
-            cells.extend(valid.iter().map(|(name, value)| cell(&format!("valid.{name}"), value)));
-            self.row(&cells)?;
-        }
-        self.flush()?;
-        Ok(Flow::Continue)
-    }
-
-    fn on_checkpoint(&mut self, _event: &CheckpointEvent<'_>) -> Result<(), CallbackError> {
-        self.settle()?;
-        self.flush()
-    }
-
-    fn on_end(&mut self, _report: &FitReport) -> Result<(), CallbackError> {
-        self.settle()?;
-        self.flush()
-    }
-
-    fn state(&self) -> Option<Value> {
-        self.losses.state()
-    }
-
-    fn load_state(&mut self, state: Value) -> Result<(), CallbackError> {
-        self.losses.load(&state);
-        Ok(())
+    fn flush(&mut self) -> Result<(), CallbackError> {
+        let flushed = self.table.as_mut().map_or(Ok(()), GrowingCsv::flush);
+        flushed.map_err(|error| self.failed(error))
     }
 }

@@ -9,13 +9,9 @@ use std::{
 
 use lr_core::Interval;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::position::{Losses, Position, Validation, of_split};
-use crate::{
-    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, Logged, RunInfo, Split, StepEvent,
-    ValidationEvent,
-};
+use super::run_log::{LogFormat, Losses, PendingValidation, RunLog, of_split};
+use crate::{CallbackError, Logged, RunInfo, Split, StepEvent, report::EpochSummary};
 
 /// One line of `metrics.jsonl`.
 ///
@@ -52,33 +48,29 @@ pub struct LogLine {
 /// it has measured at that step. Where a log to be resumed has lines that cannot be read, or lacks some of those that it
 /// should hold ([`Logged`]), a warning says so and the log as it was stays beside it (`metrics.jsonl.damaged-1`); the unfinished last
 /// line of a killed process is cut off without a word.
-pub struct JsonLines {
+pub type JsonLines = RunLog<Lines>;
+
+/// The lines of [`JsonLines`].
+pub struct Lines {
     path: PathBuf,
     out: Option<BufWriter<File>>,
-    position: Position,
     resumed_at: u64,
     /// What the kept lines say of the step resumed at: an epoch that ended there is reported again.
     told: BTreeSet<(Split, Interval)>,
-    losses: Losses,
 }
 
 impl JsonLines {
     /// A log in this file. Nothing is touched before the run starts: then a fresh run empties the file, and a resumed
     /// one continues it.
     pub fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            out: None,
-            position: Position::new(0),
-            resumed_at: 0,
-            told: BTreeSet::new(),
-            losses: Losses::default(),
-        }
+        Self::of(Lines { path: path.to_owned(), out: None, resumed_at: 0, told: BTreeSet::new() })
     }
+}
 
+impl Lines {
     /// The lines up to `step` of the log that there is. What it should hold and does not is said, and the log as it was is
     /// kept aside.
-    fn kept(&mut self, step: u64, should: &Logged) -> std::io::Result<Vec<(String, LogLine)>> {
+    fn kept(&mut self, step: u64, should: &Logged, losses: &mut Losses) -> std::io::Result<Vec<(String, LogLine)>> {
         let bytes = match report::read_regular(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 tracing::warn!("{}: is not there; the log begins again after step {step}", self.path.display());
@@ -112,7 +104,7 @@ impl JsonLines {
             [line] => Some(format!("line {line} cannot be read")),
             [first, rest @ ..] => Some(format!("line {first} and {} more cannot be read", rest.len())),
         };
-        let lost = self.losses.of(should, &logged, step);
+        let lost = losses.of(should, &logged, step);
         let damage: Vec<String> = damage.into_iter().chain(lost).collect();
         if !damage.is_empty() {
             let copy = report::keep_aside(&self.path)?;
@@ -123,8 +115,8 @@ impl JsonLines {
     }
 
     /// Opens the file with the lines up to `step`, whole or not at all. `is_inside`: an epoch goes on after that step.
-    fn open(&mut self, step: u64, should: &Logged, is_inside: bool) -> std::io::Result<()> {
-        let kept = if step > 0 { self.kept(step, should)? } else { Vec::new() };
+    fn open(&mut self, step: u64, should: &Logged, is_inside: bool, losses: &mut Losses) -> std::io::Result<()> {
+        let kept = if step > 0 { self.kept(step, should, losses)? } else { Vec::new() };
         self.resumed_at = step;
         self.told.clear();
         let mut log = String::new();
@@ -156,21 +148,6 @@ impl JsonLines {
         writeln!(out, "{text}").map_err(|error| self.failed(error))
     }
 
-    fn settle(&mut self) -> Result<(), CallbackError> {
-        let Some(Validation { step, epoch, lr, momentum, values, seconds }) = self.position.settled() else {
-            return Ok(());
-        };
-        let mut metrics = finite(values);
-        let loss = metrics.remove("loss").flatten();
-        let (split, every) = (Split::Valid, Interval::Step);
-        self.write(&LogLine { step, epoch, split, every, lr, momentum, loss, metrics, seconds })
-    }
-
-    fn flush(&mut self) -> Result<(), CallbackError> {
-        let flushed = self.out.as_mut().map_or(Ok(()), Write::flush);
-        flushed.map_err(|error| self.failed(error))
-    }
-
     fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CallbackError {
         CallbackError::new(format!("log {}", self.path.display()), error)
     }
@@ -180,51 +157,42 @@ fn finite(values: BTreeMap<String, f64>) -> BTreeMap<String, Option<f64>> {
     values.into_iter().map(|(name, value)| (name, Some(value).filter(|value| value.is_finite()))).collect()
 }
 
-impl Callback for JsonLines {
-    fn name(&self) -> &'static str {
-        "metrics.jsonl"
+impl LogFormat for Lines {
+    const NAME: &'static str = "metrics.jsonl";
+
+    fn start(&mut self, run: &RunInfo, losses: &mut Losses) -> Result<(), CallbackError> {
+        self.open(run.steps_done, &run.logged, run.goes_on_inside_an_epoch(), losses)
+            .map_err(|error| self.failed(error))
     }
 
-    fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
-        self.position = Position::new(run.steps_done);
-        self.open(run.steps_done, &run.logged, run.goes_on_inside_an_epoch()).map_err(|error| self.failed(error))
+    fn back_to(&mut self, step: u64) -> Result<(), CallbackError> {
+        self.flush()?;
+        self.open(step - 1, &Logged::default(), false, &mut Losses::default()).map_err(|error| self.failed(error))
     }
 
-    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
-        self.settle()?;
-        if self.position.step(event) {
-            self.flush()?;
-            self.open(event.step - 1, &Logged::default(), false).map_err(|error| self.failed(error))?;
-        }
-        if event.logged || event.skipped {
-            self.write(&LogLine {
-                step: event.step,
-                epoch: event.epoch,
-                split: Split::Train,
-                every: Interval::Step,
-                lr: event.lr,
-                momentum: event.momentum,
-                loss: event.loss.filter(|loss| loss.is_finite()),
-                metrics: finite(event.metrics.clone()),
-                seconds: event.seconds,
-            })?;
-            if self.position.is_stale() {
-                self.flush()?;
-            }
-        }
-        Ok(Flow::Continue)
+    fn step(&mut self, event: &StepEvent) -> Result<(), CallbackError> {
+        self.write(&LogLine {
+            step: event.step,
+            epoch: event.epoch,
+            split: Split::Train,
+            every: Interval::Step,
+            lr: event.lr,
+            momentum: event.momentum,
+            loss: event.loss.filter(|loss| loss.is_finite()),
+            metrics: finite(event.metrics.clone()),
+            seconds: event.seconds,
+        })
     }
 
-    fn on_validation(&mut self, event: &ValidationEvent<'_>) -> Result<Flow, CallbackError> {
-        self.settle()?;
-        self.position.validation(event);
-        Ok(Flow::Continue)
+    fn validation(&mut self, validation: PendingValidation) -> Result<(), CallbackError> {
+        let PendingValidation { step, epoch, lr, momentum, values, seconds } = validation;
+        let mut metrics = finite(values);
+        let loss = metrics.remove("loss").flatten();
+        let (split, every) = (Split::Valid, Interval::Step);
+        self.write(&LogLine { step, epoch, split, every, lr, momentum, loss, metrics, seconds })
     }
 
-    fn on_epoch(&mut self, event: &EpochEvent<'_>) -> Result<Flow, CallbackError> {
-        self.position.epoch(event);
-        self.settle()?;
-        let summary = event.summary;
+    fn epoch(&mut self, summary: &EpochSummary) -> Result<(), CallbackError> {
         for (split, prefix) in [(Split::Train, "train."), (Split::Valid, "valid.")] {
             let mut metrics = finite(of_split(&summary.values, prefix));
             if metrics.is_empty() {
@@ -242,26 +210,11 @@ impl Callback for JsonLines {
                 seconds: summary.seconds,
             })?;
         }
-        self.flush()?;
-        Ok(Flow::Continue)
-    }
-
-    fn on_checkpoint(&mut self, _event: &CheckpointEvent<'_>) -> Result<(), CallbackError> {
-        self.settle()?;
-        self.flush()
-    }
-
-    fn on_end(&mut self, _report: &FitReport) -> Result<(), CallbackError> {
-        self.settle()?;
-        self.flush()
-    }
-
-    fn state(&self) -> Option<Value> {
-        self.losses.state()
-    }
-
-    fn load_state(&mut self, state: Value) -> Result<(), CallbackError> {
-        self.losses.load(&state);
         Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), CallbackError> {
+        let flushed = self.out.as_mut().map_or(Ok(()), Write::flush);
+        flushed.map_err(|error| self.failed(error))
     }
 }

@@ -2,14 +2,16 @@
 //! TensorBoard; and [`Background`], which takes the writing off the training thread.
 
 mod background;
+mod bar;
 mod callback_list;
 mod csv;
 mod jsonl;
-mod position;
 mod progress;
+mod run_log;
 mod tensorboard;
 
 pub use background::Background;
+pub use bar::{Bar, above_bar};
 pub use callback_list::CallbackList;
 pub use csv::Csv;
 pub use jsonl::{JsonLines, LogLine};

@@ -2,12 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal, Write, stderr, stdout},
+    io::{IsTerminal, Write, stdout},
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use report::page::decimal;
 
+use super::bar::{Bar, above_bar};
 use crate::{Callback, CallbackError, EpochEvent, EpochSummary, FitReport, Flow, RunInfo, StepEvent};
 
 /// How often the text beside the bar is rebuilt; at every step it would cost a small model one percent.
@@ -16,15 +17,20 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// From then on the speed is measured over enough steps to be shown: the first ones are not like the others.
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// Its template, and the characters of what stands before the text.
+const BAR: &str = "{bar:16.cyan/dim} {msg}";
+const BEFORE_TEXT: usize = 17;
+
 /// The width that lines for a terminal fit into.
 const COLUMNS: usize = 80;
 
 /// Shows how a run goes.
 ///
 /// The bar goes to standard error, and only where that is a terminal; the line per epoch goes to standard output. Dropped
-/// in the middle of a run that has failed, it takes its bar away.
+/// in the middle of a run that has failed, it takes its bar away. What else writes to the terminal meanwhile does so through
+/// [`above_bar`].
 pub struct Progress {
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
     run: Option<RunInfo>,
     began: Instant,
     shown: Option<Instant>,
@@ -41,25 +47,32 @@ impl Progress {
         self.run.as_ref().map_or(0, |run| run.epochs)
     }
 
-    /// What stands beside the bar; what matters most first, because the terminal cuts its end off.
-    fn text(&self, event: &StepEvent, elapsed: Duration) -> String {
-        use std::fmt::Write;
+    /// What stands beside the bar, what matters most first: as much of it as fits into so many characters.
+    fn text(&self, event: &StepEvent, elapsed: Duration, columns: usize) -> String {
         let (total, done) = self.run.as_ref().map_or((0, 0), |run| (run.total_steps, run.steps_done));
-        let mut text = format!("step {}/{total}", event.step);
+        let text = format!("step {}/{total}", event.step);
+        let mut more = Vec::new();
         if elapsed >= SETTLED && event.step > done {
             let per_second = (event.step - done) as f64 / elapsed.as_secs_f64();
             let left = total.saturating_sub(event.step) as f64 / per_second;
-            let _ = write!(text, ", {} left", time(left));
+            more.push(format!(", {} left", time(left)));
         }
-        let _ = write!(text, "  epoch {}/{} lr {:.2e}", event.epoch + 1, self.epochs(), event.lr);
-        if let Some(loss) = event.loss {
-            let _ = write!(text, " loss {loss:.4}");
-        }
-        for (name, value) in &self.metrics {
-            let _ = write!(text, " {name} {value:.2}");
-        }
-        text
+        more.push(format!("  epoch {}/{}", event.epoch + 1, self.epochs()));
+        more.push(format!(" lr {:.2e}", event.lr));
+        more.extend(event.loss.map(|loss| format!(" loss {}", decimal(loss, 4))));
+        more.extend(self.metrics.iter().map(|(name, value)| format!(" {name} {}", decimal(*value, 2))));
+        with_what_fits(text, more, columns)
     }
+}
+
+/// A text with those of these parts, whole, that fit into so many characters.
+fn with_what_fits(mut text: String, parts: Vec<String>, columns: usize) -> String {
+    for part in parts {
+        if text.chars().count() + part.chars().count() <= columns {
+            text += &part;
+        }
+    }
+    text
 }
 
 /// Seconds as `45 s`, `3 min`, `1 h 20 min`.
@@ -74,13 +87,14 @@ fn time(seconds: f64) -> String {
 
 /// The line of an epoch. `columns`: with fewer digits, and in the end with less in it, where it would not fit.
 fn epoch_line(summary: &EpochSummary, epochs: u64, columns: Option<usize>) -> String {
-    let values = |digits: usize, spaces: &str| -> String {
+    let each = |digits: usize, spaces: &str| -> Vec<String> {
         let text = |(name, value): (&String, &f64)| {
             let digits = if name.ends_with("accuracy") && digits < 4 { 1 } else { digits };
-            format!("{spaces}{name} {value:.digits$}")
+            format!("{spaces}{name} {}", decimal(*value, digits))
         };
         summary.values.iter().map(text).collect()
     };
+    let values = |digits, spaces| each(digits, spaces).concat();
     let (epoch, lr, seconds) = (summary.epoch + 1, summary.lr, summary.seconds);
     let full = format!("epoch {epoch:>3}/{epochs}  lr {lr:<10.4e}{}  {seconds:.1} s", values(4, "  "));
     let Some(columns) = columns else { return full };
@@ -90,10 +104,11 @@ fn epoch_line(summary: &EpochSummary, epochs: u64, columns: Option<usize>) -> St
         format!("epoch {epoch}/{epochs}{}", values(3, " ")),
     ];
     let fits = |line: &String| line.chars().count() <= columns;
-    [full].into_iter().chain(shorter).find(fits).unwrap_or_else(|| {
-        let line = format!("epoch {epoch}/{epochs}{}", values(2, " "));
-        line.chars().take(columns).collect()
-    })
+    [full]
+        .into_iter()
+        .chain(shorter)
+        .find(fits)
+        .unwrap_or_else(|| with_what_fits(format!("epoch {epoch}/{epochs}"), each(2, " "), columns))
 }
 
 impl Default for Progress {
@@ -119,14 +134,10 @@ impl Callback for Progress {
                 run.epochs
             ));
         }
-        if stderr().is_terminal() {
-            let bar = ProgressBar::with_draw_target(Some(run.total_steps), ProgressDrawTarget::stderr_with_hz(10));
-            // The template is a constant; if it were wrong, indicatif's default style would be used.
-            if let Ok(style) = ProgressStyle::with_template("{bar:16.cyan/dim} {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar.set_position(run.steps_done);
-            self.bar = Some(bar);
+        self.bar = None;
+        self.bar = Bar::new(Some(run.total_steps), BAR);
+        if let Some(bar) = &self.bar {
+            bar.inner().set_position(run.steps_done);
         }
         Ok(())
     }
@@ -138,8 +149,9 @@ impl Callback for Progress {
         if let Some(bar) = &self.bar
             && self.shown.is_none_or(|shown| shown.elapsed() >= REFRESH)
         {
-            bar.set_message(self.text(event, self.began.elapsed()));
-            bar.set_position(event.step);
+            let columns = bar.columns().saturating_sub(BEFORE_TEXT);
+            bar.inner().set_message(self.text(event, self.began.elapsed(), columns));
+            bar.inner().set_position(event.step);
             self.shown = Some(Instant::now());
         }
         Ok(Flow::Continue)
@@ -147,33 +159,21 @@ impl Callback for Progress {
 
     fn on_epoch(&mut self, event: &EpochEvent<'_>) -> Result<Flow, CallbackError> {
         let columns = stdout().is_terminal().then_some(COLUMNS);
-        let line = epoch_line(event.summary, self.epochs(), columns);
-        match &self.bar {
-            Some(bar) => bar.suspend(|| print(&line)),
-            None => print(&line),
-        }
+        print(&epoch_line(event.summary, self.epochs(), columns));
         Ok(Flow::Continue)
     }
 
     fn on_end(&mut self, _report: &FitReport) -> Result<(), CallbackError> {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.bar = None;
         Ok(())
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
     }
 }
 
 /// A reader that has closed its end (`anneal train | head`) does not end the training.
 fn print(line: &str) {
-    let _ = writeln!(stdout(), "{line}");
+    let write = || writeln!(stdout(), "{line}");
+    // A pipe that nobody reads must not hold the bar, which Ctrl-C asks for.
+    let _ = if stdout().is_terminal() { above_bar(write) } else { write() };
 }
 
 #[cfg(test)]
@@ -199,7 +199,8 @@ mod tests {
         );
         let many: Vec<(String, f64)> = (0..9).map(|n| (format!("valid.metric{n}"), 1e6)).collect();
         let many: Vec<(&str, f64)> = many.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        assert_eq!(epoch_line(&summary(&many), 100, Some(80)).chars().count(), 80);
+        let line = epoch_line(&summary(&many), 100, Some(80));
+        assert_eq!(line, "epoch 100/100 valid.metric0 1000000.00 valid.metric1 1000000.00", "no half of a value");
     }
 
     #[test]
@@ -229,10 +230,14 @@ mod tests {
             seconds: 1.0,
             items: 1,
         };
-        assert_eq!(progress.text(&event, Duration::from_millis(9)), "step 220/400  epoch 3/4 lr 1.00e-1 loss 0.5000");
+        let text = |after, columns| progress.text(&event, after, columns);
+        assert_eq!(text(Duration::from_millis(9), 80), "step 220/400  epoch 3/4 lr 1.00e-1 loss 0.5000");
         // 20 steps in 2 s: 180 steps take 18. The 200 before the resumption took none of this time.
-        let text = progress.text(&event, Duration::from_secs(2));
-        assert_eq!(text, "step 220/400, 18 s left  epoch 3/4 lr 1.00e-1 loss 0.5000");
+        let settled = Duration::from_secs(2);
+        assert_eq!(text(settled, 80), "step 220/400, 18 s left  epoch 3/4 lr 1.00e-1 loss 0.5000");
+        // What does not fit is left out whole.
+        assert_eq!(text(settled, 56), "step 220/400, 18 s left  epoch 3/4 lr 1.00e-1");
+        assert_eq!(text(settled, 1), "step 220/400");
         for (seconds, text) in
             [(45.2, "45 s"), (185.0, "3 min 05 s"), (4800.0, "1 h 20 min"), (f64::INFINITY, "277777 h 46 min")]
         {

@@ -4,10 +4,8 @@ use std::path::{Path, PathBuf};
 
 use report::tensorboard::EventWriter;
 
-use super::position::{Position, of_split};
-use crate::{
-    Callback, CallbackError, CheckpointEvent, EpochEvent, FitReport, Flow, RunInfo, StepEvent, ValidationEvent,
-};
+use super::run_log::{LogFormat, Losses, PendingValidation, RunLog, of_split};
+use crate::{CallbackError, RunInfo, StepEvent, report::EpochSummary};
 
 /// Writes an event file into a folder: `tensorboard --logdir` shows it.
 ///
@@ -20,17 +18,19 @@ use crate::{
 ///
 /// A resumed run writes a new file, which says from which step on it supersedes those before it; TensorBoard
 /// then forgets what they hold of these steps.
-pub struct TensorBoard {
+pub type TensorBoard = RunLog<EventFiles>;
+
+/// The files of [`TensorBoard`].
+pub struct EventFiles {
     folder: PathBuf,
     texts: Vec<(String, String)>,
     writer: Option<EventWriter>,
-    position: Position,
 }
 
 impl TensorBoard {
     /// Event files in this folder. Nothing is touched before the run starts.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), texts: Vec::new(), writer: None, position: Position::new(0) }
+        Self::of(EventFiles { folder: folder.to_owned(), texts: Vec::new(), writer: None })
     }
 
     /// Adds a text to be shown under this tag: the configuration, say. It is shown as it stands, not as Markdown.
@@ -38,22 +38,18 @@ impl TensorBoard {
     pub fn text(mut self, tag: impl Into<String>, text: &str) -> Self {
         // Four blanks before each line are Markdown's code block.
         let indented: Vec<String> = text.lines().map(|line| format!("    {line}")).collect();
-        self.texts.push((tag.into(), indented.join("\n")));
+        self.format.texts.push((tag.into(), indented.join("\n")));
         self
     }
+}
 
+impl EventFiles {
     fn tell<E>(&mut self, tell: impl FnOnce(&mut EventWriter) -> Result<(), E>) -> Result<(), CallbackError>
     where
         E: std::error::Error + Send + Sync + 'static,
     {
         let told = self.writer.as_mut().map_or(Ok(()), tell);
-        told.map_err(|error| CallbackError::new(self.name(), error))
-    }
-
-    fn settle(&mut self) -> Result<(), CallbackError> {
-        let Some(validation) = self.position.settled() else { return Ok(()) };
-        let values: Vec<_> = tagged("valid/", "", &validation.values).collect();
-        self.tell(|writer| writer.scalars(validation.step, &values))
+        told.map_err(|error| CallbackError::new(Self::NAME, error))
     }
 }
 
@@ -65,67 +61,50 @@ fn tagged<'a>(
     values.into_iter().map(move |(name, value)| (format!("{prefix}{name}{suffix}"), *value))
 }
 
-impl Callback for TensorBoard {
-    fn name(&self) -> &'static str {
-        "tensorboard"
-    }
+impl LogFormat for EventFiles {
+    const NAME: &'static str = "tensorboard";
 
-    fn on_start(&mut self, run: &RunInfo) -> Result<(), CallbackError> {
+    fn start(&mut self, run: &RunInfo, _losses: &mut Losses) -> Result<(), CallbackError> {
+        if run.over {
+            // Nothing will be added.
+            return Ok(());
+        }
         let created = EventWriter::create(&self.folder);
-        self.writer = Some(created.map_err(|error| CallbackError::new(self.name(), error))?);
-        self.position = Position::new(run.steps_done);
+        self.writer = Some(created.map_err(|error| CallbackError::new(Self::NAME, error))?);
         if run.steps_done > 0 {
-            return self.tell(|writer| writer.restart(run.steps_done + 1));
+            return self.back_to(run.steps_done + 1);
         }
         for (tag, text) in std::mem::take(&mut self.texts) {
             self.tell(|writer| writer.text(0, &tag, &text))?;
         }
-        self.tell(EventWriter::flush)
+        self.flush()
     }
 
-    fn on_step(&mut self, event: &StepEvent) -> Result<Flow, CallbackError> {
-        self.settle()?;
-        if self.position.step(event) {
-            self.tell(|writer| writer.restart(event.step))?;
-        }
-        if event.logged || event.skipped {
-            let own = [("train/loss", event.loss), ("train/lr", Some(event.lr)), ("train/momentum", event.momentum)];
-            let mut values: Vec<(String, f64)> =
-                own.into_iter().filter_map(|(tag, value)| Some((tag.to_owned(), value?))).collect();
-            values.extend(tagged("train/", "", &event.metrics));
-            self.tell(|writer| writer.scalars(event.step, &values))?;
-            if self.position.is_stale() {
-                self.tell(EventWriter::flush)?;
-            }
-        }
-        Ok(Flow::Continue)
+    fn back_to(&mut self, step: u64) -> Result<(), CallbackError> {
+        self.tell(|writer| writer.restart(step))
     }
 
-    fn on_validation(&mut self, event: &ValidationEvent<'_>) -> Result<Flow, CallbackError> {
-        self.settle()?;
-        self.position.validation(event);
-        Ok(Flow::Continue)
+    fn step(&mut self, event: &StepEvent) -> Result<(), CallbackError> {
+        let own = [("train/loss", event.loss), ("train/lr", Some(event.lr)), ("train/momentum", event.momentum)];
+        let mut values: Vec<(String, f64)> =
+            own.into_iter().filter_map(|(tag, value)| Some((tag.to_owned(), value?))).collect();
+        values.extend(tagged("train/", "", &event.metrics));
+        self.tell(|writer| writer.scalars(event.step, &values))
     }
 
-    fn on_epoch(&mut self, event: &EpochEvent<'_>) -> Result<Flow, CallbackError> {
-        self.position.epoch(event);
-        self.settle()?;
-        let summary = event.summary;
+    fn validation(&mut self, validation: PendingValidation) -> Result<(), CallbackError> {
+        let values: Vec<_> = tagged("valid/", "", &validation.values).collect();
+        self.tell(|writer| writer.scalars(validation.step, &values))
+    }
+
+    fn epoch(&mut self, summary: &EpochSummary) -> Result<(), CallbackError> {
         let (train, valid) = (of_split(&summary.values, "train."), of_split(&summary.values, "valid."));
         let mut values: Vec<_> = tagged("train/", "_epoch", &train).chain(tagged("valid/", "", &valid)).collect();
         values.push(("time/epoch_seconds".to_owned(), summary.seconds));
-        self.tell(|writer| writer.scalars(summary.step, &values))?;
-        self.tell(EventWriter::flush)?;
-        Ok(Flow::Continue)
+        self.tell(|writer| writer.scalars(summary.step, &values))
     }
 
-    fn on_checkpoint(&mut self, _event: &CheckpointEvent<'_>) -> Result<(), CallbackError> {
-        self.settle()?;
-        self.tell(EventWriter::flush)
-    }
-
-    fn on_end(&mut self, _report: &FitReport) -> Result<(), CallbackError> {
-        self.settle()?;
+    fn flush(&mut self) -> Result<(), CallbackError> {
         self.tell(EventWriter::flush)
     }
 }

@@ -29,13 +29,13 @@ pub(super) struct Manifest {
     pub(super) step: u64,
     /// What was measured on exactly this state; empty where nothing was.
     pub(super) values: BTreeMap<String, f64>,
-    pub(super) files: Vec<Entry>,
+    pub(super) files: Vec<FileEntry>,
     sha256: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Entry {
+pub(super) struct FileEntry {
     pub(super) name: String,
     bytes: u64,
     sha256: String,
@@ -55,7 +55,7 @@ impl Manifest {
     }
 
     pub(super) fn add(&mut self, name: String, bytes: &[u8]) {
-        self.files.push(Entry { name, bytes: bytes.len() as u64, sha256: sha256(bytes) });
+        self.files.push(FileEntry { name, bytes: bytes.len() as u64, sha256: sha256(bytes) });
     }
 
     /// Whether a name in the checkpoint's directory is one of its files.
@@ -102,7 +102,7 @@ fn size(files: &dyn Files, path: &Path) -> Result<u64, CheckpointError> {
     }
 }
 
-impl Entry {
+impl FileEntry {
     /// The file in `directory`, refused where it is not what it was when it was written.
     pub(super) fn read(&self, files: &dyn Files, directory: &Path) -> Result<Vec<u8>, CheckpointError> {
         self.check_size(files, directory)?;

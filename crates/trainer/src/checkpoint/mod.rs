@@ -29,7 +29,7 @@ mod write;
 mod writer;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -135,12 +135,33 @@ impl CheckpointError {
 
 fn belongs(what: &str, saved: Option<&str>, here: Option<&str>) -> String {
     let other = if what.ends_with("data") { "other" } else { "another" };
-    let how = match (saved, here) {
+    let (saved, mut sums) = without_sums(saved);
+    let (here, of_here) = without_sums(here);
+    sums.extend(of_here);
+    let how = match (saved.as_deref(), here.as_deref()) {
+        (None, None) if !sums.is_empty() => {
+            format!("{} changed since it was written", sums.into_iter().collect::<Vec<_>>().join(" and "))
+        }
         (Some(saved), Some(here)) => format!("it was written with `{saved}`, this run has `{here}`"),
         (Some(saved), None) => format!("it was written with `{saved}`, which this run does not have"),
         (None, here) => format!("it was written without `{}`, which this run has", here.unwrap_or_default()),
     };
     format!("{other} {what}: {how}")
+}
+
+/// The parts of a text that are no checksums, which say nothing to a person, and what the others are checksums of.
+fn without_sums(parts: Option<&str>) -> (Option<String>, BTreeSet<String>) {
+    let (mut plain, mut sums) = (Vec::new(), BTreeSet::new());
+    for part in parts.into_iter().flat_map(|parts| parts.split(", ")) {
+        let sum = part
+            .rsplit_once(' ')
+            .filter(|(_, sum)| sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        match sum {
+            Some((of, _)) => drop(sums.insert(of.to_owned())),
+            None => plain.push(part),
+        }
+    }
+    (Some(plain.join(", ")).filter(|plain| !plain.is_empty()), sums)
 }
 
 /// The lines (or, of a single line, the parts between commas) of each text that the other has not.
@@ -274,13 +295,26 @@ impl RunState {
             ("early_best_step", self.early_best_step.unwrap_or(0)),
             ("averaged", self.averaged),
             ("rollbacks", self.rollbacks),
+            ("epoch_loss", self.epoch_loss.items()),
         ];
-        let count = counts.into_iter().find(|(_, count)| *count > MOST);
+        let scalars = self.epoch_scalars.values().map(|mean| ("epoch_scalars", mean.items()));
+        let count = counts.into_iter().chain(scalars).find(|(_, count)| *count > MOST);
+        // What happens at most once in a step, and a loss for each item at most.
+        let most = [
+            ("epoch", self.epoch, "steps", self.step),
+            ("averaged", self.averaged, "steps", self.step),
+            ("early_best_step", self.early_best_step.unwrap_or(0), "steps", self.step),
+            ("epoch_loss", self.epoch_loss.items(), "items", self.items as u64),
+        ];
+        let beyond = most.into_iter().find(|(_, count, _, most)| count > most);
+        let beyond =
+            beyond.map(|(field, count, of, most)| format!("{field}: {count} is more than the {most} {of} done"));
         let mut rates = std::iter::once(&self.lr).chain(&self.group_lrs);
         let rate = rates.find(|lr| !lr.is_finite() || **lr < 0.0).map(|lr| format!("lr: {lr} is no rate"));
         let loss = (!self.largest_loss.is_finite() || self.largest_loss < 0.0)
             .then(|| format!("largest_loss: {} is no size", self.largest_loss));
-        count.map(|(field, count)| format!("{field}: {count} is more than any run has")).or(rate).or(loss)
+        let count = count.map(|(field, count)| format!("{field}: {count} is more than any run has"));
+        count.or(beyond).or(rate).or(loss)
     }
 }
 
@@ -332,6 +366,28 @@ fn damaged(path: &Path, what: impl Into<String>) -> CheckpointError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn checksums_are_told_in_words() {
+        let sum = |digit: &str| digit.repeat(64);
+        let said = |saved: &str, here: &str| {
+            let (saved, here) = differences(saved, here);
+            belongs("training data", saved.as_deref(), here.as_deref())
+        };
+        let of = |items: usize, table: &str, fit: &str| {
+            format!("{items} items, content {}, preprocessing {}", sum(table), sum(fit))
+        };
+        let expected = [
+            ("other training data: it was written with `9 items`, this run has `8 items`", of(8, "b", "b")),
+            ("other training data: content and preprocessing changed since it was written", of(9, "b", "b")),
+            ("other training data: preprocessing changed since it was written", of(9, "a", "b")),
+        ];
+        for (expected, here) in expected {
+            assert_eq!(said(&of(9, "a", "a"), &here), expected);
+        }
+        // A name that a program gives its data is no checksum.
+        assert!(said("content a", "content b").ends_with("with `content a`, this run has `content b`"));
+    }
 
     #[test]
     fn what_differs_is_shown_and_nothing_else() {

@@ -4,50 +4,35 @@ use std::{cmp::Ordering, path::PathBuf};
 
 use lr_core::Duration;
 use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
 use crate::{Mode, every::check_every};
 
-/// When checkpoints are written and which are kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CheckpointPolicy {
-    /// The folder that holds one sub-folder per checkpoint; empty (the default), nothing is written.
-    #[serde(skip)]
-    pub directory: PathBuf,
-    /// How often one is written (and always at the end of the run); a bare number is epochs. Where such a step ends an
-    /// epoch, the checkpoint is written after the epoch's validation and holds its outcome. Default 1.
-    pub every: Duration,
-    /// How many of the newest are kept. At least 1; default 1.
-    pub keep_last: usize,
-    /// In addition, the best by the value of this name are kept; each new one among the best is written, whatever
-    /// [`every`](Self::every) says. Empty for none; a value of the validation
-    /// set counts only in a run that has one. Default `valid.loss`.
-    pub keep_best: String,
-    /// Whether lower (`min`) or higher (`max`) is better. Default: [`Mode::of`] that value.
-    pub mode: Option<Mode>,
-    /// How many of the best are kept. At least 1; default 1. Of equal values the older checkpoint is the better one.
-    pub k: usize,
-    /// Whether encoding and writing happen on another thread while training continues. One write is under way at
-    /// a time: a save that finds one waits for it. So on disk is never less than the checkpoint before the last one
-    /// asked for; with `false` never less than the last one. Default `true`.
-    pub background: bool,
-    /// What a failed write does to the run. Default [`OnWriteError::Stop`].
-    pub on_error: OnWriteError,
-}
-
-impl Default for CheckpointPolicy {
-    fn default() -> Self {
-        Self {
-            directory: PathBuf::new(),
-            every: Duration::Ticks(1),
-            keep_last: 1,
-            keep_best: "valid.loss".to_owned(),
-            mode: None,
-            k: 1,
-            background: true,
-            on_error: OnWriteError::Stop,
-        }
+settings! {
+    /// When checkpoints are written and which are kept.
+    pub struct CheckpointPolicy {
+        /// The folder that holds one sub-folder per checkpoint; empty (the default), nothing is written.
+        #[serde(skip)]
+        pub directory: PathBuf = PathBuf::new(),
+        /// How often one is written (and always at the end of the run); a bare number is epochs. Where such a step ends an
+        /// epoch, the checkpoint is written after the epoch's validation and holds its outcome. Default 1.
+        pub every: Duration = Duration::Ticks(1),
+        /// How many of the newest are kept. At least 1; default 1.
+        pub keep_last: usize = 1,
+        /// In addition, the best by the value of this name are kept; each new one among the best is written, whatever
+        /// [`every`](Self::every) says. Empty for none; a value of the validation
+        /// set counts only in a run that has one. Default `valid.loss`.
+        pub keep_best: String = "valid.loss".to_owned(),
+        /// Whether lower (`min`) or higher (`max`) is better. Default: [`Mode::of`] that value.
+        pub mode: Option<Mode> = None,
+        /// How many of the best are kept. At least 1; default 1. Of equal values the older checkpoint is the better one.
+        pub k: usize = 1,
+        /// Whether encoding and writing happen on another thread while training continues. One write is under way at
+        /// a time: a save that finds one waits for it. So on disk is never less than the checkpoint before the last one
+        /// asked for; with `false` never less than the last one. Default `true`.
+        pub background: bool = true,
+        /// What a failed write does to the run. Default [`OnWriteError::Stop`].
+        pub on_error: OnWriteError = OnWriteError::Stop,
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    CheckpointError, CheckpointPolicy, DISPLACED,
+    CheckpointError, CheckpointPolicy, DISPLACED, STATE, TIMES,
     files::Files,
     history::Append,
     io,
@@ -78,7 +78,7 @@ fn write_images(
     history.write(files, directory)?;
     if let Err(error) = write_files(files, &unfinished, manifest, images) {
         // Frees the space for the next try. If this fails too, the next try removes it.
-        let _ = files.remove_dir_all(&unfinished);
+        let _ = clear(files, &unfinished);
         return Err(error);
     }
     let moved = if is_replaced { files.rename(&path, &displaced) } else { Ok(()) };
@@ -113,13 +113,11 @@ fn prepare(files: &dyn Files, directory: &Path) -> Result<Vec<String>, Checkpoin
     for name in names.clone() {
         let path = directory.join(&name);
         if name.strip_prefix(UNFINISHED).is_some_and(|own| read::step_of(Path::new(own)).is_some()) {
-            match files.remove_dir_all(&path) {
-                // Another program's file of this name would be in the way.
-                Err(error) if error.kind() == ErrorKind::NotADirectory => move_aside(files, &path)?,
-                other => other.map_err(io(&path, "remove it"))?,
-            }
+            clear(files, &path)?;
         } else if let Some(own) = name.strip_prefix(DISPLACED).filter(|own| read::step_of(Path::new(own)).is_some()) {
-            if names.iter().any(|name| name == own) {
+            if !read::is_only_ours(files, &path)? {
+                move_aside(files, &path)?;
+            } else if names.iter().any(|name| name == own) {
                 remove(files, &path)?;
             } else {
                 files.rename(&path, &directory.join(own)).map_err(io(&path, "put it back"))?;
@@ -128,6 +126,23 @@ fn prepare(files: &dyn Files, directory: &Path) -> Result<Vec<String>, Checkpoin
         }
     }
     Ok(names)
+}
+
+/// Clears away a checkpoint that was being written or removed. What holds anything else, or is a file, is moved aside.
+fn clear(files: &dyn Files, path: &Path) -> Result<(), CheckpointError> {
+    let names = match files.list(path) {
+        // Another program's file of this name would be in the way.
+        Err(error) if error.kind() == ErrorKind::NotADirectory => return move_aside(files, path),
+        other => other.map_err(io(path, "list it"))?,
+    };
+    // The manifest comes last, so that there may be none yet.
+    let is_part =
+        |name: &String| name.ends_with(".bpk") || name.ends_with(STATE) || [TIMES, MANIFEST].contains(&name.as_str());
+    if names.iter().all(is_part) || read::is_only_ours(files, path)? {
+        files.remove_dir_all(path).map_err(io(path, "remove it"))
+    } else {
+        move_aside(files, path)
+    }
 }
 
 /// All files of the checkpoint, on the medium, under the temporary name.

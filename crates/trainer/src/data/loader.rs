@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::{Batch, Batches, Order, Source, SourceError, Weights, WeightsError};
+use super::{Batch, Batches, ItemWeightsError, Order, Source, SourceError, Weights};
 
 /// What turns the indices of one batch, in epoch `epoch`, into the model's input, or says why it cannot.
 type Assemble<B> = dyn Fn(&[usize], u64) -> Result<B, String> + Send + Sync;
@@ -68,9 +68,9 @@ impl<B: Send + 'static> Loader<B> {
     ///
     /// # Errors
     /// Another number of weights than of items; what [`Weights::new`] refuses.
-    pub fn weighted(mut self, seed: u64, weights: &[f64]) -> Result<Self, WeightsError> {
+    pub fn weighted(mut self, seed: u64, weights: &[f64]) -> Result<Self, ItemWeightsError> {
         if weights.len() != self.items {
-            return Err(WeightsError::Count { items: self.items, weights: weights.len() });
+            return Err(ItemWeightsError::Count { items: self.items, weights: weights.len() });
         }
         self.order = Order::Weighted { seed, weights: Weights::new(weights)? };
         Ok(self)

@@ -9,7 +9,7 @@ mod order;
 pub use burn_loader::BurnSource;
 pub(crate) use limited::Limited;
 pub use loader::Loader;
-pub use order::{Order, Weights, WeightsError, split};
+pub use order::{ItemWeightsError, Order, Weights, split};
 
 /// One batch and how many items it holds; the count weighs it in means over an epoch.
 #[derive(Debug, Clone)]

@@ -38,9 +38,9 @@ impl Weights {
     ///
     /// # Errors
     /// A weight that is negative or not finite; no weight above 0.
-    pub fn new(weights: &[f64]) -> Result<Self, WeightsError> {
+    pub fn new(weights: &[f64]) -> Result<Self, ItemWeightsError> {
         if let Some(item) = weights.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0)) {
-            return Err(WeightsError::Weight { item, weight: weights[item] });
+            return Err(ItemWeightsError::Weight { item, weight: weights[item] });
         }
         let mut sum = 0.0;
         let sums: Arc<[f64]> = weights
@@ -50,7 +50,7 @@ impl Weights {
                 sum
             })
             .collect();
-        if sum > 0.0 && sum.is_finite() { Ok(Self { sums }) } else { Err(WeightsError::Sum { sum }) }
+        if sum > 0.0 && sum.is_finite() { Ok(Self { sums }) } else { Err(ItemWeightsError::Sum { sum }) }
     }
 
     /// How many items have a weight.
@@ -78,7 +78,7 @@ impl fmt::Debug for Weights {
 
 /// Items that cannot be drawn by these weights.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum WeightsError {
+pub enum ItemWeightsError {
     /// A weight is negative or not finite.
     #[error("the weight of item {item} is {weight}; allowed are finite numbers of at least 0")]
     Weight {

@@ -1,9 +1,7 @@
 //! The settings of the finder, and the grid of rates of its sweep.
 
-use std::fmt;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use strict_config::{ConfigError, Settings, check};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strict_config::{ConfigError, Settings, by_value, check, settings, toml::Value};
 
 use super::Rule;
 
@@ -42,103 +40,64 @@ impl Serialize for Validate {
 
 impl<'de> Deserialize<'de> for Validate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Validate;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, false or a number of batches")
-            }
-
-            fn visit_bool<E>(self, all: bool) -> Result<Validate, E> {
-                Ok(if all { Validate::All } else { Validate::Off })
-            }
-
-            fn visit_u64<E>(self, batches: u64) -> Result<Validate, E> {
-                Ok(Validate::Batches(batches as usize))
-            }
-
+        by_value(deserializer, "true, false or a number of batches", |value| match value {
+            Value::Boolean(true) => Some(Ok(Self::All)),
+            Value::Boolean(false) => Some(Ok(Self::Off)),
             // A negative number is refused with 0, by `check`.
-            fn visit_i64<E>(self, batches: i64) -> Result<Validate, E> {
-                Ok(Validate::Batches(usize::try_from(batches).unwrap_or(0)))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
+            Value::Integer(batches) => Some(Ok(Self::Batches(usize::try_from(*batches).unwrap_or(0)))),
+            _ => None,
+        })
     }
 }
 
-/// Settings of the finder: the fields of `[lr_finder]` in a config.
-///
-/// The defaults are the finder's contract in the configuration: 1e-7 to 10, exponential, 100 steps up the ramp,
-/// smoothing 0.98, stop at 4 times the best smoothed loss.
-///
-/// The grid has `num_it + 1` points, `lr(0) = start_lr` and `lr(num_it) = end_lr` exactly. The grids of other finders
-/// for their own `n` are settings or parts of it (a test compares the reference traces):
-///
-/// | finder | its `n` points | here |
-/// |---|---|---|
-/// | torch-lr-finder | both ends, `(end/start)^(i/(n-1))` | `num_it = n - 1` |
-/// | fastai | `(end/start)^(i/n)`, the end is not reached | `num_it = n`, without the last point |
-/// | Lightning | the start, then `(end/start)^((i+1)/n)` | `num_it = n`, without the second point |
-/// | ignite | `(end/start)^((i+1)/n)`, one point past the end | `num_it = n`, without the first point |
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LrFinderConfig {
-    /// First rate. Default 1e-7.
-    pub start_lr: f64,
-    /// Last rate. Default 10.
-    pub end_lr: f64,
-    /// Steps up the ramp: `num_it + 1` points, of which the first is `start_lr` and the last `end_lr`. Default 100.
-    pub num_it: usize,
-    /// The ramp. Default exponential.
-    pub mode: Ramp,
-    /// Decay of the bias-corrected moving average of the loss, from 0 (raw) to below 1. Default 0.98.
-    pub smoothing: f64,
-    /// The sweep ends where the smoothed loss exceeds this many times the best one; infinite never stops. Default 4.
-    pub diverge_factor: f64,
-    /// Points there must be before the sweep may end by divergence; a loss that is not finite ends it at once. Default
-    /// 10, so that one lucky batch at the start does not make the next ordinary one a divergence.
-    pub min_points: usize,
-    /// Starts the data over where an epoch is shorter than the sweep; otherwise the sweep ends with it. Default true.
-    pub recycle: bool,
-    /// Batches averaged into one point. Default 1.
-    pub accumulate: usize,
-    /// Whether the validation loss is measured at each point too, and on how many batches; suggestions are then read off
-    /// it. Default `false`.
-    pub validate: Validate,
-    /// Sweeps over as many seeds. At least 1; default 1.
-    pub repeats: usize,
-    /// How the rate is read off the curve. Default `minimum`.
-    pub rule: Rule,
-    /// Points left out at the start when a suggestion is read. Default: a tenth of `num_it`.
-    pub skip_start: Option<usize>,
-    /// Points left out at the end. Default: 5.
-    pub skip_end: Option<usize>,
-    /// The rate that was found: a run notes it in its own config. It is not read.
-    pub found: Option<f64>,
-}
-
-impl Default for LrFinderConfig {
-    fn default() -> Self {
-        Self {
-            start_lr: 1e-7,
-            end_lr: 10.0,
-            num_it: 100,
-            mode: Ramp::Exponential,
-            smoothing: 0.98,
-            diverge_factor: 4.0,
-            min_points: 10,
-            recycle: true,
-            accumulate: 1,
-            validate: Validate::Off,
-            repeats: 1,
-            rule: Rule::default(),
-            skip_start: None,
-            skip_end: None,
-            found: None,
-        }
+settings! {
+    /// Settings of the finder: the fields of `[lr_finder]` in a config.
+    ///
+    /// The defaults are the finder's contract in the configuration: 1e-7 to 10, exponential, 100 steps up the ramp,
+    /// smoothing 0.98, stop at 4 times the best smoothed loss.
+    ///
+    /// The grid has `num_it + 1` points, `lr(0) = start_lr` and `lr(num_it) = end_lr` exactly. The grids of other finders
+    /// for their own `n` are settings or parts of it (a test compares the reference traces):
+    ///
+    /// | finder | its `n` points | here |
+    /// |---|---|---|
+    /// | torch-lr-finder | both ends, `(end/start)^(i/(n-1))` | `num_it = n - 1` |
+    /// | fastai | `(end/start)^(i/n)`, the end is not reached | `num_it = n`, without the last point |
+    /// | Lightning | the start, then `(end/start)^((i+1)/n)` | `num_it = n`, without the second point |
+    /// | ignite | `(end/start)^((i+1)/n)`, one point past the end | `num_it = n`, without the first point |
+    pub struct LrFinderConfig {
+        /// First rate. Default 1e-7.
+        pub start_lr: f64 = 1e-7,
+        /// Last rate. Default 10.
+        pub end_lr: f64 = 10.0,
+        /// Steps up the ramp: `num_it + 1` points, of which the first is `start_lr` and the last `end_lr`. Default 100.
+        pub num_it: usize = 100,
+        /// The ramp. Default exponential.
+        pub mode: Ramp = Ramp::Exponential,
+        /// Decay of the bias-corrected moving average of the loss, from 0 (raw) to below 1. Default 0.98.
+        pub smoothing: f64 = 0.98,
+        /// The sweep ends where the smoothed loss exceeds this many times the best one; infinite never stops. Default 4.
+        pub diverge_factor: f64 = 4.0,
+        /// Points there must be before the sweep may end by divergence; a loss that is not finite ends it at once. Default
+        /// 10, so that one lucky batch at the start does not make the next ordinary one a divergence.
+        pub min_points: usize = 10,
+        /// Starts the data over where an epoch is shorter than the sweep; otherwise the sweep ends with it. Default true.
+        pub recycle: bool = true,
+        /// Batches averaged into one point. Default 1.
+        pub accumulate: usize = 1,
+        /// Whether the validation loss is measured at each point too, and on how many batches; suggestions are then read off
+        /// it. Default `false`.
+        pub validate: Validate = Validate::Off,
+        /// Sweeps over as many seeds. At least 1; default 1.
+        pub repeats: usize = 1,
+        /// How the rate is read off the curve. Default `minimum`.
+        pub rule: Rule = Rule::default(),
+        /// Points left out at the start when a suggestion is read. Default: a tenth of `num_it`.
+        pub skip_start: Option<usize> = None,
+        /// Points left out at the end. Default: 5.
+        pub skip_end: Option<usize> = None,
+        /// The rate that was found: a run notes it in its own config. It is not read.
+        pub found: Option<f64> = None,
     }
 }
 

@@ -11,6 +11,7 @@ use burn::train::{
 };
 use lr_core::Horizon;
 use optim_adaptive::{AdaptiveOptimizer, ClipError};
+use report::page::plural;
 use strict_config::ConfigError;
 
 use super::{LrCurve, LrFinderConfig, LrSweeps, Sweep};
@@ -38,7 +39,7 @@ pub enum FinderError {
     #[error(transparent)]
     Train(#[from] TrainError),
     /// Asked to stop (Ctrl-C), after so many rates.
-    #[error("interrupted after {rates} rates of the sweep")]
+    #[error("interrupted after {} of the sweep", plural(*rates as u64, "rate"))]
     Interrupted {
         /// Rates that were swept.
         rates: usize,

@@ -18,6 +18,6 @@ pub use config::{LrFinderConfig, Ramp, Validate};
 pub use curve::{LrCurve, Suggestion};
 pub use end::SweepEnd;
 pub use finder::{FinderError, LrFinder, Subject};
-pub use repeats::{Band, LrSweeps, Spread};
+pub use repeats::{LossBand, LrSweeps, SuggestionSpread};
 pub use suggest::{NoSuggestion, Rule, suggest};
 pub use sweep::Sweep;

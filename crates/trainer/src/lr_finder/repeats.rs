@@ -12,12 +12,12 @@ const QUARTILES_FROM: usize = 5;
 pub struct LrSweeps {
     sweeps: Vec<LrCurve>,
     median: LrCurve,
-    band: Option<Band>,
+    band: Option<LossBand>,
 }
 
 /// The band of the smoothed losses around the median, one value per point of the median curve.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Band {
+pub struct LossBand {
     /// Lower quartile; the lowest for fewer than 5 sweeps.
     pub low: Vec<f64>,
     /// Upper quartile; the highest for fewer than 5 sweeps. Infinite where a sweep that counts there has ended.
@@ -28,7 +28,7 @@ pub struct Band {
 
 /// How far a rule's suggestion moves from sweep to sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Spread {
+pub struct SuggestionSpread {
     /// Sweeps.
     pub of: usize,
     /// Sweeps that suggest a rate by themselves.
@@ -76,7 +76,7 @@ impl LrSweeps {
     }
 
     /// The band around the median; `None` for a single sweep.
-    pub fn band(&self) -> Option<&Band> {
+    pub fn band(&self) -> Option<&LossBand> {
         self.band.as_ref()
     }
 
@@ -89,7 +89,7 @@ impl LrSweeps {
     }
 
     /// How far the single sweeps' suggestions lie apart; `None` for fewer than two of them.
-    pub fn spread(&self, rule: Rule) -> Option<Spread> {
+    pub fn spread(&self, rule: Rule) -> Option<SuggestionSpread> {
         let mut logs: Vec<f64> =
             self.sweeps.iter().filter_map(|sweep| Some(sweep.suggestion(rule).ok()?.lr.ln())).collect();
         if logs.len() < 2 {
@@ -99,7 +99,14 @@ impl LrSweeps {
         let [low, high] = ends(logs.len());
         let at = |part| quantile(&logs, part).exp();
         let (low, high) = (at(low), at(high));
-        Some(Spread { of: self.sweeps.len(), found: logs.len(), low, median: at(0.5), high, ratio: high / low })
+        Some(SuggestionSpread {
+            of: self.sweeps.len(),
+            found: logs.len(),
+            low,
+            median: at(0.5),
+            high,
+            ratio: high / low,
+        })
     }
 
     /// As [`LrCurve::to_json`] of the median curve, and for several sweeps `repeats` (each sweep's own `losses`,
@@ -156,10 +163,10 @@ fn median_curve(sweeps: &[LrCurve]) -> LrCurve {
     median
 }
 
-fn band(sweeps: &[LrCurve], points: usize) -> Band {
+fn band(sweeps: &[LrCurve], points: usize) -> LossBand {
     let [low, high] = ends(sweeps.len());
     let of = |part| (0..points).map(|i| quantile(&sorted_at(sweeps, i, |sweep| &sweep.smoothed), part)).collect();
-    Band { low: of(low), high: of(high), quartiles: sweeps.len() >= QUARTILES_FROM }
+    LossBand { low: of(low), high: of(high), quartiles: sweeps.len() >= QUARTILES_FROM }
 }
 
 /// The losses at point `i` in rising order; ended and not finite ones are infinite.

@@ -6,6 +6,7 @@
 
 use std::{fmt, str::FromStr};
 
+use report::page::plural;
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
@@ -91,8 +92,8 @@ pub enum NoSuggestion {
     },
     /// The loss stopped being a number before there were enough points.
     #[error(
-        "the loss is {loss} at point {index} (rate {lr:.2e}), so that only {points} points can be read where at least \
-         {least} are needed: start at a lower rate, or look for the cause if this rate is already low"
+        "the loss is {loss} at point {index} (rate {lr:.2e}), so that {} can be read where at least {least} are needed: {}",
+        plural(*points as u64, "point"), cause(*index)
     )]
     NonFinite {
         /// Index of the first loss that is not finite.
@@ -160,6 +161,15 @@ pub enum NoSuggestion {
 }
 
 /// What to do about a curve that is too short.
+/// Why a loss is not finite at a point of the sweep.
+fn cause(index: usize) -> &'static str {
+    if index == 0 {
+        "no update has been made there; look for huge or wrong values in the data and in the weights that it starts from"
+    } else {
+        "start at a lower rate, or look for the cause if this rate is already low"
+    }
+}
+
 fn more_points(stopped: Option<SweepEnd>) -> &'static str {
     match stopped {
         Some(SweepEnd::Diverged) => {

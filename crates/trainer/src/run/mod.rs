@@ -20,21 +20,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use burn::{
-    optim::GradientsParams,
-    tensor::Device,
-    train::{
-        InferenceStep,
-        metric::{Adaptor, LossInput},
-    },
-};
+use burn::{optim::GradientsParams, tensor::Device};
 use optim_adaptive::AdaptiveOptimizer;
 
 use crate::{
     Callback, CallbackError, FitReport, Fitted, Flow, ModelEvent, Moment, Rates, RunInfo, StepEvent, StopReason,
     TrainError, Trainer,
     activations::{self, copy_to_train},
-    averaging::{Apart, Plan, with_measured_statistics},
+    averaging::{Apart, AveragePlan, with_measured_statistics},
     checkpoint::{Cadence, Checkpoint, HistoryLog, RunState, Writer},
     data::Source,
     eval_model::eval_model,
@@ -45,7 +38,7 @@ use crate::{
     report::TimeSpent,
     step::Window,
     timetable::Timetable,
-    updates::{Made, Trainable},
+    updates::{Made, Trainable, WithLoss},
 };
 use fallback::Fallback;
 use seen::Seen;
@@ -83,7 +76,7 @@ struct Measured {
 }
 
 /// Where the time of this process goes.
-struct Clock {
+struct Stopwatch {
     began: Instant,
     epoch_began: Instant,
     spent: TimeSpent,
@@ -93,7 +86,7 @@ struct Clock {
     before: f64,
 }
 
-impl Clock {
+impl Stopwatch {
     fn start() -> Self {
         let now = Instant::now();
         Self { began: now, epoch_began: now, spent: TimeSpent::default(), items: 0, before: 0.0 }
@@ -145,6 +138,8 @@ pub(crate) struct Run<'t, M: Trainable> {
     fallback: Option<Fallback>,
     /// The state that takes its place once something has shown it to be good.
     candidate: Option<Fallback>,
+    /// The highest rate of the updates since the last plausible loss.
+    suspect: Option<f64>,
     /// Steps of checkpoints that the run has rolled back from, and that still exist.
     refuted: Vec<u64>,
     /// What is to be written of the epochs.
@@ -157,18 +152,13 @@ pub(crate) struct Run<'t, M: Trainable> {
     /// Whether it was said that one of them is waited for and not given.
     is_told_of_missing: bool,
     stopped: Option<StopReason>,
-    clock: Clock,
+    clock: Stopwatch,
     resumed_from: Option<u64>,
     saved_at: Option<u64>,
     writer: Option<Writer>,
 }
 
-impl<'t, M> Run<'t, M>
-where
-    M: Trainable,
-    M::TrainItem: Adaptor<LossInput>,
-    <M as InferenceStep>::Output: Adaptor<LossInput>,
-{
+impl<'t, M: WithLoss> Run<'t, M> {
     pub(crate) fn start(
         trainer: &'t mut Trainer<M>,
         model: M,
@@ -213,6 +203,7 @@ where
             best_model: None,
             fallback: None,
             candidate: None,
+            suspect: None,
             refuted: Vec::new(),
             history: HistoryLog::default(),
             measured: Measured::default(),
@@ -220,7 +211,7 @@ where
             declared,
             is_told_of_missing: false,
             stopped: None,
-            clock: Clock::start(),
+            clock: Stopwatch::start(),
             resumed_from: None,
             saved_at: None,
             writer: None,
@@ -430,7 +421,7 @@ where
     /// The model to evaluate at the end, where it is not the trained one.
     fn average_to_keep(&self, model: &M, train: &dyn Source<M::TrainBatch>) -> Result<Option<M>, TrainError> {
         match (&self.average, self.timetable.average) {
-            (Some(average), Some(Plan::Swa(_))) => {
+            (Some(average), Some(AveragePlan::Swa(_))) => {
                 let copy = copy_to_train(average, self.device.as_ref());
                 with_measured_statistics(copy, train, self.trainer.config.seed).map(Some)
             }

@@ -1,19 +1,9 @@
 //! Something is not finite: stop, skip, or roll back.
 
-use burn::train::{
-    InferenceStep,
-    metric::{Adaptor, LossInput},
-};
-
 use super::Run;
-use crate::{NonFiniteEvent, OnNonFinite, TrainError, finite::Fault, updates::Trainable};
+use crate::{NonFiniteEvent, OnNonFinite, TrainError, finite::Fault, updates::WithLoss};
 
-impl<M> Run<'_, M>
-where
-    M: Trainable,
-    M::TrainItem: Adaptor<LossInput>,
-    <M as InferenceStep>::Output: Adaptor<LossInput>,
-{
+impl<M: WithLoss> Run<'_, M> {
     /// Does what the run is configured to do about a fault. If it returns `Ok`, the run continues without this update.
     pub(super) fn recover(&mut self, fault: Fault) -> Result<(), TrainError> {
         let mut action = self.trainer.config.on_nonfinite;
@@ -84,12 +74,12 @@ where
     }
 
     fn error_of(&self, fault: Fault, loss: f64) -> TrainError {
-        let (step, epoch, lr) = (self.state.step + 1, self.state.epoch, self.state.lr);
+        let (step, epoch, lr) = (self.state.step + 1, self.state.epoch, self.suspect);
         match fault {
             Fault::Loss(loss) => TrainError::NonFinite { step, epoch, loss, lr },
             Fault::Gradient(parameter) => TrainError::NonFiniteGradient { step, epoch, parameter, loss, lr },
-            Fault::Weights(loss) => TrainError::UselessWeights { step: self.state.step, loss },
-            Fault::Parameter(parameter) => TrainError::NonFiniteParameter { step: self.state.step, parameter },
+            Fault::Weights(loss) => TrainError::UselessWeights { step: self.state.step, loss, lr },
+            Fault::Parameter(parameter) => TrainError::NonFiniteParameter { step: self.state.step, parameter, lr },
         }
     }
 }

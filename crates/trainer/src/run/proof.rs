@@ -1,10 +1,5 @@
 //! Which of a run's states are good: an update that diverges may leave weights that are finite and useless.
 
-use burn::train::{
-    InferenceStep,
-    metric::{Adaptor, LossInput},
-};
-
 use super::{Run, validation::LOSS};
 use crate::{
     OnNonFinite, TrainConfig, TrainError,
@@ -12,7 +7,7 @@ use crate::{
     data::Source,
     finite::Fault,
     metrics::loss_of,
-    updates::{Trainable, look_at},
+    updates::{WithLoss, look_at},
 };
 
 /// A loss is plausible if it is at most so many times the largest before it.
@@ -21,18 +16,20 @@ const SANE: f64 = 1_000.0;
 /// Batches that are tried at the end of a run, until one has a plausible loss: a single batch may be bad by itself.
 const TRIED: usize = 3;
 
-impl<M> Run<'_, M>
-where
-    M: Trainable,
-    M::TrainItem: Adaptor<LossInput>,
-    <M as InferenceStep>::Output: Adaptor<LossInput>,
-{
+impl<M: WithLoss> Run<'_, M> {
     /// Records the loss of a step. A plausible one shows that what was saved before is good.
     pub(super) fn note_loss(&mut self, loss: f64) {
         if self.is_plausible(loss) {
             self.state.largest_loss = self.state.largest_loss.max(loss.abs());
             self.prove();
         }
+    }
+
+    /// Takes note of an update, which came after the `loss` of its step: no earlier one is to blame for what follows a
+    /// plausible loss.
+    pub(super) fn note_update(&mut self, loss: Option<f64>) {
+        let before = self.suspect.filter(|_| !loss.is_some_and(|loss| self.is_plausible(loss)));
+        self.suspect = Some(before.unwrap_or(0.0).max(self.state.lr));
     }
 
     /// Whether the state after this step is good: by its own validation or, at the end of the run, where no later loss will

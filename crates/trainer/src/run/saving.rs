@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::train::{
-    InferenceStep,
-    metric::{Adaptor, LossInput},
-};
+use report::page::plural;
 use strict_config::ConfigError;
 
 use super::{
@@ -15,18 +12,13 @@ use super::{
 use crate::{
     CheckpointEvent, OnNonFinite, StopReason, TrainError,
     activations::copy_to_train,
-    checkpoint::{self, Checkpoint, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
+    checkpoint::{self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
     data::Source,
     early_stopping::BEST,
-    updates::Trainable,
+    updates::WithLoss,
 };
 
-impl<M> Run<'_, M>
-where
-    M: Trainable,
-    M::TrainItem: Adaptor<LossInput>,
-    <M as InferenceStep>::Output: Adaptor<LossInput>,
-{
+impl<M: WithLoss> Run<'_, M> {
     /// Takes over a checkpoint, and refuses one of another run.
     pub(super) fn restore(&mut self, model: M, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         let config = &self.trainer.config;
@@ -36,6 +28,11 @@ where
         checkpoint.optimizer(&mut self.optimizer)?;
         checkpoint.rates(&mut self.rates)?;
         self.state = checkpoint.state().clone();
+        // The data are the same, so an epoch has as many batches; after the last of them comes the next epoch.
+        if self.state.batch > 0 && self.state.batch >= self.timetable.batches {
+            let what = format!("batch: {} of an epoch of {}", self.state.batch, self.timetable.batches);
+            return Err(CheckpointError::Damaged { path: checkpoint.path().join(STATE), what }.into());
+        }
         let step = self.state.step;
         self.refuse_past_end()?;
         let factor = self.rate_factor();
@@ -74,6 +71,7 @@ where
                 self.stopped = Some(StopReason::EarlyStopping);
             }
         }
+        self.suspect = Some(self.state.lr).filter(|_| step > 0 && !self.state.skipped);
         self.clock.before = checkpoint.times().elapsed;
         self.resumed_from = Some(step);
         self.saved_at = Some(step);
@@ -91,7 +89,7 @@ where
             Some(_) => ("steps", end, done),
             None => ("epochs", self.timetable.epochs, done.div_ceil(per_epoch)),
         };
-        let allowed = format!("at least {least}, for {done} steps are done ({per_epoch} in an epoch)");
+        let allowed = format!("at least {least}, the run has done {} ({per_epoch} in an epoch)", plural(done, "step"));
         Err(ConfigError::not_allowed(field, found, allowed).into())
     }
 
@@ -268,6 +266,7 @@ where
         self.state.best = then.best;
         self.state.kept_best.clone_from(&then.kept_best);
         self.state.rollbacks += 1;
+        self.suspect = None;
         // Those are the values of what the run rolls back.
         self.measured = Measured::default();
         self.refute();

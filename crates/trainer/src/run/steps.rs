@@ -1,13 +1,6 @@
 //! Batches, windows, updates.
 
-use burn::{
-    module::Module,
-    train::{
-        InferenceStep,
-        metric::{Adaptor, LossInput},
-    },
-};
-
+use burn::module::Module;
 use strict_config::ConfigError;
 
 use super::{
@@ -21,15 +14,10 @@ use crate::{
     metrics,
     ranks::encode,
     step::seed_step,
-    updates::{Made, Optimization, Trainable, Updates},
+    updates::{Made, Optimization, Updates, WithLoss},
 };
 
-impl<M> Run<'_, M>
-where
-    M: Trainable,
-    M::TrainItem: Adaptor<LossInput>,
-    <M as InferenceStep>::Output: Adaptor<LossInput>,
-{
+impl<M: WithLoss> Run<'_, M> {
     /// This rank's next batch of the window under way.
     pub(crate) fn next_batch<T>(&mut self, batches: &mut dyn Iterator<Item = T>) -> Option<T> {
         if self.window.batches() >= self.share().own().len() {
@@ -111,6 +99,7 @@ where
         let fault = outcome.map_err(|error| TrainError::Clip { step: step + 1, message: error.to_string() })?;
         if fault.is_none() {
             self.average_in(&model);
+            self.note_update(loss);
         }
         self.model = Some(model);
         if fault.is_none() && self.timetable.is_looked_at(step + 1) {

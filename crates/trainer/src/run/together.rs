@@ -10,10 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use burn::{
     module::{Module, ModuleVisitor, Param},
     tensor::{Device, Tensor},
-    train::{
-        InferenceStep,
-        metric::{Adaptor, LossInput},
-    },
+    train::InferenceStep,
 };
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -31,7 +28,7 @@ use crate::{
     metrics::{Measurement, measure},
     ranks::{CommunicationError, Communicator, Gradients, Share, decode, encode, pack, sum_of_window, unpack},
     step::has_layer,
-    updates::Trainable,
+    updates::WithLoss,
 };
 
 /// Validation batches whose outputs a rank sends at once.
@@ -44,12 +41,7 @@ struct RankBatches {
     present: Vec<bool>,
 }
 
-impl<M> Run<'_, M>
-where
-    M: Trainable,
-    M::TrainItem: Adaptor<LossInput>,
-    <M as InferenceStep>::Output: Adaptor<LossInput>,
-{
+impl<M: WithLoss> Run<'_, M> {
     pub(super) fn is_alone(&self) -> bool {
         self.trainer.ranks.size() == 1
     }
@@ -242,17 +234,13 @@ where
 }
 
 /// On rank 0 what all ranks have measured of their shares of a validation set.
-fn measure_shares<M>(
+fn measure_shares<M: WithLoss>(
     ranks: &dyn Communicator,
     network: &M,
     device: &Device,
     source: &dyn Source<<M as InferenceStep>::Input>,
     meters: &mut Meters<<M as InferenceStep>::Output>,
-) -> Result<BTreeMap<String, f64>, TrainError>
-where
-    M: Trainable,
-    <M as InferenceStep>::Output: Adaptor<LossInput>,
-{
+) -> Result<BTreeMap<String, f64>, TrainError> {
     let (total, round) = (source.batches(), SENT * ranks.size());
     let share = |first: usize| {
         let first = first + ranks.rank() * SENT;

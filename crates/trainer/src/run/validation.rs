@@ -2,21 +2,18 @@
 
 use std::{borrow::Cow, collections::BTreeMap, time::Instant};
 
-use burn::train::{
-    InferenceStep,
-    metric::{Adaptor, LossInput},
-};
+use burn::train::InferenceStep;
 
 use super::{NO_MODEL, Run};
 use crate::{
     EpochEvent, EpochSummary, Moment, StopReason, TrainError, ValidationEvent,
     activations::copy_to_train,
-    averaging::{Plan, with_measured_statistics},
+    averaging::{AveragePlan, with_measured_statistics},
     data::{Limited, Source},
     eval_model::eval_model,
     meter::Mean,
     metrics,
-    updates::Trainable,
+    updates::WithLoss,
 };
 
 /// What is looked at of a validation to tell whether the weights are good.
@@ -29,12 +26,7 @@ struct Validation<M> {
     seconds: f64,
 }
 
-impl<M> Run<'_, M>
-where
-    M: Trainable,
-    M::TrainItem: Adaptor<LossInput>,
-    <M as InferenceStep>::Output: Adaptor<LossInput>,
-{
+impl<M: WithLoss> Run<'_, M> {
     /// Runs a fresh run's model over the first batches of the validation set, so that a mistake there shows now and
     /// not after an epoch. Nothing remains of it.
     pub(crate) fn try_validation(
@@ -141,8 +133,8 @@ where
     /// validation of the run, Schedule-Free's average, or else the trained model.
     fn model_to_evaluate(&self, train: &dyn Source<M::TrainBatch>) -> Result<Cow<'_, M>, TrainError> {
         match (&self.average, self.timetable.average) {
-            (Some(average), Some(Plan::Ema(..))) => Ok(Cow::Borrowed(average)),
-            (Some(average), Some(Plan::Swa(_))) if self.is_last_step() => {
+            (Some(average), Some(AveragePlan::Ema(..))) => Ok(Cow::Borrowed(average)),
+            (Some(average), Some(AveragePlan::Swa(_))) if self.is_last_step() => {
                 let copy = copy_to_train(average, self.device.as_ref());
                 with_measured_statistics(copy, train, self.trainer.config.seed).map(Cow::Owned)
             }

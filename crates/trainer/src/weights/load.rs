@@ -81,7 +81,7 @@ pub fn load<M: Module>(model: M, path: &Path, options: &LoadOptions) -> Result<(
         });
     }
     let layout = options.layout.unwrap_or_else(|| source.format.layout());
-    let Plan { tensors, report } = plan(source, &parameters, layout, options)?;
+    let LoadPlan { tensors, report } = plan(source, &parameters, layout, options)?;
 
     let adapter: Option<Box<dyn ModuleAdapter>> = match layout {
         Layout::PyTorch => Some(Box::new(PyTorchToBurnAdapter)),
@@ -106,13 +106,18 @@ fn damaged(report: &Loaded, what: &dyn fmt::Display) -> WeightsError {
 }
 
 /// Tensors under the model's paths, their bytes in memory, and what will be said about them.
-struct Plan {
+struct LoadPlan {
     tensors: Vec<Tensor>,
     report: Loaded,
 }
 
 /// Finds the tensor of each parameter; refuses what does not fit.
-fn plan(source: Source, parameters: &[Parameter], layout: Layout, options: &LoadOptions) -> Result<Plan, WeightsError> {
+fn plan(
+    source: Source,
+    parameters: &[Parameter],
+    layout: Layout,
+    options: &LoadOptions,
+) -> Result<LoadPlan, WeightsError> {
     let Source { path, format, sha256, tensors } = source;
     let file = renamed(&path, &tensors, options)?;
     let (selected, left_out): (Vec<_>, Vec<_>) = parameters.iter().partition(|parameter| options.selects(parameter));
@@ -152,7 +157,7 @@ fn plan(source: Source, parameters: &[Parameter], layout: Layout, options: &Load
         .into_iter()
         .filter_map(|(parameter, tensor)| Some(resident(parameter, tensor?, &report)))
         .collect::<Result<_, _>>()?;
-    Ok(Plan { tensors, report })
+    Ok(LoadPlan { tensors, report })
 }
 
 /// The file's tensors by the names that `remap` gives them.

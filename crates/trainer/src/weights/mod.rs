@@ -38,5 +38,5 @@ pub use error::{Difference, WeightsError};
 pub use format::{FILE, Format, Layout};
 pub use load::{Loaded, load};
 pub use options::LoadOptions;
-pub use read::sha256;
+pub use read::{metadata, sha256};
 pub use save::{save, save_with};

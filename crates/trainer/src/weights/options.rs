@@ -3,33 +3,27 @@
 use burn_store::KeyRemapper;
 use optim_adaptive::Pattern;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use strict_config::{ConfigError, Settings, check, raise};
+use strict_config::{ConfigError, Settings, check, raise, settings};
 use toml::Value;
 
 use super::{Layout, WeightsError, error::LONGEST_NAME, parameters::Parameter};
 
-/// What of a file goes where.
-///
-/// Patterns of `only` and `except` are those of `[[groups]]` ([`Pattern`]) and are matched against a parameter's path in
-/// the model (`bn1.gamma`) and against its name in PyTorch (`bn1.weight`); either match counts. Patterns of `remap` are
-/// regular expressions on the names in the file, replaced wherever they are found, in the order given; `$1` stands for
-/// the first group.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LoadOptions {
-    strict: bool,
-    remap: Vec<Rename>,
-    #[serde(deserialize_with = "one_or_more")]
-    only: Vec<Pattern>,
-    #[serde(deserialize_with = "one_or_more")]
-    except: Vec<Pattern>,
-    pub(super) layout: Option<Layout>,
-    sha256: Option<String>,
-}
-
-impl Default for LoadOptions {
-    fn default() -> Self {
-        Self::new()
+settings! {
+    /// What of a file goes where.
+    ///
+    /// Patterns of `only` and `except` are those of `[[groups]]` ([`Pattern`]) and are matched against a parameter's path in
+    /// the model (`bn1.gamma`) and against its name in PyTorch (`bn1.weight`); either match counts. Patterns of `remap` are
+    /// regular expressions on the names in the file, replaced wherever they are found, in the order given; `$1` stands for
+    /// the first group.
+    pub struct LoadOptions {
+        strict: bool = true,
+        remap: Vec<Rename> = Vec::new(),
+        #[serde(deserialize_with = "one_or_more")]
+        only: Vec<Pattern> = Vec::new(),
+        #[serde(deserialize_with = "one_or_more")]
+        except: Vec<Pattern> = Vec::new(),
+        pub(super) layout: Option<Layout> = None,
+        sha256: Option<String> = None,
     }
 }
 
@@ -48,7 +42,7 @@ impl Settings for LoadOptions {
 impl LoadOptions {
     /// Every parameter, under its own name, strictly.
     pub fn new() -> Self {
-        Self { strict: true, remap: Vec::new(), only: Vec::new(), except: Vec::new(), layout: None, sha256: None }
+        Self::default()
     }
 
     /// Whether every selected parameter must be in the file. Default true. With `false` those that are not stay as
@@ -103,6 +97,11 @@ impl LoadOptions {
     /// The SHA-256 of the only file that is accepted.
     pub fn expected_sha256(&self) -> Option<&str> {
         self.sha256.as_deref()
+    }
+
+    /// Whether parameters may stay as they are initialised: some are left out, or a file that lacks some is accepted.
+    pub fn is_partial(&self) -> bool {
+        !self.strict || !self.only.is_empty() || !self.except.is_empty()
     }
 
     pub(super) fn is_strict(&self) -> bool {

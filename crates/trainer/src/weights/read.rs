@@ -1,13 +1,16 @@
 //! From a path to named tensors whose bytes are not drawn yet.
 
 use std::{
-    fs,
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{BufReader, Read},
     path::{Path, PathBuf},
 };
 
 use burn::tensor::Bytes;
 use burn_pack::Tensor;
 use burn_store::{ModuleStore, SafetensorsStore, bridge, pytorch_reader::PytorchReader};
+use serde::Deserialize;
 
 use super::{FILE, Format, WeightsError, error::io};
 use crate::checkpoint::{self, Checkpoint, MANIFEST};
@@ -28,6 +31,37 @@ pub(super) struct Source {
 /// A path that does not exist or holds no weights.
 pub fn sha256(path: &Path) -> Result<String, WeightsError> {
     Ok(checkpoint::sha256(&resolve(path)?.1))
+}
+
+/// The metadata of a safetensors file, as [`save_with`](super::save_with) writes it; none of a file of another format. Only the
+/// header is read.
+///
+/// # Errors
+/// A path that cannot be read; a header that is damaged.
+pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
+    #[derive(Default, Deserialize)]
+    struct Header {
+        #[serde(default, rename = "__metadata__")]
+        metadata: BTreeMap<String, String>,
+    }
+    if !fs::metadata(path).map_err(io(path, "read it"))?.is_file() {
+        return Ok(BTreeMap::new());
+    }
+    let mut file = File::open(path).map_err(io(path, "read it"))?;
+    let mut head = Vec::new();
+    file.by_ref().take(9).read_to_end(&mut head).map_err(io(path, "read it"))?;
+    let Some((length, first @ [_])) = head.split_first_chunk() else { return Ok(BTreeMap::new()) };
+    if Format::of(path, &head) != Some(Format::Safetensors) {
+        return Ok(BTreeMap::new());
+    }
+    let length = u64::from_le_bytes(*length).min(LONGEST_HEADER);
+    let header = serde_json::from_reader(BufReader::new(first.chain(file).take(length)));
+    let header: Header = header.map_err(|error| WeightsError::Damaged {
+        path: path.to_owned(),
+        format: Format::Safetensors,
+        what: error.to_string(),
+    })?;
+    Ok(header.metadata)
 }
 
 /// Reads names, shapes and kinds; bytes are drawn tensor by tensor, when they are asked for.

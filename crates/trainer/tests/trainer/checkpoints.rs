@@ -304,6 +304,9 @@ fn what_no_run_can_have_is_refused_by_name() {
         state.replacen(line, &format!("  \"{field}\": {value},"), 1)
     };
     let max = u64::MAX.to_string();
+    let loss = "\"epoch_loss\": {\n    \"sum\": 0.0,\n    \"items\": 0\n  }";
+    assert!(state.contains(loss), "{state}");
+    let loss_of = |items: &str| state.replace(loss, &loss.replace("\"items\": 0", &format!("\"items\": {items}")));
     let cases = [
         ("times.json", times.replace(&elapsed, "  \"elapsed\": -1.5,"), "-1.5 seconds are not a length of time"),
         ("times.json", times.replace(&elapsed, "  \"elapsed\": 1e300,"), "seconds are not a length of time"),
@@ -312,6 +315,10 @@ fn what_no_run_can_have_is_refused_by_name() {
         ("state.json", with("lr", "-0.5"), "lr: -0.5 is no rate"),
         ("state.json", with("averaged", &max), "averaged: "),
         ("state.json", with("largest_loss", "-1.0"), "largest_loss: "),
+        ("state.json", loss_of("9223372036854775808"), "epoch_loss: 9223372036854775808 is more than any run has"),
+        ("state.json", loss_of("7"), "epoch_loss: 7 is more than the 0 items done"),
+        ("state.json", with("epoch", "7"), "epoch: 7 is more than the 6 steps done"),
+        ("state.json", with("averaged", "7"), "averaged: 7 is more than the 6 steps done"),
     ];
     for (name, content, expected) in cases {
         forge(&checkpoint, name, &content);
@@ -321,6 +328,24 @@ fn what_no_run_can_have_is_refused_by_name() {
         forge(&checkpoint, name, if name == "state.json" { &state } else { &times });
     }
     checkpoint::open(&checkpoint).expect("whole again");
+    // What the checkpoint alone cannot tell: an epoch has 6 batches, and after the last comes the next epoch.
+    for batch in ["6", "9007199254740992"] {
+        forge(&checkpoint, "state.json", &with("batch", batch));
+        let config = TrainConfig { checkpoint: Some(newest_only(dir.path())), ..TrainConfig::epochs(3) };
+        let resumed = Trainer::new(config).resume(checkpoint::open(&checkpoint).expect("consistent")).fit(
+            net(),
+            optimizer("type = 'adam'\nlr = 0.01"),
+            schedule("type = 'fixed'"),
+            &train_data(),
+            Some(&valid_data()),
+        );
+        match resumed {
+            Err(TrainError::Checkpoint(error @ CheckpointError::Damaged { .. })) => {
+                assert!(error.to_string().ends_with(&format!("batch: {batch} of an epoch of 6")), "{error}");
+            }
+            other => panic!("{batch}: {:?}", other.err()),
+        }
+    }
 }
 
 /// A device or a pipe would be read without end, or waited for.
@@ -375,6 +400,10 @@ fn what_this_program_did_not_make_is_left_alone() {
     let foreign =
         [".tmp-x", ".tmp-mine/notes", ".old-mine/notes", "step-00000002/notes", "step-3/notes", "step-00000006/notes"];
     foreign.into_iter().for_each(write);
+    let in_the_way = [".tmp-step-00000006", ".old-step-00000002", ".old-step-00000004"];
+    in_the_way.into_iter().for_each(|name| write(&format!("{name}/notes")));
+    // What a killed process has left of a checkpoint.
+    write(".tmp-step-00000009/fallback-state.json");
     trained(dir.path(), 1, 1, false);
     write("step-00000012/notes");
     trained(dir.path(), 3, 1, false);
@@ -382,6 +411,10 @@ fn what_this_program_did_not_make_is_left_alone() {
     for name in &foreign[..5] {
         assert_eq!(read(name), "mine");
     }
+    for name in in_the_way {
+        assert_eq!(read(&format!("{name}.kept-1/notes")), "mine");
+    }
+    assert!(!dir.path().join(".tmp-step-00000009").exists());
     // What has the name of a checkpoint that is written is moved aside.
     assert_eq!(read("step-00000006.kept-1/notes"), "mine");
     assert_eq!(read("step-00000012.kept-1/notes"), "mine");

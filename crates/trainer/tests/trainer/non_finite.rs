@@ -254,7 +254,9 @@ fn a_checkpoint_of_broken_weights_is_not_written() {
     for action in [OnNonFinite::Stop, OnNonFinite::Skip] {
         let dir = tempfile::tempdir().expect("a folder");
         match train(dir.path(), action, 3) {
-            Err(TrainError::NonFiniteParameter { step: 12, parameter }) => assert_eq!(parameter, "first.weight"),
+            Err(TrainError::NonFiniteParameter { step: 12, parameter, lr }) => {
+                assert_eq!((parameter.as_str(), lr), ("first.weight", Some(0.01 * 1e300)));
+            }
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("saved"),
         }

@@ -69,7 +69,10 @@ fn the_good_checkpoint_stays_beside_the_poisoned_one() {
     let _alone = alone();
     let dir = tempfile::tempdir().expect("a folder");
     match spiking(config(dir.path(), OnNonFinite::Stop, 5), 12, USELESS, false, |trainer| trainer) {
-        Err(TrainError::NonFinite { step: 13, .. }) => {}
+        // The rate to blame is that of the update before, not that of the step where it shows.
+        Err(TrainError::NonFinite { step: 13, lr: Some(lr), .. }) => {
+            assert!((lr / (0.05 * USELESS) - 1.0).abs() < 1e-9)
+        }
         other => panic!("{:?}", other.map(|fitted| fitted.report)),
     }
     assert_eq!(names(dir.path()), ["step-00000006", "step-00000012"]);
@@ -131,7 +134,7 @@ fn skipping_has_an_end() {
     assert!(matches!(run(2, 9), TrainError::TooManySkips { skips: 2, .. }));
     // The end comes first: six steps are left out, and the weights are as they were.
     match run(10, 3) {
-        TrainError::UselessWeights { step: 18, loss } => assert!(loss.is_nan()),
+        TrainError::UselessWeights { step: 18, loss, .. } => assert!(loss.is_nan()),
         other => panic!("{other}"),
     }
 }

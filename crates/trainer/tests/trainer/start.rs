@@ -125,6 +125,21 @@ fn a_model_that_is_broken_from_the_start_is_not_blamed_on_the_rate() {
     }
 }
 
+/// Weights that are finite and overflow: no update has been made when that shows.
+#[test]
+fn huge_weights_are_not_blamed_on_the_rate() {
+    let _alone = alone();
+    let huge = net().freeze_dropout().map_second_weight(|weight| weight.sign() * 3e38);
+    let config = TrainConfig { sanity_batches: 0, ..TrainConfig::epochs(1) };
+    let fitted = Trainer::new(config).fit(huge, optimizer(SGD), schedule("type = 'fixed'"), &train_data(), None);
+    let error = fitted.expect_err("stops");
+    let is_first = matches!(
+        error,
+        TrainError::NonFinite { step: 1, lr: None, .. } | TrainError::NonFiniteGradient { step: 1, lr: None, .. }
+    );
+    assert!(is_first && error.to_string().contains("in the weights that it started from"), "{error}");
+}
+
 #[test]
 fn a_validation_set_that_holds_nothing_is_refused() {
     let _alone = alone();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::DataError;
+use crate::error::{DataError, write_download};
 use crate::sets::{Download, Packing};
 
 /// Why a data set was not fetched.
@@ -96,8 +96,7 @@ impl fmt::Display for NotFetched {
         }
         writeln!(out, "To do it by hand, download:")?;
         for download in self.downloads {
-            let Download { bytes, md5, sha256, .. } = download;
-            writeln!(out, "  {} ({bytes} bytes)\n    MD5 {md5}\n    SHA-256 {sha256}", download.url())?;
+            write_download(out, download)?;
         }
         for download in self.downloads {
             if let Packing::TarGzip { folder } = download.packing {

@@ -218,12 +218,16 @@ impl<'p, 'o> Client<'p, 'o> {
     fn ask(&mut self, url: &str, have: u64) -> Result<Result<(Head, Receiver<Message>), String>, Failure> {
         let mut target = address(url).map_err(Failure::Server)?;
         for _ in 0..=REDIRECTS {
-            let agent = agent(&target, self.pace.options).map_err(Failure::Server)?;
+            let (agent, proxy) = agent(&target, self.pace.options).map_err(Failure::Server)?;
+            let by_way_of = |reason| match &proxy {
+                Some(proxy) => format!("through the proxy {}: {reason}", shown(proxy)),
+                None => reason,
+            };
             let answer = on_a_thread(agent, target.to_string(), have)?;
             let head = match self.next(&answer)? {
                 Message::Head(head) => head,
-                Message::None { reason, again: true } => return Ok(Err(reason)),
-                Message::None { reason, .. } => return Err(Failure::Server(reason)),
+                Message::None { reason, again: true } => return Ok(Err(by_way_of(reason))),
+                Message::None { reason, .. } => return Err(Failure::Server(by_way_of(reason))),
                 Message::Piece(_) | Message::End(_) => return Ok(Err("there is no answer".to_owned())),
             };
             let Some(location) = head.location.as_deref().filter(|_| (300..400).contains(&head.status)) else {
@@ -293,20 +297,23 @@ fn address(text: &str) -> Result<Url, String> {
     }
 }
 
-fn agent(url: &Url, options: &FetchOptions) -> Result<ureq::Agent, String> {
+/// What asks an address, and the proxy that it asks, if any.
+fn agent(url: &Url, options: &FetchOptions) -> Result<(ureq::Agent, Option<String>), String> {
     let builder = ureq::AgentBuilder::new()
         .timeout_connect(CONNECT)
         .timeout_read(options.speed_time.max(Duration::from_secs(1)))
         .redirects(0)
         .user_agent(concat!("anneal/", env!("CARGO_PKG_VERSION")));
-    let variable = |name: &str| std::env::var(name).ok();
-    Ok(match proxy_for(url, variable) {
-        None => builder.build(),
-        Some(proxy) => {
-            let refused = |error: ureq::Error| format!("the proxy {} cannot be used: {}", shown(&proxy), error.kind());
-            builder.proxy(ureq::Proxy::new(&proxy).map_err(refused)?).build()
-        }
-    })
+    let Some(proxy) = proxy_for(url, |name| std::env::var(name).ok()) else { return Ok((builder.build(), None)) };
+    Ok((builder.proxy(usable(&proxy)?).build(), Some(proxy)))
+}
+
+/// A proxy that can be asked.
+fn usable(proxy: &str) -> Result<ureq::Proxy, String> {
+    let refused = |why: String| format!("the proxy {} cannot be used: {why}", shown(proxy));
+    let whole = if proxy.contains("://") { proxy.to_owned() } else { format!("http://{proxy}") };
+    address(&whole).map_err(refused)?;
+    ureq::Proxy::new(proxy).map_err(|error| refused(error.kind().to_string()))
 }
 
 /// The proxy that the environment names for an address: `http_proxy` or `https_proxy`, else `all_proxy`, in small letters or
@@ -453,6 +460,18 @@ mod tests {
         ] {
             assert_eq!(shown(url), expected);
         }
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_named() {
+        for (proxy, why) in [
+            ("socks5://user:pw@h:1", "the proxy socks5://h:1 cannot be used: files are fetched over http and https"),
+            (":::", "the proxy ::: cannot be used: "),
+        ] {
+            let said = usable(proxy).err().unwrap_or_default();
+            assert!(said.starts_with(why), "{said}");
+        }
+        assert!(usable("http://user:pw@h:1").is_ok() && usable("h:1").is_ok());
     }
 
     #[test]

@@ -4,9 +4,8 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear};
-use burn::tensor::activation::gelu;
 use burn::tensor::{Tensor, TensorData};
-use cpu_kernels::{conv2d, linear, max_pool2d};
+use cpu_kernels::{conv2d, gelu, linear, max_pool2d};
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, Settings, check};
 
@@ -32,11 +31,17 @@ const MOMENTUM: f64 = 0.4;
 pub struct AirbenchConfig {
     /// Channels of the blocks, each of which halves height and width: 1 to 8 blocks. Default: 64, 256, 256.
     pub widths: Vec<usize>,
+    /// Whether the first layer whitens; without it, it is a convolution of the same size that is drawn as torch's and
+    /// trained. Default: `true`.
+    pub whiten: bool,
+    /// Whether the 3x3 convolutions begin as the identity (torch's `dirac_`); without it they are drawn as torch's.
+    /// Default: `true`.
+    pub dirac: bool,
 }
 
 impl Default for AirbenchConfig {
     fn default() -> Self {
-        Self { widths: vec![64, 256, 256] }
+        Self { widths: vec![64, 256, 256], whiten: true, dirac: true }
     }
 }
 
@@ -68,6 +73,7 @@ impl Settings for AirbenchConfig {
 #[derive(Module, Debug)]
 pub struct Airbench {
     whiten: Conv2d,
+    is_whitened: bool,
     blocks: Vec<Block>,
     pool: MaxPool2d,
     head: Linear,
@@ -105,14 +111,15 @@ fn is_halved(height: usize, width: usize) -> bool {
 }
 
 impl Block {
-    fn new(index: usize, channels: usize, layers: &mut Layers) -> Self {
+    fn new(index: usize, channels: usize, begins_as_identity: bool, layers: &mut Layers) -> Self {
         let path = |part| format!("blocks.{index}.{part}");
-        let conv1 = dirac(layers.conv(&path("conv1"), channels, 3, |conv| conv));
+        let begin = |conv| if begins_as_identity { dirac(conv) } else { conv };
+        let conv1 = begin(layers.conv(&path("conv1"), channels, 3, |conv| conv));
         if is_halved(layers.shape[1], layers.shape[2]) {
             layers.max_pool("pool");
         }
         let norm1 = layers.batch_norm_without_scale(&path("norm1"), MOMENTUM);
-        let conv2 = dirac(layers.conv(&path("conv2"), channels, 3, |conv| conv));
+        let conv2 = begin(layers.conv(&path("conv2"), channels, 3, |conv| conv));
         Self { conv1, norm1, conv2, norm2: layers.batch_norm_without_scale(&path("norm2"), MOMENTUM) }
     }
 
@@ -140,15 +147,18 @@ impl Architecture for AirbenchConfig {
     }
 
     fn build(&self, classes: usize, layers: &mut Layers) -> Airbench {
-        let whiten = layers.whitening("whiten", PATCH);
-        let block = |(index, channels): (usize, &usize)| Block::new(index, *channels, layers);
+        let whiten = layers.unpadded_conv("whiten", PATCH, self.whiten);
+        let block = |(index, channels): (usize, &usize)| Block::new(index, *channels, self.dirac, layers);
         let blocks = self.widths.iter().enumerate().map(block).collect();
         layers.global("maximum", "global maximum");
         let head = layers.scaled_linear("head", classes, SCALE);
-        Airbench { whiten, blocks, pool: MaxPool2dConfig::new([2, 2]).init(), head }
+        Airbench { whiten, is_whitened: self.whiten, blocks, pool: MaxPool2dConfig::new([2, 2]).init(), head }
     }
 
     fn init_from(network: Airbench, images: &Batcher) -> Airbench {
+        if !network.is_whitened {
+            return network;
+        }
         let filters = whitening_filters(images, PATCH);
         let weight = network.whiten.weight.map(|drawn| {
             Tensor::from_data(TensorData::new(filters, drawn.dims()), &drawn.device()).set_require_grad(false)

@@ -1,11 +1,7 @@
 //! Any of the models, behind one type.
 
-use std::fmt;
 use std::sync::Arc;
 
-use burn::module::{
-    Content, Devices, DisplaySettings, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
-};
 use burn::tensor::{Device, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 
@@ -18,11 +14,7 @@ use super::tta::Tta;
 use crate::batch::{Batcher, ImageBatch};
 use crate::image_set::ImageShape;
 
-/// A model chosen at run time.
-///
-/// As a burn module it is the model that it holds: parameters have the same paths (`fc1.weight`, not
-/// `LeNet.fc1.weight`, which a derived enum would give), so patterns on paths and exported files do not depend on
-/// whether a program names the model in its types or in its config.
+/// A model chosen at run time. As a burn module it is the model that it holds: parameters have the same paths (`fc1.weight`).
 ///
 /// burn's `num_params` counts the running statistics of batch norm too; [`parameters`](Self::parameters) counts what is
 /// learned.
@@ -189,65 +181,23 @@ impl InferenceStep for Classifier {
     }
 }
 
-impl Module for Classifier {
-    fn collect_devices(&self, devices: Devices) -> Devices {
-        models!(with_variant Network, &self.network, model => model.collect_devices(devices))
-    }
-
-    fn fork(self, device: &Device) -> Self {
-        Self { network: models!(to_network Network, self.network, model => model.fork(device)), ..self }
-    }
-
-    fn to_device(self, device: &Device) -> Self {
-        Self { network: models!(to_network Network, self.network, model => model.to_device(device)), ..self }
-    }
-
-    fn train(self) -> Self {
-        Self { network: models!(to_network Network, self.network, model => Module::train(model)), ..self }
-    }
-
-    fn valid(&self) -> Self {
-        let network = models!(to_network Network, &self.network, model => model.valid());
-        Self {
-            network,
-            label_smoothing: self.label_smoothing,
-            tta: self.tta,
-            layers: Arc::clone(&self.layers),
-            own: self.own,
-        }
-    }
-
-    fn materialize(self) -> Self {
-        Self { network: models!(to_network Network, self.network, model => model.materialize()), ..self }
-    }
-
-    fn num_params(&self) -> usize {
-        models!(with_variant Network, &self.network, model => Module::num_params(model))
-    }
-
-    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        models!(with_variant Network, &self.network, model => model.visit(visitor));
-    }
-
-    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
-        Self { network: models!(to_network Network, self.network, model => model.map(mapper)), ..self }
-    }
+/// An expression on the network.
+macro_rules! held {
+    ($whole:expr, $network:ident => $body:expr) => {
+        models!(with_variant Network, &$whole.network, $network => $body)
+    };
 }
 
-impl ModuleDisplayDefault for Classifier {
-    fn content(&self, content: Content) -> Option<Content> {
-        models!(with_variant Network, &self.network, model => ModuleDisplayDefault::content(model, content))
-    }
-
-    fn num_params(&self) -> usize {
-        Module::num_params(self)
-    }
+/// The same classifier with another network.
+macro_rules! with {
+    ($whole:expr, $network:ident => $body:expr) => {{
+        let whole = $whole;
+        Self { network: models!(to_network Network, whole.network, $network => $body), ..whole }
+    }};
 }
 
-impl ModuleDisplay for Classifier {}
-
-impl fmt::Display for Classifier {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&ModuleDisplay::format(self, DisplaySettings::default()))
-    }
-}
+any_network::module_of_held!(Classifier, held, with, |self| {
+    let network = models!(to_network Network, &self.network, network => network.valid());
+    let (label_smoothing, tta, own) = (self.label_smoothing, self.tta, self.own);
+    Self { network, label_smoothing, tta, layers: Arc::clone(&self.layers), own }
+});

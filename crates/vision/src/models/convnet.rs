@@ -6,27 +6,21 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::Tensor;
 use cpu_kernels::{conv2d, linear, max_pool2d};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
 use super::architecture::{Architecture, ModelInfo, check_widths};
 use super::layers::Layers;
 use super::precision::{like, normalised_relu};
 use crate::classification_steps;
 
-/// The settings of a [`ConvNet`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ConvNetConfig {
-    /// Channels of the stages, each of which halves height and width: 1 to 8 stages. Default: 32, 64, 128.
-    pub channels: Vec<usize>,
-    /// Two more convolutions in every stage but the first, whose output is added to the stage's. Default: no.
-    pub residual: bool,
-}
-
-impl Default for ConvNetConfig {
-    fn default() -> Self {
-        Self { channels: vec![32, 64, 128], residual: false }
+settings! {
+    /// The settings of a [`ConvNet`].
+    #[derive(Eq)]
+    pub struct ConvNetConfig {
+        /// Channels of the stages, each of which halves height and width: 1 to 8 stages. Default: 32, 64, 128.
+        pub channels: Vec<usize> = vec![32, 64, 128],
+        /// Two more convolutions in every stage but the first, whose output is added to the stage's. Default: no.
+        pub residual: bool = false,
     }
 }
 

@@ -103,14 +103,18 @@ impl Layers {
         config.init(&self.device)
     }
 
-    /// A square convolution without padding whose filters, `2 * channels * kernel^2` of them, are not trained; its bias
-    /// is, and starts at 0.
-    pub fn whitening(&mut self, name: &str, kernel: usize) -> Conv2d {
+    /// A square convolution without padding, with `2 * channels * kernel^2` filters. As a whitening layer its filters are not
+    /// trained; its bias is, and starts at 0.
+    pub fn unpadded_conv(&mut self, name: &str, kernel: usize, whitens: bool) -> Conv2d {
         let filters = 2 * self.shape[0] * kernel * kernel;
         let config = Conv2dConfig::new([self.shape[0], filters], [kernel, kernel]);
+        let (kind, trained) = if whitens { ("whitening", filters) } else { ("conv", filters * (filters / 2 + 1)) };
         let output = vec![filters, self.shape[1] + 1 - kernel, self.shape[2] + 1 - kernel];
-        self.list(name, format!("whitening {kernel}x{kernel}"), output, filters);
+        self.list(name, format!("{kind} {kernel}x{kernel}"), output, trained);
         let conv = config.init(&self.device);
+        if !whitens {
+            return conv;
+        }
         let (weight, bias) = (conv.weight.set_require_grad(false), Initializer::Zeros.init([filters], &self.device));
         Conv2d { weight, bias: Some(bias), ..conv }
     }

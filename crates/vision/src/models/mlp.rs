@@ -5,25 +5,19 @@ use burn::nn::Linear;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use cpu_kernels::linear;
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings};
+use strict_config::{ConfigError, Settings, settings};
 
 use super::architecture::{Architecture, ModelInfo, check_widths};
 use super::layers::Layers;
 use super::precision::like;
 use crate::classification_steps;
 
-/// The settings of an [`Mlp`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MlpConfig {
-    /// Widths of the hidden layers; empty for a linear classifier. Default: 256, 128.
-    pub hidden: Vec<usize>,
-}
-
-impl Default for MlpConfig {
-    fn default() -> Self {
-        Self { hidden: vec![256, 128] }
+settings! {
+    /// The settings of an [`Mlp`].
+    #[derive(Eq)]
+    pub struct MlpConfig {
+        /// Widths of the hidden layers; empty for a linear classifier. Default: 256, 128.
+        pub hidden: Vec<usize> = vec![256, 128],
     }
 }
 

@@ -8,6 +8,7 @@ pub mod cifar;
 mod file;
 pub mod idx;
 pub mod picture;
+mod resample;
 
 pub use file::content;
 pub(crate) use file::{content_of, open};

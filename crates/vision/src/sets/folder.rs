@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::dataset_info::{DataFile, DatasetInfo};
-use crate::error::{DataError, FileProblem, LookedIn, Missing};
+use crate::error::{DataError, FileProblem, LookedIn, MissingFiles};
 use crate::read;
 
 /// The file beside the data that records the SHA-256 of the unpacked content of each file after its download passed its
@@ -55,7 +55,7 @@ pub(super) fn find(
         instead = instead.or(part.filter(|part| lacks_of(part).is_some_and(|lacks| lacks.is_empty())));
         looked_in.push(LookedIn { folder, lacks: missing });
     }
-    Err(DataError::Missing(Box::new(Missing {
+    Err(DataError::Missing(Box::new(MissingFiles {
         name: info.name,
         folder: info.folder,
         files: info.files,

@@ -7,9 +7,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use splitmix::SplitMix64;
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
 use crate::dataset::Dataset;
 use crate::error::{DataError, FileProblem};
@@ -19,28 +18,22 @@ use crate::read::{self, picture};
 /// The start of the name of a data set that is a folder of images: `folder:/data/flowers`.
 pub const FOLDER_PREFIX: &str = "folder:";
 
-/// How a folder of images is read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FolderOptions {
-    /// Height and width of the images, which are resampled to it: 1 to 1024. Default 32.
-    pub image_size: usize,
-    /// One channel instead of three. Default: colours.
-    pub grey: bool,
-    /// Where there is no `test` folder: the part of each class that is held out for it, more than 0 and below 1; of a
-    /// class with at least two images, at least one. Default 0.2.
-    pub test: f64,
-    /// The seed of that split. It does not depend on the seed of the run. Default 0.
-    pub split_seed: u64,
-    /// Whether all images are decoded once and kept in memory (a byte for each value). If not, each is decoded whenever a
-    /// batch needs it, by the threads that assemble batches: for folders larger than memory. The batches are the same.
-    /// Default true.
-    pub in_memory: bool,
-}
-
-impl Default for FolderOptions {
-    fn default() -> Self {
-        Self { image_size: 32, grey: false, test: 0.2, split_seed: 0, in_memory: true }
+settings! {
+    /// How a folder of images is read.
+    pub struct FolderOptions {
+        /// Height and width of the images, which are resampled to it: 1 to 1024. Default 32.
+        pub image_size: usize = 32,
+        /// One channel instead of three. Default: colours.
+        pub grey: bool = false,
+        /// Where there is no `test` folder: the part of each class that is held out for it, more than 0 and below 1; of a
+        /// class with at least two images, at least one. Default 0.2.
+        pub test: f64 = 0.2,
+        /// The seed of that split. It does not depend on the seed of the run. Default 0.
+        pub split_seed: u64 = 0,
+        /// Whether all images are decoded once and kept in memory (a byte for each value). If not, each is decoded whenever a
+        /// batch needs it, by the threads that assemble batches: for folders larger than memory. The batches are the same.
+        /// Default true.
+        pub in_memory: bool = true,
     }
 }
 

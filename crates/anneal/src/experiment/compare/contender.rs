@@ -19,6 +19,10 @@ use crate::{
 /// What a schedule file may replace in CONFIG.
 pub(super) const REPLACED: [&str; 3] = ["schedule", "optimizer", "groups"];
 
+/// What may differ in `[data]`: how training batches are made.
+const VARIED_DATA: [&str; 7] =
+    ["augment", "batch_size", "class_weights", "drop_last", "resident", "sampler", "workers"];
+
 /// One of those that are compared.
 #[derive(Debug, Clone)]
 pub(super) struct Contender {
@@ -81,7 +85,32 @@ pub(super) fn read(request: &CompareRequest, base: &Config, reserved: &[&str]) -
         let name = unlike(&stem(path), &mut taken);
         contenders.push(Contender::new(name, Some(path.clone()), source)?);
     }
+    for variation in &request.variations {
+        let mut varied = request.base.clone();
+        varied.set(std::slice::from_ref(variation))?;
+        check_varied(variation)?;
+        let source = Source { catalog: base.catalog().clone(), base: varied, file: None };
+        contenders.push(Contender::new(unlike(variation, &mut taken), None, source)?);
+    }
     Ok(contenders)
+}
+
+/// Refuses a setting that changes what is learned or measured, which contenders share.
+fn check_varied(variation: &str) -> Result<(), Error> {
+    let key = variation.split('=').next().unwrap_or_default();
+    let mut parts = key.split('.').map(str::trim);
+    let may_vary = match (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) {
+        ("data", field) => VARIED_DATA.contains(&field),
+        (section, _) => !["run", "lr_finder"].contains(&section),
+    };
+    if may_vary {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "--vary {key}: contenders share data, seeds and device; what may vary is [model], [optimizer], [schedule], \
+         [[groups]], [train], [eval] and data.{}",
+        VARIED_DATA.join(", data.")
+    )))
 }
 
 impl Contender {
@@ -236,7 +265,7 @@ fn stem(path: &Path) -> String {
 /// A name that a folder can have and that is not taken; case is ignored, since some file systems ignore it.
 fn unlike(stem: &str, taken: &mut Vec<String>) -> String {
     let plain: String =
-        stem.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' }).collect();
+        stem.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '=') { c } else { '-' }).collect();
     let plain = plain.trim_start_matches('.');
     let plain = if plain.is_empty() { "schedule" } else { plain };
     let mut name = plain.to_owned();
@@ -256,9 +285,10 @@ mod tests {
     #[test]
     fn names_are_folders_and_unlike_each_other() {
         let mut taken = vec!["compare.json".to_owned()];
-        let stems = ["step", "step-2", "Step", "step", "a b/c", "..", "", "compare.json"];
+        let stems = ["step", "step-2", "Step", "step", "a b/c", "..", "", "compare.json", "train.ema=0"];
         let names: Vec<String> = stems.iter().map(|stem| unlike(stem, &mut taken)).collect();
-        let expected = ["step", "step-2", "Step-3", "step-4", "a-b-c", "schedule", "schedule-2", "compare.json-2"];
+        let expected =
+            ["step", "step-2", "Step-3", "step-4", "a-b-c", "schedule", "schedule-2", "compare.json-2", "train.ema=0"];
         assert_eq!(names, expected);
     }
 

@@ -26,7 +26,7 @@ use crate::{
     config::RunSection,
     error::Error,
     run_dir::{
-        Claim, Existing, FINDER, Kind, PLAN, REPORT, RunDir, RunDirError, io_error, mark_comparison, own_of_run,
+        Claim, Existing, FINDER, FolderKind, PLAN, REPORT, RunDir, RunDirError, io_error, mark_comparison, own_of_run,
         remove_empty, remove_mark, replaced_comparisons, restore_comparison, set_comparison_aside,
     },
 };
@@ -52,8 +52,8 @@ impl Folder {
     pub(super) fn claim(options: &CompareOptions, run: &RunSection, plan: &Table) -> Result<Self, Error> {
         let (existing, name) = (options.existing, format!("compare-{}", run.name));
         let claimed = match &options.out {
-            Some(path) => Claim::at(path, existing, Kind::Comparison),
-            None => Claim::numbered(&run.out_dir, &name, existing, Kind::Comparison),
+            Some(path) => Claim::at(path, existing, FolderKind::Comparison),
+            None => Claim::numbered(&run.out_dir, &name, existing, FolderKind::Comparison),
         };
         let claim = claimed.map_err(|error| match error {
             RunDirError::Holds { path, .. } => Error::Usage(format!(

@@ -14,7 +14,7 @@ mod sweep;
 
 use std::path::PathBuf;
 
-use study::{Run, RunLog, RunState, Setup, Study};
+use study::{Run, RunLog, RunStatus, Study, StudySetup};
 
 pub(crate) use folder::FIGURES;
 pub(crate) use request::{CompareOptions, CompareRequest};
@@ -118,8 +118,8 @@ fn seeds(base: &Config, count: u64) -> Result<Vec<u64>, Error> {
 }
 
 /// What was asked for. `dataset` is the data set as the runs name it, where one has finished.
-fn setup(request: &CompareRequest, base: &Config, seeds: &[u64], dataset: Option<&str>) -> Setup {
-    Setup {
+fn setup(request: &CompareRequest, base: &Config, seeds: &[u64], dataset: Option<&str>) -> StudySetup {
+    StudySetup {
         config: request.base.origin().to_string(),
         model: base.model.name.clone(),
         dataset: dataset.unwrap_or(&base.data.dataset).to_owned(),
@@ -156,8 +156,8 @@ impl Participant {
         let not_run = |state, error| Run::new(seed, &name, state, error, RunLog::default());
         let run = match self.rate.as_ref().map(|rate| &rate.config) {
             Some(Some(config)) => runner.run(config.clone(), name, Some(seed))?,
-            Some(None) => not_run(RunState::Failed, Some("no rate of the grid could be trained at".to_owned())),
-            None => not_run(RunState::Missing, None),
+            Some(None) => not_run(RunStatus::Failed, Some("no rate of the grid could be trained at".to_owned())),
+            None => not_run(RunStatus::Missing, None),
         };
         self.runs.push(run);
         Ok(())

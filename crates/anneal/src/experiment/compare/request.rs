@@ -16,6 +16,8 @@ pub(crate) struct CompareRequest {
     pub base: Document,
     /// The schedule files.
     pub schedules: Vec<PathBuf>,
+    /// One setting each, `key.path=value`: CONFIG with it takes part.
+    pub variations: Vec<String>,
     /// CONFIG's own schedule takes part too. It does anyway where there are no files.
     pub with_config: bool,
     /// How many seeds: CONFIG's, and those after it.

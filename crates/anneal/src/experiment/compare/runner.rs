@@ -10,7 +10,7 @@ use std::{
 };
 
 use lr_core::Interval;
-use study::{Run, RunLog, RunState};
+use study::{Run, RunLog, RunStatus};
 use trainer::{Split, StopReason, TrainError};
 
 use super::{folder::Folder, request::CompareOptions};
@@ -70,13 +70,13 @@ impl<'a> Runner<'a> {
         let place = format!("[{}/{}] {name}", self.done, self.total);
         let (state, error) = match ended_before(&dir, config.catalog())? {
             Some(ended) => ended,
-            None if self.is_interrupted() => (RunState::Missing, None),
+            None if self.is_interrupted() => (RunStatus::Missing, None),
             None => {
                 self.say(&place);
                 self.train(&config, &dir).map_err(|error| error.within(&name))?
             }
         };
-        if state == RunState::Missing {
+        if state == RunStatus::Missing {
             return Ok(Run::new(seed, name, state, None, RunLog::default()));
         }
         let record = RunRecord::read(&dir, config.catalog())?;
@@ -97,7 +97,7 @@ impl<'a> Runner<'a> {
         self.dataset.as_deref()
     }
 
-    fn train(&self, config: &Config, dir: &Path) -> Result<(RunState, Option<String>), Error> {
+    fn train(&self, config: &Config, dir: &Path) -> Result<(RunStatus, Option<String>), Error> {
         let options = TrainOptions {
             out: Some(dir.to_owned()),
             existing: if RunDir::holds_run(dir) { Existing::Resume } else { Existing::Refuse },
@@ -108,13 +108,13 @@ impl<'a> Runner<'a> {
             job: self.options.job.clone(),
         };
         match train(config, &options) {
-            Ok(outcome) if outcome.report.stopped == StopReason::Interrupted => Ok((RunState::Interrupted, None)),
-            Ok(_) => Ok((RunState::Finished, None)),
+            Ok(outcome) if outcome.report.stopped == StopReason::Interrupted => Ok((RunStatus::Interrupted, None)),
+            Ok(_) => Ok((RunStatus::Finished, None)),
             Err(Error::Train(error)) if has_diverged(&error) => {
                 let message = error.to_string();
                 // So that a resumption does not try it again.
                 RunDir::open(dir)?.write(FAILURE, &format!("{message}\n"))?;
-                Ok((RunState::Failed, Some(message)))
+                Ok((RunStatus::Failed, Some(message)))
             }
             Err(error) => Err(error),
         }
@@ -122,13 +122,13 @@ impl<'a> Runner<'a> {
 }
 
 /// How a run in this folder ended, and why it failed; `None` where there is none, or one that can be resumed.
-fn ended_before(dir: &Path, catalog: &Catalog) -> Result<Option<(RunState, Option<String>)>, Error> {
+fn ended_before(dir: &Path, catalog: &Catalog) -> Result<Option<(RunStatus, Option<String>)>, Error> {
     if !RunDir::holds_run(dir) {
         return Ok(None);
     }
     let failure = dir.join(FAILURE);
     match report::read_regular_text(&failure) {
-        Ok(text) => return Ok(Some((RunState::Failed, Some(text.trim().to_owned())))),
+        Ok(text) => return Ok(Some((RunStatus::Failed, Some(text.trim().to_owned())))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(source) => return Err(io_error(&failure, "read it", source).into()),
     }
@@ -137,10 +137,10 @@ fn ended_before(dir: &Path, catalog: &Catalog) -> Result<Option<(RunState, Optio
     }
     let summary = RunRecord::read(dir, catalog)?.summary;
     if let Some(failure) = summary.as_ref().and_then(|summary| summary.failure.as_ref()) {
-        return Ok(Some((RunState::Failed, Some(failure.message.clone()))));
+        return Ok(Some((RunStatus::Failed, Some(failure.message.clone()))));
     }
     let is_over = summary.is_some_and(|summary| summary.stopped != StopReason::Interrupted);
-    Ok(is_over.then_some((RunState::Finished, None)))
+    Ok(is_over.then_some((RunStatus::Finished, None)))
 }
 
 /// A failure that is due to the rate, not to the machine.
@@ -184,7 +184,7 @@ fn result(run: &Run) -> String {
     let figures = [figure("test", run.test), figure("best valid", run.best_valid)];
     let figures: Vec<String> = figures.into_iter().flatten().collect();
     match (run.state, &run.error) {
-        (RunState::Finished, _) if !figures.is_empty() => figures.join(", "),
+        (RunStatus::Finished, _) if !figures.is_empty() => figures.join(", "),
         (state, Some(error)) => format!("{state}: {error}"),
         (state, None) => state.to_string(),
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
-use crate::compose::{check_monitors, highest_peak, monitor};
+use crate::compose::{check_monitors, of_parts};
 use crate::{Clock, Duration, Interval, Schedule, ScheduleConfig, SequentialSchedule, Strategy};
 
 /// ignite's `ConcatScheduler`: one scheduler after the other, each for its duration from its own tick 0; the last one
@@ -52,15 +52,5 @@ impl Strategy for ConcatScheduler {
         Ok(Box::new(SequentialSchedule::new(parts, starts)?))
     }
 
-    fn monitor(&self) -> Option<&str> {
-        monitor(&self.schedulers)
-    }
-
-    fn peak(&self) -> Option<f64> {
-        highest_peak(&self.schedulers)
-    }
-
-    fn sets_momentum(&self) -> bool {
-        self.schedulers.iter().any(ScheduleConfig::sets_momentum)
-    }
+    of_parts!(self, self.schedulers, peak);
 }

@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::defaults::one;
 use crate::math::{Powers, cosine_weight, ratio, reached, scaled};
 use crate::port::{Absolute, Curve, hull};
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// ignite's `LinearCyclicalScheduler`: lines from `start_value` to `end_value` in the middle of each cycle and back;
 /// with `monotonic`, to `end_value` at the end of the cycle.
@@ -49,18 +49,6 @@ pub struct LinearCyclicalScheduler {
     pub monotonic: bool,
 }
 
-impl LinearCyclicalScheduler {
-    fn settings(&self) -> Settings {
-        Settings {
-            start: (self.start_value, self.start_value_mult),
-            end: (self.end_value, self.end_value_mult),
-            cycle_size: self.cycle_size,
-            cycle_mult: self.cycle_mult,
-            warmup_duration: self.warmup_duration,
-        }
-    }
-}
-
 impl Strategy for LinearCyclicalScheduler {
     const NAME: &'static str = "ignite/LinearCyclicalScheduler";
     const SUMMARY: &'static str = "ignite: lines up and down in cycles";
@@ -74,12 +62,18 @@ impl Strategy for LinearCyclicalScheduler {
             let message = "a line between cycles needs cycles that go one way: `monotonic = true`";
             return Err(ConfigError::conflict("warmup_duration", message));
         }
-        self.settings().check()
+        check::non_negative("start_value", self.start_value)?;
+        check::non_negative("end_value", self.end_value)?;
+        self.cycle_size.check("cycle_size", 2)?;
+        check::positive("cycle_mult", self.cycle_mult)?;
+        check::non_negative("start_value_mult", self.start_value_mult)?;
+        check::non_negative("end_value_mult", self.end_value_mult)?;
+        self.warmup_duration.check("warmup_duration", 0)
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        let shape = if self.monotonic { Shape::Line } else { Shape::Triangle };
-        Ok(Box::new(Absolute(Cycles::new(&self.settings(), shape, clock)?)))
+        let shape = if self.monotonic { CycleShape::Line } else { CycleShape::Triangle };
+        Ok(Box::new(Absolute(Cycles::new(self, shape, clock)?)))
     }
 }
 
@@ -122,13 +116,17 @@ pub struct CosineAnnealingScheduler {
 }
 
 impl CosineAnnealingScheduler {
-    fn settings(&self) -> Settings {
-        Settings {
-            start: (self.start_value, self.start_value_mult),
-            end: (self.end_value, self.end_value_mult),
+    /// Lines in the same cycles.
+    fn lines(&self) -> LinearCyclicalScheduler {
+        LinearCyclicalScheduler {
+            start_value: self.start_value,
+            end_value: self.end_value,
             cycle_size: self.cycle_size,
             cycle_mult: self.cycle_mult,
+            start_value_mult: self.start_value_mult,
+            end_value_mult: self.end_value_mult,
             warmup_duration: self.warmup_duration,
+            monotonic: true,
         }
     }
 }
@@ -141,37 +139,16 @@ impl Strategy for CosineAnnealingScheduler {
     const RATES: &'static [(&'static str, f64)] = &[("start_value", 1.0)];
 
     fn check(&self) -> Result<(), ConfigError> {
-        self.settings().check()
+        self.lines().check()
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        Ok(Box::new(Absolute(Cycles::new(&self.settings(), Shape::Cosine, clock)?)))
-    }
-}
-
-/// What the two have in common: a value and its factor from cycle to cycle, twice, and lengths.
-struct Settings {
-    start: (f64, f64),
-    end: (f64, f64),
-    cycle_size: Duration,
-    cycle_mult: f64,
-    warmup_duration: Duration,
-}
-
-impl Settings {
-    fn check(&self) -> Result<(), ConfigError> {
-        check::non_negative("start_value", self.start.0)?;
-        check::non_negative("end_value", self.end.0)?;
-        self.cycle_size.check("cycle_size", 2)?;
-        check::positive("cycle_mult", self.cycle_mult)?;
-        check::non_negative("start_value_mult", self.start.1)?;
-        check::non_negative("end_value_mult", self.end.1)?;
-        self.warmup_duration.check("warmup_duration", 0)
+        Ok(Box::new(Absolute(Cycles::new(&self.lines(), CycleShape::Cosine, clock)?)))
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+enum CycleShape {
     Triangle,
     Line,
     Cosine,
@@ -203,7 +180,7 @@ impl Cycle {
 struct Cycles {
     start: Value,
     end: Value,
-    shape: Shape,
+    shape: CycleShape,
     /// When each cycle starts.
     starts: Vec<u64>,
     /// The cycles until their length no longer changes: the last one repeats.
@@ -221,7 +198,7 @@ struct Value {
 }
 
 impl Value {
-    fn new((first, mult): (f64, f64)) -> Self {
+    fn new(first: f64, mult: f64) -> Self {
         Self { first, mult, powers: Powers::new(mult) }
     }
 
@@ -236,7 +213,7 @@ impl Cycles {
     /// Cycles that change by less than a thousandth each would make a long list, far behind the end of any training.
     const MOST: usize = 1 << 16;
 
-    fn new(settings: &Settings, shape: Shape, clock: &Clock) -> Result<Self, ConfigError> {
+    fn new(settings: &LinearCyclicalScheduler, shape: CycleShape, clock: &Clock) -> Result<Self, ConfigError> {
         let first = Cycle {
             at: 0,
             size: settings.cycle_size.ticks("cycle_size", 2, clock)?,
@@ -253,8 +230,8 @@ impl Cycles {
             last = next;
         }
         Ok(Self {
-            start: Value::new(settings.start),
-            end: Value::new(settings.end),
+            start: Value::new(settings.start_value, settings.start_value_mult),
+            end: Value::new(settings.end_value, settings.end_value_mult),
             shape,
             starts: cycles.iter().map(|cycle| cycle.at).collect(),
             repeated: last.whole(),
@@ -287,9 +264,9 @@ impl Curve for Cycles {
         let start = self.start.at(index);
         let u = ratio(passed, cycle.size);
         match self.shape {
-            Shape::Triangle => end + (start - end) * (u - 0.5).abs() * 2.0,
-            Shape::Line => start + (end - start) * u,
-            Shape::Cosine => end + (start - end) * cosine_weight(u),
+            CycleShape::Triangle => end + (start - end) * (u - 0.5).abs() * 2.0,
+            CycleShape::Line => start + (end - start) * u,
+            CycleShape::Cosine => end + (start - end) * cosine_weight(u),
         }
         .max(0.0)
     }
@@ -302,7 +279,7 @@ impl Curve for Cycles {
         Some(hull(range(&self.start), range(&self.end)))
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         // A plot cannot show more cycles than this.
         const MOST: usize = 1000;
         let last = self.list[self.list.len() - 1];
@@ -311,10 +288,10 @@ impl Curve for Cycles {
         let mut marks = Vec::new();
         for (i, cycle) in all.enumerate() {
             if i > 0 {
-                marks.push(Mark::new(cycle.at, format!("cycle {}", i + 1)));
+                marks.push(ScheduleMark::new(cycle.at, format!("cycle {}", i + 1)));
             }
             if cycle.warmup > 0 {
-                marks.push(Mark::new(cycle.at.saturating_add(cycle.size), "warm-up"));
+                marks.push(ScheduleMark::new(cycle.at.saturating_add(cycle.size), "warm-up"));
             }
         }
         marks

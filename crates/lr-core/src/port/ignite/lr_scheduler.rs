@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
+use crate::compose::of_parts;
 use crate::{Clock, Interval, Schedule, ScheduleConfig, Strategy};
 
 /// ignite's `LRScheduler`: a torch scheduler as an ignite handler. Event `i` has the wrapped schedule's rate at tick
@@ -25,15 +26,5 @@ impl Strategy for LRScheduler {
         self.lr_scheduler.build_part(clock).map_err(|error| error.within("lr_scheduler"))
     }
 
-    fn monitor(&self) -> Option<&str> {
-        self.lr_scheduler.monitor()
-    }
-
-    fn peak(&self) -> Option<f64> {
-        self.lr_scheduler.peak()
-    }
-
-    fn sets_momentum(&self) -> bool {
-        self.lr_scheduler.sets_momentum()
-    }
+    of_parts!(self, std::slice::from_ref(&self.lr_scheduler), peak);
 }

@@ -12,21 +12,14 @@ mod piecewise_linear;
 mod plateau;
 mod warmup;
 
-pub use concat::ConcatScheduler;
-pub use cyclical::{CosineAnnealingScheduler, LinearCyclicalScheduler};
-pub use lr_scheduler::LRScheduler;
-pub use piecewise_linear::PiecewiseLinear;
-pub use plateau::ReduceLROnPlateauScheduler;
-pub use warmup::CreateLrSchedulerWithWarmup;
+use crate::registry::strategies;
 
-use crate::Registry;
-
-pub(super) fn register(registry: &mut Registry) {
-    registry.register::<LinearCyclicalScheduler>();
-    registry.register::<CosineAnnealingScheduler>();
-    registry.register::<PiecewiseLinear>();
-    registry.register::<ConcatScheduler>();
-    registry.register::<LRScheduler>();
-    registry.register::<CreateLrSchedulerWithWarmup>();
-    registry.register::<ReduceLROnPlateauScheduler>();
+strategies! {
+    cyclical::LinearCyclicalScheduler,
+    cyclical::CosineAnnealingScheduler,
+    piecewise_linear::PiecewiseLinear,
+    concat::ConcatScheduler,
+    lr_scheduler::LRScheduler,
+    warmup::CreateLrSchedulerWithWarmup,
+    plateau::ReduceLROnPlateauScheduler,
 }

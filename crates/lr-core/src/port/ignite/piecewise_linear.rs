@@ -5,15 +5,13 @@ use strict_config::{ConfigError, check};
 
 use crate::math::{count, reached};
 use crate::port::{Absolute, Curve, hull, in_order};
-use crate::time::Points;
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::time::points;
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// The rates of [`PiecewiseLinear`], for serde's `deserialize_with`.
 fn read_points<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Duration, f64)>, D::Error> {
-    deserializer.deserialize_any(Points {
-        all: "pairs of a time and a rate: [[10, 0.5], [20, 0.1]]",
-        each: "a pair of a time and a rate: [10, 0.5]",
-    })
+    let (all, each) = ("pairs of a time and a rate: [[10, 0.5], [20, 0.1]]", "a pair of a time and a rate: [10, 0.5]");
+    points(deserializer, all, each)
 }
 
 /// ignite's `PiecewiseLinear`: lines through given rates; before the first milestone its rate, after the last one
@@ -91,7 +89,7 @@ impl Curve for Lines {
         self.values.iter().map(|value| (*value, *value)).reduce(hull)
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        self.times.iter().zip(&self.values).map(|(when, value)| Mark::new(*when, format!("{value}"))).collect()
+    fn marks(&self) -> Vec<ScheduleMark> {
+        self.times.iter().zip(&self.values).map(|(when, value)| ScheduleMark::new(*when, format!("{value}"))).collect()
     }
 }

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
+use crate::compose::of_parts;
 use crate::math::count;
 use crate::port::{hull, non_negative};
-use crate::{Clock, Duration, Interval, Mark, Schedule, ScheduleConfig, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleConfig, ScheduleMark, Strategy};
 
 /// ignite's `create_lr_scheduler_with_warmup`: a line from `warmup_start_value`, which reaches `warmup_end_value` at
 /// the last of `warmup_duration` ticks, then another schedule.
@@ -69,13 +70,7 @@ impl Strategy for CreateLrSchedulerWithWarmup {
         Ok(Box::new(Warmed { start: self.warmup_start_value, last: duration - 1, end, then }))
     }
 
-    fn peak(&self) -> Option<f64> {
-        self.lr_scheduler.peak()
-    }
-
-    fn sets_momentum(&self) -> bool {
-        self.lr_scheduler.sets_momentum()
-    }
+    of_parts!(self, std::slice::from_ref(&self.lr_scheduler), peak);
 }
 
 /// Where the warm-up leads.
@@ -131,9 +126,9 @@ impl Schedule for Warmed {
         self.then.momentum(tick.saturating_sub(self.last))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        let mut marks = vec![Mark::new(0, "warm-up"), Mark::new(self.last, "schedule")];
-        marks.extend(Mark::shifted(self.then.marks(), self.last));
+    fn marks(&self) -> Vec<ScheduleMark> {
+        let mut marks = vec![ScheduleMark::new(0, "warm-up"), ScheduleMark::new(self.last, "schedule")];
+        marks.extend(ScheduleMark::shifted(self.then.marks(), self.last));
         marks
     }
 

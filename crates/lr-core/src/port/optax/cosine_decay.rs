@@ -6,7 +6,7 @@ use strict_config::{ConfigError, check};
 use crate::defaults::one;
 use crate::math::{cosine_weight, ordered, power, ratio};
 use crate::port::{Absolute, Curve};
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// optax's `cosine_decay_schedule`: half a cosine from `init_value` to `alpha * init_value` over `T = decay_steps`,
 /// then that.
@@ -79,7 +79,7 @@ impl Curve for CosineDecay {
         Some(ordered(self.init, self.init * self.alpha))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        vec![Mark::new(self.steps, "end")]
+    fn marks(&self) -> Vec<ScheduleMark> {
+        vec![ScheduleMark::new(self.steps, "end")]
     }
 }

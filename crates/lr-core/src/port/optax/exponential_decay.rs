@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 
 use crate::math::{ordered, ratio, scaled};
 use crate::port::{Absolute, Curve, non_negative};
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// optax's `exponential_decay`: `lr(t) = init_value * decay_rate^((t - transition_begin) / transition_steps)`, from
 /// `transition_begin` on; before it `init_value`.
@@ -120,7 +120,7 @@ impl Curve for Decay {
         Some(ordered(self.bounded(self.init), last))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        if self.begin == 0 || self.is_off() { Vec::new() } else { vec![Mark::new(self.begin, "decay")] }
+    fn marks(&self) -> Vec<ScheduleMark> {
+        if self.begin == 0 || self.is_off() { Vec::new() } else { vec![ScheduleMark::new(self.begin, "decay")] }
     }
 }

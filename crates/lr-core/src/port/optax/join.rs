@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
-use crate::compose::{highest_peak, monitor};
+use crate::compose::of_parts;
 use crate::{Clock, Duration, Interval, Schedule, ScheduleConfig, Sequential, Strategy};
 
 /// optax's `join_schedules`: one schedule after the other, each from its own tick 0, changing at `boundaries`. It is
@@ -50,15 +50,5 @@ impl Strategy for JoinSchedules {
         self.translated().build(clock).map_err(renamed)
     }
 
-    fn monitor(&self) -> Option<&str> {
-        monitor(&self.schedules)
-    }
-
-    fn peak(&self) -> Option<f64> {
-        highest_peak(&self.schedules)
-    }
-
-    fn sets_momentum(&self) -> bool {
-        self.schedules.iter().any(ScheduleConfig::sets_momentum)
-    }
+    of_parts!(self, self.schedules, peak);
 }

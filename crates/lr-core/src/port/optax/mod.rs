@@ -15,30 +15,23 @@ mod piecewise;
 mod polynomial;
 mod warmup;
 
-pub use constant::ConstantSchedule;
-pub use cosine_decay::CosineDecaySchedule;
-pub use exponential_decay::ExponentialDecay;
-pub use join::JoinSchedules;
-pub use onecycle::{CosineOnecycleSchedule, LinearOnecycleSchedule};
-pub use piecewise::{BoundariesAndScales, Interpolate, PiecewiseConstantSchedule, PiecewiseInterpolateSchedule};
-pub use polynomial::{LinearSchedule, PolynomialSchedule, WarmupConstantSchedule};
-pub use warmup::{SgdrSchedule, WarmupCosineDecaySchedule, WarmupExponentialDecaySchedule};
+pub use piecewise::{BoundariesAndScales, Interpolate};
 
-use crate::Registry;
+use crate::registry::strategies;
 
-pub(super) fn register(registry: &mut Registry) {
-    registry.register::<ConstantSchedule>();
-    registry.register::<LinearSchedule>();
-    registry.register::<PolynomialSchedule>();
-    registry.register::<ExponentialDecay>();
-    registry.register::<CosineDecaySchedule>();
-    registry.register::<PiecewiseConstantSchedule>();
-    registry.register::<PiecewiseInterpolateSchedule>();
-    registry.register::<LinearOnecycleSchedule>();
-    registry.register::<CosineOnecycleSchedule>();
-    registry.register::<WarmupConstantSchedule>();
-    registry.register::<WarmupCosineDecaySchedule>();
-    registry.register::<WarmupExponentialDecaySchedule>();
-    registry.register::<SgdrSchedule>();
-    registry.register::<JoinSchedules>();
+strategies! {
+    constant::ConstantSchedule,
+    polynomial::LinearSchedule,
+    polynomial::PolynomialSchedule,
+    exponential_decay::ExponentialDecay,
+    cosine_decay::CosineDecaySchedule,
+    piecewise::PiecewiseConstantSchedule,
+    piecewise::PiecewiseInterpolateSchedule,
+    onecycle::LinearOnecycleSchedule,
+    onecycle::CosineOnecycleSchedule,
+    polynomial::WarmupConstantSchedule,
+    warmup::WarmupCosineDecaySchedule,
+    warmup::WarmupExponentialDecaySchedule,
+    warmup::SgdrSchedule,
+    join::JoinSchedules,
 }

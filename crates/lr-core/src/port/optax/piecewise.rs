@@ -1,15 +1,14 @@
 //! `piecewise_constant_schedule` and `piecewise_interpolate_schedule`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use strict_config::{ConfigError, check, raise};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strict_config::{ConfigError, by_value, check, from_value};
 use toml::Value;
 
 use crate::math::{cosine_between, ratio, reached};
 use crate::port::{Absolute, Curve, hull};
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// When, and the factor from there on: `{ "100" = 0.1, "200" = 0.5 }`, or with units `{ "50%" = 0.1 }`.
 ///
@@ -25,26 +24,15 @@ impl Serialize for BoundariesAndScales {
 
 impl<'de> Deserialize<'de> for BoundariesAndScales {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = BoundariesAndScales;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table of factors by the tick they act from: { \"100\" = 0.1, \"200\" = 0.5 }")
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, mut table: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some((key, scale)) = table.next_entry::<String, f64>()? {
-                    let written = key.parse().map_or_else(|_| Value::String(key.clone()), Value::Integer);
-                    pairs.push((Duration::parse(&written, &key).map_err(raise)?, scale));
-                }
-                Ok(BoundariesAndScales(pairs))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
+        let expected = "a table of factors by the tick they act from: { \"100\" = 0.1, \"200\" = 0.5 }";
+        by_value(deserializer, expected, |value| {
+            let pair = |(key, scale): (&String, &Value)| {
+                let scale = from_value(scale).map_err(|error| error.within(key))?;
+                let written = key.parse().map_or_else(|_| Value::String(key.clone()), Value::Integer);
+                Ok((Duration::parse(&written, key)?, scale))
+            };
+            Some(value.as_table()?.iter().map(pair).collect::<Result<_, _>>().map(Self))
+        })
     }
 }
 
@@ -141,8 +129,12 @@ impl Curve for Levels {
         self.rates.iter().map(|rate| (*rate, *rate)).reduce(hull)
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        self.times.iter().zip(&self.rates[1..]).map(|(when, rate)| Mark::new(*when, format!("{rate}"))).collect()
+    fn marks(&self) -> Vec<ScheduleMark> {
+        self.times
+            .iter()
+            .zip(&self.rates[1..])
+            .map(|(when, rate)| ScheduleMark::new(*when, format!("{rate}")))
+            .collect()
     }
 }
 
@@ -229,7 +221,7 @@ impl Curve for Path {
         self.levels.range()
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         self.levels.marks()
     }
 }

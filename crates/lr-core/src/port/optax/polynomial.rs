@@ -5,7 +5,7 @@ use strict_config::{ConfigError, check};
 
 use crate::math::{ordered, power, ratio};
 use crate::port::{Absolute, Curve};
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// optax's `polynomial_schedule`: from `init_value` to `end_value` over `T = transition_steps`, from
 /// `B = transition_begin` on.
@@ -168,13 +168,13 @@ impl Curve for Transition {
         Some(ordered(self.init, self.end))
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         if self.steps == 0 {
             return Vec::new();
         }
-        let mut marks = vec![Mark::new(self.begin.saturating_add(self.steps), "end")];
+        let mut marks = vec![ScheduleMark::new(self.begin.saturating_add(self.steps), "end")];
         if self.begin > 0 {
-            marks.insert(0, Mark::new(self.begin, "transition"));
+            marks.insert(0, ScheduleMark::new(self.begin, "transition"));
         }
         marks
     }

@@ -2,11 +2,11 @@
 
 use strict_config::{ConfigError, check};
 
-use super::cycles::Shape;
-use super::{Target, interval, scheduler};
+use super::cycles::CycleShape;
+use super::{WarmUpEnd, interval_of_t_in_epochs, scheduler};
 use crate::defaults::one;
 use crate::math::{cosine_weight, power};
-use crate::{Clock, Interval, Schedule, Strategy};
+use crate::{Clock, Schedule, Strategy};
 
 scheduler! {
     /// timm's `CosineLRScheduler`: cosines to `lr_min` with restarts (Loshchilov and Hutter, 2017), k-decay
@@ -44,12 +44,10 @@ impl Strategy for CosineLRScheduler {
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let cosine = Cosine { k: self.k_decay };
-        self.common(self.warmup_prefix).around(clock, Target::Base, |clock| self.cycles().with(clock, cosine))
+        self.common(self.warmup_prefix).around(clock, WarmUpEnd::Base, |clock| self.cycles().with(clock, cosine))
     }
 
-    fn default_interval(&self) -> Interval {
-        interval(self.t_in_epochs).unwrap_or(Self::INTERVAL)
-    }
+    interval_of_t_in_epochs!();
 }
 
 #[derive(Debug, Clone)]
@@ -57,7 +55,7 @@ struct Cosine {
     k: f64,
 }
 
-impl Shape for Cosine {
+impl CycleShape for Cosine {
     fn left(&self, u: f64) -> f64 {
         cosine_weight(power(u, self.k))
     }

@@ -4,10 +4,10 @@ use strict_config::{ConfigError, check};
 
 use crate::math::{count, ordered, power, ratio, scaled};
 use crate::schedule::MOST_MARKS;
-use crate::{Clock, Duration, Mark, Schedule};
+use crate::{Clock, Duration, Schedule, ScheduleMark};
 
 /// The settings of the cycles.
-pub(super) struct Settings {
+pub(super) struct CycleSettings {
     pub(super) t_initial: Duration,
     pub(super) lr_min: f64,
     pub(super) cycle_mul: f64,
@@ -15,7 +15,7 @@ pub(super) struct Settings {
     pub(super) cycle_limit: u64,
 }
 
-impl Settings {
+impl CycleSettings {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.t_initial.check("t_initial", 1)?;
         check::non_negative("lr_min", self.lr_min)?;
@@ -29,7 +29,7 @@ impl Settings {
 }
 
 /// What a cycle looks like: how much is left, from 1 to 0, when the part `u` of it has passed, from 0 to 1.
-pub(super) trait Shape: std::fmt::Debug + Clone + Send + Sync + 'static {
+pub(super) trait CycleShape: std::fmt::Debug + Clone + Send + Sync + 'static {
     fn left(&self, u: f64) -> f64;
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Cycles<F> {
 }
 
 impl<F> Cycles<F> {
-    fn new(settings: &Settings, t_initial: u64, shape: F) -> Self {
+    fn new(settings: &CycleSettings, t_initial: u64, shape: F) -> Self {
         Self {
             t_initial,
             lr_min: settings.lr_min,
@@ -117,13 +117,13 @@ impl<F> Cycles<F> {
     }
 }
 
-impl<F: Shape> Schedule for Cycles<F> {
+impl<F: CycleShape> Schedule for Cycles<F> {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         let Some((decay, passed)) = self.at(tick) else { return self.lr_min };
         self.lr_min + (scaled(base_lr, decay) - self.lr_min) * self.shape.left(passed)
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let mut marks = Vec::new();
         for i in 1..=self.cycle_limit.min(MOST_MARKS as u64) {
             let start = self.start(i).ceil();
@@ -131,7 +131,7 @@ impl<F: Shape> Schedule for Cycles<F> {
                 break;
             }
             let label = if i == self.cycle_limit { "end".to_owned() } else { format!("cycle {}", i + 1) };
-            marks.push(Mark::new(start as u64, label));
+            marks.push(ScheduleMark::new(start as u64, label));
         }
         marks
     }

@@ -16,36 +16,43 @@ mod step;
 mod tanh;
 mod wsd;
 
-pub use cosine::CosineLRScheduler;
-pub use multi_step::MultiStepLRScheduler;
 pub use noise::{Noise, NoiseRange, NoiseType};
-pub use plateau::PlateauLRScheduler;
-pub use poly::PolyLRScheduler;
-pub use step::{Period, StepLRScheduler};
-pub use tanh::TanhLRScheduler;
-pub use wsd::{DecayFn, StableFn, WSDLRScheduler};
+pub use step::Period;
+pub use wsd::{DecayFn, StableFn};
 
 use strict_config::{ConfigError, check};
 
 use crate::math::count;
 use crate::port::hull;
-use crate::{Clock, Duration, Interval, Mark, Registry, Schedule, StateError, StateReader, StateWriter};
+use crate::registry::strategies;
+use crate::schedule::reacts_as;
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark};
 use noise::Noisy;
 
-pub(super) fn register(registry: &mut Registry) {
-    registry.register::<CosineLRScheduler>();
-    registry.register::<TanhLRScheduler>();
-    registry.register::<StepLRScheduler>();
-    registry.register::<MultiStepLRScheduler>();
-    registry.register::<PolyLRScheduler>();
-    registry.register::<WSDLRScheduler>();
-    registry.register::<PlateauLRScheduler>();
+strategies! {
+    cosine::CosineLRScheduler,
+    tanh::TanhLRScheduler,
+    step::StepLRScheduler,
+    multi_step::MultiStepLRScheduler,
+    poly::PolyLRScheduler,
+    wsd::WSDLRScheduler,
+    plateau::PlateauLRScheduler,
 }
 
 /// The interval that `t_in_epochs` means.
 fn interval(t_in_epochs: Option<bool>) -> Option<Interval> {
     t_in_epochs.map(|in_epochs| if in_epochs { Interval::Epoch } else { Interval::Step })
 }
+
+/// The interval of a [`Strategy`](crate::Strategy) with a field `t_in_epochs`.
+macro_rules! interval_of_t_in_epochs {
+    () => {
+        fn default_interval(&self) -> $crate::Interval {
+            $crate::port::timm::interval(self.t_in_epochs).unwrap_or(Self::INTERVAL)
+        }
+    };
+}
+use interval_of_t_in_epochs;
 
 fn noise_pct() -> f64 {
     0.67
@@ -93,8 +100,8 @@ macro_rules! scheduler {
         }
 
         impl $name {
-            fn cycles(&self) -> $crate::port::timm::cycles::Settings {
-                $crate::port::timm::cycles::Settings {
+            fn cycles(&self) -> $crate::port::timm::cycles::CycleSettings {
+                $crate::port::timm::cycles::CycleSettings {
                     t_initial: self.t_initial,
                     lr_min: self.lr_min,
                     cycle_mul: self.cycle_mul,
@@ -163,7 +170,7 @@ impl Common {
     fn around<S: Schedule + Clone + 'static>(
         &self,
         clock: &Clock,
-        target: Target,
+        target: WarmUpEnd,
         main: impl FnOnce(&Clock) -> Result<S, ConfigError>,
     ) -> Result<Box<dyn Schedule>, ConfigError> {
         let counted = interval(self.t_in_epochs).filter(|interval| *interval != clock.interval());
@@ -187,7 +194,7 @@ impl Common {
 
 /// Where a warm-up leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
+enum WarmUpEnd {
     /// To the base rate.
     Base,
     /// To the rate that the schedule has when the warm-up ends.
@@ -200,7 +207,7 @@ struct WarmedUp<S> {
     warmup: u64,
     init: f64,
     prefix: u64,
-    target: Target,
+    target: WarmUpEnd,
     /// What begins after it, for a plot.
     then: &'static str,
     main: S,
@@ -218,8 +225,8 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
     fn lr(&self, base_lr: f64, tick: u64) -> f64 {
         if tick < self.warmup {
             let target = match self.target {
-                Target::Base => base_lr,
-                Target::Main => self.main.lr(base_lr, self.warmup - self.prefix),
+                WarmUpEnd::Base => base_lr,
+                WarmUpEnd::Main => self.main.lr(base_lr, self.warmup - self.prefix),
             };
             return self.rise(target, tick);
         }
@@ -227,14 +234,14 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
         if tick == 0 && !self.is_reactive() { base_lr } else { self.main.lr(base_lr, tick - self.prefix) }
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let mut marks = Vec::new();
         if self.warmup > 0 {
-            marks.push(Mark::new(0, "warm-up"));
-            marks.push(Mark::new(self.warmup, self.then));
+            marks.push(ScheduleMark::new(0, "warm-up"));
+            marks.push(ScheduleMark::new(self.warmup, self.then));
         }
-        let later = |mark: &Mark| mark.tick > self.warmup;
-        marks.extend(Mark::shifted(self.main.marks(), self.prefix).into_iter().filter(later));
+        let later = |mark: &ScheduleMark| mark.tick > self.warmup;
+        marks.extend(ScheduleMark::shifted(self.main.marks(), self.prefix).into_iter().filter(later));
         marks
     }
 
@@ -243,22 +250,12 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmedUp<S> {
         Some(if self.warmup > 0 { hull(main, (self.init, self.init)) } else { main })
     }
 
-    fn is_reactive(&self) -> bool {
-        self.main.is_reactive()
-    }
+    reacts_as!(main);
 
     fn observe(&mut self, tick: u64, from: u64, metric: f64) {
         // It would act at the tick after, which may still belong to the warm-up.
         if tick >= self.warmup {
             self.main.observe(tick - self.prefix, from.saturating_sub(self.prefix), metric);
         }
-    }
-
-    fn save(&self, state: &mut StateWriter<'_>) {
-        self.main.save(state);
-    }
-
-    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
-        self.main.load(state)
     }
 }

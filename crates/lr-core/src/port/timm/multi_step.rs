@@ -2,11 +2,11 @@
 
 use strict_config::{ConfigError, check};
 
-use super::{Target, interval, scheduler};
+use super::{WarmUpEnd, interval_of_t_in_epochs, scheduler};
 use crate::defaults::{one, yes};
 use crate::math::{ordered, reached, scaled};
 use crate::port::in_order;
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 scheduler! {
     /// timm's `MultiStepLRScheduler`: multiplied by `decay_rate` at each time in `decay_t`, behind a warm-up.
@@ -48,7 +48,7 @@ impl Strategy for MultiStepLRScheduler {
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        self.common(self.warmup_prefix).around(clock, Target::Base, |clock| {
+        self.common(self.warmup_prefix).around(clock, WarmUpEnd::Base, |clock| {
             let mut times = Vec::with_capacity(self.decay_t.len());
             for (i, time) in self.decay_t.iter().enumerate() {
                 let field = format!("decay_t[{i}]");
@@ -61,9 +61,7 @@ impl Strategy for MultiStepLRScheduler {
         })
     }
 
-    fn default_interval(&self) -> Interval {
-        interval(self.t_in_epochs).unwrap_or(Self::INTERVAL)
-    }
+    interval_of_t_in_epochs!();
 }
 
 #[derive(Debug, Clone)]
@@ -84,8 +82,8 @@ impl Schedule for Drops {
         scaled(base_lr, self.factor(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        let drop = |(i, time): (usize, &u64)| Mark::new(time.saturating_sub(1), format!("drop {}", i + 1));
+    fn marks(&self) -> Vec<ScheduleMark> {
+        let drop = |(i, time): (usize, &u64)| ScheduleMark::new(time.saturating_sub(1), format!("drop {}", i + 1));
         self.times.iter().enumerate().map(drop).collect()
     }
 

@@ -1,13 +1,14 @@
 //! timm's noise on the rate, number by number: the Mersenne Twister and the normal deviates of torch's CPU generator.
 
 use std::f64::consts::PI;
-use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::IntoDeserializer};
-use strict_config::{ConfigError, check};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strict_config::{ConfigError, by_value, check, from_value};
+use toml::Value;
 
 use crate::port::in_order;
-use crate::{Clock, Duration, Mark, Schedule, StateError, StateReader, StateWriter};
+use crate::schedule::reacts_as;
+use crate::{Clock, Duration, Schedule, ScheduleMark};
 
 /// How noise is distributed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,35 +41,15 @@ impl Serialize for NoiseRange {
 
 impl<'de> Deserialize<'de> for NoiseRange {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = NoiseRange;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a tick, or two: [20, 40]")
+        by_value(deserializer, "a tick, or two: [20, 40]", |value| match value {
+            Value::Integer(_) | Value::String(_) => {
+                Some(Duration::parse(value, "").map(|from| Self { from, to: None }))
             }
-
-            fn visit_i64<E: de::Error>(self, tick: i64) -> Result<NoiseRange, E> {
-                Ok(NoiseRange { from: Duration::deserialize(tick.into_deserializer())?, to: None })
+            Value::Array(ends) if ends.len() == 2 => {
+                Some(from_value(value).map(|(from, to)| Self { from, to: Some(to) }))
             }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<NoiseRange, E> {
-                Ok(NoiseRange { from: Duration::deserialize(text.into_deserializer())?, to: None })
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut ends: A) -> Result<NoiseRange, A::Error> {
-                let wrong = || de::Error::invalid_type(de::Unexpected::Seq, &self);
-                let from = ends.next_element()?.ok_or_else(wrong)?;
-                let to = Some(ends.next_element()?.ok_or_else(wrong)?);
-                match ends.next_element::<de::IgnoredAny>()? {
-                    None => Ok(NoiseRange { from, to }),
-                    Some(_) => Err(wrong()),
-                }
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
+            _ => None,
+        })
     }
 }
 
@@ -111,7 +92,7 @@ impl Noise {
                 (from, to)
             }
         };
-        Ok(Some(NoiseAt { from, to, kind: self.kind, pct: self.pct, std: self.std, seed: self.seed }))
+        Ok(Some(NoiseAt { from, to, noise: self.clone() }))
     }
 }
 
@@ -120,10 +101,7 @@ impl Noise {
 pub(super) struct NoiseAt {
     from: u64,
     to: u64,
-    kind: NoiseType,
-    pct: f64,
-    std: f64,
-    seed: u64,
+    noise: Noise,
 }
 
 impl NoiseAt {
@@ -131,16 +109,17 @@ impl NoiseAt {
         if tick < self.from || tick >= self.to {
             return 0.0;
         }
+        let Noise { kind, pct, std, seed, .. } = self.noise;
         // torch's Mersenne Twister takes the low 32 bits of the seed.
-        let mut generator = MersenneTwister::new(self.seed.wrapping_add(tick) as u32);
-        match self.kind {
-            NoiseType::Uniform => 2.0 * (generator.uniform_f32() - 0.5) * self.pct,
+        let mut generator = MersenneTwister::new(seed.wrapping_add(tick) as u32);
+        match kind {
+            NoiseType::Uniform => 2.0 * (generator.uniform_f32() - 0.5) * pct,
             NoiseType::Normal => loop {
-                let [first, second] = generator.normals().map(|deviate| deviate * self.std);
-                if first.abs() < self.pct {
+                let [first, second] = generator.normals().map(|deviate| deviate * std);
+                if first.abs() < pct {
                     return first;
                 }
-                if second.abs() < self.pct {
+                if second.abs() < pct {
                     return second;
                 }
             },
@@ -162,29 +141,20 @@ impl<S: Schedule + Clone + 'static> Schedule for Noisy<S> {
         if tick < self.from { rate } else { rate + rate * self.noise.factor(tick) }
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         self.inner.marks()
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {
         let (low, high) = self.inner.bounds(base_lr)?;
-        Some((low * (1.0 - self.noise.pct), high * (1.0 + self.noise.pct)))
+        let pct = self.noise.noise.pct;
+        Some((low * (1.0 - pct), high * (1.0 + pct)))
     }
 
-    fn is_reactive(&self) -> bool {
-        self.inner.is_reactive()
-    }
+    reacts_as!(inner);
 
     fn observe(&mut self, tick: u64, from: u64, metric: f64) {
         self.inner.observe(tick, from, metric);
-    }
-
-    fn save(&self, state: &mut StateWriter<'_>) {
-        self.inner.save(state);
-    }
-
-    fn load(&mut self, state: &StateReader<'_>) -> Result<(), StateError> {
-        self.inner.load(state)
     }
 }
 

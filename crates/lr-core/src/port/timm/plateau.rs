@@ -1,71 +1,49 @@
 //! `PlateauLRScheduler`.
 
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, check};
+use strict_config::{ConfigError, check, settings};
 
 use super::noise::Noisy;
-use super::{Noise, NoiseRange, NoiseType, Target, WarmedUp, noise_pct, noise_seed};
+use super::{Noise, NoiseRange, NoiseType, WarmUpEnd, WarmedUp, noise_pct, noise_seed};
 use crate::groups::group_rates;
 use crate::strategies::Plateau;
 use crate::{Clock, Duration, Mode, ReduceOnPlateau, Schedule, Strategy};
 
-/// timm's `PlateauLRScheduler`: torch's `ReduceLROnPlateau` (our [`ReduceOnPlateau`](crate::ReduceOnPlateau)) behind a
-/// warm-up: up to tick `warmup_t` a line from `warmup_lr_init` to the base rate, and metrics that would act there are
-/// not looked at.
-///
-/// timm's default is that **higher metrics are better** (`mode = "max"`), while the metric watched by default here
-/// is the validation loss: say which you mean.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PlateauLRScheduler {
-    /// The factor of a reduction, at least 0 and below 1; default 0.1.
-    pub decay_rate: f64,
-    /// Observations without improvement before the rate drops; default 10.
-    pub patience_t: u64,
-    /// How much better is better, as a part of the best, at least 0; default 1e-4.
-    pub threshold: f64,
-    /// Observations after a reduction that are not counted; default 0.
-    pub cooldown_t: u64,
-    /// The length of the warm-up; default 0.
-    pub warmup_t: Duration,
-    /// The first rate of the warm-up, at least 0; default 0.
-    pub warmup_lr_init: f64,
-    /// The lowest rate, at least 0; default 0.
-    pub lr_min: f64,
-    /// Which metrics are better; default higher ones.
-    pub mode: Mode,
-    /// When noise is added; default never. See [`NoiseRange`].
-    pub noise_range_t: Option<NoiseRange>,
-    /// How the noise is distributed; default normally.
-    pub noise_type: NoiseType,
-    /// The largest noise, as a part of the rate; default 0.67.
-    pub noise_pct: f64,
-    /// The noise's standard deviation; default 1.
-    pub noise_std: f64,
-    /// The noise's seed; default 42.
-    pub noise_seed: u64,
-    /// The metric to watch; default `valid.loss`.
-    pub monitor: String,
-}
-
-impl Default for PlateauLRScheduler {
-    fn default() -> Self {
-        Self {
-            decay_rate: 0.1,
-            patience_t: 10,
-            threshold: 1e-4,
-            cooldown_t: 0,
-            warmup_t: Duration::default(),
-            warmup_lr_init: 0.0,
-            lr_min: 0.0,
-            mode: Mode::Max,
-            noise_range_t: None,
-            noise_type: NoiseType::default(),
-            noise_pct: noise_pct(),
-            noise_std: 1.0,
-            noise_seed: noise_seed(),
-            monitor: "valid.loss".to_owned(),
-        }
+settings! {
+    /// timm's `PlateauLRScheduler`: torch's `ReduceLROnPlateau` (our [`ReduceOnPlateau`](crate::ReduceOnPlateau)) behind a
+    /// warm-up: up to tick `warmup_t` a line from `warmup_lr_init` to the base rate, and metrics that would act there are
+    /// not looked at.
+    ///
+    /// timm's default is that **higher metrics are better** (`mode = "max"`), while the metric watched by default here
+    /// is the validation loss: say which you mean.
+    pub struct PlateauLRScheduler {
+        /// The factor of a reduction, at least 0 and below 1; default 0.1.
+        pub decay_rate: f64 = 0.1,
+        /// Observations without improvement before the rate drops; default 10.
+        pub patience_t: u64 = 10,
+        /// How much better is better, as a part of the best, at least 0; default 1e-4.
+        pub threshold: f64 = 1e-4,
+        /// Observations after a reduction that are not counted; default 0.
+        pub cooldown_t: u64 = 0,
+        /// The length of the warm-up; default 0.
+        pub warmup_t: Duration = Duration::default(),
+        /// The first rate of the warm-up, at least 0; default 0.
+        pub warmup_lr_init: f64 = 0.0,
+        /// The lowest rate, at least 0; default 0.
+        pub lr_min: f64 = 0.0,
+        /// Which metrics are better; default higher ones.
+        pub mode: Mode = Mode::Max,
+        /// When noise is added; default never. See [`NoiseRange`].
+        pub noise_range_t: Option<NoiseRange> = None,
+        /// How the noise is distributed; default normally.
+        pub noise_type: NoiseType = NoiseType::default(),
+        /// The largest noise, as a part of the rate; default 0.67.
+        pub noise_pct: f64 = noise_pct(),
+        /// The noise's standard deviation; default 1.
+        pub noise_std: f64 = 1.0,
+        /// The noise's seed; default 42.
+        pub noise_seed: u64 = noise_seed(),
+        /// The metric to watch; default `valid.loss`.
+        pub monitor: String = "valid.loss".to_owned(),
     }
 }
 
@@ -113,7 +91,7 @@ impl Strategy for PlateauLRScheduler {
         let warmup = self.warmup_t.ticks("warmup_t", 0, clock)?;
         let main = Plateau::new(self.translated(), group_rates(clock));
         let init = self.warmup_lr_init;
-        let warmed = WarmedUp { warmup, init, prefix: 0, target: Target::Base, then: "plateau", main };
+        let warmed = WarmedUp { warmup, init, prefix: 0, target: WarmUpEnd::Base, then: "plateau", main };
         Ok(match self.noise().on(clock)? {
             None => Box::new(warmed),
             Some(noise) => Box::new(Noisy { noise, inner: warmed, from: warmup + 1 }),

@@ -2,11 +2,11 @@
 
 use strict_config::{ConfigError, check};
 
-use super::cycles::Shape;
-use super::{Target, interval, scheduler};
+use super::cycles::CycleShape;
+use super::{WarmUpEnd, interval_of_t_in_epochs, scheduler};
 use crate::defaults::{half, one};
 use crate::math::power;
-use crate::{Clock, Interval, Schedule, Strategy};
+use crate::{Clock, Schedule, Strategy};
 
 scheduler! {
     /// timm's `PolyLRScheduler`: polynomials to `lr_min` with restarts, k-decay (arXiv 2004.05909) and a warm-up.
@@ -46,12 +46,10 @@ impl Strategy for PolyLRScheduler {
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let polynomial = Polynomial { power: self.power, k: self.k_decay };
-        self.common(self.warmup_prefix).around(clock, Target::Base, |clock| self.cycles().with(clock, polynomial))
+        self.common(self.warmup_prefix).around(clock, WarmUpEnd::Base, |clock| self.cycles().with(clock, polynomial))
     }
 
-    fn default_interval(&self) -> Interval {
-        interval(self.t_in_epochs).unwrap_or(Self::INTERVAL)
-    }
+    interval_of_t_in_epochs!();
 }
 
 #[derive(Debug, Clone)]
@@ -60,7 +58,7 @@ struct Polynomial {
     k: f64,
 }
 
-impl Shape for Polynomial {
+impl CycleShape for Polynomial {
     fn left(&self, u: f64) -> f64 {
         power((1.0 - power(u, self.k)).max(0.0), self.power)
     }

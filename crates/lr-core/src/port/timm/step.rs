@@ -1,14 +1,13 @@
 //! `StepLRScheduler`.
 
-use std::fmt;
+use serde::{Deserialize, Deserializer, Serialize};
+use strict_config::{ConfigError, by_value, check};
+use toml::Value;
 
-use serde::{Deserialize, Deserializer, Serialize, de, de::IntoDeserializer};
-use strict_config::{ConfigError, check};
-
-use super::{Target, interval, scheduler};
+use super::{WarmUpEnd, interval_of_t_in_epochs, scheduler};
 use crate::defaults::{one, yes};
 use crate::math::{Powers, count, scaled};
-use crate::{Clock, Duration, Interval, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, Strategy};
 
 /// The time between two drops, which timm allows to be a part of a tick: `2.4`, or any [`Duration`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -22,29 +21,11 @@ pub enum Period {
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Period;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of ticks, or a duration such as \"5ep\"")
-            }
-
-            fn visit_f64<E: de::Error>(self, ticks: f64) -> Result<Period, E> {
-                Ok(Period::Ticks(ticks))
-            }
-
-            fn visit_i64<E: de::Error>(self, ticks: i64) -> Result<Period, E> {
-                Duration::deserialize(ticks.into_deserializer()).map(Period::Duration)
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Period, E> {
-                Duration::deserialize(text.into_deserializer()).map(Period::Duration)
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
+        by_value(deserializer, "a number of ticks, or a duration such as \"5ep\"", |value| match value {
+            Value::Float(ticks) => Some(Ok(Self::Ticks(*ticks))),
+            Value::Integer(_) | Value::String(_) => Some(Duration::parse(value, "").map(Self::Duration)),
+            _ => None,
+        })
     }
 }
 
@@ -88,7 +69,7 @@ impl Strategy for StepLRScheduler {
     }
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
-        self.common(self.warmup_prefix).around(clock, Target::Base, |clock| {
+        self.common(self.warmup_prefix).around(clock, WarmUpEnd::Base, |clock| {
             let decay_t = match &self.decay_t {
                 Period::Ticks(ticks) => *ticks,
                 Period::Duration(duration) => duration.ticks("decay_t", 1, clock)? as f64,
@@ -97,9 +78,7 @@ impl Strategy for StepLRScheduler {
         })
     }
 
-    fn default_interval(&self) -> Interval {
-        interval(self.t_in_epochs).unwrap_or(Self::INTERVAL)
-    }
+    interval_of_t_in_epochs!();
 }
 
 #[derive(Debug, Clone)]

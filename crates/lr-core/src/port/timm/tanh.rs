@@ -2,9 +2,9 @@
 
 use strict_config::{ConfigError, check};
 
-use super::cycles::Shape;
-use super::{Target, interval, scheduler};
-use crate::{Clock, Interval, Schedule, Strategy};
+use super::cycles::CycleShape;
+use super::{WarmUpEnd, interval_of_t_in_epochs, scheduler};
+use crate::{Clock, Schedule, Strategy};
 
 scheduler! {
     /// timm's `TanhLRScheduler`: hyperbolic tangents to `lr_min` with restarts (arXiv 1806.01593) and a warm-up.
@@ -47,13 +47,11 @@ impl Strategy for TanhLRScheduler {
 
     fn assemble(&self, clock: &Clock) -> Result<Box<dyn Schedule>, ConfigError> {
         let tanh = Tanh { from: 2.0 * self.lb, change: 2.0 * (self.ub - self.lb) };
-        let target = if self.warmup_prefix { Target::Base } else { Target::Main };
+        let target = if self.warmup_prefix { WarmUpEnd::Base } else { WarmUpEnd::Main };
         self.common(self.warmup_prefix).around(clock, target, |clock| self.cycles().with(clock, tanh))
     }
 
-    fn default_interval(&self) -> Interval {
-        interval(self.t_in_epochs).unwrap_or(Self::INTERVAL)
-    }
+    interval_of_t_in_epochs!();
 }
 
 #[derive(Debug, Clone)]
@@ -63,7 +61,7 @@ struct Tanh {
     change: f64,
 }
 
-impl Shape for Tanh {
+impl CycleShape for Tanh {
     fn left(&self, u: f64) -> f64 {
         // (1 - tanh z) / 2 is 1 / (e^2z + 1), which loses no digits where tanh is near 1.
         1.0 / ((self.from + self.change * u).exp() + 1.0)

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
-use super::{Target, interval, scheduler};
+use super::{WarmUpEnd, interval_of_t_in_epochs, scheduler};
 use crate::defaults::{half, tenth};
 use crate::math::{cosine_weight, count, power};
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Schedule, ScheduleMark, Strategy};
 
 /// What the rate does between warm-up and decay, `t` ticks after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ impl Strategy for WSDLRScheduler {
             let message = format!("`stable_fn = \"{name}\"` without a warm-up needs a time scale");
             return Err(ConfigError::conflict("stable_timescale", message));
         }
-        self.common(true).around(clock, Target::Base, |clock| {
+        self.common(true).around(clock, WarmUpEnd::Base, |clock| {
             let end = self.t_initial.ticks("t_initial", 1, clock)?;
             let decay = self.decay_t.ticks("decay_t", 1, clock)?;
             let decay_at = end
@@ -118,9 +118,7 @@ impl Strategy for WSDLRScheduler {
         })
     }
 
-    fn default_interval(&self) -> Interval {
-        interval(self.t_in_epochs).unwrap_or(Self::INTERVAL)
-    }
+    interval_of_t_in_epochs!();
 }
 
 #[derive(Debug, Clone)]
@@ -172,8 +170,8 @@ impl Schedule for Wsd {
         self.rate(base_lr, self.stable(tick), self.left(tick))
     }
 
-    fn marks(&self) -> Vec<Mark> {
-        vec![Mark::new(self.decay_at, "decay"), Mark::new(self.decay_at + self.decay as u64, "end")]
+    fn marks(&self) -> Vec<ScheduleMark> {
+        vec![ScheduleMark::new(self.decay_at, "decay"), ScheduleMark::new(self.decay_at + self.decay as u64, "end")]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

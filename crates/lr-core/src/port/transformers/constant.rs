@@ -1,25 +1,19 @@
 //! `constant` and `constant_with_warmup`.
 
 use serde::{Deserialize, Serialize};
-use strict_config::ConfigError;
+use strict_config::{ConfigError, settings};
 
 use super::{WarmUpThen, check_steps};
 use crate::defaults::the_run;
 use crate::{Clock, Duration, Fixed, Interval, Schedule, Strategy};
 
-/// transformers' `constant`: the base rate, always. Both fields are taken and ignored, as `get_scheduler` does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Constant {
-    /// Ignored; default 0.
-    pub num_warmup_steps: Duration,
-    /// Ignored; default the run.
-    pub num_training_steps: Duration,
-}
-
-impl Default for Constant {
-    fn default() -> Self {
-        Self { num_warmup_steps: Duration::default(), num_training_steps: Duration::Rest }
+settings! {
+    /// transformers' `constant`: the base rate, always. Both fields are taken and ignored, as `get_scheduler` does.
+    pub struct Constant {
+        /// Ignored; default 0.
+        pub num_warmup_steps: Duration = Duration::default(),
+        /// Ignored; default the run.
+        pub num_training_steps: Duration = Duration::Rest,
     }
 }
 

@@ -1,41 +1,30 @@
 //! `cosine` and `cosine_with_restarts`.
 
-use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
 use super::cosine_with_min_lr::{Least, Wave};
-use super::{WarmUpThen, check_steps, divisor, steps};
+use super::{WarmUpThen, check_steps, divisor, schedule, steps};
 use crate::math::{cosine_weight, count};
 use crate::schedule::MOST_MARKS;
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Interval, Schedule, ScheduleMark, Strategy};
 
-/// transformers' `cosine`: a warm-up of `W` steps to the base rate, then `num_cycles` waves of a cosine to step `T`.
-///
-/// With `p = (t - W) / max(1, T - W)`: `lr(t) = base * t / W` for `t < W`, then
-/// `base * max(0, (1 + cos(2 pi num_cycles p)) / 2)`. Past `T` the wave continues, so with half a cycle the rate rises
-/// again: train for `T` steps.
-///
-/// ```
-/// use lr_core::{Clock, Duration, Strategy, port::transformers::Cosine};
-/// let config = Cosine { num_training_steps: Duration::Ticks(10), ..Cosine::default() };
-/// let s = config.build(&Clock::unknown())?;
-/// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 5), s.lr(0.4, 10), s.lr(0.4, 20)], [0.4, 0.2, 0.0, 0.4]);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Cosine {
-    /// `W`, the length of the warm-up; default 0.
-    pub num_warmup_steps: Duration,
-    /// `T`, the length of the whole, warm-up included; default the run.
-    pub num_training_steps: Duration,
-    /// Waves of the cosine, at least 0; default 0.5, which goes from the base rate to 0.
-    pub num_cycles: f64,
-}
-
-impl Default for Cosine {
-    fn default() -> Self {
-        Self { num_warmup_steps: Duration::default(), num_training_steps: Duration::Rest, num_cycles: 0.5 }
+schedule! {
+    /// transformers' `cosine`: a warm-up of `W` steps to the base rate, then `num_cycles` waves of a cosine to step `T`.
+    ///
+    /// With `p = (t - W) / max(1, T - W)`: `lr(t) = base * t / W` for `t < W`, then
+    /// `base * max(0, (1 + cos(2 pi num_cycles p)) / 2)`. Past `T` the wave continues, so with half a cycle the rate rises
+    /// again: train for `T` steps.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Duration, Strategy, port::transformers::Cosine};
+    /// let config = Cosine { num_training_steps: Duration::Ticks(10), ..Cosine::default() };
+    /// let s = config.build(&Clock::unknown())?;
+    /// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 5), s.lr(0.4, 10), s.lr(0.4, 20)], [0.4, 0.2, 0.0, 0.4]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct Cosine {
+        /// Waves of the cosine, at least 0; default 0.5, which goes from the base rate to 0.
+        pub num_cycles: f64 = 0.5,
     }
 }
 
@@ -57,34 +46,24 @@ impl Strategy for Cosine {
     }
 }
 
-/// transformers' `cosine_with_restarts`: a warm-up of `W` steps to the base rate, then `num_cycles` half cosines to 0,
-/// each from the base rate; 0 from step `T` on.
-///
-/// With `p = (t - W) / max(1, T - W)`: `lr(t) = base * t / W` for `t < W`, then
-/// `base * (1 + cos(pi frac(num_cycles p))) / 2` for `p < 1`, then 0.
-///
-/// ```
-/// use lr_core::{Clock, Duration, Strategy, port::transformers::CosineWithRestarts};
-/// let ten = Duration::Ticks(10);
-/// let config = CosineWithRestarts { num_training_steps: ten, num_cycles: 2.0, ..CosineWithRestarts::default() };
-/// let s = config.build(&Clock::unknown())?;
-/// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 5), s.lr(0.4, 10), s.lr(0.4, 20)], [0.4, 0.4, 0.0, 0.0]);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CosineWithRestarts {
-    /// `W`, the length of the warm-up; default 0.
-    pub num_warmup_steps: Duration,
-    /// `T`, the length of the whole, warm-up included; default the run.
-    pub num_training_steps: Duration,
-    /// How many times the cosine runs, at least 0; default 1.
-    pub num_cycles: f64,
-}
-
-impl Default for CosineWithRestarts {
-    fn default() -> Self {
-        Self { num_warmup_steps: Duration::default(), num_training_steps: Duration::Rest, num_cycles: 1.0 }
+schedule! {
+    /// transformers' `cosine_with_restarts`: a warm-up of `W` steps to the base rate, then `num_cycles` half cosines to 0,
+    /// each from the base rate; 0 from step `T` on.
+    ///
+    /// With `p = (t - W) / max(1, T - W)`: `lr(t) = base * t / W` for `t < W`, then
+    /// `base * (1 + cos(pi frac(num_cycles p))) / 2` for `p < 1`, then 0.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Duration, Strategy, port::transformers::CosineWithRestarts};
+    /// let ten = Duration::Ticks(10);
+    /// let config = CosineWithRestarts { num_training_steps: ten, num_cycles: 2.0, ..CosineWithRestarts::default() };
+    /// let s = config.build(&Clock::unknown())?;
+    /// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 5), s.lr(0.4, 10), s.lr(0.4, 20)], [0.4, 0.4, 0.0, 0.0]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct CosineWithRestarts {
+        /// How many times the cosine runs, at least 0; default 1.
+        pub num_cycles: f64 = 1.0,
     }
 }
 
@@ -124,12 +103,12 @@ impl Schedule for Restarts {
         base_lr * self.factor(tick)
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let cycles = self.num_cycles.ceil().min(MOST_MARKS as f64) as u64;
         (1..cycles)
             .map(|i| {
                 let tick = (i as f64 * self.divisor / self.num_cycles).ceil() as u64;
-                Mark::new(tick, format!("cycle {}", i + 1))
+                ScheduleMark::new(tick, format!("cycle {}", i + 1))
             })
             .collect()
     }

@@ -1,51 +1,34 @@
 //! `cosine_with_min_lr` and `cosine_warmup_with_min_lr`.
 
-use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
-use super::{WarmUpThen, check_steps, divisor, steps};
+use super::{WarmUpThen, check_steps, divisor, schedule, steps};
 use crate::math::{count, ordered};
 use crate::port::{non_negative, wave};
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Interval, Schedule, ScheduleMark, Strategy};
 
-/// transformers' `cosine_with_min_lr`: as `cosine`, but to `min_lr` (or `min_lr_rate` of the base rate) instead of 0.
-///
-/// With `p = (t - W) / max(1, T - W)` and `m` the least factor: `lr(t) = base * t / W` for `t < W`, then
-/// `base * max(0, m + (1 - m) (1 + cos(2 pi num_cycles p)) / 2)`; past `T` the wave continues. `m` is `min_lr_rate`, or
-/// `min_lr` over the base rate of the first parameter group (transformers takes the optimizer's default rate).
-///
-/// ```
-/// use lr_core::{Clock, Duration, Strategy, port::transformers::CosineWithMinLr};
-/// let ten = Duration::Ticks(10);
-/// let config = CosineWithMinLr { num_training_steps: ten, min_lr_rate: Some(0.5), ..CosineWithMinLr::default() };
-/// let s = config.build(&Clock::unknown())?;
-/// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 10)], [0.4, 0.2]);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CosineWithMinLr {
-    /// `W`, the length of the warm-up; default 0.
-    pub num_warmup_steps: Duration,
-    /// `T`, the length of the whole, warm-up included; default the run.
-    pub num_training_steps: Duration,
-    /// Waves of the cosine, at least 0; default 0.5.
-    pub num_cycles: f64,
-    /// The least rate of the first group, at least 0. Either this or `min_lr_rate` must be given.
-    pub min_lr: Option<f64>,
-    /// The least rate as a part of the base rate, at least 0.
-    pub min_lr_rate: Option<f64>,
-}
-
-impl Default for CosineWithMinLr {
-    fn default() -> Self {
-        Self {
-            num_warmup_steps: Duration::default(),
-            num_training_steps: Duration::Rest,
-            num_cycles: 0.5,
-            min_lr: None,
-            min_lr_rate: None,
-        }
+schedule! {
+    /// transformers' `cosine_with_min_lr`: as `cosine`, but to `min_lr` (or `min_lr_rate` of the base rate) instead of 0.
+    ///
+    /// With `p = (t - W) / max(1, T - W)` and `m` the least factor: `lr(t) = base * t / W` for `t < W`, then
+    /// `base * max(0, m + (1 - m) (1 + cos(2 pi num_cycles p)) / 2)`; past `T` the wave continues. `m` is `min_lr_rate`, or
+    /// `min_lr` over the base rate of the first parameter group (transformers takes the optimizer's default rate).
+    ///
+    /// ```
+    /// use lr_core::{Clock, Duration, Strategy, port::transformers::CosineWithMinLr};
+    /// let ten = Duration::Ticks(10);
+    /// let config = CosineWithMinLr { num_training_steps: ten, min_lr_rate: Some(0.5), ..CosineWithMinLr::default() };
+    /// let s = config.build(&Clock::unknown())?;
+    /// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 10)], [0.4, 0.2]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct CosineWithMinLr {
+        /// Waves of the cosine, at least 0; default 0.5.
+        pub num_cycles: f64 = 0.5,
+        /// The least rate of the first group, at least 0. Either this or `min_lr_rate` must be given.
+        pub min_lr: Option<f64> = None,
+        /// The least rate as a part of the base rate, at least 0.
+        pub min_lr_rate: Option<f64> = None,
     }
 }
 
@@ -69,53 +52,36 @@ impl Strategy for CosineWithMinLr {
     }
 }
 
-/// transformers' `cosine_warmup_with_min_lr`: as `cosine_with_min_lr`, but a step ahead of it, so that the first step
-/// already moves, and with a warm-up that may start above 0.
-///
-/// For `t < W`: `lr(t) = base * (t + 1) / W`, or with a `warmup_lr_rate` of `s`
-/// `base * (s + (1 - s) t / max(1, W - 1))`. Then, with `p = (t - W + 1) / max(1, T - W)` and `m` as in
-/// [`CosineWithMinLr`], `base * max(0, m + (1 - m) (1 + cos(2 pi num_cycles p)) / 2)`; the least rate is met at
-/// `T - 1`, and past it the wave continues.
-///
-/// ```
-/// use lr_core::{Clock, Duration, Strategy, port::transformers::CosineWarmupWithMinLr};
-/// let config = CosineWarmupWithMinLr {
-///     num_warmup_steps: Duration::Ticks(4),
-///     num_training_steps: Duration::Ticks(12),
-///     min_lr_rate: Some(0.5),
-///     ..CosineWarmupWithMinLr::default()
-/// };
-/// let s = config.build(&Clock::unknown())?;
-/// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 3), s.lr(0.4, 11)], [0.1, 0.4, 0.2]);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CosineWarmupWithMinLr {
-    /// `W`, the length of the warm-up; default 0.
-    pub num_warmup_steps: Duration,
-    /// `T`, the length of the whole, warm-up included; default the run.
-    pub num_training_steps: Duration,
-    /// Waves of the cosine, at least 0; default 0.5.
-    pub num_cycles: f64,
-    /// The least rate of the first group, at least 0. Either this or `min_lr_rate` must be given.
-    pub min_lr: Option<f64>,
-    /// The least rate as a part of the base rate, at least 0.
-    pub min_lr_rate: Option<f64>,
-    /// The first rate as a part of the base rate, at least 0; default `1 / W`.
-    pub warmup_lr_rate: Option<f64>,
-}
-
-impl Default for CosineWarmupWithMinLr {
-    fn default() -> Self {
-        Self {
-            num_warmup_steps: Duration::default(),
-            num_training_steps: Duration::Rest,
-            num_cycles: 0.5,
-            min_lr: None,
-            min_lr_rate: None,
-            warmup_lr_rate: None,
-        }
+schedule! {
+    /// transformers' `cosine_warmup_with_min_lr`: as `cosine_with_min_lr`, but a step ahead of it, so that the first step
+    /// already moves, and with a warm-up that may start above 0.
+    ///
+    /// For `t < W`: `lr(t) = base * (t + 1) / W`, or with a `warmup_lr_rate` of `s`
+    /// `base * (s + (1 - s) t / max(1, W - 1))`. Then, with `p = (t - W + 1) / max(1, T - W)` and `m` as in
+    /// [`CosineWithMinLr`], `base * max(0, m + (1 - m) (1 + cos(2 pi num_cycles p)) / 2)`; the least rate is met at
+    /// `T - 1`, and past it the wave continues.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Duration, Strategy, port::transformers::CosineWarmupWithMinLr};
+    /// let config = CosineWarmupWithMinLr {
+    ///     num_warmup_steps: Duration::Ticks(4),
+    ///     num_training_steps: Duration::Ticks(12),
+    ///     min_lr_rate: Some(0.5),
+    ///     ..CosineWarmupWithMinLr::default()
+    /// };
+    /// let s = config.build(&Clock::unknown())?;
+    /// assert_eq!([s.lr(0.4, 0), s.lr(0.4, 3), s.lr(0.4, 11)], [0.1, 0.4, 0.2]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct CosineWarmupWithMinLr {
+        /// Waves of the cosine, at least 0; default 0.5.
+        pub num_cycles: f64 = 0.5,
+        /// The least rate of the first group, at least 0. Either this or `min_lr_rate` must be given.
+        pub min_lr: Option<f64> = None,
+        /// The least rate as a part of the base rate, at least 0.
+        pub min_lr_rate: Option<f64> = None,
+        /// The first rate as a part of the base rate, at least 0; default `1 / W`.
+        pub warmup_lr_rate: Option<f64> = None,
     }
 }
 
@@ -234,11 +200,11 @@ impl Schedule for Ahead {
         base_lr * self.rise(tick)
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         if self.warmup == 0 {
             return Vec::new();
         }
-        vec![Mark::new(0, "warm-up"), Mark::new(self.warmup, "decay")]
+        vec![ScheduleMark::new(0, "warm-up"), ScheduleMark::new(self.warmup, "decay")]
     }
 
     fn bounds(&self, base_lr: f64) -> Option<(f64, f64)> {

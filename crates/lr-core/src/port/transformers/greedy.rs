@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, check};
+use strict_config::{ConfigError, check, settings};
 
 use super::check_steps;
 use crate::groups::{GroupRate, find, group_rates};
@@ -13,97 +12,74 @@ use crate::{Clock, Duration, Interval, Mode, Schedule, StateError, StateReader, 
 /// The longest smoothing window: all of it is part of a checkpoint.
 const LONGEST_WINDOW: u64 = 4096;
 
-/// transformers' `greedy`: the rate rises while a metric improves and falls while it does not ("GreedyLR",
-/// arXiv 2512.14527).
-///
-/// After each observation (smoothed over the last `window_size` ones with `smooth`) that is better than the best so
-/// far by the threshold, the good ones in a row count one more, otherwise the bad ones. More than `patience` good
-/// ones divide every rate by `factor`, not above `max_lr`; more than `patience` bad ones multiply it, not below
-/// `min_lr`; changes of no more than `eps` are left out, and a rate already outside is left where it is. After a
-/// rise, `warmup` observations are not counted, after a fall `cooldown`. `reset_start` falls with all groups at the
-/// bottom reset everything to the start.
-///
-/// It is reactive and looks at all parameter groups together, so it must be given their base rates
-/// ([`Clock::with_base_lrs`], which [`Scheduler::from_config`](crate::Scheduler::from_config) does); a base rate that it
-/// was not given stays as it is.
-///
-/// ```
-/// use lr_core::{Horizon, ScheduleConfig, Scheduler, port::transformers::Greedy};
-/// let greedy = ScheduleConfig::new(Greedy { patience: 1, factor: 0.5, ..Greedy::default() });
-/// let mut s = Scheduler::from_config(&greedy, &Horizon::unknown(), vec![0.1])?;
-/// let mut seen = Vec::new();
-/// for (step, loss) in [3.0, 2.0, 1.0, 1.0, 1.0, 1.0].into_iter().enumerate() {
-///     seen.push(s.lr(0, step as u64));
-///     s.observe(step as u64, loss);
-/// }
-/// assert_eq!(seen, [0.1, 0.1, 0.2, 0.2, 0.2, 0.1]);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Greedy {
-    /// Ignored, as by `get_scheduler`; default 0.
-    pub num_warmup_steps: Duration,
-    /// Ignored, as by `get_scheduler`; default the run.
-    pub num_training_steps: Duration,
-    /// Which metrics are better; default lower ones.
-    pub mode: Mode,
-    /// The factor of a fall, and one over that of a rise: above 0 and below 1; default 0.95.
-    pub factor: f64,
-    /// How many observations in a row change nothing yet; default 10.
-    pub patience: u64,
-    /// How much better is better, at least 0; default 1e-6.
-    pub threshold: f64,
-    /// What the threshold means; default a difference.
-    pub threshold_mode: ThresholdMode,
-    /// Observations after a fall that are not counted; default 0.
-    pub cooldown: u64,
-    /// Observations after a rise that are not counted; default 0. A number here is this argument; a table is the
-    /// warm-up that every schedule may have.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub warmup: u64,
-    /// The lowest rate that a fall leads to, at least 0; default 1e-3.
-    pub min_lr: f64,
-    /// The highest rate that a rise leads to, at least `min_lr`; default 1.
-    pub max_lr: f64,
-    /// Changes by no more than this are left out, at least 0; default 1e-8.
-    pub eps: f64,
-    /// Whether metrics are averaged over a window first; default no.
-    pub smooth: bool,
-    /// Observations in that window, 1 to 4096; default 50.
-    pub window_size: u64,
-    /// Falls at the bottom before everything starts again; default 500.
-    pub reset_start: u64,
-    /// The metric to watch; default `valid.loss`.
-    pub monitor: String,
+settings! {
+    /// transformers' `greedy`: the rate rises while a metric improves and falls while it does not ("GreedyLR",
+    /// arXiv 2512.14527).
+    ///
+    /// After each observation (smoothed over the last `window_size` ones with `smooth`) that is better than the best so
+    /// far by the threshold, the good ones in a row count one more, otherwise the bad ones. More than `patience` good
+    /// ones divide every rate by `factor`, not above `max_lr`; more than `patience` bad ones multiply it, not below
+    /// `min_lr`; changes of no more than `eps` are left out, and a rate already outside is left where it is. After a
+    /// rise, `warmup` observations are not counted, after a fall `cooldown`. `reset_start` falls with all groups at the
+    /// bottom reset everything to the start.
+    ///
+    /// It is reactive and looks at all parameter groups together, so it must be given their base rates
+    /// ([`Clock::with_base_lrs`], which [`Scheduler::from_config`](crate::Scheduler::from_config) does); a base rate that it
+    /// was not given stays as it is.
+    ///
+    /// ```
+    /// use lr_core::{Horizon, ScheduleConfig, Scheduler, port::transformers::Greedy};
+    /// let greedy = ScheduleConfig::new(Greedy { patience: 1, factor: 0.5, ..Greedy::default() });
+    /// let mut s = Scheduler::from_config(&greedy, &Horizon::unknown(), vec![0.1])?;
+    /// let mut seen = Vec::new();
+    /// for (step, loss) in [3.0, 2.0, 1.0, 1.0, 1.0, 1.0].into_iter().enumerate() {
+    ///     seen.push(s.lr(0, step as u64));
+    ///     s.observe(step as u64, loss);
+    /// }
+    /// assert_eq!(seen, [0.1, 0.1, 0.2, 0.2, 0.2, 0.1]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct Greedy {
+        /// Ignored, as by `get_scheduler`; default 0.
+        pub num_warmup_steps: Duration = Duration::default(),
+        /// Ignored, as by `get_scheduler`; default the run.
+        pub num_training_steps: Duration = Duration::Rest,
+        /// Which metrics are better; default lower ones.
+        pub mode: Mode = Mode::default(),
+        /// The factor of a fall, and one over that of a rise: above 0 and below 1; default 0.95.
+        pub factor: f64 = 0.95,
+        /// How many observations in a row change nothing yet; default 10.
+        pub patience: u64 = 10,
+        /// How much better is better, at least 0; default 1e-6.
+        pub threshold: f64 = 1e-6,
+        /// What the threshold means; default a difference.
+        pub threshold_mode: ThresholdMode = ThresholdMode::Abs,
+        /// Observations after a fall that are not counted; default 0.
+        pub cooldown: u64 = 0,
+        /// Observations after a rise that are not counted; default 0. A number here is this argument; a table is the
+        /// warm-up that every schedule may have.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub warmup: u64 = 0,
+        /// The lowest rate that a fall leads to, at least 0; default 1e-3.
+        pub min_lr: f64 = 1e-3,
+        /// The highest rate that a rise leads to, at least `min_lr`; default 1.
+        pub max_lr: f64 = 1.0,
+        /// Changes by no more than this are left out, at least 0; default 1e-8.
+        pub eps: f64 = 1e-8,
+        /// Whether metrics are averaged over a window first; default no.
+        pub smooth: bool = false,
+        /// Observations in that window, 1 to 4096; default 50.
+        pub window_size: u64 = 50,
+        /// Falls at the bottom before everything starts again; default 500.
+        pub reset_start: u64 = 500,
+        /// The metric to watch; default `valid.loss`.
+        pub monitor: String = "valid.loss".to_owned(),
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
-}
-
-impl Default for Greedy {
-    fn default() -> Self {
-        Self {
-            num_warmup_steps: Duration::default(),
-            num_training_steps: Duration::Rest,
-            mode: Mode::default(),
-            factor: 0.95,
-            patience: 10,
-            threshold: 1e-6,
-            threshold_mode: ThresholdMode::Abs,
-            cooldown: 0,
-            warmup: 0,
-            min_lr: 1e-3,
-            max_lr: 1.0,
-            eps: 1e-8,
-            smooth: false,
-            window_size: 50,
-            reset_start: 500,
-            monitor: "valid.loss".to_owned(),
-        }
-    }
 }
 
 impl Strategy for Greedy {

@@ -1,36 +1,24 @@
 //! `linear`.
 
-use serde::{Deserialize, Serialize};
 use strict_config::ConfigError;
 
-use super::{WarmUpThen, check_steps, divisor, steps};
+use super::{WarmUpThen, check_steps, divisor, schedule, steps};
 use crate::math::count;
-use crate::{Clock, Duration, Interval, Schedule, Strategy};
+use crate::{Clock, Interval, Schedule, Strategy};
 
-/// transformers' `linear`: a warm-up of `W` steps to the base rate, then a line to 0 at step `T`.
-///
-/// `lr(t) = base * t / W` for `t < W`, then `base * max(0, (T - t) / max(1, T - W))`.
-///
-/// ```
-/// use lr_core::{Clock, Duration, Strategy, port::transformers::Linear};
-/// let config = Linear { num_warmup_steps: Duration::Ticks(2), num_training_steps: Duration::Ticks(10) };
-/// let s = config.build(&Clock::unknown())?;
-/// assert_eq!([0, 1, 2, 6, 10, 11].map(|t| s.lr(0.4, t)), [0.0, 0.2, 0.4, 0.2, 0.0, 0.0]);
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Linear {
-    /// `W`, the length of the warm-up; default 0.
-    pub num_warmup_steps: Duration,
-    /// `T`, the length of the whole, warm-up included; default the run.
-    pub num_training_steps: Duration,
-}
-
-impl Default for Linear {
-    fn default() -> Self {
-        Self { num_warmup_steps: Duration::default(), num_training_steps: Duration::Rest }
-    }
+schedule! {
+    /// transformers' `linear`: a warm-up of `W` steps to the base rate, then a line to 0 at step `T`.
+    ///
+    /// `lr(t) = base * t / W` for `t < W`, then `base * max(0, (T - t) / max(1, T - W))`.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Duration, Strategy, port::transformers::Linear};
+    /// let config = Linear { num_warmup_steps: Duration::Ticks(2), num_training_steps: Duration::Ticks(10) };
+    /// let s = config.build(&Clock::unknown())?;
+    /// assert_eq!([0, 1, 2, 6, 10, 11].map(|t| s.lr(0.4, t)), [0.0, 0.2, 0.4, 0.2, 0.0, 0.0]);
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct Linear {}
 }
 
 impl Strategy for Linear {

@@ -17,36 +17,48 @@ mod polynomial;
 mod reduce_lr_on_plateau;
 mod warmup_stable_decay;
 
-pub use constant::{Constant, ConstantWithWarmup};
-pub use cosine::{Cosine, CosineWithRestarts};
-pub use cosine_with_min_lr::{CosineWarmupWithMinLr, CosineWithMinLr};
-pub use greedy::Greedy;
-pub use inverse_sqrt::InverseSqrt;
-pub use linear::Linear;
-pub use polynomial::Polynomial;
-pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
-pub use warmup_stable_decay::{Shape, WarmupStableDecay};
+pub use warmup_stable_decay::RampShape;
 
 use strict_config::ConfigError;
 
 use crate::math::{count, ratio};
 use crate::port::hull;
-use crate::{Clock, Duration, Mark, Registry, Schedule};
+use crate::registry::strategies;
+use crate::{Clock, Duration, Schedule, ScheduleMark};
 
-pub(super) fn register(registry: &mut Registry) {
-    registry.register::<Linear>();
-    registry.register::<Cosine>();
-    registry.register::<CosineWithRestarts>();
-    registry.register::<Polynomial>();
-    registry.register::<Constant>();
-    registry.register::<ConstantWithWarmup>();
-    registry.register::<InverseSqrt>();
-    registry.register::<ReduceLrOnPlateau>();
-    registry.register::<CosineWithMinLr>();
-    registry.register::<CosineWarmupWithMinLr>();
-    registry.register::<WarmupStableDecay>();
-    registry.register::<Greedy>();
+strategies! {
+    linear::Linear,
+    cosine::Cosine,
+    cosine::CosineWithRestarts,
+    polynomial::Polynomial,
+    constant::Constant,
+    constant::ConstantWithWarmup,
+    inverse_sqrt::InverseSqrt,
+    reduce_lr_on_plateau::ReduceLrOnPlateau,
+    cosine_with_min_lr::CosineWithMinLr,
+    cosine_with_min_lr::CosineWarmupWithMinLr,
+    warmup_stable_decay::WarmupStableDecay,
+    greedy::Greedy,
 }
+
+/// The settings of a schedule: the two lengths that all have, then its own fields, each with its default.
+macro_rules! schedule {
+    ($(#[$about:meta])* pub struct $name:ident {
+        $($(#[$doc:meta])* pub $field:ident: $type:ty = $default:expr,)*
+    }) => {
+        strict_config::settings! {
+            $(#[$about])*
+            pub struct $name {
+                /// `W`, the length of the warm-up; default 0.
+                pub num_warmup_steps: $crate::Duration = $crate::Duration::default(),
+                /// `T`, the length of the whole, warm-up included; default the run.
+                pub num_training_steps: $crate::Duration = $crate::Duration::Rest,
+                $($(#[$doc])* pub $field: $type = $default,)*
+            }
+        }
+    };
+}
+use schedule;
 
 /// Refuses lengths that are wrong whatever the run is.
 fn check_steps(num_warmup_steps: &Duration, num_training_steps: &Duration) -> Result<(), ConfigError> {
@@ -79,13 +91,13 @@ impl<S: Schedule + Clone + 'static> Schedule for WarmUpThen<S> {
         if tick < self.warmup { base_lr * ratio(tick, self.warmup) } else { self.then.lr(base_lr, tick - self.warmup) }
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let mut marks = Vec::new();
         if self.warmup > 0 {
-            marks.push(Mark::new(0, "warm-up"));
-            marks.push(Mark::new(self.warmup, "decay"));
+            marks.push(ScheduleMark::new(0, "warm-up"));
+            marks.push(ScheduleMark::new(self.warmup, "decay"));
         }
-        marks.extend(Mark::shifted(self.then.marks(), self.warmup));
+        marks.extend(ScheduleMark::shifted(self.then.marks(), self.warmup));
         marks
     }
 

@@ -1,47 +1,36 @@
 //! `polynomial`.
 
-use serde::{Deserialize, Serialize};
 use strict_config::{ConfigError, check};
 
-use super::{WarmUpThen, check_steps, steps};
+use super::{WarmUpThen, check_steps, schedule, steps};
 use crate::math::{ordered, power, ratio};
-use crate::{Clock, Duration, Interval, Schedule, Strategy};
+use crate::{Clock, Interval, Schedule, Strategy};
 
-/// transformers' `polynomial`: a warm-up of `W` steps to the base rate, then a polynomial to `lr_end` at step `T`.
-///
-/// With `I` the base rate of the first parameter group (transformers takes the optimizer's default rate) and
-/// `r = 1 - (t - W) / (T - W)`: `lr(t) = base * t / W` for `t < W`, then
-/// `base / I * ((I - lr_end) r^power + lr_end)` up to `T`, then `base / I * lr_end`. So `lr_end` is the last rate of
-/// the first group, and other groups end in proportion.
-///
-/// # Errors
-/// A first group's rate that is not above `lr_end`, where the base rates are known.
-///
-/// ```
-/// use lr_core::{Clock, Duration, Strategy, port::transformers::Polynomial};
-/// let config = Polynomial { num_training_steps: Duration::Ticks(10), lr_end: 0.1, ..Polynomial::default() };
-/// let s = config.build(&Clock::unknown())?;
-/// for (tick, expected) in [(0, 0.5), (5, 0.3), (10, 0.1), (20, 0.1)] {
-///     assert!((s.lr(0.5, tick) - expected).abs() < 1e-15);
-/// }
-/// # Ok::<(), lr_core::ConfigError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Polynomial {
-    /// `W`, the length of the warm-up; default 0.
-    pub num_warmup_steps: Duration,
-    /// `T`, the length of the whole, warm-up included; default the run.
-    pub num_training_steps: Duration,
-    /// The last rate of the first group, at least 0 and below its base rate; default 1e-7.
-    pub lr_end: f64,
-    /// The exponent, at least 0; default 1, a line.
-    pub power: f64,
-}
-
-impl Default for Polynomial {
-    fn default() -> Self {
-        Self { num_warmup_steps: Duration::default(), num_training_steps: Duration::Rest, lr_end: 1e-7, power: 1.0 }
+schedule! {
+    /// transformers' `polynomial`: a warm-up of `W` steps to the base rate, then a polynomial to `lr_end` at step `T`.
+    ///
+    /// With `I` the base rate of the first parameter group (transformers takes the optimizer's default rate) and
+    /// `r = 1 - (t - W) / (T - W)`: `lr(t) = base * t / W` for `t < W`, then
+    /// `base / I * ((I - lr_end) r^power + lr_end)` up to `T`, then `base / I * lr_end`. So `lr_end` is the last rate of
+    /// the first group, and other groups end in proportion.
+    ///
+    /// # Errors
+    /// A first group's rate that is not above `lr_end`, where the base rates are known.
+    ///
+    /// ```
+    /// use lr_core::{Clock, Duration, Strategy, port::transformers::Polynomial};
+    /// let config = Polynomial { num_training_steps: Duration::Ticks(10), lr_end: 0.1, ..Polynomial::default() };
+    /// let s = config.build(&Clock::unknown())?;
+    /// for (tick, expected) in [(0, 0.5), (5, 0.3), (10, 0.1), (20, 0.1)] {
+    ///     assert!((s.lr(0.5, tick) - expected).abs() < 1e-15);
+    /// }
+    /// # Ok::<(), lr_core::ConfigError>(())
+    /// ```
+    pub struct Polynomial {
+        /// The last rate of the first group, at least 0 and below its base rate; default 1e-7.
+        pub lr_end: f64 = 1e-7,
+        /// The exponent, at least 0; default 1, a line.
+        pub power: f64 = 1.0,
     }
 }
 

@@ -6,12 +6,12 @@ use strict_config::{ConfigError, check};
 use crate::defaults::{half, the_run};
 use crate::math::{ordered, ratio};
 use crate::port::wave;
-use crate::{Clock, Duration, Interval, Mark, Schedule, Strategy};
+use crate::{Clock, Duration, Interval, Schedule, ScheduleMark, Strategy};
 
 /// The shape of a rise or fall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Shape {
+pub enum RampShape {
     /// A line.
     #[default]
     Linear,
@@ -53,10 +53,10 @@ pub struct WarmupStableDecay {
     pub num_stable_steps: Option<Duration>,
     /// The shape of the warm-up; default linear.
     #[serde(default)]
-    pub warmup_type: Shape,
+    pub warmup_type: RampShape,
     /// The shape of the decay; default cosine.
     #[serde(default = "cosine")]
-    pub decay_type: Shape,
+    pub decay_type: RampShape,
     /// The least rate as a part of the base rate, at least 0; default 0. The warm-up starts from it too.
     #[serde(default)]
     pub min_lr_ratio: f64,
@@ -65,8 +65,8 @@ pub struct WarmupStableDecay {
     pub num_cycles: f64,
 }
 
-fn cosine() -> Shape {
-    Shape::Cosine
+fn cosine() -> RampShape {
+    RampShape::Cosine
 }
 
 impl Strategy for WarmupStableDecay {
@@ -114,8 +114,8 @@ struct Wsd {
     warmup: u64,
     decay_at: u64,
     decay: u64,
-    warmup_type: Shape,
-    decay_type: Shape,
+    warmup_type: RampShape,
+    decay_type: RampShape,
     least: f64,
     num_cycles: f64,
 }
@@ -123,17 +123,17 @@ struct Wsd {
 impl Wsd {
     fn rise(&self, p: f64) -> f64 {
         match self.warmup_type {
-            Shape::Linear => p,
-            Shape::Cosine => 1.0 - wave(p),
-            Shape::OneMinusSqrt => 1.0 - (1.0 - p).sqrt(),
+            RampShape::Linear => p,
+            RampShape::Cosine => 1.0 - wave(p),
+            RampShape::OneMinusSqrt => 1.0 - (1.0 - p).sqrt(),
         }
     }
 
     fn fall(&self, p: f64) -> f64 {
         match self.decay_type {
-            Shape::Linear => 1.0 - p,
-            Shape::Cosine => wave(self.num_cycles * 2.0 * p),
-            Shape::OneMinusSqrt => 1.0 - p.sqrt(),
+            RampShape::Linear => 1.0 - p,
+            RampShape::Cosine => wave(self.num_cycles * 2.0 * p),
+            RampShape::OneMinusSqrt => 1.0 - p.sqrt(),
         }
     }
 
@@ -156,18 +156,18 @@ impl Schedule for Wsd {
         base_lr * self.factor(tick)
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self) -> Vec<ScheduleMark> {
         let mut marks = Vec::new();
         if self.warmup > 0 {
-            marks.push(Mark::new(0, "warm-up"));
+            marks.push(ScheduleMark::new(0, "warm-up"));
         }
         if self.decay_at > self.warmup {
-            marks.push(Mark::new(self.warmup, "stable"));
+            marks.push(ScheduleMark::new(self.warmup, "stable"));
         }
         if self.decay > 0 {
-            marks.push(Mark::new(self.decay_at, "decay"));
+            marks.push(ScheduleMark::new(self.decay_at, "decay"));
         }
-        marks.push(Mark::new(self.decay_at + self.decay, "end"));
+        marks.push(ScheduleMark::new(self.decay_at + self.decay, "end"));
         marks
     }
 
