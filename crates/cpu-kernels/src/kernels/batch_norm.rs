@@ -51,8 +51,9 @@ pub(crate) enum Gradient<'a> {
 /// Numbers for which a second thread is worth its start.
 const WORTH_THREADS: usize = 1 << 14;
 
-/// Numbers of the next plane that are fetched while one is added up: what comes then, the processor fetches by itself.
-const AHEAD: usize = 4 * LINE;
+/// The next plane is fetched while one is added up where planes have at most so many numbers: what lies in a row, the
+/// processor fetches by itself.
+const SHORT: usize = 16 * LINE;
 
 impl BatchNorm {
     fn len(&self) -> usize {
@@ -70,7 +71,7 @@ impl BatchNorm {
     #[inline(always)]
     fn prefetch_after<V: Vector>(&self, start: usize, values: &[f32]) {
         let next = values.as_ptr().wrapping_add(start + self.channels * self.positions);
-        for line in (0..self.positions.min(AHEAD)).step_by(LINE) {
+        for line in (0..if self.positions > SHORT { 0 } else { self.positions }).step_by(LINE) {
             V::prefetch(next.wrapping_add(line));
         }
     }
