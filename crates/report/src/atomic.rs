@@ -46,8 +46,8 @@ pub fn atomic_write(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
 
 /// What the system said, without the name of the temporary file that `tempfile` adds: whoever asked knows another one.
 fn bare(error: io::Error) -> io::Error {
-    let source = error.get_ref().and_then(|error| error.source()).and_then(|source| source.downcast_ref::<io::Error>());
-    source.and_then(io::Error::raw_os_error).map(io::Error::from_raw_os_error).unwrap_or(error)
+    let text = error.to_string();
+    text.rsplit_once(" at path ").map(|(said, _)| io::Error::new(error.kind(), said)).unwrap_or(error)
 }
 
 /// What every page and chart says that this program writes, and how its weights and sweeps name it.

@@ -50,8 +50,8 @@ impl Bar {
         &self.0
     }
 
-    /// The characters that fit into its line.
-    pub(super) fn columns(&self) -> usize {
+    /// The characters that fit into the line of one.
+    pub(super) fn columns() -> usize {
         usize::from(Narrow(Term::stderr()).width())
     }
 }

@@ -149,7 +149,7 @@ impl Callback for Progress {
         if let Some(bar) = &self.bar
             && self.shown.is_none_or(|shown| shown.elapsed() >= REFRESH)
         {
-            let columns = bar.columns().saturating_sub(BEFORE_TEXT);
+            let columns = Bar::columns().saturating_sub(BEFORE_TEXT);
             bar.inner().set_message(self.text(event, self.began.elapsed(), columns));
             bar.inner().set_position(event.step);
             self.shown = Some(Instant::now());

@@ -136,8 +136,9 @@ fn clear(files: &dyn Files, path: &Path) -> Result<(), CheckpointError> {
         other => other.map_err(io(path, "list it"))?,
     };
     // The manifest comes last, so that there may be none yet.
-    let is_part =
-        |name: &String| name.ends_with(".bpk") || name.ends_with(STATE) || [TIMES, MANIFEST].contains(&name.as_str());
+    let is_part = |name: &String| {
+        name.strip_suffix(".bpk").is_some() || name.ends_with(STATE) || [TIMES, MANIFEST].contains(&name.as_str())
+    };
     if names.iter().all(is_part) || read::is_only_ours(files, path)? {
         files.remove_dir_all(path).map_err(io(path, "remove it"))
     } else {

@@ -401,7 +401,9 @@ fn what_this_program_did_not_make_is_left_alone() {
         [".tmp-x", ".tmp-mine/notes", ".old-mine/notes", "step-00000002/notes", "step-3/notes", "step-00000006/notes"];
     foreign.into_iter().for_each(write);
     let in_the_way = [".tmp-step-00000006", ".old-step-00000002", ".old-step-00000004"];
-    in_the_way.into_iter().for_each(|name| write(&format!("{name}/notes")));
+    for name in in_the_way {
+        write(&format!("{name}/notes"));
+    }
     // What a killed process has left of a checkpoint.
     write(".tmp-step-00000009/fallback-state.json");
     trained(dir.path(), 1, 1, false);

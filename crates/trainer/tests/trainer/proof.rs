@@ -71,7 +71,7 @@ fn the_good_checkpoint_stays_beside_the_poisoned_one() {
     match spiking(config(dir.path(), OnNonFinite::Stop, 5), 12, USELESS, false, |trainer| trainer) {
         // The rate to blame is that of the update before, not that of the step where it shows.
         Err(TrainError::NonFinite { step: 13, lr: Some(lr), .. }) => {
-            assert!((lr / (0.05 * USELESS) - 1.0).abs() < 1e-9)
+            assert!((lr / (0.05 * USELESS) - 1.0).abs() < 1e-9);
         }
         other => panic!("{:?}", other.map(|fitted| fitted.report)),
     }
