@@ -19,8 +19,10 @@ use crate::{
 pub struct Contender {
     /// Its name.
     pub name: String,
-    /// Its file; `None` for CONFIG itself.
+    /// Its file; `None` for CONFIG itself, perhaps with one other setting.
     pub file: Option<String>,
+    /// The setting that it has otherwise than CONFIG.
+    pub variation: Option<String>,
     /// The optimizer.
     pub optimizer: String,
     /// The schedule.
@@ -79,7 +81,7 @@ pub struct TimeToTarget {
 }
 
 impl Contender {
-    /// A contender with the statistics of its runs; file, optimizer, schedule, rate and warnings are left empty.
+    /// A contender with the statistics of its runs; file, variation, optimizer, schedule, rate and warnings are left empty.
     pub fn new(name: impl Into<String>, runs: Vec<Run>) -> Self {
         let count = |state: RunStatus| runs.iter().filter(|run| run.state == state).count();
         let spread = |figure: fn(&Run) -> Option<f64>| {
@@ -88,6 +90,7 @@ impl Contender {
         Self {
             name: name.into(),
             file: None,
+            variation: None,
             optimizer: String::new(),
             schedule: String::new(),
             rate: None,

@@ -37,8 +37,10 @@ impl Study {
         };
         let page = Page::new(format!("Comparison of {title} on {}", self.setup.dataset))
             .subtitle(format!(
-                "{} on {}, {seeds}: the same model, data and seeds under each",
-                self.setup.model, self.setup.device
+                "{} on {}, {seeds}: the same {} and seeds under each",
+                self.setup.model,
+                self.setup.device,
+                if self.varies() { "data" } else { "model, data" }
             ))
             .badge(state, tone);
         self.facts(page)
@@ -103,11 +105,16 @@ impl Study {
     fn what_differs(&self) -> &'static str {
         let is_one =
             |of: fn(&Contender) -> &String| self.contenders.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]));
-        match (is_one(|one| &one.schedule), is_one(|one| &one.optimizer)) {
-            (true, false) => "optimizer",
-            (true, true) if self.contenders.len() > 1 => "contender",
+        match (self.varies(), is_one(|one| &one.schedule), is_one(|one| &one.optimizer)) {
+            (true, ..) => "contender",
+            (false, true, false) => "optimizer",
             _ => "schedule",
         }
+    }
+
+    /// Whether a contender differs in more than schedule, optimizer and groups.
+    fn varies(&self) -> bool {
+        self.contenders.iter().any(|contender| contender.variation.is_some())
     }
 
     /// How to read the tables.
@@ -220,7 +227,12 @@ impl Study {
     fn files(&self) -> Vec<(String, String)> {
         let config = ("CONFIG".to_owned(), self.setup.config.clone());
         let file = |contender: &Contender| {
-            (contender.name.clone(), contender.file.clone().unwrap_or_else(|| "CONFIG's own".to_owned()))
+            let from = match (&contender.file, &contender.variation) {
+                (Some(file), _) => file.clone(),
+                (None, Some(variation)) => format!("CONFIG with {variation}"),
+                (None, None) => "CONFIG's own".to_owned(),
+            };
+            (contender.name.clone(), from)
         };
         [config].into_iter().chain(self.contenders.iter().map(file)).collect()
     }

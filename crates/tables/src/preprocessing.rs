@@ -317,7 +317,7 @@ impl Preprocessing {
             Target::Classes { classes, .. } => classes.clone(),
             Target::Number { .. } => Vec::new(),
         };
-        first_difference("number", &numbers(self), &numbers(other))
+        first_difference("column of numbers", &numbers(self), &numbers(other))
             .or_else(|| first_difference("column of categories", &columns(self), &columns(other)))
             .or_else(|| {
                 let mut pairs = self.categories.iter().zip(&other.categories);

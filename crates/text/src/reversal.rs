@@ -25,9 +25,9 @@ settings! {
         pub digits: usize = 4,
         /// How many numbers, at most `10^digits`. Default: 10,000, for four digits all there are.
         pub problems: usize = 10_000,
-        /// Tokens in a window. Default: 30, three lines of four-digit numbers.
+        /// Tokens in a window; the text does not depend on it. Default: 30, three lines of four-digit numbers.
         pub context: usize = 30,
-        /// The part of the numbers that is kept for the test. Default: 0.05.
+        /// The part of the numbers that is kept for the test; the text does not depend on it. Default: 0.05.
         pub test: f64 = 0.05,
         /// Of the order of the numbers; no field of a table. Default: 0.
         #[serde(skip)]

@@ -72,7 +72,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Find a learning rate: a sweep of rising rates on a copy of the model
     FindLr(FindLrArgs),
-    /// Train under several schedules, with the same model, data and seeds, and write one report
+    /// Train under several schedules, or with a setting that differs, on the same data and seeds; write one report
     Compare(CompareArgs),
     /// Run a command as several processes on this machine, which train together
     Launch(LaunchArgs),

@@ -21,7 +21,7 @@ pub struct Document {
     /// The tables that a changed `type` has emptied: what they lack is due to the command line.
     emptied: Vec<String>,
     /// The flags of the command line that have set fields, by field.
-    flags: BTreeMap<String, &'static str>,
+    flags: BTreeMap<String, String>,
 }
 
 /// The most bytes of a configuration that are read: far more than any has, and less than a device without an end.
@@ -132,9 +132,9 @@ impl Document {
     }
 
     /// Sets a field by its own flag; an error of that field names the flag. The value is read as that of [`set`](Self::set).
-    pub(crate) fn set_by_flag(&mut self, flag: &'static str, key: &str, value: &str) -> Result<(), ConfigFileError> {
+    pub(crate) fn set_by_flag(&mut self, flag: &str, key: &str, value: &str) -> Result<(), ConfigFileError> {
         self.set(&[format!("{key}={value}")])?;
-        self.flags.insert(key.to_owned(), flag);
+        self.flags.insert(key.to_owned(), flag.to_owned());
         Ok(())
     }
 

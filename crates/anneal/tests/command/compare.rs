@@ -183,7 +183,11 @@ fn one_setting_is_varied_at_a_time() {
     assert_eq!(settings("model.hidden=-8-"), (Some(8), false));
     assert_eq!(settings("train.ema=0.9"), (Some(16), true));
     assert_eq!(figures["contenders"].as_array().map(Vec::len), Some(3));
-    assert!(read(dir.path().join("runs/compare-small/report.html")).contains("Comparison of 3 contenders"));
+    let page = read(dir.path().join("runs/compare-small/report.html"));
+    assert!(page.contains("Comparison of 3 contenders") && page.contains("the same data and seeds under each"));
+    assert!(page.contains("CONFIG with model.hidden=[8]") && page.contains("CONFIG with train.ema=0.9"));
+    let common = page.split("<code>").nth(1).unwrap();
+    assert!(common.contains("batch_size") && !common.contains("hidden"), "{common}");
 }
 
 #[test]
@@ -486,7 +490,9 @@ fn what_is_wrong_is_named_before_any_work() {
     refused(&set, "with adagrad.toml: ");
     refused(&["--vary", "data.validation=0.3"], "--vary data.validation: contenders share data");
     refused(&["--vary", "run.seed=3"], "--vary run.seed: contenders share data");
-    refused(&["--vary", "model.hiden=[8]"], "model.hiden: unknown field");
+    refused(&["--vary", "model.hiden=[8]"], "--vary model.hiden: unknown field");
+    refused(&["--vary", "train.fast_dev_run=1"], "nothing to compare");
+    refused(&["--vary", "train.overfit_batches=1"], "contenders share data");
     refused(&["--vary", "model"], "expected key.path=value");
     refused(&["--rates", "0.1,x"], "\"x\" is not allowed here");
     refused(&["--rates", "0.1", "--set", "data.validation=0"], "data.validation");

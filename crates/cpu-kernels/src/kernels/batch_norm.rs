@@ -183,12 +183,12 @@ impl<'a> Planes<'a> {
 /// Lanes of a sum; the compiler makes registers of them.
 const LANES: usize = 32;
 
-/// At most so many numbers are added in single precision: in each lane one in [`LANES`] of them.
-const RUN: usize = 2048;
+/// At most so many numbers are added in a lane in single precision.
+const RUN: usize = 64;
 
 /// Sums of `N` functions of the numbers of planes (and of second ones, which may be the same).
 struct Sums<const N: usize> {
-    /// In single precision, of so many numbers.
+    /// In single precision, of so many numbers at most in each lane.
     short: [[f32; LANES]; N],
     added: usize,
     /// Of those, in double precision.
@@ -200,11 +200,12 @@ impl<const N: usize> Sums<N> {
 
     #[inline(always)]
     fn add(&mut self, x: &[f32], y: &[f32], term: impl Fn(f32, f32, &mut [f32; N])) {
-        for (x, y) in x.chunks(RUN).zip(y.chunks(RUN)) {
-            if self.added + x.len() > RUN {
+        for (x, y) in x.chunks(RUN * LANES).zip(y.chunks(RUN * LANES)) {
+            let deep = x.len().div_ceil(LANES);
+            if self.added + deep > RUN {
                 self.settle();
             }
-            self.added += x.len();
+            self.added += deep;
             let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
             let of_rest = xs.remainder().iter().zip(ys.remainder());
             if x.len() >= LANES {

@@ -251,7 +251,9 @@ fn products() {
 fn batch_norms() {
     with_each_set(|set| {
         // The last one is shared among threads.
-        for (batch, channels, positions) in [(1, 1, 2), (3, 2, 7), (2, 3, 70), (2, 4, 2_100)] {
+        for (batch, channels, positions) in
+            [(1, 1, 2), (3, 2, 7), (2, 3, 70), (5_000, 1, 1), (600, 2, 9), (2, 4, 2_100)]
+        {
             for relu in [false, true] {
                 let norm = BatchNorm { batch, channels, positions, epsilon: 1e-5, relu };
                 let count = batch * channels * positions;
@@ -428,9 +430,16 @@ fn attention() {
         }
         // Heads lie side by side.
         let of = Attention { windows: 1, context: 4, heads: 3, of_head: 2 };
-        let (output, rows) = of.forward(set, &numbers(72, 1));
-        let of_qkv = of.backward(set, &numbers(72, 1), &rows, &numbers(24, 2));
-        assert!(output.iter().chain(&of_qkv).all(|value| value.is_finite()));
+        let (qkv, grad) = (numbers(72, 1), numbers(24, 2));
+        let (output, rows) = of.forward(set, &qkv);
+        let of_qkv = of.backward(set, &qkv, &rows, &grad);
+        for head in 0..3 {
+            let of_head = |all: &[f32]| all.chunks_exact(6).flat_map(|row| row[2 * head..][..2].to_vec()).collect();
+            let [qkv, grad, output, of_qkv]: [Vec<f32>; 4] = [&qkv, &grad, &output, &of_qkv].map(|all| of_head(all));
+            let [y, of_x] = plain_attention(4, 2, &qkv, &grad);
+            assert_close(&format!("{set}, head {head}"), &output, &y);
+            assert_close(&format!("gradient, {set}, head {head}"), &of_qkv, &of_x);
+        }
     });
 }
 
@@ -475,21 +484,26 @@ fn layer_norms() {
 }
 
 /// `gelu(x) - gelu(-x) = x`, and the slopes of both add up to 1.
+fn normal_density(x: f64) -> f64 {
+    (-x * x / 2.0).exp() / std::f64::consts::TAU.sqrt()
+}
+
+/// The probability of less than `x`: `1/2 + density(x) * (x + x^3 / 3 + x^5 / (3 * 5) + ...)`.
+fn normal_below(x: f64) -> f64 {
+    let terms = std::iter::successors(Some((x, 1.0)), |&(term, odd)| Some((term * x * x / (odd + 2.0), odd + 2.0)));
+    0.5 + normal_density(x) * terms.take(100).map(|(term, _)| term).sum::<f64>()
+}
+
 #[test]
 fn gelus() {
     with_each_set(|set| {
         for count in cases([1, 37, 16_400]) {
             let x: Vec<f32> = numbers(count, 1).iter().map(|x| 4.0 * x).collect();
-            let turned: Vec<f32> = x.iter().map(|x| -x).collect();
-            let both = gelu::forward(set, &x).into_iter().zip(gelu::forward(set, &turned)).map(|(y, z)| y - z);
-            assert_close("gelu", &both.collect::<Vec<_>>(), &wide(&x));
-            let slopes = [&x, &turned].map(|x| {
-                let mut grad = vec![1.0; count];
-                gelu::backward(set, x, &mut grad);
-                grad
-            });
-            let both = slopes[0].iter().zip(&slopes[1]).map(|(y, z)| y + z);
-            assert_close("its slope", &both.collect::<Vec<_>>(), &vec![1.0; count]);
+            let exact = |term: fn(f64) -> f64| wide(&x).into_iter().map(term).collect::<Vec<_>>();
+            assert_close("gelu", &gelu::forward(set, &x), &exact(|x| x * normal_below(x)));
+            let mut slopes = vec![1.0; count];
+            gelu::backward(set, &x, &mut slopes);
+            assert_close("its slope", &slopes, &exact(|x| normal_below(x) + x * normal_density(x)));
         }
     });
 }

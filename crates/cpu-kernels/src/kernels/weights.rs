@@ -55,6 +55,8 @@ impl Kernel for Share<'_> {
         let map = height * width;
         let taps = conv.kernel[0] * conv.kernel[1];
         assert!(pitch == conv.outputs.next_multiple_of(V::LANES));
+        // The first group writes all sums, which are not zeroed before.
+        assert!(!images.is_empty() && map > 0);
         assert!(sums.len() == channels.len() * taps * pitch && channels.end <= conv.inputs);
         assert!(grad.len() == conv.batch * conv.outputs * map && images.end <= conv.batch);
         assert!(input.len() == conv.batch * conv.inputs * conv.size[0] * conv.size[1]);
@@ -236,6 +238,7 @@ impl Kernel for Tile<'_> {
     fn run<V: Vector>(self) {
         let Group { conv, lanes, input, pitch, .. } = *self.group;
         let (channels, columns) = (self.channels, self.columns);
+        assert!(self.wide == V::LANES || self.wide == 2 * V::LANES);
         assert!(self.channel + channels <= conv.inputs && self.column + columns <= conv.kernel[1]);
         let last = (channels - 1) * conv.kernel[0] * conv.kernel[1] + columns - 1;
         assert!(self.sums.len() >= last * pitch + self.wide);

@@ -66,7 +66,7 @@ macro_rules! plateau {
             #[serde(default)]
             pub mode: $crate::Mode,
             /// The factor of a reduction, at least 0 and below 1; default 0.1.
-            #[serde(default = "crate::defaults::tenth")]
+            #[serde(default = "crate::port::factor")]
             pub factor: f64,
             /// Observations without improvement before the rate drops; default 10.
             #[serde(default = "crate::port::patience")]
@@ -107,6 +107,10 @@ macro_rules! plateau {
     };
 }
 use plateau;
+
+fn factor() -> f64 {
+    ReduceOnPlateau::default().factor
+}
 
 fn patience() -> u64 {
     ReduceOnPlateau::default().patience

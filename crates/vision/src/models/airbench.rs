@@ -6,8 +6,7 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::{Tensor, TensorData};
 use cpu_kernels::{conv2d, gelu, linear, max_pool2d};
-use serde::{Deserialize, Serialize};
-use strict_config::{ConfigError, Settings, check};
+use strict_config::{ConfigError, Settings, check, settings};
 
 use super::architecture::{Architecture, ModelInfo, check_widths};
 use super::layers::Layers;
@@ -25,23 +24,18 @@ const PATCH: usize = 2;
 /// The share of a batch in batch norm's running statistics: they follow fast, because a run is short.
 const MOMENTUM: f64 = 0.4;
 
-/// The settings of an [`Airbench`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AirbenchConfig {
-    /// Channels of the blocks, each of which halves height and width: 1 to 8 blocks. Default: 64, 256, 256.
-    pub widths: Vec<usize>,
-    /// Whether the first layer whitens; without it, it is a convolution of the same size that is drawn as torch's and
-    /// trained. Default: `true`.
-    pub whiten: bool,
-    /// Whether the 3x3 convolutions begin as the identity (torch's `dirac_`); without it they are drawn as torch's.
-    /// Default: `true`.
-    pub dirac: bool,
-}
-
-impl Default for AirbenchConfig {
-    fn default() -> Self {
-        Self { widths: vec![64, 256, 256], whiten: true, dirac: true }
+settings! {
+    /// The settings of an [`Airbench`].
+    #[derive(Eq)]
+    pub struct AirbenchConfig {
+        /// Channels of the blocks, each of which halves height and width: 1 to 8 blocks. Default: 64, 256, 256.
+        pub widths: Vec<usize> = vec![64, 256, 256],
+        /// Whether the first layer whitens; without it, it is a convolution of the same size that is drawn as torch's and
+        /// trained. Default: yes.
+        pub whiten: bool = true,
+        /// Whether the 3x3 convolutions begin as the identity (torch's `dirac_`); without it they are drawn as torch's.
+        /// Default: yes.
+        pub dirac: bool = true,
     }
 }
 
@@ -62,10 +56,10 @@ impl Settings for AirbenchConfig {
 ///
 /// - **Whitening** (after T. van der Woude, *hlb-CIFAR10*, 2022): 2x2 without padding, `2 * 4 * channels` filters that are
 ///   computed from training images by [`Architecture::init_from`] and not trained; their bias starts at 0 and is.
-///   Without that call they stay as torch's layer draws them.
+///   Without that call they stay as torch's layer draws them. With `whiten = false` they are drawn so and trained.
 /// - **Convolutions** have no bias. The first of a layer's filters, one for each of its inputs, pass that input on as it is
-///   (torch's `dirac_`), so that a new network loses little of the image; the others are drawn as torch's layer draws
-///   them.
+///   (torch's `dirac_`), so that a new network loses little of the image; the others, and with `dirac = false` all of
+///   them, are drawn as torch's layer draws them.
 /// - **Batch norm** has no trained scale; its running statistics move by 0.4 of the way with each batch, its epsilon is
 ///   1e-12.
 ///

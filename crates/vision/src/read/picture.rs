@@ -129,8 +129,8 @@ fn decode(bytes: &[u8]) -> Result<Picture, FileProblem> {
             }
         }
         _ => Err(match other_format(bytes) {
-            Some(name) => image_problem(format!("it starts as {name}")),
-            None => image_problem("it starts as no image"),
+            Some(name) => image_problem(format!("it is a {name} file; PNG and JPEG are read")),
+            None => image_problem("it is neither PNG nor JPEG"),
         }),
     }
 }
@@ -138,11 +138,12 @@ fn decode(bytes: &[u8]) -> Result<Picture, FileProblem> {
 /// Formats that a picture is often in, by how their files begin.
 fn other_format(bytes: &[u8]) -> Option<&'static str> {
     Some(match bytes {
-        [b'G', b'I', b'F', b'8', ..] => "Gif",
+        [b'G', b'I', b'F', b'8', ..] => "GIF",
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "WebP",
-        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => "Tiff",
-        [b'B', b'M', ..] => "Bmp",
-        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f', ..] => "Avif",
+        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => "TIFF",
+        [b'B', b'M', ..] => "BMP",
+        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f', ..] => "AVIF",
+        [_, _, _, _, b'f', b't', b'y', b'p', b'h' | b'm', b'e' | b'i', b'i' | b'f', b'c' | b'1', ..] => "HEIC",
         _ => return None,
     })
 }

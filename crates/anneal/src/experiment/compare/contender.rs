@@ -1,4 +1,4 @@
-//! Who takes part: CONFIG under the schedule (and optimizer, and groups) of each file.
+//! Who takes part: CONFIG under the schedule (and optimizer, and groups) of each file, or with one other setting.
 
 use std::path::{Path, PathBuf};
 
@@ -26,11 +26,14 @@ const VARIED_DATA: [&str; 7] =
 /// One of those that are compared.
 #[derive(Debug, Clone)]
 pub(super) struct Contender {
-    /// The file's name without its ending, as a folder can have it, and different from the others'.
+    /// The file's name without its ending, or the setting that differs, as a folder can have it, and different from the
+    /// others'.
     pub(super) name: String,
-    /// Its file; `None` for CONFIG itself.
+    /// Its file; `None` for CONFIG itself, perhaps with one other setting.
     pub(super) file: Option<PathBuf>,
-    /// CONFIG with this schedule.
+    /// The setting that it has otherwise than CONFIG, `key.path=value`.
+    pub(super) variation: Option<String>,
+    /// CONFIG with this schedule, or this setting.
     pub(super) config: Config,
     /// What its file says that has no effect.
     pub(super) warnings: Vec<String>,
@@ -63,10 +66,6 @@ enum Form {
 /// What is wrong with a file, with its name and line: it cannot be read, has unknown fields, does not fit CONFIG's
 /// optimizer or length, ...
 pub(super) fn read(request: &CompareRequest, base: &Config, reserved: &[&str]) -> Result<Vec<Contender>, Error> {
-    if base.train.fast_dev_run.is_some() {
-        let message = "a trial writes no log, so there is nothing to compare";
-        return Err(request.base.locate(ConfigError::conflict("train.fast_dev_run", message)).into());
-    }
     let mut contenders = Vec::new();
     let mut taken: Vec<String> = reserved.iter().map(|name| (*name).to_owned()).collect();
     if request.with_config || request.schedules.is_empty() {
@@ -86,25 +85,33 @@ pub(super) fn read(request: &CompareRequest, base: &Config, reserved: &[&str]) -
         contenders.push(Contender::new(name, Some(path.clone()), source)?);
     }
     for variation in &request.variations {
+        let (key, value) = check_varied(variation)?;
         let mut varied = request.base.clone();
-        varied.set(std::slice::from_ref(variation))?;
-        check_varied(variation)?;
+        varied.set_by_flag(&format!("--vary {key}"), key, value)?;
         let source = Source { catalog: base.catalog().clone(), base: varied, file: None };
-        contenders.push(Contender::new(unlike(variation, &mut taken), None, source)?);
+        let contender = Contender::new(unlike(variation, &mut taken), None, source)?;
+        contenders.push(Contender { variation: Some(variation.clone()), ..contender });
     }
     Ok(contenders)
 }
 
-/// Refuses a setting that changes what is learned or measured, which contenders share.
-fn check_varied(variation: &str) -> Result<(), Error> {
-    let key = variation.split('=').next().unwrap_or_default();
+/// Key and value of a setting that may vary: one that changes what is learned or measured is refused, since contenders share
+/// that.
+fn check_varied(variation: &str) -> Result<(&str, &str), Error> {
+    let Some((key, value)) = variation.split_once('=') else {
+        return Err(Error::Usage(format!(
+            "--vary {variation}: expected key.path=value, as in model.label_smoothing=0"
+        )));
+    };
+    let (key, value) = (key.trim(), value.trim());
     let mut parts = key.split('.').map(str::trim);
     let may_vary = match (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) {
         ("data", field) => VARIED_DATA.contains(&field),
+        ("train", field) => !["overfit_batches", "limit_valid_batches"].contains(&field),
         (section, _) => !["run", "lr_finder"].contains(&section),
     };
     if may_vary {
-        return Ok(());
+        return Ok((key, value));
     }
     Err(Error::Usage(format!(
         "--vary {key}: contenders share data, seeds and device; what may vary is [model], [optimizer], [schedule], \
@@ -117,6 +124,10 @@ impl Contender {
     fn new(name: String, file: Option<PathBuf>, source: Source) -> Result<Self, Error> {
         let located = |error| source.locate(error);
         let config = Config::from_table(&source.table(), &source.catalog).map_err(located)?;
+        if config.train.fast_dev_run.is_some() {
+            let message = "a trial writes no log, so there is nothing to compare";
+            return Err(source.locate(ConfigError::conflict("train.fast_dev_run", message)));
+        }
         let warnings = source.warnings()?;
         // Everything that can be checked without training, for the length of this run.
         let checked = Assembly::new(&config).and_then(|assembly| {
@@ -128,7 +139,7 @@ impl Contender {
             other => other,
         })?;
         let config = config.pinned().map_err(Error::Pretrained)?;
-        Ok(Self { name, file, config, warnings, source, horizon })
+        Ok(Self { name, file, variation: None, config, warnings, source, horizon })
     }
 
     /// Its configuration at a rate of a grid: see [`Config::at_rate`].
@@ -262,13 +273,17 @@ fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
 }
 
+/// The longest name of a contender's folder, in characters.
+const LONGEST_NAME: usize = 60;
+
 /// A name that a folder can have and that is not taken; case is ignored, since some file systems ignore it.
 fn unlike(stem: &str, taken: &mut Vec<String>) -> String {
     let plain: String =
         stem.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '=') { c } else { '-' }).collect();
-    let plain = plain.trim_start_matches('.');
-    let plain = if plain.is_empty() { "schedule" } else { plain };
-    let mut name = plain.to_owned();
+    // Longer names are no names of folders.
+    let plain: String = plain.trim_start_matches('.').chars().take(LONGEST_NAME).collect();
+    let plain = if plain.is_empty() { "schedule".to_owned() } else { plain };
+    let mut name = plain.clone();
     let mut number = 2;
     while taken.contains(&name.to_lowercase()) {
         name = format!("{plain}-{number}");

@@ -1,4 +1,4 @@
-//! `anneal compare`: one model, one data set and the same seeds under several schedules (or optimizers).
+//! `anneal compare`: the same data and seeds under several schedules (or optimizers), or with one setting that differs.
 //!
 //! What lives here: who takes part (`contender`), at which rate (`rates`, `sweep`), each run into its own folder
 //! (`runner`), and the folder of it all (`folder`, `plan`). Statistics, ranking and page are in [`study`]; training is
@@ -100,7 +100,7 @@ pub(crate) fn compare(
     let setup = setup(request, &base, &seeds, runner.dataset());
     let study = Study::new(setup, participants.into_iter().map(Participant::into_study).collect());
     folder.write(FIGURES, &study.to_json())?;
-    study.page(common(&base)).save(&folder.path().join(REPORT))?;
+    study.page(common(&base, &request.variations)).save(&folder.path().join(REPORT))?;
     if study.complete {
         folder.settle()?;
     }
@@ -131,11 +131,20 @@ fn setup(request: &CompareRequest, base: &Config, seeds: &[u64], dataset: Option
     }
 }
 
-/// The sections that no schedule file replaces.
-fn common(base: &Config) -> String {
+/// What no schedule file replaces and no variation changes.
+fn common(base: &Config, variations: &[String]) -> String {
     let mut table = base.to_table();
     for section in contender::REPLACED {
         table.remove(section);
+    }
+    for variation in variations {
+        let mut key = variation.split(['.', '=']).map(str::trim);
+        let (section, field) = (key.next().unwrap_or_default(), key.next().unwrap_or_default());
+        if field == "type" {
+            table.remove(section);
+        } else if let Some(toml::Value::Table(section)) = table.get_mut(section) {
+            section.remove(field);
+        }
     }
     // A table of plain values always has a TOML form.
     toml::to_string(&table).unwrap_or_default()
@@ -169,6 +178,7 @@ impl Participant {
         let config = config.as_ref().unwrap_or(&contender.config);
         study::Contender {
             file: contender.file.as_ref().map(|file| file.display().to_string()),
+            variation: contender.variation,
             optimizer: config.optimizer.type_name().to_owned(),
             schedule: config.schedule.type_name().to_owned(),
             rate,

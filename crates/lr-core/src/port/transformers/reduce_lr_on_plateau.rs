@@ -25,6 +25,27 @@ plateau! {
     watching monitor
 }
 
+impl Default for ReduceLrOnPlateau {
+    fn default() -> Self {
+        let ReduceOnPlateau { mode, factor, patience, threshold, threshold_mode, cooldown, min_lr, eps, monitor } =
+            ReduceOnPlateau::default();
+        let (num_warmup_steps, num_training_steps) = (Duration::default(), the_run());
+        Self {
+            num_warmup_steps,
+            num_training_steps,
+            mode,
+            factor,
+            patience,
+            threshold,
+            threshold_mode,
+            cooldown,
+            min_lr,
+            eps,
+            monitor,
+        }
+    }
+}
+
 fn monitor() -> String {
     ReduceOnPlateau::default().monitor
 }
