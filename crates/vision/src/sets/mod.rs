@@ -156,7 +156,7 @@ mod tests {
         for expected in [
             "data set `mnist`: its files were not found.".to_owned(),
             "in <data folder>/mnist/ :\n  train-images-idx3-ubyte (47040016 bytes uncompressed)".to_owned(),
-            "train-images-idx3-ubyte.gz (9912422 bytes, MD5 f68b3c2dcbeaaa9fbdd348bbdeb94873, SHA-256 440f".to_owned(),
+            "train-images-idx3-ubyte.gz\n    (9912422 bytes)\n    MD5 f68b3c2dcbeaaa9fbdd348bbdeb94873\n    SHA-256 440f".to_owned(),
             format!("{}: no such folder", empty.path().join("mnist").display()),
             format!("{}: lacks t10k-labels-idx1-ubyte", partly.path().join("mnist").display()),
         ] {
