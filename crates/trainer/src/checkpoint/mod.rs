@@ -232,6 +232,9 @@ pub struct RunState {
     /// Updates left out in a row, up to the last one.
     #[serde(default)]
     pub skipped_in_a_row: u64,
+    /// The highest base rate of the updates since the last plausible loss: to blame for a loss that is not finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<f64>,
     /// The largest loss so far, by its size: what a later one is measured against.
     #[serde(default)]
     pub largest_loss: f64,
