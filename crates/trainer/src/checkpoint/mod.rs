@@ -51,6 +51,18 @@ use lr_core::ScheduleState;
 pub(crate) const MODEL: &str = "model.bpk";
 /// The optimizer's state.
 pub(crate) const OPTIMIZER: &str = "optimizer.bpk";
+/// The exponential average.
+pub(crate) const EMA: &str = "ema.bpk";
+/// The equal average.
+pub(crate) const SWA: &str = "swa.bpk";
+/// Both.
+pub(crate) const AVERAGES: [&str; 2] = [EMA, SWA];
+/// Early stopping's best model.
+pub(crate) const BEST: &str = "best.bpk";
+/// What comes before the names of the files of another state: of that to roll back to.
+pub(crate) const FALLBACK: &str = "fallback-";
+/// Of the state that takes its place once something has shown it to be good.
+pub(crate) const CANDIDATE: &str = "candidate-";
 /// [`RunState`].
 pub(crate) const STATE: &str = "state.json";
 /// [`Times`].

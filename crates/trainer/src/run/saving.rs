@@ -7,14 +7,16 @@ use strict_config::ConfigError;
 
 use super::{
     Measured, Run,
-    fallback::{CANDIDATE, FALLBACK, Fallback, cannot},
+    fallback::{Fallback, cannot},
 };
 use crate::{
     CheckpointEvent, OnNonFinite, StopReason, TrainError,
     activations::copy_to_train,
-    checkpoint::{self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
+    checkpoint::{
+        self, BEST, CANDIDATE, Checkpoint, CheckpointError, Contents, FALLBACK, MODEL, OPTIMIZER, Part, STATE,
+        Snapshot, TIMES, Times,
+    },
     data::Source,
-    early_stopping::BEST,
     updates::WithLoss,
 };
 
