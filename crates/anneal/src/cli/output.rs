@@ -45,13 +45,18 @@ pub(super) fn print_exactly(text: &str) -> Result<bool, Error> {
     }
 }
 
-/// Refuses to write where a file is that this program did not write, unless `overwrite` says so: the rule of every command
-/// that writes where its user says.
+/// Refuses to write where a file is that this program did not write, unless `overwrite` says so, and where no file can be: the
+/// rule of every command that writes where its user says, before any work.
 pub(super) fn refuse_replacing<'p>(paths: impl IntoIterator<Item = &'p PathBuf>, overwrite: bool) -> Result<(), Error> {
-    match paths.into_iter().find(|path| !overwrite && !report::is_replaceable(path)) {
-        Some(path) => Err(exists(path)),
-        None => Ok(()),
-    }
+    paths.into_iter().try_for_each(|path| {
+        refuse_place(path)?;
+        if overwrite || report::is_replaceable(path) { Ok(()) } else { Err(exists(path)) }
+    })
+}
+
+/// Refuses to write where no file can be.
+pub(super) fn refuse_place(path: &Path) -> Result<(), Error> {
+    report::refuse_place(path).map_err(|source| Error::File { path: path.display().to_string(), source })
 }
 
 /// A file is in the way.

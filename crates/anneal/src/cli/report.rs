@@ -31,7 +31,9 @@ pub(super) fn report(args: &ReportArgs, catalog: &Catalog) -> Result<Exit, Error
         (None, [one]) => (one.join(REPORT), true),
         (None, _) => (PathBuf::from(REPORT), false),
     };
-    refuse_replacing([&out], args.overwrite || is_own)?;
+    if !is_own {
+        refuse_replacing([&out], args.overwrite)?;
+    }
     let comparison = RunsReport::read(&args.run_dirs, catalog)?;
     comparison.page().save(&out)?;
     if args.json {
