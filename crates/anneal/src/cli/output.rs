@@ -32,12 +32,21 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
 }
 
 /// [`print`], of something that goes on: gives whether its reader is still there.
-pub(super) fn print_on(text: &str) -> Result<bool, Error> {
-    print_exactly(&plain(text))
+fn print_on(text: &str) -> Result<bool, Error> {
+    write_out(&plain(text))
 }
 
-/// Text as it is, for a program that reads it.
-pub(super) fn print_exactly(text: &str) -> Result<bool, Error> {
+/// What a program reads, JSON say: as it is, but for a terminal, which shows it as [`print`] does.
+pub(super) fn print_data(text: &str) -> Result<(), Error> {
+    print_data_on(text).map(drop)
+}
+
+/// [`print_data`], of something that goes on: gives whether its reader is still there.
+pub(super) fn print_data_on(text: &str) -> Result<bool, Error> {
+    if std::io::stdout().is_terminal() { print_on(text) } else { write_out(text) }
+}
+
+fn write_out(text: &str) -> Result<bool, Error> {
     match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(source) => Err(Error::File { path: "standard output".to_owned(), source }),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output::{Exit, print, refuse_replacing, terminal_width};
+use super::output::{Exit, print, print_data, refuse_replacing, terminal_width};
 use crate::{config::Catalog, error::Error, experiment::RunsReport, run_dir::REPORT};
 
 /// `anneal report`.
@@ -39,7 +39,7 @@ pub(super) fn report(args: &ReportArgs, catalog: &Catalog) -> Result<Exit, Error
     if args.json {
         let mut json = comparison.to_json();
         json["page"] = out.display().to_string().into();
-        print(&format!("{json:#}\n"))?;
+        print_data(&format!("{json:#}\n"))?;
     } else {
         print(&format!("{}report: {}\n", comparison.to_text(terminal_width()), out.display()))?;
     }
