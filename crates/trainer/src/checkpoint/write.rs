@@ -145,7 +145,7 @@ fn clear(files: &dyn Files, path: &Path) -> Result<(), CheckpointError> {
 
 /// Whether a file of a checkpoint has this name, whatever else it may hold.
 fn is_part(name: &str) -> bool {
-    let of_state = [FALLBACK, CANDIDATE].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
+    let of_state = [FALLBACK, CANDIDATE].into_iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
     [STATE, MODEL, OPTIMIZER, BEST].contains(&of_state)
         || AVERAGES.contains(&of_state)
         || [TIMES, MANIFEST].contains(&name)
