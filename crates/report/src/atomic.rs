@@ -50,25 +50,73 @@ fn bare(error: io::Error) -> io::Error {
     text.rsplit_once(" at path ").map(|(said, _)| io::Error::new(error.kind(), said)).unwrap_or(error)
 }
 
-/// What every page and chart says that this program writes, and how its weights and sweeps name it.
+/// What every page and chart says that this program writes: a page and an SVG in a comment, a PNG in a text chunk.
 pub(crate) const WRITTEN: &str = "written by anneal";
+/// How weights and sweeps name it.
 const PRODUCER: &str = "\"producer\":\"anneal ";
 
-/// Bytes of a file in which it says so.
-const BEGINNING: u64 = 1 << 20;
+/// Bytes of a file in which it says so. A file of weights does in its header, in the order of the alphabet: behind what a run
+/// has kept of its task, up to 1 MiB, each quote of which takes two bytes there.
+const BEGINNING: u64 = 4 << 20;
 
 /// Whether nothing of anybody else's is lost where a file is written here: nothing is there, or a file that this program
-/// wrote. What is no regular file counts as nothing: [`atomic_write`] refuses it.
+/// wrote. What is no regular file counts as nothing: [`refuse_place`] and [`atomic_write`] refuse it.
 pub fn is_replaceable(path: &Path) -> bool {
     match open_regular(path) {
         Ok(file) => {
             let mut bytes = Vec::new();
-            let has = |mark: &str, bytes: &[u8]| bytes.windows(mark.len()).any(|part| part == mark.as_bytes());
             let read = file.take(BEGINNING).read_to_end(&mut bytes);
-            read.is_ok() && [WRITTEN, PRODUCER].iter().any(|mark| has(mark, &bytes))
+            read.is_ok() && is_marked(&bytes)
         }
         Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput),
     }
+}
+
+/// Whether a file that begins so says, in the way of its kind, that this program wrote it. The words alone may be anybody's.
+fn is_marked(beginning: &[u8]) -> bool {
+    const PAGE: &[u8] = b"<!doctype html>";
+    let has = |mark: String| beginning.windows(mark.len()).any(|part| part == mark.as_bytes());
+    // The header of a safetensors file stands behind its length.
+    let is_object = |at: usize| beginning.get(at) == Some(&b'{');
+    if beginning.starts_with(PAGE) {
+        beginning[PAGE.len()..].starts_with(format!("\n<!-- {WRITTEN} -->").as_bytes()) || has_footer(beginning)
+    } else if beginning.starts_with(b"<svg") {
+        has(format!("</title>\n<!-- {WRITTEN} -->"))
+    } else if beginning.starts_with(b"\x89PNG") {
+        has(format!("tEXtSoftware\0{WRITTEN}"))
+    } else {
+        (is_object(0) || is_object(size_of::<u64>())) && has(PRODUCER.to_owned())
+    }
+}
+
+/// Whether a page ends as those of older versions do: `<footer>runs&#x2f;a · written by anneal 0.1.0</footer>`.
+fn has_footer(page: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(page);
+    let footer = text.rsplit_once("<footer>").and_then(|(_, rest)| rest.split_once("</footer>"));
+    let version = footer.and_then(|(footer, _)| footer.rsplit_once(WRITTEN)?.1.strip_prefix(' '));
+    version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()) && !version.contains(' '))
+}
+
+/// Refuses a place that [`atomic_write`] could write no file to, before the work that is to be kept there: a folder, a device
+/// or a pipe, and what is not in a folder.
+///
+/// # Errors
+/// Says what is there, or what is not.
+pub fn refuse_place(path: &Path) -> io::Result<()> {
+    if let Some(there) = fs::metadata(path).ok().filter(|there| !there.is_file()) {
+        return Err(no_regular_file(&there));
+    }
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    let (kind, what) = match fs::metadata(folder) {
+        Ok(there) if there.is_dir() => return Ok(()),
+        Ok(_) => (io::ErrorKind::NotADirectory, "is not a folder"),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound => (io::ErrorKind::NotFound, "is not there"),
+            io::ErrorKind::NotADirectory => (io::ErrorKind::NotADirectory, "is not in a folder"),
+            _ => return Err(error),
+        },
+    };
+    Err(io::Error::new(kind, format!("{} {what}", folder.display())))
 }
 
 /// Opens a file to read it. Only a regular file (or a link to one) is opened: a pipe would wait for its other end.
@@ -171,6 +219,64 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), contents);
             assert_eq!(names(folder.path()), ["a.json"]);
         }
+    }
+
+    /// The words alone are anybody's.
+    #[test]
+    fn a_file_is_known_by_the_mark_of_its_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let header = |producer: &str| {
+            let kept = "\\\"".repeat(1 << 20);
+            let json =
+                format!("{{\"__metadata__\":{{\"preprocessing\":\"{kept}\",\"producer\":\"{producer} 0.1.0\"}}}}");
+            [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat()
+        };
+        let page = |footer: &str| format!("<!doctype html>\n<html>\n<footer>{footer}</footer>\n</html>\n").into_bytes();
+        let cases: [(Vec<u8>, bool); 13] = [
+            (Vec::new(), false),
+            (b"notes on what was written by anneal".to_vec(), false),
+            (b"<!-- written by anneal -->".to_vec(), false),
+            (b"<!doctype html>\n<!-- written by anneal -->\n<html>".to_vec(), true),
+            (b"<!doctype html>\n<p>written by anneal 0.1.0</p><!-- written by anneal -->".to_vec(), false),
+            (page("runs&#x2f;a \u{b7} written by anneal 0.1.0"), true),
+            (page("not written by anneal, but by hand"), false),
+            (b"<svg><title>t</title>\n<!-- written by anneal --></svg>".to_vec(), true),
+            (b"<svg><title>t</title><text>written by anneal</text></svg>".to_vec(), false),
+            (b"{\"producer\":\"anneal 0.1.0\"}".to_vec(), true),
+            (b"{\"notes\":\"written by anneal\"}".to_vec(), false),
+            (header("anneal"), true),
+            (header("torch"), false),
+        ];
+        for (bytes, expected) in cases {
+            fs::write(&path, &bytes).unwrap();
+            let beginning = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned();
+            assert_eq!(is_replaceable(&path), expected, "{beginning}");
+        }
+    }
+
+    #[test]
+    fn a_place_for_no_file_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("taken.svg")).unwrap();
+        fs::write(at("file"), "").unwrap();
+        for (name, expected) in [
+            ("new", None),
+            ("file", None),
+            ("taken.svg/new", None),
+            ("taken.svg", Some("it is a folder, not a regular file")),
+            ("missing/new", Some("missing is not there")),
+            ("file/new", Some("file is not a folder")),
+        ] {
+            let told = refuse_place(&at(name)).err().map(|error| error.to_string());
+            match (told, expected) {
+                (None, None) => {}
+                (Some(told), Some(expected)) if told.ends_with(expected) => {}
+                (told, _) => panic!("{name}: {told:?}, and not {expected:?}"),
+            }
+        }
+        assert!(refuse_place(Path::new("new")).is_ok());
     }
 
     #[cfg(unix)]

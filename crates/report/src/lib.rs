@@ -43,7 +43,7 @@ mod terminal;
 
 pub use atomic::{
     atomic_write, is_kept_aside, is_replaceable, is_unfinished, is_unfinished_beginning, keep_aside, open_regular,
-    read_regular, read_regular_text,
+    read_regular, read_regular_text, refuse_place,
 };
 pub use axis::Scale;
 pub use chart::{Band, Chart, Mark, RightAxis, Series, Shape};

@@ -5,9 +5,6 @@ use strict_config::{ConfigError, Settings, check, settings};
 
 use crate::{Mode, every};
 
-/// The best model in a checkpoint.
-pub(crate) const BEST: &str = "best.bpk";
-
 settings! {
     /// Lightning's `EarlyStopping`, and Keras' where it restores the best weights.
     pub struct EarlyStopping {

@@ -25,7 +25,7 @@ pub enum TrainError {
         epoch: u64,
         /// The loss.
         loss: f64,
-        /// The highest base rate of the updates since the last plausible loss; `None` where there was none.
+        /// The highest base rate of the updates since the last plausible loss; `None` where there was none above 0.
         lr: Option<f64>,
     },
     /// The loss was finite and a gradient was not, and the run is configured to stop there.
@@ -254,9 +254,11 @@ fn cause(lr: Option<f64>) -> String {
         Some(lr) => format!(
             "after an update at the learning rate {lr:e}; a lower rate, a warm-up or gradient clipping are the usual cures"
         ),
-        None => "and no update could have caused that; look for huge or wrong values in the data and in the weights that it \
-                 started from"
-            .to_owned(),
+        None => {
+            "and no update since the last good state could have caused that; look for huge or wrong values in the data \
+                 and in the weights that it started from"
+                .to_owned()
+        }
     }
 }
 

@@ -10,10 +10,9 @@ use optim_adaptive::AdaptiveOptimizer;
 use crate::{
     Precision, TrainError,
     activations::copy_to_train,
-    averaging::{AVERAGES, SWA, with_measured_statistics},
-    checkpoint::Checkpoint,
+    averaging::with_measured_statistics,
+    checkpoint::{AVERAGES, BEST, Checkpoint, SWA},
     data::Source,
-    early_stopping::BEST,
     step::has_layer,
     updates::{Trainable, look_at},
 };

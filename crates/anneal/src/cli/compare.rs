@@ -7,7 +7,7 @@ use study::RateChoice;
 
 use super::{
     config_args::{ConfigArgs, document},
-    output::{Exit, Messages, print, terminal_width},
+    output::{Exit, Messages, print, print_data, terminal_width},
 };
 use crate::{
     config::Catalog,
@@ -99,7 +99,7 @@ pub(super) fn compare(args: CompareArgs, catalog: &Catalog, job: &Job) -> Result
     };
     let compared = run(&request, &options, catalog)?;
     if args.json {
-        print(&compared.study.to_json())?;
+        print_data(&compared.study.to_json())?;
     } else if !args.quiet {
         print(&text(&compared))?;
     }

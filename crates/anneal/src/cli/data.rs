@@ -17,7 +17,7 @@ use vision::{
     fetch::{self, Event, FetchOptions, Fetched},
 };
 
-use super::output::{Exit, Messages, print, terminal_width};
+use super::output::{Exit, Messages, print, print_data, terminal_width};
 use crate::{config::Catalog, error::Error};
 
 /// `anneal data`.
@@ -181,7 +181,11 @@ fn verify(args: &VerifyArgs, catalog: &Catalog) -> Result<Exit, Error> {
         Some(own) => Verified { files: Vec::new(), dataset: own.read(&Table::new())?.load(data_dir) },
         None => vision::verify(&args.name, data_dir)?,
     };
-    print(&if args.json { json(&args.name, &verified) } else { table(&args.name, &verified) })?;
+    if args.json {
+        print_data(&json(&args.name, &verified))?;
+    } else {
+        print(&table(&args.name, &verified))?;
+    }
     let problems =
         verified.files.iter().filter_map(|file| file.problem.as_ref()).chain(verified.dataset.as_ref().err());
     match problems.map(ToString::to_string).next() {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     checkpoint_args::CheckpointArgs,
-    output::{Exit, print, refuse_replacing},
+    output::{Exit, print, print_data, refuse_replacing},
 };
 use crate::{config::Catalog, error::Error, experiment};
 
@@ -38,10 +38,11 @@ pub(super) fn export(args: &ExportArgs, catalog: &Catalog) -> Result<Exit, Error
     let (config, dir, checkpoint) = args.checkpoint.open(&args.run_dir, catalog)?;
     let exported = experiment::export(&config, &dir, checkpoint, args.to.as_deref())?;
     let path = exported.path.display();
-    print(&if args.json {
-        format!("{}\n", json!({ "path": path.to_string(), "step": exported.step, "sha256": exported.sha256 }))
+    if args.json {
+        let json = json!({ "path": path.to_string(), "step": exported.step, "sha256": exported.sha256 });
+        print_data(&format!("{json}\n"))?;
     } else {
-        format!("{path}: {} at step {}, for PyTorch (safetensors)\n", config.model.name, exported.step)
-    })?;
+        print(&format!("{path}: {} at step {}, for PyTorch (safetensors)\n", config.model.name, exported.step))?;
+    }
     Ok(Exit::Done)
 }

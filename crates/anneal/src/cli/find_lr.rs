@@ -16,7 +16,7 @@ use trainer::lr_finder::{Rule, SuggestionSpread};
 
 use super::{
     config_args::{ConfigArgs, document, located},
-    output::{Exit, exists, print, refuse_replacing, terminal_width},
+    output::{Exit, exists, print, print_data, refuse_place, refuse_replacing, terminal_width},
 };
 use crate::{
     config::{Catalog, Config, Document},
@@ -61,6 +61,7 @@ pub(super) fn find_lr(args: &FindLrArgs, catalog: &Catalog) -> Result<Exit, Erro
     if let Some(copy) = copy.as_deref().filter(|copy| !args.overwrite && copy.exists()) {
         return Err(exists(copy));
     }
+    copy.as_deref().map_or(Ok(()), refuse_place)?;
     args.plot.iter().try_for_each(|path| Chart::is_saved_as_svg(path).map(drop))?;
     let json = args.json.iter().filter(|path| path.as_os_str() != "-");
     refuse_replacing(args.plot.iter().chain(json), args.overwrite)?;
@@ -76,7 +77,7 @@ pub(super) fn find_lr(args: &FindLrArgs, catalog: &Catalog) -> Result<Exit, Erro
     if let Some(path) = &args.json {
         let json = format!("{}\n", found.to_json());
         if to_stdout {
-            print(&json)?;
+            print_data(&json)?;
         } else {
             report::atomic_write(path, json)
                 .map_err(|source| Error::File { path: path.display().to_string(), source })?;

@@ -10,7 +10,7 @@ use vision::models::ModelConfig;
 use super::{
     config_args::{ConfigArgs, configured},
     described::{Described, FOLDER_SUMMARY, entry, wrapped},
-    output::{Exit, print, terminal_width},
+    output::{Exit, print, print_data, terminal_width},
 };
 use crate::{
     config::{Catalog, Config},
@@ -87,21 +87,23 @@ pub(super) fn list(args: &ListArgs, catalog: &Catalog) -> Result<Exit, Error> {
             return show(args, rows(what, catalog), false, &more);
         }
     };
-    let text = if args.json { format!("{}\n", described.to_json()) } else { described.to_text(terminal_width()) };
-    print(&text)?;
+    if args.json {
+        print_data(&format!("{}\n", described.to_json()))?;
+    } else {
+        print(&described.to_text(terminal_width()))?;
+    }
     Ok(Exit::Done)
 }
 
 /// Prints rows: all of each, or its name and summary with a word on where there is more.
 fn show(args: &ListArgs, rows: Vec<Value>, whole: bool, more: &str) -> Result<Exit, Error> {
-    let text = if args.json {
-        format!("{}\n", Value::Array(rows))
+    if args.json {
+        print_data(&format!("{}\n", Value::Array(rows)))?;
     } else {
         let is_short = args.what == Listed::Schedules && !whole;
         let text = if is_short { short(&rows, terminal_width()) } else { table(&rows, whole, terminal_width()) };
-        text + more + if more.is_empty() { "" } else { "\n" }
-    };
-    print(&text)?;
+        print(&(text + more + if more.is_empty() { "" } else { "\n" }))?;
+    }
     Ok(Exit::Done)
 }
 

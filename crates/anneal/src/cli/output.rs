@@ -32,12 +32,21 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
 }
 
 /// [`print`], of something that goes on: gives whether its reader is still there.
-pub(super) fn print_on(text: &str) -> Result<bool, Error> {
-    print_exactly(&plain(text))
+fn print_on(text: &str) -> Result<bool, Error> {
+    write_out(&plain(text))
 }
 
-/// Text as it is, for a program that reads it.
-pub(super) fn print_exactly(text: &str) -> Result<bool, Error> {
+/// What a program reads, JSON say: as it is, but for a terminal, which shows it as [`print`] does.
+pub(super) fn print_data(text: &str) -> Result<(), Error> {
+    print_data_on(text).map(drop)
+}
+
+/// [`print_data`], of something that goes on: gives whether its reader is still there.
+pub(super) fn print_data_on(text: &str) -> Result<bool, Error> {
+    if std::io::stdout().is_terminal() { print_on(text) } else { write_out(text) }
+}
+
+fn write_out(text: &str) -> Result<bool, Error> {
     match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(source) => Err(Error::File { path: "standard output".to_owned(), source }),
@@ -45,13 +54,18 @@ pub(super) fn print_exactly(text: &str) -> Result<bool, Error> {
     }
 }
 
-/// Refuses to write where a file is that this program did not write, unless `overwrite` says so: the rule of every command
-/// that writes where its user says.
+/// Refuses to write where a file is that this program did not write, unless `overwrite` says so, and where no file can be: the
+/// rule of every command that writes where its user says, before any work.
 pub(super) fn refuse_replacing<'p>(paths: impl IntoIterator<Item = &'p PathBuf>, overwrite: bool) -> Result<(), Error> {
-    match paths.into_iter().find(|path| !overwrite && !report::is_replaceable(path)) {
-        Some(path) => Err(exists(path)),
-        None => Ok(()),
-    }
+    paths.into_iter().try_for_each(|path| {
+        refuse_place(path)?;
+        if overwrite || report::is_replaceable(path) { Ok(()) } else { Err(exists(path)) }
+    })
+}
+
+/// Refuses to write where no file can be.
+pub(super) fn refuse_place(path: &Path) -> Result<(), Error> {
+    report::refuse_place(path).map_err(|source| Error::File { path: path.display().to_string(), source })
 }
 
 /// A file is in the way.

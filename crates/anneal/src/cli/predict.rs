@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     checkpoint_args::CheckpointArgs,
-    output::{Exit, print},
+    output::{Exit, print, print_data},
 };
 use crate::{config::Catalog, error::Error, experiment, task::Prediction};
 
@@ -31,7 +31,11 @@ pub struct PredictArgs {
 pub(super) fn predict(args: &PredictArgs, catalog: &Catalog) -> Result<Exit, Error> {
     let (config, dir, checkpoint) = args.checkpoint.open(&args.run_dir, catalog)?;
     let predictions = experiment::predict(&config, &dir, checkpoint, &args.inputs)?;
-    print(&if args.json { lines(predictions) } else { table(&predictions).to_text(usize::MAX) })?;
+    if args.json {
+        print_data(&lines(predictions))?;
+    } else {
+        print(&table(&predictions).to_text(usize::MAX))?;
+    }
     Ok(Exit::Done)
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output::{Exit, print, refuse_replacing, terminal_width};
+use super::output::{Exit, print, print_data, refuse_replacing, terminal_width};
 use crate::{config::Catalog, error::Error, experiment::RunsReport, run_dir::REPORT};
 
 /// `anneal report`.
@@ -31,13 +31,15 @@ pub(super) fn report(args: &ReportArgs, catalog: &Catalog) -> Result<Exit, Error
         (None, [one]) => (one.join(REPORT), true),
         (None, _) => (PathBuf::from(REPORT), false),
     };
-    refuse_replacing([&out], args.overwrite || is_own)?;
+    if !is_own {
+        refuse_replacing([&out], args.overwrite)?;
+    }
     let comparison = RunsReport::read(&args.run_dirs, catalog)?;
     comparison.page().save(&out)?;
     if args.json {
         let mut json = comparison.to_json();
         json["page"] = out.display().to_string().into();
-        print(&format!("{json:#}\n"))?;
+        print_data(&format!("{json:#}\n"))?;
     } else {
         print(&format!("{}report: {}\n", comparison.to_text(terminal_width()), out.display()))?;
     }

@@ -1,15 +1,12 @@
 //! `anneal sample`.
 
-use std::{
-    io::{IsTerminal, stdout},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{
     checkpoint_args::CheckpointArgs,
-    output::{Exit, print, print_exactly},
+    output::{Exit, print_data},
 };
 use crate::{config::Catalog, error::Error, experiment, task::Sampling};
 
@@ -49,10 +46,6 @@ pub(super) fn sample(args: &SampleArgs, catalog: &Catalog) -> Result<Exit, Error
         Sampling { prompt: args.prompt.clone(), length: args.length, temperature: args.temperature, seed: args.seed };
     let text = experiment::sample(&config, &dir, checkpoint, &asked)?;
     let text = format!("{}{text}\n", args.prompt);
-    if stdout().is_terminal() {
-        print(&text)?;
-    } else {
-        print_exactly(&text)?;
-    }
+    print_data(&text)?;
     Ok(Exit::Done)
 }

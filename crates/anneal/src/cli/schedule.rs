@@ -12,7 +12,7 @@ use trainer::Split;
 
 use super::{
     metrics_file,
-    output::{Exit, print, print_on, refuse_replacing, terminal_width},
+    output::{Exit, print, print_data, print_data_on, refuse_replacing, terminal_width},
 };
 use crate::{
     config::{Catalog, Config, Document},
@@ -142,13 +142,13 @@ fn print_rows(rows: impl Iterator<Item = Result<String, Error>>) -> Result<(), E
     for row in rows {
         text += &row?;
         if text.len() >= CHUNK {
-            if !print_on(&text)? {
+            if !print_data_on(&text)? {
                 return Ok(());
             }
             text.clear();
         }
     }
-    print(&text)
+    print_data(&text)
 }
 
 fn read(file: &Path, args: &ScheduleArgs, catalog: &Catalog) -> Result<ScheduleFile, Error> {

@@ -12,7 +12,7 @@ use trainer::StopReason;
 use super::{
     config_args::{ConfigArgs, configured, document, located, no_folder},
     find_lr,
-    output::{Exit, print},
+    output::{Exit, print, print_data},
 };
 use crate::{
     config::{Catalog, Config},
@@ -183,7 +183,7 @@ pub(super) fn evaluate(args: &EvaluateArgs, catalog: &Catalog) -> Result<Exit, E
     let dir = RunDir::open(&args.run_dir)?;
     let values = experiment::evaluate(&config, &dir)?;
     if args.json {
-        print(&format!("{}\n", serde_json::json!(values)))?;
+        print_data(&format!("{}\n", serde_json::json!(values)))?;
     } else {
         let units = experiment::units(&config);
         for (name, value) in &values {
@@ -238,7 +238,7 @@ fn whereabouts(outcome: &TrainOutcome, catalog: &Catalog) -> String {
 
 fn finish(outcome: &TrainOutcome, catalog: &Catalog, quiet: bool, json: bool) -> Result<Exit, Error> {
     if json {
-        print(&outcome.summary.to_json())?;
+        print_data(&outcome.summary.to_json())?;
     } else if !quiet {
         print(&format!("{}{}", outcome.summary, whereabouts(outcome, catalog)))?;
     }

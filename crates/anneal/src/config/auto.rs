@@ -241,15 +241,35 @@ impl AutoRates {
     }
 }
 
-/// The error with a word on `"auto"`, where that was most likely meant in the place of a rate.
-pub(super) fn or_auto(mut error: ConfigError) -> ConfigError {
-    let is_rate = error.path.rsplit('.').next().is_some_and(|field| field.contains("lr"));
+/// The error with a word on `"auto"`, where that was most likely meant in the place of a rate that can be found.
+pub(super) fn or_auto(mut error: ConfigError, table: &Table, registry: &Registry) -> ConfigError {
     if let Problem::WrongType { found, .. } = &mut error.problem
-        && is_rate
+        && to_be_found(table, registry).contains(&error.path)
     {
         found.push_str(&did_you_mean(nearest(found.trim_matches('"'), [AUTO])));
     }
     error
+}
+
+/// The fields of a configuration that take `"auto"`.
+fn to_be_found(table: &Table, registry: &Registry) -> Vec<String> {
+    fn look(value: &Value, path: &[PathPart], registry: &Registry, fields: &mut Vec<String>) {
+        if let Value::Table(table) = value {
+            for (field, _) in rates(table, registry) {
+                fields.push(text_of(&[path, &[PathPart::Field((*field).to_owned())]].concat()));
+            }
+        }
+        for (step, child) in children(value) {
+            look(child, &[path, &[step]].concat(), registry, fields);
+        }
+    }
+    let mut fields = vec!["optimizer.lr".to_owned()];
+    for section in ["schedule", "groups"] {
+        if let Some(value) = table.get(section) {
+            look(value, &[PathPart::Field(section.to_owned())], registry, &mut fields);
+        }
+    }
+    fields
 }
 
 /// The fields of a schedule's table that hold a rate which it sets itself; none of any other table.
@@ -400,6 +420,26 @@ mod tests {
             assert!(!table.to_string().contains(AUTO), "{name}: a number stands in its place");
             auto.mark(&mut table);
             assert_eq!(AutoRates::find(&table, &Registry::standard()), auto, "{name}: as it was");
+        }
+    }
+
+    #[test]
+    fn auto_is_offered_where_it_can_be_written() {
+        let text = "[optimizer]\nlr = 1\n[schedule]\ntype = 'cyclic'\nmax_lr = 1\n\
+                    [[groups]]\nparams = 'a'\nlr_scale = 1\nschedule = { type = 'one_cycle', max_lr = 1 }";
+        let table: Table = text.parse().expect("TOML");
+        for (path, expected) in [
+            ("optimizer.lr", true),
+            ("schedule.base_lr", true),
+            ("schedule.max_lr", true),
+            ("groups[0].schedule.max_lr", true),
+            ("groups[0].lr_scale", false),
+            ("groups[0].lr", false),
+            ("schedule.min_lr", false),
+        ] {
+            let error = ConfigError::wrong_type(path, "a number", &Value::String("autoo".to_owned()));
+            let told = or_auto(error, &table, &Registry::standard()).to_string();
+            assert_eq!(told.contains("did you mean `auto`?"), expected, "{told}");
         }
     }
 

@@ -101,7 +101,9 @@ pub struct Config {
 impl Config {
     /// Reads a whole configuration from its tables; a registry of schedules is a catalog with everything else built in.
     pub fn from_table(table: &Table, catalog: impl Into<Catalog>) -> Result<Self, ConfigError> {
-        Self::read(table, catalog.into()).map_err(auto::or_auto)
+        let catalog = catalog.into();
+        let schedules = catalog.schedules.clone();
+        Self::read(table, catalog).map_err(|error| auto::or_auto(error, table, &schedules))
     }
 
     fn read(table: &Table, catalog: Catalog) -> Result<Self, ConfigError> {

@@ -111,8 +111,8 @@ impl Failure {
         let lower = lr.map(|lr| lr / 10.0).filter(|lr| *lr <= 1.0);
         let lower = lower.map_or_else(String::new, |lr| format!(" ({lr:.1e}, say)"));
         let advice = if lr.is_none() {
-            "no update had been made at any rate: look at the data for values that are not finite or huge, and at pretrained \
-             weights"
+            "no update since the last good state could have caused that: look at the data for values that are not finite or \
+             huge, and at pretrained weights"
                 .to_owned()
         } else {
             format!(

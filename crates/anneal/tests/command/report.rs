@@ -134,6 +134,10 @@ fn no_control_characters_reach_the_terminal_or_a_page() {
         let said = ran.out + &ran.err;
         assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{args:?}: {said:?}");
     }
+    // A program reads names as they are.
+    let next_line = "d\u{85}";
+    train(dir.path(), &["small.toml", "--out", next_line, "--set", "train.epochs=1"]);
+    assert!(anneal(dir.path(), &["report", next_line, "--json"]).out.contains(next_line));
     for page in [dir.path().join("report.html"), dir.path().join(odd).join("report.html")] {
         let page = read(page);
         assert!(page.contains("a\u{fffd}[31m\u{fffd}b"), "{page}");

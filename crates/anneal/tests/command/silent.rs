@@ -245,6 +245,25 @@ fn nobody_elses_file_is_replaced() {
         anneal(dir.path(), &[args, &["--overwrite"]].concat()).ok();
         anneal(dir.path(), args).ok();
     }
+    // Words are no mark.
+    for (name, args) in cases {
+        let file = dir.path().join(name);
+        fs::write(&file, "notes on what was written by anneal").expect("written");
+        assert_eq!(anneal(dir.path(), args).code, 2, "{args:?}");
+        fs::remove_file(&file).expect("removed");
+    }
+    // Where no file can be, no sweep begins.
+    fs::create_dir(dir.path().join("folder.svg")).expect("created");
+    for (place, why) in [
+        ("folder.svg", "it is a folder, not a regular file"),
+        ("nowhere/lr.svg", "nowhere is not there"),
+        ("fixed.toml/lr.svg", "fixed.toml is not a folder"),
+    ] {
+        let began = ["find-lr", "small.toml", "--quiet", "--json", "begun.json", "--plot", place];
+        let ran = anneal(dir.path(), &began);
+        assert!(ran.code == 1 && ran.err.contains(why), "{place}: {} {}", ran.code, ran.err);
+        assert!(ran.out.is_empty() && !dir.path().join("begun.json").exists(), "{place}");
+    }
     // A run's own files are its own.
     anneal(dir.path(), &["report", "run"]).ok();
     anneal(dir.path(), &["export", "run"]).ok();

@@ -1,6 +1,6 @@
 //! What a terminal of 80 columns shows: the bar has a line of its own, and goes without a trace.
 
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 use std::{
     fs,
@@ -20,7 +20,14 @@ fn on_a_terminal(folder: &Path, arguments: &str) -> Option<Child> {
     let line = format!("stty cols {COLUMNS} rows 24; exec {} {arguments}", plain.get_program().display());
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).current_dir(folder).env("HOME", folder).env("TERM", "xterm");
-    script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()
+    script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    match script.spawn() {
+        Ok(child) => Some(child),
+        Err(error) => {
+            println!("skipped: no terminal, which `script` of util-linux makes: {error}");
+            None
+        }
+    }
 }
 
 fn printed(script: &mut Child) -> String {

@@ -11,20 +11,14 @@ mod statistics;
 use lr_core::{Duration, Horizon, Interval};
 use strict_config::{ConfigError, Settings, check, settings};
 
-use crate::every::{Every, check_every, steps};
+use crate::{
+    checkpoint::{EMA, SWA},
+    every::{Every, check_every, steps},
+};
 
 pub(crate) use apart::Apart;
 pub(crate) use blend::blend;
 pub(crate) use statistics::with_measured_statistics;
-
-/// The exponential average in a checkpoint.
-pub(crate) const EMA: &str = "ema.bpk";
-
-/// The equal average in a checkpoint.
-pub(crate) const SWA: &str = "swa.bpk";
-
-/// Both.
-pub(crate) const AVERAGES: [&str; 2] = [EMA, SWA];
 
 settings! {
     /// An exponential moving average of the weights.

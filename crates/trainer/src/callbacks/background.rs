@@ -71,7 +71,7 @@ type Reply = (Result<(), CallbackError>, Option<Value>);
 enum Message {
     EpochStart(u64),
     Step(StepEvent),
-    PendingValidation { step: u64, epoch: u64, values: BTreeMap<String, f64>, best: bool, seconds: f64 },
+    Validation { step: u64, epoch: u64, values: BTreeMap<String, f64>, best: bool, seconds: f64 },
     Epoch(EpochSummary, bool),
     NonFinite { step: u64, epoch: u64, loss: f64, parameter: Option<String>, action: OnNonFinite },
     Checkpoint(u64, PathBuf, bool, SyncSender<Reply>),
@@ -133,7 +133,7 @@ fn tell<C: Callback>(
         _ if is_broken => return Ok(()),
         Message::EpochStart(epoch) => listener.on_epoch_start(epoch).map(|()| Flow::Continue),
         Message::Step(event) => listener.on_step(&event),
-        Message::PendingValidation { step, epoch, values, best, seconds } => {
+        Message::Validation { step, epoch, values, best, seconds } => {
             listener.on_validation(&ValidationEvent { step, epoch, values: &values, best, seconds })
         }
         Message::Epoch(summary, best) => listener.on_epoch(&EpochEvent { summary: &summary, best }),
@@ -281,7 +281,7 @@ impl<C: Callback + 'static> Callback for Background<C> {
 
     fn on_validation(&mut self, event: &ValidationEvent<'_>) -> Result<Flow, CallbackError> {
         let ValidationEvent { step, epoch, values, best, seconds } = *event;
-        self.push(Message::PendingValidation { step, epoch, values: values.clone(), best, seconds })
+        self.push(Message::Validation { step, epoch, values: values.clone(), best, seconds })
     }
 
     fn on_epoch(&mut self, event: &EpochEvent<'_>) -> Result<Flow, CallbackError> {

@@ -2,32 +2,41 @@
 
 use std::{
     io::{self, IsTerminal, stderr},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-/// The bar that is shown.
-static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+/// The bar that is shown, and its number.
+static SHOWN: Mutex<Option<(u64, ProgressBar)>> = Mutex::new(None);
 
-fn show(bar: Option<ProgressBar>) {
-    *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+/// How many bars there have been.
+static BARS: AtomicU64 = AtomicU64::new(0);
+
+fn shown() -> MutexGuard<'static, Option<(u64, ProgressBar)>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes to the terminal above the bar, where one is shown: it is taken away first, and drawn again afterwards. Whatever is
 /// written while a [`Bar`] may be there goes through this.
 pub fn above_bar<T>(write: impl FnOnce() -> T) -> T {
-    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    match shown {
-        Some(bar) => bar.suspend(write),
+    let bar = shown().clone();
+    match bar {
+        Some((_, bar)) => bar.suspend(write),
         None => write(),
     }
 }
 
-/// A progress bar on standard error; one at a time. Dropped, it takes itself away.
+/// A progress bar on standard error; one at a time, the newest. Dropped, it takes itself away.
 #[derive(Debug)]
-pub struct Bar(ProgressBar);
+pub struct Bar {
+    number: u64,
+    bar: ProgressBar,
+}
 
 impl Bar {
     /// A bar in indicatif's `template`, of `length` steps where that is known; `None` where standard error is no terminal.
@@ -41,13 +50,14 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        show(Some(bar.clone()));
-        Some(Self(bar))
+        let number = BARS.fetch_add(1, Ordering::Relaxed);
+        *shown() = Some((number, bar.clone()));
+        Some(Self { number, bar })
     }
 
     /// What it is drawn with.
     pub fn inner(&self) -> &ProgressBar {
-        &self.0
+        &self.bar
     }
 
     /// The characters that fit into the line of one.
@@ -58,8 +68,9 @@ impl Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        show(None);
-        self.0.finish_and_clear();
+        // Another one, of another thread, may have taken its place.
+        drop(shown().take_if(|(number, _)| *number == self.number));
+        self.bar.finish_and_clear();
     }
 }
 

@@ -51,6 +51,18 @@ use lr_core::ScheduleState;
 pub(crate) const MODEL: &str = "model.bpk";
 /// The optimizer's state.
 pub(crate) const OPTIMIZER: &str = "optimizer.bpk";
+/// The exponential average.
+pub(crate) const EMA: &str = "ema.bpk";
+/// The equal average.
+pub(crate) const SWA: &str = "swa.bpk";
+/// Both.
+pub(crate) const AVERAGES: [&str; 2] = [EMA, SWA];
+/// Early stopping's best model.
+pub(crate) const BEST: &str = "best.bpk";
+/// What comes before the names of the files of another state: of that to roll back to.
+pub(crate) const FALLBACK: &str = "fallback-";
+/// Of the state that takes its place once something has shown it to be good.
+pub(crate) const CANDIDATE: &str = "candidate-";
 /// [`RunState`].
 pub(crate) const STATE: &str = "state.json";
 /// [`Times`].
@@ -232,6 +244,9 @@ pub struct RunState {
     /// Updates left out in a row, up to the last one.
     #[serde(default)]
     pub skipped_in_a_row: u64,
+    /// The highest base rate of the updates since the last plausible loss: to blame for a loss that is not finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<f64>,
     /// The largest loss so far, by its size: what a later one is measured against.
     #[serde(default)]
     pub largest_loss: f64,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    CheckpointError, CheckpointPolicy, DISPLACED, STATE, TIMES,
+    AVERAGES, BEST, CANDIDATE, CheckpointError, CheckpointPolicy, DISPLACED, FALLBACK, MODEL, OPTIMIZER, STATE, TIMES,
     files::Files,
     history::Append,
     io,
@@ -136,14 +136,19 @@ fn clear(files: &dyn Files, path: &Path) -> Result<(), CheckpointError> {
         other => other.map_err(io(path, "list it"))?,
     };
     // The manifest comes last, so that there may be none yet.
-    let is_part = |name: &String| {
-        name.strip_suffix(".bpk").is_some() || name.ends_with(STATE) || [TIMES, MANIFEST].contains(&name.as_str())
-    };
-    if names.iter().all(is_part) || read::is_only_ours(files, path)? {
+    if names.iter().all(|name| is_part(name)) || read::is_only_ours(files, path)? {
         files.remove_dir_all(path).map_err(io(path, "remove it"))
     } else {
         move_aside(files, path)
     }
+}
+
+/// Whether a file of a checkpoint has this name, whatever else it may hold.
+fn is_part(name: &str) -> bool {
+    let of_state = [FALLBACK, CANDIDATE].into_iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
+    [STATE, MODEL, OPTIMIZER, BEST].contains(&of_state)
+        || AVERAGES.contains(&of_state)
+        || [TIMES, MANIFEST].contains(&name)
 }
 
 /// All files of the checkpoint, on the medium, under the temporary name.

@@ -160,17 +160,16 @@ pub enum NoSuggestion {
     },
 }
 
-/// What to do about a curve that is too short.
 /// Why a loss is not finite at a point of the sweep.
 fn cause(index: usize) -> &'static str {
     if index == 0 {
-        "to start at a lower rate does not help where no update has been made; look for huge or wrong values in the data and \
-         in the weights"
+        "a lower start does not help: no update had been made; look for huge or wrong values in the data and in the weights"
     } else {
         "start at a lower rate, or look for the cause if this rate is already low"
     }
 }
 
+/// What to do about a curve that is too short.
 fn more_points(stopped: Option<SweepEnd>) -> &'static str {
     match stopped {
         Some(SweepEnd::Diverged) => {

@@ -4,15 +4,8 @@ use burn::{module::Module, store::ModuleRecord, tensor::Bytes};
 
 use crate::{
     TrainError,
-    averaging::AVERAGES,
-    checkpoint::{Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, RunState, STATE},
-    early_stopping::BEST,
+    checkpoint::{AVERAGES, BEST, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, RunState, STATE},
 };
-
-/// What its files are called in another checkpoint: of the state to roll back to.
-pub(super) const FALLBACK: &str = "fallback-";
-/// Of the state that takes its place once something has shown it to be good.
-pub(super) const CANDIDATE: &str = "candidate-";
 
 /// A state in memory, made of the files of a checkpoint.
 #[derive(Debug, Clone)]

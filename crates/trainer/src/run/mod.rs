@@ -138,8 +138,6 @@ pub(crate) struct Run<'t, M: Trainable> {
     fallback: Option<Fallback>,
     /// The state that takes its place once something has shown it to be good.
     candidate: Option<Fallback>,
-    /// The highest rate of the updates since the last plausible loss.
-    suspect: Option<f64>,
     /// Steps of checkpoints that the run has rolled back from, and that still exist.
     refuted: Vec<u64>,
     /// What is to be written of the epochs.
@@ -203,7 +201,6 @@ impl<'t, M: WithLoss> Run<'t, M> {
             best_model: None,
             fallback: None,
             candidate: None,
-            suspect: None,
             refuted: Vec::new(),
             history: HistoryLog::default(),
             measured: Measured::default(),

@@ -74,7 +74,7 @@ impl<M: WithLoss> Run<'_, M> {
     }
 
     fn error_of(&self, fault: Fault, loss: f64) -> TrainError {
-        let (step, epoch, lr) = (self.state.step + 1, self.state.epoch, self.suspect);
+        let (step, epoch, lr) = (self.state.step + 1, self.state.epoch, self.state.suspect);
         match fault {
             Fault::Loss(loss) => TrainError::NonFinite { step, epoch, loss, lr },
             Fault::Gradient(parameter) => TrainError::NonFiniteGradient { step, epoch, parameter, loss, lr },

@@ -28,8 +28,10 @@ impl<M: WithLoss> Run<'_, M> {
     /// Takes note of an update, which came after the `loss` of its step: no earlier one is to blame for what follows a
     /// plausible loss.
     pub(super) fn note_update(&mut self, loss: Option<f64>) {
-        let before = self.suspect.filter(|_| !loss.is_some_and(|loss| self.is_plausible(loss)));
-        self.suspect = Some(before.unwrap_or(0.0).max(self.state.lr));
+        let before = self.state.suspect.filter(|_| !loss.is_some_and(|loss| self.is_plausible(loss)));
+        // A warm-up may begin at 0, and such an update changes nothing.
+        let rate = Some(self.state.lr).filter(|lr| *lr > 0.0);
+        self.state.suspect = before.into_iter().chain(rate).reduce(f64::max);
     }
 
     /// Whether the state after this step is good: by its own validation or, at the end of the run, where no later loss will

@@ -7,14 +7,16 @@ use strict_config::ConfigError;
 
 use super::{
     Measured, Run,
-    fallback::{CANDIDATE, FALLBACK, Fallback, cannot},
+    fallback::{Fallback, cannot},
 };
 use crate::{
     CheckpointEvent, OnNonFinite, StopReason, TrainError,
     activations::copy_to_train,
-    checkpoint::{self, Checkpoint, CheckpointError, Contents, MODEL, OPTIMIZER, Part, STATE, Snapshot, TIMES, Times},
+    checkpoint::{
+        self, BEST, CANDIDATE, Checkpoint, CheckpointError, Contents, FALLBACK, MODEL, OPTIMIZER, Part, STATE,
+        Snapshot, TIMES, Times,
+    },
     data::Source,
-    early_stopping::BEST,
     updates::WithLoss,
 };
 
@@ -71,7 +73,6 @@ impl<M: WithLoss> Run<'_, M> {
                 self.stopped = Some(StopReason::EarlyStopping);
             }
         }
-        self.suspect = Some(self.state.lr).filter(|_| step > 0 && !self.state.skipped);
         self.clock.before = checkpoint.times().elapsed;
         self.resumed_from = Some(step);
         self.saved_at = Some(step);
@@ -266,7 +267,7 @@ impl<M: WithLoss> Run<'_, M> {
         self.state.best = then.best;
         self.state.kept_best.clone_from(&then.kept_best);
         self.state.rollbacks += 1;
-        self.suspect = None;
+        self.state.suspect = None;
         // Those are the values of what the run rolls back.
         self.measured = Measured::default();
         self.refute();

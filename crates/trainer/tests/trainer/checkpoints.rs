@@ -404,8 +404,10 @@ fn what_this_program_did_not_make_is_left_alone() {
     for name in in_the_way {
         write(&format!("{name}/notes"));
     }
-    // What a killed process has left of a checkpoint.
+    // What a killed process has left of a checkpoint, and what only looks like it.
     write(".tmp-step-00000009/fallback-state.json");
+    write(".tmp-step-00000010/mine.bpk");
+    write(".tmp-step-00000011/my-state.json");
     trained(dir.path(), 1, 1, false);
     write("step-00000012/notes");
     trained(dir.path(), 3, 1, false);
@@ -417,6 +419,8 @@ fn what_this_program_did_not_make_is_left_alone() {
         assert_eq!(read(&format!("{name}.kept-1/notes")), "mine");
     }
     assert!(!dir.path().join(".tmp-step-00000009").exists());
+    assert_eq!(read(".tmp-step-00000010.kept-1/mine.bpk"), "mine");
+    assert_eq!(read(".tmp-step-00000011.kept-1/my-state.json"), "mine");
     // What has the name of a checkpoint that is written is moved aside.
     assert_eq!(read("step-00000006.kept-1/notes"), "mine");
     assert_eq!(read("step-00000012.kept-1/notes"), "mine");

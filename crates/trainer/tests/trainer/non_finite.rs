@@ -113,6 +113,20 @@ fn it_skips_the_step_and_goes_on() {
     }
 }
 
+/// A checkpoint behind a step that was left out knows the rate to blame, so that a resumed run blames what a whole one does.
+#[test]
+fn a_checkpoint_knows_the_rate_to_blame() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().expect("a folder");
+    let policy = CheckpointPolicy { every: Duration::Steps(1), keep_last: 100, ..newest_only(dir.path()) };
+    let config = TrainConfig { on_nonfinite: OnNonFinite::Skip, checkpoint: Some(policy), ..TrainConfig::epochs(2) };
+    let fitted = fit(config, &poisoned_data(), &Ears::default()).expect("goes on");
+    let bad = fitted.report.steps / 2 + bad_step_of(&poisoned_data(), 1);
+    let checkpoint = checkpoint::open(&checkpoint::path_of(dir.path(), bad)).expect("a checkpoint");
+    let state = checkpoint.state();
+    assert_eq!((state.step, state.skipped, state.suspect), (bad, true, Some(0.01)));
+}
+
 /// Where not every step is looked at, one of the next that is ends the run: the weights are no longer finite.
 #[test]
 fn it_stops_within_check_every_steps() {
