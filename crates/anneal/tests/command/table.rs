@@ -297,7 +297,7 @@ fn weights_of_other_columns_are_refused() {
     fs::write(dir.join("houses.csv"), fewer.join("\n")).unwrap();
     assert_eq!(tune(&[]).code, 0);
     for (from, to, expected) in [
-        ("rooms", "storeys", "number 2 is \"storeys\", and \"rooms\" there"),
+        ("rooms", "storeys", "column of numbers 2 is \"storeys\", and \"rooms\" there"),
         ("district", "place", "column of categories 1 is \"place\", and \"district\" there"),
         (",gas,", ",coal,", "category of `heating` 1 is \"coal\", and \"district\" there"),
         (",fast", ",quick", "class 1 is \"quick\", and \"fast\" there"),
