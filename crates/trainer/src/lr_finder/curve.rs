@@ -375,7 +375,8 @@ mod tests {
                         let text = reason.to_string();
                         assert!(!expected.is_empty() && text.contains(expected), "{name}, {rule}: {text}");
                         // A reason says what to do.
-                        let advice = ["take more steps", "start at a lower rate", "raise end_lr", "start them over", "look for"];
+                        let advice =
+                            ["take more steps", "start at a lower rate", "raise end_lr", "start them over", "look for"];
                         assert!(advice.iter().any(|words| text.contains(words)), "{name}, {rule}: {text}");
                     }
                 }
