@@ -14,7 +14,7 @@ use crate::{CallbackError, RunInfo, StepEvent, report::EpochSummary};
 /// | `train/loss`, `train/lr`, `train/momentum`, `train/<metric>` | each logged step |
 /// | `train/loss_epoch` (the mean over the epoch), `time/epoch_seconds` | each epoch |
 /// | `valid/loss`, `valid/<metric>` | each validation |
-/// | the texts given to [`text`](Self::text) | step 0 |
+/// | the texts given to `TensorBoard::text` | step 0 |
 ///
 /// A resumed run writes a new file, which says from which step on it supersedes those before it; TensorBoard
 /// then forgets what they hold of these steps.
