@@ -516,7 +516,7 @@ fn the_device_is_read_on_logged_steps_alone() {
     let _alone = alone();
     let (device, digits) = (gpu(), anneal::vision::load("digits", None).expect("the data set"));
     device.seed(5);
-    let config = AirbenchConfig { widths: vec![8, 16] };
+    let config = AirbenchConfig { widths: vec![8, 16], ..Default::default() };
     let model = Classifier::new(config, digits.shape(), 10, &device).expect("a model");
     let batcher = |augment| digits.batcher(digits.train.clone(), augment).expect("a batcher");
     let model = trainer::stable_ids(model.init_from(&batcher(Augment::NONE)));

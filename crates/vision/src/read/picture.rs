@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -179,7 +180,12 @@ fn jpeg(bytes: &[u8]) -> Result<Picture, FileProblem> {
     };
     let header = Header { width: width as u32, height: height as u32, samples, bytes: 1 };
     let mut out = header.checked(u64::MAX, bytes.len())?;
-    decoder(options.jpeg_set_out_colorspace(colours)).decode_into(&mut out).map_err(image_problem)?;
+    // zune-jpeg 0.5.15 panics on some files whose pixels are damaged.
+    let decode = AssertUnwindSafe(|| decoder(options.jpeg_set_out_colorspace(colours)).decode_into(&mut out));
+    match catch_unwind(decode) {
+        Ok(decoded) => decoded.map_err(image_problem)?,
+        Err(_) => return Err(image_problem("its pixels are damaged")),
+    }
     Ok(Picture { header, bytes: out })
 }
 
@@ -406,6 +412,8 @@ mod tests {
                 assert!(read(&good[..keep], shape).is_err(), "{keep} of {}", good.len());
             }
         }
+        let damaged = include_bytes!("../../tests/pictures/damaged.jpg");
+        assert!(read(damaged, shape).unwrap_err().contains("its pixels are damaged"));
         assert!(read(b"GIF89a and more", shape).unwrap_err().contains("it is a GIF file"));
         assert!(read(b"not a picture at all", shape).unwrap_err().starts_with("no image that can be read"));
     }
