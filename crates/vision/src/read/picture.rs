@@ -1,7 +1,7 @@
 //! PNG and JPEG files as squares of one size.
 //!
 //! A picture is cropped and resized as by torchvision's `Resize(side)` and `CenterCrop(side)`, but in the other order: the
-//! middle square is cropped first and then [resampled](super::resample), so that a long strip costs no more than its
+//! middle square is cropped first and then resampled, so that a long strip costs no more than its
 //! middle. Transparency is dropped and grey is ITU-R 601 luma, as PIL's `convert` has both; a turn noted in EXIF is not
 //! followed, as torchvision does not; colour profiles are not either.
 
