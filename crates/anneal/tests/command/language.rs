@@ -239,7 +239,7 @@ fn another_context_is_another_model() {
     }
 }
 
-/// Some editors put a mark before a text: it is none of its characters.
+/// Some editors write a byte order mark before a text. It is not one of the characters.
 #[test]
 fn a_byte_order_mark_is_not_learned() {
     let dir = with_rhyme(&[("small", config(TEXT, GPT))]);
